@@ -1,0 +1,1 @@
+"""How it is run: command line, servers for one machine, deployments, and the replay feed."""

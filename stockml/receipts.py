@@ -1,0 +1,132 @@
+"""What tasks hand each other: a ticker, where something stands, and the SHA-256 of what stands there."""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+
+def sha256_of(address: str) -> str | None:
+    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there.
+
+    In a folder, names that begin with `_` are side information (timings, say) and do not count. The address may be
+    any fsspec URL for a file; a folder must be local.
+    """
+    local = Path(address)
+    if local.is_dir():
+        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith("_"))
+        lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    try:
+        with fsspec.open(address, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a step was done: `sha256` is the content's identity, and what the next step's cache key is made of."""
+
+    ticker: str
+    path: str
+    sha256: str
+
+    def intact(self) -> bool:
+        """Whether what the receipt speaks of still stands there, unchanged."""
+        return sha256_of(self.path) == self.sha256
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PayloadReceipt(Receipt):
+    """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it."""
+
+    session: date
+    newest: date
+
+    def intact(self) -> bool:
+        """A payload that lacked its session's bar is asked for again."""
+        return self.newest >= self.session and super().intact()
+
+
+@dataclass(frozen=True)
+class StoreReceipt(Receipt):
+    """The ticker's Parquet file after an append."""
+
+    session: date
+    added: int
+    restated: int
+    unchanged: int
+
+
+@dataclass(frozen=True)
+class DatasetReceipt(Receipt):
+    """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash."""
+
+    session: date
+    sessions: int
+
+
+@dataclass(frozen=True)
+class ModelReceipt(Receipt):
+    """A model's folder. `sha256` covers weights, settings and history, not the time it took."""
+
+    session: date
+    key: str
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EvaluationReceipt(Receipt):
+    """Tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
+
+    session: date
+    key: str
+
+
+@dataclass(frozen=True)
+class RunReceipt(Receipt):
+    """The MLflow run of a night; `path` is the local record of it, which also says what is still to be logged."""
+
+    key: str
+    run_id: str | None
+    model_version: str | None
+
+
+@dataclass(frozen=True)
+class PromotionReceipt(Receipt):
+    """The ticker's append-only promotion history after tonight's verdict."""
+
+    key: str
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class LedgerReceipt(Receipt):
+    """The ticker's ledger with tonight's path in it."""
+
+    key: str
+    added: int
