@@ -54,6 +54,10 @@ class Receipt:
         """Whether what the receipt speaks of still stands there, unchanged."""
         return sha256_of(self.path) == self.sha256
 
+    def identity(self) -> tuple[str, ...]:
+        """What of this receipt decides the work of the steps after it."""
+        return (self.ticker, self.sha256)
+
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 

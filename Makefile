@@ -1,0 +1,58 @@
+# stockml: the few commands. `make run` and `make test` are all a newcomer needs.
+
+# The first Python from 3.11 to 3.13 that can make an environment.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && exit; done; echo python3)
+BIN := .venv/bin
+TICKER ?= IBM
+
+.PHONY: run test up bench fmt lock audit clean
+.DEFAULT_GOAL := run
+
+run: .venv/run.stamp ## one night, end to end: the replay feed's newest session, or Alpha Vantage's with a key
+	@$(BIN)/python -m deployments.run $(TICKER)
+
+test: .venv/test.stamp ## linters, types, layers, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict stockml
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
+	@$(BIN)/stockml up
+
+bench: .venv/test.stamp ## every speed and memory figure; FAST=1 for the short one
+	$(BIN)/python -m tests.bench $(if $(FAST),--fast)
+
+fmt: .venv/test.stamp ## format and sort
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+audit: .venv/test.stamp ## known vulnerabilities of the pinned packages
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
+
+lock: .venv/run.stamp ## pin every package again, with hashes, for Python 3.11 to 3.13
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra postgres --extra s3 --output-file requirements.lock
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --all-extras --constraint requirements.lock --output-file requirements-test.lock
+
+LOCK := --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+clean: ## remove the environment; STOCKML_HOME stays
+	rm -rf .venv build *.egg-info
+
+.venv/pip.stamp:
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"expected Python 3.11 to 3.13, found {v[0]}.{v[1]}; name one with make PYTHON=...")'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run.stamp: .venv/pip.stamp requirements.lock pyproject.toml
+	@echo "installing the pinned packages (about a minute, 2.7 GB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements-test.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.lock
+	@touch $@
