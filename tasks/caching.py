@@ -1,7 +1,7 @@
 """How a step is cached: by its name, its code, and the content of what it was handed; never by where or when.
 
-A result is a receipt, kept as JSON under `STOCKML_HOME/results`. Before a cached receipt is trusted, what it speaks of is
-looked at: when that is gone or changed, the result is forgotten and the step runs again.
+A result is a receipt, kept as JSON under `STOCKML_HOME/results`. Before a cached receipt is trusted, what it speaks of
+is looked at: when that is gone or changed, the result is forgotten and the step runs again.
 """
 
 import hashlib

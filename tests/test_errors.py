@@ -1,0 +1,57 @@
+"""Errors carry their data through pickling, and say what was expected, what was found and what to do."""
+
+import pickle
+from datetime import date
+
+import pytest
+
+from stockml import errors
+
+SAMPLES = [
+    errors.InvalidTicker("../etc"),
+    errors.InvalidSession("2013-13-01", "no such day"),
+    errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
+    errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
+    errors.RateLimited("IBM", "asked too fast", 65.0),
+    errors.NoData("IBM", "{}"),
+    errors.LateBar("IBM", date(2013, 3, 1), date(2013, 2, 28)),
+    errors.QuotaSpent("IBM", "25 a day"),
+    errors.BadKey("IBM", "none"),
+    errors.PremiumOnly("IBM", "outputsize=full"),
+    errors.UnknownSymbol("IBX", "Invalid API call"),
+    errors.BadPayload("IBM", "duplicate date 2013-03-01"),
+    errors.StoreUnreadable("IBM.parquet", "a truncated file"),
+    errors.StoreBusy("IBM.lock", "waited 10 s"),
+    errors.NoBars("IBM.parquet", "no bars yet"),
+    errors.NoOverlap("IBM", tuple(date(2013, 2, day) for day in range(1, 9))),
+    errors.UnevenOverlap("IBM", date(2013, 3, 1), 0.5, 0.25),
+    errors.TooFewBars(600, 100),
+    errors.Diverged(3, float("inf")),
+    errors.NoChampion("IBM", "nothing was promoted yet"),
+    errors.NightBusy("IBM", 30.0),
+    errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
+]
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling_and_reads_as_one_line(error: errors.StockmlError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) > 10
+
+
+def test_every_error_that_can_be_raised_has_a_sample() -> None:
+    def leaves(kind: type) -> set[type]:
+        below = kind.__subclasses__()
+        return set().union(*map(leaves, below)) if below else {kind}
+
+    named = {kind for kind in leaves(errors.StockmlError) if kind.__module__ == "stockml.errors"}
+    assert named <= {type(sample) for sample in SAMPLES}
+
+
+def test_only_transient_feed_errors_are_worth_asking_again() -> None:
+    transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
+    assert transient == {errors.RateLimited, errors.NoData, errors.LateBar}
