@@ -1,0 +1,26 @@
+"""What many tests start from: a running replay feed and an empty home."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.feed import Feed
+from stockml.home import Home
+from stockml.home import home as home_of
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    """A replay feed on a free loopback port, its clock at the end of the recording."""
+    with Feed() as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere."""
+    for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ALPHAVANTAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
+    return home_of()
