@@ -1,0 +1,69 @@
+"""The API key: held out of sight, and taken out of every text that is shown, logged or kept."""
+
+import logging
+import re
+
+SHORTEST_SECRET = 5
+FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE)
+
+
+class ApiKey:
+    """A key that `repr`, tracebacks that show variables, and pickle do not give away."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: str | None) -> None:
+        self._key = (key or "").strip()
+
+    def __repr__(self) -> str:
+        return "ApiKey(***)" if self._key else "ApiKey(none)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("an API key is not pickled; read it where it is used")
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the key before it is even sent; None when it has the form of one."""
+        if not self._key:
+            return "none"
+        return None if FORM.fullmatch(self._key) else "one with characters that no key has"
+
+    def reveal(self) -> str:
+        """The key itself, for the request's parameters only."""
+        return self._key
+
+
+def redacted(text: str, key: str | None = None) -> str:
+    """`text` without the key: wherever one is echoed or is a URL's parameter, and each mention of `key` itself.
+
+    A key of fewer than five characters (`demo`) is no secret, and could be a part of any word or price.
+    """
+    if key and len(key) >= SHORTEST_SECRET:
+        text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
+    return KEY_IN_TEXT.sub(r"\1***", text)
+
+
+def redacted_bytes(content: bytes, key: str) -> bytes:
+    """As `redacted`; bytes that are not text stay as they are."""
+    return redacted(content.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
+
+
+def excerpt(text: str, length: int = 200) -> str:
+    """The first 200 characters on one line, printable and without keys."""
+    line = " ".join(redacted(text).split())
+    shown = "".join(c if c.isprintable() else "?" for c in line[:length])
+    return shown.encode("utf-8", "replace").decode()
+
+
+class _WithoutKeys(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
+def keep_keys_out_of_logs() -> None:
+    """Redact what urllib3 logs: whole URLs, of each request at DEBUG, of a malformed header at WARNING."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(known, _WithoutKeys) for known in logger.filters):
+        logger.addFilter(_WithoutKeys())
