@@ -151,6 +151,11 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     return settings
 
 
+def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
+    """The Settings that `asdict` (or its JSON) came from. Raises InvalidSetting for an unknown name or a bad value."""
+    return settings_for(kept["profile"], {name: value for name, value in _flatten(kept) if name != "profile"})
+
+
 def _replaced(part: Any, name: str, path: list[str], value: Any) -> Any:
     names = {f.name for f in fields(part)}
     if path[0] not in names:

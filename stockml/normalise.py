@@ -1,0 +1,179 @@
+"""A ticker's adjusted series as the model sees it, and its causal scaling.
+
+Nothing here looks ahead: row t of every returned array depends on sessions up to t only, so a longer series leaves
+its past unchanged.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stockml.errors import InvalidFile
+from stockml.receipts import write_atomically
+
+Floats = NDArray[np.float64]
+COLUMNS = ("open", "high", "low", "close", "volume")
+VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must still divide
+PRIOR_DRIFT = 0.0003  # a session's log return of a typical share over the last century, about 8 % a year
+FEATURES = (
+    "return",
+    "close gap",
+    "range",
+    "volume",
+    "volatility",
+    "distance 5",
+    "distance 20",
+    "distance 60",
+    "distance 250",
+    "drawdown 250",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PriceSeries:
+    """Split-adjusted bars as arrays: sessions (n,) datetime64[D] ascending, prices and volume (n,) float64."""
+
+    sessions: NDArray[np.datetime64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    @classmethod
+    def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
+        """From a Bars frame: DatetimeIndex of sessions; columns open, high, low, close, volume."""
+        prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
+        return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def mid(self) -> Floats:
+        """(n,) mid prices, (high + low) / 2: what is modelled."""
+        return (self.high + self.low) / 2
+
+    def until(self, n: int) -> "PriceSeries":
+        """The first `n` sessions: the series as it stood after the close of session n - 1."""
+        return PriceSeries(self.sessions[:n], *(getattr(self, name)[:n] for name in COLUMNS))
+
+    def write(self, path: Path) -> None:
+        """Write as Parquet, atomically; equal series give equal bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {"session": pa.array(self.sessions.astype("datetime64[D]"), type=pa.date32())}
+        columns |= {name: pa.array(getattr(self, name), type=pa.float64()) for name in COLUMNS}
+        content = BytesIO()
+        pq.write_table(pa.table(columns), content, compression="zstd")
+        write_atomically(path, content.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> "PriceSeries":
+        """What `write` wrote. Raises InvalidFile when the file is missing or is not such a series."""
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            sessions = table["session"].to_numpy().astype("datetime64[D]")
+            return cls(sessions, *(table[name].to_numpy().astype(np.float64) for name in COLUMNS))
+        except (OSError, KeyError, ValueError) as error:
+            raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error
+
+
+def volatility(series: PriceSeries, sessions: int = 60) -> Floats:
+    """(n,) trailing daily volatility of the log mid price, exponentially weighted with span `sessions`.
+
+    Row t sees sessions up to t; the first rows see what there is, and the floor keeps a halted share divisible.
+    """
+    squares = pd.Series(_returns(np.log(series.mid)) ** 2)
+    squares.iloc[:1] = np.nan
+    variance = squares.ewm(span=sessions, min_periods=1).mean().bfill(limit=1)
+    return np.asarray(np.maximum(np.sqrt(variance.fillna(0.0).to_numpy()), VOLATILITY_FLOOR), dtype=np.float64)
+
+
+def drift(series: PriceSeries, sessions: int = 2_500) -> Floats:
+    """(n,) expected daily log return: the mean of the last `sessions` returns, shrunk towards a long-run share's.
+
+    The prior, worth `sessions` / 2 observations, steadies young series. Row t sees sessions up to t.
+    """
+    returns = pd.Series(_returns(np.log(series.mid)))
+    count = returns.rolling(sessions, min_periods=1).count()
+    total = returns.rolling(sessions, min_periods=1).sum()
+    prior = sessions / 2
+    return np.asarray((total + prior * PRIOR_DRIFT) / (count + prior), dtype=np.float64)
+
+
+def features(series: PriceSeries) -> Floats:
+    """(n, len(FEATURES)) causal inputs, dimensionless: prices in units of trailing volatility, volume of its mean."""
+    mid = np.log(series.mid)
+    sigma = volatility(series)
+    volume = np.log1p(series.volume)
+    columns = [
+        _returns(mid) / sigma,
+        (np.log(series.close) - mid) / sigma,
+        (np.log(series.high) - np.log(series.low)) / sigma,
+        volume - _trailing_mean(volume, 60),
+        np.log(volatility(series, 20) / volatility(series, 250)),
+    ]
+    columns += [(mid - _trailing_mean(mid, length)) / (sigma * np.sqrt(length)) for length in (5, 20, 60, 250)]
+    columns.append((mid - _trailing_max(mid, 250)) / (sigma * np.sqrt(250)))
+    return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Mean and deviation of each feature, and the volatility at the end, learned once and applied to anything.
+
+    mean, deviation: (features,). volatility: median daily volatility of the last 60 sessions it was fitted on.
+    """
+
+    mean: Floats
+    deviation: Floats
+    volatility: float
+
+    @classmethod
+    def fit(cls, series: PriceSeries) -> "Scale":
+        """Learn from a series that ends where the training part ends."""
+        rows = features(series)
+        deviation = np.maximum(rows.std(axis=0), 1e-6)
+        return cls(rows.mean(axis=0), deviation, _recent_volatility(series))
+
+    def apply(self, rows: Floats) -> NDArray[np.float32]:
+        """(n, features) standardised; beyond 5 deviations it is cut, so that no outlier leads the network astray."""
+        standard = (rows - self.mean) / self.deviation
+        return np.clip(standard, -5.0, 5.0).astype(np.float32)
+
+    def drift(self, series: PriceSeries) -> float:
+        """By what factor the volatility has changed since this was learned, at least 1, whichever the direction."""
+        ratio = _recent_volatility(series) / self.volatility
+        return max(ratio, 1 / ratio)
+
+    def asdict(self) -> dict[str, Any]:
+        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist(), "volatility": self.volatility}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> "Scale":
+        return cls(np.asarray(kept["mean"]), np.asarray(kept["deviation"]), float(kept["volatility"]))
+
+
+def _recent_volatility(series: PriceSeries) -> float:
+    return float(np.median(volatility(series)[-60:]))
+
+
+def _returns(log_mid: Floats) -> Floats:
+    return np.diff(log_mid, prepend=log_mid[:1])
+
+
+def _trailing_mean(values: Floats, length: int) -> Floats:
+    return np.asarray(pd.Series(values).rolling(length, min_periods=1).mean().to_numpy(), dtype=np.float64)
+
+
+def _trailing_max(values: Floats, length: int) -> Floats:
+    return np.asarray(pd.Series(values).rolling(length, min_periods=1).max().to_numpy(), dtype=np.float64)

@@ -1,0 +1,174 @@
+"""Training a ticker's model: from scratch, from the champion, or not at all.
+
+Two networks come out of one procedure. `held_out` learns from the training part only; the validation part chooses
+its epoch and its shrinkage; the test part is never touched. `published` then learns in the same way, for as many
+epochs, from every session whose outcome is known.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stockml import checkpoint, fitting, lstm
+from stockml.config import Settings
+from stockml.errors import NoChampion
+from stockml.fitting import EpochProgress, Lesson
+from stockml.forecaster import NETWORKS, Forecaster, TrainedModel, load_model, packed, save
+from stockml.normalise import PriceSeries, Scale
+from stockml.policy import Decision, Facts
+
+__all__ = ["EpochProgress", "TrainedModel", "facts_about", "learning_sha256", "load_model", "train"]
+
+
+def train(
+    series: PriceSeries,
+    settings: Settings,
+    decision: Decision,
+    *,
+    champion: Path | None,
+    folder: Path,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
+) -> TrainedModel:
+    """Train on all of `series` as decided, write the model into `folder`, and return it.
+
+    An interrupted call goes on from its last epoch and ends with the same weights. `champion` is the folder of the
+    model to continue or keep. Raises TooFewBars, Diverged, NoChampion.
+    """
+    start = _start(decision, champion)
+    if start is not None and decision.mode == "keep":
+        model = replace(start, decision=decision, history=())
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        model = _learn(Lesson.of(series, settings), decision, start, folder, on_epoch or (lambda _: None))
+    save(model, folder)
+    checkpoint.remove(folder)
+    return model
+
+
+def learning_sha256(settings: Settings) -> str:
+    """Hash of the settings that a champion's weights depend on: all but the mode asked for and the policy."""
+    kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def facts_about(
+    champion: TrainedModel | None,
+    series: PriceSeries,
+    settings: Settings,
+    *,
+    same_code: bool = True,
+    same_adjustment: bool = True,
+    live_skill: float | None = None,
+) -> Facts:
+    """What `policy.decide` wants to know, as of the last session of `series`."""
+    if champion is None:
+        return Facts(has_champion=False)
+    return Facts(
+        has_champion=True,
+        same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
+        same_code=same_code,
+        same_adjustment=same_adjustment,
+        new_sessions=int((series.sessions > champion.last_session).sum()),
+        sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),
+        scale_drift=champion.published.scale.drift(series),
+        live_skill=live_skill,
+    )
+
+
+def _start(decision: Decision, champion: Path | None) -> TrainedModel | None:
+    if decision.mode == "retrain":
+        return None
+    if champion is None:
+        raise NoChampion("model", f"to {decision.mode} needs the folder of one; retrain first")
+    return load_model(champion)
+
+
+def _learn(
+    lesson: Lesson,
+    decision: Decision,
+    start: TrainedModel | None,
+    folder: Path,
+    on_epoch: Callable[[EpochProgress], None],
+) -> TrainedModel:
+    settings = lesson.settings
+    network = lstm.Network(settings.network, settings.training, lesson.rows.shape[1], lesson.horizon)
+    fingerprint = _fingerprint(lesson, start)
+    progress = checkpoint.resume(folder, fingerprint)
+    scales = {name: _scale(lesson, start, name) for name in NETWORKS}
+
+    def ended(row: EpochProgress) -> None:
+        progress.history.append(dict(vars(row)))
+        checkpoint.keep(folder, fingerprint, progress)
+        on_epoch(row)
+
+    while progress.network:
+        name = progress.network
+        network.reset(list(getattr(start, name).weights) if start else None)
+        if progress.state is not None:
+            network.restore(progress.state)
+        fitting.fit(lesson, network, scales[name], progress, continued=start is not None, ended=ended)
+        if name == "held_out":
+            network.reset(progress.best)
+            progress.shrinkage = fitting.shrinkage(lesson, network, scales[name])
+        progress.finished[name] = network.weights()
+        progress.network, progress.epoch, progress.state = _next(name), 0, None
+    return _model(lesson, decision, start, scales, progress)
+
+
+def _next(name: str) -> str:
+    return "published" if name == "held_out" else ""
+
+
+def _model(
+    lesson: Lesson,
+    decision: Decision,
+    start: TrainedModel | None,
+    scales: dict[str, Scale],
+    progress: checkpoint.Progress,
+) -> TrainedModel:
+    sessions = lesson.series.sessions
+    networks: dict[str, Any] = {
+        name: Forecaster(
+            network=lesson.settings.network,
+            horizon=lesson.horizon,
+            weights=tuple(progress.finished[name]),
+            scale=scales[name],
+            shrinkage=progress.shrinkage,
+            learned_until=sessions[lesson.learned_until(name)],
+        )
+        for name in NETWORKS
+    }
+    return TrainedModel(
+        settings=lesson.settings,
+        decision=decision,
+        parts=lesson.parts,
+        sessions=len(sessions),
+        last_session=sessions[-1],
+        retrained_at=sessions[-1] if start is None else start.retrained_at,
+        history=tuple(progress.history),
+        **networks,
+    )
+
+
+def _scale(lesson: Lesson, start: TrainedModel | None, name: str) -> Scale:
+    """A champion's networks are continued in the scale that they were learned in."""
+    if start is not None:
+        scale: Scale = getattr(start, name).scale
+        return scale
+    return Scale.fit(lesson.series.until(lesson.learned_until(name) + 1))
+
+
+def _fingerprint(lesson: Lesson, start: TrainedModel | None) -> str:
+    """What a checkpoint must agree on to be continued: the settings, the bars and the weights it started from."""
+    digest = hashlib.sha256(learning_sha256(lesson.settings).encode())
+    for values in vars(lesson.series).values():
+        digest.update(np.ascontiguousarray(values).tobytes())
+    if start is not None:
+        for name in NETWORKS:
+            digest.update(packed(getattr(start, name).weights))
+    return digest.hexdigest()
