@@ -19,6 +19,7 @@
     ├── StoreError                    what stands on disk
     │   ├── StoreUnreadable
     │   ├── StoreBusy
+    │   ├── RecordUnreadable      a ledger or a promotion history
     │   └── NoBars
     ├── HistoryError                  imported history that cannot be joined
     │   ├── NoOverlap
@@ -26,6 +27,7 @@
     ├── ModelError
     │   ├── TooFewBars
     │   ├── Diverged
+    │   ├── InvalidForecast       a path that must not be published
     │   └── NoChampion
     ├── NightBusy                     another run of this ticker is at work
     └── TrackingUnavailable           MLflow cannot be reached; the night's result is kept for the next run
@@ -175,6 +177,14 @@ class StoreUnreadable(StoreError):
         )
 
 
+class RecordUnreadable(StoreError):
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: expected a readable record, found {self.why}; it was left as it is: "
+            "restore it from a backup, or move it away to begin a new one"
+        )
+
+
 class StoreBusy(StoreError):
     def __str__(self) -> str:
         return f"{self.path}: another process holds this lock ({self.why}); try again when it has finished"
@@ -248,6 +258,15 @@ class Diverged(ModelError):
             f"training diverged in epoch {self.epoch}: expected a finite loss, found {self.loss}; "
             "the champion stays, lower the learning rate"
         )
+
+
+class InvalidForecast(ModelError):
+    def __init__(self, ticker: str, why: str) -> None:
+        super().__init__(ticker, why)
+        self.ticker, self.why = ticker, why
+
+    def __str__(self) -> str:
+        return f"{self.ticker}: expected a forecast that can be published, found {self.why}; nothing was published"
 
 
 class NoChampion(ModelError):

@@ -1,0 +1,301 @@
+"""Every forecast beside every baseline, on the same origins, in the same units.
+
+Errors are scaled by the range of the sessions up to the origin, so only by the past. What cannot be computed is None;
+nothing here is ever NaN or infinite. One-step figures stand apart from those of whole paths.
+
+Never here: fitting, choosing, or an origin whose outcome is not wholly known.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockml.baselines import LAST_VALUE, Indices, Values, baseline_paths, mean_step
+from stockml.config import EvaluationSettings
+from stockml.errors import TooFewBars
+from stockml.significance import DieboldMariano, Interval, diebold_mariano, overlap, skill_difference_interval
+
+LEADS = (1, 5, 10, 30, 50)
+LSTM = "LSTM"  # tonight's challenger
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the chance of a rise."""
+
+    accuracy: float | None
+    base_rate: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Whole paths, all leads alike. `mse`, `half_mse`: scaled; `rmse`, `mae`: in price; `mase`: in mean past steps.
+
+    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure a lead, first to last.
+    """
+
+    mse: float | None
+    half_mse: float | None
+    rmse: float | None
+    mae: float | None
+    mase: float | None
+    skill: float | None
+    skill_by_lead: dict[str, float | None]
+    mse_by_lead: tuple[float | None, ...]
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """The first step alone; never to be compared with a whole path's figures."""
+
+    half_mse: float | None
+    rmse: float | None
+    mae: float | None
+    skill: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and how likely by luck."""
+
+    name: str
+    against: str
+    skill_difference: float | None
+    interval: Interval | None
+    test: DieboldMariano | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
+
+    origins: int
+    first: int
+    last: int
+    horizon: int
+    scores: dict[str, Score]
+    one_step: dict[str, OneStep]
+    comparisons: tuple[Comparison, ...]
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def fromdict(cls, record: Mapping[str, Any]) -> "Evaluation":
+        """The inverse of `asdict`, also after a passage through JSON."""
+        return cls(
+            **{name: record[name] for name in ("origins", "first", "last", "horizon")},
+            scores={name: _score_from(score) for name, score in record["scores"].items()},
+            one_step={name: OneStep(**figures) for name, figures in record["one_step"].items()},
+            comparisons=tuple(_comparison_from(comparison) for comparison in record["comparisons"]),
+        )
+
+    def comparison(self, name: str, against: str) -> Comparison | None:
+        return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat names, the same every night, such as `lstm/skill_lead_30`; undefined figures are left out."""
+        found: dict[str, float | None] = {"origins": float(self.origins)}
+        for name, score in self.scores.items():
+            found |= {f"{slug(name)}/{figure}": value for figure, value in _flat_score(score).items()}
+        for name, step in self.one_step.items():
+            found |= {f"{slug(name)}/one_step_{figure}": value for figure, value in asdict(step).items()}
+        for comparison in self.comparisons:
+            found |= _flat_comparison(comparison)
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def evaluate(
+    mid: Values,
+    origins: Indices,
+    paths: Mapping[str, Values],
+    settings: EvaluationSettings,
+    rises: Mapping[str, Values] | None = None,
+) -> Evaluation:
+    """Score the named paths and all baselines on identical origins.
+
+    mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
+    paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
+    Every path is compared with the last value and, where one is given, with the champion.  Raises TooFewBars.
+    """
+    origins = np.asarray(origins, dtype=np.int64)
+    horizon = settings.horizon
+    _check(mid, origins, paths, horizon)
+    named = {**paths, **baseline_paths(mid, origins, horizon)}
+    sheet = _Sheet.of(mid, origins, settings)
+    errors = {name: path - sheet.actual for name, path in named.items()}
+    return Evaluation(
+        origins=len(origins),
+        first=int(origins[0]),
+        last=int(origins[-1]),
+        horizon=horizon,
+        scores={
+            name: sheet.score(error, errors[LAST_VALUE], (rises or {}).get(name)) for name, error in errors.items()
+        },
+        one_step={name: sheet.one_step(error[:, 0], errors[LAST_VALUE][:, 0]) for name, error in errors.items()},
+        comparisons=tuple(
+            sheet.compare(name, against, errors)
+            for name in paths
+            for against in (LAST_VALUE, CHAMPION)
+            if against in errors and against != name
+        ),
+    )
+
+
+def outcomes(mid: Values, origins: Indices, horizon: int) -> Values:
+    """What then happened.  mid: (n,), price.  Returns (m, horizon).  Raises TooFewBars."""
+    if len(origins) == 0 or origins[-1] + horizon >= len(mid):
+        needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
+        raise TooFewBars(needed, len(mid), "an evaluation")
+    return np.asarray(mid[origins[:, None] + np.arange(1, horizon + 1)], dtype=np.float64)
+
+
+def past_range(mid: Values, sessions: int) -> Values:
+    """Highest minus lowest of the `sessions` values up to each session, or as many as there are.  Returns (n,)."""
+    rolling = pd.Series(mid).rolling(sessions, min_periods=1)
+    return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
+
+
+def slug(name: str) -> str:
+    """`standard average` as it stands in a metric's name: `standard_average`."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What all forecasts share: outcomes, scales and origins' prices, each (m,) or (m, horizon)."""
+
+    actual: Values
+    start: Values
+    scale: Values
+    step: Values
+    settings: EvaluationSettings
+
+    @classmethod
+    def of(cls, mid: Values, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
+        actual = outcomes(mid, origins, settings.horizon)
+        past_steps = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)
+        scale = past_range(mid, settings.scale_sessions)[origins]
+        return cls(actual, mid[origins], scale, past_steps[origins], settings)
+
+    def losses(self, error: Values) -> Values:
+        """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
+        return np.asarray((self._scaled(error) ** 2).mean(axis=1), dtype=np.float64)
+
+    def score(self, error: Values, naive: Values, rise: Values | None) -> Score:
+        squared, naive_squared = self._scaled(error) ** 2, self._scaled(naive) ** 2
+        by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
+        mse = _finite(squared.mean()) if len(squared) else None
+        moving = self.step > 0
+        mase = (np.abs(error[moving]).mean(axis=1) / self.step[moving]).mean() if moving.any() else None
+        return Score(
+            mse=mse,
+            half_mse=None if mse is None else mse / 2,
+            rmse=_finite(math.sqrt((error**2).mean())),
+            mae=_finite(np.abs(error).mean()),
+            mase=_finite(mase),
+            skill=_skill(mse, _finite(naive_squared.mean()) if len(squared) else None),
+            skill_by_lead={
+                str(lead): _skill(by_lead[lead - 1], naive_by_lead[lead - 1]) for lead in LEADS if lead <= len(by_lead)
+            },
+            mse_by_lead=tuple(by_lead),
+            direction=self._direction(error, rise),
+        )
+
+    def one_step(self, error: Values, naive: Values) -> OneStep:
+        mse, naive_mse = (_mean_by_lead(self._scaled(each[:, None]) ** 2)[0] for each in (error, naive))
+        return OneStep(
+            half_mse=None if mse is None else mse / 2,
+            rmse=_finite(math.sqrt((error**2).mean())),
+            mae=_finite(np.abs(error).mean()),
+            skill=_skill(mse, naive_mse),
+        )
+
+    def compare(self, name: str, against: str, errors: Mapping[str, Values]) -> Comparison:
+        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_VALUE))
+        shared = overlap(self.settings.horizon, self.settings.origin_every)
+        mean, other_mean, naive_mean = (_finite(each.mean()) if len(each) else None for each in (loss, other, naive))
+        skill, other_skill = _skill(mean, naive_mean), _skill(other_mean, naive_mean)
+        return Comparison(
+            name=name,
+            against=against,
+            skill_difference=None if skill is None or other_skill is None else skill - other_skill,
+            interval=skill_difference_interval(loss, other, naive, shared),
+            test=diebold_mariano(loss, other, shared),
+        )
+
+    def _scaled(self, error: Values) -> Values:
+        usable = self.scale > 0
+        return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
+
+    def _direction(self, error: Values, rise: Values | None) -> Direction:
+        column = self.settings.direction_step - 1
+        rose = self.actual[:, column] > self.start
+        said = error[:, column] + self.actual[:, column] - self.start
+        # a path that ends where it began says nothing about the direction: the last value has no accuracy
+        speaks = np.abs(said) > 1e-9 * self.start
+        accuracy = ((said[speaks] > 0) == rose[speaks]).mean() if speaks.any() else None
+        return Direction(
+            accuracy=_finite(accuracy),
+            base_rate=_finite(rose.mean()),
+            brier=None if rise is None else _finite(((rise - rose) ** 2).mean()),
+        )
+
+
+def _check(mid: Values, origins: Indices, paths: Mapping[str, Values], horizon: int) -> None:
+    outcomes(mid, origins, horizon)
+    for name, path in paths.items():
+        if path.shape != (len(origins), horizon):
+            raise ValueError(f"expected {name}'s paths as {(len(origins), horizon)}, found {path.shape}")
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _skill(mse: float | None, naive: float | None) -> float | None:
+    """1 − mse / naive; None where the last value made no error."""
+    return None if mse is None or not naive else _finite(1 - mse / naive)
+
+
+def _mean_by_lead(squared: Values) -> list[float | None]:
+    if len(squared) == 0:
+        return [None] * squared.shape[1]
+    return [_finite(value) for value in squared.mean(axis=0)]
+
+
+def _flat_score(score: Score) -> dict[str, float | None]:
+    direct = {name: getattr(score, name) for name in ("mse", "half_mse", "rmse", "mae", "mase", "skill")}
+    leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
+    return direct | leads | {f"direction_{name}": value for name, value in asdict(score.direction).items()}
+
+
+def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
+    prefix = f"{slug(comparison.name)}/vs_{slug(comparison.against)}"
+    interval, test = comparison.interval, comparison.test
+    return {
+        f"{prefix}/skill_difference": comparison.skill_difference,
+        f"{prefix}/skill_low": interval.low if interval else None,
+        f"{prefix}/skill_high": interval.high if interval else None,
+        f"{prefix}/dm": test.statistic if test else None,
+        f"{prefix}/dm_p_value": test.p_value if test else None,
+    }
+
+
+def _score_from(record: Mapping[str, Any]) -> Score:
+    changed = {"direction": Direction(**record["direction"]), "mse_by_lead": tuple(record["mse_by_lead"])}
+    return Score(**{**record, **changed})
+
+
+def _comparison_from(record: Mapping[str, Any]) -> Comparison:
+    interval = Interval(**record["interval"]) if record["interval"] else None
+    test = DieboldMariano(**record["test"]) if record["test"] else None
+    return Comparison(**{**record, "interval": interval, "test": test})

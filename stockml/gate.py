@@ -1,0 +1,88 @@
+"""Who is champion after tonight, and what is published. Pure: an evaluation in, a verdict out.
+
+Never here: files, MLflow, or a figure that was not computed tonight on the same origins for all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stockml.baselines import LAST_VALUE
+from stockml.evaluation import CHAMPION, LSTM, Evaluation
+
+SIGNIFICANT = 0.05
+NO_SKILL = "no skill shown: publishing last value"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reason` is for a person; `numbers` are what it rests on, without those that are not defined."""
+
+    promoted: bool
+    reason: str
+    numbers: Mapping[str, float]
+
+
+def judge(evaluation: Evaluation, *, weight: float, challenger: str = LSTM, kept: bool = False) -> Verdict:
+    """Promote the challenger only if it beats the champion and does not significantly lose to the last value.
+
+    evaluation: tonight's, with the champion re-scored on the same origins under the name "champion", if there is one.
+    weight: the published combination's share of the model, 0 … 1, as its skill on the validation part allows.
+    kept: no training took place tonight, the challenger is the champion itself.
+
+    Without a champion, the first model that does not significantly lose to the last value becomes it; until one does,
+    the last value is published with its bands, and the models are registered but not promoted.
+    """
+    mse = evaluation.scores[challenger].mse
+    champion = evaluation.scores[CHAMPION].mse if CHAMPION in evaluation.scores else None
+    numbers = _numbers(evaluation, challenger) | {"weight": weight}
+    loses = _loses(numbers["p_worse_than_last_value"])
+    promoted, reason = _decide(mse, champion, CHAMPION in evaluation.scores, loses, kept)
+    return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
+
+
+def publishes(weight: float, has_champion: bool) -> str:
+    """What tonight's path is made of, in words.  weight: the model's share, 0 … 1."""
+    if weight <= 0 or not has_champion:
+        return NO_SKILL
+    return f"{weight:.0%} model, {1 - weight:.0%} last value" if weight < 1 else "the model's path"
+
+
+def _decide(mse: float | None, champion: float | None, has_champion: bool, loses: bool, kept: bool) -> tuple[bool, str]:
+    if kept:
+        return False, "no training tonight: the champion stays"
+    if mse is None:
+        return False, "the challenger has no score: " + ("the champion stays" if has_champion else "no champion yet")
+    if loses:
+        stays = "the champion stays" if has_champion else "registered, not promoted; no champion yet"
+        return False, f"the challenger loses significantly to the last value: {stays}"
+    if not has_champion:
+        return True, "the first champion: no significant loss against the last value"
+    if champion is None or mse < champion:
+        return True, f"beats the champion, MSE {mse:.6g} against {_text(champion)}, on the same origins"
+    return False, f"does not beat the champion, MSE {mse:.6g} against {champion:.6g}, on the same origins: it stays"
+
+
+def _loses(p_worse: float | None) -> bool:
+    """A loss that luck would seldom explain. Where no test is possible, nothing is significant."""
+    return p_worse is not None and p_worse < SIGNIFICANT
+
+
+def _numbers(evaluation: Evaluation, challenger: str) -> dict[str, float | None]:
+    score = evaluation.scores[challenger]
+    champion = evaluation.scores.get(CHAMPION)
+    naive = evaluation.comparison(challenger, LAST_VALUE)
+    rival = evaluation.comparison(challenger, CHAMPION)
+    return {
+        "origins": float(evaluation.origins),
+        "challenger_mse": score.mse,
+        "champion_mse": champion.mse if champion else None,
+        "last_value_mse": evaluation.scores[LAST_VALUE].mse,
+        "challenger_skill": score.skill,
+        "champion_skill": champion.skill if champion else None,
+        "p_worse_than_last_value": naive.test.p_worse if naive and naive.test else None,
+        "p_worse_than_champion": rival.test.p_worse if rival and rival.test else None,
+    }
+
+
+def _text(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

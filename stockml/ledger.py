@@ -1,0 +1,285 @@
+"""Every forecast that was published, and how it turned out.
+
+A Parquet file a ticker, one row a step of a path, readable by pandas, DuckDB and Polars without this project. Only
+what was published is stored; the errors are derived from the bars whenever they are asked for, in relative terms
+(path / last value against price / price at the origin), so that a later split changes none of them.
+
+Never here: a row that is changed or taken away, or a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stockml.bars import Bars, mid_prices
+from stockml.errors import InvalidForecast, RecordUnreadable
+from stockml.home import validated_ticker
+from stockml.intervals import COVERAGES, percent
+from stockml.locks import held
+from stockml.night import Band, Forecast
+from stockml.receipts import LedgerReceipt, sha256_of, write_atomically
+
+LOCK_TIMEOUT_S = 60.0
+IN_TIME = pd.Timedelta(hours=12)  # before New York opens, and after any night's run that began the evening before
+BANDS = tuple(percent(coverage) for coverage in COVERAGES)
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("session", pa.date32()),
+        ("published_at", pa.timestamp("us", tz="UTC")),
+        ("run_id", pa.string()),
+        ("model_version", pa.string()),
+        ("last_value", pa.float64()),
+        ("weight", pa.float64()),
+        ("probability_of_rise", pa.float64()),
+        ("direction_step", pa.int32()),
+        ("lead", pa.int32()),
+        ("due", pa.date32()),
+        ("path", pa.float64()),
+        *((f"{side}_{band}", pa.float64()) for band in BANDS for side in ("low", "high")),
+    ]
+)
+ENTRY_COLUMNS = SCHEMA.names[: SCHEMA.names.index("lead")]
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One night's published forecast. `published_at` has its UTC offset; run and version are None without MLflow."""
+
+    ticker: str
+    key: str
+    published_at: datetime
+    forecast: Forecast
+    run_id: str | None = None
+    model_version: str | None = None
+
+
+@dataclass(frozen=True)
+class LiveScores:
+    """How what was published turned out; None until something came due.
+
+    forecasts: sessions with a forecast.  matured: those of which every step is past.  steps: steps that came due.
+    late: forecasts published only after noon UTC of their first step's day (a night that was caught up).
+    skill: 1 − MSE / MSE(last value) over all steps that came due.  coverage: share of them inside the 80 % band.
+    directions: forecasts whose direction is known; direction_accuracy, base_rate and brier are over these.
+    """
+
+    forecasts: int
+    matured: int
+    steps: int
+    late: int
+    directions: int
+    skill: float | None
+    coverage_50: float | None
+    coverage_80: float | None
+    coverage_95: float | None
+    direction_accuracy: float | None
+    base_rate: float | None
+    brier: float | None
+
+    def metrics(self) -> dict[str, float]:
+        """`live/skill`, `live/coverage_80`, `live/matured`, …; what is not known yet is left out."""
+        return {f"live/{name}": float(value) for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledgers in one folder, a file a ticker."""
+
+    folder: Path
+    lock_timeout_s: float = LOCK_TIMEOUT_S
+
+    def file(self, ticker: str) -> Path:
+        return self.folder / f"{validated_ticker(ticker)}.parquet"
+
+    def publish(self, entry: LedgerEntry) -> LedgerReceipt:
+        """Append the entry; where its key already stands nothing is added and no byte changes.
+
+        Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then as it was.
+        """
+        path = self.file(entry.ticker)
+        rows = _rows(entry)
+        with held(path.with_name(f".{path.name}.lock"), self.lock_timeout_s):
+            table = self._table(entry.ticker)
+            known = entry.key in set(table["key"].to_pylist())
+            if not known:
+                write_atomically(path, _bytes(pa.concat_tables([table, rows])))
+            return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
+
+    def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
+        """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""
+        frame = self.steps(ticker)
+        return tuple(_entry(ticker, group) for _, group in frame.groupby("key", sort=False))
+
+    def steps(self, ticker: str) -> pd.DataFrame:
+        """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""
+        return _frame(self._table(ticker))
+
+    def counting(self, ticker: str) -> pd.DataFrame:
+        """The steps of the forecasts that count: one a session, as `_counting` chooses."""
+        return _counting(self.steps(ticker))
+
+    def scored(self, ticker: str, bars: Bars) -> pd.DataFrame:
+        """The counting steps that came due, beside what happened.  bars: split-adjusted, any length.
+
+        Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
+        matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
+        """
+        return _scored(self.counting(ticker), bars)
+
+    def live(self, ticker: str, bars: Bars) -> LiveScores:
+        """The record so far.  bars: split-adjusted, any length."""
+        counting = self.counting(ticker)
+        return _live(counting, _scored(counting, bars))
+
+    def _table(self, ticker: str) -> pa.Table:
+        path = self.file(ticker)
+        if not path.exists():
+            return SCHEMA.empty_table()
+        try:
+            return pq.read_table(path, schema=SCHEMA)
+        except (OSError, pa.ArrowException) as error:
+            raise RecordUnreadable(str(path), str(error)) from error
+
+
+def _rows(entry: LedgerEntry) -> pa.Table:
+    """The entry as a table of `horizon` rows.  Raises InvalidForecast."""
+    forecast = entry.forecast
+    _check(entry)
+    count = len(forecast.path)
+    once = {
+        "key": entry.key,
+        "session": forecast.origin,
+        "published_at": entry.published_at.astimezone(UTC),
+        "run_id": entry.run_id,
+        "model_version": entry.model_version,
+        "last_value": forecast.last_value,
+        "weight": forecast.weight,
+        "probability_of_rise": forecast.probability_of_rise,
+        "direction_step": forecast.direction_step,
+    }
+    columns: dict[str, list[object]] = {name: [value] * count for name, value in once.items()}
+    columns |= {"lead": list(range(1, count + 1)), "due": list(forecast.sessions), "path": list(forecast.path)}
+    for band in BANDS:
+        columns[f"low_{band}"] = list(forecast.band(int(band)).low)
+        columns[f"high_{band}"] = list(forecast.band(int(band)).high)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _check(entry: LedgerEntry) -> None:
+    forecast = entry.forecast
+    found = {band.coverage for band in forecast.bands}
+    if entry.published_at.tzinfo is None:
+        raise InvalidForecast(entry.ticker, "a publishing time without its UTC offset")
+    if not {int(band) for band in BANDS} <= found:
+        raise InvalidForecast(entry.ticker, f"bands {sorted(found)} rather than {', '.join(BANDS)}")
+    columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
+    if len(forecast.path) == 0 or {len(column) for column in columns} != {len(forecast.sessions)}:
+        raise InvalidForecast(entry.ticker, "paths, bands and sessions of different lengths")
+    if not (np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf):
+        raise InvalidForecast(entry.ticker, "prices that are not finite and above 0")
+    if not 0 <= forecast.probability_of_rise <= 1:
+        raise InvalidForecast(entry.ticker, f"a chance of {forecast.probability_of_rise}")
+    days = (forecast.origin, *forecast.sessions)
+    if any(later <= earlier for earlier, later in pairwise(days)):
+        raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
+
+
+def _bytes(table: pa.Table) -> bytes:
+    content = BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    return content.getvalue()
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(date_as_object=False)
+    return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
+
+
+def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:
+    first = rows.iloc[0]
+    bands = tuple(Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
+    forecast = Forecast(
+        origin=first["session"].date(),
+        last_value=float(first["last_value"]),
+        sessions=tuple(day.date() for day in rows["due"]),
+        path=tuple(rows["path"].tolist()),
+        bands=bands,
+        probability_of_rise=float(first["probability_of_rise"]),
+        direction_step=int(first["direction_step"]),
+        weight=float(first["weight"]),
+    )
+    run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
+    return LedgerEntry(ticker, str(first["key"]), first["published_at"].to_pydatetime(), forecast, run_id, version)
+
+
+def _counting(steps: pd.DataFrame) -> pd.DataFrame:
+    """One forecast a session: the last that was published in time, by noon UTC of its first step's day, else the last.
+
+    So a night that is run again the same evening replaces its forecast, and one that is run again weeks later, when
+    part of the outcome is known, does not.
+    """
+    entries = steps[steps["lead"] == 1].copy()
+    entries["late"] = entries["published_at"].dt.tz_localize(None) > entries["due"] + IN_TIME
+    entries["order"] = np.arange(len(entries))
+    entries = entries.sort_values(["session", "late", "published_at", "order"], ascending=[True, False, True, True])
+    chosen = entries.drop_duplicates("session", keep="last").set_index("key")["late"]
+    counting = steps[steps["key"].isin(chosen.index)]
+    return counting.assign(late=counting["key"].map(chosen).astype(bool)).sort_values(["session", "lead"])
+
+
+def _scored(counting: pd.DataFrame, bars: Bars) -> pd.DataFrame:
+    price = pd.Series(mid_prices(bars), index=bars.index.astype("datetime64[us]"))
+    actual = counting["due"].map(price) / counting["session"].map(price)
+    last_due = counting.groupby("key")["due"].transform("max")
+    newest = price.index[-1] if len(price) else pd.Timestamp.min
+    relative = counting["path"] / counting["last_value"]
+    found = counting.assign(
+        forecast=relative,
+        actual=actual,
+        error=relative - actual,
+        naive_error=1 - actual,
+        matured=last_due <= newest,
+        **{f"inside_{band}": _inside(counting, actual, band) for band in BANDS},
+    )
+    return found[actual.notna()].reset_index(drop=True)
+
+
+def _inside(counting: pd.DataFrame, actual: "pd.Series[float]", band: str) -> "pd.Series[bool]":
+    price = actual * counting["last_value"]
+    return (counting[f"low_{band}"] <= price) & (price <= counting[f"high_{band}"])
+
+
+def _live(counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
+    due = scored[scored["lead"] == scored["direction_step"]]
+    rose = due["actual"] > 1
+    # a chance of exactly one half says neither
+    said = due["probability_of_rise"] != 0.5
+    right = (due["probability_of_rise"] > 0.5) == rose
+    naive = float((scored["naive_error"] ** 2).sum())
+    coverages: Mapping[str, float | None] = {f"coverage_{b}": _mean(scored[f"inside_{b}"]) for b in BANDS}
+    return LiveScores(
+        forecasts=int(counting["key"].nunique()),
+        matured=int(scored.loc[scored["matured"], "key"].nunique()),
+        steps=len(scored),
+        late=int(counting.loc[counting["late"], "key"].nunique()),
+        directions=len(due),
+        skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
+        direction_accuracy=_mean(right[said]),
+        base_rate=_mean(rose),
+        brier=_mean((due["probability_of_rise"] - rose) ** 2),
+        **coverages,
+    )
+
+
+def _mean(values: "pd.Series[float]") -> float | None:
+    return float(values.mean()) if len(values) else None
