@@ -1,0 +1,95 @@
+"""Adjusted prices as a view: back-adjustment by splits, and joining already adjusted history by its overlap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from stockml.bars import COLUMNS, PRICES, Array, Bars, Days, Split, days_of, make_bars
+from stockml.errors import NoOverlap, UnevenOverlap
+from stockml.sessions import Sessions
+
+RATIO_SESSIONS = 20
+RATIO_TOLERANCE = 0.005
+LARGEST_DIVIDEND = 0.04
+SESSIONS_PER_DIVIDEND = 40
+
+
+@dataclass(frozen=True)
+class Join:
+    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`."""
+
+    cut: date
+    ratio: float
+
+
+def share_factors(days: Days, splits: Sequence[Split]) -> Array:
+    """For (n,) days, how many of today's shares one share of that day has become: (n,), 1 after the last split.
+
+    Only splits that are effective by the last day count: an announced split changes nothing before its day.
+    """
+    factors = np.ones(len(days))
+    for split in splits:
+        effective = np.datetime64(split.effective, "D")
+        if len(days) and effective <= days[-1]:
+            factors[days < effective] *= split.factor
+    return factors
+
+
+def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
+    """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors."""
+    return _scaled(bars, 1.0 / share_factors(days_of(bars), splits)) if splits else bars
+
+
+def as_traded(bars: Bars, splits: Sequence[Split]) -> Bars:
+    """The inverse of `back_adjusted`, with the same splits: prices as they were traded."""
+    return _scaled(bars, share_factors(days_of(bars), splits)) if splits else bars
+
+
+def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
+    """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
+
+    Both are adjusted already. None as the join when history has nothing to add. The ratio is the median over the first
+    20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
+    for steps that dividends make in a history which is adjusted for them.
+    Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
+    """
+    history_days, days = days_of(history), days_of(bars)
+    before = history_days < days[0]
+    if not before.any():
+        return bars, None
+    common, at_history, at_bars = np.intersect1d(history_days, days, assume_unique=True, return_indices=True)
+    if len(common) == 0:
+        gap = sessions.between(history_days[before][-1].item(), days[0].item())
+        raise NoOverlap(ticker, gap[1:])
+    ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
+    ratio = _constant_ratio(ticker, common, ratios)
+    past = history.iloc[: int(before.sum())]
+    return pd.concat([_scaled(past, np.full(len(past), ratio))[list(COLUMNS)], bars]), Join(days[0].item(), ratio)
+
+
+def _scaled(bars: Bars, price_factor: Array) -> Bars:
+    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
+    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
+
+
+def _constant_ratio(ticker: str, common: Days, ratios: Array) -> float:
+    """The ratio at the start of the overlap. (k,) days and their ratios, ascending.
+
+    A dividend inside the overlap lowers the ratio once, from its day on, by at most 4 %: a history that is adjusted
+    for dividends lies closer to the traded prices after it. At most one such step every 40 sessions is allowed.
+    """
+    steps_left = 1 + len(ratios) // SESSIONS_PER_DIVIDEND
+    level = float(np.median(ratios[:RATIO_SESSIONS]))
+    first_level, start = level, 0
+    for at, ratio in enumerate(ratios.tolist()):
+        if abs(ratio / level - 1) <= RATIO_TOLERANCE:
+            continue
+        new_level = float(np.median(ratios[at : at + RATIO_SESSIONS]))
+        is_dividend = level * (1 - LARGEST_DIVIDEND) <= new_level < level and at > start
+        if not is_dividend or steps_left == 0 or abs(ratio / new_level - 1) > RATIO_TOLERANCE:
+            raise UnevenOverlap(ticker, common[at].item(), 1 / level, 1 / ratio)
+        level, start, steps_left = new_level, at, steps_left - 1
+    return first_level
