@@ -3,6 +3,7 @@
 Everything is computed from arguments; no function here looks at the machine's clock.
 """
 
+import warnings
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -140,7 +141,11 @@ def _days(name: str) -> _Days:
     import exchange_calendars
 
     try:
-        calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # exchange_calendars 4.13 still uses what pandas 3.1 drops
+            calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")

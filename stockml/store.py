@@ -48,8 +48,9 @@ class BarStore:
         return self.files.address(_bars_file(ticker))
 
     def tickers(self) -> tuple[str, ...]:
-        """Those that have a file of bars, in alphabetical order."""
-        return tuple(name.removesuffix(".parquet") for name in self.files.names())
+        """Those that have bars or imported history, in alphabetical order."""
+        names = {*self.files.names(), *self.files.names("history")}
+        return tuple(sorted(name.removesuffix(".parquet") for name in names))
 
     def sessions(self, ticker: str) -> Sessions:
         return sessions_for(ticker, self.calendars.get(ticker))
@@ -60,9 +61,7 @@ class BarStore:
         Bars that are not final at `recorded_at` are left out. Appending the same again leaves the file as it is.
         Raises BadPayload, StoreUnreadable, StoreBusy, StoreError.
         """
-        sessions = self.sessions(ticker)
-        is_final = days_of(bars) <= np.datetime64(sessions.last_final(recorded_at), "D")
-        final = checked(ticker, bars[is_final], sessions)
+        final = self._final(ticker, bars, recorded_at)
         counts = observations.Counts(0, 0, 0)
 
         def with_new_rows(table: Table | None) -> Table | None:
@@ -155,7 +154,7 @@ class BarStore:
 
         Raises BadPayload, NoOverlap, UnevenOverlap; then nothing is kept.
         """
-        history = checked(ticker, bars, None)
+        history = self._final(ticker, bars, recorded_at)
         recorded = False
 
         def with_import(table: Table | None) -> Table | None:
@@ -169,6 +168,12 @@ class BarStore:
 
         self.files.update(_history_file(ticker), ticker, BAR_SCHEMA, with_import)
         return recorded
+
+    def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
+        """The bars that are final by `now`, checked."""
+        sessions = self.sessions(ticker)
+        is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
+        return checked(ticker, bars[is_final], sessions)
 
     def _table(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
         return self.files.read(name, ticker, schema)

@@ -8,8 +8,8 @@ before it is written, which narrows the gap and does not close it.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.locks import held
 from stockml.receipts import write_atomically
 
 SCHEMA_VERSION = 1
@@ -47,10 +47,10 @@ class TableFiles:
         """The file's full address, as `fsspec.open` takes it."""
         return str(Path(self._base) / name) if self._local else f"{self.root.rstrip('/')}/{name}"
 
-    def names(self) -> tuple[str, ...]:
-        """The names of the Parquet files right under the root."""
+    def names(self, folder: str = "") -> tuple[str, ...]:
+        """The names of the Parquet files right under the root, or under a folder there."""
         try:
-            found = self._fs.ls(self._base, detail=False)
+            found = self._fs.ls(f"{self._base}/{folder}".rstrip("/"), detail=False)
         except FileNotFoundError:
             return ()
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
@@ -67,7 +67,7 @@ class TableFiles:
         `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
         It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
-        with self._locked(name):
+        with held(self.locks / f"store-{name.replace('/', '-')}.lock", LOCK_TIMEOUT_S):
             for _ in range(ATTEMPTS):
                 version = self._version(name)
                 content = self._content(name)
@@ -126,16 +126,6 @@ class TableFiles:
         if not table.schema.equals(schema):
             raise StoreUnreadable(address, f"columns {', '.join(table.column_names)} of unexpected names or types")
         return table
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        self.locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.locks / f"store-{name.replace('/', '-')}.lock", timeout=LOCK_TIMEOUT_S)
-        try:
-            with lock:
-                yield
-        except Timeout:
-            raise StoreBusy(self.address(name), f"waited {LOCK_TIMEOUT_S:.0f} s for {lock.lock_file}") from None
 
     def _version(self, name: str) -> str | None:
         """The remote object's ETag, None when it is absent or the file system has none."""
