@@ -7,9 +7,8 @@ Never here: fitting, choosing, or an origin whose outcome is not wholly known.
 """
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,99 +17,15 @@ import pandas as pd
 from stockml.baselines import LAST_VALUE, Indices, Values, baseline_paths, mean_step
 from stockml.config import EvaluationSettings
 from stockml.errors import TooFewBars
-from stockml.significance import DieboldMariano, Interval, diebold_mariano, overlap, skill_difference_interval
+from stockml.scores import Comparison, Direction, Evaluation, OneStep, Score, slug
+from stockml.significance import diebold_mariano, overlap, skill_difference_interval
+from stockml.windows import outcomes
+
+__all__ = ["CHAMPION", "LEADS", "LSTM", "Comparison", "Evaluation", "Score", "evaluate", "known_outcomes", "slug"]
 
 LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
-
-
-@dataclass(frozen=True)
-class Direction:
-    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the chance of a rise."""
-
-    accuracy: float | None
-    base_rate: float | None
-    brier: float | None
-
-
-@dataclass(frozen=True)
-class Score:
-    """Whole paths, all leads alike. `mse`, `half_mse`: scaled; `rmse`, `mae`: in price; `mase`: in mean past steps.
-
-    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure a lead, first to last.
-    """
-
-    mse: float | None
-    half_mse: float | None
-    rmse: float | None
-    mae: float | None
-    mase: float | None
-    skill: float | None
-    skill_by_lead: dict[str, float | None]
-    mse_by_lead: tuple[float | None, ...]
-    direction: Direction
-
-
-@dataclass(frozen=True)
-class OneStep:
-    """The first step alone; never to be compared with a whole path's figures."""
-
-    half_mse: float | None
-    rmse: float | None
-    mae: float | None
-    skill: float | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and how likely by luck."""
-
-    name: str
-    against: str
-    skill_difference: float | None
-    interval: Interval | None
-    test: DieboldMariano | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
-
-    origins: int
-    first: int
-    last: int
-    horizon: int
-    scores: dict[str, Score]
-    one_step: dict[str, OneStep]
-    comparisons: tuple[Comparison, ...]
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def fromdict(cls, record: Mapping[str, Any]) -> "Evaluation":
-        """The inverse of `asdict`, also after a passage through JSON."""
-        return cls(
-            **{name: record[name] for name in ("origins", "first", "last", "horizon")},
-            scores={name: _score_from(score) for name, score in record["scores"].items()},
-            one_step={name: OneStep(**figures) for name, figures in record["one_step"].items()},
-            comparisons=tuple(_comparison_from(comparison) for comparison in record["comparisons"]),
-        )
-
-    def comparison(self, name: str, against: str) -> Comparison | None:
-        return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
-
-    def metrics(self) -> dict[str, float]:
-        """Flat names, the same every night, such as `lstm/skill_lead_30`; undefined figures are left out."""
-        found: dict[str, float | None] = {"origins": float(self.origins)}
-        for name, score in self.scores.items():
-            found |= {f"{slug(name)}/{figure}": value for figure, value in _flat_score(score).items()}
-        for name, step in self.one_step.items():
-            found |= {f"{slug(name)}/one_step_{figure}": value for figure, value in asdict(step).items()}
-        for comparison in self.comparisons:
-            found |= _flat_comparison(comparison)
-        return {name: value for name, value in found.items() if value is not None}
 
 
 def evaluate(
@@ -150,23 +65,18 @@ def evaluate(
     )
 
 
-def outcomes(mid: Values, origins: Indices, horizon: int) -> Values:
-    """What then happened.  mid: (n,), price.  Returns (m, horizon).  Raises TooFewBars."""
-    if len(origins) == 0 or origins[-1] + horizon >= len(mid):
-        needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
+def known_outcomes(mid: Values, origins: Indices, horizon: int) -> Values:
+    """What then happened.  mid: (n,), price.  origins: (m,), ascending.  Returns (m, horizon).  Raises TooFewBars."""
+    needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
+    if len(origins) == 0 or needed > len(mid):
         raise TooFewBars(needed, len(mid), "an evaluation")
-    return np.asarray(mid[origins[:, None] + np.arange(1, horizon + 1)], dtype=np.float64)
+    return outcomes(mid, origins, horizon)
 
 
 def past_range(mid: Values, sessions: int) -> Values:
     """Highest minus lowest of the `sessions` values up to each session, or as many as there are.  Returns (n,)."""
     rolling = pd.Series(mid).rolling(sessions, min_periods=1)
     return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
-
-
-def slug(name: str) -> str:
-    """`standard average` as it stands in a metric's name: `standard_average`."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -177,14 +87,16 @@ class _Sheet:
     start: Values
     scale: Values
     step: Values
+    overlap: int
     settings: EvaluationSettings
 
     @classmethod
     def of(cls, mid: Values, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
-        actual = outcomes(mid, origins, settings.horizon)
+        actual = known_outcomes(mid, origins, settings.horizon)
         past_steps = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)
         scale = past_range(mid, settings.scale_sessions)[origins]
-        return cls(actual, mid[origins], scale, past_steps[origins], settings)
+        shared = overlap(origins, settings.horizon)
+        return cls(actual, mid[origins], scale, past_steps[origins], shared, settings)
 
     def losses(self, error: Values) -> Values:
         """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
@@ -221,15 +133,14 @@ class _Sheet:
 
     def compare(self, name: str, against: str, errors: Mapping[str, Values]) -> Comparison:
         loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_VALUE))
-        shared = overlap(self.settings.horizon, self.settings.origin_every)
         mean, other_mean, naive_mean = (_finite(each.mean()) if len(each) else None for each in (loss, other, naive))
         skill, other_skill = _skill(mean, naive_mean), _skill(other_mean, naive_mean)
         return Comparison(
             name=name,
             against=against,
             skill_difference=None if skill is None or other_skill is None else skill - other_skill,
-            interval=skill_difference_interval(loss, other, naive, shared),
-            test=diebold_mariano(loss, other, shared),
+            interval=skill_difference_interval(loss, other, naive, self.overlap),
+            test=diebold_mariano(loss, other, self.overlap),
         )
 
     def _scaled(self, error: Values) -> Values:
@@ -251,7 +162,7 @@ class _Sheet:
 
 
 def _check(mid: Values, origins: Indices, paths: Mapping[str, Values], horizon: int) -> None:
-    outcomes(mid, origins, horizon)
+    known_outcomes(mid, origins, horizon)
     for name, path in paths.items():
         if path.shape != (len(origins), horizon):
             raise ValueError(f"expected {name}'s paths as {(len(origins), horizon)}, found {path.shape}")
@@ -270,32 +181,3 @@ def _mean_by_lead(squared: Values) -> list[float | None]:
     if len(squared) == 0:
         return [None] * squared.shape[1]
     return [_finite(value) for value in squared.mean(axis=0)]
-
-
-def _flat_score(score: Score) -> dict[str, float | None]:
-    direct = {name: getattr(score, name) for name in ("mse", "half_mse", "rmse", "mae", "mase", "skill")}
-    leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
-    return direct | leads | {f"direction_{name}": value for name, value in asdict(score.direction).items()}
-
-
-def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
-    prefix = f"{slug(comparison.name)}/vs_{slug(comparison.against)}"
-    interval, test = comparison.interval, comparison.test
-    return {
-        f"{prefix}/skill_difference": comparison.skill_difference,
-        f"{prefix}/skill_low": interval.low if interval else None,
-        f"{prefix}/skill_high": interval.high if interval else None,
-        f"{prefix}/dm": test.statistic if test else None,
-        f"{prefix}/dm_p_value": test.p_value if test else None,
-    }
-
-
-def _score_from(record: Mapping[str, Any]) -> Score:
-    changed = {"direction": Direction(**record["direction"]), "mse_by_lead": tuple(record["mse_by_lead"])}
-    return Score(**{**record, **changed})
-
-
-def _comparison_from(record: Mapping[str, Any]) -> Comparison:
-    interval = Interval(**record["interval"]) if record["interval"] else None
-    test = DieboldMariano(**record["test"]) if record["test"] else None
-    return Comparison(**{**record, "interval": interval, "test": test})

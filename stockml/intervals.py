@@ -3,6 +3,10 @@
 Split conformal calibration (Vovk et al. 2005; Lei et al. 2018) of the logarithmic error, in units of the current
 volatility and of the lead: the widths grow with both. One calibrated distribution answers both questions.
 
+A calibration part is one stretch of one market, calm or wild. What is found on it is therefore moved half of the way
+(in logarithms) to what the last value's errors were in all the years before, by the last value's own ratio of the
+two; and the centre is moved so that path and shift together drift as the price did over all those years.
+
 Never here: a look at the test part, or at the networks.
 """
 
@@ -16,16 +20,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
-from stockml.evaluation import outcomes
+from stockml.evaluation import known_outcomes
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 COVERAGES = (0.5, 0.8, 0.95)
-HALF_LIFE_SESSIONS = 30
-LEVELS = np.linspace(0.0, 1.0, 401)
-FEWEST_ORIGINS = 20
+HALF_LIFE_SESSIONS = 30  # 20 to 45 give the same interval score within 0.5 %
 FLOOR = 1e-6
+FEWEST_ORIGINS = 20
+LEVELS = np.linspace(0.0, 1.0, 201)
+TOWARDS_HISTORY = 0.5
+FULL_HISTORY_SESSIONS = 2_500  # with fewer earlier sessions, history weighs proportionally less
+HISTORY_EVERY = 5
+HISTORY_START = 250  # before that the trailing volatility is not settled
+DRIFT_PRIOR_SESSIONS = 1_000  # the drift is shrunk to zero as if this many sessions without one had been seen
 
 
 def volatility(mid: Values) -> Values:
@@ -40,33 +49,41 @@ def volatility(mid: Values) -> Values:
 
 @dataclass(frozen=True)
 class Bands:
-    """A calibrated distribution of log(price / path), in units of volatility · √lead · shape[lead].
+    """A calibrated distribution of log(price / path).
 
-    shape: (horizon,).  levels, errors: the distribution's quantiles, symmetric about zero.
-    origins: how many it was calibrated on.
+    Its centre is tilt · volatility · lead; its unit, at each lead, volatility · √lead · shape[lead].  It is symmetric:
+    errors[i] units on either side of the centre hold the price with the chance levels[i].
+    shape: (horizon,).  levels, errors: ascending.  origins: how many it was calibrated on.
     """
 
     shape: tuple[float, ...]
     levels: tuple[float, ...]
     errors: tuple[float, ...]
+    tilt: float
     origins: int
 
     @classmethod
     def fit(cls, mid: Values, origins: Indices, paths: Values) -> "Bands":
         """Calibrate on origins that the path's model has not learned from, and whose outcomes are known.
 
-        mid: (n,), price.  origins: (m,), session indices.  paths: (m, horizon), price.  Raises TooFewBars.
+        mid: (n,), price; nothing after the last origin's last outcome is looked at.  origins: (m,), ascending session
+        indices.  paths: (m, horizon), price.  Raises TooFewBars.
         """
         if len(origins) < FEWEST_ORIGINS:
             raise TooFewBars(FEWEST_ORIGINS, len(origins), "calibrating the intervals")
         horizon = paths.shape[1]
-        wrong = np.log(outcomes(mid, origins, horizon) / paths)
-        units = wrong / (volatility(mid)[origins][:, None] * _root(horizon))
-        shape = _shape(units)
-        standard = (units / shape).ravel()
-        both = np.concatenate([standard, -standard])
-        errors = np.quantile(both, LEVELS)
-        return cls(tuple(shape.tolist()), tuple(LEVELS.tolist()), tuple(errors.tolist()), len(origins))
+        known_outcomes(mid, origins, horizon)
+        known = mid[: origins[-1] + horizon + 1]
+        drift, leads = _drift(known), _leads(horizon)
+        moved = _in_units(known, origins, paths / known[origins, None])
+        tilt = drift - float((moved * np.sqrt(leads)).sum(axis=1).mean() / leads.sum())
+        actual = _in_units(known, origins, known_outcomes(known, origins, horizon) / known[origins, None])
+        found = np.abs(actual - moved - tilt * np.sqrt(leads))
+        usual, here = _naive_errors(known, origins, drift, actual)
+        weight = TOWARDS_HISTORY * min(1.0, len(usual) * HISTORY_EVERY / FULL_HISTORY_SESSIONS)
+        shape = _shape(found, usual, here, weight)
+        errors = _quantiles(found / shape, usual / shape, here / shape, weight)
+        return cls(tuple(shape.tolist()), tuple(LEVELS.tolist()), tuple(errors.tolist()), tilt, len(origins))
 
     @property
     def horizon(self) -> int:
@@ -78,41 +95,80 @@ class Bands:
     @classmethod
     def fromdict(cls, record: Mapping[str, Any]) -> "Bands":
         tuples = {name: tuple(record[name]) for name in ("shape", "levels", "errors")}
-        return cls(**tuples, origins=record["origins"])
-
-    def spread(self, volatility: Values | float) -> Values:
-        """One unit of log error.  volatility: (m,) or one number.  Returns (m, horizon) or (horizon,)."""
-        current = np.asarray(volatility, dtype=np.float64)[..., None]
-        return np.asarray(current * _root(self.horizon) * np.array(self.shape), dtype=np.float64)
+        return cls(**tuples, tilt=record["tilt"], origins=record["origins"])
 
     def quantiles(self, path: Values, volatility: Values | float, coverage: float) -> tuple[Values, Values]:
         """The band that holds the price with the chance `coverage`.
 
         path: (m, horizon) or (horizon,), price.  volatility: at the origins, (m,) or one number.  Returns low, high.
         """
-        low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], self.levels, self.errors)
-        spread = self.spread(volatility)
-        return path * np.exp(low * spread), path * np.exp(high * spread)
+        centre, unit = self._centre_and_unit(volatility)
+        width = unit * np.interp(coverage, self.levels, self.errors)
+        return path * np.exp(centre - width), path * np.exp(centre + width)
 
     def probability_of_rise(
         self, path: Values, volatility: Values | float, last_value: Values | float, step: int
     ) -> Values:
         """Chance that the price at `step` is above `last_value`.  path: (m, horizon).  Returns (m,), or () for one."""
-        distance = np.log(np.asarray(last_value) / path[..., step - 1]) / self.spread(volatility)[..., step - 1]
-        return np.asarray(1 - np.interp(distance, self.errors, self.levels), dtype=np.float64)
+        centre, unit = (each[..., step - 1] for each in self._centre_and_unit(volatility))
+        above = (np.log(path[..., step - 1] / np.asarray(last_value)) + centre) / unit
+        nearer = np.interp(np.abs(above), self.errors, self.levels)
+        return np.asarray(0.5 + np.sign(above) * nearer / 2, dtype=np.float64)
+
+    def _centre_and_unit(self, volatility: Values | float) -> tuple[Values, Values]:
+        current, leads = np.asarray(volatility, dtype=np.float64)[..., None], _leads(self.horizon)
+        return self.tilt * current * leads, current * np.sqrt(leads) * np.array(self.shape)
 
 
-def _root(horizon: int) -> Values:
-    return np.asarray(np.sqrt(np.arange(1.0, horizon + 1)), dtype=np.float64)
+def _leads(horizon: int) -> Values:
+    return np.arange(1.0, horizon + 1)
 
 
-def _shape(units: Values) -> Values:
-    """How mean absolute errors depart from √lead: a power of the lead, so that widths are smooth and growing."""
-    leads = np.log(np.arange(1.0, units.shape[1] + 1))
-    sizes = np.log(np.maximum(np.abs(units).mean(axis=0), FLOOR))
-    power = np.polyfit(leads, sizes, 1)[0] if len(leads) > 1 else 0.0
-    power = min(max(float(power), -0.4), 0.4)
-    return np.asarray(np.exp(power * (leads - leads.mean())), dtype=np.float64)
+def _in_units(mid: Values, origins: Indices, relative: Values) -> Values:
+    """Prices relative to the origin's, as logarithms in units of volatility · √lead.  Returns (m, horizon)."""
+    unit = volatility(mid)[origins, None] * np.sqrt(_leads(relative.shape[1]))
+    return np.asarray(np.log(relative) / unit, dtype=np.float64)
+
+
+def _drift(mid: Values) -> float:
+    """Mean log change a session, in volatilities; shrunk towards zero where the history is short."""
+    sessions = len(mid) - 1
+    plain = math.log(mid[-1] / mid[0]) / float(volatility(mid)[:-1].sum())
+    return plain * sessions / (sessions + DRIFT_PRIOR_SESSIONS)
+
+
+def _naive_errors(mid: Values, origins: Indices, drift: float, actual: Values) -> tuple[Values, Values]:
+    """The drifting last value's absolute errors on origins long before the calibration part, and on it, in units."""
+    horizon = actual.shape[1]
+    centre = drift * np.sqrt(_leads(horizon))
+    earlier = np.arange(HISTORY_START, origins[0] - horizon, HISTORY_EVERY)
+    if len(earlier) < FEWEST_ORIGINS:
+        return np.empty((0, horizon)), np.abs(actual - centre)
+    outcomes = known_outcomes(mid, earlier, horizon) / mid[earlier, None]
+    return np.abs(_in_units(mid, earlier, outcomes) - centre), np.abs(actual - centre)
+
+
+def _shape(found: Values, usual: Values, here: Values, weight: float) -> Values:
+    """How errors depart from the √lead law, so that widths still never shrink with the lead.  Returns (horizon,)."""
+    profile = _profile(found)
+    if weight > 0:
+        profile = profile * (_profile(usual) / _profile(here)) ** weight
+    root = np.sqrt(_leads(len(profile)))
+    return np.asarray(np.maximum.accumulate(profile * root) / root, dtype=np.float64)
+
+
+def _profile(errors: Values) -> Values:
+    by_lead = np.maximum(errors.mean(axis=0), FLOOR)
+    return np.asarray(by_lead / by_lead.mean(), dtype=np.float64)
+
+
+def _quantiles(found: Values, usual: Values, here: Values, weight: float) -> Values:
+    """Of all leads' errors together, at LEVELS, ascending."""
+    quantiles = np.quantile(found, LEVELS)
+    if weight > 0:
+        usual_here = np.maximum(np.quantile(here, LEVELS), FLOOR)
+        quantiles = quantiles * (np.maximum(np.quantile(usual, LEVELS), FLOOR) / usual_here) ** weight
+    return np.asarray(np.maximum.accumulate(quantiles), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -149,7 +205,7 @@ class BandScores:
 
 def score_bands(bands: Bands, mid: Values, origins: Indices, paths: Values) -> BandScores:
     """Coverage and interval score (Gneiting and Raftery 2007) of the three bands.  Arguments as in `Bands.fit`."""
-    actual = outcomes(mid, origins, bands.horizon)
+    actual = known_outcomes(mid, origins, bands.horizon)
     current = volatility(mid)[origins]
     scores = {}
     for coverage in COVERAGES:

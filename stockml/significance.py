@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 Values = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 RESAMPLES = 2_000
 
 
-def overlap(horizon: int, every: int) -> int:
-    """How many consecutive origins share sessions: origins every 10 with 50 leads overlap 5 at a time."""
-    return max(1, math.ceil(horizon / every))
+def overlap(origins: Indices, horizon: int) -> int:
+    """How many consecutive origins at most share a session: origins every 10 with 50 leads overlap 5 at a time."""
+    return int(np.max(np.searchsorted(origins, origins + horizon) - np.arange(len(origins))))
 
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely such a loss is by luck."""
+    """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely so by luck."""
 
     statistic: float
     p_value: float
