@@ -73,7 +73,7 @@ class AlphaVantage:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._key = ApiKey(key)
-        self._address = f"{_checked_address(base_url)}/query"
+        self._address = _checked_address(base_url)
         self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
         self._limits = limits or Limits()
         self._http = http or requests.Session()
@@ -148,8 +148,9 @@ class AlphaVantage:
         return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self._jitter()
 
     def _ask_once(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
-        slot = self._quota.spend(ticker, self._clock())
-        self._sleep(max(0.0, (slot - self._clock()).total_seconds()))
+        now = self._clock()
+        # Not until the clock shows the slot: a clock that is set back meanwhile would make that a wait of hours.
+        self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
         status, content = self._get(ticker, {"function": function, "symbol": ticker, **parameters})
         try:
             check_success(decoded(content, ticker), content, ticker, function)
@@ -203,14 +204,17 @@ def _kind(error: BaseException) -> str:
 
 
 def _checked_address(base_url: str) -> str:
-    """`base_url` without a trailing slash: https, or plain http to loopback only, since http shows the key."""
+    """The address to query, `base_url` with or without its `/query`: https, or http to loopback, as http shows the key.
+
+    Raises InvalidSetting.
+    """
     address = urlsplit(base_url)
     if address.username or address.password or address.query or address.fragment or not address.hostname:
         raise InvalidSetting("the price API's address", f"{address.scheme}://...", "like https://www.alphavantage.co")
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
         bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
         raise InvalidSetting("the price API's address", f"{address.scheme}://{address.hostname}", bound)
-    return base_url.rstrip("/")
+    return base_url.rstrip("/").removesuffix("/query") + "/query"
 
 
 def _is_loopback(base_url: str) -> bool:

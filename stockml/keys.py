@@ -5,6 +5,9 @@ import re
 
 SHORTEST_SECRET = 5
 FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LOGGERS_OF_ADDRESSES = tuple(
+    f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+)
 KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE)
 
 
@@ -58,12 +61,13 @@ def excerpt(text: str, length: int = 200) -> str:
 
 class _WithoutKeys(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted(record.getMessage()), ()
+        record.msg, record.args, record.exc_info = redacted(record.getMessage()), (), None
         return True
 
 
 def keep_keys_out_of_logs() -> None:
     """Redact what urllib3 logs: whole URLs, of each request at DEBUG, of a malformed header at WARNING."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(known, _WithoutKeys) for known in logger.filters):
-        logger.addFilter(_WithoutKeys())
+    for name in LOGGERS_OF_ADDRESSES:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _WithoutKeys) for known in logger.filters):
+            logger.addFilter(_WithoutKeys())

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
-import pandas as pd
-
-from stockml.bars import Split
+from stockml.bars import COLUMNS, Bars, Split, make_bars
 from stockml.errors import BadPayload, NoData
 from stockml.keys import excerpt
 from stockml.refusals import refusal
@@ -22,7 +20,7 @@ MAX_DEPTH = 8
 FIRST_DATE = date(1900, 1, 1)
 REGULAR_CLOSE = time(16, 0)
 
-PRICES = {"open": "1. open", "high": "2. high", "low": "3. low", "close": "4. close"}
+FIELDS = ("1. open", "2. high", "3. low", "4. close")
 VOLUMES = ("5. volume", "6. volume")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -39,7 +37,7 @@ class Daily:
     last_refreshed: the day that the answer says it is of. dropped: sessions whose bar was not final yet.
     """
 
-    bars: pd.DataFrame
+    bars: Bars
     last_refreshed: date
     dropped: tuple[date, ...]
 
@@ -67,8 +65,7 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {sessions[-1]}")
     rows = [_row(answer[SERIES][str(day)], day, ticker) for day in final]
-    index = pd.DatetimeIndex(pd.to_datetime([str(day) for day in final], format="%Y-%m-%d"), name="session")
-    bars = pd.DataFrame(rows, index=index, columns=[*PRICES, "volume"], dtype="float64")
+    bars = make_bars(final, dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)))
     return Daily(bars, refreshed, tuple(day for day in sessions if day > last_final or day == unfinished))
 
 
@@ -197,7 +194,7 @@ def _row(values: object, day: date, ticker: str) -> list[float]:
     if not isinstance(values, dict):
         raise BadPayload(ticker, f"expected a bar on {day}, found {excerpt(str(values))!r}")
     volume = next((name for name in VOLUMES if name in values), VOLUMES[0])
-    return [_number(values.get(name), f"{name!r} on {day}", ticker) for name in (*PRICES.values(), volume)]
+    return [_number(values.get(name), f"{name!r} on {day}", ticker) for name in (*FIELDS, volume)]
 
 
 def _number(found: object, what: str, ticker: str) -> float:

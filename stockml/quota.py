@@ -9,16 +9,15 @@ refusal after 19:00 would block the whole next evening. The key itself is never 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from filelock import FileLock, Timeout
-
-from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
+from stockml.errors import InvalidSetting, QuotaSpent, StoreError
+from stockml.locks import held
 from stockml.receipts import write_atomically
 
 DAY_ZONE = "America/New_York"
@@ -43,8 +42,8 @@ class Plan:
 
     @property
     def interval(self) -> timedelta:
-        """The least time between two requests."""
-        return timedelta(seconds=60 / self.requests_per_minute)
+        """The least time between two requests: 5 % more than the rate asks, as two can arrive closer than sent."""
+        return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
@@ -127,19 +126,8 @@ class QuotaLedger:
     def path(self, day: date) -> Path:
         return self.folder / f"{self.key_hash}-{day}.json"
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self.folder / f"{self.key_hash}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=LOCK_TIMEOUT_S)
-        except Timeout:
-            raise StoreBusy(str(path), f"waited {LOCK_TIMEOUT_S:.0f} s") from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def _locked(self) -> AbstractContextManager[None]:
+        return held(self.folder / f"{self.key_hash}.lock", LOCK_TIMEOUT_S)
 
     def _read(self, day: date) -> Spent:
         path = self.path(day)

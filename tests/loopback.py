@@ -1,0 +1,138 @@
+"""A loopback HTTP server whose answers are scripted byte by byte, so that every way of breaking off can be played."""
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+Answer = Callable[["Exchange"], None]
+
+
+class Loopback:
+    """Answers the n-th request with the n-th of `answers`, the last one for ever; keeps what was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[dict[str, str]] = []
+        self.over = threading.Event()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Exchange)
+        server.daemon_threads = True
+        self._server, server.loopback = server, self  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One request and its scripted answer."""
+
+    def do_GET(self) -> None:
+        self.loopback: Loopback = self.server.loopback  # type: ignore[attr-defined]
+        self.asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self.loopback.asked.append(self.asked)
+        answer = self.loopback.answers[min(len(self.loopback.asked), len(self.loopback.answers)) - 1]
+        try:
+            answer(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+    def send(self, content: bytes, status: int = 200, promised: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content) if promised is None else promised))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+
+def whole(content: bytes, status: int = 200) -> Answer:
+    return lambda exchange: exchange.send(content, status)
+
+
+def notice(text: str, field: str = "Information") -> Answer:
+    return whole(json.dumps({field: text}).encode())
+
+
+def short(content: bytes) -> Answer:
+    """Half of what the header promises, then the end."""
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(content[: len(content) // 2], promised=len(content))
+
+    return answer
+
+
+def reset(exchange: Exchange) -> None:
+    """The connection is reset without an answer."""
+    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.rfile.close()
+    exchange.wfile.close()
+    exchange.connection.close()
+
+
+def endless(exchange: Exchange) -> None:
+    """A body without end and without a promised length."""
+    exchange.send_response(200)
+    exchange.end_headers()
+    while not exchange.loopback.over.is_set():
+        exchange.wfile.write(b" " * 65_536)
+
+
+def silent(exchange: Exchange) -> None:
+    """Nothing at all until the test is over."""
+    exchange.loopback.over.wait(30)
+
+
+def trickling(exchange: Exchange) -> None:
+    """A byte now and then, each one in time for a read time-out."""
+    exchange.send_response(200)
+    exchange.end_headers()
+    while not exchange.loopback.over.wait(0.01):
+        exchange.wfile.write(b" ")
+        exchange.wfile.flush()
+
+
+def bad_header(content: bytes) -> Answer:
+    """A header line without a colon, which urllib3 warns of with the whole URL."""
+
+    def answer(exchange: Exchange) -> None:
+        head = f"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: {len(content)}\r\n\r\n"
+        exchange.wfile.write(head.encode() + content)
+
+    return answer
+
+
+def redirect(exchange: Exchange) -> None:
+    """To the same place, with the key in the new address."""
+    exchange.send(b"", 302, Location=exchange.path + "&again=1")
+
+
+def echo(exchange: Exchange) -> None:
+    """The day's refusal, which echoes the key."""
+    text = f"We have detected your API key as {exchange.asked['apikey']} and our standard API rate limit is 25 requests"
+    notice(f"{text} per day.")(exchange)
+
+
+def page(exchange: Exchange) -> None:
+    """A proxy's error page that shows the whole address, key included."""
+    exchange.send(f"<html><a href='{exchange.path}'>{exchange.asked['apikey']}</a></html>".encode(), 502)
