@@ -114,7 +114,8 @@ class TableFiles:
         if not content:
             raise StoreUnreadable(address, "an empty file")
         try:
-            table = pq.read_table(pa.BufferReader(content), use_threads=False, page_checksum_verification=True)
+            file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+            table = file.read(use_threads=False)
         except (pa.ArrowException, OSError) as problem:
             raise StoreUnreadable(address, f"damage: {str(problem)[:200]}") from problem
         known = table.schema.metadata or {}
@@ -178,7 +179,7 @@ def _serialised(table: Table, ticker: str) -> bytes:
     pq.write_table(
         table.replace_schema_metadata(metadata),
         sink,
-        compression="zstd",
+        compression="snappy",
         use_dictionary=["source"],
         write_page_checksum=True,
     )
