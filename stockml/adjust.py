@@ -76,20 +76,21 @@ def _scaled(bars: Bars, price_factor: Array) -> Bars:
 
 
 def _constant_ratio(ticker: str, common: Days, ratios: Array) -> float:
-    """The ratio at the start of the overlap. (k,) days and their ratios, ascending.
+    """The ratio at the start of the overlap. (k,) days and their ratios bars / history, ascending.
 
-    A dividend inside the overlap lowers the ratio once, from its day on, by at most 4 %: a history that is adjusted
-    for dividends lies closer to the traded prices after it. At most one such step every 40 sessions is allowed.
+    A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
+    for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed, at least
+    3 sessions from the next.
     """
-    steps_left = 1 + len(ratios) // SESSIONS_PER_DIVIDEND
-    level = float(np.median(ratios[:RATIO_SESSIONS]))
-    first_level, start = level, 0
+    starts = [0]
     for at, ratio in enumerate(ratios.tolist()):
-        if abs(ratio / level - 1) <= RATIO_TOLERANCE:
-            continue
-        new_level = float(np.median(ratios[at : at + RATIO_SESSIONS]))
-        is_dividend = level * (1 - LARGEST_DIVIDEND) <= new_level < level and at > start
-        if not is_dividend or steps_left == 0 or abs(ratio / new_level - 1) > RATIO_TOLERANCE:
-            raise UnevenOverlap(ticker, common[at].item(), 1 / level, 1 / ratio)
-        level, start, steps_left = new_level, at, steps_left - 1
-    return first_level
+        if abs(ratio / ratios[starts[-1]] - 1) > RATIO_TOLERANCE:
+            starts.append(at)
+    levels = [float(np.median(run[:RATIO_SESSIONS])) for run in np.split(ratios, starts[1:])]
+    lengths = np.diff([*starts, len(ratios)])
+    for step, at in enumerate(starts[1:]):
+        is_dividend = levels[step] * (1 - LARGEST_DIVIDEND) <= levels[step + 1] < levels[step]
+        is_steady = min(lengths[step], lengths[step + 1]) >= 3 and step <= len(ratios) // SESSIONS_PER_DIVIDEND
+        if not (is_dividend and is_steady):
+            raise UnevenOverlap(ticker, common[at].item(), 1 / levels[0], 1 / float(ratios[at]))
+    return levels[0]
