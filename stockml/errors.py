@@ -29,6 +29,9 @@
     │   ├── Diverged
     │   ├── InvalidForecast       a path that must not be published
     │   └── NoChampion
+    ├── ServerError                   the local servers: Prefect, MLflow, the feed
+    │   ├── ServerUnavailable
+    │   └── PortTaken
     ├── NightBusy                     another run of this ticker is at work
     └── TrackingUnavailable           MLflow cannot be reached; the night's result is kept for the next run
 
@@ -276,6 +279,31 @@ class NoChampion(ModelError):
 
     def __str__(self) -> str:
         return f"{self.ticker}: expected a champion model, found none: {self.why}"
+
+
+class ServerError(StockmlError):
+    """A server that this needs is not there, or cannot start."""
+
+
+class ServerUnavailable(ServerError):
+    def __init__(self, name: str, address: str, advice: str) -> None:
+        super().__init__(name, address, advice)
+        self.name, self.address, self.advice = name, address, advice
+
+    def __str__(self) -> str:
+        return f"expected {self.name} at {self.address}, found no answer; {self.advice}"
+
+
+class PortTaken(ServerError):
+    def __init__(self, name: str, port: int, option: str) -> None:
+        super().__init__(name, port, option)
+        self.name, self.port, self.option = name, port, option
+
+    def __str__(self) -> str:
+        return (
+            f"expected port {self.port} to be free for {self.name}, found another program on it; "
+            f"stop that program, or choose a port with {self.option}"
+        )
 
 
 class NightBusy(StockmlError):

@@ -1,0 +1,62 @@
+"""The environment that Prefect, MLflow and TensorFlow are started with. Set by the command line, never at import."""
+
+import os
+from collections.abc import Mapping, MutableMapping
+from urllib.parse import urlsplit
+
+from stockml.errors import InvalidSetting
+from stockml.home import Home
+
+# what Prefect calls a driver and MLflow calls a driver differ for one and the same server
+_PREFECT_DRIVER = "postgresql+asyncpg"
+_MLFLOW_DRIVER = "postgresql+psycopg"
+
+
+def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Give every setting that the person has not set. To be called before Prefect, MLflow or TensorFlow is imported."""
+    for name, value in settings_of(home, environ).items():
+        environ.setdefault(name, value)
+
+
+def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The settings of this installation, by the name of their environment variable."""
+    return {
+        "STOCKML_HOME": str(home.root),
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database(home, environ),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home.results),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # without these two a run's tasks stall about 2 s each on SQLite
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # a dead MLflow server is noticed in 4 s instead of 200
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def prefect_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
+    """Prefect's database: SQLite in the home, or `prefect` on the server that STOCKML_DATABASE_URL names."""
+    server = _database_server(environ)
+    return f"{_PREFECT_DRIVER}://{server}/prefect" if server else f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"
+
+
+def mlflow_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
+    """MLflow's database: SQLite in the home, or `mlflow` on the server that STOCKML_DATABASE_URL names."""
+    server = _database_server(environ)
+    return f"{_MLFLOW_DRIVER}://{server}/mlflow" if server else f"sqlite:///{home.root / 'mlflow.db'}"
+
+
+def _database_server(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("STOCKML_DATABASE_URL", "")
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        # the address may hold a password: name its scheme only
+        raise InvalidSetting("STOCKML_DATABASE_URL", f"{parts.scheme}://…", "postgresql://user:password@host:port")
+    return parts.netloc
