@@ -1,0 +1,58 @@
+"""The model as MLflow serves it: bars in, the path with its intervals out.
+
+MLflow runs this file as a script ("models from code", no pickle) with the stockml package of its night on the path;
+nothing else imports it. What it needs of stockml it imports where it predicts.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+COLUMNS = ["open", "high", "low", "close", "volume"]
+
+
+class ServedModel(PythonModel):
+    """Loads the night's network and bands once, then predicts after the last bar that it is given."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        from stockml.forecaster import load_model
+        from stockml.intervals import Bands
+
+        assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
+        self.model = load_model(Path(context.artifacts["model"]))
+        self.bands = Bands.fromdict(assessment.get("model_bands") or assessment["bands"])
+        self.ticker = context.model_config["ticker"]
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
+
+        model_input: columns session, open, high, low, close, volume; split-adjusted, at least the network's look-back
+        (60 sessions), better 300, so that the trailing figures are what they were in training.
+        """
+        from stockml.errors import TooFewBars
+        from stockml.intervals import COVERAGES, percent, volatility
+        from stockml.normalise import PriceSeries
+        from stockml.sessions import sessions_for
+
+        bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[COLUMNS].sort_index()
+        needed = self.model.settings.network.look_back
+        if len(bars) < needed:
+            raise TooFewBars(needed, len(bars), "a forecast")
+        series = PriceSeries.from_bars(bars)
+        path = self.model.published.paths(series, [len(series) - 1])[0]
+        now, last = float(volatility(series.mid)[-1]), float(series.mid[-1])
+        leads = range(1, len(path) + 1)
+        days = sessions_for(self.ticker).after(bars.index[-1].date(), len(path))
+        found = pd.DataFrame({"lead": list(leads), "session": pd.to_datetime(list(days)), "path": path})
+        for coverage in COVERAGES:
+            low, high = self.bands.quantiles(path, now, coverage)
+            found[f"low_{percent(coverage)}"], found[f"high_{percent(coverage)}"] = low, high
+        rises = [float(self.bands.probability_of_rise(path, now, last, lead)) for lead in leads]
+        return found.assign(probability_of_rise=rises)
+
+
+set_model(ServedModel())

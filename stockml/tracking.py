@@ -1,0 +1,229 @@
+"""MLflow: one experiment a ticker, one flat run a night's key, one model version a trained model.
+
+The only importer of mlflow, inside functions. What a run holds is decided in `run_content`; here it is carried there,
+so that a run killed anywhere is resumed and logging a night twice adds nothing.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from filelock import FileLock
+
+from stockml import run_content, tracked_model, tracked_run
+from stockml.errors import TrackingUnavailable
+from stockml.home import Home
+from stockml.night import Night, night_path, read_night, write_night
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+CONNECT_TIMEOUT_S = 3.0
+QUICK_FAILURE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where a night stands in MLflow. `model_version` is None when no model of it was ever registered."""
+
+    run_id: str
+    experiment_id: str
+    model_version: str | None
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files."""
+
+    uri: str
+    artifacts: str
+    nights: Path
+    locks: Path
+
+    @classmethod
+    def of(cls, home: Home) -> "Tracking":
+        return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
+
+    def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
+        """Keep the night's record, log it, and return it with its run, version and address on `pages`.
+
+        Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
+        """
+        path = night_path(self.nights, night.ticker, night.key)
+        write_night(night, path)
+        logged = self.log_night(night)
+        known = replace(
+            night,
+            mlflow_run_id=logged.run_id,
+            mlflow_run_url=run_url(pages, logged.experiment_id, logged.run_id) if pages else None,
+            model_version=logged.model_version,
+        )
+        write_night(known, path)
+        return known
+
+    def log_night(self, night: Night) -> Logged:
+        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
+
+        Raises TrackingUnavailable.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with self._client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+            experiment_id = self._experiment(client, night.ticker)
+            run = tracked_run.of_key(client, experiment_id, night.key)
+            if run is None or run.info.status != "FINISHED":
+                run = tracked_run.started(client, experiment_id, night, run)
+                tracked_run.fill(client, run, night)
+                tracked_model.log(client, run, night)
+                client.set_terminated(run.info.run_id, "FINISHED", end_time=tracked_run.milliseconds(night.finished_at))
+            version = tracked_model.version_of(client, night)
+            return Logged(run.info.run_id, experiment_id, version)
+
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float], at: datetime) -> None:
+        """Add numbers that became known after the night was logged. Repeating it adds nothing."""
+        with self._client() as client:
+            tracked_run.log_points(client, run_id, run_content.metric_points(metrics, tracked_run.milliseconds(at)))
+
+    def sweep_orphans(self, *, now: datetime, older_than: timedelta = timedelta(hours=2)) -> dict[str, str]:
+        """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
+
+        A run is an orphan when its process on this host is gone, or when another host began it `older_than` ago.
+        It is resumed when the night's record is here, else marked FAILED.
+        """
+        ended: dict[str, str] = {}
+        with self._client() as client:
+            for run in tracked_run.unfinished(client, experiment_name("%")):
+                if tracked_run.orphaned(run, now - older_than):
+                    ended[run.info.run_id] = self._end(client, run)
+        return ended
+
+    def pending(self) -> tuple[Night, ...]:
+        """The kept nights that MLflow does not have yet, oldest first."""
+        nights = [read_night(path) for path in sorted(self.nights.glob("*/*/night.json"))]
+        waiting = [night for night in nights if night.mlflow_run_id is None and night.status == "completed"]
+        return tuple(sorted(waiting, key=lambda night: night.finished_at))
+
+    def log_pending(self, *, pages: str | None = None) -> tuple[Night, ...]:
+        """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
+        return tuple(self.keep_and_log(night, pages=pages) for night in self.pending())
+
+    def mirror_champion(self, ticker: str, version: str) -> None:
+        """Let the alias `champion` of lstm-<ticker> follow the local registry."""
+        with self._client() as client:
+            client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+
+    def experiment_id(self, ticker: str) -> str:
+        """The ticker's experiment, created when there is none."""
+        with self._client() as client:
+            return self._experiment(client, ticker)
+
+    def _end(self, client: "MlflowClient", run: "Run") -> str:
+        tags = run.data.tags
+        path = night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"])
+        if path.is_file():
+            self.keep_and_log(read_night(path))
+            return "resumed"
+        client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
+        client.set_terminated(run.info.run_id, "FAILED")
+        return "failed"
+
+    def _experiment(self, client: "MlflowClient", ticker: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        name = experiment_name(ticker)
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        try:
+            return str(client.create_experiment(name, self._artifact_location(ticker), run_content.EXPERIMENT_TAGS))
+        except MlflowException:
+            if found := client.get_experiment_by_name(name):  # another process was faster
+                return str(found.experiment_id)
+            raise
+
+    def _artifact_location(self, ticker: str) -> str | None:
+        """The same place whether the run goes to the database or to a server of this machine.
+
+        A server elsewhere cannot read this machine's files: it is left to choose its own.
+        """
+        address = urlsplit(self.uri)
+        elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
+        return None if elsewhere and self.artifacts.startswith("file:") else f"{self.artifacts.rstrip('/')}/{ticker}"
+
+    @contextmanager
+    def _client(self) -> "Iterator[MlflowClient]":
+        """An MLflow client; whatever keeps it from answering becomes TrackingUnavailable."""
+        self._check_listening()
+        for name, value in QUICK_FAILURE.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if _is_outage(error):
+                raise TrackingUnavailable(without_password(self.uri), _first_line(error)) from error
+            raise
+
+    def _check_listening(self) -> None:
+        """Fail in milliseconds, before mlflow is imported, when nothing listens at a server's address."""
+        address = urlsplit(self.uri)
+        if address.scheme not in {"http", "https"}:
+            return
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise TrackingUnavailable(without_password(self.uri), str(error)) from error
+
+
+def experiment_name(ticker: str) -> str:
+    return f"stockml/{ticker}"
+
+
+def experiment_url(address: str, experiment_id: str) -> str:
+    """The experiment's charts in the model-training layout, on the MLflow server at `address`."""
+    view = "compareRunsMode=CHART&workflowType=machine_learning"
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{view}"
+
+
+def run_url(address: str, experiment_id: str, run_id: str) -> str:
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def without_password(uri: str) -> str:
+    """The address without user and password, fit for a message."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    """Whether the network, a disk or a database failed underneath, rather than something being asked wrongly."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    while error is not None:
+        if isinstance(error, SQLAlchemyError | OSError):
+            return True
+        if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: Any) -> str:
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
