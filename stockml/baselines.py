@@ -71,7 +71,9 @@ class Baseline:
     def path(self, mid: Values, origins: Indices, horizon: int) -> Values:
         """mid: (n,), price.  origins: (m,), session indices.  Returns (m, horizon), price at leads 1 … horizon."""
         level, trend = self.level(mid)[origins], self.trend(mid)[origins]
-        return np.asarray(level[:, None] + trend[:, None] * self.shape(horizon), dtype=np.float64)
+        paths: Values = np.multiply.outer(trend, self.shape(horizon))
+        paths += level[:, None]
+        return paths
 
     def one_step(self, mid: Values) -> Values:
         """mid: (n,), price.  Returns (n,): entry i is the forecast of session i + 1 made after session i."""
