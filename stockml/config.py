@@ -1,10 +1,15 @@
-"""The one configuration: frozen, checked, in sensible units. One `asdict` feeds MLflow, the cache keys and the form."""
+"""The one configuration: frozen, checked, in sensible units. One `asdict` feeds MLflow, the cache keys and the form.
 
+A setting's bounds and its description stand beside its default, once; the run form is made from them.
+"""
+
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from stockml.errors import InvalidSetting
 
@@ -15,10 +20,52 @@ Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 
 
-def check(name: str, value: float, low: float, high: float) -> None:
-    """Raise InvalidSetting unless low <= value <= high."""
-    if not low <= value <= high:
-        raise InvalidSetting(name, value, f"between {low} and {high}")
+def setting(default: Any, description: str, low: float | None = None, high: float | None = None) -> Any:
+    """A field with its default, what it means, and the bounds of its value (of each value, for a tuple)."""
+    return field(default=default, metadata={"description": description, "low": low, "high": high})
+
+
+class Checked:
+    """Refuses values out of bounds or of another kind, by name. Subclasses are frozen dataclasses of settings."""
+
+    PREFIX: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            _check(f"{self.PREFIX}{each.name}", getattr(self, each.name), each, kind_of(type(self), each.name))
+
+
+def _check(name: str, value: Any, each: "dataclasses.Field[Any]", kind: Any) -> None:
+    if choices := choices_of(kind):
+        if value not in choices:
+            raise InvalidSetting(name, value, "one of " + ", ".join(choices))
+        return
+    low, high = each.metadata.get("low"), each.metadata.get("high")
+    if low is None or high is None:
+        return
+    if isinstance(value, tuple) and not 1 <= len(value) <= MOST_LAYERS:
+        raise InvalidSetting(f"{name}: layers", len(value), f"between 1 and {MOST_LAYERS}")
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, bool) or not isinstance(one, int | float) or not low <= one <= high:
+            raise InvalidSetting(name, one, f"between {low} and {high}")
+
+
+MOST_LAYERS = 6
+
+
+@cache
+def _kinds(settings: type) -> dict[str, Any]:
+    return get_type_hints(settings)
+
+
+def kind_of(settings: type, name: str) -> Any:
+    """The declared type of a setting."""
+    return _kinds(settings)[name]
+
+
+def choices_of(kind: Any) -> tuple[str, ...]:
+    """The choices of a Literal type; none for any other."""
+    return tuple(get_args(kind)) if get_origin(kind) is Literal else ()
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -27,95 +74,73 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Checked):
     """The network's shape."""
 
-    cell: Cell = "lstm"
-    units: tuple[int, ...] = (32, 32)
-    dropout: float = 0.0
-    look_back: int = 60
+    PREFIX: ClassVar[str] = "network."
 
-    def __post_init__(self) -> None:
-        check_choice("network.cell", self.cell, get_args(Cell))
-        check("network.units: layers", len(self.units), 1, 6)
-        for units in self.units:
-            check("network.units", units, 1, 1024)
-        check("network.dropout", self.dropout, 0.0, 0.9)
-        check("network.look_back", self.look_back, 5, 500)
+    cell: Cell = setting("lstm", "Recurrent cell")
+    units: tuple[int, ...] = setting((32, 32), "Units of each recurrent layer, first to last", 1, 1024)
+    dropout: float = setting(0.0, "Share of outputs dropped while learning", 0.0, 0.9)
+    look_back: int = setting(60, "Sessions that the network sees before an origin", 5, 500)
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Checked):
     """How the network learns."""
 
-    optimizer: Optimizer = "adam"
-    loss: Loss = "mse"
-    learning_rate: float = 1e-3
-    batch_size: int = 256
-    epochs: int = 5
-    fine_tune_epochs: int = 1
-    fine_tune_learning_rate: float = 1e-4
-    seed: int = 7
+    PREFIX: ClassVar[str] = "training."
 
-    def __post_init__(self) -> None:
-        check_choice("training.optimizer", self.optimizer, get_args(Optimizer))
-        check_choice("training.loss", self.loss, get_args(Loss))
-        check("training.learning_rate", self.learning_rate, 1e-7, 1.0)
-        check("training.batch_size", self.batch_size, 1, 65_536)
-        check("training.epochs", self.epochs, 1, 1_000)
-        check("training.fine_tune_epochs", self.fine_tune_epochs, 1, 1_000)
-        check("training.fine_tune_learning_rate", self.fine_tune_learning_rate, 1e-7, 1.0)
-        check("training.seed", self.seed, 0, 2**31 - 1)
+    optimizer: Optimizer = setting("adam", "Optimiser")
+    loss: Loss = setting("mse", "Loss of the scaled path")
+    learning_rate: float = setting(1e-3, "Learning rate of a full training", 1e-7, 1.0)
+    batch_size: int = setting(256, "Origins in a step", 1, 65_536)
+    epochs: int = setting(5, "Passes over the training part", 1, 1_000)
+    fine_tune_epochs: int = setting(1, "Passes when the champion is continued", 1, 1_000)
+    fine_tune_learning_rate: float = setting(1e-4, "Learning rate when the champion is continued", 1e-7, 1.0)
+    seed: int = setting(7, "Seed of weights and shuffles", 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(Checked):
     """What is forecast, and on which origins it is measured. All counts are sessions."""
 
-    horizon: int = 50
-    direction_step: int = 30
-    test_sessions: int = 1_500
-    validation_sessions: int = 1_000
-    origin_every: int = 10
-    scale_sessions: int = 2_500
+    PREFIX: ClassVar[str] = "evaluation."
+
+    horizon: int = setting(50, "Sessions that are forecast", 1, 250)
+    direction_step: int = setting(30, "Lead at which the direction is judged", 1, 250)
+    test_sessions: int = setting(1_500, "Newest sessions that only measure", 50, 20_000)
+    validation_sessions: int = setting(1_000, "Sessions before them that choose and calibrate", 50, 20_000)
+    origin_every: int = setting(10, "Sessions between two origins", 1, 250)
+    scale_sessions: int = setting(2_500, "Sessions whose range scales an error", 50, 20_000)
 
     def __post_init__(self) -> None:
-        check("evaluation.horizon", self.horizon, 1, 250)
-        check("evaluation.direction_step", self.direction_step, 1, self.horizon)
-        check("evaluation.test_sessions", self.test_sessions, 50, 20_000)
-        check("evaluation.validation_sessions", self.validation_sessions, 50, 20_000)
-        check("evaluation.origin_every", self.origin_every, 1, 250)
-        check("evaluation.scale_sessions", self.scale_sessions, 50, 20_000)
+        super().__post_init__()
+        if self.direction_step > self.horizon:
+            raise InvalidSetting("evaluation.direction_step", self.direction_step, f"between 1 and {self.horizon}")
 
 
 @dataclass(frozen=True)
-class PolicySettings:
+class PolicySettings(Checked):
     """When `auto` retrains from scratch rather than fine-tunes."""
 
-    retrain_after_sessions: int = 20
-    scale_drift: float = 2.0
-    live_skill_floor: float = -0.2
+    PREFIX: ClassVar[str] = "policy."
 
-    def __post_init__(self) -> None:
-        check("policy.retrain_after_sessions", self.retrain_after_sessions, 1, 10_000)
-        check("policy.scale_drift", self.scale_drift, 1.05, 100.0)
-        check("policy.live_skill_floor", self.live_skill_floor, -100.0, 1.0)
+    retrain_after_sessions: int = setting(20, "Sessions after which a full training is due", 1, 10_000)
+    scale_drift: float = setting(2.0, "Ratio of volatility, now to learned, that calls for one", 1.05, 100.0)
+    live_skill_floor: float = setting(-0.2, "Live skill below which one is due", -100.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """Everything that decides a night's numbers, apart from the data and the code."""
 
-    profile: Profile = "nightly"
-    mode: Mode = "auto"
+    profile: Profile = setting("nightly", "`nightly`, or the published `tutorial` recipe")
+    mode: Mode = setting("auto", "`auto` decides from facts and says why")
     network: NetworkSettings = field(default_factory=NetworkSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
-
-    def __post_init__(self) -> None:
-        check_choice("profile", self.profile, get_args(Profile))
-        check_choice("mode", self.mode, get_args(Mode))
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -31,7 +32,7 @@ def sha256_of(address: str) -> str | None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(content)
@@ -93,30 +94,44 @@ class DatasetReceipt(Receipt):
 
 
 @dataclass(frozen=True)
+class DecisionReceipt(Receipt):
+    """What tonight's training does and why; the file also says which champion it was decided beside."""
+
+    session: date
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ModelReceipt(Receipt):
     """A model's folder. `sha256` covers weights, settings and history, not the time it took."""
 
     session: date
-    key: str
     mode: str
     reason: str
 
 
 @dataclass(frozen=True)
 class EvaluationReceipt(Receipt):
-    """Tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
+    """The folder of tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
 
     session: date
-    key: str
 
 
 @dataclass(frozen=True)
 class RunReceipt(Receipt):
-    """The MLflow run of a night; `path` is the local record of it, which also says what is still to be logged."""
+    """The MLflow run of a night; `path` is the night's record here, which waits while MLflow is away."""
 
     key: str
     run_id: str | None
     model_version: str | None
+
+    def intact(self) -> bool:
+        """A night that MLflow does not have yet is logged again."""
+        return self.run_id is not None and super().intact()
+
+    def identity(self) -> tuple[str, ...]:
+        return (self.ticker, self.key, self.run_id or "", self.model_version or "")
 
 
 @dataclass(frozen=True)

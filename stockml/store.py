@@ -47,6 +47,10 @@ class BarStore:
         """The address of the ticker's file of bars."""
         return self.files.address(_bars_file(ticker))
 
+    def addresses_beside(self, ticker: str) -> tuple[str, ...]:
+        """The addresses of what adjusts the ticker's bars: its splits and its imported history."""
+        return tuple(self.files.address(name(ticker)) for name in (_splits_file, _history_file))
+
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars or imported history, in alphabetical order."""
         names = {*self.files.names(), *self.files.names("history")}

@@ -84,18 +84,22 @@ class ProcessLocks(LockManager):
 
 @dataclass
 class ContentPolicy(CachePolicy):
-    """The key of a step: its name, the source of the stockml `modules` it uses, and its inputs by content."""
+    """The key of a step: its name, the source of the stockml `modules` it uses, and its inputs by content.
+
+    Inputs that are named `aside` (the clock, say) do not count.
+    """
 
     isolation_level: IsolationLevel | None = IsolationLevel.SERIALIZABLE
     lock_manager: LockManager | None = field(default_factory=ProcessLocks)
     modules: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     salt: Callable[[dict[str, Any]], str] | None = None
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         name = task_ctx.task.name
-        content = {argument: identity(value) for argument, value in inputs.items()}
+        content = {argument: identity(value) for argument, value in inputs.items() if argument not in self.aside}
         if self.salt:
             content["salt"] = self.salt(inputs)
         text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
@@ -133,11 +137,21 @@ def forget_unless_intact(record: Path) -> None:
         record.unlink(missing_ok=True)
 
 
-def step(name: str, *, modules: tuple[str, ...], **options: Any) -> Callable[[Callable[..., Any]], Task[..., Any]]:
-    """A task that is cached by content. `modules` are the stockml modules that do its work."""
+def step(
+    name: str,
+    *,
+    modules: tuple[str, ...],
+    aside: tuple[str, ...] = (),
+    salt: Callable[[dict[str, Any]], str] | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    """A task that is cached by content. `modules` are the stockml modules that do its work.
+
+    Inputs that are named `aside` do not count; `salt` names, from the inputs, what the work depends on beside them.
+    """
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
-        policy = ContentPolicy(modules=modules)
+        policy = ContentPolicy(modules=modules, aside=aside, salt=salt)
         return task(function, name=name, cache_policy=policy, persist_result=True, result_serializer="json", **options)
 
     return decorate

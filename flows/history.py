@@ -1,0 +1,29 @@
+"""Give a ticker its past: all sessions since 1999-11-01 with a premium key. CSV files are read by `stockml.history`."""
+
+from datetime import UTC, date, datetime
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from stockml.home import validated_ticker
+from stockml.receipts import StoreReceipt
+from stockml.sessions import sessions_for
+from tasks.caching import at_home
+from tasks.data import append_bars, explain_jumps, fetch_daily
+
+
+@flow(name="history", flow_run_name="history {ticker}")
+def history(
+    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it"),
+    session: date | None = Field(None, description="Up to this trading day; empty for the newest"),
+    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+) -> StoreReceipt:
+    """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""
+    ticker, now = validated_ticker(ticker), datetime.now(UTC)
+    last = session or sessions_for(ticker, calendar).last_final(now)
+    payload = at_home(fetch_daily)(ticker, last, calendar, now, outputsize="full")
+    bars = at_home(append_bars)(payload, calendar, now)
+    bars = at_home(explain_jumps)(bars, calendar, now)
+    get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+    return bars

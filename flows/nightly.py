@@ -1,0 +1,152 @@
+"""One ticker, one session: fetch, append, renormalise, decide, train, evaluate, log, promote, publish."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows.form import SettingsForm, chosen
+from stockml.config import Mode, Profile, Settings
+from stockml.errors import NightBusy, QuotaSpent
+from stockml.home import home, validated_ticker
+from stockml.intake import has_unexplained_jumps
+from stockml.night import Night, read_night
+from stockml.nightlog import Done
+from stockml.receipts import StoreReceipt
+from stockml.sessions import Late, NoSession, Ordinary, Outcome, night_outcome, sessions_for
+from tasks.artifacts import show_night
+from tasks.caching import at_home
+from tasks.data import append_bars, explain_jumps, fetch_daily, renormalise
+from tasks.model import decide_mode, evaluate_model, train_model
+from tasks.results import log_run, promote, publish_forecast
+
+BUSY_WAIT_S = 3600.0
+
+
+@flow(name="nightly", flow_run_name="{ticker} {session} {mode}")
+def nightly(
+    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    session: date | None = Field(None, description="The trading day; empty for the newest whose bar is final"),
+    mode: Mode = Field("auto", description="auto decides from facts and says why"),
+    profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
+    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
+    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    force: bool = Field(False, description="Compute every step again instead of taking cached results"),
+    late_retries: int = Field(3, ge=0, le=12, description="How often a late bar is asked for again this night"),
+    late_wait_s: float = Field(1200.0, ge=0, le=7200, description="Seconds between two of these"),
+) -> State:
+    """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
+
+    The state carries the Night: completed, or skipped with the reason (no session, late or stale bar, quota).
+    """
+    began, ticker = time.monotonic(), validated_ticker(ticker)
+    tonight = Tonight(ticker, chosen(profile, mode, settings), calendar, force, late_retries, late_wait_s)
+    outcome = tonight.outcome(session)
+    if isinstance(outcome, NoSession):
+        return skipped("No session", tonight, outcome.day, outcome)
+    with only_run(ticker):
+        try:
+            bars, outcome = taken_in(tonight, outcome.session)
+        except QuotaSpent as spent:
+            return skipped("Skipped: quota", tonight, outcome.session, spent)
+        if not isinstance(outcome, Ordinary):
+            return skipped(type(outcome).__name__, tonight, outcome.session, outcome)
+        night = learned_and_published(tonight, bars)
+    night = replace(night, seconds=time.monotonic() - began)
+    show_night(night)
+    return Completed(message=f"{night.mode}: {night.reason}", data=night)
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """What the form asked for."""
+
+    ticker: str
+    settings: Settings
+    calendar: str | None
+    force: bool
+    late_retries: int
+    late_wait_s: float
+
+    def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
+        exchange = sessions_for(self.ticker, self.calendar)
+        return night_outcome(exchange, requested=session, now=datetime.now(UTC), last_stored=None, newest=newest)
+
+
+def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
+    """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not."""
+    for attempt in range(tonight.late_retries + 1):
+        now = datetime.now(UTC)
+        force = tonight.force or attempt > 0
+        payload = at_home(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
+        bars = at_home(append_bars, force=force)(payload, tonight.calendar, now)
+        outcome = tonight.outcome(session, newest=payload.newest)
+        if not isinstance(outcome, Late) or attempt == tonight.late_retries:
+            break
+        get_run_logger().info("%s: asking again in %.0f s", outcome, tonight.late_wait_s)
+        time.sleep(tonight.late_wait_s)
+    get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+    return bars, outcome
+
+
+def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
+    """From the store to the ledger."""
+    now, force, calendar, settings = datetime.now(UTC), tonight.force, tonight.calendar, tonight.settings
+    if has_unexplained_jumps(home(), tonight.ticker, calendar):
+        bars = at_home(explain_jumps, force=force)(bars, calendar, now)
+    dataset = at_home(renormalise, force=force)(bars, calendar)
+    decision = at_home(decide_mode, force=force)(dataset, settings, calendar)
+    get_run_logger().info("%s: %s", decision.mode, decision.reason)
+    model = at_home(train_model, force=force)(dataset, decision, settings, calendar)
+    upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
+    evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
+    done = Done(bars, dataset, model, evaluation, settings)
+    run = at_home(log_run, force=force)(done, now, flow_run.ui_url, None, calendar)
+    at_home(promote, force=force)(model, run, now)
+    at_home(publish_forecast, force=force)(evaluation, run, now)
+    return read_night(Path(run.path))
+
+
+@contextmanager
+def only_run(ticker: str) -> Iterator[None]:
+    """One run of a ticker at a time on this machine; a second waits and says so. Raises NightBusy."""
+    home().locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home().locks / f"{ticker}.night.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        get_run_logger().info("another run of %s is at work; waiting for it", ticker)
+        try:
+            lock.acquire(timeout=BUSY_WAIT_S)
+        except Timeout:
+            raise NightBusy(ticker, BUSY_WAIT_S) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def skipped(name: str, tonight: Tonight, session: date, why: object) -> State:
+    """A completed state that says why nothing was done."""
+    night = Night(
+        ticker=tonight.ticker,
+        session=session,
+        key="",
+        data_hash="",
+        config_hash=tonight.settings.sha256(),
+        code_hash="",
+        finished_at=datetime.now(UTC),
+        status="skipped",
+        reason=str(why),
+    )
+    get_run_logger().info("%s: %s", name.lower(), why)
+    return Completed(name=name, message=str(why), data=night)

@@ -1,0 +1,65 @@
+"""Retrain, fine-tune or keep: the facts are gathered here, `policy` decides, and the decision is kept."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from stockml.champions import Provenance, as_record, champion_for, training_code
+from stockml.config import Settings
+from stockml.home import Home
+from stockml.intake import bar_store
+from stockml.ledger import Ledger
+from stockml.normalise import PriceSeries
+from stockml.policy import Facts, decide
+from stockml.receipts import DatasetReceipt, DecisionReceipt, sha256_of, write_atomically
+from stockml.registry import Promotion
+from stockml.training import facts_about, load_model
+
+FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured paths' worth
+
+
+def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, calendar: str | None) -> DecisionReceipt:
+    """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
+
+    The file's name follows the data and the settings, so a repeated night finds what was decided before its own
+    promotion (the step is cached by the same content).
+    """
+    champion = champion_for(home, dataset.ticker, dataset.session)
+    facts = _facts(home, dataset, settings, champion, calendar)
+    decision = decide(facts, settings.mode, settings.policy)
+    record = as_record(dataset, champion) | {"mode": decision.mode, "reason": decision.reason}
+    name = hashlib.sha256(f"{dataset.sha256} {settings.sha256()}".encode()).hexdigest()[:16]
+    path = home.nights / dataset.ticker / f"decision-{name}.json"
+    write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    return DecisionReceipt(
+        dataset.ticker, str(path), sha256_of(str(path)) or "", dataset.session, decision.mode, decision.reason
+    )
+
+
+def _facts(
+    home: Home, dataset: DatasetReceipt, settings: Settings, champion: Promotion | None, calendar: str | None
+) -> Facts:
+    if champion is None:
+        return Facts(has_champion=False)
+    series = PriceSeries.read(Path(dataset.path))
+    provenance = Provenance.read(Path(champion.path))
+    return facts_about(
+        load_model(Path(champion.path)),
+        series,
+        settings,
+        same_code=provenance.code == training_code(),
+        same_adjustment=provenance.adjustment == adjustment(home, dataset, calendar),
+        live_skill=_live_skill(home, dataset, calendar),
+    )
+
+
+def adjustment(home: Home, dataset: DatasetReceipt, calendar: str | None) -> str:
+    """Identity of the price adjustment behind the dataset."""
+    return bar_store(home, dataset.ticker, calendar).adjustment_hash(dataset.ticker, until=dataset.session)
+
+
+def _live_skill(home: Home, dataset: DatasetReceipt, calendar: str | None) -> float | None:
+    """The ledger's skill as of the session; None until enough steps have come due."""
+    bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
+    live = Ledger(home.ledger).live(dataset.ticker, bars)
+    return live.skill if live.steps >= FEWEST_STEPS else None

@@ -1,0 +1,50 @@
+"""From a kept payload into the store, and from a jump to the split that explains it."""
+
+from datetime import datetime
+
+from stockml.alphavantage import AlphaVantage, keep, parse_daily, parse_splits, read_kept
+from stockml.home import Home
+from stockml.receipts import PayloadReceipt, StoreReceipt
+from stockml.store import BarStore
+
+SOURCE = "alphavantage"
+
+
+def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Add the payload's final bars to the store; the same payload again changes no byte.
+
+    Raises StoreError, BadPayload.
+    """
+    store = bar_store(home, payload.ticker, calendar)
+    sessions = store.sessions(payload.ticker)
+    today = now.astimezone(sessions.tz).date()
+    content = read_kept(payload.path)
+    daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
+    return store.append(payload.ticker, daily.bars, recorded_at=now, source=SOURCE, session=payload.session)
+
+
+def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:
+    """Whether a jump in the raw bars looks like a split about which the provider was not asked yet."""
+    return bool(bar_store(home, ticker, calendar).unexplained_jumps(ticker))
+
+
+def explain_jumps(
+    home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
+) -> StoreReceipt:
+    """Ask the provider for the ticker's splits, once a jump, and keep what it says beside the bars.
+
+    Raises FeedError.
+    """
+    store = bar_store(home, bars.ticker, calendar)
+    if jumps := store.unexplained_jumps(bars.ticker):
+        payload = provider.splits(bars.ticker)
+        keep(payload, home.payloads)
+        asked = tuple(jump.session for jump in jumps)
+        splits = parse_splits(payload.content, bars.ticker)
+        store.record_splits(bars.ticker, splits, recorded_at=now, source=SOURCE, asked=asked)
+    return bars
+
+
+def bar_store(home: Home, ticker: str, calendar: str | None) -> BarStore:
+    """The store, knowing the ticker's calendar where its suffix does not tell it."""
+    return BarStore(home.store, home.locks, {ticker: calendar} if calendar else {})

@@ -1,0 +1,128 @@
+"""The log step: a night's record, its plots, and its run in MLflow."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from stockml import figures, provenance
+from stockml.assessment import Assessment, read_assessment
+from stockml.code_hash import code_hash
+from stockml.config import Settings
+from stockml.errors import InvalidFile, TrackingUnavailable
+from stockml.forecaster import TrainedModel, load_model
+from stockml.home import Home
+from stockml.intake import bar_store
+from stockml.ledger import Ledger
+from stockml.night import Night, Verdict, night_path, read_night, write_night
+from stockml.normalise import PriceSeries
+from stockml.receipts import (
+    DatasetReceipt,
+    EvaluationReceipt,
+    ModelReceipt,
+    RunReceipt,
+    StoreReceipt,
+    sha256_of,
+)
+from stockml.tracking import Tracking
+
+
+def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
+    """The identity of a night: ticker, session, data hash, configuration hash, code hash; 64 hex digits."""
+    parts = (dataset.ticker, str(dataset.session), dataset.sha256, settings.sha256(), numbers_code())
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def numbers_code() -> str:
+    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
+    return code_hash("training", "assessment")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the steps before have handed over."""
+
+    bars: StoreReceipt
+    dataset: DatasetReceipt
+    model: ModelReceipt
+    evaluation: EvaluationReceipt
+    settings: Settings
+
+
+def log_night(
+    home: Home, done: Done, *, now: datetime, flow_run_url: str | None, pages: str | None, calendar: str | None
+) -> RunReceipt:
+    """Draw the plots, keep the night's record, and log it under its key; a night logged before gains nothing.
+
+    While MLflow is away the record waits, and the receipt says so: it has no run id.
+    """
+    tracking = Tracking.of(home)
+    key = night_key(done.dataset, done.settings)
+    path = night_path(home.nights, done.dataset.ticker, key)
+    night = _kept(path) or _night(home, done, key, now=now, flow_run_url=flow_run_url, calendar=calendar)
+    try:
+        night = tracking.keep_and_log(night, pages=pages)
+    except TrackingUnavailable:
+        write_night(night, path)
+    sha256 = sha256_of(str(path)) or ""
+    return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
+
+
+def _kept(path: Path) -> Night | None:
+    """An earlier record of the same night: its times and counts are those of the first time."""
+    try:
+        return read_night(path) if path.is_file() else None
+    except InvalidFile:
+        return None
+
+
+def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str | None, calendar: str | None) -> Night:
+    dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
+    model = load_model(Path(done.model.path))
+    bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
+    ledger = Ledger(home.ledger)
+    plots = home.plots / dataset.ticker / key[:16]
+    series = PriceSeries.read(Path(dataset.path))
+    figures.draw(plots, dataset.ticker, series, assessment, model, ledger.scored(dataset.ticker, bars))
+    return Night(
+        ticker=dataset.ticker,
+        session=dataset.session,
+        key=key,
+        data_hash=dataset.sha256,
+        config_hash=done.settings.sha256(),
+        code_hash=numbers_code(),
+        finished_at=now,
+        settings=done.settings.flat(),
+        mode=done.model.mode,
+        reason=done.model.reason,
+        rows_added=done.bars.added,
+        rows_restated=done.bars.restated,
+        sessions=dataset.sessions,
+        evaluation=assessment.evaluation,
+        metrics=_metrics(assessment, model) | ledger.live(dataset.ticker, bars).metrics(),
+        history=model.history,
+        verdict=Verdict(**asdict(assessment.verdict)),
+        forecast=assessment.forecast,
+        model_folder=done.model.path,
+        model_sha256=done.model.sha256,
+        evaluation_folder=done.evaluation.path,
+        dataset_path=dataset.path,
+        plots_folder=str(plots),
+        flow_run_url=flow_run_url,
+        git_commit=provenance.git_commit(),
+        git_diff=provenance.git_diff(),
+        seconds=sum(row["seconds"] for row in model.history),
+    )
+
+
+def _metrics(assessment: Assessment, model: TrainedModel) -> dict[str, float]:
+    """The night's numbers under the names of every night."""
+    forecast = assessment.forecast
+    return {
+        **assessment.evaluation.metrics(),
+        **assessment.band_scores.metrics(),
+        "forecast/weight": forecast.weight,
+        "forecast/probability_of_rise": forecast.probability_of_rise,
+        "forecast/change": forecast.path[-1] / forecast.last_value - 1,
+        "training/shrinkage": model.shrinkage,
+    }

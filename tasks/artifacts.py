@@ -1,0 +1,64 @@
+"""What a run's page in Prefect shows beside its tasks: progress while it trains, the night's text and tables."""
+
+from types import TracebackType
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+
+from stockml.fitting import EpochProgress
+from stockml.night import Night
+from stockml.summary import markdown
+
+
+class EpochReport:
+    """A progress bar on the run's page, and a log line an epoch. The bar appears with the first epoch."""
+
+    def __init__(self, ticker: str, session: str) -> None:
+        self.title = f"training {ticker} {session}"
+        self.key = f"training-{ticker.lower().replace('.', '-')}"
+        self.artifact: UUID | None = None
+        self.done: dict[str, int] = {}
+        self.logger = get_run_logger()
+
+    def __enter__(self) -> "EpochReport":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.artifact and error is None:
+            update_progress_artifact(artifact_id=self.artifact, progress=100.0)
+
+    def on_epoch(self, row: EpochProgress) -> None:
+        """Both networks count: the one that is scored is the first half of the way, the published one the second."""
+        validation = "" if row.validation_loss is None else f", validation {row.validation_loss:.4f}"
+        self.logger.info(
+            "%s: epoch %d of %d, loss %.4f%s (%.1f s)",
+            row.network.replace("_", " "), row.epoch, row.epochs, row.loss, validation, row.seconds,
+        )  # fmt: skip
+        self.done[row.network] = row.epoch
+        percent = 50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs
+        if self.artifact is None:
+            self.artifact = create_progress_artifact(progress=percent, key=self.key, description=self.title)
+        else:
+            update_progress_artifact(artifact_id=self.artifact, progress=min(percent, 100.0))
+
+
+def show_night(night: Night) -> None:
+    """The night's text as Markdown, and its scores as a table."""
+    key = f"night-{night.ticker.lower().replace('.', '-')}"
+    create_markdown_artifact(markdown(night), key=key, description=f"{night.ticker} {night.session}")
+    if night.evaluation:
+        rows = [
+            {"forecast": name, "MSE": _rounded(score.mse), "skill": _rounded(score.skill), "RMSE": _rounded(score.rmse)}
+            for name, score in night.evaluation.scores.items()
+        ]
+        create_table_artifact(rows, key=f"scores-{key}", description="All on the same origins")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

@@ -1,0 +1,100 @@
+"""From the provider to the adjusted series: fetch, append, explain jumps, renormalise."""
+
+import os
+from datetime import date, datetime
+from typing import Any, Literal
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from stockml import dataset, fetching, intake
+from stockml.alphavantage import AlphaVantage
+from stockml.errors import TransientFeedError
+from stockml.home import home
+from stockml.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
+from stockml.sessions import sessions_for
+from tasks.caching import step
+
+
+def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
+    """Ask again only where the error's type says that it may help."""
+    try:
+        state.result()
+    except TransientFeedError:
+        return True
+    except Exception:  # noqa: BLE001 - any other error ends where it belongs
+        return False
+    return False
+
+
+def provider() -> AlphaVantage:
+    """The price provider that the environment, or a Secret block, gives the key for."""
+    return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block())
+
+
+def _key_from_block() -> str | None:
+    """The key from the Prefect Secret block `alphavantage-api-key`, where the environment has none."""
+    if os.environ.get("ALPHAVANTAGE_API_KEY"):
+        return None
+    from prefect.blocks.system import Secret
+
+    try:
+        return str(Secret.load("alphavantage-api-key", _sync=True).get())
+    except ValueError:
+        return None
+
+
+@step(
+    "fetch",
+    modules=("fetching",),
+    aside=("now",),
+    task_run_name="fetch {ticker} {session}",
+    retries=1,
+    retry_delay_seconds=65,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=is_transient,
+)
+def fetch_daily(
+    ticker: str,
+    session: date,
+    calendar: str | None,
+    now: datetime,
+    outputsize: Literal["compact", "full"] = "compact",
+) -> PayloadReceipt:
+    """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
+    with provider() as asked:
+        return fetching.fetch(
+            home(), asked, ticker, session, sessions=sessions_for(ticker, calendar), now=now, outputsize=outputsize
+        )
+
+
+@step("append", modules=("intake",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
+def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Add the payload's bars to the store; say how many were added and restated."""
+    return intake.append(home(), payload, calendar=calendar, now=now)
+
+
+@step(
+    "explain jumps",
+    modules=("intake",),
+    aside=("now",),
+    task_run_name="explain jumps {bars.ticker} {bars.session}",
+    retries=1,
+    retry_delay_seconds=65,
+    retry_condition_fn=is_transient,
+)
+def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
+    with provider() as asked:
+        return intake.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
+
+
+@step(
+    "renormalise",
+    modules=("dataset",),
+    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker),
+    task_run_name="renormalise {bars.ticker} {bars.session}",
+)
+def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
+    """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
+    return dataset.renormalise(home(), bars, calendar=calendar)

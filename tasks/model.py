@@ -1,0 +1,44 @@
+"""The model's steps: decide, train, evaluate. The library is imported where it trains, TensorFlow with it."""
+
+from datetime import date
+
+from stockml import deciding, measuring
+from stockml.config import EvaluationSettings, Settings
+from stockml.home import home
+from stockml.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
+from tasks.artifacts import EpochReport
+from tasks.caching import step
+
+
+@step("decide", modules=("deciding",), task_run_name="decide {dataset.ticker} {dataset.session}")
+def decide_mode(dataset: DatasetReceipt, settings: Settings, calendar: str | None) -> DecisionReceipt:
+    """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
+    return deciding.decide_mode(home(), dataset, settings, calendar=calendar)
+
+
+@step(
+    "train", modules=("learning",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}", tags=["train"]
+)
+def train_model(
+    dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings, calendar: str | None
+) -> ModelReceipt:
+    """Train as decided, going on from the last epoch where an earlier run was interrupted."""
+    from stockml import learning
+
+    adjustment = deciding.adjustment(home(), dataset, calendar)
+    with EpochReport(dataset.ticker, str(dataset.session)) as report:
+        return learning.train_night(
+            home(), dataset, decision, settings, adjustment=adjustment, on_epoch=report.on_epoch
+        )
+
+
+@step("evaluate", modules=("measuring",), task_run_name="evaluate {dataset.ticker} {dataset.session}")
+def evaluate_model(
+    dataset: DatasetReceipt,
+    decision: DecisionReceipt,
+    model: ModelReceipt,
+    settings: EvaluationSettings,
+    upcoming: tuple[date, ...],
+) -> EvaluationReceipt:
+    """Score tonight's model beside the champion and the baselines, and make the path to publish."""
+    return measuring.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)

@@ -1,0 +1,58 @@
+"""What remains of a night: its run in MLflow, the promotion, the published path."""
+
+from datetime import datetime
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from stockml import champions, nightlog, publishing
+from stockml.errors import TrackingUnavailable
+from stockml.home import home
+from stockml.night import read_night
+from stockml.receipts import EvaluationReceipt, LedgerReceipt, ModelReceipt, PromotionReceipt, RunReceipt
+from stockml.tracking import Tracking
+from tasks.caching import step
+
+
+@step(
+    "log run",
+    modules=("nightlog",),
+    aside=("now", "flow_run_url", "pages"),
+    task_run_name="log {done.dataset.ticker} {done.dataset.session}",
+)
+def log_run(
+    done: nightlog.Done, now: datetime, flow_run_url: str | None, pages: str | None, calendar: str | None
+) -> RunReceipt:
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
+    return nightlog.log_night(home(), done, now=now, flow_run_url=flow_run_url, pages=pages, calendar=calendar)
+
+
+@step(
+    "promote",
+    modules=("champions",),
+    aside=("now",),
+    task_run_name="promote {model.ticker} {model.session}",
+)
+def promote(model: ModelReceipt, run: RunReceipt, now: datetime) -> PromotionReceipt:
+    """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
+    verdict = read_night(Path(run.path)).verdict
+    receipt = champions.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    logger = get_run_logger()
+    logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
+    if receipt.promoted and run.model_version:
+        try:
+            Tracking.of(home()).mirror_champion(model.ticker, run.model_version)
+        except TrackingUnavailable as error:
+            logger.warning("MLflow's alias follows later: %s", error)
+    return receipt
+
+
+@step(
+    "publish",
+    modules=("publishing",),
+    aside=("now",),
+    task_run_name="publish {evaluation.ticker} {evaluation.session}",
+)
+def publish_forecast(evaluation: EvaluationReceipt, run: RunReceipt, now: datetime) -> LedgerReceipt:
+    """Put tonight's path into the ledger, once."""
+    return publishing.publish(home(), evaluation, run, now=now)
