@@ -191,7 +191,8 @@ class BarStore:
         raw = self._raw(ticker, as_of, until)
         if raw is None:
             return None, []
-        applied = [s for s in self.splits(ticker, as_of=as_of) if s.effective <= raw.index[-1].date()]
+        first, last = raw.index[0].date(), raw.index[-1].date()
+        applied = [split for split in self.splits(ticker, as_of=as_of) if first < split.effective <= last]
         return adjust.back_adjusted(raw, applied), applied
 
     def _adjusted(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars, str]:

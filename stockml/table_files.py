@@ -163,7 +163,8 @@ class TableFiles:
             try:
                 self._fs.pipe_file(path, written, **condition)
             except OSError as problem:
-                if "condition" in str(problem).lower():
+                vanished = expected is not None and isinstance(problem, FileNotFoundError)
+                if vanished or "condition" in str(problem).lower():
                     raise _Overtaken from problem
                 raise
         elif self._content(name) != expected:
