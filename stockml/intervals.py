@@ -3,9 +3,10 @@
 Split conformal calibration (Vovk et al. 2005; Lei et al. 2018) of the logarithmic error, in units of the current
 volatility and of the lead: the widths grow with both. One calibrated distribution answers both questions.
 
-A calibration part is one stretch of one market, calm or wild. What is found on it is therefore moved half of the way
-(in logarithms) to what the last value's errors were in all the years before, by the last value's own ratio of the
-two; and the centre is moved so that path and shift together drift as the price did over all those years.
+A calibration part is one stretch of one market, calm or wild. What is found on it is therefore moved part of the way
+(in logarithms) to what is usual, by the last value's own ratio of the two: half of the way for a part of 1,000
+sessions, further for a shorter one. What is usual is seen in all the years before; where those are few, in a typical
+share's. And the centre is moved so that path and shift together drift as the price did over all those years.
 
 Never here: a look at the test part, or at the networks.
 """
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from stockml.errors import TooFewBars
 from stockml.evaluation import known_outcomes
@@ -28,10 +30,11 @@ Indices = NDArray[np.int64]
 COVERAGES = (0.5, 0.8, 0.95)
 HALF_LIFE_SESSIONS = 30  # 20 to 45 give the same interval score within 0.5 %
 FLOOR = 1e-6
-FEWEST_ORIGINS = 20
+FEWEST_ORIGINS = 5
 LEVELS = np.linspace(0.0, 1.0, 201)
-TOWARDS_HISTORY = 0.5
-FULL_HISTORY_SESSIONS = 2_500  # with fewer earlier sessions, history weighs proportionally less
+USUAL_SESSIONS = 1_000  # what is usual weighs as much as so many sessions of calibration
+FULL_HISTORY_SESSIONS = 2_500  # with fewer earlier sessions, a typical share's errors stand in for the rest
+TYPICAL_SCALE, TYPICAL_FREEDOM = 1.37, 12.0  # Student's t that fits five shares' last-value errors, 1962 to 2017
 HISTORY_EVERY = 5
 HISTORY_START = 250  # before that the trailing volatility is not settled
 DRIFT_PRIOR_SESSIONS = 1_000  # the drift is shrunk to zero as if this many sessions without one had been seen
@@ -79,10 +82,12 @@ class Bands:
         tilt = drift - float((moved * np.sqrt(leads)).sum(axis=1).mean() / leads.sum())
         actual = _in_units(known, origins, known_outcomes(known, origins, horizon) / known[origins, None])
         found = np.abs(actual - moved - tilt * np.sqrt(leads))
-        usual, here = _naive_errors(known, origins, drift, actual)
-        weight = TOWARDS_HISTORY * min(1.0, len(usual) * HISTORY_EVERY / FULL_HISTORY_SESSIONS)
-        shape = _shape(found, usual, here, weight)
-        errors = _quantiles(found / shape, usual / shape, here / shape, weight)
+        here = np.abs(actual - drift * np.sqrt(leads))
+        usual = _Usual.of(known, origins[0] - horizon, drift, horizon)
+        weight = USUAL_SESSIONS / (USUAL_SESSIONS + origins[-1] - origins[0] + horizon)
+        shape = _widening(usual.profile * _smooth(_profile(found) / _profile(here)))
+        usual_here = np.maximum(np.quantile(here, LEVELS), FLOOR)
+        errors = np.maximum.accumulate(np.quantile(found / shape, LEVELS) * (usual.quantiles / usual_here) ** weight)
         return cls(tuple(shape.tolist()), tuple(LEVELS.tolist()), tuple(errors.tolist()), tilt, len(origins))
 
     @property
@@ -137,38 +142,43 @@ def _drift(mid: Values) -> float:
     return plain * sessions / (sessions + DRIFT_PRIOR_SESSIONS)
 
 
-def _naive_errors(mid: Values, origins: Indices, drift: float, actual: Values) -> tuple[Values, Values]:
-    """The drifting last value's absolute errors on origins long before the calibration part, and on it, in units."""
-    horizon = actual.shape[1]
-    centre = drift * np.sqrt(_leads(horizon))
-    earlier = np.arange(HISTORY_START, origins[0] - horizon, HISTORY_EVERY)
-    if len(earlier) < FEWEST_ORIGINS:
-        return np.empty((0, horizon)), np.abs(actual - centre)
-    outcomes = known_outcomes(mid, earlier, horizon) / mid[earlier, None]
-    return np.abs(_in_units(mid, earlier, outcomes) - centre), np.abs(actual - centre)
+@dataclass(frozen=True)
+class _Usual:
+    """The drifting last value's absolute errors, in units: quantiles at LEVELS, and profile over the leads."""
 
+    quantiles: Values
+    profile: Values
 
-def _shape(found: Values, usual: Values, here: Values, weight: float) -> Values:
-    """How errors depart from the √lead law, so that widths still never shrink with the lead.  Returns (horizon,)."""
-    profile = _profile(found)
-    if weight > 0:
-        profile = profile * (_profile(usual) / _profile(here)) ** weight
-    root = np.sqrt(_leads(len(profile)))
-    return np.asarray(np.maximum.accumulate(profile * root) / root, dtype=np.float64)
+    @classmethod
+    def of(cls, mid: Values, until: int, drift: float, horizon: int) -> "_Usual":
+        """From the origins before `until`, as far as there are enough; the rest from a typical share."""
+        earlier = np.arange(HISTORY_START, until, HISTORY_EVERY)
+        typical = TYPICAL_SCALE * stdtrit(TYPICAL_FREEDOM, (1 + np.minimum(LEVELS, 0.9995)) / 2)
+        if len(earlier) < FEWEST_ORIGINS:
+            return cls(np.maximum(typical, FLOOR), np.ones(horizon))
+        share = min(1.0, len(earlier) * HISTORY_EVERY / FULL_HISTORY_SESSIONS)
+        outcomes = known_outcomes(mid, earlier, horizon) / mid[earlier, None]
+        errors = np.abs(_in_units(mid, earlier, outcomes) - drift * np.sqrt(_leads(horizon)))
+        mixed = np.maximum(np.quantile(errors, LEVELS), FLOOR) ** share * np.maximum(typical, FLOOR) ** (1 - share)
+        return cls(mixed, _profile(errors) ** share)
 
 
 def _profile(errors: Values) -> Values:
+    """How mean errors depart from the √lead law.  errors: (m, horizon).  Returns (horizon,), mean 1."""
     by_lead = np.maximum(errors.mean(axis=0), FLOOR)
     return np.asarray(by_lead / by_lead.mean(), dtype=np.float64)
 
 
-def _quantiles(found: Values, usual: Values, here: Values, weight: float) -> Values:
-    """Of all leads' errors together, at LEVELS, ascending."""
-    quantiles = np.quantile(found, LEVELS)
-    if weight > 0:
-        usual_here = np.maximum(np.quantile(here, LEVELS), FLOOR)
-        quantiles = quantiles * (np.maximum(np.quantile(usual, LEVELS), FLOOR) / usual_here) ** weight
-    return np.asarray(np.maximum.accumulate(quantiles), dtype=np.float64)
+def _smooth(ratio: Values) -> Values:
+    """A parabola over the logarithm of the lead: one calibration part is too short for each lead's own."""
+    places = np.log(_leads(len(ratio)))
+    return np.asarray(np.exp(np.polyval(np.polyfit(places, np.log(ratio), min(2, len(ratio) - 1)), places)))
+
+
+def _widening(profile: Values) -> Values:
+    """The profile, raised where the width would shrink with the lead.  (horizon,)."""
+    root = np.sqrt(_leads(len(profile)))
+    return np.asarray(np.maximum.accumulate(profile * root) / root, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
 """The baselines say what naive loops say, see nothing ahead, and give the tutorial's published figures."""
 
-import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from stockml.baselines import BASELINES, baseline_paths, damped, exponential_mean, trailing_mean
+from tests.kaggle import kaggle_mid
 
 
 def prices(n: int = 400, seed: int = 3) -> np.ndarray:
@@ -111,11 +109,7 @@ def windows(mid: np.ndarray) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def hpq() -> np.ndarray:
-    folder = os.environ.get("STOCKML_KAGGLE_DIR")
-    if not folder:
-        pytest.skip("STOCKML_KAGGLE_DIR is not set: no HPQ file to check the published figures on")
-    bars = pd.read_csv(Path(folder) / "Stocks" / "hpq.us.txt")
-    return smoothed_training_part(((bars["High"] + bars["Low"]) / 2).to_numpy())
+    return smoothed_training_part(kaggle_mid("hpq"))
 
 
 def test_the_published_figures_on_hpq_are_found_again(hpq: np.ndarray) -> None:
