@@ -35,6 +35,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # a dead MLflow server is noticed in 4 s instead of 200
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        # what a run logs goes to its page; the terminal shows this project's own lines
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from stockml.errors import UnknownSymbol
+from stockml.errors import NotRecorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +61,11 @@ def symbols() -> tuple[str, ...]:
 
 
 def recorded_rows(symbol: str) -> tuple[Row, ...]:
-    """All recorded sessions of `symbol`, oldest first. Raises UnknownSymbol."""
+    """All recorded sessions of `symbol`, oldest first. Raises NotRecorded."""
     try:
         return _recording()[symbol]
     except KeyError:
-        raise UnknownSymbol(symbol, f"the recording holds {', '.join(symbols())}") from None
+        raise NotRecorded(symbol, symbols()) from None
 
 
 def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:

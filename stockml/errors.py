@@ -3,6 +3,7 @@
     StockmlError
     ├── InvalidInput                  what a person typed: ticker, session, setting, file
     │   ├── InvalidTicker
+    │   ├── NotRecorded
     │   ├── InvalidSession
     │   ├── InvalidSetting
     │   └── InvalidFile
@@ -28,7 +29,8 @@
     │   ├── TooFewBars
     │   ├── Diverged
     │   ├── InvalidForecast       a path that must not be published
-    │   └── NoChampion
+    │   ├── NoChampion
+    │   └── NoForecast
     ├── ServerError                   the local servers: Prefect, MLflow, the feed
     │   ├── ServerUnavailable
     │   └── PortTaken
@@ -57,6 +59,20 @@ class InvalidTicker(InvalidInput):
 
     def __str__(self) -> str:
         return f"expected a ticker like IBM, BRK-B or TSCO.LON, found {self.ticker[:40]!r}; check the spelling"
+
+
+class NotRecorded(InvalidInput):
+    """The replay feed has no prices of this ticker."""
+
+    def __init__(self, ticker: str, recorded: tuple[str, ...]) -> None:
+        super().__init__(ticker, recorded)
+        self.ticker, self.recorded = ticker, recorded
+
+    def __str__(self) -> str:
+        return (
+            f"expected one of the recorded tickers {', '.join(self.recorded)}, found {self.ticker}; "
+            "set ALPHAVANTAGE_API_KEY to a key of your own for any other"
+        )
 
 
 class InvalidSession(InvalidInput):
@@ -279,6 +295,17 @@ class NoChampion(ModelError):
 
     def __str__(self) -> str:
         return f"{self.ticker}: expected a champion model, found none: {self.why}"
+
+
+class NoForecast(ModelError):
+    def __init__(self, ticker: str) -> None:
+        super().__init__(ticker)
+        self.ticker = ticker
+
+    def __str__(self) -> str:
+        return (
+            f"{self.ticker}: expected a published forecast, found none; make one with `stockml nightly {self.ticker}`"
+        )
 
 
 class ServerError(StockmlError):

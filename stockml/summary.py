@@ -30,9 +30,10 @@ def text(night: Night) -> str:
     return "\n".join(lines)
 
 
-def markdown(night: Night) -> str:
+def markdown(night: Night, *, heading: bool = True) -> str:
     """The night as Markdown: the verdict first, then the table, then where everything lies."""
-    parts = [f"## {night.ticker} · {night.session}", f"**{_heading(night)}**"]
+    parts = [f"## {night.ticker} · {night.session}"] if heading else []
+    parts.append(f"**{_heading(night)}**")
     if night.status != "completed":
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
@@ -62,12 +63,12 @@ def as_json(night: Night) -> dict[str, Any]:
         "model_version": night.model_version,
         "promoted": bool(night.verdict and night.verdict.promoted),
         "metrics": dict(night.metrics),
-        "forecast": _plain_forecast(night.forecast) if night.forecast else None,
+        "forecast": forecast_json(night.forecast) if night.forecast else None,
         "seconds": round(night.seconds, 3),
     }
 
 
-def _plain_forecast(forecast: Forecast) -> dict[str, Any]:
+def forecast_json(forecast: Forecast) -> dict[str, Any]:
     plain = asdict(forecast)
     plain["origin"] = forecast.origin.isoformat()
     plain["sessions"] = [day.isoformat() for day in forecast.sessions]

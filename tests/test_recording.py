@@ -6,7 +6,7 @@ import exchange_calendars
 import pytest
 
 from deployments.recording import recorded_adjusted_close, recorded_bars, recorded_rows, recorded_splits, symbols
-from stockml.errors import UnknownSymbol
+from stockml.errors import NotRecorded
 
 
 def test_the_recording_holds_five_symbols() -> None:
@@ -43,5 +43,5 @@ def test_the_last_recorded_session_is_known() -> None:
 
 
 def test_an_unknown_symbol_says_what_the_recording_holds() -> None:
-    with pytest.raises(UnknownSymbol, match="AAPL, FB, GOOG, IBM, MSFT"):
+    with pytest.raises(NotRecorded, match="AAPL, FB, GOOG, IBM, MSFT"):
         recorded_rows("HPQ")

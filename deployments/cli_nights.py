@@ -1,0 +1,76 @@
+"""Commands that run flows: a night, a ticker's history, and going back to an earlier champion."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from deployments.cli_options import Calendar, Json, Session, Ticker, as_settings
+from deployments.prefect_api import prefect_api
+from deployments.runs import run_history, run_night
+from stockml.home import home
+
+app = typer.Typer()
+
+
+class ModeChoice(StrEnum):
+    AUTO = "auto"
+    RETRAIN = "retrain"
+    FINE_TUNE = "fine-tune"
+    KEEP = "keep"
+
+
+class ProfileChoice(StrEnum):
+    NIGHTLY = "nightly"
+    TUTORIAL = "tutorial"
+
+
+@app.command()
+def nightly(
+    ticker: Ticker,
+    session: Session = None,
+    mode: Annotated[ModeChoice, typer.Option(help="auto decides from facts and says why")] = ModeChoice.AUTO,
+    profile: Annotated[ProfileChoice, typer.Option(help="the model's settings")] = ProfileChoice.NIGHTLY,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="such as training.epochs=3; may be repeated")
+    ] = None,
+    calendar: Calendar = None,
+    force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
+    as_json: Json = False,
+) -> int:
+    """Fetch, train, measure, log and publish one session of one ticker."""
+    from stockml import summary
+
+    changed = as_settings(settings or [])
+    arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
+    with prefect_api(home()):
+        night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night))
+    return 1 if night.status == "failed" else 0
+
+
+@app.command()
+def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+    """Give a ticker its past: all sessions since 1999 (a premium key; without one, `stockml import`)."""
+    with prefect_api(home()):
+        bars = run_history(ticker, calendar=calendar, quiet=as_json)
+    found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
+    text = f"{ticker}: {bars.added} bars added, {bars.restated} restated, {bars.unchanged} as before"
+    print(json.dumps(found) if as_json else text)
+
+
+@app.command()
+def rollback(
+    ticker: Ticker,
+    reason: Annotated[str, typer.Option(help="kept in the promotion history")] = "rolled back by hand",
+    as_json: Json = False,
+) -> None:
+    """Put back the champion before the present one."""
+    from stockml.registry import Registry
+
+    champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
+    found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
+    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]})"
+    print(json.dumps(found) if as_json else text)
