@@ -25,7 +25,6 @@ from stockml.receipts import write_atomically
 
 SCHEMA_VERSION = 1
 VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
-LOCK_TIMEOUT_S = 30.0
 ATTEMPTS = 5
 
 Table: TypeAlias = pa.Table
@@ -42,6 +41,7 @@ class TableFiles:
 
     root: str
     locks: Path
+    lock_timeout_s: float = 30.0
 
     def address(self, name: str) -> str:
         """The file's full address, as `fsspec.open` takes it."""
@@ -67,7 +67,7 @@ class TableFiles:
         `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
         It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
-        with held(self.locks / f"store-{name.replace('/', '-')}.lock", LOCK_TIMEOUT_S):
+        with held(self.locks / f"store-{name.replace('/', '-')}.lock", self.lock_timeout_s):
             for _ in range(ATTEMPTS):
                 version = self._version(name)
                 content = self._content(name)
