@@ -139,15 +139,19 @@ def import_folder(
 
 
 def _within_rounding(bars: Bars, cells: Cells) -> tuple[Bars, int]:
-    """Move a low or high that misses the open or close by no more than the row's last decimal place."""
-    prices = bars[list(PRICES)].to_numpy()
-    low, high = prices.min(axis=1), prices.max(axis=1)
-    off = np.maximum(bars["low"].to_numpy() - low, high - bars["high"].to_numpy())
+    """Move a low or high that misses the open or close by rounding to it; how many rows were moved.
+
+    Rounding is one unit of the row's last decimal place, or one in ten thousand: adjusted prices have five digits.
+    """
+    ends = bars[["open", "close"]].to_numpy()
+    low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
+    high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))
+    with np.errstate(invalid="ignore"):
+        off = np.maximum(bars["low"].to_numpy() - low, high - bars["high"].to_numpy())
     rows = np.flatnonzero(off > 0)
     places = [max(len(cells[name].iloc[row].partition(".")[2]) for name in PRICES) for row in rows]
-    rows = rows[off[rows] <= 1.001 * 10.0 ** -np.array(places, dtype=float)]
-    if len(rows) == 0:
-        return bars, 0
+    rounding = np.maximum(1.001 * 10.0 ** -np.array(places, dtype=float), 1e-4 * low[rows])
+    rows = rows[off[rows] <= rounding]
     columns = {name: bars[name].to_numpy().copy() for name in COLUMNS}
     columns["low"][rows], columns["high"][rows] = low[rows], high[rows]
     return make_bars(days_of(bars), columns), len(rows)

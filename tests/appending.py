@@ -1,7 +1,7 @@
 """A process that appends bars one session at a time, and one that kills such processes at random moments.
 
-`python -m tests.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL at a random moment of its work
-and checks the store after each. Forking from one process that has imported everything keeps it to seconds.
+`python -m tests.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL at a random moment of its
+work and checks the store after each. Forking from one process that has imported everything keeps it to seconds.
 `python -m tests.appending write ROOT LOCKS FIRST STEP` appends every STEP-th session from FIRST on.
 """
 
