@@ -18,6 +18,7 @@ Mode = Literal["auto", "retrain", "fine-tune", "keep"]
 Profile = Literal["nightly", "tutorial"]
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
+DecayPart = Literal["validation", "test"]
 
 
 def setting(default: Any, description: str, low: float | None = None, high: float | None = None) -> Any:
@@ -98,6 +99,7 @@ class TrainingSettings(Checked):
     epochs: int = setting(5, "Passes over the training part", 1, 1_000)
     fine_tune_epochs: int = setting(1, "Passes when the champion is continued", 1, 1_000)
     fine_tune_learning_rate: float = setting(1e-4, "Learning rate when the champion is continued", 1e-7, 1.0)
+    decay_on: DecayPart = setting("validation", "Part that lowers the rate (tutorial profile only; test leaks)")
     seed: int = setting(7, "Seed of weights and shuffles", 0, 2**31 - 1)
 
 
