@@ -6,12 +6,14 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from stockml.alphavantage import AlphaVantage, Limits, Payload, keep, parse_daily, read_kept
+from deployments.feed import Feed
+from stockml.alphavantage import AlphaVantage, Limits, Payload, keep, parse_daily, parse_splits, read_kept
 from stockml.errors import (
     BadKey,
     BadPayload,
@@ -299,6 +301,31 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
     assert QuotaLedger.of(tmp_path, KEY, FAST).remaining(clock()) is None
 
 
+def test_loopback_is_asked_directly_even_where_a_proxy_is_set(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with Loopback(loopback.whole(DAILY)) as server:
+        assert connected(server).daily("IBM").content == DAILY
+
+
+def test_the_replay_feed_and_the_client_speak_one_contract(feed: Feed, connected: Connected) -> None:
+    session = date(2013, 3, 1)
+    client = connected(feed.url, plan=FAST)
+    compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session, today=session)
+    assert (len(compact.bars), compact.newest, compact.dropped) == (100, session, ())
+    assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
+    with pytest.raises(PremiumOnly, match="outputsize=full"):
+        client.daily("IBM", "full")
+    with pytest.raises(UnknownSymbol):
+        client.daily("NOSUCH")
+    premium = connected(feed.url, "premium-key", FAST).longest_daily("IBM").content
+    assert len(parse_daily(premium, "IBM", last_final=session, today=session).bars) > 3_000
+
+
 def everything_about(error: BaseException) -> str:
     """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
     shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
@@ -404,6 +431,14 @@ def test_a_damaged_payload_is_named_and_written_anew_when_it_comes_again(tmp_pat
     assert kept.path in str(caught.value)
     assert keep(payload(), tmp_path) == kept
     assert read_kept(kept.path) == DAILY
+
+
+def test_a_payload_kept_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        kept = set(pool.map(lambda _: keep(payload(), tmp_path), range(64)))
+    assert len(kept) == 1
+    assert len(list((tmp_path / "BRK-B").iterdir())) == 1
+    assert read_kept(kept.pop().path) == DAILY
 
 
 def test_a_payload_of_a_path_is_refused(tmp_path: Path) -> None:

@@ -285,12 +285,19 @@ def test_a_split_that_must_not_be_stored_is_refused_by_name(content: bytes, what
         b'"' + b'\\"' * 500_000,
         b'{"deep": ' + b"[" * 9 + b"]" * 9 + b"}",
         b" " * (MAX_BYTES + 1),
+        b"[" + b"{}," * 1_000_000 + b"{}]",
     ],
     ids=lambda content: repr(content[:12]),
 )
 def test_anything_else_is_no_data_and_found_out_quickly(content: bytes) -> None:
     with pytest.raises(NoData):
         parsed(content)
+
+
+def test_a_name_among_very_many_that_comes_twice_is_found_quickly() -> None:
+    content = json.dumps(dict.fromkeys(map(str, range(200_000)), "")).encode()[:-1] + b', "777": ""}'
+    with pytest.raises(BadPayload, match="'777' twice"):
+        decoded(content, "IBM")
 
 
 def test_brackets_inside_text_do_not_nest() -> None:
