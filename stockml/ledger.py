@@ -146,9 +146,12 @@ class Ledger:
         if not path.exists():
             return SCHEMA.empty_table()
         try:
-            return pq.read_table(path, schema=SCHEMA)
+            table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise RecordUnreadable(str(path), str(error)) from error
+        if not table.schema.equals(SCHEMA):
+            raise RecordUnreadable(str(path), f"the columns {', '.join(table.schema.names)}, or other types")
+        return table
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:
