@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stockml.errors import InvalidFile
-from stockml.evaluation import LSTM, Evaluation, Score
+from stockml.evaluation import LSTM
 from stockml.gate import Verdict
 from stockml.receipts import write_atomically
+from stockml.scores import Evaluation, Score
 
 __all__ = ["LSTM", "Band", "Forecast", "Night", "Verdict", "night_path", "read_night", "write_night"]
 

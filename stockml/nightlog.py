@@ -1,20 +1,20 @@
 """The log step: a night's record, its plots, and its run in MLflow."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stockml import figures, provenance
-from stockml.assessment import Assessment, read_assessment
+from stockml import figures, provenance, run_content
+from stockml.assessment import read_assessment
 from stockml.code_hash import code_hash
 from stockml.config import Settings
 from stockml.errors import InvalidFile, TrackingUnavailable
-from stockml.forecaster import TrainedModel, load_model
+from stockml.forecaster import load_model
 from stockml.home import Home
 from stockml.intake import bar_store
 from stockml.ledger import Ledger
-from stockml.night import Night, Verdict, night_path, read_night, write_night
+from stockml.night import Night, night_path, read_night, write_night
 from stockml.normalise import PriceSeries
 from stockml.receipts import (
     DatasetReceipt,
@@ -83,8 +83,9 @@ def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str
     ledger = Ledger(home.ledger)
     plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
-    figures.draw(plots, dataset.ticker, series, assessment, model, ledger.scored(dataset.ticker, bars))
-    return Night(
+    figures.draw(plots, dataset.ticker, series, assessment, model, ledger.entries(dataset.ticker))
+    live = ledger.live(dataset.ticker, bars).metrics()
+    night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
         key=key,
@@ -99,9 +100,9 @@ def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str
         rows_restated=done.bars.restated,
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
-        metrics=_metrics(assessment, model) | ledger.live(dataset.ticker, bars).metrics(),
+        metrics=run_content.metrics(assessment, live),
         history=model.history,
-        verdict=Verdict(**asdict(assessment.verdict)),
+        verdict=assessment.verdict,
         forecast=assessment.forecast,
         model_folder=done.model.path,
         model_sha256=done.model.sha256,
@@ -113,16 +114,13 @@ def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str
         git_diff=provenance.git_diff(),
         seconds=sum(row["seconds"] for row in model.history),
     )
+    if before := _before(home, night):
+        figures.draw_changes(plots, before, night, series)
+    return night
 
 
-def _metrics(assessment: Assessment, model: TrainedModel) -> dict[str, float]:
-    """The night's numbers under the names of every night."""
-    forecast = assessment.forecast
-    return {
-        **assessment.evaluation.metrics(),
-        **assessment.band_scores.metrics(),
-        "forecast/weight": forecast.weight,
-        "forecast/probability_of_rise": forecast.probability_of_rise,
-        "forecast/change": forecast.path[-1] / forecast.last_value - 1,
-        "training/shrinkage": model.shrinkage,
-    }
+def _before(home: Home, tonight: Night) -> Night | None:
+    """The newest completed night of the ticker with an earlier session."""
+    kept = (_kept(path) for path in home.nights.glob(f"{tonight.ticker}/*/night.json"))
+    earlier = [night for night in kept if night and night.status == "completed" and night.session < tonight.session]
+    return max(earlier, key=lambda night: (night.session, night.finished_at), default=None)

@@ -1,8 +1,8 @@
 """How figures look: one palette, titles that say what was found, labels where the lines are. The only importer of
 matplotlib, inside functions; draws on Figure objects, so nothing is shared and no display is needed.
 
-The figures themselves are in `plots_series` (what is learned from), `plots_night` (what came of it) and
-`plots_tutorial`.
+The figures themselves are in `plots_series` (what was learned from), `plots_night` (the forecast and its skill),
+`plots_quality` (how good such forecasts are) and `plots_changes` (last night against tonight).
 """
 
 from collections.abc import Iterable
@@ -32,6 +32,7 @@ COLOURS = {
     "EMA": "#8a9aa6",
     "standard average": "#c3b8a8",
 }
+FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
 STYLE: Any = {
     "font.family": "DejaVu Sans",

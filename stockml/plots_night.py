@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.baselines import BASELINES, LAST_VALUE
-from stockml.evaluation import Evaluation
 from stockml.night import LSTM, Forecast
-from stockml.plots import COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.plots import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.scores import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ Values = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 HISTORY_SHOWN = 150
-FAN = {95: 0.13, 80: 0.17, 50: 0.24}
 SHOWN_BASELINES = ("drift", "momentum")
 
 
@@ -58,8 +57,8 @@ def _fan(axes: "Axes", forecast: Forecast, days: Days) -> list[tuple[str, float,
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
         low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
         axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage], linewidth=0)
-        ends.append((f"{band.coverage} %  {band.high[-1]:.0f}", band.high[-1], MUTED))
-        ends.append((f"{band.coverage} %  {band.low[-1]:.0f}", band.low[-1], MUTED))
+        ends.append((f"{band.coverage}%  {band.high[-1]:.0f}", band.high[-1], MUTED))
+        ends.append((f"{band.coverage}%  {band.low[-1]:.0f}", band.low[-1], MUTED))
     axes.plot(days, [forecast.last_value, *forecast.path], color=MODEL, linewidth=2.2)
     ends.append((f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL))
     return ends

@@ -24,7 +24,7 @@ CURVES = {
     "learning_rate": "training/learning_rate",
     "seconds": "training/epoch_seconds",
 }
-FORECAST_CURVES = ("forecast/path", "forecast/low_80", "forecast/high_80")
+FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 WHOLE = ("lstm", "champion")  # contenders whose figures are all shown; of the others, MSE and skill
 
@@ -32,10 +32,11 @@ WHOLE = ("lstm", "champion")  # contenders whose figures are all shown; of the o
 def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float]:
     """The night's figures under the same names every night; what is not defined is left out.
 
-    MLflow sorts its charts by the part before the slash: first what a person looks at in the morning, then the rest.
+    MLflow sorts its charts by the part before the slash and labels bars with two decimals: so `answer/…` comes first,
+    in percent, with what a person wants to know in the morning; figures as they were measured follow.
     `live`: the ledger's scores, `live/skill` and so on.
     """
-    found = {"at_a_glance/" + name: value for name, value in _headline(assessment, live).items() if value is not None}
+    found = {"answer/" + name: 100 * value for name, value in _headline(assessment, live).items() if value is not None}
     for name, value in assessment.evaluation.metrics().items():
         contender, _, figure = name.rpartition("/") if name.count("/") < 2 else name.partition("/")
         if contender in WHOLE:
@@ -49,15 +50,13 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
     evaluation = assessment.evaluation
     rival = evaluation.comparison(LSTM, CHAMPION)
     return {
-        "better_than_champion": rival.skill_difference if rival else None,
-        "better_than_last_value": evaluation.scores[LSTM].skill,
-        "better_than_last_value_live": live.get("live/skill"),
-        "chance_of_rise": assessment.forecast.probability_of_rise,
-        "coverage_80": assessment.band_scores.bands["80"].coverage,
-        "mse": evaluation.scores[LSTM].mse,
-        "mse_of_last_value": evaluation.scores[LAST_VALUE].mse,
-        "promoted": float(assessment.verdict.promoted),
-        "share_of_model": assessment.forecast.weight,
+        "beats_champion_pct": rival.skill_difference if rival else None,
+        "beats_last_value_pct": evaluation.scores[LSTM].skill,
+        "beats_last_value_live_pct": live.get("live/skill"),
+        "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
+        "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
+        "forecast_model_share_pct": assessment.forecast.weight,
+        "rise_chance_pct": assessment.forecast.probability_of_rise,
     }
 
 
@@ -94,7 +93,7 @@ def tags(night: Night) -> dict[str, str]:
 def description(night: Night, experiment_id: str, run_id: str) -> str:
     """The run page's text: the verdict, the table, the plots themselves and links to all of them."""
     plots = plot_files(night)
-    parts = [summary.markdown(night)]
+    parts = [summary.markdown(night, heading=False)]
     parts += [_image(run_id, name) for name in PLOTS_SHOWN if f"{name}.png" in plots]
     if plots:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
@@ -132,7 +131,7 @@ def lead_points(night: Night, at: int) -> list[Point]:
     if lstm and naive:
         for lead, (mse, naive_mse) in enumerate(zip(lstm.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
             if mse is not None and naive_mse:
-                found += metric_points({"by_lead/skill": 1 - mse / naive_mse}, at, step=lead)
+                found += metric_points({"answer/skill_by_lead": 1 - mse / naive_mse}, at, step=lead)
     if night.forecast:
         band = night.forecast.band(80)
         for lead, prices in enumerate(zip(night.forecast.path, band.low, band.high, strict=True), start=1):

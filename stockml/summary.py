@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation import CHAMPION, Score
+from stockml.evaluation import CHAMPION
 from stockml.night import LSTM, Forecast, Night
+from stockml.scores import Score
 
 FIRST = (LSTM, CHAMPION, "published", "last value")
 PAGES = "make up"
@@ -119,14 +120,14 @@ def _table(night: Night) -> list[str]:
 def _markdown_table(night: Night) -> str:
     rows = ["| on the same origins | MSE | skill | RMSE | direction |", "|---|--:|--:|--:|--:|"]
     rows += [f"| {name} | {' | '.join(_cells(score))} |" for name, score in contenders(night)]
-    return "\n".join(rows)
+    return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
 
 
 def _end_point(forecast: Forecast) -> str:
     band = forecast.band(80)
     return (
         f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
-        f"(80 %: {band.low[-1]:.2f} to {band.high[-1]:.2f}; now {forecast.last_value:.2f})"
+        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; now {forecast.last_value:.2f})"
     )
 
 
@@ -141,7 +142,7 @@ def _live(night: Night) -> list[str]:
     skill, coverage = night.metrics.get("live/skill"), night.metrics.get("live/coverage_80")
     parts = [f"{matured} forecasts came due"]
     parts += [f"skill {skill:+.3f}"] if skill is not None else []
-    parts += [f"{coverage:.0%} inside the 80 % band"] if coverage is not None else []
+    parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     return _row("so far", ", ".join(parts))
 
 

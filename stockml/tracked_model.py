@@ -25,7 +25,7 @@ COVERAGES = (50, 80, 95)
 
 
 def log(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log and register what was trained tonight; a night that trained nothing registers nothing.
+    """Log and register what was trained tonight; a night that kept the champion registers nothing.
 
     Every step looks first whether an earlier, killed attempt has done it.
     """
@@ -47,13 +47,23 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
-    """The version that this night registered; for a night that trained nothing, the one with the same weights."""
-    by_key = f"name = '{night.model_name}' AND tags.`stockml.key` = '{night.key}'"
-    found = client.search_model_versions(by_key)
-    if not found and night.model_folder is None and night.model_sha256:
-        by_weights = f"name = '{night.model_name}' AND tags.`stockml.model_sha256` = '{night.model_sha256}'"
-        found = client.search_model_versions(by_weights)
-    return str(min(found, key=lambda version: int(version.version)).version) if found else None
+    """The version that this night registered; for a night that kept the champion, the champion's."""
+    found = client.search_model_versions(f"name = '{night.model_name}' AND tags.`stockml.key` = '{night.key}'")
+    if found:
+        return str(min(found, key=lambda version: int(version.version)).version)
+    return _champion(client, night) if night.mode == "keep" else None
+
+
+def _champion(client: "MlflowClient", night: Night) -> str | None:
+    """The champion's version; None as long as there is none, which MLflow answers in two ways."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(night.model_name, "champion").version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def _model_of_run(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":

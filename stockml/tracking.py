@@ -32,6 +32,7 @@ QUICK_FAILURE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -201,7 +202,8 @@ def experiment_url(address: str, experiment_id: str) -> str:
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    """The run's page in the model-training layout."""
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def without_password(uri: str) -> str:
