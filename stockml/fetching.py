@@ -27,4 +27,4 @@ def fetch(
     today = now.astimezone(sessions.tz).date()
     daily = parse_daily(payload.content, ticker, last_final=sessions.last_final(now), today=today)
     kept = keep(payload, home.payloads)
-    return PayloadReceipt(ticker, kept.path, kept.sha256, session, newest=daily.newest)
+    return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at)

@@ -13,6 +13,9 @@ SOURCE = "alphavantage"
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
+    They are recorded at the time they were received: an old answer that is appended once more, because its night is
+    run again, does not undo what was restated since.
+
     Raises StoreError, BadPayload.
     """
     store = bar_store(home, payload.ticker, calendar)
@@ -20,7 +23,8 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     today = now.astimezone(sessions.tz).date()
     content = read_kept(payload.path)
     daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
-    return store.append(payload.ticker, daily.bars, recorded_at=now, source=SOURCE, session=payload.session)
+    received_at = payload.received_at or now
+    return store.append(payload.ticker, daily.bars, recorded_at=received_at, source=SOURCE, session=payload.session)
 
 
 def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:

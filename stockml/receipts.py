@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,11 @@ class PayloadReceipt(Receipt):
 
     session: date
     newest: date
+    received_at: datetime | None = None
+
+    def identity(self) -> tuple[str, ...]:
+        """One answer may serve several sessions; when it came decides nothing."""
+        return (*super().identity(), str(self.session))
 
     def intact(self) -> bool:
         """A payload that lacked its session's bar is asked for again."""
@@ -83,6 +88,10 @@ class StoreReceipt(Receipt):
     added: int
     restated: int
     unchanged: int
+
+    def identity(self) -> tuple[str, ...]:
+        """One file serves every session in it."""
+        return (*super().identity(), str(self.session))
 
 
 @dataclass(frozen=True)
