@@ -1,13 +1,65 @@
 """Commands about servers: the replay feed, both pages, deployments, and a look at what could be wrong."""
 
+import json
+import os
+import signal
+import threading
 from datetime import datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
-from deployments.cli_options import as_time
+from deployments.cli_options import Json, Tickers, as_time
 
 app = typer.Typer()
+TICKERS_FILE = Path(__file__).with_name("tickers.yaml")
+
+
+@app.command()
+def up(
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Prefect's page")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="MLflow's page")] = 5000,
+) -> None:
+    """Start the Prefect page, the MLflow page and a worker on this machine, until Ctrl-C."""
+    from deployments import servers
+    from stockml.home import home
+
+    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGTERM, _interrupted)
+    ports = servers.Ports(prefect_port, mlflow_port)
+    try:
+        with servers.up(home(), ports, os.environ, lambda text: print(text, flush=True)) as children:
+            servers.watch(children)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """The first Ctrl-C (or SIGTERM) stops everything in order; further ones do not disturb that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("stopping", flush=True)
+    raise KeyboardInterrupt
+
+
+@app.command()
+def deploy(
+    tickers: Tickers = None,
+    file: Annotated[Path, typer.Option(help="the list of tickers")] = TICKERS_FILE,
+    as_json: Json = False,
+) -> None:
+    """Make Prefect's deployments agree with tickers.yaml; with tickers named, register just these."""
+    from deployments.prefect_api import prefect_api
+    from deployments.tickers import read_tickers
+    from stockml.home import home
+
+    listed = read_tickers(file)
+    with prefect_api(home()):
+        from deployments.register import register
+
+        done = register(listed.named(tickers) if tickers else listed.tickers, delete_others=not tickers)
+    print(json.dumps(vars(done)) if as_json else done)
 
 
 @app.command()
@@ -20,8 +72,6 @@ def feed(
     premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
-    import threading
-
     from deployments.feed import END_OF_RECORDING, Asked, Feed
     from stockml.errors import PortTaken
 
@@ -32,6 +82,7 @@ def feed(
         running = Feed(now=clock or END_OF_RECORDING, port=port, premium=premium, on_request=show)
     except OSError as error:
         raise PortTaken("the replay feed", port, "--port") from error
+    signal.signal(signal.SIGTERM, _interrupted)
     with running:
         print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
         print(f"  ALPHAVANTAGE_URL={running.address} ALPHAVANTAGE_API_KEY=replay stockml nightly IBM ...", flush=True)

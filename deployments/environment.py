@@ -16,6 +16,8 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
     """Give every setting that the person has not set. To be called before Prefect, MLflow or TensorFlow is imported."""
     for name, value in settings_of(home, environ).items():
         environ.setdefault(name, value)
+    if environ.get("STOCKML_DATABASE_URL"):
+        environ.setdefault("MLFLOW_TRACKING_URI", mlflow_database(home, environ))
 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -37,6 +39,7 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         # what a run logs goes to its page; the terminal shows this project's own lines
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

@@ -3,17 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 from deployments.progress import progress
+from stockml.home import home
 
 if TYPE_CHECKING:
     from stockml.night import Night
     from stockml.receipts import StoreReceipt
 
 
+NOISE = "library-noise.log"
+
+
 def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     """One run of the nightly flow. Raises what the night raised."""
     from flows.nightly import nightly
 
-    with progress(quiet=quiet):
+    with progress(home().root / NOISE, quiet=quiet):
         # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
         night: Night = _outcome(nightly(ticker, **arguments, late_retries=0))
     return night
@@ -23,7 +27,7 @@ def run_history(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Store
     """One run of the history flow. Raises what it raised, PremiumOnly on a free key."""
     from flows.history import history
 
-    with progress(quiet=quiet):
+    with progress(home().root / NOISE, quiet=quiet):
         bars: StoreReceipt = _outcome(history(ticker, **arguments))
     return bars
 

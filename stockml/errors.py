@@ -33,6 +33,8 @@
     │   └── NoForecast
     ├── ServerError                   the local servers: Prefect, MLflow, the feed
     │   ├── ServerUnavailable
+    │   ├── ServerFailed
+    │   ├── AlreadyUp
     │   └── PortTaken
     ├── NightBusy                     another run of this ticker is at work
     └── TrackingUnavailable           MLflow cannot be reached; the night's result is kept for the next run
@@ -319,6 +321,27 @@ class ServerUnavailable(ServerError):
 
     def __str__(self) -> str:
         return f"expected {self.name} at {self.address}, found no answer; {self.advice}"
+
+
+class ServerFailed(ServerError):
+    """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
+
+    def __init__(self, name: str, code: int | None, log: str, last_line: str) -> None:
+        super().__init__(name, code, log, last_line)
+        self.name, self.code, self.log, self.last_line = name, code, log, last_line
+
+    def __str__(self) -> str:
+        found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
+        return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
+
+
+class AlreadyUp(ServerError):
+    def __init__(self, address: str, record: str) -> None:
+        super().__init__(address, record)
+        self.address, self.record = address, record
+
+    def __str__(self) -> str:
+        return f"expected no running `stockml up` in this home, found one at {self.address}; use it, or stop it first"
 
 
 class PortTaken(ServerError):
