@@ -5,6 +5,7 @@ An era ends 1,500 sessions before the next: the same measurement, had it been ma
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ def main() -> None:
     options.add_argument("--lstm", action="store_true", help="paths of a trained network, not of the last value")
     options.add_argument("--eras", type=int, default=1)
     chosen = options.parse_args()
+    if not os.environ.get("STOCKML_KAGGLE_DIR"):
+        options.error("expected STOCKML_KAGGLE_DIR to name the folder that holds Stocks/hpq.us.txt and others")
     found = list(rows(chosen.lstm, chosen.eras))
     print("\n".join([*coverage_table(found), "", *skill_table(found)]))
 
