@@ -15,7 +15,7 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def _form_of(settings: type) -> type[Form]:
+def form_of(settings: type) -> type[Form]:
     """A pydantic model with a field for each setting of a dataclass of settings."""
     found: dict[str, Any] = {}
     for each in fields(settings):
@@ -39,7 +39,7 @@ def _form_of(settings: type) -> type[Form]:
 def _sections() -> dict[str, Any]:
     kinds = {each.name: kind_of(Settings, each.name) for each in fields(Settings)}
     return {
-        name: (_form_of(kind) | None, Field(None, title=name.capitalize(), description=kind.__doc__))
+        name: (form_of(kind) | None, Field(None, title=name.capitalize(), description=kind.__doc__))
         for name, kind in kinds.items()
         if is_dataclass(kind)
     }

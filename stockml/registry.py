@@ -71,6 +71,13 @@ class Registry:
         history = self.history(ticker)
         return history[-1] if history else None
 
+    def reigns(self, ticker: str) -> tuple[Promotion, ...]:
+        """The champions that led to the present one, oldest first: a rollback goes to the last but one.
+
+        Raises RecordUnreadable.
+        """
+        return tuple(_reigns(self.history(ticker)))
+
     def promote(self, promotion: Promotion) -> bool:
         """Append the promotion; False where its night's key already stands there, and then no byte changes.
 
