@@ -13,8 +13,9 @@ from stockml.sessions import Sessions
 
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
-LARGEST_DIVIDEND = 0.04
+LARGEST_STEP = 0.04
 SESSIONS_PER_DIVIDEND = 40
+SESSIONS_PER_ODD_ONE = 100
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,28 @@ def _constant_ratio(ticker: str, common: Days, ratios: Array) -> float:
 
     A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
     for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed, at least
-    3 sessions from the next.
+    3 sessions from the next. In one session of a hundred the two sources may differ by up to 4 %: real ones do.
     """
+    levels = _levels(ratios)
     starts = [0]
-    for at, ratio in enumerate(ratios.tolist()):
-        if abs(ratio / ratios[starts[-1]] - 1) > RATIO_TOLERANCE:
+    for at, level in enumerate(levels.tolist()):
+        if abs(level / levels[starts[-1]] - 1) > RATIO_TOLERANCE:
             starts.append(at)
-    levels = [float(np.median(run[:RATIO_SESSIONS])) for run in np.split(ratios, starts[1:])]
-    lengths = np.diff([*starts, len(ratios)])
+    steps = [float(np.median(run[:RATIO_SESSIONS])) for run in np.split(levels, starts[1:])]
+    lengths = np.diff([*starts, len(levels)])
     for step, at in enumerate(starts[1:]):
-        is_dividend = levels[step] * (1 - LARGEST_DIVIDEND) <= levels[step + 1] < levels[step]
+        is_dividend = steps[step] * (1 - LARGEST_STEP) <= steps[step + 1] < steps[step]
         is_steady = min(lengths[step], lengths[step + 1]) >= 3 and step <= len(ratios) // SESSIONS_PER_DIVIDEND
         if not (is_dividend and is_steady):
-            raise UnevenOverlap(ticker, common[at].item(), 1 / levels[0], 1 / float(ratios[at]))
-    return levels[0]
+            raise UnevenOverlap(ticker, common[at].item(), 1 / steps[0], 1 / float(ratios[at]))
+    return float(np.median(ratios[: min(RATIO_SESSIONS, int(lengths[0]))]))
+
+
+def _levels(ratios: Array) -> Array:
+    """The ratios without odd sessions, as medians of 5 neighbours; unchanged where more than a few sessions are odd."""
+    if (allowed := len(ratios) // SESSIONS_PER_ODD_ONE) == 0:
+        return ratios
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(ratios, 2, mode="edge"), 5), axis=1)
+    off = np.abs(ratios / medians - 1)
+    agrees = (off > RATIO_TOLERANCE).sum() <= allowed and off.max() <= LARGEST_STEP
+    return medians if agrees else ratios

@@ -233,6 +233,16 @@ def test_one_differing_close_in_the_overlap_is_refused(row, factor):
         joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
 
 
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_one_odd_close_in_a_hundred_is_no_reason_to_refuse_and_two_are(factor):
+    history, bars = flat_bars(150, 25.0), flat_bars(200, 100.0, first=40)
+    history.iloc[90] = history.iloc[90] * factor
+    check_join(history, bars, DAYS[0], 4.0)
+    history.iloc[120] = history.iloc[120] * factor
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history, bars, NEW_YORK)
+
+
 def test_another_companys_prices_are_refused():
     noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
     history = make_bars(DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stockml.bars import checked, days_of
+from stockml.bars import checked, days_of, jumps
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.history import files_in, import_file, import_folder, read_history, ticker_of
 from stockml.sessions import sessions_for
@@ -280,6 +280,25 @@ def test_every_kaggle_file_is_imported_whole(store):
     }  # fmt: skip
     assert all(report.last == date(2017, 11, 10) for report in reports)
     assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
+
+
+@needs_kaggle
+@pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
+def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store, rows):
+    bars = recorded("IBM").iloc[rows]
+    store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
+    import_file(store, Path(KAGGLE or "") / "Stocks" / "ibm.us.txt", recorded_at=NOW)
+    series = store.adjusted("IBM")
+    assert days_of(series)[0] == np.datetime64("1962-01-02")
+    assert series.iloc[-len(bars) :].equals(bars)
+    seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
+    assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
+
+
+@needs_kaggle
+def test_no_day_of_adjusted_history_looks_like_a_split():
+    for path in files_in(Path(KAGGLE or "")):
+        assert jumps(read_history(path, NEW_YORK).bars) == ()
 
 
 @needs_kaggle
