@@ -51,11 +51,15 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a night knows of its models. `paths` are the test part's, by contender: (origins, horizon), price."""
+    """What a night knows of its models. `paths` are the test part's, by contender: (origins, horizon), price.
+
+    `bands` belong to the path that is published, `model_bands` to tonight's model.
+    """
 
     session: date
     evaluation: Evaluation
     bands: Bands
+    model_bands: Bands
     band_scores: BandScores
     verdict: gate.Verdict
     forecast: Forecast
@@ -97,6 +101,7 @@ def assess(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
         bands=used,
+        model_bands=bands[LSTM],
         band_scores=score_bands(bands[LSTM], mid, test, paths[LSTM]),
         verdict=gate.judge(evaluation, weight=weight, challenger=LSTM, kept=kept),
         forecast=_forecast(series, used, path, weight, upcoming, settings.direction_step),
@@ -146,6 +151,7 @@ def write_assessment(assessment: Assessment, folder: Path) -> None:
         "session": assessment.session.isoformat(),
         "evaluation": assessment.evaluation.asdict(),
         "bands": assessment.bands.asdict(),
+        "model_bands": assessment.model_bands.asdict(),
         "band_scores": assessment.band_scores.asdict(),
         "verdict": asdict(assessment.verdict),
         "forecast": asdict(assessment.forecast),
@@ -166,6 +172,7 @@ def read_assessment(folder: Path) -> Assessment:
         session=date.fromisoformat(record["session"]),
         evaluation=Evaluation.fromdict(record["evaluation"]),
         bands=Bands.fromdict(record["bands"]),
+        model_bands=Bands.fromdict(record["model_bands"]),
         band_scores=BandScores.fromdict(record["band_scores"]),
         verdict=gate.Verdict(**record["verdict"]),
         forecast=forecast_from(record["forecast"]),

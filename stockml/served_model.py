@@ -24,7 +24,7 @@ class ServedModel(PythonModel):
 
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.model = load_model(Path(context.artifacts["model"]))
-        self.bands = Bands.fromdict(assessment.get("model_bands") or assessment["bands"])
+        self.bands = Bands.fromdict(assessment["model_bands"])
         self.ticker = context.model_config["ticker"]
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 SCRIPT = PACKAGE / "served_model.py"
-PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "tensorflow", "keras", "exchange_calendars")
+PINNED = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "tensorflow",
+    "keras",
+    "exchange_calendars",
+    "filelock",
+    "fsspec",
+)
 EXAMPLE_SESSIONS = 300
 COLUMNS = ("open", "high", "low", "close", "volume")
 COVERAGES = (50, 80, 95)
@@ -112,11 +123,13 @@ def _artifacts(night: Night) -> dict[str, str]:
 
 
 def _signature() -> "ModelSignature":
-    """Bars in, one row a lead out."""
+    """Bars in, one row a lead out. A session may be a date, a timestamp or text: CSV and JSON know only text."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
-    bars: list[Any] = [ColSpec("datetime", "session"), *(ColSpec("double", name) for name in COLUMNS)]
+    session = AnyType()  # type: ignore[no-untyped-call]
+    bars: list[Any] = [ColSpec(session, "session"), *(ColSpec("double", name) for name in COLUMNS)]
     path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
     bands = [ColSpec("double", f"{side}_{coverage}") for coverage in COVERAGES for side in ("low", "high")]
     return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))
