@@ -5,7 +5,7 @@ when the clock was set back, new rows are recorded a microsecond after the newes
 last is the one that counts, and a view `as_of` a time stays what it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -94,12 +94,33 @@ def newest_factors(table: Table | None, as_of: datetime | None) -> dict[date, fl
     return dict(zip(days[rows].tolist(), table["factor"].to_numpy()[rows].tolist(), strict=True))
 
 
+def newest_times(table: Table | None) -> dict[date, datetime]:
+    """When the newest factor of each effective day was recorded."""
+    if table is None:
+        return {}
+    days, times = _days(table, "effective"), _times(table)
+    rows = _newest_rows(days, times, None, None)
+    moments = times[rows].astype("datetime64[us]").tolist()
+    return {day: at.replace(tzinfo=UTC) for day, at in zip(days[rows].tolist(), moments, strict=True)}
+
+
 def factors_to_record(
-    table: Table | None, factors: Mapping[date, float], recorded_at: datetime, source: str
+    table: Table | None,
+    factors: Mapping[date, float],
+    recorded_at: datetime,
+    source: str,
+    asked: Collection[date] = (),
 ) -> tuple[Table | None, int]:
-    """The table with the factors that are new or differ, None when there is none; and how many they are."""
-    known = newest_factors(table, None)
-    new = {day: factor for day, factor in sorted(factors.items()) if known.get(day) != factor}
+    """The table with the factors that are new or differ, None when there is none; and how many they are.
+
+    For the days in `asked` an equal answer of a later day is recorded too: it says until when none was known.
+    """
+    known, times = newest_factors(table, None), newest_times(table)
+    new = {
+        day: factor
+        for day, factor in sorted(factors.items())
+        if known.get(day) != factor or (day in asked and times[day].date() < recorded_at.date())
+    }
     if not new:
         return None, 0
     time = _next_time(table, recorded_at, restates=True)

@@ -27,6 +27,8 @@ from stockml.receipts import StoreReceipt
 from stockml.sessions import Sessions, sessions_for
 from stockml.table_files import Table, TableFiles
 
+SESSIONS_TO_LIST = 5
+
 
 @dataclass(frozen=True)
 class BarStore:
@@ -121,11 +123,25 @@ class BarStore:
         return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
 
     def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
-        """Jumps of raw bars that look like a split, and about which the provider was not yet asked."""
+        """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
+
+        It is asked once. Only where it knew no split within 5 sessions of the jump, when it may not have listed one
+        yet, it is asked a last time after them.
+        """
         raw = self._raw(ticker, None, until)
+        if raw is None or not (found := jumps(raw)):
+            return ()
         table = self._table(_splits_file(ticker), ticker, SPLIT_SCHEMA)
-        asked = observations.newest_factors(table, None)
-        return () if raw is None else tuple(jump for jump in jumps(raw) if jump.session not in asked)
+        factors, asked_on = observations.newest_factors(table, None), observations.newest_times(table)
+
+        def is_settled(jump: Jump) -> bool:
+            if factors.get(jump.session, 1.0) != 1.0:
+                return True
+            listed_by = self.sessions(ticker).after(jump.session, SESSIONS_TO_LIST)[-1]
+            asked = asked_on.get(jump.session)
+            return asked is not None and (asked.date() > listed_by or raw.index[-1].date() <= listed_by)
+
+        return tuple(jump for jump in found if not is_settled(jump))
 
     def record_splits(
         self,
@@ -147,7 +163,7 @@ class BarStore:
 
         def with_factors(table: Table | None) -> Table | None:
             nonlocal new
-            rows, new = observations.factors_to_record(table, factors, recorded_at, source)
+            rows, new = observations.factors_to_record(table, factors, recorded_at, source, asked)
             return rows
 
         self.files.update(_splits_file(ticker), ticker, SPLIT_SCHEMA, with_factors)

@@ -221,6 +221,41 @@ def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
     assert store.adjusted("MSFT").equals(recorded("MSFT"))
 
 
+def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
+    bars, jump = recorded("MSFT"), date(2003, 2, 18)
+    at = bars.index.get_loc(pd.Timestamp(jump))
+
+    def night(after: int, asks: bool, answer: tuple[Split, ...] = ()) -> None:
+        """The n-th session after the jump: is the provider asked, and what does it say?"""
+        day = bars.index[at + after]
+        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
+        open_jumps = tuple(jump.session for jump in store.unexplained_jumps("MSFT"))
+        assert open_jumps == ((jump,) if asks else ())
+        if asks:
+            store.record_splits("MSFT", answer, recorded_at=now, source="SPLITS", asked=open_jumps)
+
+    night(0, asks=True)
+    for after in range(1, 6):
+        night(after, asks=False)
+    night(6, asks=True, answer=(Split(jump, 2.0),))
+    night(7, asks=False)
+    assert store.splits("MSFT") == (Split(jump, 2.0),)
+
+
+def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
+    bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
+    append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")
+    asked = 0
+    for day in bars.loc["2003-02-18":].index:
+        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.loc[:day], now, ticker="MSFT")
+        if store.unexplained_jumps("MSFT"):
+            asked += 1
+            store.record_splits("MSFT", [], recorded_at=now, source="SPLITS", asked=[jump])
+    assert asked == 2
+
+
 def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
     assert store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS") == 1
