@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import pandas as pd
 
 from stockml.bars import COLUMNS, PRICES, Array, Bars, Days, Split, days_of, make_bars
 from stockml.errors import NoOverlap, UnevenOverlap
@@ -67,8 +66,13 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         raise NoOverlap(ticker, gap[1:])
     ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
     ratio = _constant_ratio(ticker, common, ratios)
-    past = history.iloc[: int(before.sum())]
-    return pd.concat([_scaled(past, np.full(len(past), ratio))[list(COLUMNS)], bars]), Join(days[0].item(), ratio)
+    factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
+    past = int(before.sum())
+    columns = {
+        name: np.concatenate([history[name].to_numpy()[:past] * factors[name], bars[name].to_numpy()])
+        for name in COLUMNS
+    }
+    return make_bars(np.concatenate([history_days[:past], days]), columns), Join(days[0].item(), ratio)
 
 
 def _scaled(bars: Bars, price_factor: Array) -> Bars:

@@ -4,7 +4,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from stockml.adjust import as_traded, back_adjusted, joined, share_factors
 from stockml.bars import (
@@ -83,6 +83,7 @@ def test_bars_without_a_column_or_without_a_session_are_refused():
         checked("IBM", flat_bars(0), NEW_YORK)
 
 
+@settings(deadline=None)
 @given(strategies.series())
 def test_what_keeps_the_rules_is_left_as_it_is(bars):
     assert checked("IBM", bars[list(reversed(COLUMNS))], NEW_YORK).equals(bars)
@@ -157,6 +158,7 @@ def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
         assert jumps(until(bars, end)) == tuple(jump for jump in jumps(bars) if jump.session <= end)
 
 
+@settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_back_adjustment_and_its_removal_are_the_identity(bars, splits):
     there_and_back = as_traded(back_adjusted(bars, splits), splits)
@@ -164,6 +166,7 @@ def test_back_adjustment_and_its_removal_are_the_identity(bars, splits):
     assert there_and_back.index.equals(bars.index)
 
 
+@settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_adjusted_bars_keep_the_rules_and_the_money_traded(bars, splits):
     adjusted = back_adjusted(bars, splits)

@@ -186,6 +186,14 @@ def test_another_calendar_can_be_named(tmp_path):
         append(london, IBM)
 
 
+def test_a_local_address_is_the_same_store_as_its_folder(store):
+    append(store, IBM)
+    by_address = BarStore(Path(store.root).as_uri(), store.locks)
+    assert by_address.path("IBM") == store.path("IBM")
+    assert by_address.tickers() == ("IBM",)
+    assert append(by_address, IBM).unchanged == 3270
+
+
 def test_a_store_travels_between_processes(store):
     append(store, IBM)
     assert pickle.loads(pickle.dumps(store)).read("IBM").equals(IBM)
