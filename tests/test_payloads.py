@@ -164,6 +164,11 @@ def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_a
     assert parsed(after_close, "AAPL", last_final=FRIDAY).dropped == ()
 
 
+def test_a_time_in_the_answer_says_nothing_about_an_exchange_that_closed_before_new_york() -> None:
+    meta = {"2. Symbol": "TSCO.LON", "3. Last Refreshed": "2026-11-20 12:00:00"}
+    assert parsed(answer({"2026-11-20": BAR}, meta), "TSCO.LON").newest == FRIDAY
+
+
 def test_only_an_unfinished_bar_is_no_data() -> None:
     with pytest.raises(NoData, match="unfinished"):
         parsed(answer({"2026-11-20": BAR}), last_final=THURSDAY)

@@ -137,6 +137,13 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
                 ledger.spend("IBM", now)
 
 
+def test_the_rate_holds_across_midnight_too(ledger: QuotaLedger) -> None:
+    midnight = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
+    before = ledger.spend("IBM", midnight - timedelta(milliseconds=1))
+    assert ledger.spend("MSFT", midnight) - before >= timedelta(seconds=1)
+    assert ledger.remaining(midnight) == 24
+
+
 def test_a_waiting_process_whose_clock_reading_is_older_still_gets_a_slot_of_its_own(ledger: QuotaLedger) -> None:
     first = ledger.spend("IBM", NOW + timedelta(seconds=5))
     assert ledger.spend("MSFT", NOW) - first >= timedelta(seconds=1)
