@@ -11,43 +11,37 @@ share's. And the centre is moved so that path and shift together drift as the pr
 Never here: a look at the test part, or at the networks.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from stockml.calibration import (
+    FEWEST_ORIGINS,
+    FLOOR,
+    LEVELS,
+    Usual,
+    drift_of,
+    in_units,
+    leads_of,
+    profile_of,
+    smooth,
+    volatility,
+    widening,
+)
 from stockml.errors import TooFewBars
 from stockml.evaluation import known_outcomes
+
+__all__ = ["COVERAGES", "BandScore", "BandScores", "Bands", "percent", "score_bands", "volatility"]
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 COVERAGES = (0.5, 0.8, 0.95)
-HALF_LIFE_SESSIONS = 30  # 20 to 45 give the same interval score within 0.5 %
-FLOOR = 1e-6
-FEWEST_ORIGINS = 5
-LEVELS = np.linspace(0.0, 1.0, 201)
 USUAL_SESSIONS = 1_000  # what is usual weighs as much as so many sessions of calibration
-FULL_HISTORY_SESSIONS = 2_500  # with fewer earlier sessions, a typical share's errors stand in for the rest
-TYPICAL_SCALE, TYPICAL_FREEDOM = 1.37, 12.0  # Student's t that fits five shares' last-value errors, 1962 to 2017
-HISTORY_EVERY = 5
-HISTORY_START = 250  # before that the trailing volatility is not settled
-DRIFT_PRIOR_SESSIONS = 1_000  # the drift is shrunk to zero as if this many sessions without one had been seen
-
-
-def volatility(mid: Values) -> Values:
-    """Mean absolute log change a session, recent ones weighing more.  mid: (n,), price.  Returns (n,), causal.
-
-    Absolute rather than squared changes: one jump should not widen the bands for months.
-    """
-    changes = pd.Series(np.abs(np.diff(np.log(mid), prepend=math.log(mid[0]))))
-    weighted = np.asarray(changes.ewm(halflife=HALF_LIFE_SESSIONS).mean(), dtype=np.float64)
-    return np.maximum(weighted, FLOOR)
+FURTHEST = 4.0  # a share that was halted all through its calibration part says nothing about the ratio
 
 
 @dataclass(frozen=True)
@@ -77,17 +71,17 @@ class Bands:
         horizon = paths.shape[1]
         known_outcomes(mid, origins, horizon)
         known = mid[: origins[-1] + horizon + 1]
-        drift, leads = _drift(known), _leads(horizon)
-        moved = _in_units(known, origins, paths / known[origins, None])
+        drift, leads = drift_of(known), leads_of(horizon)
+        moved = in_units(known, origins, paths / known[origins, None])
         tilt = drift - float((moved * np.sqrt(leads)).sum(axis=1).mean() / leads.sum())
-        actual = _in_units(known, origins, known_outcomes(known, origins, horizon) / known[origins, None])
+        actual = in_units(known, origins, known_outcomes(known, origins, horizon) / known[origins, None])
         found = np.abs(actual - moved - tilt * np.sqrt(leads))
         here = np.abs(actual - drift * np.sqrt(leads))
-        usual = _Usual.of(known, origins[0] - horizon, drift, horizon)
+        usual = Usual.of(known, origins[0] - horizon, drift, horizon)
         weight = USUAL_SESSIONS / (USUAL_SESSIONS + origins[-1] - origins[0] + horizon)
-        shape = _widening(usual.profile * _smooth(_profile(found) / _profile(here)))
-        usual_here = np.maximum(np.quantile(here, LEVELS), FLOOR)
-        errors = np.maximum.accumulate(np.quantile(found / shape, LEVELS) * (usual.quantiles / usual_here) ** weight)
+        shape = widening(usual.profile * smooth(profile_of(found) / profile_of(here)))
+        ratio = np.clip(usual.quantiles / np.maximum(np.quantile(here, LEVELS), FLOOR), 1 / FURTHEST, FURTHEST)
+        errors = np.maximum.accumulate(np.quantile(found / shape, LEVELS) * ratio**weight)
         return cls(tuple(shape.tolist()), tuple(LEVELS.tolist()), tuple(errors.tolist()), tilt, len(origins))
 
     @property
@@ -121,64 +115,8 @@ class Bands:
         return np.asarray(0.5 + np.sign(above) * nearer / 2, dtype=np.float64)
 
     def _centre_and_unit(self, volatility: Values | float) -> tuple[Values, Values]:
-        current, leads = np.asarray(volatility, dtype=np.float64)[..., None], _leads(self.horizon)
+        current, leads = np.asarray(volatility, dtype=np.float64)[..., None], leads_of(self.horizon)
         return self.tilt * current * leads, current * np.sqrt(leads) * np.array(self.shape)
-
-
-def _leads(horizon: int) -> Values:
-    return np.arange(1.0, horizon + 1)
-
-
-def _in_units(mid: Values, origins: Indices, relative: Values) -> Values:
-    """Prices relative to the origin's, as logarithms in units of volatility · √lead.  Returns (m, horizon)."""
-    unit = volatility(mid)[origins, None] * np.sqrt(_leads(relative.shape[1]))
-    return np.asarray(np.log(relative) / unit, dtype=np.float64)
-
-
-def _drift(mid: Values) -> float:
-    """Mean log change a session, in volatilities; shrunk towards zero where the history is short."""
-    sessions = len(mid) - 1
-    plain = math.log(mid[-1] / mid[0]) / float(volatility(mid)[:-1].sum())
-    return plain * sessions / (sessions + DRIFT_PRIOR_SESSIONS)
-
-
-@dataclass(frozen=True)
-class _Usual:
-    """The drifting last value's absolute errors, in units: quantiles at LEVELS, and profile over the leads."""
-
-    quantiles: Values
-    profile: Values
-
-    @classmethod
-    def of(cls, mid: Values, until: int, drift: float, horizon: int) -> "_Usual":
-        """From the origins before `until`, as far as there are enough; the rest from a typical share."""
-        earlier = np.arange(HISTORY_START, until, HISTORY_EVERY)
-        typical = TYPICAL_SCALE * stdtrit(TYPICAL_FREEDOM, (1 + np.minimum(LEVELS, 0.9995)) / 2)
-        if len(earlier) < FEWEST_ORIGINS:
-            return cls(np.maximum(typical, FLOOR), np.ones(horizon))
-        share = min(1.0, len(earlier) * HISTORY_EVERY / FULL_HISTORY_SESSIONS)
-        outcomes = known_outcomes(mid, earlier, horizon) / mid[earlier, None]
-        errors = np.abs(_in_units(mid, earlier, outcomes) - drift * np.sqrt(_leads(horizon)))
-        mixed = np.maximum(np.quantile(errors, LEVELS), FLOOR) ** share * np.maximum(typical, FLOOR) ** (1 - share)
-        return cls(mixed, _profile(errors) ** share)
-
-
-def _profile(errors: Values) -> Values:
-    """How mean errors depart from the √lead law.  errors: (m, horizon).  Returns (horizon,), mean 1."""
-    by_lead = np.maximum(errors.mean(axis=0), FLOOR)
-    return np.asarray(by_lead / by_lead.mean(), dtype=np.float64)
-
-
-def _smooth(ratio: Values) -> Values:
-    """A parabola over the logarithm of the lead: one calibration part is too short for each lead's own."""
-    places = np.log(_leads(len(ratio)))
-    return np.asarray(np.exp(np.polyval(np.polyfit(places, np.log(ratio), min(2, len(ratio) - 1)), places)))
-
-
-def _widening(profile: Values) -> Values:
-    """The profile, raised where the width would shrink with the lead.  (horizon,)."""
-    root = np.sqrt(_leads(len(profile)))
-    return np.asarray(np.maximum.accumulate(profile * root) / root, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """Every forecast that was published, and how it turned out.
 
 A Parquet file a ticker, one row a step of a path, readable by pandas, DuckDB and Polars without this project. Only
-what was published is stored; the errors are derived from the bars whenever they are asked for, in relative terms
-(path / last value against price / price at the origin), so that a later split changes none of them.
+what was published is stored; the errors are derived from the bars whenever they are asked for.
 
 Never here: a row that is changed or taken away, or a model.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -19,17 +17,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stockml.bars import Bars, mid_prices
+from stockml.bars import Bars
 from stockml.errors import InvalidForecast, RecordUnreadable
 from stockml.home import validated_ticker
-from stockml.intervals import COVERAGES, percent
+from stockml.live import BANDS, LiveScores, counting_steps, live_scores, scored_steps
 from stockml.locks import held
 from stockml.night import Band, Forecast
 from stockml.receipts import LedgerReceipt, sha256_of, write_atomically
 
 LOCK_TIMEOUT_S = 60.0
-IN_TIME = pd.Timedelta(hours=12)  # before New York opens, and after any night's run that began the evening before
-BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 SCHEMA = pa.schema(
     [
@@ -48,7 +44,6 @@ SCHEMA = pa.schema(
         *((f"{side}_{band}", pa.float64()) for band in BANDS for side in ("low", "high")),
     ]
 )
-ENTRY_COLUMNS = SCHEMA.names[: SCHEMA.names.index("lead")]
 
 
 @dataclass(frozen=True)
@@ -61,34 +56,6 @@ class LedgerEntry:
     forecast: Forecast
     run_id: str | None = None
     model_version: str | None = None
-
-
-@dataclass(frozen=True)
-class LiveScores:
-    """How what was published turned out; None until something came due.
-
-    forecasts: sessions with a forecast.  matured: those of which every step is past.  steps: steps that came due.
-    late: forecasts published only after noon UTC of their first step's day (a night that was caught up).
-    skill: 1 − MSE / MSE(last value) over all steps that came due.  coverage: share of them inside the 80 % band.
-    directions: forecasts whose direction is known; direction_accuracy, base_rate and brier are over these.
-    """
-
-    forecasts: int
-    matured: int
-    steps: int
-    late: int
-    directions: int
-    skill: float | None
-    coverage_50: float | None
-    coverage_80: float | None
-    coverage_95: float | None
-    direction_accuracy: float | None
-    base_rate: float | None
-    brier: float | None
-
-    def metrics(self) -> dict[str, float]:
-        """`live/skill`, `live/coverage_80`, `live/matured`, …; what is not known yet is left out."""
-        return {f"live/{name}": float(value) for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -125,8 +92,8 @@ class Ledger:
         return _frame(self._table(ticker))
 
     def counting(self, ticker: str) -> pd.DataFrame:
-        """The steps of the forecasts that count: one a session, as `_counting` chooses."""
-        return _counting(self.steps(ticker))
+        """The steps of the forecasts that count: one a session, as `live.counting_steps` chooses."""
+        return counting_steps(self.steps(ticker))
 
     def scored(self, ticker: str, bars: Bars) -> pd.DataFrame:
         """The counting steps that came due, beside what happened.  bars: split-adjusted, any length.
@@ -134,12 +101,12 @@ class Ledger:
         Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
         matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
         """
-        return _scored(self.counting(ticker), bars)
+        return scored_steps(self.counting(ticker), bars)
 
     def live(self, ticker: str, bars: Bars) -> LiveScores:
         """The record so far.  bars: split-adjusted, any length."""
         counting = self.counting(ticker)
-        return _live(counting, _scored(counting, bars))
+        return live_scores(counting, scored_steps(counting, bars))
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
@@ -223,66 +190,3 @@ def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:
     )
     run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
     return LedgerEntry(ticker, str(first["key"]), first["published_at"].to_pydatetime(), forecast, run_id, version)
-
-
-def _counting(steps: pd.DataFrame) -> pd.DataFrame:
-    """One forecast a session: the last that was published in time, by noon UTC of its first step's day, else the last.
-
-    So a night that is run again the same evening replaces its forecast, and one that is run again weeks later, when
-    part of the outcome is known, does not.
-    """
-    entries = steps[steps["lead"] == 1].copy()
-    entries["late"] = entries["published_at"].dt.tz_localize(None) > entries["due"] + IN_TIME
-    entries["order"] = np.arange(len(entries))
-    entries = entries.sort_values(["session", "late", "published_at", "order"], ascending=[True, False, True, True])
-    chosen = entries.drop_duplicates("session", keep="last").set_index("key")["late"]
-    counting = steps[steps["key"].isin(chosen.index)]
-    return counting.assign(late=counting["key"].map(chosen).astype(bool)).sort_values(["session", "lead"])
-
-
-def _scored(counting: pd.DataFrame, bars: Bars) -> pd.DataFrame:
-    price = pd.Series(mid_prices(bars), index=bars.index.astype("datetime64[us]"))
-    actual = counting["due"].map(price) / counting["session"].map(price)
-    last_due = counting.groupby("key")["due"].transform("max")
-    newest = price.index[-1] if len(price) else pd.Timestamp.min
-    relative = counting["path"] / counting["last_value"]
-    found = counting.assign(
-        forecast=relative,
-        actual=actual,
-        error=relative - actual,
-        naive_error=1 - actual,
-        matured=last_due <= newest,
-        **{f"inside_{band}": _inside(counting, actual, band) for band in BANDS},
-    )
-    return found[actual.notna()].reset_index(drop=True)
-
-
-def _inside(counting: pd.DataFrame, actual: "pd.Series[float]", band: str) -> "pd.Series[bool]":
-    price = actual * counting["last_value"]
-    return (counting[f"low_{band}"] <= price) & (price <= counting[f"high_{band}"])
-
-
-def _live(counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
-    due = scored[scored["lead"] == scored["direction_step"]]
-    rose = due["actual"] > 1
-    # a chance of exactly one half says neither
-    said = due["probability_of_rise"] != 0.5
-    right = (due["probability_of_rise"] > 0.5) == rose
-    naive = float((scored["naive_error"] ** 2).sum())
-    coverages: Mapping[str, float | None] = {f"coverage_{b}": _mean(scored[f"inside_{b}"]) for b in BANDS}
-    return LiveScores(
-        forecasts=int(counting["key"].nunique()),
-        matured=int(scored.loc[scored["matured"], "key"].nunique()),
-        steps=len(scored),
-        late=int(counting.loc[counting["late"], "key"].nunique()),
-        directions=len(due),
-        skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
-        direction_accuracy=_mean(right[said]),
-        base_rate=_mean(rose),
-        brier=_mean((due["probability_of_rise"] - rose) ** 2),
-        **coverages,
-    )
-
-
-def _mean(values: "pd.Series[float]") -> float | None:
-    return float(values.mean()) if len(values) else None

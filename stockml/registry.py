@@ -136,7 +136,7 @@ def _reigns(history: Sequence[Promotion]) -> list[Promotion]:
     reigns: list[Promotion] = []
     for line in history:
         if line.event == "rollback":
-            reigns.pop()
+            del reigns[-1:]
         else:
             reigns.append(line)
     return reigns

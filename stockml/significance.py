@@ -14,6 +14,7 @@ Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 RESAMPLES = 2_000
+ROUNDING = 1e-12  # relative: losses that differ by less are equal
 
 
 def overlap(origins: Indices, horizon: int) -> int:
@@ -42,7 +43,7 @@ def diebold_mariano(loss: Values, other: Values, overlapping: int) -> DieboldMar
     count = len(difference)
     if count < max(3, 2 * overlapping):
         return None
-    if not np.any(difference):
+    if np.abs(difference).max() <= ROUNDING * np.abs(loss).max():
         return DieboldMariano(0.0, 1.0, 0.5)
     variance = _long_run_variance(difference, overlapping)
     if variance <= 0:

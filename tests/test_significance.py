@@ -49,6 +49,7 @@ def test_equal_losses_differ_by_luck_alone_and_too_few_say_nothing() -> None:
     equal = diebold_mariano(loss, loss, 5)
     assert equal is not None
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
+    assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == equal
     assert diebold_mariano(loss[:9], loss[:9] + 1, 5) is None
     assert skill_difference_interval(loss[:9], loss[:9] + 1, loss[:9], 5) is None
 
