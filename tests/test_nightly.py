@@ -1,0 +1,239 @@
+"""The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs, what is cached, what
+stands afterwards, and how nights without an ordinary bar end."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import State
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deployments.feed import Fault, Feed
+from deployments.recording import recorded_bars
+from flows.nightly import nightly
+from stockml.errors import BadKey, TooFewBars, UnknownSymbol
+from stockml.home import Home
+from stockml.ledger import Ledger
+from stockml.receipts import sha256_of
+from stockml.registry import Registry
+from stockml.store import BarStore
+from tasks import caching
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+PAYLOADS = Path(__file__).parent / "payloads"
+THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
+STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish")
+SMALL = {
+    "network": {"units": [4], "look_back": 10},
+    "training": {"epochs": 1},
+    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
+}
+
+
+@dataclass
+class Replay:
+    """A home with recorded IBM bars up to a week before, and a feed at Thursday's night."""
+
+    home: Home
+    feed: Feed
+
+    def night(self, ticker: str = "IBM", session: date = THURSDAY, **changes: Any) -> State:
+        wanted = {"settings": SMALL, "late_retries": 0} | changes
+        return nightly(ticker, session, return_state=True, **wanted)
+
+    @property
+    def store(self) -> BarStore:
+        return BarStore(self.home.store, self.home.locks)
+
+    def mlflow_runs(self, ticker: str = "IBM") -> list[Any]:
+        client = MlflowClient(self.home.tracking_uri)
+        experiments = [e.experiment_id for e in client.search_experiments() if e.name.endswith(ticker)]
+        return list(client.search_runs(experiments)) if experiments else []
+
+    def stands(self) -> tuple[Any, ...]:
+        """What must be the same however often a night is run."""
+        runs = sorted(run.info.run_id for run in self.mlflow_runs())
+        entries = [entry.key for entry in Ledger(self.home.ledger).entries("IBM")]
+        promotions = [line.key for line in Registry(self.home.models).history("IBM")]
+        return (sha256_of(self.store.path("IBM")), runs, entries, promotions)
+
+
+@pytest.fixture
+def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
+    feed.set_clock(THURSDAY)
+    past = recorded_bars("IBM").loc[:"2013-02-20"]
+    recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
+    store = BarStore(home.store, home.locks)
+    store.append("IBM", past, recorded_at=recorded_at, source="recording", session=date(2013, 2, 20))
+    return Replay(home, feed)
+
+
+def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:
+    first = replay.night()
+    night = first.result()
+    assert (night.status, night.mode, night.reason) == ("completed", "retrain", "no champion yet")
+    assert night.rows_added == 6
+    assert night.mlflow_run_id
+    before = replay.stands()
+    asked = replay.feed.requests
+    again = replay.night()
+    assert again.result().key == night.key
+    assert replay.stands() == before
+    assert replay.feed.requests == asked
+    assert [len(each) for each in before[1:]] == [1, 1, 1]
+
+
+def test_the_next_night_continues_the_champion(replay: Replay) -> None:
+    replay.night()
+    replay.feed.set_clock(FRIDAY)
+    second = replay.night(session=FRIDAY).result()
+    assert (second.mode, second.reason) == ("fine-tune", "1 new session")
+    assert (second.rows_added, second.rows_restated) == (1, 1)
+    assert "champion" in second.evaluation.scores
+    assert len(replay.mlflow_runs()) == 2
+
+
+def nothing(replay: Replay) -> dict[str, Any]:
+    return {}
+
+
+def restate_the_newest_bar(replay: Replay) -> dict[str, Any]:
+    """The feed's next night restates Thursday's volume; asking anew brings it."""
+    bars = recorded_bars("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
+    replay.store.append("IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY)
+    return {}
+
+
+def change_a_setting(replay: Replay) -> dict[str, Any]:
+    return {"settings": SMALL | {"training": {"epochs": 2}}}
+
+
+AFTER_DATA = ["append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish"]
+
+
+@pytest.mark.parametrize(
+    ("change", "run_again"),
+    [
+        (nothing, []),
+        (restate_the_newest_bar, AFTER_DATA),
+        (change_a_setting, AFTER_DATA[2:]),
+    ],
+)
+def test_exactly_the_right_steps_run_again(
+    replay: Replay, change: Callable[[Replay], dict[str, Any]], run_again: list[str]
+) -> None:
+    replay.night()
+    assert ran(replay.night(**change(replay))) == run_again
+
+
+@pytest.mark.parametrize(
+    ("module", "run_again"),
+    [("figures", ["log run"]), ("measuring", ["evaluate"]), ("learning", ["train"])],
+)
+def test_a_changed_line_reruns_the_step_that_uses_it(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch, module: str, run_again: list[str]
+) -> None:
+    """The same results come out, so nothing after it runs again either."""
+    replay.night()
+    real = caching.code_hash
+    users = {"figures": "nightlog"}.get(module, module)
+    monkeypatch.setattr(caching, "code_hash", lambda *used: real(*used) + "x" * (users in used))
+    assert ran(replay.night()) == run_again
+
+
+def test_a_forced_night_runs_every_step_and_ends_the_same(replay: Replay) -> None:
+    replay.night()
+    before = replay.stands()
+    assert ran(replay.night(force=True)) == list(STEPS)
+    assert replay.stands() == before
+
+
+def ran(state: State) -> list[str]:
+    """The steps that were computed, not taken from the cache, in the chain's order."""
+    assert state.is_completed(), state.message
+    first_words = {"log": "log run", "retrain": "train", "fine-tune": "train", "keep": "train"}
+    states = {run.name.split(" ")[0]: run.state_name for run in recorded_steps(state)}
+    computed = {first_words.get(word, word) for word, name in states.items() if name == "Completed"}
+    return [step for step in STEPS if step in computed]
+
+
+def recorded_steps(state: State) -> list[TaskRun]:
+    """All task runs of a flow run, once the server has recorded their ends: they reach it as events."""
+    this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    for attempt in Retrying(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
+        with attempt, get_client(sync_client=True) as client:
+            runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
+        if not attempt.retry_state.outcome.failed:
+            unfinished = len(runs) < len(STEPS) or not all(run.state and run.state.is_final() for run in runs)
+            attempt.retry_state.set_result(unfinished)
+    return runs
+
+
+def test_a_day_without_a_session_ends_at_once(replay: Replay) -> None:
+    state = replay.night(session=date(2013, 3, 2))
+    assert (state.name, state.result().status) == ("No session", "skipped")
+    assert "2013-03-04" in state.message
+    assert replay.feed.requests == 0
+
+
+def test_a_late_bar_is_asked_for_again_and_then_reported(replay: Replay) -> None:
+    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
+    assert state.name == "Late"
+    assert "the newest published is 2013-02-28" in state.message
+    assert replay.feed.requests == 3
+    assert replay.store.last_session("IBM") == THURSDAY
+
+
+def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
+    replay.feed.set_clock(date(2013, 2, 19))
+    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
+    assert state.name == "Stale"
+    assert "8 sessions" in state.message
+    assert replay.feed.requests == 1
+
+
+def test_a_spent_quota_skips_the_night_and_loses_nothing(replay: Replay) -> None:
+    replay.feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
+    state = replay.night()
+    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
+    assert "ABCDEF" not in str(state)
+    assert replay.store.last_session("IBM") == date(2013, 2, 20)
+
+
+def test_a_bad_key_fails_at_once(replay: Replay) -> None:
+    replay.feed.script(Fault.file(PAYLOADS / "err_apikey_missing.json"))
+    state = replay.night()
+    assert state.is_failed()
+    with pytest.raises(BadKey):
+        state.result()
+    assert replay.feed.requests == 1
+
+
+def test_an_unknown_symbol_fails_with_a_clear_message(replay: Replay) -> None:
+    with pytest.raises(UnknownSymbol, match="check the spelling"):
+        replay.night(ticker="NOPE").result()
+
+
+def test_too_little_history_keeps_what_was_fetched_and_says_what_is_missing(replay: Replay) -> None:
+    with pytest.raises(TooFewBars, match="500 are missing"):
+        replay.night(ticker="MSFT").result()
+    assert len(replay.store.read("MSFT")) == 100
+
+
+def test_importing_the_flow_loads_no_heavy_library() -> None:
+    code = "import sys, flows.nightly; print([m for m in ('tensorflow', 'mlflow', 'matplotlib') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
