@@ -150,6 +150,13 @@ def test_a_night_that_was_caught_up_counts_and_is_called_late(ledger: Ledger) ->
     assert (live.forecasts, live.late) == (2, 1)
 
 
+@pytest.mark.parametrize(("hours_later", "late"), [(0.0, 0), (12.5, 0), (12.6, 1)])
+def test_in_time_is_until_noon_utc_of_the_first_steps_day(ledger: Ledger, hours_later: float, late: int) -> None:
+    at = next(at for at in range(10, 20) if day(at).weekday() == 0)
+    ledger.publish(entry(at, hours_later=hours_later))
+    assert ledger.live("IBM", bars(60)).late == late
+
+
 def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> None:
     late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
     for order in ((late, in_time, first), (first, late, in_time), (in_time, first, late)):
