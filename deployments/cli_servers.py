@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,13 +13,15 @@ import typer
 from deployments.cli_options import Json, Tickers, as_time
 
 app = typer.Typer()
+PrefectPort = Annotated[int, typer.Option(min=1, max=65535, help="where Prefect's page is served")]
+MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="where MLflow's page is served")]
 TICKERS_FILE = Path(__file__).with_name("tickers.yaml")
 
 
 @app.command()
 def up(
-    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Prefect's page")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="MLflow's page")] = 5000,
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
 ) -> None:
     """Start the Prefect page, the MLflow page and a worker on this machine, until Ctrl-C."""
     from deployments import servers
@@ -47,6 +49,9 @@ def _interrupted(*_: object) -> NoReturn:
 def deploy(
     tickers: Tickers = None,
     file: Annotated[Path, typer.Option(help="the list of tickers")] = TICKERS_FILE,
+    crash_orphans: Annotated[
+        bool, typer.Option("--crash-orphans", help="mark as crashed what no process works on any more", hidden=True)
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make Prefect's deployments agree with tickers.yaml; with tickers named, register just these."""
@@ -56,8 +61,11 @@ def deploy(
 
     listed = read_tickers(file)
     with prefect_api(home()):
+        from deployments import rescue
         from deployments.register import register
 
+        for name in rescue.crash_orphans() if crash_orphans else ():
+            print(f"was cut short: {name}")
         done = register(listed.named(tickers) if tickers else listed.tickers, delete_others=not tickers)
     print(json.dumps(vars(done)) if as_json else done)
 
@@ -90,3 +98,25 @@ def feed(
             threading.Event().wait()
         except KeyboardInterrupt:
             print("stopped")
+
+
+@app.command()
+def doctor(
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
+    as_json: Json = False,
+) -> int:
+    """Check key, quota, servers, clock, free ports and what is stored; say what to do. Exit code 1 on a problem."""
+    from deployments.doctor import examine
+    from stockml.home import home
+
+    ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
+    checks = []
+    for check in examine(home(), os.environ, datetime.now(UTC), ports):
+        checks.append(check)
+        if not as_json:
+            print(check, flush=True)
+    healthy = all(check.verdict != "problem" for check in checks)
+    if as_json:
+        print(json.dumps({"healthy": healthy, "checks": [vars(check) for check in checks]}))
+    return 0 if healthy else 1

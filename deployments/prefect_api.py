@@ -26,7 +26,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     """
     set_environment(home, environ)
     configured = environ.get("PREFECT_API_URL")
-    if configured and not _is_healthy(configured):
+    if configured and not is_healthy(configured, timeout_s=30):
         raise ServerUnavailable("Prefect", configured, "unset PREFECT_API_URL, or start it with `stockml up`")
     with ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
@@ -41,7 +41,7 @@ def running_server(home: Home) -> str | None:
         address = str(json.loads(home.servers.read_text())["prefect_api"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return address if _is_healthy(address) else None
+    return address if is_healthy(address) else None
 
 
 @contextmanager
@@ -103,9 +103,10 @@ def _drain() -> None:
     APILogWorker.drain_all(timeout=5)
 
 
-def _is_healthy(address: str) -> bool:
+def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
+    """Whether a Prefect API answers there."""
     try:
-        with urlopen(f"{address}/health", timeout=3) as reply:
+        with urlopen(f"{address}/health", timeout=timeout_s) as reply:
             return bool(reply.status == 200)
     except (OSError, HTTPException, ValueError):
         return False

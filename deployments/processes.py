@@ -18,11 +18,15 @@ from stockml.errors import PortTaken, ServerFailed
 
 @dataclass(frozen=True)
 class Child:
-    """A started program: what it is called, where it writes to."""
+    """A started program: what it is called, where it writes to.
+
+    `reports`: it reports how its own children ended, so they are stopped first.
+    """
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    reports: bool = False
 
     def check(self) -> None:
         """Raises ServerFailed with the log's last line when it has ended."""
@@ -31,7 +35,7 @@ class Child:
             raise ServerFailed(self.name, code, str(self.log), _last_line(self.log))
 
 
-def start(name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> Child:
+def start(name: str, command: Sequence[str], environ: Mapping[str, str], log: Path, *, reports: bool = False) -> Child:
     """Start a program in a session of its own, so that Ctrl-C reaches only this process, which stops it in order."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
@@ -43,7 +47,7 @@ def start(name: str, command: Sequence[str], environ: Mapping[str, str], log: Pa
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Child(name, process, log)
+    return Child(name, process, log, reports)
 
 
 def check_port(name: str, port: int, option: str) -> None:
@@ -72,6 +76,8 @@ def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
     """Stop one after the other, each with all that it started: SIGTERM, and SIGKILL for what is still there then."""
     for child in children:
         family = _family(child.process.pid)
+        if child.reports:
+            _end(family[1:], patience_s)
         child.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(patience_s)

@@ -121,11 +121,12 @@ def _start_worker(home: Home, environ: Mapping[str, str]) -> Child:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     command += ["--name", "this machine", "--limit", "2"]
     environ = {**environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return processes.start("the worker", command, environ, home.root / "logs" / "worker.log")
+    return processes.start("the worker", command, environ, home.root / "logs" / "worker.log", reports=True)
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    command = [sys.executable, "-m", "deployments.cli", "deploy"]
+    """In a process of its own, which reads its settings afresh and leaves this one small."""
+    command = [sys.executable, "-m", "deployments.cli", "deploy", "--crash-orphans"]
     child = processes.start("stockml deploy", command, environ, home.root / "logs" / "deploy.log")
     if child.process.wait(START_S):
         child.check()

@@ -1,0 +1,218 @@
+"""`stockml doctor`: what could keep tonight's run from working, and what to do about it. Changes nothing."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from stockml.errors import StockmlError
+from stockml.home import Home
+
+if TYPE_CHECKING:
+    from stockml.store import BarStore
+
+Verdict = Literal["ok", "note", "problem"]
+DISK_NEEDED_GB = 2.0
+OLD_AGE = 5  # sessions without a bar before a ticker is called stale
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `advice` says what to do, empty when there is nothing to do."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.verdict]
+        return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
+
+
+def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
+    """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
+    yield python()
+    yield home_folder(home)
+    yield key(environ)
+    yield from quota(home, environ, now)
+    yield price_service(environ)
+    yield clock(now)
+    yield prefect(home, environ)
+    yield mlflow(home)
+    yield from (port(name, number, home) for name, number in ports.items())
+    yield from tickers(home, now)
+    yield from waiting_nights(home)
+
+
+def python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Check("Python", "ok", found)
+    return Check("Python", "problem", found, "use Python 3.11 to 3.13")
+
+
+def home_folder(home: Home) -> Check:
+    there = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    found = f"{home.root}, {free_gb:.1f} GB free"
+    if not os.access(there, os.W_OK):
+        return Check("home", "problem", found, "it cannot be written: correct its rights, or set STOCKML_HOME")
+    if free_gb < DISK_NEEDED_GB:
+        return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
+    return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
+
+
+def key(environ: Mapping[str, str]) -> Check:
+    from stockml.keys import ApiKey
+
+    given = environ.get("ALPHAVANTAGE_API_KEY")
+    if not given:
+        advice = "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
+        return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
+    if given == "demo":
+        return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
+    if fault := ApiKey(given).fault:
+        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
+    return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
+
+
+def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
+    from stockml.quota import Plan, QuotaLedger
+
+    given = environ.get("ALPHAVANTAGE_API_KEY")
+    if not given:
+        return
+    try:
+        plan = Plan.parse(environ.get("ALPHAVANTAGE_PLAN") or "free")
+        left = QuotaLedger.of(home.quota, given, plan).remaining(now)
+    except StockmlError as error:
+        yield Check("quota", "problem", str(error))
+        return
+    if left == 0:
+        yield Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
+    else:
+        yield Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
+
+
+def price_service(environ: Mapping[str, str]) -> Check:
+    """Whether the provider can be reached; asks nothing, so it costs no request."""
+    address = urlsplit(environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+    place = f"{address.hostname}:{address.port or (443 if address.scheme == 'https' else 80)}"
+    if not environ.get("ALPHAVANTAGE_API_KEY") and not environ.get("ALPHAVANTAGE_URL"):
+        return Check("price service", "ok", "the replay feed, started when needed")
+    host, _, number = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(number)), timeout=5).close()
+    except OSError as error:
+        return Check("price service", "problem", f"{place}: {error}", "check the network, a proxy, ALPHAVANTAGE_URL")
+    return Check("price service", "ok", f"{place} answers")
+
+
+def clock(now: datetime) -> Check:
+    from stockml.sessions import sessions_for
+
+    exchange = sessions_for("IBM")
+    local = now.astimezone(exchange.tz)
+    built = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
+    if now < built:
+        return Check("clock", "problem", f"{local:%Y-%m-%d %H:%M %Z}", "it is earlier than this program: set the clock")
+    return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, newest final session {exchange.last_final(now)}")
+
+
+def prefect(home: Home, environ: Mapping[str, str]) -> Check:
+    from deployments.prefect_api import is_healthy, running_server
+
+    configured = environ.get("PREFECT_API_URL")
+    if configured:
+        if is_healthy(configured):
+            return Check("Prefect", "ok", f"{configured} answers")
+        return Check("Prefect", "problem", f"{configured} does not answer", "start it, or unset PREFECT_API_URL")
+    if address := running_server(home):
+        return Check("Prefect", "ok", f"`stockml up` answers at {address}")
+    if home.servers.exists():
+        return Check(
+            "Prefect", "note", f"{home.servers} is left from a server that is gone", "start `stockml up` again"
+        )
+    return Check("Prefect", "ok", "not up; commands start a server of their own")
+
+
+def mlflow(home: Home) -> Check:
+    from stockml.tracking import without_password
+
+    address, shown = urlsplit(home.tracking_uri), without_password(home.tracking_uri)
+    if address.scheme == "sqlite":
+        return Check("MLflow", "ok", shown)
+    usual = {"https": 443, "http": 80}.get(address.scheme, 5432)
+    try:
+        socket.create_connection((address.hostname or "", address.port or usual), timeout=5).close()
+    except OSError as error:
+        return Check("MLflow", "problem", f"{shown}: {error}", "start it; nights are kept and logged on the next run")
+    return Check("MLflow", "ok", f"{shown} answers")
+
+
+def port(name: str, number: int, home: Home) -> Check:
+    from deployments.prefect_api import running_server
+    from deployments.processes import check_port
+    from stockml.errors import PortTaken
+
+    if running_server(home):
+        return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
+    try:
+        check_port(name, number, f"--{name.lower()}-port")
+    except PortTaken as taken:
+        return Check(f"port {number}", "note", str(taken))
+    return Check(f"port {number}", "ok", f"free for {name}")
+
+
+def tickers(home: Home, now: datetime) -> Iterator[Check]:
+    """Every ticker's store, ledger and champion can be read, and how old its newest bar is."""
+    from stockml.store import BarStore
+
+    store = BarStore(home.store, home.locks)
+    try:
+        names = store.tickers()
+    except (StockmlError, OSError) as error:
+        yield Check("store", "problem", str(error))
+        return
+    if not names:
+        yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
+    for name in names:
+        yield _ticker(home, store, name, now)
+
+
+def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
+    from stockml.ledger import Ledger
+    from stockml.registry import Registry
+
+    try:
+        bars = store.adjusted(name)
+        forecasts = len(Ledger(home.ledger).entries(name))
+        champion = Registry(home.models).champion(name)
+    except StockmlError as error:
+        return Check(name, "problem", str(error))
+    last = bars.index[-1].date()
+    found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
+    if champion and not champion.intact():
+        return Check(name, "problem", f"{found}, champion changed or gone", f"`stockml rollback {name}`, or retrain")
+    age = store.sessions(name).age(last, now)
+    advice = f"`stockml nightly {name}`" if age > OLD_AGE else ""
+    return Check(name, "note" if advice else "ok", f"{found}, {age} sessions behind", advice)
+
+
+def waiting_nights(home: Home) -> Iterator[Check]:
+    from stockml.tracking import Tracking
+
+    try:
+        waiting = Tracking.of(home).pending()
+    except StockmlError as error:
+        yield Check("nights", "problem", str(error))
+        return
+    if waiting:
+        yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
