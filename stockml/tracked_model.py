@@ -40,12 +40,14 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
     Every step looks first whether an earlier, killed attempt has done it.
     """
-    if night.model_folder is None or version_of(client, night) is not None:
+    if night.model_folder is None or night.mode == "keep":
         return
-    model = _model_of_run(client, run, night)
-    if str(model.status) != "READY":
-        _upload(client, model, run, night)
-        client.finalize_logged_model(model.model_id, "READY")
+    version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
+    client.set_registered_model_alias(night.model_name, "challenger", version)
+
+
+def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
+    """A new version of the ticker's registered model; returns its number."""
     _create_registered_model(client, night)
     version = client.create_model_version(
         night.model_name,
@@ -54,7 +56,7 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
         model_id=model.model_id,
         tags=_version_tags(night),
     )
-    client.set_registered_model_alias(night.model_name, "challenger", version.version)
+    return str(version.version)
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
@@ -77,18 +79,23 @@ def _champion(client: "MlflowClient", night: Night) -> str | None:
         raise
 
 
-def _model_of_run(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
-    """The run's logged model: the one that a killed attempt began, or a new one."""
+def _uploaded(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
+    """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
     from mlflow.entities import LoggedModelOutput
 
     found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    if found:
-        return found[0]
-    model = client.create_logged_model(
-        run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=_version_tags(night)
-    )
-    client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    model = found[0] if found else _new_model(client, run, night)
+    if not (run.outputs and run.outputs.model_outputs):
+        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    if str(model.status) != "READY":
+        _upload(client, model, run, night)
+        client.finalize_logged_model(model.model_id, "READY")
     return model
+
+
+def _new_model(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
+    tags = _version_tags(night)
+    return client.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=tags)
 
 
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
