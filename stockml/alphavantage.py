@@ -117,6 +117,10 @@ class AlphaVantage:
         """All splits; one request. Raises as `daily`."""
         return self._ask(ticker, SPLITS, {})
 
+    def remaining(self) -> int | None:
+        """Requests that the key has left today; None means no cap, which is what a premium plan has."""
+        return self._quota.remaining(self._clock())
+
     def close(self) -> None:
         self._http.close()
 

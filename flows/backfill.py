@@ -1,0 +1,103 @@
+"""Past sessions of one ticker, in order: each learns and publishes as on its own night.
+
+A night sees only bars up to its session (restated values as they are known today). The provider is asked once for the
+whole range, and not at all when the store has it.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows.form import SettingsForm, chosen
+from flows.nightly import Tonight, learned_and_published, only_run, skipped
+from stockml.backfilling import as_stored, past_sessions, without_bar
+from stockml.config import Mode, Profile
+from stockml.errors import QuotaSpent
+from stockml.home import home, validated_ticker
+from stockml.sessions import sessions_for
+from tasks.artifacts import show_night
+from tasks.caching import at_home
+from tasks.data import append_bars, fetch_daily
+from tasks.quota import has_premium_key
+from tasks.tables import ended, row_of, show_rows
+
+Learn = Literal["once at the end", "every night"]
+
+
+@flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
+def backfill(
+    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    first: date = Field(description="The first past trading day"),
+    last: date = Field(description="The last one; at most 1,000 sessions, all of them over"),
+    learn: Learn = Field(
+        "once at the end", description="Train once, for the last session; or every night, as if each had been run"
+    ),
+    mode: Mode = Field("auto", description="auto decides from facts and says why"),
+    profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
+    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
+    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    force: bool = Field(False, description="Compute every step again instead of taking cached results"),
+) -> State:
+    """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
+
+    A night that fails leaves the others alone; all failed is Failed. The state carries a Row a night.
+    """
+    ticker, now = validated_ticker(ticker), datetime.now(UTC)
+    sessions = past_sessions(sessions_for(ticker, calendar), first, last, now)
+    chosen(profile, mode, settings)
+    try:
+        missing = brought_in(ticker, sessions, calendar, now, force=force)
+    except QuotaSpent as spent:
+        return Completed(name="Skipped: quota", message=str(spent), data=[])
+    nights = sessions if learn == "every night" else sessions[-1:]
+    rows = []
+    for session in nights:
+        state = past_night(
+            ticker, session, mode, profile, settings, calendar, force, session not in missing, return_state=True
+        )
+        rows.append(row_of(ticker, session, state))
+    show_rows(rows, key=f"backfill-{ticker.lower().replace('.', '-')}", description=f"{ticker} {first} to {last}")
+    return ended(rows)
+
+
+@flow(name="past night", flow_run_name="{ticker} {session} {mode}")
+def past_night(
+    ticker: str,
+    session: date,
+    mode: Mode = "auto",
+    profile: Profile = "nightly",
+    settings: SettingsForm | None = None,
+    calendar: str | None = None,
+    force: bool = False,
+    has_bar: bool = True,
+) -> State:
+    """One night from what the store has, as `nightly` does it once its bars have been fetched."""
+    tonight = Tonight(ticker, chosen(profile, mode, settings), calendar, force, late_retries=0, late_wait_s=0.0)
+    if not has_bar:
+        return skipped("No bar", tonight, session, "the store has no bar of this session, and the provider gave none")
+    with only_run(ticker):
+        night = learned_and_published(tonight, as_stored(home(), ticker, session, calendar))
+    show_night(night)
+    return Completed(message=f"{night.mode}: {night.reason}", data=night)
+
+
+def brought_in(
+    ticker: str, sessions: tuple[date, ...], calendar: str | None, now: datetime, *, force: bool
+) -> tuple[date, ...]:
+    """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
+
+    Returns those that have no bar then. Raises QuotaSpent.
+    """
+    missing = without_bar(home(), ticker, sessions, calendar)
+    for outputsize in ("compact", "full") if has_premium_key() else ("compact",):
+        if not missing:
+            break
+        payload = at_home(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
+        bars = at_home(append_bars, force=force)(payload, calendar, now)
+        get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+        missing = without_bar(home(), ticker, sessions, calendar)
+    return missing

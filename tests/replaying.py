@@ -1,0 +1,37 @@
+"""A home with recorded bars up to a week before the end of the recording, and a feed to fetch the rest from."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+import pytest
+
+from deployments.feed import Feed
+from deployments.recording import recorded_bars
+from stockml.home import Home
+from stockml.store import BarStore
+
+STORED_UNTIL = date(2013, 2, 20)
+SMALL = {
+    "network": {"units": [4], "look_back": 10},
+    "training": {"epochs": 1},
+    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
+}
+
+
+def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> None:
+    """Let the price client of this process, and of those that it starts, ask the feed."""
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "premium-replay")
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", plan)
+
+
+def store_of(home: Home) -> BarStore:
+    return BarStore(home.store, home.locks)
+
+
+def fill(home: Home, tickers: Iterable[str], until: date = STORED_UNTIL) -> None:
+    """Give the tickers their recorded history."""
+    recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
+    for ticker in tickers:
+        past = recorded_bars(ticker).loc[: str(until)]
+        store_of(home).append(ticker, past, recorded_at=recorded_at, source="recording", session=until)
