@@ -26,7 +26,8 @@ class Progress:
     best: list[Any] | None = None
     best_epoch: int = 0
     best_loss: float = float("inf")
-    shrinkage: float = 1.0
+    departure: float = 0.0
+    shrinkage: float = 0.0
     finished: dict[str, list[Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -81,9 +81,9 @@ class NetworkSettings(Checked):
     PREFIX: ClassVar[str] = "network."
 
     cell: Cell = setting("lstm", "Recurrent cell")
-    units: tuple[int, ...] = setting((32, 32), "Units of each recurrent layer, first to last", 1, 1024)
+    units: tuple[int, ...] = setting((16,), "Units of each recurrent layer, first to last", 1, 1024)
     dropout: float = setting(0.0, "Share of outputs dropped while learning", 0.0, 0.9)
-    look_back: int = setting(60, "Sessions that the network sees before an origin", 5, 500)
+    look_back: int = setting(20, "Sessions that the network sees before an origin", 5, 500)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class TrainingSettings(Checked):
     loss: Loss = setting("mse", "Loss of the scaled path")
     learning_rate: float = setting(1e-3, "Learning rate of a full training", 1e-7, 1.0)
     batch_size: int = setting(256, "Origins in a step", 1, 65_536)
-    epochs: int = setting(5, "Passes over the training part", 1, 1_000)
+    epochs: int = setting(3, "Passes over the training part", 1, 1_000)
     fine_tune_epochs: int = setting(1, "Passes when the champion is continued", 1, 1_000)
     fine_tune_learning_rate: float = setting(1e-4, "Learning rate when the champion is continued", 1e-7, 1.0)
     decay_on: DecayPart = setting("validation", "Part that lowers the rate (tutorial profile only; test leaks)")

@@ -11,18 +11,22 @@ from stockml import lstm
 from stockml.checkpoint import Progress
 from stockml.config import Settings
 from stockml.errors import Diverged, TooFewBars
-from stockml.forecaster import assemble
-from stockml.normalise import Floats, PriceSeries, Scale, drift, features, volatility
-from stockml.windows import Origins, Parts, inputs, origins, outcomes, parts, targets
+from stockml.forecaster import expected_moves
+from stockml.normalise import Floats, PriceSeries, Scale, features, usual_path, volatility
+from stockml.windows import Origins, Parts, inputs, origins, parts, targets
 
 WARM_UP = 20  # sessions before the first window: the trailing measures have something to trail
-TARGET_LIMIT = 4.0  # in standard deviations of a random walk: one crash does not decide the weights
+TARGET_LIMIT = 3.0  # in standard deviations of a random walk: one crash does not decide the weights
 RECENT_SESSIONS = 250
+# A validation part holds only some 20 independent paths. What was seen on other shares and eras, that both weights are
+# near 1, counts as much as this many validation parts.
+DEPARTURE_BELIEF = 1.0
+PATH_BELIEF = 10.0
 
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """An epoch that has just ended; losses in squared units of daily volatility."""
+    """An epoch that has just ended; losses are of unit variance for a random walk."""
 
     network: str
     epoch: int
@@ -35,14 +39,13 @@ class EpochProgress:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """A series made ready to learn from. rows: (n, features), not yet scaled; log_mid, sigma, drift: (n,)."""
+    """A series made ready to learn from. rows: (n, features), not yet scaled; log_mid, sigma: (n,)."""
 
     settings: Settings
     series: PriceSeries
     rows: Floats
     log_mid: Floats
     sigma: Floats
-    drift: Floats
     parts: Parts
 
     @classmethod
@@ -52,8 +55,7 @@ class Lesson:
         missing = settings.network.look_back + WARM_UP + settings.evaluation.horizon - split.train_end
         if missing > 0:
             raise TooFewBars(len(series) + 2 * missing, len(series), f"a look-back of {settings.network.look_back}")
-        log_mid = np.log(series.mid)
-        return cls(settings, series, features(series), log_mid, volatility(series), drift(series), split)
+        return cls(settings, series, features(series), np.log(series.mid), volatility(series), split)
 
     @property
     def horizon(self) -> int:
@@ -74,13 +76,12 @@ class Lesson:
         """(m, look_back, features)."""
         return inputs(scale.apply(self.rows), at, self.settings.network.look_back)
 
-    def targets(self, at: Origins) -> NDArray[np.float32]:
-        """(m, horizon): the log path's departure from long-run drift, in daily volatilities, without its extremes."""
-        leads = np.arange(1, self.horizon + 1)
+    def departures(self, at: Origins) -> Floats:
+        """(m, horizon): the log path's departure from the usual path, in daily volatilities, without its extremes."""
         path = targets(self.log_mid, self.sigma, at, self.horizon)
-        path -= self.drift[at, None] / self.sigma[at, None] * leads
-        limit = TARGET_LIMIT * np.sqrt(leads)
-        return np.clip(path, -limit, limit).astype(np.float32)
+        path -= usual_path(self.series, at, self.horizon) / self.sigma[at, None]
+        limit = TARGET_LIMIT * np.sqrt(np.arange(1, self.horizon + 1))
+        return np.asarray(np.clip(path, -limit, limit), dtype=np.float64)
 
 
 def fit(
@@ -94,17 +95,18 @@ def fit(
 ) -> None:
     """Run the epochs that are left of the network that `progress` names; `network` stands where it was left.
 
-    `held_out` notes in `progress` the weights that the validation part likes best; `published` goes on for as many
-    epochs as that took. Raises Diverged.
+    It learns what departs from the average departure: the ticker's own past drift is not to be learned. `held_out`
+    notes in `progress` the weights that the validation part likes best; `published` goes on for as many epochs as that
+    took. Raises Diverged.
     """
     training = lesson.settings.training
     held_out = progress.network == "held_out"
     at = lesson.learned_from(progress.network)
-    x, y = lstm.tensor(lesson.inputs(scale, at)), lstm.tensor(lesson.targets(at))
+    departures = lesson.departures(at)
+    x = lstm.tensor(lesson.inputs(scale, at))
+    y = lstm.tensor((departures - departures.mean(axis=0)).astype(np.float32))
     rate = training.fine_tune_learning_rate if continued else training.learning_rate
     epochs = training.fine_tune_epochs if continued else training.epochs
-    if held_out and progress.best is None:
-        progress.best, progress.best_loss = network.weights(), validation_loss(lesson, network, scale)
     for epoch in range(progress.epoch + 1, (epochs if held_out else progress.best_epoch) + 1):
         began = time.perf_counter()
         order = batches(len(at), training.batch_size, (training.seed, epoch), continued=continued)
@@ -119,19 +121,31 @@ def fit(
 
 
 def validation_loss(lesson: Lesson, network: lstm.Network, scale: Scale) -> float:
-    """Mean squared error on the validation part, in squared units of daily volatility."""
+    """The training loss on the validation part."""
     at = lesson.validation()
-    return float(np.mean((network.predict(lesson.inputs(scale, at)) - lesson.targets(at)) ** 2))
+    return network.loss(lesson.inputs(scale, at), lesson.departures(at).astype(np.float32))
 
 
-def shrinkage(lesson: Lesson, network: lstm.Network, scale: Scale) -> float:
-    """The weight in 0..1 of the learned log path that the validation part likes best."""
+def chosen_weights(lesson: Lesson, network: lstm.Network, scale: Scale) -> tuple[float, float]:
+    """(departure, shrinkage), both in 0..1, as the validation part asks for them.
+
+    Each is the least-squares weight there, drawn towards 1: left to one validation part alone, the weights were worse
+    than none.
+    """
     at = lesson.validation()
+    sigma = lesson.sigma[at, None]
     steps = network.predict(lesson.inputs(scale, at)).astype(np.float64)
-    learned = np.log(assemble(lesson.series, at, 1.0, steps) / lesson.series.mid[at, None])
-    real = outcomes(lesson.log_mid, at, lesson.horizon) - lesson.log_mid[at, None]
-    power = float(np.sum(learned**2))
-    return float(np.clip(np.sum(learned * real) / power, 0.0, 1.0)) if power > 0 else 0.0
+    real = targets(lesson.log_mid, lesson.sigma, at, lesson.horizon)
+    departure = _weight(steps, real - usual_path(lesson.series, at, lesson.horizon) / sigma, DEPARTURE_BELIEF)
+    path = expected_moves(lesson.series, at, departure, steps) / sigma
+    return departure, _weight(path, real, PATH_BELIEF)
+
+
+def _weight(x: Floats, y: Floats, belief: float) -> float:
+    """Least-squares weight of x in y, drawn towards 1 with the strength of `belief` such samples, within 0..1."""
+    power = float(np.sum(x * x))
+    slope = float(np.sum(x * y)) / power if power > 0 else 0.0
+    return min(max((slope + belief) / (1 + belief), 0.0), 1.0)
 
 
 def batches(count: int, size: int, seed: tuple[int, int], *, continued: bool) -> NDArray[np.int64]:

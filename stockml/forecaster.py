@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stockml import lstm
 from stockml.config import NetworkSettings, Settings, settings_from_dict
 from stockml.errors import InvalidFile
-from stockml.normalise import Floats, PriceSeries, Scale, drift, features, volatility
+from stockml.normalise import Floats, PriceSeries, Scale, features, usual_path, volatility
 from stockml.policy import Decision
 from stockml.receipts import write_atomically
 from stockml.windows import Parts, inputs
@@ -26,14 +26,16 @@ NETWORKS = ("held_out", "published")
 class Forecaster:
     """One fitted network: `paths` is causal and vectorised.
 
-    `learned_until` is the last session whose price influenced the weights; `shrinkage` in 0..1 is how much of the
-    learned path is kept: 0 means that no skill was shown, and every path is the last value.
+    `learned_until` is the last session whose price influenced the weights. Both weights are in 0..1 and chosen on the
+    validation part. `departure`: the network's share in the path; 0 when it has shown nothing beyond the usual path.
+    `shrinkage`: the share of that path's move that is kept; at 0 every path is the last value.
     """
 
     network: NetworkSettings
     horizon: int
     weights: tuple[NDArray[Any], ...]
     scale: Scale
+    departure: float
     shrinkage: float
     learned_until: np.datetime64
 
@@ -51,17 +53,17 @@ def predict_paths(model: Forecaster, series: PriceSeries, origins: NDArray[np.in
     compiled = _compiled(model.network, rows.shape[1], model.horizon)
     compiled.set_weights(model.weights)
     steps = compiled.predict(inputs(rows, origins, model.network.look_back)).astype(np.float64)
-    return assemble(series, origins, model.shrinkage, steps)
+    moves = expected_moves(series, origins, model.departure, steps)
+    return np.asarray(series.mid[origins, None] * np.exp(model.shrinkage * moves), dtype=np.float64)
 
 
-def assemble(series: PriceSeries, origins: NDArray[np.int64], shrinkage: float, steps: Floats) -> Floats:
-    """(origins, horizon) mid prices from the network's output `steps`, in units of each origin's volatility.
+def expected_moves(series: PriceSeries, origins: NDArray[np.int64], departure: float, steps: Floats) -> Floats:
+    """(origins, horizon) log moves from the last mid price: the usual path, and the network's departure from it.
 
-    The log path is shrinkage times (long-run drift and the network's departure from it), from the last mid price.
+    steps: the network's output, in units of each origin's daily volatility.
     """
-    leads = np.arange(1, steps.shape[1] + 1)
-    moves = drift(series)[origins, None] * leads + volatility(series)[origins, None] * steps
-    return np.asarray(series.mid[origins, None] * np.exp(shrinkage * moves), dtype=np.float64)
+    own = departure * volatility(series)[origins, None] * steps
+    return np.asarray(usual_path(series, origins, steps.shape[1]) + own, dtype=np.float64)
 
 
 @lru_cache(maxsize=4)
@@ -144,6 +146,7 @@ def _described(model: TrainedModel) -> dict[str, Any]:
             "shrinkage": part.shrinkage,
             "learned_until": str(part.learned_until),
         }
+        | ({"departure": part.departure} if isinstance(part, Forecaster) else {})
         for name, part in ((name, getattr(model, name)) for name in NETWORKS)
     }
     return {
@@ -159,13 +162,19 @@ def _described(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def _forecaster(kept: dict[str, Any], name: str, folder: Path) -> Forecaster:
+def _forecaster(kept: dict[str, Any], name: str, folder: Path) -> Any:
     settings, part = settings_from_dict(kept["settings"]), kept["networks"][name]
+    weights = unpacked((folder / f"{name}.npz").read_bytes())
+    if settings.profile == "tutorial":
+        from stockml.tutorial_model import restored
+
+        return restored(part, settings, weights)
     return Forecaster(
         network=settings.network,
         horizon=settings.evaluation.horizon,
-        weights=unpacked((folder / f"{name}.npz").read_bytes()),
+        weights=weights,
         scale=Scale.from_dict(part["scale"]),
+        departure=part["departure"],
         shrinkage=part["shrinkage"],
         learned_until=np.datetime64(part["learned_until"]),
     )

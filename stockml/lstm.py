@@ -5,7 +5,7 @@ Keras and TensorFlow are loaded inside the functions, so importing this module c
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,10 @@ def tensorflow() -> Any:
 
 
 def build(settings: NetworkSettings, features: int, horizon: int, seed: int = 0) -> Any:
-    """A Keras model from (origins, look_back, features) to (origins, horizon).
+    """A Keras model from (origins, look_back, features) to (origins, horizon), in daily volatilities.
 
-    Recurrent layers as configured, then a linear head that starts at zero: an untrained network forecasts "no move".
+    Recurrent layers as configured; their state and the origin's own features then weigh three shapes of a path, from
+    zero: an untrained network forecasts "no departure".
     """
     tensorflow()
     import keras
@@ -49,8 +50,18 @@ def build(settings: NetworkSettings, features: int, horizon: int, seed: int = 0)
         state = _recurrent(settings, units, last=last, seed=seed + depth)(state)
         if settings.dropout > 0:
             state = keras.layers.Dropout(settings.dropout, seed=seed + 100 + depth)(state)
-    path = keras.layers.Dense(horizon, kernel_initializer="zeros", name="path")(state)
+    newest = keras.layers.Cropping1D((settings.look_back - 1, 0))(entry)
+    known = keras.layers.Concatenate(name="known")([state, keras.layers.Flatten()(newest)])
+    weights = keras.layers.Dense(len(shapes(horizon)), kernel_initializer="zeros", name="weights")(known)
+    fixed = keras.initializers.Constant(shapes(horizon).tolist())
+    path = keras.layers.Dense(horizon, use_bias=False, kernel_initializer=fixed, trainable=False, name="path")(weights)
     return keras.Model(entry, path, name="nightly")
+
+
+def shapes(horizon: int) -> NDArray[np.float64]:
+    """(3, horizon): a step at once, an approach over ten sessions, a lasting slope; of similar weight in the loss."""
+    leads = np.arange(1, horizon + 1)
+    return np.stack([np.ones(horizon), 2 * (1 - np.exp(-leads / 10)), leads / 5])
 
 
 def _recurrent(settings: NetworkSettings, units: int, *, last: bool, seed: int) -> Any:
@@ -95,6 +106,12 @@ def peephole_cell() -> Any:
     return PeepholeLSTMCell
 
 
+@lru_cache(maxsize=2)
+def network(settings: NetworkSettings, training: TrainingSettings, features: int, horizon: int) -> "Network":
+    """The network of these settings, compiled once in a process; whoever takes it resets it first."""
+    return Network(settings, training, features, horizon)
+
+
 class Network:
     """A network with its optimiser and its compiled steps; built once, its state set and read as plain arrays."""
 
@@ -104,9 +121,14 @@ class Network:
         self._optimizer = _optimizer(training)
         self._optimizer.build(self.model.trainable_variables)
         self._optimizer_initial = [v.numpy() for v in self._optimizer.variables]
-        self._loss = _loss(training)
-        self._epoch = tensorflow().function(self._run_epoch)
-        self._forward = tensorflow().function(lambda x: self.model(x, training=False))
+        self._error = _loss(training)
+        self._spread = np.sqrt(np.arange(1, horizon + 1, dtype=np.float32))
+        tf = tensorflow()
+        window = tf.TensorSpec((None, settings.look_back, features), tf.float32)
+        path = tf.TensorSpec((None, horizon), tf.float32)
+        order = tf.TensorSpec((None, None), tf.int64)
+        self._epoch = tf.function(self._run_epoch, input_signature=[window, path, order])
+        self._forward = tf.function(lambda x: self.model(x, training=False), input_signature=[window])
 
     def weights(self) -> Arrays:
         return list(self.model.get_weights())
@@ -149,6 +171,14 @@ class Network:
             total += loss
         return total / tf.cast(tf.shape(order)[0], tf.float32)
 
+    def _loss(self, real: Any, path: Any) -> Any:
+        """Every lead counts the same: a random walk's spread grows with the root of the lead, and is divided out."""
+        return self._error(real / self._spread, path / self._spread)
+
+    def loss(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
+        """The loss of what is predicted for x against y."""
+        return float(self._loss(y, self.predict(x)))
+
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(origins, horizon) for x (origins, look_back, features)."""
         return _in_pieces(self._forward, x)
@@ -159,7 +189,9 @@ class Predictor:
 
     def __init__(self, settings: NetworkSettings, features: int, horizon: int) -> None:
         self._model = build(settings, features, horizon)
-        self._forward = tensorflow().function(lambda x: self._model(x, training=False))
+        tf = tensorflow()
+        window = tf.TensorSpec((None, settings.look_back, features), tf.float32)
+        self._forward = tf.function(lambda x: self._model(x, training=False), input_signature=[window])
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         self._model.set_weights(list(weights))

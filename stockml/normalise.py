@@ -19,19 +19,10 @@ from stockml.receipts import write_atomically
 Floats = NDArray[np.float64]
 COLUMNS = ("open", "high", "low", "close", "volume")
 VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must still divide
-PRIOR_DRIFT = 0.0003  # a session's log return of a typical share over the last century, about 8 % a year
-FEATURES = (
-    "return",
-    "close gap",
-    "range",
-    "volume",
-    "volatility",
-    "distance 5",
-    "distance 20",
-    "distance 60",
-    "distance 250",
-    "drawdown 250",
-)
+USUAL_VOLATILITY = 0.015
+USUAL_RISE = 0.00042  # log return a session at the usual volatility, 11 % a year; found by walking forward
+RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
+FEATURES = ("return", "close gap", "range", "distance 5", "distance 20")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,41 +81,36 @@ class PriceSeries:
 def volatility(series: PriceSeries, sessions: int = 60) -> Floats:
     """(n,) trailing daily volatility of the log mid price, exponentially weighted with span `sessions`.
 
-    Row t sees sessions up to t; the first rows see what there is, and the floor keeps a halted share divisible.
+    Row t sees sessions up to t; the very first has no return yet and gets the usual volatility of any share. The floor
+    keeps a halted share divisible.
     """
     squares = pd.Series(_returns(np.log(series.mid)) ** 2)
     squares.iloc[:1] = np.nan
-    variance = squares.ewm(span=sessions, min_periods=1).mean().bfill(limit=1)
-    return np.asarray(np.maximum(np.sqrt(variance.fillna(0.0).to_numpy()), VOLATILITY_FLOOR), dtype=np.float64)
+    variance = squares.ewm(span=sessions, min_periods=1).mean().fillna(USUAL_VOLATILITY**2)
+    return np.asarray(np.maximum(np.sqrt(variance.to_numpy()), VOLATILITY_FLOOR), dtype=np.float64)
 
 
-def drift(series: PriceSeries, sessions: int = 2_500) -> Floats:
-    """(n,) expected daily log return: the mean of the last `sessions` returns, shrunk towards a long-run share's.
+def usual_path(series: PriceSeries, at: NDArray[np.int64], horizon: int) -> Floats:
+    """(m, horizon): the log move after each origin that is expected of any share, whatever its own past.
 
-    The prior, worth `sessions` / 2 observations, steadies young series. Row t sees sessions up to t.
+    It starts halfway from the mid to the close, the last that was traded, and rises the faster the more the share
+    swings. A ticker's own past drift is left out: it says less about its next years than this does.
     """
-    returns = pd.Series(_returns(np.log(series.mid)))
-    count = returns.rolling(sessions, min_periods=1).count()
-    total = returns.rolling(sessions, min_periods=1).sum()
-    prior = sessions / 2
-    return np.asarray((total + prior * PRIOR_DRIFT) / (count + prior), dtype=np.float64)
+    start = (np.log(series.close[at]) - np.log(series.mid[at])) / 2
+    rise = USUAL_RISE * (volatility(series)[at] / USUAL_VOLATILITY) ** RISE_POWER
+    return np.asarray(start[:, None] + rise[:, None] * np.arange(1, horizon + 1), dtype=np.float64)
 
 
 def features(series: PriceSeries) -> Floats:
-    """(n, len(FEATURES)) causal inputs, dimensionless: prices in units of trailing volatility, volume of its mean."""
+    """(n, len(FEATURES)) causal inputs in units of trailing volatility.
+
+    The session's return, how far the close is from the mid, the session's range, and how far the mid is from its
+    means of 5 and 20 sessions.
+    """
     mid = np.log(series.mid)
-    sigma = volatility(series)
-    volume = np.log1p(series.volume)
-    columns = [
-        _returns(mid) / sigma,
-        (np.log(series.close) - mid) / sigma,
-        (np.log(series.high) - np.log(series.low)) / sigma,
-        volume - _trailing_mean(volume, 60),
-        np.log(volatility(series, 20) / volatility(series, 250)),
-    ]
-    columns += [(mid - _trailing_mean(mid, length)) / (sigma * np.sqrt(length)) for length in (5, 20, 60, 250)]
-    columns.append((mid - _trailing_max(mid, 250)) / (sigma * np.sqrt(250)))
-    return np.stack(columns, axis=1)
+    columns = [_returns(mid), np.log(series.close) - mid, np.log(series.high) - np.log(series.low)]
+    columns += [(mid - _trailing_mean(mid, length)) / np.sqrt(length) for length in (5, 20)]
+    return np.stack(columns, axis=1) / volatility(series)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +159,3 @@ def _returns(log_mid: Floats) -> Floats:
 
 def _trailing_mean(values: Floats, length: int) -> Floats:
     return np.asarray(pd.Series(values).rolling(length, min_periods=1).mean().to_numpy(), dtype=np.float64)
-
-
-def _trailing_max(values: Floats, length: int) -> Floats:
-    return np.asarray(pd.Series(values).rolling(length, min_periods=1).max().to_numpy(), dtype=np.float64)

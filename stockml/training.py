@@ -42,6 +42,10 @@ def train(
     start = _start(decision, champion)
     if start is not None and decision.mode == "keep":
         model = replace(start, decision=decision, history=())
+    elif settings.profile == "tutorial":
+        from stockml.tutorial_model import train_tutorial
+
+        model = train_tutorial(series, settings, decision, start=start, folder=folder, on_epoch=on_epoch)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         model = _learn(Lesson.of(series, settings), decision, start, folder, on_epoch or (lambda _: None))
@@ -96,7 +100,7 @@ def _learn(
     on_epoch: Callable[[EpochProgress], None],
 ) -> TrainedModel:
     settings = lesson.settings
-    network = lstm.Network(settings.network, settings.training, lesson.rows.shape[1], lesson.horizon)
+    network = lstm.network(settings.network, settings.training, lesson.rows.shape[1], lesson.horizon)
     fingerprint = _fingerprint(lesson, start)
     progress = checkpoint.resume(folder, fingerprint)
     scales = {name: _scale(lesson, start, name) for name in NETWORKS}
@@ -114,7 +118,7 @@ def _learn(
         fitting.fit(lesson, network, scales[name], progress, continued=start is not None, ended=ended)
         if name == "held_out":
             network.reset(progress.best)
-            progress.shrinkage = fitting.shrinkage(lesson, network, scales[name])
+            progress.departure, progress.shrinkage = fitting.chosen_weights(lesson, network, scales[name])
         progress.finished[name] = network.weights()
         progress.network, progress.epoch, progress.state = _next(name), 0, None
     return _model(lesson, decision, start, scales, progress)
@@ -138,6 +142,7 @@ def _model(
             horizon=lesson.horizon,
             weights=tuple(progress.finished[name]),
             scale=scales[name],
+            departure=progress.departure,
             shrinkage=progress.shrinkage,
             learned_until=sessions[lesson.learned_until(name)],
         )

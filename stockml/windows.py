@@ -40,20 +40,21 @@ def minimum_sessions(evaluation: EvaluationSettings) -> int:
 def parts(n: int, evaluation: EvaluationSettings) -> Parts:
     """Split `n` sessions: the newest are the test part, before them validation, then training, a horizon between each.
 
-    Test and validation shrink in proportion so that together they hold at most half of the sessions.
-    Raises TooFewBars below `minimum_sessions`.
+    Test and validation shrink in proportion so that together they hold at most half of the sessions, though not below
+    two horizons for the test part and one for validation. Raises TooFewBars below `minimum_sessions`.
     """
     if n < minimum_sessions(evaluation):
         raise TooFewBars(minimum_sessions(evaluation), n)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
     share = min(1.0, LARGEST_HELD_OUT_SHARE * n / wanted)
-    test_start = n - int(evaluation.test_sessions * share)
-    validation_stop = test_start - evaluation.horizon
-    validation_start = validation_stop - int(evaluation.validation_sessions * share)
+    horizon = evaluation.horizon
+    test_start = n - max(int(evaluation.test_sessions * share), 2 * horizon)
+    validation_stop = test_start - horizon
+    validation_start = validation_stop - max(int(evaluation.validation_sessions * share), horizon)
     return Parts(
-        train_end=validation_start - evaluation.horizon,
+        train_end=validation_start - horizon,
         validation=range(validation_start, validation_stop),
-        test=range(test_start, max(test_start, n - evaluation.horizon)),
+        test=range(test_start, n - horizon),
     )
 
 

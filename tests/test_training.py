@@ -1,0 +1,177 @@
+"""The same key gives the same weights, however often it was interrupted; scores speak of what was not seen."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import Diverged, InvalidFile, NoChampion, TooFewBars
+from stockml.fitting import EpochProgress, batches
+from stockml.policy import Decision
+from stockml.receipts import sha256_of
+from stockml.training import TrainedModel, facts_about, learning_sha256, load_model, train
+from tests.walks import SMALL, altered_after, small, walk
+
+RETRAIN = Decision("retrain", "no champion yet")
+FINE_TUNE = Decision("fine-tune", "1 new session")
+SERIES = walk(400)
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from stockml.policy import Decision
+from stockml.receipts import sha256_of
+from stockml.training import train
+from tests.walks import SMALL, walk
+train(walk(400), SMALL, Decision("retrain", "no champion yet"), champion=None, folder=Path(sys.argv[1]))
+print(sha256_of(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "champion"
+    train(SERIES, SMALL, RETRAIN, champion=None, folder=folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_same_key_gives_the_same_weights_in_another_process(champion: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "again")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sha256_of(str(champion))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["retrain", "fine-tune"])
+@pytest.mark.parametrize("stop", [("held_out", 2), ("published", 1)])
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
+    champion: Path, tmp_path: Path, mode: str, stop: tuple[str, int]
+) -> None:
+    decision = Decision(mode, "asked for")  # type: ignore[arg-type]
+    series = walk(405)
+
+    class Killed(Exception):
+        pass
+
+    def killed(row: EpochProgress) -> None:
+        if (row.network, row.epoch) == stop:
+            raise Killed
+
+    whole = train(series, SMALL, decision, champion=champion, folder=tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(series, SMALL, decision, champion=champion, folder=tmp_path / "halves", on_epoch=killed)
+    rows: list[EpochProgress] = []
+    halves = train(series, SMALL, decision, champion=champion, folder=tmp_path / "halves", on_epoch=rows.append)
+    assert ("held_out", 1) not in [(row.network, row.epoch) for row in rows]
+    assert sha256_of(str(tmp_path / "whole")) == sha256_of(str(tmp_path / "halves"))
+    assert len(halves.history) == len(whole.history)
+    assert not list((tmp_path / "halves").glob("_checkpoint*"))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_bars_is_not_continued(tmp_path: Path) -> None:
+    def killed(row: EpochProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(walk(400, seed=5), SMALL, RETRAIN, champion=None, folder=tmp_path / "a", on_epoch=killed)
+    train(SERIES, SMALL, RETRAIN, champion=None, folder=tmp_path / "a")
+    train(SERIES, SMALL, RETRAIN, champion=None, folder=tmp_path / "b")
+    assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
+
+
+@pytest.mark.slow
+def test_a_loaded_model_is_the_trained_one(champion: Path) -> None:
+    model = load_model(champion)
+    origins = np.arange(model.parts.test.start, len(SERIES))
+    for network in (model.held_out, model.published):
+        paths = network.paths(SERIES, origins)
+        assert paths.shape == (len(origins), SMALL.evaluation.horizon)
+        assert np.isfinite(paths).all()
+        assert (paths > 0).all()
+    assert model.held_out.learned_until < SERIES.sessions[model.parts.validation.start]
+    assert model.published.learned_until == SERIES.sessions[-1]
+    assert 0 <= model.shrinkage <= 1
+    assert {"network", "epoch", "loss", "validation_loss", "learning_rate", "seconds"} <= set(model.history[0])
+    assert model.settings == SMALL
+
+
+@pytest.mark.slow
+def test_no_shrinkage_left_is_the_last_value(champion: Path) -> None:
+    model = replace(load_model(champion).published, shrinkage=0.0)
+    paths = model.paths(SERIES, [300, 399])
+    np.testing.assert_array_equal(paths, np.repeat(SERIES.mid[[300, 399], None], 5, axis=1))
+
+
+@pytest.mark.slow
+def test_the_held_out_network_never_meets_what_it_is_scored_on(champion: Path, tmp_path: Path) -> None:
+    model = load_model(champion)
+    other = altered_after(SERIES, model.parts.test.start - 1)
+    again = train(other, SMALL, RETRAIN, champion=None, folder=tmp_path / "other")
+    assert_equal_weights(again, model, "held_out")
+    assert again.shrinkage == model.shrinkage
+    assert not np.array_equal(again.published.weights[0], model.published.weights[0])
+
+
+def assert_equal_weights(one: TrainedModel, two: TrainedModel, network: str) -> None:
+    for a, b in zip(getattr(one, network).weights, getattr(two, network).weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_fine_tuning_starts_from_the_champion_and_keeping_changes_no_weight(champion: Path, tmp_path: Path) -> None:
+    before, series = load_model(champion), walk(401)
+    tuned = train(series, SMALL, FINE_TUNE, champion=champion, folder=tmp_path / "tuned")
+    moved = np.abs(tuned.published.weights[0] - before.published.weights[0]).max()
+    assert 0 < moved < 0.01
+    assert tuned.retrained_at == before.retrained_at
+    assert tuned.last_session == series.sessions[-1]
+    kept = train(SERIES, SMALL, Decision("keep", "nothing new"), champion=champion, folder=tmp_path / "kept")
+    assert_equal_weights(kept, before, "held_out")
+    assert_equal_weights(kept, before, "published")
+    assert kept.decision.mode == "keep"
+
+
+@pytest.mark.slow
+def test_the_facts_about_a_champion_are_counted_in_sessions(champion: Path) -> None:
+    model = load_model(champion)
+    facts = facts_about(model, walk(403), SMALL)
+    assert (facts.new_sessions, facts.sessions_since_retrain, facts.same_settings) == (3, 3, True)
+    assert not facts_about(model, SERIES, small(training={"seed": 8})).same_settings
+    assert learning_sha256(replace(SMALL, mode="keep")) == learning_sha256(SMALL)
+
+
+@pytest.mark.slow
+def test_divergence_stops_with_a_typed_error_and_leaves_no_model(tmp_path: Path) -> None:
+    broken = replace(SERIES, high=np.where(np.arange(400) == 50, np.nan, SERIES.high))
+    with pytest.raises(Diverged, match="epoch 1: expected a finite loss, found nan; the champion stays"):
+        train(broken, SMALL, RETRAIN, champion=None, folder=tmp_path)
+    with pytest.raises(InvalidFile):
+        load_model(tmp_path)
+
+
+def test_what_cannot_be_trained_is_refused_by_type(tmp_path: Path) -> None:
+    with pytest.raises(TooFewBars):
+        train(walk(40), SMALL, RETRAIN, champion=None, folder=tmp_path)
+    with pytest.raises(TooFewBars, match="look-back"):
+        train(walk(120), small(network={"look_back": 100}), RETRAIN, champion=None, folder=tmp_path)
+    with pytest.raises(NoChampion):
+        train(SERIES, SMALL, FINE_TUNE, champion=None, folder=tmp_path)
+    with pytest.raises(InvalidFile, match="absent"):
+        train(SERIES, SMALL, FINE_TUNE, champion=tmp_path / "absent", folder=tmp_path)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1_000, 64), (50, 64)])
+def test_batches_hold_each_row_once_afresh_and_mix_new_with_old_when_continued(count: int, size: int) -> None:
+    afresh = batches(count, size, (7, 1), continued=False)
+    assert len(set(afresh.ravel())) == afresh.size
+    assert afresh.size > count - size
+    np.testing.assert_array_equal(afresh, batches(count, size, (7, 1), continued=False))
+    assert not np.array_equal(afresh, batches(count, size, (7, 2), continued=False))
+    continued = batches(count, size, (7, 1), continued=True)
+    assert continued.max() > count - size
+    assert continued.min() < count / 2
