@@ -8,6 +8,7 @@ before it is written, which narrows the gap and does not close it.
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,6 +27,7 @@ from stockml.receipts import write_atomically
 
 SCHEMA_VERSION = 1
 VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
+CHECKSUM_KEY = b"stockml.crc32"
 ATTEMPTS = 5
 
 Table: TypeAlias = pa.Table
@@ -116,16 +119,19 @@ class TableFiles:
         try:
             file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
             table = file.read(use_threads=False)
-        except (pa.ArrowException, OSError) as problem:
+            names = ", ".join(table.column_names)
+        except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a name that is no text any more
             raise StoreUnreadable(address, f"damage: {str(problem)[:200]}") from problem
         known = table.schema.metadata or {}
-        version, owner = known.get(VERSION_KEY, b"none").decode(), known.get(TICKER_KEY, b"none").decode()
+        version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
         if version != str(SCHEMA_VERSION):
             raise StoreUnreadable(address, f"schema version {version}, this program reads {SCHEMA_VERSION}")
         if owner != ticker:
             raise StoreUnreadable(address, f"a file of {owner}, expected {ticker}")
         if not table.schema.equals(schema):
-            raise StoreUnreadable(address, f"columns {', '.join(table.column_names)} of unexpected names or types")
+            raise StoreUnreadable(address, f"columns {names} of unexpected names or types")
+        if (checksum := _checksum(table)) != known.get(CHECKSUM_KEY, checksum):
+            raise StoreUnreadable(address, "damage: the rows are not those that were written")
         return table
 
     def _version(self, name: str) -> str | None:
@@ -175,7 +181,11 @@ class TableFiles:
 
 
 def _serialised(table: Table, ticker: str) -> bytes:
-    metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode()}
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        TICKER_KEY: ticker.encode(),
+        CHECKSUM_KEY: _checksum(table),
+    }
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(metadata),
@@ -186,6 +196,15 @@ def _serialised(table: Table, ticker: str) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _checksum(table: Table) -> bytes:
+    """CRC of the days, times and numbers. Parquet's own checksums do not cover the headers of its pages."""
+    crc = len(table)
+    for column in table.columns:
+        if not pa.types.is_string(column.type):
+            crc = zlib.crc32(np.ascontiguousarray(column.to_numpy()).view(np.int64).data, crc)
+    return f"{crc:08x}".encode()
 
 
 def _sync_folder(folder: Path) -> None:

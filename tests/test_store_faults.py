@@ -15,6 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stockml.bars import Split
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
@@ -140,6 +142,21 @@ def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, dama
     assert path.read_bytes() == damaged
     path.write_bytes(whole)
     assert append(store, slice(900, 1100), NOW + timedelta(days=1)).added == 100
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 3000), flipped=st.integers(1, 255), gone=st.integers(0, 3))
+def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, at, flipped, gone):
+    path = Path(append(store, slice(0, 50)).path)
+    whole = path.read_bytes()
+    at %= len(whole)
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 + gone :])
+    try:
+        assert store.read("IBM").equals(IBM.iloc[:50])
+    except StoreUnreadable as refusal:
+        assert refusal.path == str(path)  # noqa: PT017 - either outcome is right
+    finally:
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("kind", ["splits", "history"])
