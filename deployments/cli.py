@@ -20,7 +20,6 @@ from stockml.home import home
 app = typer.Typer(
     name="stockml",
     help="Retrains stock-price LSTMs every night, and can be trusted.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
-    return reported(lambda: app(args=arguments, standalone_mode=False) or 0)
+    """Run one command; its exit code. Without any, the list of commands."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return reported(lambda: app(args=given, prog_name="stockml", standalone_mode=False) or 0)
 
 
 def reported(command: Callable[[], int]) -> int:
