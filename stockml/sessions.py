@@ -252,8 +252,8 @@ def night_outcome(
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
     `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
-    do, unless an earlier night was missed (`last_stored` is behind): then that night is caught up. A feed that lacks
-    fewer than 5 sessions is late, with more it is stale.
+    do, unless an earlier night was missed (`last_stored`, the newest session that is done, is behind): it is caught
+    up. A feed that lacks fewer than 5 sessions is late, with more it is stale.
     Raises InvalidSession for a requested day whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
