@@ -3,6 +3,7 @@
 Keras and TensorFlow are loaded inside the functions, so importing this module costs nothing.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -20,8 +21,8 @@ MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the 
 class StreamNetwork:
     """The network with its optimiser: fitted epoch by epoch, its whole state read and set as plain arrays."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._model = build(settings)
+    def __init__(self, settings: Settings, streams: int) -> None:
+        self._model = build(settings, streams)
         self._model.optimizer.build(self._model.trainable_variables)
 
     def fit_epoch(self, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
@@ -38,6 +39,10 @@ class StreamNetwork:
         """What `tutorial.rollout` takes."""
         return [v.numpy() for v in self._model.trainable_variables]
 
+    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        for variable, value in zip(self._model.trainable_variables, weights, strict=True):
+            variable.assign(value)
+
     def state(self) -> Arrays:
         """Weights, the streams' states, the dropout's position and the optimiser: all that a resumed training needs."""
         return [v.numpy() for v in self._variables()]
@@ -47,19 +52,20 @@ class StreamNetwork:
             variable.assign(value)
 
     def _variables(self) -> list[Any]:
-        return [*self._model.variables, *self._model.optimizer.variables]
+        carried = [state for layer in self._model.layers for state in getattr(layer, "states", ())]
+        return [*self._model.variables, *carried, *self._model.optimizer.variables]
 
 
-def build(settings: Settings) -> Any:
+def build(settings: Settings, streams: int) -> Any:
     """A compiled Keras model from (streams, unrolled, 1) to the same, stateful over its streams.
 
-    Shape, dropout, rate and seed as configured: streams are `training.batch_size`, unrolled is `network.look_back`.
+    Shape, dropout, rate and seed as configured; unrolled is `network.look_back`.
     """
     tensorflow()
     import keras
 
     network, training = settings.network, settings.training
-    layers = [keras.Input(batch_shape=(training.batch_size, network.look_back, 1))]
+    layers = [keras.Input(batch_shape=(streams, network.look_back, 1))]
     inputs = 1
     for depth, units in enumerate(network.units):
         cell = stream_cell()(units, inputs, network.dropout, seed=10 * training.seed + depth)
@@ -83,7 +89,7 @@ def summed_loss(real: Any, predicted: Any) -> Any:
 
 @cache
 def stream_cell() -> Any:
-    """The LSTM cell with the tutorial's dropout: on the output and, drawn apart, on the hidden state; not on the memory.
+    """The LSTM cell with the dropout of the tutorial: on output and, drawn apart, on hidden state; not on memory.
 
     Fresh masks at every step, where Keras' own `recurrent_dropout` keeps one for the whole sequence. The gates are
     compiled into one pass over memory, and the products are taken in bfloat16: together 0.6 of the plain cell's time.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from stockml import checkpoint
 from stockml.config import Settings
 from stockml.errors import Diverged, TooFewBars
 from stockml.fitting import EpochProgress
+from stockml.forecaster import packed
 from stockml.tutorial import (
     Decay,
     Floats,
@@ -32,6 +33,7 @@ from stockml.tutorial import (
 from stockml.tutorial_lstm import StreamNetwork
 
 VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
+POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so that an epoch still has some steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,9 @@ class Recipe:
         horizon = settings.evaluation.horizon
         validated = train_end - train_end // VALIDATION_SHARE
         learned_end = train_end if settings.training.decay_on == "test" else validated - horizon
+        needed = VALIDATION_SHARE * horizon
+        if train_end < needed:
+            raise TooFewBars(needed, train_end, "the training part of the tutorial's recipe")
         recipe = cls(
             settings=settings,
             prepared=prepare(mid, train_end),
@@ -66,8 +71,7 @@ class Recipe:
             test=starts(train_end, len(mid), horizon),
         )
         if len(recipe.judged) == 0:
-            needed = VALIDATION_SHARE * horizon if settings.training.decay_on == "validation" else train_end + horizon
-            raise TooFewBars(needed, len(mid), f"a {settings.training.decay_on} part of one horizon")
+            raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
         return recipe
 
     @property
@@ -76,13 +80,18 @@ class Recipe:
         return self.test if self.settings.training.decay_on == "test" else self.validation
 
     @property
+    def width(self) -> int:
+        """Parallel streams: 500 in the tutorial, fewer for a short series."""
+        return min(self.settings.training.batch_size, self.learned_end // POINTS_A_STREAM)
+
+    @property
     def steps(self) -> int:
         """Optimiser steps an epoch: training points / streams."""
-        return max(1, self.prepared.train_end // self.settings.training.batch_size)
+        return self.prepared.train_end // self.width
 
     def streams(self) -> Streams:
-        network, training = self.settings.network, self.settings.training
-        return Streams.of(self.prepared.values[: self.learned_end], training.batch_size, network.look_back)
+        values = self.prepared.values[: self.learned_end]
+        return Streams.of(values, self.width, self.settings.network.look_back)
 
     def predictions(self, weights: Weights, at: Indices) -> Floats:
         """(m, horizon), scaled: the paths from these starts."""
@@ -94,10 +103,10 @@ class Recipe:
         horizon = self.settings.evaluation.horizon
         return half_mse(predicted, futures(self.prepared.values, at, horizon)) if len(at) else None
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, start: Weights | None) -> str:
         """What a checkpoint must agree on to be continued."""
         facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end])
-        return hashlib.sha256(facts.encode() + self.prepared.values.tobytes()).hexdigest()
+        return hashlib.sha256(facts.encode() + self.prepared.values.tobytes() + packed(start or ())).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,21 +126,23 @@ def fit(
     recipe: Recipe,
     *,
     folder: Path,
-    network_name: str = "tutorial",
+    name: str = "tutorial",
+    start: Weights | None = None,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> TutorialFit:
     """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
 
-    An epoch's draws follow from the seed and its number; the test part is predicted after each, and lowers the
-    learning rate only with `decay_on="test"`. Raises TooFewBars, Diverged.
+    `start`: weights to go on from instead of fresh ones. An epoch's draws follow from the seed and its number;
+    the test part is predicted after each, and lowers the learning rate only with `decay_on="test"`.
+    Raises TooFewBars, Diverged.
     """
-    training, fingerprint = recipe.settings.training, recipe.fingerprint()
-    streams, network = recipe.streams(), StreamNetwork(recipe.settings)
+    training = recipe.settings.training
+    fingerprint = recipe.fingerprint(start)
+    network = StreamNetwork(recipe.settings, recipe.width)
+    if start is not None:
+        network.set_weights(start)
     progress = checkpoint.resume(folder, fingerprint)
-    if progress.state is not None:
-        cursors, *state = progress.state
-        streams = Streams(streams.values, cursors, streams.unrolled)
-        network.restore(state)
+    streams = _resumed(recipe.streams(), network, progress)
     decay = Decay(training.learning_rate)
     for row in progress.history:
         decay = decay.after(row[f"{training.decay_on}_loss"])
@@ -142,18 +153,25 @@ def fit(
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
         judged = _judged(recipe, network.weights())
-        seconds = time.perf_counter() - began
-        ended = EpochProgress(
-            network_name, epoch, training.epochs, loss, judged["validation_loss"], decay.rate, seconds
-        )
+        seconds, validation_loss = time.perf_counter() - began, judged["validation_loss"]
+        ended = EpochProgress(name, epoch, training.epochs, loss, validation_loss, decay.rate, seconds)
         progress.history.append(asdict(ended) | judged)
-        decay = decay.after(judged[f"{training.decay_on}_loss"])
         progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
         checkpoint.keep(folder, fingerprint, progress)
+        decay = decay.after(judged[f"{training.decay_on}_loss"])
         if on_epoch:
             on_epoch(ended)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])
     return TutorialFit(recipe, tuple(network.weights()), tuple(progress.history), predictions)
+
+
+def _resumed(streams: Streams, network: StreamNetwork, progress: checkpoint.Progress) -> Streams:
+    """Set the network as the checkpoint left it; return the streams as it left them."""
+    if progress.state is None:
+        return streams
+    cursors, *state = progress.state
+    network.restore(state)
+    return replace(streams, cursors=cursors)
 
 
 def epoch_of(
