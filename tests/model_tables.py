@@ -1,0 +1,96 @@
+"""What the model earns and costs, as Markdown, on the long files that `STOCKML_KAGGLE_DIR` names.
+
+python -m tests.model_tables skill [--seeds 3] [--until 2011-01-01]    skill by ticker and seed
+python -m tests.model_tables walk [--nights 60] [TICKER ...]           retraining policies, night by night
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stockml import lstm
+from stockml.config import Settings, settings_for
+from stockml.evaluation import LSTM, evaluate
+from stockml.normalise import PriceSeries
+from stockml.policy import Decision
+from stockml.training import train
+from stockml.walk_forward import POLICIES, Walked, nights_of, table, walk
+from stockml.windows import origins
+from tests.kaggle import LONG
+from tests.tables import series_of
+
+
+def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int) -> tuple[str, list[float]]:
+    """Skill of the held-out network for each seed, drift's on the same origins, seconds of both fits together."""
+    skills, seconds, scores, departures = [], [], {}, []
+    for seed in range(1, seeds + 1):
+        seeded = replace(settings, training=replace(settings.training, seed=seed))
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            model = train(series, seeded, Decision("retrain", "measured"), champion=None, folder=Path(folder))
+            seconds.append(time.perf_counter() - began)
+        at = origins(model.parts.test, settings.evaluation.origin_every)
+        scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
+        skills.append(scores[LSTM].skill or 0.0)
+        departures.append(f"{model.held_out.departure:.2f}")
+    drift = scores["drift"].skill or 0.0
+    mean = float(np.mean(skills))
+    cells = " | ".join(f"{skill:+.4f}" for skill in skills)
+    head = f"| {ticker.upper()} | {series.sessions[-1]} | {cells} | {mean:+.4f} | 0 | {drift:+.4f} | "
+    return head + f"{max(seconds):.1f} | {', '.join(departures)} |", [mean, drift]
+
+
+def skill_table(seeds: int, until: str | None) -> list[str]:
+    names = " | ".join(f"seed {seed}" for seed in range(1, seeds + 1))
+    lines = [
+        f"| ticker | until | {names} | mean | last value | drift | s, both fits | network's weight |",
+        "|---|---|" + "--:|" * (seeds + 5),
+    ]
+    means = []
+    for ticker in LONG:
+        series = series_of(ticker)
+        if until:
+            series = series.until(int((series.sessions < np.datetime64(until)).sum()))
+        line, pair = skill_row(ticker, series, settings_for(), seeds)
+        lines.append(line)
+        means.append(pair)
+    mean, drift = np.mean(means, axis=0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [*lines, f"\nMean {mean:+.4f}, drift {drift:+.4f}; peak memory {peak:.0f} MB."]
+
+
+def walk_table(tickers: list[str], nights: int) -> list[str]:
+    rows: list[Walked] = []
+    for ticker in tickers:
+        series, settings = series_of(ticker.lower()), settings_for()
+        at = nights_of(series, settings, nights)
+        for policy in POLICIES:
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append(walk(ticker.upper(), series, settings, policy, at, folder=Path(folder)))
+            print(table(rows)[-1], file=sys.stderr, flush=True)
+    return table(rows)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("what", choices=["skill", "walk"])
+    options.add_argument("tickers", nargs="*", default=["ibm", "ko"])
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--nights", type=int, default=60)
+    options.add_argument("--until")
+    chosen = options.parse_args()
+    lstm.tensorflow()
+    wanted = (
+        skill_table(chosen.seeds, chosen.until) if chosen.what == "skill" else walk_table(chosen.tickers, chosen.nights)
+    )
+    print("\n".join(wanted))
+
+
+if __name__ == "__main__":
+    main()
