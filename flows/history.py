@@ -1,11 +1,12 @@
 """Give a ticker its past: all sessions since 1999-11-01 with a premium key. CSV files are read by `stockml.history`."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
+from stockml import clock
 from stockml.home import validated_ticker
 from stockml.receipts import StoreReceipt
 from stockml.sessions import sessions_for
@@ -20,7 +21,7 @@ def history(
     calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> StoreReceipt:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""
-    ticker, now = validated_ticker(ticker), datetime.now(UTC)
+    ticker, now = validated_ticker(ticker), clock.now()
     last = session or sessions_for(ticker, calendar).last_final(now)
     payload = at_home(fetch_daily)(ticker, last, calendar, now, outputsize="full")
     bars = at_home(append_bars)(payload, calendar, now)

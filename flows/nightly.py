@@ -15,10 +15,12 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows.form import SettingsForm, chosen
+from stockml import clock
 from stockml.config import Mode, Profile, Settings
 from stockml.errors import NightBusy, QuotaSpent
 from stockml.home import home, validated_ticker
 from stockml.intake import has_unexplained_jumps
+from stockml.ledger import Ledger
 from stockml.night import Night, read_night
 from stockml.nightlog import Done
 from stockml.receipts import StoreReceipt
@@ -78,14 +80,15 @@ class Tonight:
     late_wait_s: float
 
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
-        exchange = sessions_for(self.ticker, self.calendar)
-        return night_outcome(exchange, requested=session, now=datetime.now(UTC), last_stored=None, newest=newest)
+        """What kind of night it is, by the clock; one that has its forecast already is not run again on a holiday."""
+        exchange, done = sessions_for(self.ticker, self.calendar), Ledger(home().ledger).last_session(self.ticker)
+        return night_outcome(exchange, requested=session, now=clock.now(), last_stored=done, newest=newest)
 
 
 def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
     """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not."""
     for attempt in range(tonight.late_retries + 1):
-        now = datetime.now(UTC)
+        now = clock.now()
         force = tonight.force or attempt > 0
         payload = at_home(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
         bars = at_home(append_bars, force=force)(payload, tonight.calendar, now)
@@ -100,7 +103,7 @@ def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
 
 def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     """From the store to the ledger."""
-    now, force, calendar, settings = datetime.now(UTC), tonight.force, tonight.calendar, tonight.settings
+    now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
     if has_unexplained_jumps(home(), tonight.ticker, calendar):
         bars = at_home(explain_jumps, force=force)(bars, calendar, now)
     dataset = at_home(renormalise, force=force)(bars, calendar)
@@ -110,7 +113,7 @@ def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     done = Done(bars, dataset, model, evaluation, settings)
-    run = at_home(log_run, force=force)(done, now, flow_run.ui_url, None, calendar)
+    run = at_home(log_run, force=force)(done, datetime.now(UTC), flow_run.ui_url, None, calendar)
     at_home(promote, force=force)(model, run, now)
     at_home(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))

@@ -7,7 +7,7 @@ Never here: a row that is changed or taken away, or a model.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stockml.bars import Bars
@@ -86,6 +87,11 @@ class Ledger:
         """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""
         frame = self.steps(ticker)
         return tuple(_entry(ticker, group) for _, group in frame.groupby("key", sort=False))
+
+    def last_session(self, ticker: str) -> date | None:
+        """The newest session after which a forecast was published.  Raises RecordUnreadable."""
+        sessions = self._table(ticker)["session"]
+        return pc.max(sessions).as_py() if len(sessions) else None
 
     def steps(self, ticker: str) -> pd.DataFrame:
         """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""

@@ -1,0 +1,21 @@
+"""What time it is for a night: the machine's, or in a replay of recorded prices the moment that STOCKML_CLOCK names."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from stockml.errors import InvalidSetting
+
+
+def now(environ: Mapping[str, str] = os.environ) -> datetime:
+    """The moment, with its zone. Raises InvalidSetting for a STOCKML_CLOCK that is not a time with its UTC offset."""
+    named = environ.get("STOCKML_CLOCK")
+    if not named:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(named)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidSetting("STOCKML_CLOCK", named, "a time with its UTC offset, such as 2013-03-01T23:00:00-05:00")
+    return moment.astimezone(UTC)

@@ -1,0 +1,23 @@
+"""A replay names its moment; otherwise it is now."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from stockml import clock
+from stockml.errors import InvalidSetting
+
+
+def test_a_replay_names_its_moment() -> None:
+    assert clock.now({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}) == datetime(2013, 3, 2, 4, tzinfo=UTC)
+
+
+def test_without_one_it_is_now() -> None:
+    before = datetime.now(UTC)
+    assert before <= clock.now({}) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("named", ["yesterday", "2013-03-01T23:00:00"])
+def test_a_moment_without_its_offset_is_refused(named: str) -> None:
+    with pytest.raises(InvalidSetting, match="UTC offset"):
+        clock.now({"STOCKML_CLOCK": named})
