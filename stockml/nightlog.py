@@ -24,6 +24,7 @@ from stockml.receipts import (
     StoreReceipt,
     sha256_of,
 )
+from stockml.registry import Registry
 from stockml.tracking import Tracking
 
 
@@ -62,10 +63,19 @@ def log_night(
     night = _kept(path) or _night(home, done, key, now=now, flow_run_url=flow_run_url, calendar=calendar)
     try:
         night = tracking.keep_and_log(night, pages=pages)
+        _catch_up(home, tracking, night.ticker, now=now, pages=pages)
     except TrackingUnavailable:
         write_night(night, path)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
+
+
+def _catch_up(home: Home, tracking: Tracking, ticker: str, *, now: datetime, pages: str | None) -> None:
+    """What an unreachable MLflow or a killed process left behind: waiting nights, orphaned runs, the alias."""
+    tracking.log_pending(pages=pages)
+    tracking.sweep_orphans(now=now)
+    if champion := Registry(home.models).champion(ticker):
+        tracking.follow_champion(ticker, champion.key)
 
 
 def _kept(path: Path) -> Night | None:

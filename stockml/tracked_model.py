@@ -61,18 +61,22 @@ def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night:
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
-    found = client.search_model_versions(f"name = '{night.model_name}' AND tags.`stockml.key` = '{night.key}'")
-    if found:
-        return str(min(found, key=lambda version: int(version.version)).version)
-    return _champion(client, night) if night.mode == "keep" else None
+    found = version_of_key(client, night.model_name, night.key)
+    return champion(client, night.model_name) if found is None and night.mode == "keep" else found
 
 
-def _champion(client: "MlflowClient", night: Night) -> str | None:
+def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
+    """The version of the registered model that the night with this key made."""
+    found = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
+    return str(min(found, key=lambda version: int(version.version)).version) if found else None
+
+
+def champion(client: "MlflowClient", name: str) -> str | None:
     """The champion's version; None as long as there is none, which MLflow answers in two ways."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.get_model_version_by_alias(night.model_name, "champion").version)
+        return str(client.get_model_version_by_alias(name, "champion").version)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

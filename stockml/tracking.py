@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 CONNECT_TIMEOUT_S = 3.0
+WAITING = "waiting"  # beside a night's record until MLflow has it
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -66,6 +67,7 @@ class Tracking:
         """
         path = night_path(self.nights, night.ticker, night.key)
         write_night(night, path)
+        path.with_name(WAITING).touch()
         logged = self.log_night(night)
         known = replace(
             night,
@@ -74,6 +76,7 @@ class Tracking:
             model_version=logged.model_version,
         )
         write_night(known, path)
+        path.with_name(WAITING).unlink(missing_ok=True)
         return known
 
     def log_night(self, night: Night) -> Logged:
@@ -113,8 +116,7 @@ class Tracking:
 
     def pending(self) -> tuple[Night, ...]:
         """The kept nights that MLflow does not have yet, oldest first."""
-        nights = [read_night(path) for path in sorted(self.nights.glob("*/*/night.json"))]
-        waiting = [night for night in nights if night.mlflow_run_id is None and night.status == "completed"]
+        waiting = [read_night(mark.with_name("night.json")) for mark in self.nights.glob(f"*/*/{WAITING}")]
         return tuple(sorted(waiting, key=lambda night: night.finished_at))
 
     def log_pending(self, *, pages: str | None = None) -> tuple[Night, ...]:
@@ -125,6 +127,13 @@ class Tracking:
         """Let the alias `champion` of lstm-<ticker> follow the local registry."""
         with self._client() as client:
             client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+
+    def follow_champion(self, ticker: str, key: str) -> None:
+        """Point the alias at the version of the night `key`, should an unreachable MLflow have missed it."""
+        with self._client() as client:
+            version = tracked_model.version_of_key(client, f"lstm-{ticker}", key)
+            if version and version != tracked_model.champion(client, f"lstm-{ticker}"):
+                client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
 
     def experiment_id(self, ticker: str) -> str:
         """The ticker's experiment, created when there is none."""

@@ -281,6 +281,14 @@ def test_what_is_our_own_mistake_is_not_called_unavailable(tracking: Tracking, n
         tracking.log_night(replace(night, settings={"no\nname": 1}))
 
 
+def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracking: Tracking, night: Night) -> None:
+    first = tracking.log_night(night)
+    tracking.log_night(replace(night, key="f" * 64))
+    for key in ("f" * 64, night.key, "0" * 64):
+        tracking.follow_champion("IBM", key)
+    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+
+
 def test_late_metrics_are_added_once(tracking: Tracking, night: Night) -> None:
     run_id = tracking.log_night(night).run_id
     for _ in range(2):
