@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,7 +56,8 @@ class Feed:
     """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
 
     `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
-    "premium" may. `on_request` sees each request after it was answered.
+    "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
+    recorded ones.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class Feed:
         port: int = 0,
         premium: bool = False,
         on_request: Callable[[Asked], None] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.premium = premium
+        self.aliases = aliases or {}
         self._now = _aware(now)
         self._on_request = on_request
         self._asked: list[Asked] = []
@@ -188,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._accepts_json():
             self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
         elif fault is None:
-            self._send(answer(query, feed.now, premium=feed.premium))
+            self._send(answer(query, feed.now, premium=feed.premium, aliases=feed.aliases))
         elif fault.connection == "reset":
             self._reset()
         else:

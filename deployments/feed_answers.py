@@ -41,16 +41,22 @@ class Answer:
     content: bytes
 
 
-def answer(query: Mapping[str, str], now: datetime, *, premium: bool = False) -> Answer:
-    """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series."""
+def answer(
+    query: Mapping[str, str], now: datetime, *, premium: bool = False, aliases: Mapping[str, str] | None = None
+) -> Answer:
+    """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
+
+    `aliases` gives further symbols the prices of recorded ones.
+    """
     refusal = _key_refusal(query.get("apikey", ""))
     if refusal:
         return refusal
-    function = query.get("function", "").upper()
+    function, symbol = query.get("function", "").upper(), query.get("symbol", "")
+    recorded = (aliases or {}).get(symbol, symbol)
     if function == "TIME_SERIES_DAILY":
-        return _daily(query, now, premium or query["apikey"].startswith("premium"))
+        return _daily(query, recorded, now, premium or query["apikey"].startswith("premium"))
     if function == "SPLITS":
-        return _splits(query.get("symbol", ""), now)
+        return _splits(symbol, recorded, now)
     if function == "TIME_SERIES_DAILY_ADJUSTED":
         return _json({"Information": PREMIUM_ENDPOINT})
     return _json({"Error Message": f"This API function ({function}) does not exist."})
@@ -81,11 +87,11 @@ def _key_refusal(key: str) -> Answer | None:
     return None
 
 
-def _daily(query: Mapping[str, str], now: datetime, premium: bool) -> Answer:
+def _daily(query: Mapping[str, str], recorded: str, now: datetime, premium: bool) -> Answer:
     symbol, full = query.get("symbol", ""), query.get("outputsize") == "full"
     if full and not premium:
         return _json({"Information": FULL_IS_PREMIUM})
-    rows = published(symbol, now)
+    rows = published(recorded, now)
     if not rows:
         return _unknown("TIME_SERIES_DAILY")
     newest = rows[-1].session
@@ -111,11 +117,11 @@ def _bar(row: Row, *, provisional: bool) -> dict[str, str]:
     }
 
 
-def _splits(symbol: str, now: datetime) -> Answer:
-    if not published(symbol, now):
+def _splits(symbol: str, recorded: str, now: datetime) -> Answer:
+    if not published(recorded, now):
         return _unknown("SPLITS")
     today = now.astimezone(NEW_YORK).date()
-    known = [split for split in recorded_splits(symbol.upper()) if split.effective <= today]
+    known = [split for split in recorded_splits(recorded.upper()) if split.effective <= today]
     rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
     return _json({"symbol": symbol, "data": rows})
 

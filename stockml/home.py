@@ -61,6 +61,10 @@ class Home:
         return self.root / "nights"
 
     @property
+    def universe(self) -> Path:
+        return self.root / "universe"
+
+    @property
     def settings(self) -> Path:
         return self.root / "settings"
 

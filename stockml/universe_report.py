@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
+from stockml.home import Home
 from stockml.night import LSTM, Night, Status
+from stockml.receipts import write_atomically
 
 FailWhen = Literal["all fail", "any fails", "never"]
 LAST_VALUE = "last value"
@@ -81,6 +84,14 @@ def as_csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
+def keep(home: Home, rows: Sequence[Row]) -> Path:
+    """Write the CSV, `universe/SESSION.csv` after the newest session in it; the night again replaces it."""
+    newest = max((row.session for row in rows if row.session), default=None)
+    path = home.universe / f"{newest or 'none'}.csv"
+    write_atomically(path, as_csv(rows))
+    return path
+
+
 @dataclass(frozen=True)
 class Ending:
     """How the whole ended: the state's name and one line that says how many did what, and which failed and why."""
@@ -92,7 +103,7 @@ class Ending:
 
 def ending(rows: Sequence[Row], fail_when: FailWhen = "all fail") -> Ending:
     """All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped."""
-    counts = Counter(row.status for row in rows)
+    counts: Counter[str] = Counter(row.status for row in rows)
     named = ("completed", "skipped", "failed")
     line = ", ".join(f"{counts[status]} {status}" for status in named if counts[status])
     bad = [row for row in rows if row.status == "failed"]

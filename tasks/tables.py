@@ -1,8 +1,11 @@
 """Many nights on one run's page: a table with a row each, and the state that says how they ended."""
 
 from collections.abc import Sequence
+from datetime import date
+from types import TracebackType
+from uuid import UUID
 
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
@@ -10,14 +13,18 @@ from stockml.night import Night
 from stockml.universe_report import FailWhen, Row, ending, records
 
 
-def row_of(ticker: str, session: object, state: State) -> Row:
-    """The row of a night by the state that it ended in."""
+def row_of(ticker: str, session: date | None, state: State) -> Row:
+    """The row of a night by the state that it ended in; without an end its process died."""
+    if not state.is_final():
+        return Row(ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory")
     ended = state.result(raise_on_failure=False)
+    if isinstance(ended, Row):
+        return ended
     if isinstance(ended, Night):
         return Row.of_night(ended, state.name or "")
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
-    return Row(ticker, session, "failed", state.name or "Failed", why=why)  # type: ignore[arg-type]
+    return Row(ticker, session, "failed", state.name or "Failed", why=why)
 
 
 def show_rows(rows: Sequence[Row], *, key: str, description: str) -> None:
@@ -32,3 +39,23 @@ def ended(rows: Sequence[Row], fail_when: FailWhen = "all fail") -> State:
     if end.failed:
         return Failed(message=end.message, data=list(rows))
     return Completed(name=end.name, message=end.message, data=list(rows))
+
+
+class Progress:
+    """A progress bar on the run's page that counts nights."""
+
+    def __init__(self, key: str, count: int) -> None:
+        self._key, self._count, self._done = key, max(count, 1), 0
+        self._artifact: UUID | None = None
+
+    def __enter__(self) -> "Progress":
+        self._artifact = create_progress_artifact(0.0, key=f"{self._key}-progress", description="nights that ended")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """What is not done stays visible as not done."""
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._artifact:
+            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._count)

@@ -1,0 +1,71 @@
+"""The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_dask import DaskTaskRunner
+
+# A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
+# under way is done again by the next one, from its last epoch.
+CONFIG = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.logging": {"distributed": "error", "tornado": "critical"},
+}
+
+
+@contextmanager
+def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[DaskTaskRunner]":
+    """A started task runner whose workers hold TensorFlow before the first task comes.
+
+    `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
+    `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
+    """
+    import dask
+    from prefect_dask import DaskTaskRunner
+
+    local: dict[str, Any] = {
+        "n_workers": processes,
+        "threads_per_worker": 1,
+        "processes": True,
+        "memory_limit": f"{memory_gb} GiB",
+        "dashboard_address": None,
+        "host": "127.0.0.1",
+    }
+    with dask.config.set(CONFIG):
+        runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
+        with runner:
+            runner.client.register_plugin(ready(), name="stockml")
+            yield runner
+
+
+def ready() -> Any:
+    """A worker plugin: TensorFlow is loaded when a process starts, 7 to 15 s once, instead of in its first night."""
+    from distributed import WorkerPlugin
+
+    class Ready(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            load()
+
+    return Ready()
+
+
+def load() -> None:
+    """Import TensorFlow; what its C++ side says meanwhile, whatever the log level, is not shown."""
+    from stockml import lstm
+
+    shown = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        lstm.tensorflow()
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
