@@ -19,7 +19,7 @@ from deployments.feed import Feed
 from deployments.postgres import create_databases
 from deployments.prefect_api import running_server
 from deployments.processes import Child, check_port
-from deployments.run import REPLAY
+from deployments.run import replay_environment
 from stockml.errors import AlreadyUp
 from stockml.home import Home
 from stockml.receipts import write_atomically
@@ -88,7 +88,7 @@ def _prices(
         return dict(environ), None
     feed = stack.enter_context(Feed())
     say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
-    return {**environ, **REPLAY, "ALPHAVANTAGE_URL": feed.address}, feed
+    return {**environ, **replay_environment(feed)}, feed
 
 
 def _addresses(ports: Ports, feed: Feed | None) -> Servers:
@@ -102,6 +102,8 @@ def _start_pages(home: Home, ports: Ports, environ: Mapping[str, str]) -> list[C
     mlflow = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow)]
     mlflow += ["--workers", "1", "--artifacts-destination", home.artifacts]
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
+    # the page asks the API at this address; without it, always at port 4200
+    without_api["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{ports.prefect}/api"
     # the address may hold a password, which a command line would show to everyone on this machine
     database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
     logs = home.root / "logs"

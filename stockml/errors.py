@@ -6,7 +6,8 @@
     │   ├── NotRecorded
     │   ├── InvalidSession
     │   ├── InvalidSetting
-    │   └── InvalidFile
+    │   ├── InvalidFile
+    │   └── MixedPrices               a replay and the market in one home
     ├── FeedError                     what the price provider answered
     │   ├── TransientFeedError        worth asking again: the only branch that is retried
     │   │   ├── RateLimited           a burst or a minute's quota; carries how long to wait
@@ -102,6 +103,21 @@ class InvalidFile(InvalidInput):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.why}"
+
+
+class MixedPrices(InvalidInput):
+    """Recorded prices of a replay and the market's would land in one store."""
+
+    def __init__(self, root: str, held: str, wanted: str) -> None:
+        super().__init__(root, held, wanted)
+        self.root, self.held, self.wanted = root, held, wanted
+
+    def __str__(self) -> str:
+        way = "set ALPHAVANTAGE_API_KEY to go on with it" if self.held == "market" else "keep it for replays"
+        return (
+            f"{self.root}: expected a home for {self.wanted} prices, found one with {self.held} prices; "
+            f"{way}, or name another folder in STOCKML_HOME"
+        )
 
 
 class FeedError(StockmlError):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from stockml import dataset, fetching, intake
+from stockml import dataset, fetching, intake, price_source
 from stockml.alphavantage import AlphaVantage
 from stockml.errors import TransientFeedError
 from stockml.home import home
@@ -28,7 +28,8 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
 
 
 def provider() -> AlphaVantage:
-    """The price provider that the environment, or a Secret block, gives the key for."""
+    """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
+    price_source.claim(home(), price_source.kind_of(os.environ))
     return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block())
 
 

@@ -12,6 +12,7 @@ SAMPLES = [
     errors.InvalidSession("2013-13-01", "no such day"),
     errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
     errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
+    errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),
     errors.LateBar("IBM", date(2013, 3, 1), date(2013, 2, 28)),
