@@ -9,6 +9,8 @@ from deployments.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 
+pytest_plugins = ("tests.prefect_server",)
+
 
 @pytest.fixture
 def feed() -> Iterator[Feed]:
