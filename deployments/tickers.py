@@ -78,9 +78,11 @@ class TickerEntry(Choices):
     def cron(self, minutes_later: int = 0) -> str:
         """Weekdays at the start time; the morning after each when it starts before the exchange has closed."""
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
+        evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
         start += timedelta(minutes=minutes_later)
-        same_day = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
-        return f"{start.minute} {start.hour} * * {'1-5' if same_day else '2-6'}"
+        if evening:  # not past midnight, where clocks change
+            start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
+        return f"{start.minute} {start.hour} * * {'1-5' if evening else '2-6'}"
 
     @property
     def timezone(self) -> str:
