@@ -20,7 +20,7 @@ TARGET_LIMIT = 3.0  # in standard deviations of a random walk: one crash does no
 RECENT_SESSIONS = 250
 # A validation part holds only some 20 independent paths. What was seen on other shares and eras, that both weights are
 # near 1, counts as much as this many validation parts.
-DEPARTURE_BELIEF = 1.0
+DEPARTURE_BELIEF = 3.0
 PATH_BELIEF = 10.0
 
 

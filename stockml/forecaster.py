@@ -50,9 +50,11 @@ class Forecaster:
 def predict_paths(model: Forecaster, series: PriceSeries, origins: NDArray[np.int64]) -> Floats:
     """What `Forecaster.paths` says, as a pure function of model, series and origins."""
     rows = model.scale.apply(features(series))
-    compiled = _compiled(model.network, rows.shape[1], model.horizon)
-    compiled.set_weights(model.weights)
-    steps = compiled.predict(inputs(rows, origins, model.network.look_back)).astype(np.float64)
+    windows = inputs(rows, origins, model.network.look_back)
+    with lstm.AT_WORK:
+        compiled = _compiled(model.network, rows.shape[1], model.horizon)
+        compiled.set_weights(model.weights)
+        steps = compiled.predict(windows).astype(np.float64)
     moves = expected_moves(series, origins, model.departure, steps)
     return np.asarray(series.mid[origins, None] * np.exp(model.shrinkage * moves), dtype=np.float64)
 

@@ -6,6 +6,7 @@ Keras and TensorFlow are loaded inside the functions, so importing this module c
 import os
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Arrays = list[NDArray[Any]]
 THREADS = 2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
 GRADIENT_NORM = 1.0
 PREDICTED_AT_ONCE = 1024
+AT_WORK = RLock()  # compiled networks are shared in a process and hold one set of weights: one thread at a time
 
 
 @cache

@@ -22,7 +22,7 @@ VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must stil
 USUAL_VOLATILITY = 0.015
 USUAL_RISE = 0.00042  # log return a session at the usual volatility, 11 % a year; found by walking forward
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
-FEATURES = ("return", "close gap", "range", "distance 5", "distance 20")
+FEATURES = ("return", "close gap", "range", "distance 5", "distance 20", "distance 60", "distance 250")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +105,11 @@ def features(series: PriceSeries) -> Floats:
     """(n, len(FEATURES)) causal inputs in units of trailing volatility.
 
     The session's return, how far the close is from the mid, the session's range, and how far the mid is from its
-    means of 5 and 20 sessions.
+    means of 5, 20, 60 and 250 sessions.
     """
     mid = np.log(series.mid)
     columns = [_returns(mid), np.log(series.close) - mid, np.log(series.high) - np.log(series.low)]
-    columns += [(mid - _trailing_mean(mid, length)) / np.sqrt(length) for length in (5, 20)]
+    columns += [(mid - _trailing_mean(mid, length)) / np.sqrt(length) for length in (5, 20, 60, 250)]
     return np.stack(columns, axis=1) / volatility(series)[:, None]
 
 

@@ -48,7 +48,9 @@ def train(
         model = train_tutorial(series, settings, decision, start=start, folder=folder, on_epoch=on_epoch)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        model = _learn(Lesson.of(series, settings), decision, start, folder, on_epoch or (lambda _: None))
+        lesson = Lesson.of(series, settings)
+        with lstm.AT_WORK:
+            model = _learn(lesson, decision, start, folder, on_epoch or (lambda _: None))
     save(model, folder)
     checkpoint.remove(folder)
     return model

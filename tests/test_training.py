@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +100,26 @@ def test_a_loaded_model_is_the_trained_one(champion: Path) -> None:
     assert 0 <= model.shrinkage <= 1
     assert {"network", "epoch", "loss", "validation_loss", "learning_rate", "seconds"} <= set(model.history[0])
     assert model.settings == SMALL
+
+
+@pytest.mark.slow
+def test_models_that_forecast_at_once_in_one_process_do_not_mix_their_weights(champion: Path) -> None:
+    model = load_model(champion)
+    networks = [model.held_out, replace(model.published, weights=tuple(2 * w for w in model.published.weights))] * 8
+    expected = [network.paths(SERIES, [300, 399]) for network in networks]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda network: network.paths(SERIES, [300, 399]), networks))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_thousand_paths_take_less_than_a_second(champion: Path) -> None:
+    model = load_model(champion)
+    series, at = walk(2_000), np.arange(1_000, 2_000)
+    model.published.paths(series, at)
+    began = time.perf_counter()
+    assert model.published.paths(series, at).shape == (1_000, SMALL.evaluation.horizon)
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.slow
