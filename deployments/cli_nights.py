@@ -1,6 +1,8 @@
 """Commands that run flows: a night, a ticker's history, and going back to an earlier champion."""
 
 import json
+import os
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -45,7 +47,7 @@ def nightly(
 
     changed = as_settings(settings or [])
     arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
-    with prefect_api(home()):
+    with _prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night))
     return 1 if night.status == "failed" else 0
@@ -54,7 +56,7 @@ def nightly(
 @app.command()
 def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Give a ticker its past: all sessions since 1999 (a premium key; without one, `stockml import`)."""
-    with prefect_api(home()):
+    with _prices(ticker), prefect_api(home()):
         bars = run_history(ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     text = f"{ticker}: {bars.added} bars added, {bars.restated} restated, {bars.unchanged} as before"
@@ -74,3 +76,11 @@ def rollback(
     found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
     text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]})"
     print(json.dumps(found) if as_json else text)
+
+
+def _prices(ticker: str) -> AbstractContextManager[object]:
+    """A home that `make run` filled with recorded prices goes on with them; any other asks Alpha Vantage."""
+    from deployments.replay import source
+    from stockml.price_source import held
+
+    return source(ticker, os.environ) if held(home()) == "replay" else nullcontext()

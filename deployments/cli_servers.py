@@ -93,7 +93,8 @@ def feed(
     signal.signal(signal.SIGTERM, _interrupted)
     with running:
         print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
-        print(f"  ALPHAVANTAGE_URL={running.address} ALPHAVANTAGE_API_KEY=replay stockml nightly IBM ...", flush=True)
+        settings = f"ALPHAVANTAGE_URL={running.address} ALPHAVANTAGE_API_KEY=replay ALPHAVANTAGE_PLAN=1200/min"
+        print(f"  {settings} STOCKML_CLOCK={running.now.isoformat()} stockml nightly IBM", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

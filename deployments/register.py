@@ -25,7 +25,7 @@ MANAGED = "tickers.yaml"
 SLUG = "nightly"
 ENTRYPOINT = "flows/nightly.py:nightly"
 PROJECT = Path(__file__).parent.parent
-AT_ONCE = 6
+AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200
 
 

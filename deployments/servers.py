@@ -19,7 +19,7 @@ from deployments.feed import Feed
 from deployments.postgres import create_databases
 from deployments.prefect_api import running_server
 from deployments.processes import Child, check_port
-from deployments.run import replay_environment
+from deployments.replay import replay_environment
 from stockml.errors import AlreadyUp
 from stockml.home import Home
 from stockml.receipts import write_atomically

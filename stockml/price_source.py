@@ -17,15 +17,22 @@ def kind_of(environ: Mapping[str, str]) -> Kind:
     return "replay" if environ.get("STOCKML_CLOCK") else "market"
 
 
-def claim(home: Home, kind: Kind) -> None:
-    """Let the home hold prices of this kind from now on. Raises MixedPrices when it holds the other already."""
+def held(home: Home) -> Kind | None:
+    """What the home holds already; None before its first night. Raises RecordUnreadable."""
     path = home.root / FILE
     try:
-        held = json.loads(path.read_text())["prices"]
+        kind: Kind = json.loads(path.read_text())["prices"]
     except FileNotFoundError:
-        write_atomically(path, json.dumps({"prices": kind}).encode())
-        return
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise RecordUnreadable(str(path), str(error)) from error
-    if held != kind:
-        raise MixedPrices(str(home.root), held, kind)
+    return kind
+
+
+def claim(home: Home, kind: Kind) -> None:
+    """Let the home hold prices of this kind from now on. Raises MixedPrices when it holds the other already."""
+    before = held(home)
+    if before is None:
+        write_atomically(home.root / FILE, json.dumps({"prices": kind}).encode())
+    elif before != kind:
+        raise MixedPrices(str(home.root), before, kind)
