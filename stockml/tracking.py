@@ -6,7 +6,7 @@ so that a run killed anywhere is resumed and logging a night twice adds nothing.
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,10 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from stockml import run_content, tracked_model, tracked_run
+from stockml import run_content, tracked_model, tracked_retention, tracked_run
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
+from stockml.tracked_retention import OldRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -123,6 +124,16 @@ class Tracking:
         """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
         return tuple(self.keep_and_log(night, pages=pages) for night in self.pending())
 
+    def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+        """The runs of nights begun before the moment that no champion and no rollback needs."""
+        with self._client() as client:
+            return tracked_retention.outdated(client, experiment_name("%"), before, kept_keys)
+
+    def to_trash(self, runs: Collection[OldRun]) -> None:
+        """Put runs with their model versions into MLflow's trash, from which `mlflow gc` removes them."""
+        with self._client() as client:
+            tracked_retention.to_trash(client, runs)
+
     def mirror_champion(self, ticker: str, version: str) -> None:
         """Let the alias `champion` of lstm-<ticker> follow the local registry."""
         with self._client() as client:
@@ -182,8 +193,12 @@ class Tracking:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
+        self.locks.mkdir(parents=True, exist_ok=True)
         try:
-            yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            # two processes that make one database at the same time spoil it for each other
+            with FileLock(self.locks / "mlflow-database.lock", timeout=120):
+                client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            yield client
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if _is_outage(error):
                 raise TrackingUnavailable(without_password(self.uri), _first_line(error)) from error
