@@ -172,10 +172,8 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     Raises InvalidSetting for an unknown profile, an unknown name or a value out of bounds.
     """
     check_choice("profile", profile, tuple(PROFILES))
-    settings = PROFILES[profile]
-    for name, value in (overrides or {}).items():
-        settings = _replaced(settings, name, name.split("."), value)
-    return settings
+    changed: Settings = _replaced(PROFILES[profile], overrides or {})
+    return changed
 
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
@@ -183,15 +181,24 @@ def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
     return settings_for(kept["profile"], {name: value for name, value in _flatten(kept) if name != "profile"})
 
 
-def _replaced(part: Any, name: str, path: list[str], value: Any) -> Any:
-    names = {f.name for f in fields(part)}
-    if path[0] not in names:
-        raise InvalidSetting(name, path[0], "one of " + ", ".join(sorted(names)))
-    old = getattr(part, path[0])
-    if len(path) > 1 and not is_dataclass(old):
-        raise InvalidSetting(name, value, "a setting's name")
-    new = _replaced(old, name, path[1:], value) if len(path) > 1 else _as_type_of(old, name, value)
-    return replace(part, **{path[0]: new})
+def _replaced(part: Any, overrides: Mapping[str, Any], prefix: str = "") -> Any:
+    """The part with all its overrides at once: two settings that bound each other may change together."""
+    changes: dict[str, Any] = {}
+    for dotted, value in overrides.items():
+        name, _, rest = dotted.partition(".")
+        if name not in (known := {f.name for f in fields(part)}):
+            raise InvalidSetting(prefix + dotted, name, "one of " + ", ".join(sorted(known)))
+        old = getattr(part, name)
+        if not rest:
+            changes[name] = _as_type_of(old, prefix + dotted, value)
+        elif not is_dataclass(old):
+            raise InvalidSetting(prefix + dotted, value, "a setting's name")
+        else:
+            changes.setdefault(name, {})[rest] = value
+    for name, inner in changes.items():
+        if is_dataclass(getattr(part, name)):
+            changes[name] = _replaced(getattr(part, name), inner, f"{prefix}{name}.")
+    return replace(part, **changes)
 
 
 def _as_type_of(old: object, name: str, value: Any) -> Any:
