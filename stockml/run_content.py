@@ -52,7 +52,7 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
     return {
         "beats_champion_pct": rival.skill_difference if rival else None,
         "beats_last_value_pct": evaluation.scores[LSTM].skill,
-        "beats_last_value_live_pct": live.get("live/skill"),
+        "beats_last_value_live_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
         "forecast_model_share_pct": assessment.forecast.weight,
