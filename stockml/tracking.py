@@ -16,11 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from stockml import run_content, tracked_model, tracked_retention, tracked_run
+from stockml import run_content, tracked_model, tracked_retention, tracked_run, tracked_trial
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
 from stockml.tracked_retention import OldRun
+from stockml.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,6 +103,11 @@ class Tracking:
         with self._client() as client:
             tracked_run.log_points(client, run_id, run_content.metric_points(metrics, tracked_run.milliseconds(at)))
 
+    def log_trial(self, trial: TrialRecord) -> str:
+        """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
+        with self._client() as client:
+            return tracked_trial.log(client, self._experiment(client, f"{trial.ticker}/trials"), trial)
+
     def sweep_orphans(self, *, now: datetime, older_than: timedelta = timedelta(hours=2)) -> dict[str, str]:
         """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
@@ -146,10 +152,12 @@ class Tracking:
             if version and version != tracked_model.champion(client, f"lstm-{ticker}"):
                 client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
 
-    def experiment_id(self, ticker: str) -> str:
-        """The ticker's experiment, created when there is none."""
+    def runs(self, ticker: str) -> tuple[str, dict[str, str]]:
+        """The ticker's experiment, and its runs by name, newest first."""
         with self._client() as client:
-            return self._experiment(client, ticker)
+            experiment_id = self._experiment(client, ticker)
+            found = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+            return experiment_id, {run.info.run_name: run.info.run_id for run in found}
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
