@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
-from deployments import cli_bars, cli_nights, cli_servers
+from deployments import cli_bars, cli_many, cli_nights, cli_servers, cli_tune
 from stockml.errors import StockmlError
 from stockml.home import home
 
@@ -24,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (cli_nights.app, cli_bars.app, cli_servers.app):
-    app.add_typer(commands)
+for commands in (cli_nights, cli_bars, cli_many, cli_tune, cli_servers):
+    app.add_typer(commands.app)
 
 INTERRUPTED = 130
 

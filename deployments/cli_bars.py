@@ -86,7 +86,7 @@ def forecast(ticker: Ticker, as_json: Json = False) -> None:
 
 @app.command()
 def ledger(ticker: Ticker, as_json: Json = False) -> None:
-    """Show the published forecasts of a ticker, and how they turned out."""
+    """Show a ticker's forecasts, and how they turned out."""
     from stockml.ledger import Ledger
 
     kept = Ledger(home().ledger)

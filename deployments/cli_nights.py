@@ -29,25 +29,28 @@ class ProfileChoice(StrEnum):
     TUTORIAL = "tutorial"
 
 
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="such as training.epochs=3; may be repeated")
+]
+
+
 @app.command()
 def nightly(
     ticker: Ticker,
     session: Session = None,
     mode: Annotated[ModeChoice, typer.Option(help="auto decides from facts and says why")] = ModeChoice.AUTO,
     profile: Annotated[ProfileChoice, typer.Option(help="the model's settings")] = ProfileChoice.NIGHTLY,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="such as training.epochs=3; may be repeated")
-    ] = None,
+    settings: Settings = None,
     calendar: Calendar = None,
     force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
     as_json: Json = False,
 ) -> int:
-    """Fetch, train, measure, log and publish one session of one ticker."""
+    """Fetch, train, measure, log and publish one session."""
     from stockml import summary
 
     changed = as_settings(settings or [])
     arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
-    with _prices(ticker), prefect_api(home()):
+    with prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night))
     return 1 if night.status == "failed" else 0
@@ -55,8 +58,11 @@ def nightly(
 
 @app.command()
 def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Give a ticker its past: all sessions since 1999 (a premium key; without one, `stockml import`)."""
-    with _prices(ticker), prefect_api(home()):
+    """Give a ticker its past: all since 1999, with a premium key.
+
+    Without one: `stockml import`.
+    """
+    with prices(ticker), prefect_api(home()):
         bars = run_history(ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     text = f"{ticker}: {bars.added} bars added, {bars.restated} restated, {bars.unchanged} as before"
@@ -78,9 +84,9 @@ def rollback(
     print(json.dumps(found) if as_json else text)
 
 
-def _prices(ticker: str) -> AbstractContextManager[object]:
+def prices(*tickers: str) -> AbstractContextManager[object]:
     """A home that `make run` filled with recorded prices goes on with them; any other asks Alpha Vantage."""
     from deployments.replay import source
     from stockml.price_source import held
 
-    return source(ticker, os.environ) if held(home()) == "replay" else nullcontext()
+    return source(tickers, os.environ) if held(home()) == "replay" else nullcontext()

@@ -59,5 +59,6 @@ Session = Annotated[
     date | None,
     typer.Option(parser=as_session, metavar="DATE", help="the trading day; without it the newest whose bar is final"),
 ]
+Day = Annotated[date, typer.Argument(parser=as_session, metavar="DATE", help="a trading day")]
 Calendar = Annotated[str | None, typer.Option(metavar="NAME", help="exchange calendar such as XNYS, XLON")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, and nothing else")]

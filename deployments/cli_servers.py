@@ -23,7 +23,7 @@ def up(
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
 ) -> None:
-    """Start the Prefect page, the MLflow page and a worker on this machine, until Ctrl-C."""
+    """Start both pages and a worker here, until Ctrl-C."""
     from deployments import servers
     from stockml.home import home
 
@@ -54,7 +54,10 @@ def deploy(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make Prefect's deployments agree with tickers.yaml; with tickers named, register just these."""
+    """Make Prefect's deployments agree with tickers.yaml.
+
+    With tickers named, register just these and delete none.
+    """
     from deployments.prefect_api import prefect_api
     from deployments.tickers import read_tickers
     from stockml.home import home
@@ -107,7 +110,10 @@ def doctor(
     mlflow_port: MlflowPort = 5000,
     as_json: Json = False,
 ) -> int:
-    """Check key, quota, servers, clock, free ports and what is stored; say what to do. Exit code 1 on a problem."""
+    """Check key, quota, servers, clock, ports and store; say what to do.
+
+    Exit code 1 on a problem.
+    """
     from deployments.doctor import examine
     from stockml.home import home
 

@@ -24,7 +24,7 @@ def progress(noise: Path, *, quiet: bool = False) -> Iterator[None]:
 
     `noise` is the file for whatever else is written to standard error.
     """
-    with _noise_in(noise) as terminal:
+    with quiet_libraries(noise) as terminal:
         if quiet:
             yield
         elif terminal.isatty():
@@ -37,7 +37,7 @@ def progress(noise: Path, *, quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _noise_in(file: Path) -> Iterator[TextIO]:
+def quiet_libraries(file: Path) -> Iterator[TextIO]:
     """Send this process's standard error to `file`; yield what it was before."""
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()

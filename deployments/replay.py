@@ -1,7 +1,7 @@
 """Prices without a key: a replay feed of this process, and the environment that points a night at it."""
 
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
 from deployments.feed import Feed
@@ -13,7 +13,7 @@ REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/m
 
 
 @contextmanager
-def source(ticker: str, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
+def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
     """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
 
     The replay also names the moment, so that the night is the recording's last. Raises NotRecorded.
@@ -21,7 +21,8 @@ def source(ticker: str, environ: MutableMapping[str, str]) -> Iterator[Feed | No
     if environ.get("ALPHAVANTAGE_API_KEY"):
         yield None
         return
-    recorded_rows(ticker)
+    for ticker in tickers:
+        recorded_rows(ticker)
     with Feed() as feed:
         before = dict(environ)
         environ.update(replay_environment(feed))

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
     """Give the ticker its history if it has none, run its newest night, print the summary; the exit code."""
-    with source(ticker, environ) as replay, prefect_api(home(environ), environ):
+    with source([ticker], environ) as replay, prefect_api(home(environ), environ):
         from stockml import summary
 
         if not _has_bars(home(environ), ticker):

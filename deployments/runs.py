@@ -1,5 +1,6 @@
 """Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from deployments.progress import progress
@@ -8,7 +9,9 @@ from stockml.home import home
 if TYPE_CHECKING:
     from stockml.night import Night
     from stockml.receipts import StoreReceipt
-
+    from stockml.tuning import Tuned
+    from stockml.universe_report import Row
+    from stockml.walk_forward import Walked
 
 NOISE = "library-noise.log"
 
@@ -17,9 +20,8 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     """One run of the nightly flow. Raises what the night raised."""
     from flows.nightly import nightly
 
-    with progress(home().root / NOISE, quiet=quiet):
-        # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
-        night: Night = _outcome(nightly(ticker, **arguments, late_retries=0))
+    # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
+    night: Night = _outcome(nightly, quiet, ticker, **arguments, late_retries=0)
     return night
 
 
@@ -27,12 +29,48 @@ def run_history(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Store
     """One run of the history flow. Raises what it raised, PremiumOnly on a free key."""
     from flows.history import history
 
-    with progress(home().root / NOISE, quiet=quiet):
-        bars: StoreReceipt = _outcome(history(ticker, **arguments))
+    bars: StoreReceipt = _outcome(history, quiet, ticker, **arguments)
     return bars
 
 
-def _outcome(returned: Any) -> Any:
-    from prefect.states import State
+def run_tuning(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Tuned":
+    """One run of the search of a ticker's settings. Raises what it raised."""
+    from flows.tune import tune
 
-    return returned.result() if isinstance(returned, State) else returned
+    tuned: Tuned = _outcome(tune, quiet, ticker, **arguments)
+    return tuned
+
+
+def run_backfill(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[Row]":
+    """Past nights in order; a row each, whether they failed or not."""
+    from flows.backfill import backfill
+
+    rows: list[Row] = _outcome(backfill, quiet, ticker, **arguments)
+    return rows
+
+
+def run_universe(tickers: list[str], *, quiet: bool = False, **arguments: Any) -> "list[Row]":
+    """Many tickers at once; a row each, whether they failed or not."""
+    from flows.universe import universe
+
+    rows: list[Row] = _outcome(universe, quiet, tickers, **arguments)
+    return rows
+
+
+def run_walk_forward(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[Walked]":
+    """Past nights under each retraining policy. Raises what it raised."""
+    from flows.walk_forward import walk_forward
+
+    walked: list[Walked] = _outcome(walk_forward, quiet, ticker, **arguments)
+    return walked
+
+
+def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: Any) -> Any:
+    """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default."""
+    given = {name: value for name, value in named.items() if value is not None}
+    with progress(home().root / NOISE, quiet=quiet):
+        state = flow(*arguments, **given, return_state=True)
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, BaseException):
+        raise found
+    return found
