@@ -130,7 +130,7 @@ class Network:
         path = tf.TensorSpec((None, horizon), tf.float32)
         order = tf.TensorSpec((None, None), tf.int64)
         self._epoch = tf.function(self._run_epoch, input_signature=[window, path, order])
-        self._forward = tf.function(lambda x: self.model(x, training=False), input_signature=[window])
+        self._forward = tf.function(lambda x: self.model(x, training=False), input_signature=[window], autograph=False)
 
     def weights(self) -> Arrays:
         return list(self.model.get_weights())
@@ -193,7 +193,7 @@ class Predictor:
         self._model = build(settings, features, horizon)
         tf = tensorflow()
         window = tf.TensorSpec((None, settings.look_back, features), tf.float32)
-        self._forward = tf.function(lambda x: self._model(x, training=False), input_signature=[window])
+        self._forward = tf.function(lambda x: self._model(x, training=False), input_signature=[window], autograph=False)
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         self._model.set_weights(list(weights))
