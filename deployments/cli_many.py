@@ -109,7 +109,7 @@ def _show_rows(rows: "Sequence[Row]", fail_when: Any, *, as_json: bool) -> int:
     for row in rows:
         numbers = (_cell(row.skill, "+.3f"), _cell(row.now, ".2f"), _cell(row.forecast, ".2f"), _cell(row.rise, ".0%"))
         print(
-            f"{row.ticker:<10} {row.session or '':<11} {row.outcome:<16} {row.mode or '':<10} "
+            f"{row.ticker:<10} {row.session or ''!s:<11} {row.outcome:<16} {row.mode or '':<10} "
             f"{numbers[0]:>7} {numbers[1]:>9} {numbers[2]:>9} {numbers[3]:>5}"
         )
     print(end.message)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from deployments.feed import Feed
 from deployments.recording import recorded_rows
-from stockml.sessions import sessions_for
 
 # the replay feed takes this key for a premium one and gives the full series for it
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
@@ -46,6 +45,8 @@ def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iter
     if replay is None:
         yield
         return
+    from stockml.sessions import sessions_for
+
     tonight = replay.now
     replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
     environ["STOCKML_CLOCK"] = replay.now.isoformat()

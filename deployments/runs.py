@@ -67,8 +67,12 @@ def run_walk_forward(ticker: str, *, quiet: bool = False, **arguments: Any) -> "
 
 def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: Any) -> Any:
     """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     given = {name: value for name, value in named.items() if value is not None}
-    with progress(home().root / NOISE, quiet=quiet):
+    # whoever started this run sees it end; waiting for the heartbeat's thread would cost a second
+    no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with no_heartbeat, progress(home().root / NOISE, quiet=quiet):
         state = flow(*arguments, **given, return_state=True)
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):
