@@ -40,7 +40,7 @@ def draw(
         "history": plots_series.price_history(ticker, sessions, mid, model.parts),
         "normalised": plots_series.normalised(ticker, sessions, scaled, smoothed, SCALING),
     }
-    if any(row["network"] == "held_out" for row in model.history):
+    if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         drawn["training"] = plots_series.training_curves(ticker, model.history)
     plots.save(drawn, folder)
 

@@ -22,7 +22,7 @@ ROWS = (
     ("MSE of the LSTM", "lstm/mse", "{:.6f}"),
     ("MSE of the last value", "baselines/last_value_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
-    ("skill of what was published", "live/skill", "{:+.4f}"),
+    ("published beat last value by", "answer/beats_last_value_live_pct", "{:+.1f}%"),
 )
 
 
