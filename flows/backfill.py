@@ -76,7 +76,8 @@ def past_night(
     has_bar: bool = True,
 ) -> State:
     """One night from what the store has, as `nightly` does it once its bars have been fetched."""
-    tonight = Tonight(ticker, chosen(profile, mode, settings), calendar, force, late_retries=0, late_wait_s=0.0)
+    wanted = chosen(profile, mode, settings, ticker=ticker)
+    tonight = Tonight(ticker, wanted, calendar, force, late_retries=0, late_wait_s=0.0)
     if not has_bar:
         return skipped("No bar", tonight, session, "the store has no bar of this session, and the provider gave none")
     with only_run(ticker):

@@ -14,12 +14,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import SettingsForm, chosen
+from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
 from stockml.config import Mode, Profile, Settings
-from stockml.errors import NightBusy, QuotaSpent
+from stockml.errors import NightBusy, QuotaSpent, StockmlError
 from stockml.home import home, validated_ticker
-from stockml.intake import has_unexplained_jumps
+from stockml.intake import bar_store, has_unexplained_jumps
 from stockml.ledger import Ledger
 from stockml.night import Night, read_night
 from stockml.nightlog import Done
@@ -27,31 +27,45 @@ from stockml.receipts import StoreReceipt
 from stockml.sessions import Late, NoSession, Ordinary, Outcome, night_outcome, sessions_for
 from tasks.artifacts import show_night
 from tasks.caching import at_home
-from tasks.data import append_bars, explain_jumps, fetch_daily, renormalise
+from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_history, renormalise
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.results import log_run, promote, publish_forecast
 
 BUSY_WAIT_S = 3600.0
 
 
-@flow(name="nightly", flow_run_name="{ticker} {session} {mode}")
+def run_name() -> str:
+    """`IBM 2013-03-01`, or with the mode when one was asked for; what cannot be read is named as it was given."""
+    given = flow_run.parameters
+    ticker, session, mode = (str(given.get(name) or "") for name in ("ticker", "session", "mode"))
+    if not session:
+        try:
+            exchange = sessions_for(ticker, given.get("calendar") or None)
+            session = str(exchange.last_final(clock.now()))
+        except StockmlError:
+            session = "newest"
+    return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
+
+
+@flow(name="nightly", flow_run_name=run_name)
 def nightly(
-    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    session: date | None = Field(None, description="The trading day; empty for the newest whose bar is final"),
+    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    session: Day = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
-    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
-    late_retries: int = Field(3, ge=0, le=12, description="How often a late bar is asked for again this night"),
-    late_wait_s: float = Field(1200.0, ge=0, le=7200, description="Seconds between two of these"),
+    late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds between two of these"),
+    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
     The state carries the Night: completed, or skipped with the reason (no session, late or stale bar, quota).
     """
     began, ticker = time.monotonic(), validated_ticker(ticker)
-    tonight = Tonight(ticker, chosen(profile, mode, settings), calendar, force, late_retries, late_wait_s)
+    wanted = chosen(profile, mode, settings, ticker=ticker)
+    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
@@ -87,6 +101,7 @@ class Tonight:
 
 def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
     """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not."""
+    bring_history(tonight, session)
     for attempt in range(tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
@@ -99,6 +114,14 @@ def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
         time.sleep(tonight.late_wait_s)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
     return bars, outcome
+
+
+def bring_history(tonight: Tonight, session: date) -> None:
+    """A ticker's first night starts with all its sessions, where the key's plan gives them."""
+    ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
+    if bar_store(home(), ticker, calendar).last_session(ticker) is None and plan_gives_history():
+        everything = at_home(fetch_daily)(ticker, session, calendar, now, outputsize="full")
+        at_home(append_bars)(everything, calendar, now)
 
 
 def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:

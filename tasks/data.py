@@ -11,6 +11,7 @@ from stockml import dataset, fetching, intake, price_source
 from stockml.alphavantage import AlphaVantage
 from stockml.errors import TransientFeedError
 from stockml.home import home
+from stockml.quota import FREE, Plan
 from stockml.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from stockml.sessions import sessions_for
 from tasks.caching import step
@@ -31,6 +32,11 @@ def provider() -> AlphaVantage:
     """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
     price_source.claim(home(), price_source.kind_of(os.environ))
     return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block())
+
+
+def plan_gives_history() -> bool:
+    """Whether the key's plan has `outputsize=full`: any but the free one."""
+    return Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free") != FREE
 
 
 def _key_from_block() -> str | None:
