@@ -107,7 +107,9 @@ def fit(
     y = lstm.tensor((departures - departures.mean(axis=0)).astype(np.float32))
     rate = training.fine_tune_learning_rate if continued else training.learning_rate
     epochs = training.fine_tune_epochs if continued else training.epochs
-    for epoch in range(progress.epoch + 1, (epochs if held_out else progress.best_epoch) + 1):
+    if not held_out:
+        epochs = progress.best_epoch
+    for epoch in range(progress.epoch + 1, epochs + 1):
         began = time.perf_counter()
         order = batches(len(at), training.batch_size, (training.seed, epoch), continued=continued)
         loss = network.fit_epoch(x, y, order, rate, (training.seed, epoch))

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stockml.config import settings_for
 from stockml.errors import Diverged, InvalidFile, NoChampion, TooFewBars
 from stockml.fitting import EpochProgress, batches
+from stockml.normalise import PriceSeries
 from stockml.policy import Decision
 from stockml.receipts import sha256_of
 from stockml.training import TrainedModel, facts_about, learning_sha256, load_model, train
+from tests.recordings import recorded
 from tests.walks import SMALL, altered_after, small, walk
 
 RETRAIN = Decision("retrain", "no champion yet")
@@ -174,6 +177,17 @@ def test_divergence_stops_with_a_typed_error_and_leaves_no_model(tmp_path: Path)
         train(broken, SMALL, RETRAIN, champion=None, folder=tmp_path)
     with pytest.raises(InvalidFile):
         load_model(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sessions", [600, 989, 3_270])
+def test_the_default_trains_on_short_histories(tmp_path: Path, sessions: int) -> None:
+    series = PriceSeries.from_bars(recorded("IBM")).until(sessions)
+    assert len(series) == sessions
+    model = train(series, settings_for(), RETRAIN, champion=None, folder=tmp_path)
+    path = model.published.paths(series, [sessions - 1])
+    assert path.shape == (1, 50)
+    assert np.abs(path / series.mid[-1] - 1).max() < 0.5
 
 
 def test_what_cannot_be_trained_is_refused_by_type(tmp_path: Path) -> None:
