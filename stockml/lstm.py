@@ -5,6 +5,7 @@ Keras and TensorFlow are loaded inside the functions, so importing this module c
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from threading import RLock
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.config import NetworkSettings, TrainingSettings
+from stockml.notices import without_notices
 
 Arrays = list[NDArray[Any]]
 THREADS = 2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
@@ -25,14 +27,15 @@ AT_WORK = RLock()  # compiled networks are shared in a process and hold one set 
 def tensorflow() -> Any:
     """TensorFlow, quiet, deterministic and with fixed thread counts."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    with without_notices():
+        import keras  # noqa: F401 - it says the same once more
+        import tensorflow as tf
 
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    except RuntimeError:
-        pass  # already running, with whatever its owner chose
-    tf.config.experimental.enable_op_determinism()
+        with suppress(RuntimeError):  # already running, with whatever threads its owner chose
+            tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+            tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        tf.config.experimental.enable_op_determinism()
+        tf.config.list_logical_devices()
     return tf
 
 
