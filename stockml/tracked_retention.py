@@ -65,6 +65,14 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> None:
         client.delete_run(run.run_id)
 
 
+def has_trash(client: "MlflowClient", experiments: str) -> bool:
+    """Whether any run of these experiments is in the trash."""
+    from mlflow.entities import ViewType
+
+    ids = [each.experiment_id for each in client.search_experiments(filter_string=f"name LIKE '{experiments}'")]
+    return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
+
+
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
     """Remove what has been in MLflow's trash for that long, files too; returns what mlflow said.
 

@@ -129,10 +129,11 @@ class Tracking:
         with self._client() as client:
             return tracked_retention.outdated(client, experiment_name("%"), before, kept_keys)
 
-    def to_trash(self, runs: Collection[OldRun]) -> None:
-        """Put runs with their model versions into MLflow's trash, from which `mlflow gc` removes them."""
+    def to_trash(self, runs: Collection[OldRun]) -> bool:
+        """Put runs with their model versions into MLflow's trash; returns whether `mlflow gc` has work."""
         with self._client() as client:
             tracked_retention.to_trash(client, runs)
+            return tracked_retention.has_trash(client, experiment_name("%"))
 
     def mirror_champion(self, ticker: str, version: str) -> None:
         """Let the alias `champion` of lstm-<ticker> follow the local registry."""

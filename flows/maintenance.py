@@ -1,0 +1,58 @@
+"""Once a week: end what only says that it runs, resume what waited, and remove what is old and not needed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+from pydantic import Field
+
+from flows.form import form_of
+from stockml import clock
+from stockml.retention import Keep
+from stockml.upkeep import Step, markdown, summary
+from tasks.upkeep import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
+
+KeepForm = form_of(Keep)
+
+
+@flow(name="maintenance", flow_run_name="maintenance, dry run {dry_run}")
+def maintenance(
+    dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
+    keep: KeepForm = Field({}, description="For how many days what is kept; empty fields keep the usual"),  # type: ignore[valid-type]
+    silent_minutes: int = Field(30, ge=5, le=10_080, description="A run without a heartbeat for this long is dead"),
+    mlflow_trash_days: int = Field(30, ge=1, le=3_650, description="Days in MLflow's trash before files are removed"),
+) -> State:
+    """Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
+
+    A step that cannot be done is reported and stops no other. The state carries the steps.
+    """
+    now, days = clock.now(), Keep(**KeepForm.model_validate(keep).model_dump(exclude_none=True))
+    asked: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        (end_zombies, (now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run)),
+        (resume_what_waited, (now, dry_run)),
+        (clear_folders, (days, now, dry_run)),
+        (clear_mlflow, (days, now, mlflow_trash_days, dry_run)),
+        (clear_prefect, (days, now, dry_run)),
+    ]
+    steps = [step for one, arguments in asked for step in account(one, arguments)]
+    create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))
+    get_run_logger().info("%s", summary(steps))
+    bad = [step for step in steps if step.failed]
+    if bad and len(bad) == len(steps):
+        return Failed(message=summary(steps), data=steps)
+    return Completed(name="Completed with failures" if bad else "Completed", message=summary(steps), data=steps)
+
+
+def account(one: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Step]:
+    """What the step did, or why it could not."""
+    state: State = one(*arguments, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, Step):
+        return [result]
+    return result if isinstance(result, list) else [Step(one.name, failed=f"{type(result).__name__}: {result}")]  # type: ignore[attr-defined]

@@ -1,0 +1,156 @@
+"""Prefect's own records: runs that are old enough to go, and runs that say they are running while nothing runs."""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+PAGE = 200
+HEARTBEAT = "prefect.flow-run.heartbeat"
+UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
+
+
+@dataclass(frozen=True)
+class SignsOfLife:
+    """What is known of a run that is said to be running. `process` is host:pid, or a pid alone of an unknown host."""
+
+    started: datetime
+    parent_ended: bool
+    process: str | None
+    heartbeat: datetime | None
+
+
+def why_dead(signs: SignsOfLife, now: datetime, silence: timedelta) -> str | None:
+    """Why the run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
+    host, _, pid = (signs.process or "").rpartition(":")
+    if signs.parent_ended:
+        return "the run that it belongs to has ended"
+    if host == socket.gethostname() and pid.isdigit():
+        if not _is_alive(int(pid)):
+            return f"its process {pid} is gone"
+        if signs.heartbeat is None:  # heartbeats may be switched off
+            return None
+    last = signs.heartbeat or signs.started
+    if last < now - silence:
+        seen = "no heartbeat" if signs.heartbeat else "no sign of life"
+        return f"{seen} since {last:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def zombies(
+    client: SyncPrefectClient, now: datetime, silence: timedelta, spared: Sequence[UUID] = ()
+) -> tuple[tuple[FlowRun, str], ...]:
+    """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
+    found = [
+        (run, why)
+        for run in _runs(client, _in_state(UNFINISHED))
+        if run.id not in spared and (why := why_dead(_signs(client, run), now, silence))
+    ]
+    return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
+
+
+def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+    """End a run, and what of its tasks is said to be running, as Crashed."""
+    state = Crashed(message=f"Found by maintenance: {why}")
+    in_it = TaskRunFilter(
+        flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]),
+        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
+        client.set_task_run_state(task_run.id, state, force=True)
+    client.set_flow_run_state(run.id, state, force=True)
+
+
+def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
+    """All runs that ended before the moment, oldest first."""
+    old = _in_state(tuple(TERMINAL_STATES))
+    old.end_time = FlowRunFilterEndTime(before_=moment)
+    return tuple(sorted(_runs(client, old), key=lambda run: run.end_time or moment))
+
+
+def delete(client: SyncPrefectClient, runs: Sequence[FlowRun]) -> int:
+    """Delete the runs with their tasks, logs and artifacts; returns how many went."""
+    gone = 0
+    for run in runs:
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        try:
+            for artifact in client.read_artifacts(artifact_filter=of_run, limit=PAGE):
+                client.delete_artifact(artifact.id)
+            client.delete_flow_run(run.id)
+        except ObjectNotFound:  # someone else was faster
+            continue
+        gone += 1
+    return gone
+
+
+def _in_state(types: Sequence[StateType]) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
+
+
+def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
+    offset = 0
+    while page := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def _signs(client: SyncPrefectClient, run: FlowRun) -> SignsOfLife:
+    return SignsOfLife(
+        started=run.start_time or run.created or run.expected_start_time,  # type: ignore[arg-type]
+        parent_ended=_parent_ended(client, run),
+        process=run.infrastructure_pid,
+        heartbeat=_last_heartbeat(client, run),
+    )
+
+
+def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
+    if run.parent_task_run_id is None:
+        return False
+    try:
+        parent: Any = client.read_task_run(run.parent_task_run_id).flow_run_id
+        state = client.read_flow_run(parent).state
+    except ObjectNotFound:
+        return True
+    return state is not None and state.is_final()
+
+
+def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
+    since = run.start_time or run.created
+    wanted = EventFilter(
+        event=EventNameFilter(name=[HEARTBEAT]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        occurred=EventOccurredFilter(since=since) if since else EventOccurredFilter(),
+    )
+    page = client.read_events(wanted, limit=1)
+    return page.events[0].occurred if page.events else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
