@@ -136,7 +136,7 @@ def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     done = Done(bars, dataset, model, evaluation, settings)
-    run = at_home(log_run, force=force)(done, datetime.now(UTC), flow_run.ui_url, None, calendar)
+    run = at_home(log_run, force=force)(done, datetime.now(UTC), flow_run.ui_url, calendar)
     at_home(promote, force=force)(model, run, now)
     at_home(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))

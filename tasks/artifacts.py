@@ -1,5 +1,6 @@
 """What a run's page in Prefect shows beside its tasks: progress while it trains, the night's text and tables."""
 
+import json
 from types import TracebackType
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from stockml.fitting import EpochProgress
+from stockml.home import Home, home
 from stockml.night import Night
 from stockml.summary import markdown
 
@@ -51,13 +53,35 @@ class EpochReport:
 def show_night(night: Night) -> None:
     """The night's text as Markdown, and its scores as a table."""
     key = f"night-{night.ticker.lower().replace('.', '-')}"
-    create_markdown_artifact(markdown(night), key=key, description=f"{night.ticker} {night.session}")
+    text = "\n\n".join([markdown(night), *_in_mlflow(night)])
+    create_markdown_artifact(text, key=key, description=f"{night.ticker} {night.session}")
     if night.evaluation:
+        best_first = sorted(night.evaluation.scores.items(), key=lambda named: -(named[1].skill or 0.0))
         rows = [
             {"forecast": name, "MSE": _rounded(score.mse), "skill": _rounded(score.skill), "RMSE": _rounded(score.rmse)}
-            for name, score in night.evaluation.scores.items()
+            for name, score in best_first
         ]
         create_table_artifact(rows, key=f"scores-{key}", description="All on the same origins")
+
+
+def _in_mlflow(night: Night) -> list[str]:
+    """The forecast's plot and the run's link, where MLflow's page is up."""
+    pages = mlflow_pages(home())
+    if not (pages and night.mlflow_run_id):
+        return []
+    picture = f"{pages}/get-artifact?path=plots%2Fforecast.png&run_uuid={night.mlflow_run_id}"
+    link = night.mlflow_run_url or f"{pages}/#/runs/{night.mlflow_run_id}"
+    return [f"![the forecast]({picture})", f"[All plots and numbers in MLflow]({link})"]
+
+
+def mlflow_pages(place: Home) -> str | None:
+    """Where MLflow's page is: its server when one is tracked to, else what `stockml up` says; None without one."""
+    if place.tracking_uri.startswith("http"):
+        return place.tracking_uri
+    try:
+        return str(json.loads(place.servers.read_text())["mlflow"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _rounded(value: float | None) -> float | None:

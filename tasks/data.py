@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from stockml import dataset, fetching, intake, price_source
@@ -70,9 +71,10 @@ def fetch_daily(
 ) -> PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
     with provider() as asked:
-        return fetching.fetch(
-            home(), asked, ticker, session, sessions=sessions_for(ticker, calendar), now=now, outputsize=outputsize
-        )
+        exchange = sessions_for(ticker, calendar)
+        kept = fetching.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
+    return kept
 
 
 @step("append", modules=("intake",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
@@ -104,4 +106,6 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 )
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
     """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
-    return dataset.renormalise(home(), bars, calendar=calendar)
+    made = dataset.renormalise(home(), bars, calendar=calendar)
+    get_run_logger().info("%d adjusted sessions up to %s", made.sessions, made.session)
+    return made

@@ -11,20 +11,23 @@ from stockml.home import home
 from stockml.night import read_night
 from stockml.receipts import EvaluationReceipt, LedgerReceipt, ModelReceipt, PromotionReceipt, RunReceipt
 from stockml.tracking import Tracking
+from tasks.artifacts import mlflow_pages
 from tasks.caching import step
 
 
 @step(
     "log run",
     modules=("nightlog",),
-    aside=("now", "flow_run_url", "pages"),
+    aside=("now", "flow_run_url"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
-def log_run(
-    done: nightlog.Done, now: datetime, flow_run_url: str | None, pages: str | None, calendar: str | None
-) -> RunReceipt:
+def log_run(done: nightlog.Done, now: datetime, flow_run_url: str | None, calendar: str | None) -> RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
-    return nightlog.log_night(home(), done, now=now, flow_run_url=flow_run_url, pages=pages, calendar=calendar)
+    pages = mlflow_pages(home())
+    run = nightlog.log_night(home(), done, now=now, flow_run_url=flow_run_url, pages=pages, calendar=calendar)
+    if run.run_id is None:
+        get_run_logger().warning("MLflow cannot be reached: the night is kept here and logged on the next run")
+    return run
 
 
 @step(
