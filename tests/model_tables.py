@@ -1,7 +1,8 @@
 """What the model earns and costs, as Markdown, on the long files that `STOCKML_KAGGLE_DIR` names.
 
 python -m tests.model_tables skill [--seeds 3] [--until 2011-01-01]    skill by ticker and seed
-python -m tests.model_tables walk [--nights 60] [TICKER ...]           retraining policies, night by night
+python -m tests.model_tables tutorial [TICKER ...] [--epochs 30]       the tutorial profile on the same origins
+python -m tests.model_tables walk [TICKER ...] [--nights 60]           retraining policies, night by night
 """
 
 import argparse
@@ -19,31 +20,33 @@ from stockml.config import Settings, settings_for
 from stockml.evaluation import LSTM, evaluate
 from stockml.normalise import PriceSeries
 from stockml.policy import Decision
-from stockml.training import train
+from stockml.training import TrainedModel, train
 from stockml.walk_forward import POLICIES, Walked, nights_of, table, walk
 from stockml.windows import origins
 from tests.kaggle import LONG
 from tests.tables import series_of
 
 
+def measured(series: PriceSeries, settings: Settings) -> tuple[TrainedModel, tuple[float, float], float]:
+    """The model, the skill of its held-out network and of drift on the test origins, and the seconds of both fits."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        model = train(series, settings, Decision("retrain", "measured"), champion=None, folder=Path(folder))
+        seconds = time.perf_counter() - began
+    at = origins(model.parts.test, settings.evaluation.origin_every)
+    scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
+    return model, (scores[LSTM].skill or 0.0, scores["drift"].skill or 0.0), seconds
+
+
 def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int) -> tuple[str, list[float]]:
-    """Skill of the held-out network for each seed, drift's on the same origins, seconds of both fits together."""
-    skills, seconds, scores, departures = [], [], {}, []
-    for seed in range(1, seeds + 1):
-        seeded = replace(settings, training=replace(settings.training, seed=seed))
-        with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            model = train(series, seeded, Decision("retrain", "measured"), champion=None, folder=Path(folder))
-            seconds.append(time.perf_counter() - began)
-        at = origins(model.parts.test, settings.evaluation.origin_every)
-        scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
-        skills.append(scores[LSTM].skill or 0.0)
-        departures.append(f"{model.held_out.departure:.2f}")
-    drift = scores["drift"].skill or 0.0
-    mean = float(np.mean(skills))
-    cells = " | ".join(f"{skill:+.4f}" for skill in skills)
+    """A line with the skill for each seed, and the mean skill with drift's."""
+    seeded = [replace(settings, training=replace(settings.training, seed=seed)) for seed in range(1, seeds + 1)]
+    found = [measured(series, each) for each in seeded]
+    mean, drift = np.mean([pair for _, pair, _ in found], axis=0)
+    cells = " | ".join(f"{skill:+.4f}" for _, (skill, _), _ in found)
+    weights = ", ".join(f"{model.held_out.departure:.2f}" for model, _, _ in found)
     head = f"| {ticker.upper()} | {series.sessions[-1]} | {cells} | {mean:+.4f} | 0 | {drift:+.4f} | "
-    return head + f"{max(seconds):.1f} | {', '.join(departures)} |", [mean, drift]
+    return head + f"{max(seconds for _, _, seconds in found):.1f} | {weights} |", [mean, drift]
 
 
 def skill_table(seeds: int, until: str | None) -> list[str]:
@@ -65,6 +68,16 @@ def skill_table(seeds: int, until: str | None) -> list[str]:
     return [*lines, f"\nMean {mean:+.4f}, drift {drift:+.4f}; peak memory {peak:.0f} MB."]
 
 
+def tutorial_table(tickers: list[str], epochs: int) -> list[str]:
+    lines = ["| ticker | tutorial profile | last value | drift | s, both fits |", "|---|--:|--:|--:|--:|"]
+    settings = settings_for("tutorial", {"training.epochs": epochs})
+    for ticker in tickers:
+        _, (skill, drift), seconds = measured(series_of(ticker.lower()), settings)
+        lines.append(f"| {ticker.upper()} | {skill:+.4f} | 0 | {drift:+.4f} | {seconds:.0f} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
 def walk_table(tickers: list[str], nights: int) -> list[str]:
     rows: list[Walked] = []
     for ticker in tickers:
@@ -79,17 +92,20 @@ def walk_table(tickers: list[str], nights: int) -> list[str]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", choices=["skill", "walk"])
+    options.add_argument("what", choices=["skill", "tutorial", "walk"])
     options.add_argument("tickers", nargs="*", default=["ibm", "ko"])
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--nights", type=int, default=60)
+    options.add_argument("--epochs", type=int, default=30)
     options.add_argument("--until")
     chosen = options.parse_args()
     lstm.tensorflow()
-    wanted = (
-        skill_table(chosen.seeds, chosen.until) if chosen.what == "skill" else walk_table(chosen.tickers, chosen.nights)
-    )
-    print("\n".join(wanted))
+    tables = {
+        "skill": lambda: skill_table(chosen.seeds, chosen.until),
+        "tutorial": lambda: tutorial_table(chosen.tickers, chosen.epochs),
+        "walk": lambda: walk_table(chosen.tickers, chosen.nights),
+    }
+    print("\n".join(tables[chosen.what]()))
 
 
 if __name__ == "__main__":
