@@ -31,7 +31,8 @@ def walk_forward(
     """Replay the nights once a policy, and show skill and seconds side by side."""
     from stockml.walk_forward import table
 
-    ticker, wanted = validated_ticker(ticker), chosen(profile, "auto", settings)
+    ticker = validated_ticker(ticker)
+    wanted = chosen(profile, "auto", settings, ticker=ticker)
     rows = [replay_policy(ticker, policy, wanted, nights=nights, every=every, calendar=calendar) for policy in policies]
     text = "\n".join(table(rows))
     key = f"walk-forward-{ticker.lower().replace('.', '-')}"

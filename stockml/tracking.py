@@ -16,11 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from stockml import run_content, tracked_model, tracked_retention, tracked_run
+from stockml import run_content, tracked_model, tracked_retention, tracked_run, tracked_trial
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
 from stockml.tracked_retention import OldRun
+from stockml.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,6 +102,11 @@ class Tracking:
         """Add numbers that became known after the night was logged. Repeating it adds nothing."""
         with self._client() as client:
             tracked_run.log_points(client, run_id, run_content.metric_points(metrics, tracked_run.milliseconds(at)))
+
+    def log_trial(self, trial: TrialRecord) -> str:
+        """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
+        with self._client() as client:
+            return tracked_trial.log(client, self._experiment(client, f"{trial.ticker}/trials"), trial)
 
     def sweep_orphans(self, *, now: datetime, older_than: timedelta = timedelta(hours=2)) -> dict[str, str]:
         """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".

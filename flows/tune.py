@@ -1,0 +1,33 @@
+"""Search a ticker's settings on its validation part; its nights then use what was found."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from flows.form import CalendarName, Changes, TickerName, chosen
+from stockml.home import validated_ticker
+from tasks.search import show_tuned, tune_settings
+
+if TYPE_CHECKING:
+    from stockml.tuning import Tuned
+
+Trials = Annotated[int, Field(ge=1, le=10_000)]
+
+
+@flow(name="tune", flow_run_name="tune {ticker}")
+def tune(
+    ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    trials: Trials = Field(30, description="Trials of the study in all; run again, it goes on to them"),
+    sampler: Literal["tpe", "random", "grid"] = Field("tpe", description="How the next settings are chosen"),
+    space: dict[str, list[Any]] = Field({}, description="Values to choose from, by setting; empty for ours"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    settings: Changes = Field({}, description="What to change in the profile and not to search"),
+) -> "Tuned":
+    """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
+    ticker, base = validated_ticker(ticker), chosen("nightly", "auto", settings)
+    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
+    show_tuned(tuned)
+    get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
+    return tuned
