@@ -101,7 +101,7 @@ class Tonight:
 
 def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
     """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not."""
-    bring_history(tonight, session)
+    brought = bring_history(tonight, session)
     for attempt in range(tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
@@ -113,15 +113,16 @@ def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
         get_run_logger().info("%s: asking again in %.0f s", outcome, tonight.late_wait_s)
         time.sleep(tonight.late_wait_s)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
-    return bars, outcome
+    return replace(bars, added=bars.added + brought), outcome
 
 
-def bring_history(tonight: Tonight, session: date) -> None:
-    """A ticker's first night starts with all its sessions, where the key's plan gives them."""
+def bring_history(tonight: Tonight, session: date) -> int:
+    """A ticker's first night starts with all its sessions, where the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
     if bar_store(home(), ticker, calendar).last_session(ticker) is None and plan_gives_history():
         everything = at_home(fetch_daily)(ticker, session, calendar, now, outputsize="full")
-        at_home(append_bars)(everything, calendar, now)
+        return int(at_home(append_bars)(everything, calendar, now).added)
+    return 0
 
 
 def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:

@@ -52,16 +52,17 @@ class EpochReport:
 
 def show_night(night: Night) -> None:
     """The night's text as Markdown, and its scores as a table."""
-    key = f"night-{night.ticker.lower().replace('.', '-')}"
-    text = "\n\n".join([markdown(night), *_in_mlflow(night)])
-    create_markdown_artifact(text, key=key, description=f"{night.ticker} {night.session}")
+    ticker = night.ticker.lower().replace(".", "-")
+    # the spaces that keep MLflow's columns apart would be shown as they are written here
+    text = "\n\n".join([markdown(night).replace("&emsp;", " "), *_in_mlflow(night)])
+    create_markdown_artifact(text, key=f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         best_first = sorted(night.evaluation.scores.items(), key=lambda named: -(named[1].skill or 0.0))
         rows = [
             {"forecast": name, "MSE": _rounded(score.mse), "skill": _rounded(score.skill), "RMSE": _rounded(score.rmse)}
             for name, score in best_first
         ]
-        create_table_artifact(rows, key=f"scores-{key}", description="All on the same origins")
+        create_table_artifact(rows, key=f"scores-{ticker}", description="All on the same origins")
 
 
 def _in_mlflow(night: Night) -> list[str]:

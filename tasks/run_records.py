@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     TaskRunFilter,
@@ -72,7 +73,7 @@ def zombies(
 
 def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     """End a run, and what of its tasks is said to be running, as Crashed."""
-    state = Crashed(message=f"Found by maintenance: {why}")
+    state = Crashed(message=f"Ended from outside: {why}")
     in_it = TaskRunFilter(
         flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]),
         state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
@@ -80,6 +81,15 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
         client.set_task_run_state(task_run.id, state, force=True)
     client.set_flow_run_state(run.id, state, force=True)
+
+
+def end_children(parent: UUID, why: str) -> None:
+    """End as Crashed what is still said to be running of a run whose workers are gone."""
+    wanted = _in_state((*UNFINISHED, StateType.PENDING))
+    wanted.parent_flow_run_id = FlowRunFilterParentFlowRunId(any_=[parent])
+    with get_client(sync_client=True) as client:
+        for run in tuple(_runs(client, wanted)):
+            crash(client, run, why)
 
 
 def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
