@@ -23,8 +23,8 @@ class TutorialReport:
     """Errors as the tutorial takes them: 0.5 · MSE, scaled. Those of one step and of 50 steps do not compare.
 
     `standard_average`, `ema`: one step ahead, over the smoothed training part. `last_value`, `lstm`: the whole horizon
-    from the test part's starts; `lstm` after the last epoch, `lstm_chosen` after the epoch that the validation part
-    likes best. No epoch is picked by the test part.
+    from the test part's starts; `lstm` with the weights of the chosen epoch, `lstm_last` with those of the last.
+    No epoch is chosen by the test part.
     """
 
     points: int
@@ -32,8 +32,7 @@ class TutorialReport:
     ema: float
     last_value: float
     lstm: float
-    lstm_chosen: float
-    chosen_epoch: int
+    lstm_last: float
     seconds_a_step: float
     fitted: TutorialFit
 
@@ -45,8 +44,8 @@ class TutorialReport:
             ("one step, training part", "standard average", self.standard_average),
             ("one step, training part", "EMA", self.ema),
             (f"{horizon} steps, test part", "last value", self.last_value),
-            (f"{horizon} steps, test part", f"LSTM after {training.epochs} epochs", self.lstm),
-            (f"{horizon} steps, test part", f"LSTM of epoch {self.chosen_epoch}, by validation", self.lstm_chosen),
+            (f"{horizon} steps, test part", f"LSTM, {training.epochs} epochs, kept {self.fitted.chosen}", self.lstm),
+            (f"{horizon} steps, test part", f"LSTM, as epoch {training.epochs} left it", self.lstm_last),
         ]
         lines = [
             f"{self.points} points, {recipe.prepared.train_end} of them the training part; {len(recipe.test)} starts; "
@@ -78,15 +77,13 @@ def tutorial_report(
     recipe = Recipe.of(mid, tutorial.train_length(len(mid)), settings)
     fitted = fit(recipe, folder=folder, on_epoch=on_epoch)
     rows: list[dict[str, Any]] = list(fitted.history)
-    chosen = min(rows, key=lambda row: row["validation_loss"])
     return TutorialReport(
         points=len(mid),
         standard_average=tutorial.standard_average_error(recipe.prepared),
         ema=tutorial.ema_error(recipe.prepared),
         last_value=tutorial.last_value_error(recipe.prepared, recipe.test, horizon),
-        lstm=rows[-1]["test_loss"],
-        lstm_chosen=chosen["test_loss"],
-        chosen_epoch=chosen["epoch"],
+        lstm=rows[fitted.chosen - 1]["test_loss"],
+        lstm_last=rows[-1]["test_loss"],
         seconds_a_step=float(np.median([row["seconds"] for row in rows])) / recipe.steps,
         fitted=fitted,
     )

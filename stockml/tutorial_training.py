@@ -113,11 +113,14 @@ class Recipe:
 class TutorialFit:
     """What a training came to.  history: a row an epoch, as in EpochProgress, with `test_loss`.
 
+    weights: of the epoch `chosen`, the one that the validation part likes best; with `decay_on="test"`, the published
+    recipe, the last one. The figures of late epochs still scatter by a third; the validation part tells which are good.
     test_predictions: (epochs, starts, horizon), scaled: how the paths of the test part changed over the epochs.
     """
 
     recipe: Recipe
     weights: tuple[NDArray[np.float32], ...]
+    chosen: int
     history: tuple[dict[str, Any], ...]
     test_predictions: Floats
 
@@ -156,13 +159,18 @@ def fit(
         seconds, validation_loss = time.perf_counter() - began, judged["validation_loss"]
         ended = EpochProgress(name, epoch, training.epochs, loss, validation_loss, decay.rate, seconds)
         progress.history.append(asdict(ended) | judged)
+        if validation_loss < progress.best_loss:
+            progress.best, progress.best_epoch, progress.best_loss = network.weights(), epoch, validation_loss
         progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
         checkpoint.keep(folder, fingerprint, progress)
         decay = decay.after(judged[f"{training.decay_on}_loss"])
         if on_epoch:
             on_epoch(ended)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])
-    return TutorialFit(recipe, tuple(network.weights()), tuple(progress.history), predictions)
+    epoch, weights = training.epochs, network.weights()
+    if training.decay_on == "validation" and progress.best is not None:
+        epoch, weights = progress.best_epoch, progress.best
+    return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
 
 
 def _resumed(streams: Streams, network: StreamNetwork, progress: checkpoint.Progress) -> Streams:
