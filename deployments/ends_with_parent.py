@@ -1,13 +1,40 @@
-"""Become another program, one that the kernel ends when its parent is killed (Linux; elsewhere just become it)."""
+"""Run a module as the main program, and end it with all it started when the parent is gone, killed or not.
 
-import ctypes
+The parent holds the other end of this process's stdin: when that closes, the parent has ended.
+"""
+
+import contextlib
 import os
-import signal
+import runpy
 import sys
+import threading
 
-_PR_SET_PDEATHSIG = 1
+import psutil
+
+PATIENCE_S = 15.0
+
+
+def main(module: str, arguments: list[str]) -> None:
+    """Become `python -m module arguments...`, watched."""
+    threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _watch() -> None:
+    while os.read(0, 1024):
+        pass
+    me = psutil.Process()
+    children = me.children(recursive=True)
+    for process in [*children, me]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(children, PATIENCE_S)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    me.kill()
+
 
 if __name__ == "__main__":
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    os.execv(sys.argv[1], sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

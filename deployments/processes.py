@@ -35,14 +35,19 @@ class Child:
             raise ServerFailed(self.name, code, str(self.log), _last_line(self.log))
 
 
-def start(name: str, command: Sequence[str], environ: Mapping[str, str], log: Path, *, reports: bool = False) -> Child:
-    """Start a program in a session of its own, so that Ctrl-C reaches only this process, which stops it in order."""
+def start(
+    name: str, module: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path, *, reports: bool = False
+) -> Child:
+    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
+
+    It ends when this process does, however that ends.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.ends_with_parent", *command],
+            [sys.executable, "-m", "deployments.ends_with_parent", module, *arguments],
             env=dict(environ),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # held open for as long as this process lives
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -83,6 +88,8 @@ def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
             child.process.wait(patience_s)
         _end(family, patience_s=3.0)
         child.process.wait()
+        if child.process.stdin:
+            child.process.stdin.close()
 
 
 def _family(pid: int) -> list[psutil.Process]:

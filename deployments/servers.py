@@ -6,7 +6,6 @@ that a run that is cut short can still report its state. Everything listens on 1
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -98,9 +97,9 @@ def _addresses(ports: Ports, feed: Feed | None) -> Servers:
 
 
 def _start_pages(home: Home, ports: Ports, environ: Mapping[str, str]) -> list[Child]:
-    prefect = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(ports.prefect)]
-    mlflow = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow)]
-    mlflow += ["--workers", "1", "--artifacts-destination", home.artifacts]
+    prefect = ["server", "start", "--host", "127.0.0.1", "--port", str(ports.prefect)]
+    mlflow = ["server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
+    mlflow += ["--artifacts-destination", home.artifacts]
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
     # the page asks the API at this address; without it, always at port 4200
     without_api["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{ports.prefect}/api"
@@ -108,8 +107,8 @@ def _start_pages(home: Home, ports: Ports, environ: Mapping[str, str]) -> list[C
     database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
     logs = home.root / "logs"
     return [
-        processes.start("Prefect", prefect, without_api, logs / "prefect.log"),
-        processes.start("MLflow", mlflow, {**environ, **database}, logs / "mlflow.log"),
+        processes.start("Prefect", "prefect", prefect, without_api, logs / "prefect.log"),
+        processes.start("MLflow", "mlflow", mlflow, {**environ, **database}, logs / "mlflow.log"),
     ]
 
 
@@ -120,16 +119,15 @@ def _wait(pages: list[Child], ports: Ports) -> None:
 
 
 def _start_worker(home: Home, environ: Mapping[str, str]) -> Child:
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
-    command += ["--name", "this machine", "--limit", "2"]
+    arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2"]
     environ = {**environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return processes.start("the worker", command, environ, home.root / "logs" / "worker.log", reports=True)
+    return processes.start("the worker", "prefect", arguments, environ, home.root / "logs" / "worker.log", reports=True)
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     """In a process of its own, which reads its settings afresh and leaves this one small."""
-    command = [sys.executable, "-m", "deployments.cli", "deploy", "--crash-orphans"]
-    child = processes.start("stockml deploy", command, environ, home.root / "logs" / "deploy.log")
+    arguments = ["deploy", "--crash-orphans"]
+    child = processes.start("stockml deploy", "deployments.cli", arguments, environ, home.root / "logs" / "deploy.log")
     if child.process.wait(START_S):
         child.check()
     say(child.log.read_text().strip())
