@@ -4,16 +4,17 @@ A night sees only bars up to its session (restated values as they are known toda
 whole range, and not at all when the store has it.
 """
 
-from datetime import UTC, date, datetime
-from typing import Literal
+from datetime import date, datetime
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from flows.form import SettingsForm, chosen
+from flows.form import CalendarName, Changes, TickerName, chosen
 from flows.nightly import Tonight, learned_and_published, only_run, skipped
+from stockml import clock
 from stockml.backfilling import as_stored, past_sessions, without_bar
 from stockml.config import Mode, Profile
 from stockml.errors import QuotaSpent
@@ -25,39 +26,41 @@ from tasks.data import append_bars, fetch_daily
 from tasks.quota import has_premium_key
 from tasks.tables import ended, row_of, show_rows
 
+# as text: the server lets any text pass for a "date"
+PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"})]
 Learn = Literal["once at the end", "every night"]
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
 def backfill(
-    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    first: date = Field(description="The first past trading day"),
-    last: date = Field(description="The last one; at most 1,000 sessions, all of them over"),
+    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    first: PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
+    last: PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
     learn: Learn = Field(
         "once at the end", description="Train once, for the last session; or every night, as if each had been run"
     ),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
-    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
+    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
 
     A night that fails leaves the others alone; all failed is Failed. The state carries a Row a night.
     """
-    ticker, now = validated_ticker(ticker), datetime.now(UTC)
-    sessions = past_sessions(sessions_for(ticker, calendar), first, last, now)
-    chosen(profile, mode, settings)
+    ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
+    sessions = past_sessions(sessions_for(ticker, named), first, last, now)
+    chosen(profile, mode, settings, ticker=ticker)
     try:
-        missing = brought_in(ticker, sessions, calendar, now, force=force)
+        missing = brought_in(ticker, sessions, named, now, force=force)
     except QuotaSpent as spent:
         return Completed(name="Skipped: quota", message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
     rows = []
     for session in nights:
         state = past_night(
-            ticker, session, mode, profile, settings, calendar, force, session not in missing, return_state=True
+            ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
         )
         rows.append(row_of(ticker, session, state))
     show_rows(rows, key=f"backfill-{ticker.lower().replace('.', '-')}", description=f"{ticker} {first} to {last}")
@@ -70,18 +73,18 @@ def past_night(
     session: date,
     mode: Mode = "auto",
     profile: Profile = "nightly",
-    settings: SettingsForm | None = None,
-    calendar: str | None = None,
+    calendar: CalendarName = "",
     force: bool = False,
     has_bar: bool = True,
+    settings: Changes = {},  # noqa: B006 - read only, and what the form fills in
 ) -> State:
     """One night from what the store has, as `nightly` does it once its bars have been fetched."""
     wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = Tonight(ticker, wanted, calendar, force, late_retries=0, late_wait_s=0.0)
+    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
     if not has_bar:
         return skipped("No bar", tonight, session, "the store has no bar of this session, and the provider gave none")
     with only_run(ticker):
-        night = learned_and_published(tonight, as_stored(home(), ticker, session, calendar))
+        night = learned_and_published(tonight, as_stored(home(), ticker, session, calendar or None))
     show_night(night)
     return Completed(message=f"{night.mode}: {night.reason}", data=night)
 

@@ -1,5 +1,6 @@
 """The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[
         "dashboard_address": None,
         "host": "127.0.0.1",
     }
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
     with dask.config.set(CONFIG):
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
         with runner:

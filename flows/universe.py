@@ -3,49 +3,58 @@
 import gc
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
-from typing import Any
+from contextlib import suppress
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import State
 from pydantic import Field
 
 from flows.cluster import workers
-from flows.form import SettingsForm, chosen
+from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import nightly
+from stockml import clock
 from stockml.config import Mode, Profile
+from stockml.errors import StoreError
 from stockml.home import home, validated_ticker
 from stockml.intake import bar_store
 from stockml.quota import Turn, stalest_first
 from stockml.sessions import sessions_for
 from stockml.universe_report import FailWhen, Row, keep
 from tasks.quota import requests_left
+from tasks.run_records import end_children
 from tasks.tables import Progress, ended, row_of, show_rows
 
 QUOTA = "Skipped: quota"
+Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
+Processes = Annotated[int, Field(ge=1, le=64)]
+Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
 @flow(name="universe", flow_run_name="universe of {session}")
 def universe(
-    tickers: list[str] = Field(description="The symbols as Alpha Vantage writes them", min_length=1, max_length=2_000),
-    session: date | None = Field(None, description="The trading day; empty for the newest whose bar is final"),
+    tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
+    session: Day = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
-    calendar: str | None = Field(None, description="Exchange calendar of all; empty goes by each ticker's suffix"),
+    calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
-    late_retries: int = Field(3, ge=0, le=12, description="How often a late bar is asked for again this night"),
-    late_wait_s: float = Field(1200.0, ge=0, le=7200, description="Seconds between two of these"),
-    processes: int = Field(2, ge=1, le=64, description="Worker processes on this machine"),
-    memory_gb: float = Field(3.0, ge=1, le=256, description="A worker process above this many GiB is replaced"),
-    dask_address: str | None = Field(
-        None, description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
+    late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds between two of these"),
+    processes: Processes = Field(2, description="Worker processes on this machine"),
+    memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced"),
+    dask_address: str = Field(
+        "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
+    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring every ticker up to date, those that waited longest first as far as the day's quota reaches.
 
@@ -54,24 +63,27 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
-    turn = whose_turn(names, session, calendar)
+    turn = whose_turn(names, session, calendar or None)
     rows = [Row(ticker, session, "skipped", QUOTA, why="the quota went to others") for ticker in turn.skipped]
     parameters = {
         "session": session,
         "mode": mode,
         "profile": profile,
-        "settings": settings and settings.model_dump(exclude_none=True),
+        "settings": settings.model_dump(exclude_none=True),
         "calendar": calendar,
         "force": force,
         "late_retries": late_retries,
         "late_wait_s": late_wait_s,
     }
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
-    with Progress("universe", len(turn.asked)) as progress:
-        for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
-            progress.advance()
-            get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
-            rows.append(row)
+    try:
+        with Progress("universe", len(turn.asked)) as progress:
+            for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
+                progress.advance()
+                get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
+                rows.append(row)
+    finally:
+        end_children(UUID(flow_run.id), "its worker process has ended")
     keep(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
     return ended(rows, fail_when)
@@ -82,10 +94,13 @@ def whose_turn(tickers: Sequence[str], session: date | None, calendar: str | Non
 
     The stalest come first, in the queue as well.
     """
-    now = datetime.now(UTC)
-    stored = {ticker: bar_store(home(), ticker, calendar).last_session(ticker) for ticker in tickers}
-    wanted = {ticker: session or sessions_for(ticker, calendar).last_final(now) for ticker in tickers}
-    behind = {ticker: last for ticker, last in stored.items() if last is None or last < wanted[ticker]}
+    now = clock.now()
+    behind: dict[str, date | None] = {}
+    for ticker in tickers:
+        with suppress(StoreError):  # its own night says what is wrong with it
+            last = bar_store(home(), ticker, calendar).last_session(ticker)
+            if last is None or last < (session or sessions_for(ticker, calendar).last_final(now)):
+                behind[ticker] = last
     turn = stalest_first(behind, requests_left())
     return Turn(turn.asked + tuple(ticker for ticker in tickers if ticker not in behind), turn.skipped)
 
@@ -100,7 +115,8 @@ def nights(
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
         for future in as_completed(list(asked)):
             future.wait()
-            yield row_of(asked[future], parameters["session"], future.state)
+            yield row_of(asked.pop(future), parameters["session"], future.state)
+            future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)

@@ -1,7 +1,7 @@
 """A home with recorded bars up to a week before the end of the recording, and a feed to fetch the rest from."""
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -29,9 +29,10 @@ def store_of(home: Home) -> BarStore:
     return BarStore(home.store, home.locks)
 
 
-def fill(home: Home, tickers: Iterable[str], until: date = STORED_UNTIL) -> None:
-    """Give the tickers their recorded history."""
-    recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
-    for ticker in tickers:
-        past = recorded_bars(ticker).loc[: str(until)]
+def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
+    """Give the tickers their recorded history, or that of the recorded symbols that they are mapped to."""
+    played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
+    recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)
+    for ticker, symbol in played_by.items():
+        past = recorded_bars(symbol).loc[: str(until)]
         store_of(home).append(ticker, past, recorded_at=recorded_at, source="recording", session=until)

@@ -88,7 +88,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
     assert prefect_client.read_flow_run(dead.id).state_name == "Running"
     assert steps()["zombie runs ended"].count == 2
     ended = prefect_client.read_flow_run(dead.id).state
-    assert (ended.name, ended.message) == ("Crashed", f"Found by maintenance: its process {dead_pid} is gone")
+    assert (ended.name, ended.message) == ("Crashed", f"Ended from outside: its process {dead_pid} is gone")
     assert prefect_client.read_flow_run(stuck.id).state_name == "Crashed"
     assert prefect_client.read_flow_run(alive.id).state_name == "Running"
     prefect_client.delete_flow_run(alive.id)
