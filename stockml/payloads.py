@@ -4,11 +4,16 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from operator import itemgetter
 from typing import Any
 
-from stockml.bars import COLUMNS, Bars, Split, make_bars
+import numpy as np
+import pyarrow as pa
+
+from stockml.bars import COLUMNS, Array, Bars, Split, make_bars
 from stockml.errors import BadPayload, NoData
 from stockml.keys import excerpt
 from stockml.refusals import refusal
@@ -28,8 +33,8 @@ VOLUMES = ("5. volume", "6. volume")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
-# An unterminated string runs to the end, so that the scan stays linear whatever the bytes are.
-STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
+ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +68,13 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     check_success(answer, content, ticker, DAILY)
     _check_symbol(_section(answer, "Meta Data", ticker).get("2. Symbol"), ticker)
     refreshed, unfinished = _refreshed(_section(answer, "Meta Data", ticker).get("3. Last Refreshed"), ticker, today)
-    sessions = [_day(name, ticker, today) for name in sorted(answer[SERIES])]
-    final = [day for day in sessions if day <= last_final and day != unfinished]
+    rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
+    final = {name: row for name, row in rows.items() if row[0] <= last_final and row[0] != unfinished}
     if not final:
-        raise NoData(ticker, f"only unfinished bars, the newest of {sessions[-1]}")
-    rows = [_row(answer[SERIES][str(day)], day, ticker) for day in final]
-    bars = make_bars(final, dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)))
-    return Daily(bars, refreshed, tuple(day for day in sessions if day > last_final or day == unfinished))
+        raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
+    values = _values(tuple(final.values()), ticker)
+    bars = make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
+    return Daily(bars, refreshed, tuple(day for name, (day, _) in rows.items() if name not in final))
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
@@ -135,14 +140,15 @@ def check_success(answer: dict[str, Any], content: bytes, ticker: str, function:
 
 def _check_nesting(content: bytes, ticker: str) -> None:
     """Refuse too many or too deeply nested objects before they are built; brackets inside strings do not count."""
+    unescaped = content.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in content else content
+    brackets = b"".join(unescaped.translate(None, ALL_BUT_STRUCTURE).split(b'"')[::2])
     depth = objects = 0
-    for token in STRING_OR_BRACKET.finditer(content):
-        first = content[token.start()]
-        if first in b"[{":
+    for bracket in brackets:
+        if bracket in b"[{":
             depth, objects = depth + 1, objects + 1
             if depth > MAX_DEPTH or objects > MAX_OBJECTS:
                 raise NoData(ticker, f"brackets nested deeper than {MAX_DEPTH}, or more than {MAX_OBJECTS} of them")
-        elif first in b"]}":
+        else:
             depth -= 1
 
 
@@ -188,6 +194,20 @@ def _day(found: object, ticker: str, today: date) -> date:
     if day > today:
         raise BadPayload(ticker, f"expected no date after {today}, found {day}")
     return day
+
+
+def _values(rows: Sequence[tuple[date, Any]], ticker: str) -> Array:
+    """(5, n) numbers of the bars; all are checked at once, and one by one only to say which is wrong."""
+    try:
+        taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in rows[0][1]))
+        texts = [text for _, row in rows for text in taken(row)]
+        well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
+        numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
+    except (KeyError, TypeError, ValueError, StopIteration):
+        numbers = np.empty(0)
+    if len(numbers) == 0 or not np.isfinite(numbers).all():
+        numbers = np.array([_row(row, day, ticker) for day, row in rows])
+    return np.ascontiguousarray(numbers.reshape(len(rows), len(COLUMNS)).T)
 
 
 def _row(values: object, day: date, ticker: str) -> list[float]:
