@@ -1,0 +1,16 @@
+"""What becomes of a run that failed, crashed or is late, where no webhook is named: a warning in a log."""
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from stockml import clock
+from stockml.home import home
+from stockml.notices import note
+
+
+@flow(name="notice", flow_run_name="{what}")
+def notice(what: str = Field(description="What happened, in one line")) -> None:
+    """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
+    get_run_logger().warning("%s", what)
+    note(home(), what, clock.now())
