@@ -1,0 +1,54 @@
+"""Which figures there are, what each is to reach on 2 cores, and which function measures it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table. `limit` is in `unit`; None for what is only said beside the others."""
+
+    key: str
+    says: str
+    unit: str
+    limit: float | None = None
+
+
+SCALES = {"ms": 1e-3, "s": 1.0, "min": 60.0, "GB": 1e9, "GFLOP/s": 1e9}
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("parse", "parse and check a full payload of 6,300 sessions", "ms", 30),
+    Figure("append", "append one session to 14,000 (lock, check, fsync, replace)", "ms", 25),
+    Figure("read", "read 14,000 sessions, adjusted, as of a time", "ms", 10),
+    Figure("import", "import 12,075 rows of CSV", "s", 1),
+    Figure("baselines", "all baselines over 14,000 sessions", "ms", 20),
+    Figure("tutorial step", "tutorial training step (500 streams × 50 steps, 200+200+150 units)", "s", 0.7),
+    Figure("retrain", "nightly retrain of one ticker (10,000 sessions)", "s", 6),
+    Figure("fine-tune", "nightly fine-tune for one new session", "s", 3),
+    Figure("paths", "50-step paths from 1,000 origins", "s", 1),
+    Figure("log", "log one night to MLflow (SQLite), plots and model included", "s", 3),
+    Figure("first night", "a ticker's first night (retrain), whole process", "s"),
+    Figure("night", "a night with one new session, whole process, cold", "s", 25),
+    Figure("night again", "a night with nothing new, whole process", "s", 8),
+    Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
+    Figure("first universe", "the tickers' first night (retrain), Dask on 2 cores", "min"),
+    Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
+    Figure("numpy float32", "matrix product, NumPy, float32, 2048 × 2048", "GFLOP/s"),
+    Figure("tensorflow float32", "matrix product, TensorFlow, float32, 2048 × 2048", "GFLOP/s"),
+    Figure("tensorflow bfloat16", "matrix product, TensorFlow, bfloat16, 2048 × 2048", "GFLOP/s"),
+)
+
+PARTS = {
+    "machine": "tests.bench.on_machine:matrix_speed",
+    "parse": "tests.bench.on_bars:parse",
+    "append": "tests.bench.on_bars:append",
+    "read": "tests.bench.on_bars:read",
+    "import": "tests.bench.on_bars:import_csv",
+    "baselines": "tests.bench.on_bars:baselines",
+    "tutorial": "tests.bench.on_networks:tutorial_step",
+    "retrain": "tests.bench.on_networks:retrain",
+    "fine-tune": "tests.bench.on_networks:fine_tune",
+    "paths": "tests.bench.on_networks:paths",
+    "tracking": "tests.bench.on_tracking:log_nights",
+    "night": "tests.bench.on_nights:nights",
+    "universe": "tests.bench.on_universe:universe_nights",
+}

@@ -1,0 +1,77 @@
+"""What is measured on: Kaggle's long price files where STOCKML_KAGGLE_DIR names them, else the recording, repeated."""
+
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from deployments.recording import recorded_bars
+from stockml.bars import COLUMNS, PRICES, Bars, days_of, make_bars
+from stockml.history import read_history
+from stockml.sessions import sessions_for
+
+TICKER = "IBM"
+FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
+CSV_ROWS = 12_075
+
+
+def long_bars(sessions: int) -> tuple[Bars, str]:
+    """That many newest sessions, and what they are."""
+    if file := kaggle_file("ibm"):
+        bars = read_history(file, sessions_for(TICKER)).bars
+        if len(bars) >= sessions:
+            return bars.iloc[-sessions:], "IBM of Kaggle"
+    return repeated(recorded_bars(TICKER), sessions), "IBM's recording, repeated"
+
+
+def kaggle_file(ticker: str) -> Path | None:
+    folder = os.environ.get("STOCKML_KAGGLE_DIR")
+    return Path(folder) / "Stocks" / f"{ticker}.us.txt" if folder else None
+
+
+def repeated(bars: Bars, sessions: int) -> Bars:
+    """The bars with themselves before them until there are `sessions`; each repetition ends at the next one's open."""
+    prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
+    level = prices[0, 0] / prices[-1, PRICES.index("close")]
+    times = -(-sessions // len(bars))
+    chained = np.concatenate([prices * level**back for back in reversed(range(times))])[-sessions:].round(4)
+    last: date = bars.index[-1].date()
+    before = sessions_for(TICKER).before(bars.index[0].date(), max(sessions - len(bars), 0))
+    days = np.concatenate([np.array(before, "datetime64[D]"), days_of(bars)])[-sessions:]
+    assert days[-1] == np.datetime64(last)
+    columns = {name: chained[:, at] for at, name in enumerate(PRICES)}
+    return make_bars(days, {**columns, "volume": np.tile(volume, times)[-sessions:]})
+
+
+def payload(bars: Bars) -> bytes:
+    """The bars as Alpha Vantage answers TIME_SERIES_DAILY: newest first, numbers as text, indented."""
+    days = [str(day) for day in days_of(bars)]
+    rows = bars[list(COLUMNS)].to_numpy()
+    texts = ([f"{price:.4f}" for price in row[:4]] + [str(int(row[4]))] for row in rows)
+    series = {day: dict(zip(FIELDS, row, strict=True)) for day, row in zip(days, texts, strict=True)}
+    meta = {
+        "1. Information": "Daily Prices (open, high, low, close) and Volumes",
+        "2. Symbol": TICKER,
+        "3. Last Refreshed": days[-1],
+        "4. Output Size": "Full size",
+        "5. Time Zone": "US/Eastern",
+    }
+    return json.dumps({"Meta Data": meta, "Time Series (Daily)": dict(reversed(series.items()))}, indent=4).encode()
+
+
+def write_csv(bars: Bars, path: Path) -> Path:
+    """The bars in Kaggle's layout."""
+    named = bars[list(COLUMNS)].rename(columns=str.title).rename_axis("Date").assign(OpenInt=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named.to_csv(path, date_format="%Y-%m-%d", float_format="%.6g")
+    return path
+
+
+def csv_file(folder: Path) -> tuple[Path, str]:
+    """A price file of 12,075 rows, and what it is."""
+    if file := kaggle_file("hpq"):
+        return file, "HPQ of Kaggle"
+    bars, what = long_bars(CSV_ROWS)
+    return write_csv(bars, folder / "long.csv"), what

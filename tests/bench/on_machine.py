@@ -1,0 +1,58 @@
+"""The machine: what it is, and how fast it multiplies matrices, so that figures can be compared as ratios."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.bench.measuring import Measured, Scene, own_peak, timed
+
+SIZE = 2048
+FLOP = 2.0 * SIZE**3
+PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "prefect-dask", "mlflow", "stockml")
+
+
+def described() -> dict[str, str]:
+    """CPU, cores that may be used, memory, system, Python, and the versions that matter."""
+    import psutil
+
+    machine = {
+        "CPU": _cpu_model(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": sys.version.split()[0],
+    }
+    return machine | {name: version(name) for name in PACKAGES}
+
+
+def matrix_speed(scene: Scene) -> Iterator[Measured]:
+    """Products of 2048 × 2048 matrices, with as many threads as the project's training uses in TensorFlow."""
+    import numpy as np
+
+    runs = scene.runs(15, 5)
+    left, right = np.random.default_rng(1).random((2, SIZE, SIZE), dtype=np.float32)
+    yield _as_speed(timed("numpy float32", lambda run: left @ right, runs=runs))
+
+    from stockml.lstm import tensorflow
+
+    tf = tensorflow()
+    for kind in ("float32", "bfloat16"):
+        a, b = (tf.cast(tf.constant(values), kind) for values in (left, right))
+        yield _as_speed(timed(f"tensorflow {kind}", lambda run, a=a, b=b: tf.matmul(a, b).numpy(), runs=runs))
+
+
+def _as_speed(measured: Measured) -> Measured:
+    return Measured(measured.figure, tuple(FLOP / seconds for seconds in measured.values), own_peak())
+
+
+def _cpu_model() -> str:
+    """As the system calls it; x86 kernels keep it in /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

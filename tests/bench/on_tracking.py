@@ -1,0 +1,79 @@
+"""The log step on its own: plots, record, run and model version of nights that were really trained."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deployments.environment import set_environment
+from deployments.recording import recorded_bars
+from stockml import champions, publishing
+from stockml.bars import Bars
+from stockml.config import settings_for
+from stockml.dataset import renormalise
+from stockml.deciding import adjustment, decide_mode
+from stockml.home import Home, home
+from stockml.intake import SOURCE, bar_store
+from stockml.learning import train_night
+from stockml.measuring import evaluate_night
+from stockml.night import read_night
+from stockml.nightlog import Done, log_night
+from stockml.receipts import RunReceipt
+from stockml.sessions import sessions_for
+from tests.bench.material import TICKER
+from tests.bench.measuring import Measured, Scene, timed
+
+# what is logged is of the same size however long the network has learned
+SETTINGS = settings_for("nightly", {"training.epochs": 1})
+
+
+def log_nights(scene: Scene) -> Iterator[Measured]:
+    """Successive nights of one ticker, made by the flow's own steps; only the log step is timed."""
+    place = home({"STOCKML_HOME": str(scene.folder / "tracking")})
+    set_environment(place, os.environ)
+    runs = scene.runs(6, 3)
+    nights = Nights(place, recorded_bars(TICKER), runs + 1)
+    remark = "the first run makes the database and imports MLflow and Matplotlib"
+    yield timed("log", nights.log, runs=runs, prepare=nights.made, remark=remark)
+
+
+@dataclass
+class Nights:
+    """The last `count` sessions of the bars, night after night, each published and judged before the next."""
+
+    place: Home
+    bars: Bars
+    count: int
+    before: tuple[Done, RunReceipt] | None = None
+
+    def made(self, run: int) -> Done:
+        """Night number `run` up to its log step."""
+        if self.before:
+            self._end(*self.before)
+        stop = len(self.bars) - self.count + 1 + run
+        session = self.bars.index[stop - 1].date()
+        store = bar_store(self.place, TICKER, None)
+        known = self.bars.iloc[:stop]
+        stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=SOURCE, session=session)
+        dataset = renormalise(self.place, stored, calendar=None)
+        decision = decide_mode(self.place, dataset, SETTINGS, calendar=None)
+        identity = adjustment(self.place, dataset, None)
+        model = train_night(self.place, dataset, decision, SETTINGS, adjustment=identity)
+        upcoming = sessions_for(TICKER).after(session, SETTINGS.evaluation.horizon)
+        evaluation = evaluate_night(self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming)
+        return Done(stored, dataset, model, evaluation, SETTINGS)
+
+    def log(self, done: Done) -> RunReceipt:
+        now = datetime.now(UTC)
+        run = log_night(self.place, done, now=now, flow_run_url=None, pages=None, calendar=None)
+        assert run.run_id
+        self.before = (done, run)
+        return run
+
+    def _end(self, done: Done, run: RunReceipt) -> None:
+        """What the flow does after logging."""
+        now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
+        assert verdict
+        champions.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+        publishing.publish(self.place, done.evaluation, run, now=now)

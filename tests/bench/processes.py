@@ -1,0 +1,100 @@
+"""Whole processes as a user starts them: how long they take, and how much memory they and their children hold."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.feed import Feed
+from deployments.replay import replay_environment
+from tests.bench.measuring import RSS_UNIT
+
+SAMPLE_EVERY_S = 0.2
+OTHERS = ("STOCKML_", "PREFECT_", "MLFLOW_", "ALPHAVANTAGE_")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended well.
+
+    `largest_bytes`: its largest process at its peak, exactly, as the system counted. `together_bytes`: all its
+    processes added up, sampled five times a second; what they share is counted in each.
+    """
+
+    seconds: float
+    largest_bytes: int
+    together_bytes: int
+    output: str
+    errors: str
+
+    def answer(self) -> Any:
+        """What it printed, for `--json`."""
+        return json.loads(self.output)
+
+
+def stockml(place: Path, feed: Feed, *arguments: str, **environment: str) -> Ended:
+    """`stockml ARGUMENTS` in the home `place`, at the feed's moment; nothing else of the environment reaches it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
+    named = {"STOCKML_HOME": str(place), **replay_environment(feed), **environment}
+    return ended([sys.executable, "-m", "deployments.cli", *arguments], inherited | named)
+
+
+def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
+    """Run the command to its end. Raises RuntimeError with what it said when it fails."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=dict(environment))
+        with Sampled(process.pid) as sampled:
+            _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said = [_content(file) for file in (output, errors)]
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[1][-2000:]}")
+    return Ended(seconds, usage.ru_maxrss * RSS_UNIT, sampled.together_bytes, *said)
+
+
+class Sampled:
+    """Adds up the memory of a process and its descendants while it runs."""
+
+    def __init__(self, pid: int) -> None:
+        self.together_bytes = 0
+        self._root = psutil.Process(pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "Sampled":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_EVERY_S):
+            self.together_bytes = max(self.together_bytes, _together(self._root))
+
+
+def _together(root: psutil.Process) -> int:
+    total = 0
+    try:
+        for process in (root, *root.children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:  # ended meanwhile: the next sample sees the rest
+        pass
+    return total
+
+
+def _content(file: Any) -> str:
+    file.seek(0)
+    return str(file.read().decode(errors="replace"))

@@ -1,0 +1,95 @@
+"""The figures as one table: for the terminal, as Markdown, and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from tests.bench.catalogue import FIGURES, SCALES, Figure
+from tests.bench.measuring import Measured
+
+COLUMNS = ("figure", "to reach", "median", "range", "runs", "first", "peak memory", "")
+SPEED = "tensorflow float32"
+KNOWN = {figure.key: figure for figure in FIGURES}
+
+
+def table(measured: Sequence[Measured], machine: Mapping[str, str]) -> Table:
+    """For the terminal; what missed its target is red."""
+    shown = Table(*COLUMNS, title=described(machine), title_justify="left")
+    for one in measured:
+        shown.add_row(*cells(one), style="red" if missed(one) else None)
+    return shown
+
+
+def markdown(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> str:
+    """The same, with each figure's remark below."""
+    rows = [COLUMNS, ("---", "---:", "---:", "---:", "---:", "---:", "---:", "---"), *map(cells, measured)]
+    lines = [described(machine), "", *("| " + " | ".join(row) + " |" for row in rows), "", *(f"- {n}" for n in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> dict[str, Any]:
+    """Values as measured: seconds, bytes, FLOP/s."""
+    figures = [
+        one.asdict()
+        | {"median": one.median, "says": KNOWN[one.figure].says, "limit": limit(one), "missed": missed(one)}
+        for one in measured
+    ]
+    return {"machine": dict(machine), "figures": figures, "notes": list(notes)}
+
+
+def notes(measured: Sequence[Measured]) -> list[str]:
+    """What each figure was measured on, and what it is of the machine's speed."""
+    said = [f"{KNOWN[one.figure].says}: {one.remark}" for one in measured if one.remark]
+    speeds = {one.figure: one.median for one in measured}
+    for one in measured:
+        if one.flop and SPEED in speeds:
+            rate = one.flop / one.median
+            said.append(
+                f"{KNOWN[one.figure].says}: {one.flop / 1e9:.0f} GFLOP in matrix products, {rate / 1e9:.0f} GFLOP/s, "
+                f"{rate / speeds[SPEED]:.0%} of the machine's float32 speed (the products are in bfloat16)"
+            )
+    return said
+
+
+def described(machine: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
+
+
+def cells(one: Measured) -> tuple[str, ...]:
+    """A row of the table, as text."""
+    figure = KNOWN[one.figure]
+    goal = "" if figure.limit is None else f"≤ {figure.limit:g} {figure.unit}"
+    low, high = (_number(value, figure) for value in (min(one.values), max(one.values)))
+    first = "" if one.first is None else f"{_number(one.first, figure)} {figure.unit}"
+    return (
+        figure.says,
+        goal,
+        f"{_number(one.median, figure)} {figure.unit}",
+        f"{low}–{high}" if len(one.values) > 1 else "",
+        str(len(one.values)),
+        first,
+        _memory(one),
+        "missed" if missed(one) else "" if figure.limit is None else "reached",
+    )
+
+
+def limit(one: Measured) -> float | None:
+    """In seconds or bytes."""
+    figure = KNOWN[one.figure]
+    return None if figure.limit is None else figure.limit * SCALES[figure.unit]
+
+
+def missed(one: Measured) -> bool:
+    most = limit(one)
+    return most is not None and one.median > most
+
+
+def _memory(one: Measured) -> str:
+    largest = f"{one.peak_bytes / 1e9:.2f} GB"
+    return largest if one.together_bytes is None else f"{largest}, all {one.together_bytes / 1e9:.2f} GB"
+
+
+def _number(value: float, figure: Figure) -> str:
+    scaled = value / SCALES[figure.unit]
+    return f"{scaled:.0f}" if scaled >= 100 else f"{scaled:.3g}"
