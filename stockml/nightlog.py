@@ -71,9 +71,9 @@ def log_night(
 
 
 def _catch_up(home: Home, tracking: Tracking, ticker: str, *, now: datetime, pages: str | None) -> None:
-    """What an unreachable MLflow or a killed process left behind: waiting nights, orphaned runs, the alias."""
-    tracking.log_pending(pages=pages)
-    tracking.sweep_orphans(now=now)
+    """What an unreachable MLflow or a killed process left of this ticker: waiting nights, orphaned runs, the alias."""
+    tracking.log_pending(ticker, pages=pages)
+    tracking.sweep_orphans(now=now, ticker=ticker)
     if champion := Registry(home.models).champion(ticker):
         tracking.follow_champion(ticker, champion.key)
 

@@ -14,12 +14,13 @@ import fsspec
 def sha256_of(address: str) -> str | None:
     """SHA-256 of a file, or of a folder's files in name order; None when nothing is there.
 
-    In a folder, names that begin with `_` are side information (timings, say) and do not count. The address may be
-    any fsspec URL for a file; a folder must be local.
+    In a folder, names that begin with `_` are side information (timings, say) and do not count, nor do those that begin
+    with a dot: a writer that was killed leaves its temporary file. The address may be any fsspec URL for a file; a
+    folder must be local.
     """
     local = Path(address)
     if local.is_dir():
-        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith("_"))
+        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
         lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     try:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from stockml import run_content, tracked_model, tracked_retention, tracked_run, tracked_trial
+from stockml import run_content, tracked_database, tracked_model, tracked_retention, tracked_run, tracked_trial
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
@@ -68,8 +68,9 @@ class Tracking:
         Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.nights, night.ticker, night.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(WAITING).touch()  # first: a record whose process dies here still waits
         write_night(night, path)
-        path.with_name(WAITING).touch()
         logged = self.log_night(night)
         known = replace(
             night,
@@ -108,27 +109,30 @@ class Tracking:
         with self._client() as client:
             return tracked_trial.log(client, self._experiment(client, f"{trial.ticker}/trials"), trial)
 
-    def sweep_orphans(self, *, now: datetime, older_than: timedelta = timedelta(hours=2)) -> dict[str, str]:
-        """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
+    def sweep_orphans(
+        self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
+    ) -> dict[str, str]:
+        """End every run (of one ticker) that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
         A run is an orphan when its process on this host is gone, or when another host began it `older_than` ago.
         It is resumed when the night's record is here, else marked FAILED.
         """
         ended: dict[str, str] = {}
         with self._client() as client:
-            for run in tracked_run.unfinished(client, experiment_name("%")):
+            for run in tracked_run.unfinished(client, experiment_name(ticker)):
                 if tracked_run.orphaned(run, now - older_than):
                     ended[run.info.run_id] = self._end(client, run)
         return ended
 
-    def pending(self) -> tuple[Night, ...]:
-        """The kept nights that MLflow does not have yet, oldest first."""
-        waiting = [read_night(mark.with_name("night.json")) for mark in self.nights.glob(f"*/*/{WAITING}")]
+    def pending(self, ticker: str = "*") -> tuple[Night, ...]:
+        """The kept nights (of one ticker) that MLflow does not have yet, oldest first."""
+        records = [mark.with_name("night.json") for mark in self.nights.glob(f"{ticker}/*/{WAITING}")]
+        waiting = [read_night(record) for record in records if record.is_file()]
         return tuple(sorted(waiting, key=lambda night: night.finished_at))
 
-    def log_pending(self, *, pages: str | None = None) -> tuple[Night, ...]:
+    def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
-        return tuple(self.keep_and_log(night, pages=pages) for night in self.pending())
+        return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
 
     def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
         """The runs of nights begun before the moment that no champion and no rollback needs."""
@@ -206,6 +210,7 @@ class Tracking:
         try:
             # two processes that make one database at the same time spoil it for each other
             with FileLock(self.locks / "mlflow-database.lock", timeout=120):
+                tracked_database.make_whole(self.uri, self.artifacts)
                 client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             yield client
         except (MlflowException, SQLAlchemyError, OSError) as error:
