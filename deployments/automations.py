@@ -44,21 +44,21 @@ class Installed:
         return "automations: " + ", ".join(counts)
 
 
-def install(environ: Mapping[str, str]) -> Installed:
-    """Create or update the automations on the Prefect API that is set."""
+def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Installed:
+    """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
     from prefect.client.orchestration import get_client
 
     done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
     with get_client(sync_client=True) as client:
         url = environ.get("STOCKML_WEBHOOK_URL")
         action = _call(_webhook(url)) if url else _log(_notice_deployment(client))
-        for wanted in templates(action):
+        for wanted in templates(action, silence):
             done[_agree(client, wanted)].append(wanted.name)
     return Installed(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(tell: Any) -> "list[AutomationCore]":
-    """The automations; `tell` is the action of those that only tell."""
+def templates(tell: Any, silence: timedelta) -> "list[AutomationCore]":
+    """The automations; `tell` is the action of those that only tell, `silence` how long a heartbeat may be missing."""
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
     from prefect.server.schemas.states import StateType
@@ -84,9 +84,11 @@ def templates(tell: Any) -> "list[AutomationCore]":
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=SILENCE,
+        within=silence,
     )
-    dead = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="No heartbeat for 5 minutes")
+    dead = ChangeFlowRunState(
+        state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
+    )
     return [
         told("failed", "Failed", "A run ended in an error"),
         told("crashed", "Crashed", "A run's process died, or could not be started"),

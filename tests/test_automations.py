@@ -5,14 +5,17 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events import emit_event
+from prefect.states import Running
 
-from deployments.automations import PREFIX, install
+from deployments.automations import HEARTBEAT, PREFIX, install
 from flows.notice import notice
 from stockml.home import Home
 
@@ -80,6 +83,18 @@ def test_a_failed_night_is_told_to_the_webhook(
     assert told == {
         "text": 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" today'
     }
+
+
+@pytest.mark.slow
+def test_a_run_whose_heartbeat_stops_is_ended_and_told(
+    prefect_client: SyncPrefectClient, webhook: tuple[str, "queue.Queue[Any]"]
+) -> None:
+    address, posted = webhook
+    install({"STOCKML_WEBHOOK_URL": address}, silence=timedelta(seconds=10))
+    run = prefect_client.create_flow_run(failing, name="KO 2013-03-01", state=Running())
+    emit_event(HEARTBEAT, {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name})
+    assert posted.get(timeout=120) == {"text": "stockml: nightly KO 2013-03-01 Crashed: No heartbeat for 10 s"}
+    assert prefect_client.read_flow_run(run.id).state_name == "Crashed"
 
 
 @pytest.mark.slow
