@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli_options import Calendar, Json, Ticker, as_time
+from deployments.cli_options import Calendar, Json, Ticker, as_ticker, as_time
 from stockml.home import home
 
 if TYPE_CHECKING:
@@ -25,16 +25,52 @@ SHOWN_ROWS = 10
 
 @app.command("import")
 def import_history(
-    ticker: Ticker,
-    file: Annotated[Path, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout")],
+    ticker: Annotated[str, typer.Argument(metavar="[TICKER]", help="may be left out for a folder of files")],
+    file: Annotated[
+        Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
+    ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
-) -> None:
-    """Give a ticker its past from a CSV file."""
+) -> int:
+    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    folder = Path(ticker) if file is None else file
+    if folder.is_dir():
+        return _import_folder(folder, as_json)
+    if file is None:
+        raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
     from stockml.history import import_file
 
-    report = import_file(_store(ticker, calendar), file, recorded_at=datetime.now(UTC), ticker=ticker)
+    named = as_ticker(ticker)
+    report = import_file(_store(named, calendar), file, recorded_at=datetime.now(UTC), ticker=named)
     print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
+    return 0
+
+
+def _import_folder(folder: Path, as_json: bool) -> int:
+    """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from stockml.history import import_folder
+    from stockml.store import BarStore
+
+    place = home()
+    with Progress(console=Console(stderr=True), disable=as_json) as bar:
+        task = bar.add_task("importing", total=None)
+        reports, refusals = import_folder(
+            BarStore(place.store, place.locks),
+            folder,
+            recorded_at=datetime.now(UTC),
+            on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
+        )
+    if as_json:
+        refused = {path: str(error) for path, error in refusals.items()}
+        print(json.dumps({"imported": [_plain_report(report) for report in reports], "refused": refused}))
+    else:
+        print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
+        for path, error in refusals.items():
+            print(f"stockml: {path}: {error}", file=sys.stderr)
+    return 1 if refusals else 0
 
 
 @app.command()
@@ -47,10 +83,14 @@ def bars(
         bool, typer.Option("--adjusted", help="adjusted for splits and joined with imported history")
     ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
+    restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the stored bars of a ticker."""
     store = _store(ticker, None)
+    if restated:
+        _show_restated(ticker, store, as_json)
+        return
     found = store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
     if csv:
         found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
@@ -60,6 +100,22 @@ def bars(
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}{', adjusted' if adjusted else ', raw as traded'}")
         print(found.tail(SHOWN_ROWS).to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
+        if missing := store.missing(ticker):
+            named = ", ".join(map(str, missing[:SHOWN_ROWS]))
+            print(f"{len(missing)} sessions of the calendar have no bar: {named}{' …' * (len(missing) > SHOWN_ROWS)}")
+
+
+def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
+    """A line for each value that the provider changed: session, column, before and after, when it was recorded."""
+    changes = store.restatements(ticker)
+    if as_json:
+        print(
+            json.dumps({"ticker": ticker, "restated": json.loads(changes.to_json(orient="records", date_format="iso"))})
+        )
+    elif changes.empty:
+        print(f"{ticker}: nothing was restated")
+    else:
+        print(changes.to_string(index=False))
 
 
 @app.command()

@@ -135,6 +135,31 @@ def test_bars_as_of_a_time_know_nothing_recorded_later(home: Home, capsys: Captu
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
+def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    for symbol in ("IBM", "MSFT"):
+        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / f"{symbol.lower()}.us.txt")
+    (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
+    assert run(["import", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "IBM: 50 sessions" in captured.out
+    assert "MSFT: 50 sessions" in captured.out
+    assert "broken.csv" in captured.err
+
+
+def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").head(3)
+    store = BarStore(home.store, home.locks)
+    for hour, volume in ((8, 1.0), (9, 2.0)):
+        recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
+        store.append(
+            "IBM", bars.assign(volume=volume), recorded_at=recorded_at, source="test", session=date(2000, 3, 3)
+        )
+    assert run(["bars", "IBM", "--restated"]) == 0
+    shown = capsys.readouterr().out
+    assert "volume" in shown
+    assert shown.count("2000-03-0") >= 3
+
+
 def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
