@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stockml import clock
 from stockml.home import home
-from stockml.notices import note
+from stockml.notice_file import note
 
 
 @flow(name="notice", flow_run_name="{what}")
