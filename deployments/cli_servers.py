@@ -62,15 +62,22 @@ def deploy(
     from deployments.tickers import read_tickers
     from stockml.home import home
 
-    listed = read_tickers(file)
+    listed, told = read_tickers(file), None
     with prefect_api(home()):
         from deployments import rescue
-        from deployments.register import register
+        from deployments.automations import install
+        from deployments.register import of_other_flows, of_tickers, register
 
         for name in rescue.crash_orphans() if crash_orphans else ():
             print(f"was cut short: {name}")
-        done = register(listed.named(tickers) if tickers else listed.tickers, delete_others=not tickers)
+        if tickers:
+            done = register(of_tickers(listed.named(tickers)), delete_others=False)
+        else:
+            done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
+            told = install(os.environ)
     print(json.dumps(vars(done)) if as_json else done)
+    if told and not as_json:
+        print(told)
 
 
 @app.command()

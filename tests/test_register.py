@@ -8,7 +8,7 @@ import psutil
 import pytest
 import yaml
 
-from deployments.register import MANAGED, Registered, register
+from deployments.register import MANAGED, Registered, of_other_flows, of_tickers, register
 from deployments.tickers import TickerEntry, TickersFile, read_tickers, staggered
 from stockml.errors import InvalidFile
 
@@ -107,7 +107,7 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
 
-    first = register(listed("AAA", "BBB", "CCC").tickers, delete_others=True)
+    first = register(of_tickers(listed("AAA", "BBB", "CCC").tickers), delete_others=True)
     assert first == Registered(created=("AAA", "BBB", "CCC"), updated=(), unchanged=(), deleted=())
     with get_client(sync_client=True) as client:
         paused = client.read_deployment_by_name("nightly/BBB")
@@ -115,9 +115,9 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
         client.create_deployment(paused.flow_id, "by hand", tags=["mine"])
 
     changed = listed("AAA", {"ticker": "BBB", "settings": {"training.epochs": 3}}, "DDD")
-    second = register(changed.tickers, delete_others=True)
+    second = register(of_tickers(changed.tickers), delete_others=True)
     assert second == Registered(created=("DDD",), updated=("BBB",), unchanged=("AAA",), deleted=("CCC",))
-    third = register(listed("EEE").tickers, delete_others=False)
+    third = register(of_tickers(listed("EEE").tickers), delete_others=False)
     assert (third.created, third.deleted) == (("EEE",), ())
     with get_client(sync_client=True) as client:
         kept = {each.name: each for each in client.read_deployments()}
@@ -132,12 +132,29 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
 
 @pytest.mark.slow
+def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    others = of_other_flows(listed("IBM", "MSFT").tickers)
+    register(others, delete_others=True)
+    assert len(register(others, delete_others=True).unchanged) == len(others)
+    with get_client(sync_client=True) as client:
+        weekly = client.read_deployment_by_name("maintenance/weekly")
+        universe = client.read_deployment_by_name("universe/all tickers")
+    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
+        "30 9 * * 0",
+        "flows/maintenance.py:maintenance",
+    )
+    assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
+
+
+@pytest.mark.slow
 def test_a_hundred_deployments_are_registered_in_under_25_seconds(prefect_server: None) -> None:
     hundred = listed(*(f"N{number}" for number in range(100))).tickers
     began = processor_seconds()
-    assert len(register(hundred, delete_others=True).created) == 100
+    assert len(register(of_tickers(hundred), delete_others=True).created) == 100
     assert processor_seconds() - began < 25
-    assert len(register(hundred, delete_others=True).unchanged) == 100
+    assert len(register(of_tickers(hundred), delete_others=True).unchanged) == 100
 
 
 def processor_seconds() -> float:
