@@ -1,7 +1,6 @@
 """The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -54,20 +53,8 @@ def ready() -> Any:
 
     class Ready(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
-            load()
+            from stockml import lstm
+
+            lstm.tensorflow()
 
     return Ready()
-
-
-def load() -> None:
-    """Import TensorFlow; what its C++ side says meanwhile, whatever the log level, is not shown."""
-    from stockml import lstm
-
-    shown = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        lstm.tensorflow()
-    finally:
-        os.dup2(shown, 2)
-        os.close(shown)
