@@ -12,6 +12,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
+from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
@@ -137,7 +138,7 @@ def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     done = Done(bars, dataset, model, evaluation, settings)
-    run = at_home(log_run, force=force)(done, datetime.now(UTC), flow_run.ui_url, calendar)
+    run = at_home(log_run, force=force)(done, datetime.now(UTC), url_for("flow-run", obj_id=flow_run.id), calendar)
     at_home(promote, force=force)(model, run, now)
     at_home(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))

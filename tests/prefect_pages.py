@@ -1,0 +1,38 @@
+"""Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps and artifacts."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def open_form(page: "Page", address: str, deployment: str) -> None:
+    """Deployments → the deployment → Run → Custom run."""
+    page.goto(f"{address}/deployments")
+    page.get_by_role("link", name=deployment, exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    page.get_by_text("Validate parameters").wait_for()
+
+
+def fill(page: "Page", label: str, value: str) -> None:
+    """Type into the field under a label such as `Epochs (Optional)`."""
+    field = page.locator(".p-label, .schema-form-property").filter(has=page.get_by_text(label, exact=True)).last
+    field.locator("input, textarea").first.fill(value)
+
+
+def submit(page: "Page") -> None:
+    page.get_by_role("button", name="Submit").click()
+
+
+def open_run(page: "Page", address: str, run_id: str) -> None:
+    """The run's page, with its steps drawn."""
+    page.goto(f"{address}/runs/flow-run/{run_id}")
+    page.get_by_text("Task runs", exact=False).first.wait_for()
+
+
+def open_artifact(page: "Page", address: str, artifact_id: str) -> None:
+    """An artifact's page, its pictures loaded."""
+    page.goto(f"{address}/artifacts/artifact/{artifact_id}")
+    page.locator("img[alt='the forecast']").wait_for()
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
