@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent
 POOL = "stockml"
 PREFIX = "stockml: "
 WEBHOOK_BLOCK = "stockml-notices"
-WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "walk-forward")
+WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "walk forward")
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
 SILENCE = timedelta(minutes=5)  # ten heartbeats

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from urllib.request import urlopen
 
 from deployments.environment import set_environment
-from stockml.errors import ServerUnavailable
+from deployments.postgres import create_databases
+from stockml.errors import ServerFailed, ServerUnavailable
 from stockml.home import Home
 
+OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
 _STOP_S = 10.0
 
 
@@ -46,6 +49,7 @@ def running_server(home: Home) -> str | None:
 
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
+    create_databases(environ)
     home.prefect.mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     port = listening.getsockname()[1]
@@ -60,9 +64,15 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
             pass_fds=[listening.fileno()],
             start_new_session=True,  # Ctrl-C reaches the flow first, which still has to report its state
         )
+    environ[OWN_SERVER] = "1"
     try:
         yield f"http://127.0.0.1:{port}/api"
+    except Exception as error:
+        if (code := process.poll()) is not None:
+            raise ServerFailed("Prefect's temporary server", code, log.name, last_line(Path(log.name))) from error
+        raise
     finally:
+        del environ[OWN_SERVER]
         _stop(process)
 
 
@@ -101,6 +111,15 @@ def _drain() -> None:
 
     EventsWorker.drain_all(timeout=5)
     APILogWorker.drain_all(timeout=5)
+
+
+def last_line(log: Path) -> str:
+    """What a program said last; empty when nothing can be read."""
+    try:
+        lines = log.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:

@@ -1,7 +1,6 @@
 """Child processes that end when this one does: started with a log file, waited for, stopped with all they started."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from urllib.request import urlopen
 
 import psutil
 
+from deployments.prefect_api import last_line
 from stockml.errors import PortTaken, ServerFailed
 
 
@@ -32,7 +32,7 @@ class Child:
         """Raises ServerFailed with the log's last line when it has ended."""
         code = self.process.poll()
         if code is not None:
-            raise ServerFailed(self.name, code, str(self.log), _last_line(self.log))
+            raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
 
 def start(
@@ -74,7 +74,7 @@ def wait_until_healthy(child: Child, url: str, deadline: float, sleep: Callable[
             if reply.status == 200:
                 return
         sleep(0.1)
-    raise ServerFailed(child.name, None, str(child.log), _last_line(child.log))
+    raise ServerFailed(child.name, None, str(child.log), last_line(child.log))
 
 
 def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
@@ -109,22 +109,3 @@ def _end(family: list[psutil.Process], patience_s: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=patience_s)
-
-
-def _last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this id is running."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

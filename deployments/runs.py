@@ -1,8 +1,10 @@
 """Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from deployments.prefect_api import OWN_SERVER
 from deployments.progress import progress
 from stockml.home import home
 
@@ -70,9 +72,9 @@ def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: An
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     given = {name: value for name, value in named.items() if value is not None}
-    # whoever started this run sees it end; waiting for the heartbeat's thread would cost a second
-    no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with no_heartbeat, progress(home().root / NOISE, quiet=quiet):
+    # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
+    changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
+    with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
         state = flow(*arguments, **given, return_state=True)
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):

@@ -1,0 +1,56 @@
+"""A PostgreSQL server of a test's own, on a free loopback port, gone with the test."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def is_installed() -> bool:
+    return bool(BINARIES)
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cluster, log = folder / "cluster", folder / "postgres.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    _run("initdb", "-D", str(cluster), "-U", "stockml", "-A", "trust", "--no-sync", folder=folder)
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    _run("pg_ctl", "-D", str(cluster), "-l", str(log), "-w", "-t", "60", "-o", options, "start", folder=folder)
+    try:
+        yield f"postgresql://stockml@127.0.0.1:{port}"
+    finally:
+        _run("pg_ctl", "-D", str(cluster), "-w", "-m", "immediate", "stop", folder=folder)
+        shutil.rmtree(cluster, ignore_errors=True)
+
+
+def _run(program: str, *arguments: str, folder: Path) -> None:
+    """PostgreSQL refuses to run as root: then as the user `postgres`, who must be able to reach the folder."""
+    as_user = {}
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        for above in folder.parents:
+            if above.stat().st_uid == 0 and above != Path("/"):
+                above.chmod(above.stat().st_mode | 0o011)
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    # the server inherits the standard streams: a pipe would never end
+    subprocess.run(
+        [str(BINARIES[-1] / program), *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        timeout=120,
+        **as_user,  # type: ignore[call-overload]
+    )
