@@ -1,0 +1,32 @@
+"""Print the base job template: Prefect's own for Kubernetes, with the state volume and the secret added.
+
+python -m deployments.kubernetes.template > deployments/kubernetes/base-job-template.json
+"""
+
+import copy
+import json
+from importlib.resources import files
+from typing import Any
+
+_METADATA = ("collections_data", "views", "aggregate-worker-metadata.json")
+
+
+def prefects_own(package: str, kind: str) -> dict[str, Any]:
+    """The base job template that Prefect ships for a kind of work pool."""
+    shipped = json.loads(files("prefect.server.api").joinpath(*_METADATA).read_text())
+    template: dict[str, Any] = shipped[package][kind]["default_base_job_configuration"]
+    return template
+
+
+def base_job_template() -> dict[str, Any]:
+    template = copy.deepcopy(prefects_own("prefect-kubernetes", "kubernetes"))
+    pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    pod["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}]
+    container = pod["containers"][0]
+    container["volumeMounts"] = [{"name": "state", "mountPath": "/state"}]
+    container["envFrom"] = [{"secretRef": {"name": "stockml"}}]
+    return template
+
+
+if __name__ == "__main__":
+    print(json.dumps(base_job_template(), indent=2))
