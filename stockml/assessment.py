@@ -53,7 +53,8 @@ class Model(Protocol):
 class Assessment:
     """What a night knows of its models. `paths` are the test part's, by contender: (origins, horizon), price.
 
-    `bands` belong to the path that is published, `model_bands` to tonight's model.
+    `bands` belong to the path that is published, `model_bands` to tonight's model. `publisher` says whose path that is:
+    "LSTM" (tonight's), "champion" or "last value".
     """
 
     session: date
@@ -62,6 +63,7 @@ class Assessment:
     model_bands: Bands
     band_scores: BandScores
     verdict: gate.Verdict
+    publisher: str
     forecast: Forecast
     test_origins: Indices
     paths: dict[str, Values]
@@ -93,10 +95,11 @@ def assess(
     }
     evaluation = evaluate(mid, test, paths, settings, rises)
     verdict = gate.judge(evaluation, weight=model.shrinkage, challenger=LSTM, kept=kept)
-    publisher = LSTM if verdict.promoted or kept else CHAMPION if rival else None
-    weight = contenders[publisher].shrinkage if publisher else 0.0
-    used = bands[publisher] if publisher else _calibrated(mid, split, settings, BASELINES[LAST_VALUE], series)
-    path = contenders[publisher].published.paths(series, np.array([len(mid) - 1]))[0] if publisher else None
+    publisher = LSTM if verdict.promoted or kept else CHAMPION if rival else LAST_VALUE
+    author = contenders.get(publisher)
+    weight = author.shrinkage if author else 0.0
+    used = bands[publisher] if author else _calibrated(mid, split, settings, BASELINES[LAST_VALUE], series)
+    path = author.published.paths(series, np.array([len(mid) - 1]))[0] if author else None
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
@@ -104,6 +107,7 @@ def assess(
         model_bands=bands[LSTM],
         band_scores=score_bands(bands[LSTM], mid, test, paths[LSTM]),
         verdict=gate.judge(evaluation, weight=weight, challenger=LSTM, kept=kept),
+        publisher=publisher,
         forecast=_forecast(series, used, path, weight, upcoming, settings.direction_step),
         test_origins=test,
         paths=paths,
@@ -154,6 +158,7 @@ def write_assessment(assessment: Assessment, folder: Path) -> None:
         "model_bands": assessment.model_bands.asdict(),
         "band_scores": assessment.band_scores.asdict(),
         "verdict": asdict(assessment.verdict),
+        "publisher": assessment.publisher,
         "forecast": asdict(assessment.forecast),
     }
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, default=as_text)
@@ -175,6 +180,7 @@ def read_assessment(folder: Path) -> Assessment:
         model_bands=Bands.fromdict(record["model_bands"]),
         band_scores=BandScores.fromdict(record["band_scores"]),
         verdict=gate.Verdict(**record["verdict"]),
+        publisher=record["publisher"],
         forecast=forecast_from(record["forecast"]),
         test_origins=paths.pop("origins"),
         paths=paths,
