@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
-from deployments import cli_bars, cli_many, cli_nights, cli_servers, cli_tune
+from deployments import cli_bars, cli_many, cli_nights, cli_servers, cli_tune, cli_upkeep
 from stockml.errors import StockmlError
 from stockml.home import home
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (cli_nights, cli_bars, cli_many, cli_tune, cli_servers):
+for commands in (cli_nights, cli_bars, cli_many, cli_tune, cli_upkeep, cli_servers):
     app.add_typer(commands.app)
 
 INTERRUPTED = 130

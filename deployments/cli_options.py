@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stockml.errors import InvalidTicker
+from stockml.config import settings_for
+from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import validated_ticker
 
 
@@ -48,6 +49,12 @@ def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
             form.setdefault(section, {})[setting] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
+    try:
+        settings_for(
+            "nightly", {f"{section}.{name}": each for section, part in form.items() for name, each in part.items()}
+        )
+    except InvalidSetting as error:
+        raise typer.BadParameter(str(error)) from error
     return form or None
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from deployments.prefect_api import OWN_SERVER
 from deployments.progress import progress
 from stockml.home import home
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from stockml.receipts import StoreReceipt
     from stockml.tuning import Tuned
     from stockml.universe_report import Row
+    from stockml.upkeep import Step
     from stockml.walk_forward import Walked
 
 NOISE = "library-noise.log"
@@ -67,8 +70,17 @@ def run_walk_forward(ticker: str, *, quiet: bool = False, **arguments: Any) -> "
     return walked
 
 
+def run_maintenance(*, quiet: bool = False, **arguments: Any) -> "list[Step]":
+    """The clearing up, or with `dry_run` the list of it; a step that could not be done says so."""
+    from flows.maintenance import maintenance
+
+    steps: list[Step] = _outcome(maintenance, quiet, **arguments)
+    return steps
+
+
 def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: Any) -> Any:
     """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default."""
+    from prefect.exceptions import ParameterTypeError
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     given = {name: value for name, value in named.items() if value is not None}
@@ -77,6 +89,8 @@ def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: An
     with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
         state = flow(*arguments, **given, return_state=True)
     found = state.result(raise_on_failure=False)
+    if isinstance(found, ParameterTypeError):
+        raise typer.BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
     if isinstance(found, BaseException):
         raise found
     return found
