@@ -1,0 +1,143 @@
+"""What is done to a night, on real servers: killed, doubled, without MLflow. What stands afterwards is as if nothing
+had been done.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.feed import Feed
+from flows.nightly import nightly
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.ledger import Ledger
+from stockml.tracking import Tracking
+from tests import replaying
+from tests.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+TRIES = 20
+PATIENCE_S = 240.0
+
+
+@pytest.fixture(scope="module")
+def before_the_night(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """IBM's bars up to a week before Thursday, and an empty MLflow: its tables take seconds to make, none to copy."""
+    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
+    replaying.fill(home, ["IBM"])
+    Tracking.of(home).sweep_orphans(now=datetime.now(UTC))
+    return home
+
+
+@pytest.fixture
+def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home of the test's own before Thursday's night, and the feed at it."""
+    replaying.use(feed, monkeypatch)
+    feed.set_clock(THURSDAY)
+    return copied(before_the_night, home.root)
+
+
+@dataclass(frozen=True)
+class Try:
+    """A night that was killed, and run again."""
+
+    moment_s: float
+    was_killed: bool
+    exit_code: int | None
+    bars_as_left: bool
+    after: Standing
+    held: list[Path]
+
+
+def killed_and_run_again(home: Home, moment_s: float) -> Try:
+    """SIGKILL the night's process at this moment of its life, then run the night to its end."""
+    before, night = stored(home), start_night(home, **ASKED)
+    night.join(moment_s)
+    night.kill()
+    night.join()
+    left = stored(home)
+    again = start_night(home, **ASKED)
+    again.join(PATIENCE_S)
+    bars_as_left = left in (before, stored(home))
+    return Try(moment_s, night.exitcode == KILLED, again.exitcode, bars_as_left, standing(home), list(held_locks(home)))
+
+
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(ready: Home, tmp_path: Path) -> None:
+    undisturbed = copied(ready, tmp_path / "undisturbed")
+    start_night(copied(ready, tmp_path / "warm"), **ASKED).join(PATIENCE_S)
+    began = time.monotonic()
+    start_night(undisturbed, **ASKED).join(PATIENCE_S)
+    length_s = time.monotonic() - began
+    expected = standing(undisturbed)
+    assert [len(each) for each in (expected.runs, expected.versions, expected.entries, expected.promotions)] == [1] * 4
+
+    chance = random.Random(20130228)
+    moments = [length_s * (n + chance.random()) / TRIES for n in range(TRIES)]
+    homes = [copied(ready, tmp_path / f"try {n}") for n in range(TRIES)]
+    for first in homes[::5]:
+        (first.root / "mlflow.db").unlink()  # a first night makes MLflow's database as well
+    with ThreadPoolExecutor(2) as two_at_once:
+        tries = list(two_at_once.map(killed_and_run_again, homes, moments))
+
+    wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
+    assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
+    assert sum(each.was_killed for each in tries) >= TRIES // 2
+
+
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: Feed) -> None:
+    alone = copied(ready, tmp_path / "alone")
+    start_night(alone, **ASKED).join(PATIENCE_S)
+    asked = feed.requests
+    both = [start_night(ready, **ASKED) for _ in range(2)]
+    for night in both:
+        night.join(PATIENCE_S)
+    assert [night.exitcode for night in both] == [0, 0]
+    assert standing(ready) == standing(alone)
+    assert feed.requests == 2 * asked
+
+
+@pytest.fixture
+def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """While it lasts, the tracking address is one where nothing listens."""
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        yield away
+
+
+def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
+    ready: Home, no_mlflow: pytest.MonkeyPatch
+) -> None:
+    night = nightly(**ASKED, return_state=True).result()
+    assert (night.status, night.mlflow_run_id) == ("completed", None)
+    assert len(Ledger(ready.ledger).entries("IBM")) == 1
+    assert Tracking.of(ready).pending("IBM")[0].key == night.key
+    no_mlflow.undo()
+    again = nightly(**ASKED, return_state=True).result()
+    assert again.mlflow_run_id
+    found = standing(ready)
+    assert found.runs == ((night.key, "FINISHED"),)
+    assert found.versions == found.entries == found.promotions == (night.key,)
+    assert found.waiting == 0
+
+
+def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: Feed, no_mlflow: pytest.MonkeyPatch) -> None:
+    first = nightly(**ASKED, return_state=True).result()
+    no_mlflow.undo()
+    feed.set_clock(FRIDAY)
+    second = nightly(**ASKED | {"session": FRIDAY}, return_state=True).result()
+    assert first.key != second.key
+    found = standing(ready)
+    assert found.runs == tuple(sorted((night.key, "FINISHED") for night in (first, second)))
+    assert found.entries == (first.key, second.key)
+    assert found.waiting == 0
+    assert nights(ready)[0].mlflow_run_id
