@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stockml import plots, plots_changes, plots_night, plots_quality, plots_series
 from stockml.assessment import Assessment
 from stockml.evaluation import LSTM
+from stockml.fitting import watched_origins
 from stockml.forecaster import TrainedModel
 from stockml.ledger import LedgerEntry
 from stockml.night import Night
@@ -42,6 +44,10 @@ def draw(
     }
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         drawn["training"] = plots_series.training_curves(ticker, model.history)
+    by_epoch = [row["watched"] for row in model.history if row.get("watched")]
+    if len(by_epoch) > 1:
+        watched = watched_origins(model.parts, evaluation.horizon)
+        drawn["evolution"] = plots_series.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
     plots.save(drawn, folder)
 
 

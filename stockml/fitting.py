@@ -26,7 +26,11 @@ PATH_BELIEF = 10.0
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """An epoch that has just ended; losses are of unit variance for a random walk."""
+    """An epoch that has just ended; losses are of unit variance for a random walk.
+
+    `watched` are the paths, in price, that the network would have said after each of `watched_origins`: to look at, and
+    nothing is chosen by them. None for the published network.
+    """
 
     network: str
     epoch: int
@@ -35,6 +39,7 @@ class EpochProgress:
     validation_loss: float | None
     learning_rate: float
     seconds: float
+    watched: list[list[float]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +124,23 @@ def fit(
         if judged is not None and judged < progress.best_loss:
             progress.best, progress.best_epoch, progress.best_loss = network.weights(), epoch, judged
         progress.epoch, progress.state = epoch, network.state()
-        ended(EpochProgress(progress.network, epoch, epochs, loss, judged, rate, time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        paths = watched_paths(lesson, network, scale) if held_out else None
+        ended(EpochProgress(progress.network, epoch, epochs, loss, judged, rate, seconds, paths))
+
+
+def watched_origins(split: Parts, horizon: int) -> Origins:
+    """(m,) origins of the test part whose paths do not overlap."""
+    return origins(split.test, horizon)
+
+
+def watched_paths(lesson: Lesson, network: lstm.Network, scale: Scale) -> list[list[float]]:
+    """What the network as it stands says after each of `watched_origins`: (m, horizon) mid prices, to four decimals."""
+    at = watched_origins(lesson.parts, lesson.horizon)
+    steps = network.predict(lesson.inputs(scale, at)).astype(np.float64)
+    moves = expected_moves(lesson.series, at, 1.0, steps)
+    paths: list[list[float]] = np.round(lesson.series.mid[at, None] * np.exp(moves), 4).tolist()
+    return paths
 
 
 def validation_loss(lesson: Lesson, network: lstm.Network, scale: Scale) -> float:

@@ -111,7 +111,7 @@ def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
         metrics=run_content.metrics(assessment, live),
-        history=model.history,
+        history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
         verdict=assessment.verdict,
         forecast=assessment.forecast,
         model_folder=done.model.path,
