@@ -12,7 +12,7 @@ import pytest
 
 from stockml.config import settings_for
 from stockml.errors import Diverged, InvalidFile, NoChampion, TooFewBars
-from stockml.fitting import EpochProgress, batches
+from stockml.fitting import EpochProgress, batches, watched_origins
 from stockml.normalise import PriceSeries
 from stockml.policy import Decision
 from stockml.receipts import sha256_of
@@ -211,3 +211,13 @@ def test_batches_hold_each_row_once_afresh_and_mix_new_with_old_when_continued(c
     continued = batches(count, size, (7, 1), continued=True)
     assert continued.max() > count - size
     assert continued.min() < count / 2
+
+
+def test_each_epoch_leaves_what_it_would_have_said_on_the_test_part_and_nothing_depends_on_it(champion: Path) -> None:
+    model = load_model(champion)
+    watched = [row["watched"] for row in model.history if row["network"] == "held_out"]
+    origins = watched_origins(model.parts, SMALL.evaluation.horizon)
+    assert len(watched) == SMALL.training.epochs
+    assert all(np.shape(paths) == (len(origins), SMALL.evaluation.horizon) for paths in watched)
+    assert np.min(origins) >= model.parts.test.start
+    assert all(row["watched"] is None for row in model.history if row["network"] == "published")
