@@ -18,7 +18,7 @@ from pydantic import Field
 from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
 from stockml.config import Mode, Profile, Settings
-from stockml.errors import NightBusy, QuotaSpent, StockmlError
+from stockml.errors import NightBusy, PremiumOnly, QuotaSpent, StockmlError
 from stockml.home import home, validated_ticker
 from stockml.intake import bar_store, has_unexplained_jumps
 from stockml.ledger import Ledger
@@ -121,7 +121,11 @@ def bring_history(tonight: Tonight, session: date) -> int:
     """A ticker's first night starts with all its sessions, where the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
     if bar_store(home(), ticker, calendar).last_session(ticker) is None and plan_gives_history():
-        everything = at_home(fetch_daily)(ticker, session, calendar, now, outputsize="full")
+        try:
+            everything = at_home(fetch_daily)(ticker, session, calendar, now, outputsize="full")
+        except PremiumOnly as refused:
+            get_run_logger().warning("%s", refused)
+            return 0
         return int(at_home(append_bars)(everything, calendar, now).added)
     return 0
 

@@ -30,6 +30,14 @@ SAMPLES = [
     errors.Diverged(3, float("inf")),
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
+    errors.NotRecorded("XYZ", ("AAPL", "IBM")),
+    errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
+    errors.InvalidForecast("IBM", "a chance of 1.2"),
+    errors.NoForecast("IBM"),
+    errors.ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
+    errors.ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
+    errors.AlreadyUp("http://127.0.0.1:4200", "servers.json"),
+    errors.PortTaken("MLflow", 5000, "--mlflow-port"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
 ]
 
