@@ -32,7 +32,7 @@ def log_nights(scene: Scene) -> Iterator[Measured]:
     """Successive nights of one ticker, made by the flow's own steps; only the log step is timed."""
     place = home({"STOCKML_HOME": str(scene.folder / "tracking")})
     set_environment(place, os.environ)
-    runs = scene.runs(6, 3)
+    runs = scene.runs(6, 2)
     nights = Nights(place, recorded_bars(TICKER), runs + 1)
     remark = "the first run makes the database and imports MLflow and Matplotlib"
     yield timed("log", nights.log, runs=runs, prepare=nights.made, remark=remark)

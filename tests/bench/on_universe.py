@@ -18,7 +18,7 @@ TICKERS, FEW = 50, 4
 
 def universe_nights(scene: Scene) -> Iterator[Measured]:
     """All tickers' first night, then nights of one new session each. The symbols stand for recorded ones, in turn."""
-    count = scene.runs(TICKERS, FEW)
+    count = FEW if scene.fast else TICKERS
     aliases = {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
     runs = scene.runs(2, 1)
     days = days_of(recorded_bars("IBM")).tolist()[-runs - 1 :]
@@ -26,8 +26,9 @@ def universe_nights(scene: Scene) -> Iterator[Measured]:
     remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn"
     with Feed(aliases=aliases) as feed:
         first, *others = [_night(place, feed, aliases, day) for day in days]
-    yield _measured("first universe", [first], remark)
-    yield _measured("universe", others, remark)
+    name = "few" if scene.fast else "universe"
+    yield _measured(f"first {name}", [first], remark)
+    yield _measured(name, others, remark)
 
 
 def _with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
