@@ -39,8 +39,8 @@ def up(
 
 def _interrupted(*_: object) -> NoReturn:
     """The first Ctrl-C (or SIGTERM) stops everything in order; further ones do not disturb that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # SIG_IGN would complain of a second signal that is under way already
     print("stopping", flush=True)
     raise KeyboardInterrupt
 
