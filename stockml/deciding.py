@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stockml.champions import Provenance, as_record, champion_for, training_code
 from stockml.config import Settings
+from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.intake import bar_store
 from stockml.ledger import Ledger
@@ -24,7 +25,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, cale
     The file's name follows the data and the settings, so a repeated night finds what was decided before its own
     promotion (the step is cached by the same content).
     """
-    champion = champion_for(home, dataset.ticker, dataset.session)
+    champion = _readable(champion_for(home, dataset.ticker, dataset.session))
     facts = _facts(home, dataset, settings, champion, calendar)
     decision = decide(facts, settings.mode, settings.policy)
     record = as_record(dataset, champion) | {"mode": decision.mode, "reason": decision.reason}
@@ -34,6 +35,17 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, cale
     return DecisionReceipt(
         dataset.ticker, str(path), sha256_of(str(path)) or "", dataset.session, decision.mode, decision.reason
     )
+
+
+def _readable(champion: Promotion | None) -> Promotion | None:
+    """The champion, or none when an earlier version of the code wrote it in a form that is not read any more."""
+    try:
+        if champion:
+            load_model(Path(champion.path))
+            Provenance.read(Path(champion.path))
+    except InvalidFile:
+        return None
+    return champion
 
 
 def _facts(

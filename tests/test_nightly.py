@@ -237,3 +237,16 @@ def test_importing_the_flow_loads_no_heavy_library() -> None:
     code = "import sys, flows.nightly; print([m for m in ('tensorflow', 'mlflow', 'matplotlib') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_champion_that_cannot_be_read_any_more_is_replaced(replay: Replay) -> None:
+    """As after an update whose models are written in another form: the night retrains and says so."""
+    replay.night()
+    champion = Registry(replay.home.models).champion("IBM")
+    folder = Path(champion.path)
+    (folder / "model.json").write_text("{}")
+    line = Registry(replay.home.models).file("IBM")
+    line.write_text(line.read_text().replace(champion.sha256, sha256_of(str(folder))))
+    replay.feed.set_clock(FRIDAY)
+    night = replay.night(session=FRIDAY).result()
+    assert (night.mode, night.reason) == ("retrain", "no champion yet")
