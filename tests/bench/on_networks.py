@@ -19,17 +19,18 @@ from tests.bench.measuring import Measured, Scene, timed
 
 SESSIONS = 10_000
 ORIGINS = 1_000
-STEPS = 4
+STEPS, FEW_STEPS = 4, 2
 COMPILED = "TensorFlow loaded; the first run compiles"
 
 
 def tutorial_step(scene: Scene) -> Iterator[Measured]:
-    """Optimiser steps of the published recipe at its published size, four at a time."""
+    """Optimiser steps of the published recipe at its published size, a few at a time."""
+    steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
     settings = settings_for("tutorial")
     recipe = Recipe.of(mid_prices(bars), tutorial.train_length(len(bars)), settings)
     network = StreamNetwork(settings, recipe.width)
-    x, y, _ = epoch_of(recipe.streams(), STEPS, np.random.default_rng(1))
+    x, y, _ = epoch_of(recipe.streams(), steps, np.random.default_rng(1))
 
     def action(run: int) -> None:
         network.fit_epoch(x, y, settings.training.learning_rate)
@@ -38,7 +39,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
         "tutorial step",
         action,
         runs=scene.runs(8, 3),
-        each=STEPS,
+        each=steps,
         flop=step_flop(settings, recipe.width),
         remark=f"{what}, {recipe.width} streams; {COMPILED}",
     )

@@ -17,18 +17,20 @@ TICKERS, FEW = 50, 4
 
 
 def universe_nights(scene: Scene) -> Iterator[Measured]:
-    """All tickers' first night, then nights of one new session each. The symbols stand for recorded ones, in turn."""
-    count = FEW if scene.fast else TICKERS
+    """All tickers' first night, then nights of one new session each; the short run has the first alone, of a few.
+
+    The symbols stand for recorded ones, in turn.
+    """
+    count, new = (FEW, 0) if scene.fast else (TICKERS, 2)
     aliases = {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
-    runs = scene.runs(2, 1)
-    days = days_of(recorded_bars("IBM")).tolist()[-runs - 1 :]
+    days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
     place = _with_history(scene.folder / "universe", aliases, before=days[0])
     remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn"
     with Feed(aliases=aliases) as feed:
         first, *others = [_night(place, feed, aliases, day) for day in days]
-    name = "few" if scene.fast else "universe"
-    yield _measured(f"first {name}", [first], remark)
-    yield _measured(name, others, remark)
+    yield _measured("few" if scene.fast else "first universe", [first], remark)
+    if others:
+        yield _measured("universe", others, remark)
 
 
 def _with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
