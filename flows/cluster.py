@@ -36,7 +36,8 @@ def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[
         "threads_per_worker": 1,
         "processes": True,
         "memory_limit": f"{memory_gb} GiB",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",
+        "worker_dashboard_address": "127.0.0.1:0",
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
