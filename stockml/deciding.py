@@ -3,8 +3,10 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from stockml.champions import Provenance, as_record, champion_for, training_code
+from stockml.code_hash import code_hash
 from stockml.config import Settings
 from stockml.errors import InvalidFile
 from stockml.home import Home
@@ -22,19 +24,29 @@ FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured pat
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, calendar: str | None) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
-    The file's name follows the data and the settings, so a repeated night finds what was decided before its own
-    promotion (the step is cached by the same content).
+    The file's name follows the data, the settings and the code, so a repeated night finds what was decided before its
+    own promotion, also where the step's cached result is gone.
     """
-    champion = _readable(champion_for(home, dataset.ticker, dataset.session))
-    facts = _facts(home, dataset, settings, champion, calendar)
-    decision = decide(facts, settings.mode, settings.policy)
-    record = as_record(dataset, champion) | {"mode": decision.mode, "reason": decision.reason}
-    name = hashlib.sha256(f"{dataset.sha256} {settings.sha256()}".encode()).hexdigest()[:16]
-    path = home.nights / dataset.ticker / f"decision-{name}.json"
-    write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-    return DecisionReceipt(
-        dataset.ticker, str(path), sha256_of(str(path)) or "", dataset.session, decision.mode, decision.reason
-    )
+    name = f"{dataset.sha256} {settings.sha256()} {code_hash('deciding')}"
+    path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    record = _kept(path)
+    if record is None:
+        champion = _readable(champion_for(home, dataset.ticker, dataset.session))
+        decision = decide(_facts(home, dataset, settings, champion, calendar), settings.mode, settings.policy)
+        record = as_record(dataset, champion) | {"mode": decision.mode, "reason": decision.reason}
+        write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    sha256 = sha256_of(str(path)) or ""
+    return DecisionReceipt(dataset.ticker, str(path), sha256, dataset.session, record["mode"], record["reason"])
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """An earlier decision, as long as the champion that it was made beside still stands."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        champion = record["champion"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if champion is None or sha256_of(champion) == record["champion_sha256"] else None
 
 
 def _readable(champion: Promotion | None) -> Promotion | None:

@@ -1,6 +1,7 @@
 """The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs, what is cached, what
 stands afterwards, and how nights without an ordinary bar end."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -152,6 +153,15 @@ def test_a_changed_line_reruns_the_step_that_uses_it(
     users = {"figures": "nightlog"}.get(module, module)
     monkeypatch.setattr(caching, "code_hash", lambda *used: real(*used) + "x" * (users in used))
     assert ran(replay.night()) == run_again
+
+
+def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay: Replay) -> None:
+    first = replay.night().result()
+    before = replay.stands()
+    shutil.rmtree(replay.home.results)
+    again = replay.night().result()
+    assert (again.key, again.mode, again.reason) == (first.key, first.mode, first.reason)
+    assert replay.stands() == before
 
 
 def test_a_forced_night_runs_every_step_and_ends_the_same(replay: Replay) -> None:
