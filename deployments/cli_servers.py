@@ -67,6 +67,8 @@ def deploy(
         from deployments import rescue
         from deployments.automations import install
         from deployments.register import of_other_flows, of_tickers, register
+        from stockml.quota import Plan
+        from tasks.turns import keep_turns
 
         for name in rescue.crash_orphans() if crash_orphans else ():
             print(f"was cut short: {name}")
@@ -75,6 +77,7 @@ def deploy(
         else:
             done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
             told = install(os.environ)
+        keep_turns(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
     print(json.dumps(vars(done)) if as_json else done)
     if told and not as_json:
         print(told)

@@ -16,6 +16,7 @@ from stockml.quota import FREE, Plan
 from stockml.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from stockml.sessions import sessions_for
 from tasks.caching import step
+from tasks.turns import in_turn
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
@@ -70,6 +71,7 @@ def fetch_daily(
     outputsize: Literal["compact", "full"] = "compact",
 ) -> PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
+    in_turn()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
         kept = fetching.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
@@ -94,6 +96,7 @@ def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) ->
 )
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
+    in_turn()
     with provider() as asked:
         return intake.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 

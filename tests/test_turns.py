@@ -1,0 +1,33 @@
+"""Prefect's global limit spaces the requests of all machines of one server; without it nothing is waited for."""
+
+import time
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from stockml.quota import Plan
+from tasks.turns import LIMIT, in_turn, keep_turns
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+
+@flow
+def three_requests() -> list[float]:
+    """When each of three requests had its turn."""
+    moments = []
+    for _ in range(3):
+        in_turn()
+        moments.append(time.monotonic())
+    return moments
+
+
+def test_requests_wait_for_their_turn_once_the_server_keeps_turns() -> None:
+    three_requests()
+    keep_turns(Plan.parse("60/min"))
+    keep_turns(Plan.parse("60/min"))
+    with get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name(LIMIT)
+    assert (limit.limit, limit.slot_decay_per_second) == (1, 1.0)
+    first, _, last = three_requests()
+    assert last - first > 1.0
