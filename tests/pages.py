@@ -50,6 +50,14 @@ class Up:
             raise NotYet
         return runs[0]
 
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(60))
+    def states(self, run_id: str, count: int) -> set[str]:
+        """The states of a run's steps, once the server has recorded the ends of `count`: they reach it as events."""
+        steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+        if len(steps) < count or any(step["state_type"] not in ENDS for step in steps):
+            raise NotYet
+        return {step["state_name"] for step in steps}
+
     def artifact(self, key: str) -> dict[str, Any]:
         """The newest artifact of a key."""
         wanted = {"sort": "CREATED_DESC", "limit": 1, "artifacts": {"key": {"any_": [key]}}}

@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
 ]
+STEPS = 9  # fetch to publish
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
 
@@ -73,8 +74,7 @@ def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
         submit(page)
         run = pages.finished(2)
     assert run["state_name"] == "Completed"
-    states = pages.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
-    assert {state["state_name"] for state in states} == {"Cached"}
+    assert pages.states(run["id"], STEPS) == {"Cached"}
 
 
 def picture(page: "object", name: str) -> None:
