@@ -1,14 +1,14 @@
 """The run form: one optional field a setting, with the bounds and descriptions that stand in `stockml.config`."""
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import Field as Setting
 from dataclasses import fields, is_dataclass
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
-from stockml.config import Settings, kind_of, settings_for
+from stockml.config import PROFILES, Settings, kind_of, settings_for
 from stockml.home import home
 from stockml.tuned import tuned_settings
 
@@ -40,45 +40,53 @@ Day = Annotated[
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 
 
-def form_of(settings: type) -> type[Form]:
-    """A pydantic model with a field for each setting of a dataclass of settings."""
+def form_of(settings: type, usual: Mapping[str, Any]) -> type[Form]:
+    """A pydantic model with a field for each setting of a dataclass of settings.
+
+    `usual` are the settings that hold where a field stays empty, under the word by which the form names them.
+    """
     found: dict[str, Any] = {}
     for each in fields(settings):
         kind, described = kind_of(settings, each.name), each.metadata
         if is_dataclass(kind):
             continue
-        low, high = described.get("low"), described.get("high")
-        title = each.name.replace("_", " ").capitalize()
+        bounds = {"ge": described["low"], "le": described["high"]} if described["low"] is not None else {}
         if kind == tuple[int, ...]:
-            kind = list[Annotated[int, Field(ge=low, le=high)]]
-            found[each.name] = (
-                kind,
-                Field(None, title=title, description=_described(each), json_schema_extra=unfilled),
-            )
-        else:
-            bounds = {"ge": low, "le": high} if low is not None else {}
-            found[each.name] = (
-                kind,
-                Field(None, title=title, description=_described(each), json_schema_extra=unfilled, **bounds),
-            )
+            kind, bounds = list[Annotated[int, Field(**bounds)]], {}
+        shown = {
+            "title": each.name.replace("_", " ").capitalize(),
+            "description": _described(each, {word: getattr(values, each.name) for word, values in usual.items()}),
+            "json_schema_extra": unfilled,
+        }
+        found[each.name] = (kind, Field(None, **shown, **bounds))
     return create_model(settings.__name__, __base__=Form, __doc__=settings.__doc__, **found)
 
 
-def _described(each: "dataclasses.Field[Any]") -> str:
-    """What the setting means, its bounds, and the nightly profile's value."""
-    low, high, usual = each.metadata["low"], each.metadata["high"], each.default
-    bounds = "" if low is None else f", {low:g} to {high:g}"
-    shown = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
-    return f"{each.metadata['description']}{bounds}; nightly: {shown}"
+def _described(each: "Setting[Any]", usual: Mapping[str, Any]) -> str:
+    """What the setting means, then its bounds and its usual values: `(1 to 1,000; nightly 3, tutorial 30)`."""
+    low, high = each.metadata["low"], each.metadata["high"]
+    values = ", ".join(f"{word} {_plainly(value)}" for word, value in usual.items())
+    bounds = [] if low is None else [f"{_plainly(low)} to {_plainly(high)}"]
+    return f"{each.metadata['description']} ({'; '.join([*bounds, values])})"
+
+
+def _plainly(value: Any) -> str:
+    """As a person writes it: 1,000; 0.0001; 200 200 150."""
+    if isinstance(value, tuple):
+        return " ".join(map(_plainly, value))
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.10f}".rstrip("0")
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
 def _sections() -> dict[str, Any]:
-    kinds = {each.name: kind_of(Settings, each.name) for each in fields(Settings)}
-    return {
-        name: (made := form_of(kind), Field(default_factory=made, title=name.capitalize(), description=kind.__doc__))
-        for name, kind in kinds.items()
-        if is_dataclass(kind)
-    }
+    found: dict[str, Any] = {}
+    for each in fields(Settings):
+        if is_dataclass(kind := kind_of(Settings, each.name)):
+            made = form_of(kind, {name: getattr(profile, each.name) for name, profile in PROFILES.items()})
+            shown = {"title": each.name.capitalize(), "description": kind.__doc__}
+            found[each.name] = (made, Field(default_factory=made, **shown))
+    return found
 
 
 SettingsForm: type[Form] = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **_sections())

@@ -1,8 +1,12 @@
-"""Once a week: end what only says that it runs, resume what waited, and remove what is old and not needed."""
+"""Once a week: end what only says that it runs, resume what waited, and remove what is old and not needed.
+
+How old a run, a heartbeat or a file is goes by the machine's own clock, also where STOCKML_CLOCK replays another day:
+none of them is dated by sessions.
+"""
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow
@@ -10,29 +14,35 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from flows.form import form_of
-from stockml import clock
 from stockml.retention import Keep
 from stockml.upkeep import Step, markdown, summary
 from tasks.upkeep import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
 
-KeepForm = form_of(Keep)
+KeepForm = form_of(Keep, {"if empty": Keep()})
+Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
+SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
+TrashDays = Annotated[int, Field(ge=1, le=3_650)]
 
 
 @flow(name="maintenance", flow_run_name="maintenance, dry run {dry_run}")
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
-    keep: KeepForm = Field({}, description="For how many days what is kept; empty fields keep the usual"),  # type: ignore[valid-type]
-    silent_minutes: int = Field(30, ge=5, le=10_080, description="A run without a heartbeat for this long is dead"),
-    mlflow_trash_days: int = Field(30, ge=1, le=3_650, description="Days in MLflow's trash before files are removed"),
+    keep: Keeping = Field({}, description="For how many days what is kept; an empty field keeps the usual number"),
+    silent_minutes: SilentMinutes = Field(
+        30, description="A run that gave no sign of life for this long is ended as crashed (5 to 10,080 minutes)"
+    ),
+    mlflow_trash_days: TrashDays = Field(
+        30, description="How long removed runs can be brought back from MLflow's trash (1 to 3,650 days)"
+    ),
 ) -> State:
     """Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
 
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
-    now, days = clock.now(), Keep(**KeepForm.model_validate(keep).model_dump(exclude_none=True))
+    now, days = datetime.now(UTC), Keep(**keep.model_dump(exclude_none=True))
     asked: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (end_zombies, (now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run)),
         (resume_what_waited, (now, dry_run)),

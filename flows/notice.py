@@ -1,10 +1,11 @@
 """What becomes of a run that failed, crashed or is late, where no webhook is named: a warning in a log."""
 
+from datetime import UTC, datetime
+
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from stockml import clock
 from stockml.home import home
 from stockml.notice_file import note
 
@@ -13,4 +14,4 @@ from stockml.notice_file import note
 def notice(what: str = Field(description="What happened, in one line")) -> None:
     """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
     get_run_logger().warning("%s", what)
-    note(home(), what, clock.now())
+    note(home(), what, datetime.now(UTC))

@@ -3,9 +3,11 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from mlflow import MlflowClient
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelling, Running
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+from prefect.states import Cancelling, Completed, Running
 
 from flows.maintenance import maintenance
+from stockml import checkpoint
 from stockml.home import Home
 from stockml.night import night_path, write_night
 from stockml.registry import Promotion, Registry
@@ -94,21 +98,63 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
     prefect_client.delete_flow_run(alive.id)
 
 
+def dated(run: FlowRun, column: str, days_ago: float) -> FlowRun:
+    """Date the run's record back in Prefect's database: the API stamps its own time."""
+    database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    moment = f"{datetime.now(UTC) - timedelta(days=days_ago):%Y-%m-%d %H:%M:%S.%f}"
+    with closing(sqlite3.connect(database)) as tables, tables:
+        changed = tables.execute(f"UPDATE flow_run SET {column} = ? WHERE id = ?", (moment, str(run.id)))
+        assert changed.rowcount == 1
+    return run
+
+
+def ended(client: SyncPrefectClient, days_ago: float) -> FlowRun:
+    """The record of a run that ended some days ago."""
+    run = client.create_flow_run(nothing, name=f"{days_ago} days ago", state=Completed())
+    return dated(run, "end_time", days_ago)
+
+
 @pytest.mark.slow
-def test_prefect_runs_of_long_ago_go_and_those_under_way_stay(
-    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = nothing(return_state=True).state_details.flow_run_id
+def test_prefect_runs_of_long_ago_go_and_those_under_way_stay(home: Home, prefect_client: SyncPrefectClient) -> None:
+    old, newer = ended(prefect_client, 10), ended(prefect_client, 8)
     under_way = running(prefect_client, "under way", os.getpid())
-    monkeypatch.setenv("STOCKML_CLOCK", (datetime.now(UTC) + timedelta(days=10)).isoformat())
     assert steps(dry_run=True, keep={"prefect_days": 11})["Prefect runs"].count == 0
-    assert steps(dry_run=True, keep={"prefect_days": 9})["Prefect runs"].count >= 1
-    assert prefect_client.read_flow_run(old)
-    assert steps(keep={"prefect_days": 9})["Prefect runs"].count >= 1
+    assert steps(dry_run=True, keep={"prefect_days": 9})["Prefect runs"].things == ("10 days ago, Completed",)
+    assert prefect_client.read_flow_run(old.id)
+    assert steps(keep={"prefect_days": 9})["Prefect runs"].count == 1
     kept = {run.id for run in prefect_client.read_flow_runs()}
-    assert old not in kept
-    assert under_way.id in kept
+    assert old.id not in kept
+    assert {newer.id, under_way.id} <= kept
     prefect_client.delete_flow_run(under_way.id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replayed", ["2013-03-01T23:00:00-05:00", "2100-01-01T00:00:00+00:00"])
+def test_a_replayed_day_makes_nothing_older_or_younger(
+    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, replayed: str
+) -> None:
+    """Runs and files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions only."""
+    monkeypatch.setenv("STOCKML_CLOCK", replayed)
+    silent, recent = (
+        dated(prefect_client.create_flow_run(nothing, name=name, state=Running()), "start_time", days)
+        for name, days in (("silent", 1 / 24), ("recent", 0))
+    )
+    old, newer = ended(prefect_client, 100), ended(prefect_client, 80)
+    model, unfinished = home.models / "IBM" / "old", home.models / "IBM" / "new"
+    for folder, days in ((model, 100), (unfinished, 1)):
+        folder.mkdir(parents=True)
+        (folder / checkpoint.NAME).touch()
+        written = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+        os.utime(folder / checkpoint.NAME, (written, written))
+    found = steps()
+    assert found["zombie runs ended"].things[0].startswith("silent: no sign of life since ")
+    assert found["zombie runs ended"].count == 1
+    assert found["Prefect runs"].things == ("100 days ago, Completed",)
+    assert (model.exists(), unfinished.exists()) == (False, True)
+    assert prefect_client.read_flow_run(recent.id).state_name == "Running"
+    for run in (silent, recent, newer):
+        prefect_client.delete_flow_run(run.id)
+    assert old.id not in {run.id for run in prefect_client.read_flow_runs()}
 
 
 def log(home: Home, tmp_path: Path, day: date) -> Any:
