@@ -101,20 +101,32 @@ class Tonight:
 
 
 def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
-    """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not."""
-    brought = bring_history(tonight, session)
+    """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not.
+
+    The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
+    """
+    added, restated = bring_history(tonight, session), 0
     for attempt in range(tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
         payload = at_home(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
         bars = at_home(append_bars, force=force)(payload, tonight.calendar, now)
+        added, restated = added + bars.added, restated + bars.restated
         outcome = tonight.outcome(session, newest=payload.newest)
         if not isinstance(outcome, Late) or attempt == tonight.late_retries:
             break
         get_run_logger().info("%s: asking again in %.0f s", outcome, tonight.late_wait_s)
-        time.sleep(tonight.late_wait_s)
+        clock.wait(tonight.late_wait_s)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
-    return replace(bars, added=bars.added + brought), outcome
+    bars = replace(bars, added=added, restated=restated)
+    return explained(tonight, bars) if isinstance(outcome, Ordinary) else bars, outcome
+
+
+def explained(tonight: Tonight, bars: StoreReceipt) -> StoreReceipt:
+    """The bars, after the provider was asked for the splits where a jump looks like one."""
+    if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
+        return bars
+    return at_home(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 
 
 def bring_history(tonight: Tonight, session: date) -> int:
@@ -133,8 +145,6 @@ def bring_history(tonight: Tonight, session: date) -> int:
 def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     """From the store to the ledger."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
-    if has_unexplained_jumps(home(), tonight.ticker, calendar):
-        bars = at_home(explain_jumps, force=force)(bars, calendar, now)
     dataset = at_home(renormalise, force=force)(bars, calendar)
     decision = at_home(decide_mode, force=force)(dataset, settings, calendar)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)

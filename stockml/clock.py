@@ -1,6 +1,7 @@
 """What time it is for a night: the machine's, or in a replay of recorded prices the moment that STOCKML_CLOCK names."""
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -19,3 +20,8 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
     if moment is None or moment.tzinfo is None:
         raise InvalidSetting("STOCKML_CLOCK", named, "a time with its UTC offset, such as 2013-03-01T23:00:00-05:00")
     return moment.astimezone(UTC)
+
+
+def wait(seconds: float) -> None:
+    """Let time pass: what a night waits for, it waits for here."""
+    time.sleep(seconds)

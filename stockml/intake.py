@@ -37,14 +37,14 @@ def explain_jumps(
 ) -> StoreReceipt:
     """Ask the provider for the ticker's splits, once a jump, and keep what it says beside the bars.
 
-    Raises FeedError.
+    An answer that cannot be parsed is refused before it is kept. Raises FeedError.
     """
     store = bar_store(home, bars.ticker, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
+        splits = parse_splits(payload.content, bars.ticker)
         keep(payload, home.payloads)
         asked = tuple(jump.session for jump in jumps)
-        splits = parse_splits(payload.content, bars.ticker)
         store.record_splits(bars.ticker, splits, recorded_at=now, source=SOURCE, asked=asked)
     return bars
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
-from stockml import dataset, fetching, intake, price_source
+from stockml import clock, dataset, fetching, intake, price_source
 from stockml.alphavantage import AlphaVantage
 from stockml.errors import TransientFeedError
 from stockml.home import home
@@ -33,7 +33,7 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
 def provider() -> AlphaVantage:
     """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
     price_source.claim(home(), price_source.kind_of(os.environ))
-    return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block())
+    return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block(), sleep=clock.wait)
 
 
 def plan_gives_history() -> bool:

@@ -1,11 +1,8 @@
 """The API key appears nowhere: not in what a night leaves behind, not in its logs, not in what it raises."""
 
-import gzip
 import logging
 import traceback
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +12,11 @@ from flows.nightly import nightly
 from stockml.errors import StockmlError
 from stockml.home import Home
 from tests import replaying
+from tests.secret_key import KEY, prefect_database, with_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-KEY = "SECRETKEY0123456789"
 THURSDAY = date(2013, 2, 28)
-GZIP = b"\x1f\x8b"
 ECHO = b'{"Information": "We have detected your API key as %s and our standard API rate limit is 25 requests per day."}'
 PAGE = b'<html><a href="/query?function=TIME_SERIES_DAILY&apikey=%s">%s</a></html>'
 FAULTS = {
@@ -40,25 +36,6 @@ def asked(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     feed.set_clock(THURSDAY)
     replaying.fill(home, ["IBM"])
     return {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-
-
-def with_key(folder: Path) -> Iterator[str]:
-    """The files in which the key stands, in any case, also within what is compressed."""
-    for path in folder.rglob("*"):
-        if KEY.encode() in str(path).upper().encode():
-            yield str(path)
-        if path.is_file():
-            content = path.read_bytes()
-            plain = gzip.decompress(content) if content.startswith(GZIP) else content
-            if KEY.encode() in plain.upper():
-                yield str(path)
-
-
-def prefect_database() -> Path:
-    """The folder in which the test's Prefect server keeps its database, and nothing else."""
-    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
-
-    return Path(str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition(":///")[2]).parent
 
 
 def test_a_night_leaves_the_key_nowhere(
