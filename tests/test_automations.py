@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.events import emit_event
 from prefect.states import Running
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deployments.automations import HEARTBEAT, PREFIX, install
 from flows.notice import notice
@@ -82,6 +84,20 @@ def test_a_failed_night_is_told_to_the_webhook(
     told = posted.get(timeout=60)
     assert told == {
         "text": 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" today'
+    }
+
+
+@pytest.mark.slow
+def test_without_a_webhook_a_run_of_notice_is_asked_for(prefect_client: SyncPrefectClient) -> None:
+    """With the same line; a worker runs it."""
+    install({})
+    failing(return_state=True)
+    notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log").id]})
+    for attempt in Retrying(retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
+        with attempt:
+            asked = prefect_client.read_flow_runs(flow_run_filter=notices)[0]
+    assert asked.parameters == {
+        "what": 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" today'
     }
 
 
