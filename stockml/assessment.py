@@ -1,28 +1,30 @@
 """Tonight's measurement: networks in; scores beside the baselines, bands, the verdict and the path to publish out.
 
 Everything is measured on the test part, with networks that saw nothing of it; the bands are calibrated on the
-validation part; the published path comes from the network that learned from all that is known.
+validation part; the published path comes from the network that learned from all that is known, and follows it as far as
+the skill that its held-out twin has shown.
 
 Never here: training, MLflow, Prefect.
 """
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stockml import gate
-from stockml.baselines import BASELINES, LAST_VALUE
+from stockml.baselines import LAST_VALUE
+from stockml.combining import Combination
 from stockml.config import EvaluationSettings
+from stockml.contenders import Contender, Model, Scored
 from stockml.errors import InvalidFile
-from stockml.evaluation import CHAMPION, Evaluation, evaluate
-from stockml.intervals import COVERAGES, Bands, BandScores, percent, score_bands, volatility
+from stockml.evaluation import CHAMPION, PUBLISHED, Evaluation, evaluate
+from stockml.intervals import COVERAGES, BandScores, percent, score_bands, volatility
 from stockml.night import LSTM, Band, Forecast, as_text, forecast_from
 from stockml.normalise import PriceSeries
 from stockml.receipts import write_atomically
@@ -32,35 +34,19 @@ Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-class Paths(Protocol):
-    """Anything that forecasts: `paths(series, origins)` gives (len(origins), horizon) mid prices, causally."""
-
-    def paths(self, series: PriceSeries, origins: Indices, /) -> Values: ...
-
-
-class Model(Protocol):
-    """The two networks of a night; `learned_until` of the scored one must lie before what it is scored on."""
-
-    @property
-    def held_out(self) -> Any: ...
-    @property
-    def published(self) -> Any: ...
-    @property
-    def shrinkage(self) -> float: ...
-
-
 @dataclass(frozen=True)
 class Assessment:
     """What a night knows of its models. `paths` are the test part's, by contender: (origins, horizon), price.
 
-    `bands` belong to the path that is published, `model_bands` to tonight's model. `publisher` says whose path that is:
-    "LSTM" (tonight's), "champion" or "last value".
+    `publisher` says whose path is published, as far as its skill allows: "LSTM" (tonight's), "champion" or "last
+    value"; `published` how far, with which bands; `band_scores` are of those bands. `model` is the same for tonight's
+    model, whoever publishes.
     """
 
     session: date
     evaluation: Evaluation
-    bands: Bands
-    model_bands: Bands
+    published: Combination
+    model: Combination
     band_scores: BandScores
     verdict: gate.Verdict
     publisher: str
@@ -83,55 +69,46 @@ def assess(
     series: through tonight's session. upcoming: the `horizon` sessions after it. kept: `model` is the champion itself.
     A champion that learned from tonight's test part (after a change of the parts, say) is not scored on it.
     """
-    mid, split = series.mid, parts(len(series), settings)
-    test = origins(split.test, settings.origin_every)
-    rival = champion if champion is not None and not kept and _unseen(champion, series, split) else None
-    contenders = {LSTM: model} | ({CHAMPION: rival} if rival else {})
-    bands = {name: _calibrated(mid, split, settings, each.held_out, series) for name, each in contenders.items()}
-    paths = {name: each.held_out.paths(series, test) for name, each in contenders.items()}
-    rises = {
-        name: bands[name].probability_of_rise(path, volatility(mid)[test], mid[test], settings.direction_step)
-        for name, path in paths.items()
-    }
-    evaluation = evaluate(mid, test, paths, settings, rises)
-    verdict = gate.judge(evaluation, weight=model.shrinkage, challenger=LSTM, kept=kept)
-    publisher = LSTM if verdict.promoted or kept else CHAMPION if rival else LAST_VALUE
-    author = contenders.get(publisher)
-    weight = author.shrinkage if author else 0.0
-    used = bands[publisher] if author else _calibrated(mid, split, settings, BASELINES[LAST_VALUE], series)
-    path = author.published.paths(series, np.array([len(mid) - 1]))[0] if author else None
+    split = parts(len(series), settings)
+    models = {LSTM: model}
+    if champion is not None and not kept and _unseen(champion, series, split):
+        models[CHAMPION] = champion
+    contenders = {name: Contender.of(series, split, settings, each) for name, each in models.items()}
+    test, mid = origins(split.test, settings.origin_every), series.mid
+    judged = _evaluated(mid, test, contenders, settings)
+    promoted = gate.judge(judged, kept=kept).promoted
+    publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in contenders else LAST_VALUE
+    author = contenders.get(publisher) or Contender.of(series, split, settings, None)
+    said, used = author.published(mid, test), author.combination
     return Assessment(
         session=series.sessions[-1].item(),
-        evaluation=evaluation,
-        bands=used,
-        model_bands=bands[LSTM],
-        band_scores=score_bands(bands[LSTM], mid, test, paths[LSTM]),
-        verdict=gate.judge(evaluation, weight=weight, challenger=LSTM, kept=kept),
+        evaluation=_evaluated(mid, test, {**contenders, PUBLISHED: said}, settings),
+        published=used,
+        model=contenders[LSTM].combination,
+        band_scores=score_bands(said.bands, mid, test, said.paths),
+        verdict=gate.judge(judged, kept=kept, weight=used.weight, validated_skill=used.validated_skill),
         publisher=publisher,
-        forecast=_forecast(series, used, path, weight, upcoming, settings.direction_step),
+        forecast=_forecast(series, used, used.path(mid[-1], author.tonight), upcoming, settings.direction_step),
         test_origins=test,
-        paths=paths,
+        paths={name: each.paths for name, each in contenders.items()},
     )
+
+
+def _evaluated(mid: Values, at: Indices, named: Mapping[str, Scored], settings: EvaluationSettings) -> Evaluation:
+    paths = {name: each.paths for name, each in named.items()}
+    rises = {name: each.rises(mid, at, settings.direction_step) for name, each in named.items()}
+    return evaluate(mid, at, paths, settings, rises)
 
 
 def _unseen(model: Model, series: PriceSeries, split: Parts) -> bool:
     return bool(model.held_out.learned_until < series.sessions[split.test.start])
 
 
-def _calibrated(mid: Values, split: Parts, settings: EvaluationSettings, held_out: Any, series: PriceSeries) -> Bands:
-    validation = origins(split.validation, settings.origin_every)
-    if hasattr(held_out, "paths"):
-        return Bands.fit(mid, validation, held_out.paths(series, validation))
-    return Bands.fit(mid, validation, held_out.path(mid, validation, settings.horizon))
-
-
 def _forecast(
-    series: PriceSeries, bands: Bands, path: Values | None, weight: float, upcoming: Sequence[date], step: int
+    series: PriceSeries, used: Combination, published: Values, upcoming: Sequence[date], step: int
 ) -> Forecast:
-    mid = series.mid
-    published = np.full(bands.horizon, mid[-1]) if path is None or weight == 0.0 else path
-    now = float(volatility(mid)[-1])
-    limits = {coverage: bands.quantiles(published, now, coverage) for coverage in COVERAGES}
+    mid, now = series.mid, float(volatility(series.mid)[-1])
+    limits = {coverage: used.bands.quantiles(published, now, coverage) for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(mid[-1]),
@@ -140,9 +117,9 @@ def _forecast(
         bands=tuple(
             Band(int(percent(c)), tuple(low.tolist()), tuple(high.tolist())) for c, (low, high) in limits.items()
         ),
-        probability_of_rise=float(bands.probability_of_rise(published, now, float(mid[-1]), step)),
+        probability_of_rise=float(used.bands.probability_of_rise(published, now, float(mid[-1]), step)),
         direction_step=step,
-        weight=weight,
+        weight=used.weight,
     )
 
 
@@ -154,8 +131,8 @@ def write_assessment(assessment: Assessment, folder: Path) -> None:
     record = {
         "session": assessment.session.isoformat(),
         "evaluation": assessment.evaluation.asdict(),
-        "bands": assessment.bands.asdict(),
-        "model_bands": assessment.model_bands.asdict(),
+        "published": assessment.published.asdict(),
+        "model": assessment.model.asdict(),
         "band_scores": assessment.band_scores.asdict(),
         "verdict": asdict(assessment.verdict),
         "publisher": assessment.publisher,
@@ -176,8 +153,8 @@ def read_assessment(folder: Path) -> Assessment:
     return Assessment(
         session=date.fromisoformat(record["session"]),
         evaluation=Evaluation.fromdict(record["evaluation"]),
-        bands=Bands.fromdict(record["bands"]),
-        model_bands=Bands.fromdict(record["model_bands"]),
+        published=Combination.fromdict(record["published"]),
+        model=Combination.fromdict(record["model"]),
         band_scores=BandScores.fromdict(record["band_scores"]),
         verdict=gate.Verdict(**record["verdict"]),
         publisher=record["publisher"],

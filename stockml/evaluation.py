@@ -21,11 +21,23 @@ from stockml.scores import Comparison, Direction, Evaluation, OneStep, Score, sl
 from stockml.significance import diebold_mariano, overlap, skill_difference_interval
 from stockml.windows import outcomes
 
-__all__ = ["CHAMPION", "LEADS", "LSTM", "Comparison", "Evaluation", "Score", "evaluate", "known_outcomes", "slug"]
+__all__ = [
+    "CHAMPION",
+    "LEADS",
+    "LSTM",
+    "PUBLISHED",
+    "Comparison",
+    "Evaluation",
+    "Score",
+    "evaluate",
+    "known_outcomes",
+    "slug",
+]
 
 LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
+PUBLISHED = "published"  # the combination with the last value that is published
 
 
 def evaluate(

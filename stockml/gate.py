@@ -22,29 +22,36 @@ class Verdict:
     numbers: Mapping[str, float]
 
 
-def judge(evaluation: Evaluation, *, weight: float, challenger: str = LSTM, kept: bool = False) -> Verdict:
+def judge(
+    evaluation: Evaluation,
+    *,
+    challenger: str = LSTM,
+    kept: bool = False,
+    weight: float | None = None,
+    validated_skill: float | None = None,
+) -> Verdict:
     """Promote the challenger only if it beats the champion and does not significantly lose to the last value.
 
     evaluation: tonight's, with the champion re-scored on the same origins under the name "champion", if there is one.
-    weight: the published combination's share of the model, 0 … 1, as its skill on the validation part allows.
     kept: no training took place tonight, the challenger is the champion itself.
+    weight, validated_skill: of what is published, kept among the numbers; they decide nothing here.
 
     Without a champion, the first model that does not significantly lose to the last value becomes it; until one does,
     the last value is published with its bands, and the models are registered but not promoted.
     """
     mse = evaluation.scores[challenger].mse
     champion = evaluation.scores[CHAMPION].mse if CHAMPION in evaluation.scores else None
-    numbers = _numbers(evaluation, challenger) | {"weight": weight}
+    numbers = _numbers(evaluation, challenger) | {"weight": weight, "validated_skill": validated_skill}
     loses = _loses(numbers["p_worse_than_last_value"])
     promoted, reason = _decide(mse, champion, CHAMPION in evaluation.scores, loses, kept)
     return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
 
 
-def publishes(weight: float, has_champion: bool) -> str:
+def publishes(weight: float) -> str:
     """What tonight's path is made of, in words.  weight: the model's share, 0 … 1."""
-    if weight <= 0 or not has_champion:
+    if weight <= 0:
         return NO_SKILL
-    return f"{weight:.0%} model, {1 - weight:.0%} last value" if weight < 1 else "the model's path"
+    return f"{weight:.0%} of the model's move, {1 - weight:.0%} last value" if weight < 1 else "the model's path"
 
 
 def _decide(mse: float | None, champion: float | None, has_champion: bool, loses: bool, kept: bool) -> tuple[bool, str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from stockml import summary
 from stockml.baselines import LAST_VALUE
-from stockml.evaluation import CHAMPION, LSTM
+from stockml.evaluation import CHAMPION, LSTM, PUBLISHED
+from stockml.gate import publishes
 from stockml.night import Night, as_text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CURVES = {
 }
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
-WHOLE = ("lstm", "champion")  # contenders whose figures are all shown; of the others, MSE and skill
+WHOLE = ("lstm", "champion", "published")  # contenders whose figures are all shown; of the others, MSE and skill
 
 
 def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float]:
@@ -52,6 +53,7 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
     return {
         "beats_champion_pct": rival.skill_difference if rival else None,
         "beats_last_value_pct": evaluation.scores[LSTM].skill,
+        "published_beats_last_value_pct": evaluation.scores[PUBLISHED].skill,
         "beats_last_value_live_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
@@ -87,6 +89,8 @@ def tags(night: Night) -> dict[str, str]:
         "prefect_flow_run": night.flow_run_url or "",
         "mlflow.user": "stockml",
     }
+    if verdict:
+        found |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
     return {name: value for name, value in found.items() if value}
 
 
@@ -157,6 +161,13 @@ def record(night: Night) -> str:
     """The whole night as JSON, kept as the run's artifact."""
     bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, model_version=None)
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
+
+
+def decision(night: Night) -> str:
+    """The gate's decision and the numbers that it rests on, as JSON: the run's artifact `decision.json`."""
+    promoted = asdict(night.verdict) if night.verdict else {}
+    share = {"published": publishes(night.forecast.weight)} if night.forecast else {}
+    return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
 
 
 def plot_files(night: Night) -> tuple[str, ...]:

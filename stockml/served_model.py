@@ -19,16 +19,18 @@ class ServedModel(PythonModel):
     """Loads the night's network and bands once, then predicts after the last bar that it is given."""
 
     def load_context(self, context: PythonModelContext) -> None:
+        from stockml.combining import Combination
         from stockml.forecaster import load_model
-        from stockml.intervals import Bands
-
+        
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.model = load_model(Path(context.artifacts["model"]))
-        self.bands = Bands.fromdict(assessment["model_bands"])
+        self.combination = Combination.fromdict(assessment["model"])
         self.ticker = context.model_config["ticker"]
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
+
+        The path is the one that a night would publish of this model: drawn to the last value as its skill asks.
 
         model_input: columns session, open, high, low, close, volume; split-adjusted, at least the network's look-back
         (60 sessions), better 300, so that the trailing figures are what they were in training.
@@ -43,15 +45,16 @@ class ServedModel(PythonModel):
         if len(bars) < needed:
             raise TooFewBars(needed, len(bars), "a forecast")
         series = PriceSeries.from_bars(bars)
-        path = self.model.published.paths(series, [len(series) - 1])[0]
-        now, last = float(volatility(series.mid)[-1]), float(series.mid[-1])
+        now, last = float(volatility(series.mid)[-1]), series.mid[-1]
+        path = self.combination.path(last, self.model.published.paths(series, [len(series) - 1])[0])
+        bands = self.combination.bands
         leads = range(1, len(path) + 1)
         days = sessions_for(self.ticker).after(bars.index[-1].date(), len(path))
         found = pd.DataFrame({"lead": list(leads), "session": pd.to_datetime(list(days)), "path": path})
         for coverage in COVERAGES:
-            low, high = self.bands.quantiles(path, now, coverage)
+            low, high = bands.quantiles(path, now, coverage)
             found[f"low_{percent(coverage)}"], found[f"high_{percent(coverage)}"] = low, high
-        rises = [float(self.bands.probability_of_rise(path, now, last, lead)) for lead in leads]
+        rises = [float(bands.probability_of_rise(path, now, last, lead)) for lead in leads]
         return found.assign(probability_of_rise=rises)
 
 

@@ -3,11 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation import CHAMPION
+from stockml.baselines import LAST_VALUE
+from stockml.evaluation import CHAMPION, PUBLISHED
+from stockml.gate import publishes
 from stockml.night import LSTM, Forecast, Night
 from stockml.scores import Score
 
-FIRST = (LSTM, CHAMPION, "published", "last value")
+FIRST = (LSTM, CHAMPION, PUBLISHED, LAST_VALUE)
 PAGES = "make up"
 
 
@@ -24,8 +26,7 @@ def text(night: Night) -> str:
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
         lines += _row("chance of a rise", _rise(night.forecast))
-        if night.forecast.no_skill:
-            lines += _row("", "no skill shown: publishing last value")
+        lines += _row("published", _published(night))
     lines += _live(night)
     lines += _where(night)
     return "\n".join(lines)
@@ -41,8 +42,9 @@ def markdown(night: Night, *, heading: bool = True) -> str:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
     parts.append(_markdown_table(night))
     if night.forecast:
-        note = " **No skill shown: publishing last value.**" if night.forecast.no_skill else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night.forecast)}.{note}")
+        said = _published(night)
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night.forecast)}.")
+        parts.append(f"**{said[0].upper()}{said[1:]}.**" if night.forecast.no_skill else f"Published: {said}.")
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
@@ -129,6 +131,14 @@ def _end_point(forecast: Forecast) -> str:
         f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
         f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; now {forecast.last_value:.2f})"
     )
+
+
+def _published(night: Night) -> str:
+    """What the path is made of, and the skill on the validation part that says so."""
+    assert night.forecast is not None
+    skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
+    made_of = publishes(night.forecast.weight)
+    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on the validation part)"
 
 
 def _rise(forecast: Forecast) -> str:

@@ -21,9 +21,15 @@ BATCH = 1000
 
 
 def of_key(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
-    found = client.search_runs(
-        [experiment_id], f"tags.`stockml.key` = '{key}'", order_by=["attributes.start_time ASC"], max_results=1
-    )
+    """The key's run. Its twins go to the trash: this host began them when the answer to a request was lost.
+
+    To be called by one process of this host at a time.
+    """
+    found = client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'")
+    found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
+    for twin in found[1:]:
+        if _process(twin)[0] == socket.gethostname():
+            client.delete_run(twin.info.run_id)
     return found[0] if found else None
 
 
@@ -55,6 +61,7 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     client.log_inputs(run_id, datasets=[_dataset(night)])
     if night.plots_folder and Path(night.plots_folder).is_dir():
         client.log_artifacts(run_id, night.plots_folder, "plots")
+    client.log_text(run_id, run_content.decision(night), "decision.json")
     client.log_text(run_id, run_content.record(night), "night.json")
 
 
@@ -85,10 +92,15 @@ def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":
 
 
 def orphaned(run: "Run", before: datetime) -> bool:
-    host, _, pid = run.data.tags.get("stockml.process", "").rpartition(":")
+    host, pid = _process(run)
     if host == socket.gethostname():
         return not _alive(int(pid))
     return bool(run.info.start_time < milliseconds(before))
+
+
+def _process(run: "Run") -> tuple[str, str]:
+    host, _, pid = run.data.tags.get("stockml.process", "").rpartition(":")
+    return host, pid
 
 
 def _alive(pid: int) -> bool:

@@ -45,11 +45,10 @@ class StandIn:
 
     held_out: DriftPart
     published: DriftPart
-    shrinkage: float
 
     @classmethod
     def of(cls, share: float) -> "StandIn":
-        return cls(DriftPart(share), DriftPart(share), min(share, 1.0))
+        return cls(DriftPart(share), DriftPart(share))
 
 
 @cache

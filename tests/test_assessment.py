@@ -11,14 +11,18 @@ import pytest
 from deployments.recording import recorded_bars
 from stockml.assessment import Assessment, assess, read_assessment, write_assessment
 from stockml.baselines import BASELINES
+from stockml.combining import Shown, combined
 from stockml.config import EvaluationSettings
+from stockml.evaluation import evaluate
 from stockml.home import Home
+from stockml.intervals import Bands, score_bands
 from stockml.ledger import Ledger
 from stockml.normalise import PriceSeries
 from stockml.publishing import publish
 from stockml.receipts import EvaluationReceipt, RunReceipt, sha256_of
 from stockml.registry import Promotion, Registry
 from stockml.sessions import sessions_for
+from stockml.windows import origins, parts
 
 SETTINGS = EvaluationSettings()
 NIGHT = date(2013, 3, 1)
@@ -41,11 +45,25 @@ class ShareOfDrift:
 class StandIn:
     held_out: ShareOfDrift
     published: ShareOfDrift
-    shrinkage: float
 
     @classmethod
-    def following(cls, share: float, shrinkage: float = 0.5, **changes: object) -> "StandIn":
-        return cls(ShareOfDrift(share, **changes), ShareOfDrift(share), shrinkage)
+    def following(cls, share: float, **changes: object) -> "StandIn":
+        return cls(ShareOfDrift(share, **changes), ShareOfDrift(share))
+
+
+@dataclass(frozen=True)
+class Seer:
+    """Foretells `share` of every move that the series knows of; after its end, one percent a session."""
+
+    share: float
+    learned_until: np.datetime64 = EARLY
+
+    def paths(self, series: PriceSeries, origins: np.ndarray) -> np.ndarray:
+        leads = np.arange(1, SETTINGS.horizon + 1)
+        beyond = series.mid[-1] * (1 + 0.01 * leads)
+        start = series.mid[origins][:, None]
+        came = np.concatenate([series.mid, beyond])[origins[:, None] + leads]
+        return start + self.share * (came - start)
 
 
 @cache
@@ -71,10 +89,73 @@ def assessed(model: StandIn, champion: StandIn | None = None, *, kept: bool = Fa
 def test_the_better_model_publishes_and_nobody_where_none_has_shown_skill(
     challenger: float, champion: float | None, promoted: bool, publisher: str
 ) -> None:
-    rival = None if champion is None else StandIn.following(champion, shrinkage=0.7)
-    found = assessed(StandIn.following(challenger, shrinkage=0.4), rival)
+    rival = None if champion is None else StandIn.following(champion)
+    found = assessed(StandIn.following(challenger), rival)
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
-    assert found.forecast.weight == {"LSTM": 0.4, "champion": 0.7, "last value": 0.0}[publisher]
+    shares = {"LSTM": challenger, "champion": champion or 0.0, "last value": 0.0}
+    assert (found.forecast.weight, found.published.validated_skill) == shown(shares[publisher])
+    assert (found.model.weight, found.model.validated_skill) == shown(challenger)
+    numbers = found.verdict.numbers
+    assert (numbers["weight"], numbers["validated_skill"]) == shown(shares[publisher])
+
+
+def unseen(until: int | None = None) -> np.ndarray:
+    """The origins of the validation and test parts whose outcomes were known after session `until`."""
+    split = parts(len(series()), SETTINGS)
+    at = np.concatenate([origins(part, SETTINGS.origin_every) for part in (split.validation, split.test)])
+    return at if until is None else at[at + SETTINGS.horizon <= until]
+
+
+def shown(share: float, until: int | None = None) -> tuple[float, float | None]:
+    """Weight and skill of a path that follows this share of the drift, on all that was known after `until`."""
+    at = unseen(until)
+    found = Shown.of(series().mid, at, ShareOfDrift(share).paths(series(), at), SETTINGS)
+    return found.weight(len(series())), found.skill()
+
+
+@pytest.mark.parametrize(("share", "weight"), [(0.5, 1.0), (1.6, 0.25), (1.8, 1 / 9)])
+def test_what_is_published_is_scored_as_it_is_published(share: float, weight: float) -> None:
+    seer = StandIn(Seer(share), Seer(share))
+    found = assessed(seer)
+    mid, test = series().mid, found.test_origins
+    assert found.forecast.weight == pytest.approx(weight)
+    paths = combined(mid[test], Seer(share).paths(series(), test), weight)
+    expected = evaluate(mid, test, {"published": paths}, SETTINGS).scores["published"]
+    assert found.evaluation.scores["published"].mse == pytest.approx(expected.mse)
+    moved = np.array(found.forecast.path) / found.forecast.last_value - 1
+    assert moved == pytest.approx(0.01 * share * weight * np.arange(1, SETTINGS.horizon + 1))
+
+
+def test_each_origin_is_scored_with_the_weight_that_was_known_then() -> None:
+    found = assessed(StandIn.following(0.5))
+    mid, test = series().mid, found.test_origins
+    weights = np.array([shown(0.5, until=origin)[0] for origin in test])
+    assert weights.max() > 0 == weights[-1]
+    paths = combined(mid[test], ShareOfDrift(0.5).paths(series(), test), weights)
+    expected = evaluate(mid, test, {"published": paths}, SETTINGS).scores["published"]
+    assert found.evaluation.scores["published"].mse == pytest.approx(expected.mse)
+
+
+def test_a_promoted_model_that_has_not_been_right_publishes_the_last_value_and_says_so() -> None:
+    found = assessed(StandIn.following(0.5))
+    assert (shown(0.5)[1] or 0) < 0
+    assert (found.verdict.promoted, found.publisher, found.forecast.weight) == (True, "LSTM", 0.0)
+    assert set(found.forecast.path) == {found.forecast.last_value}
+    assert found.forecast.no_skill
+
+
+def test_the_bands_that_are_scored_know_nothing_of_the_test_part() -> None:
+    """A test part that turns the weight of tonight about leaves the bands of its first origins as they were."""
+    found = assessed(StandIn.following(0.5))
+    split = parts(len(series()), SETTINGS)
+    at = origins(split.validation, SETTINGS.origin_every)
+    weight, _ = shown(0.5, until=split.test.start)
+    known = combined(series().mid[at], ShareOfDrift(0.5).paths(series(), at), weight)
+    bands = Bands.fit(series().mid, at, known)
+    weights = np.array([shown(0.5, until=origin)[0] for origin in found.test_origins])
+    own = ShareOfDrift(0.5).paths(series(), found.test_origins)
+    paths = combined(series().mid[found.test_origins], own, weights)
+    assert found.band_scores == score_bands(bands, series().mid, found.test_origins, paths)
 
 
 def test_without_skill_the_path_is_the_last_value_with_its_bands() -> None:
@@ -102,7 +183,8 @@ def test_what_is_written_is_read_again_and_equal_assessments_give_equal_bytes(tm
     for name in ("a", "b"):
         write_assessment(found, tmp_path / name)
     again = read_assessment(tmp_path / "a")
-    assert (again.evaluation, again.forecast, again.bands) == (found.evaluation, found.forecast, found.bands)
+    assert (again.evaluation, again.forecast) == (found.evaluation, found.forecast)
+    assert (again.published, again.model) == (found.published, found.model)
     assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
 
 

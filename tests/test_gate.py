@@ -41,7 +41,7 @@ def tonight(challenger: float, champion: float | None = None) -> Evaluation:
     ],
 )
 def test_who_becomes_champion(challenger: float, champion: float | None, promoted: bool, said: str) -> None:
-    verdict = judge(tonight(challenger, champion), weight=0.5)
+    verdict = judge(tonight(challenger, champion))
     assert verdict.promoted is promoted
     assert said in verdict.reason
 
@@ -51,11 +51,11 @@ def test_a_loss_that_luck_explains_does_not_keep_the_first_model_out() -> None:
     sides = np.repeat(np.random.default_rng(3).choice([-1.0, 1.0], 36), 4)
     found = evaluate(MID, ORIGINS, {LSTM: LAST * (1 + 0.015 * sides[:, None])}, SETTINGS)
     assert (found.scores[LSTM].skill or 0) < 0
-    assert judge(found, weight=0.0).promoted
+    assert judge(found).promoted
 
 
 def test_a_kept_model_is_not_its_own_challenger() -> None:
-    verdict = judge(tonight(0.3), weight=0.5, kept=True)
+    verdict = judge(tonight(0.3), kept=True)
     assert not verdict.promoted
     assert "no training tonight" in verdict.reason
 
@@ -63,7 +63,7 @@ def test_a_kept_model_is_not_its_own_challenger() -> None:
 def test_without_a_score_nobody_is_promoted() -> None:
     found = tonight(0.3, 0.1)
     unscored = replace(found.scores[LSTM], mse=None)
-    verdict = judge(replace(found, scores={**found.scores, LSTM: unscored}), weight=0.5)
+    verdict = judge(replace(found, scores={**found.scores, LSTM: unscored}))
     assert not verdict.promoted
     assert "no score" in verdict.reason
 
@@ -71,30 +71,25 @@ def test_without_a_score_nobody_is_promoted() -> None:
 def test_with_too_few_origins_for_a_test_the_score_alone_decides() -> None:
     few = ORIGINS[:4]
     found = evaluate(MID, few, {LSTM: knowing(0.3)[:4], CHAMPION: knowing(0.1)[:4]}, SETTINGS)
-    verdict = judge(found, weight=0.5)
+    verdict = judge(found)
     assert verdict.promoted
     assert "p_worse_than_last_value" not in verdict.numbers
 
 
 def test_the_numbers_are_those_of_the_evaluation() -> None:
     found = tonight(0.3, 0.2)
-    numbers = judge(found, weight=0.25).numbers
+    numbers = judge(found, weight=0.25, validated_skill=0.01).numbers
     assert numbers["challenger_mse"] == found.scores[LSTM].mse
     assert numbers["champion_mse"] == found.scores[CHAMPION].mse
     assert numbers["last_value_mse"] == found.scores["last value"].mse
-    assert numbers["weight"] == 0.25
+    assert (numbers["weight"], numbers["validated_skill"]) == (0.25, 0.01)
     assert numbers["origins"] == len(ORIGINS)
     assert 0 <= numbers["p_worse_than_last_value"] <= 1
 
 
 @pytest.mark.parametrize(
-    ("weight", "has_champion", "said"),
-    [
-        (0.0, True, NO_SKILL),
-        (0.5, False, NO_SKILL),
-        (0.25, True, "25% model, 75% last value"),
-        (1.0, True, "the model's path"),
-    ],
+    ("weight", "said"),
+    [(0.0, NO_SKILL), (0.25, "25% of the model's move, 75% last value"), (1.0, "the model's path")],
 )
-def test_what_is_published_is_said(weight: float, has_champion: bool, said: str) -> None:
-    assert publishes(weight, has_champion) == said
+def test_what_is_published_is_said(weight: float, said: str) -> None:
+    assert publishes(weight) == said

@@ -49,7 +49,7 @@ def drawn(name: str) -> "Figure":
     sessions, mid, evaluation = series.sessions, series.mid, found.evaluation
     split = parts(len(mid), SETTINGS.evaluation)
     figures: dict[str, Callable[[], Any]] = {
-        "forecast": lambda: plots_night.forecast_fan("IBM", found.forecast, sessions, mid),
+        "forecast": lambda: plots_night.forecast_fan("IBM", replace(found.forecast, weight=0.4), sessions, mid),
         "leads": lambda: plots_night.skill_by_lead("IBM", evaluation),
         "ledger": lambda: plots_quality.ledger("IBM", past_forecasts(), sessions, mid),
         "empty ledger": lambda: plots_quality.ledger("IBM", (), sessions, mid),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.assessment import assess, write_assessment
+from stockml.assessment import assess, read_assessment, write_assessment
 from stockml.config import settings_for
 from stockml.home import Home, home
 from stockml.night import Night
@@ -119,12 +119,11 @@ def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict
     assert all(0 < chance < 1 for chance in frame["probability_of_rise"])
 
 
-def test_it_is_the_published_path(prediction: dict[str, Any], night: Night) -> None:
-    from stockml.forecaster import load_model
-
-    series = series_until("IBM", DAY)
-    expected = load_model(Path(night.model_folder or "")).published.paths(series, [len(series) - 1])[0]
-    assert prediction["csv"]["path"] == pytest.approx(expected, rel=1e-3)
+def test_it_is_the_published_path_with_its_bands(prediction: dict[str, Any], night: Night) -> None:
+    forecast = read_assessment(Path(night.evaluation_folder or "")).forecast
+    assert forecast.weight > 0
+    assert prediction["csv"]["path"] == pytest.approx(forecast.path, rel=1e-3)
+    assert prediction["csv"]["low_80"] == pytest.approx(forecast.band(80).low, rel=5e-3)
 
 
 def test_the_model_names_what_it_needs(champion: Tracking) -> None:

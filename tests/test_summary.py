@@ -64,8 +64,8 @@ def test_the_text_says(said: str) -> None:
 def test_every_contender_stands_in_one_table_the_model_first() -> None:
     lines = summary.text(recorded_night()).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("same origins"))
-    names = [line[:17].strip() for line in lines[first + 1 : first + 8]]
-    assert names == ["LSTM", "champion", "last value", "EMA", "drift", "momentum", "standard average"]
+    names = [line[:17].strip() for line in lines[first + 1 : first + 9]]
+    assert names == ["LSTM", "champion", "published", "last value", "EMA", "drift", "momentum", "standard average"]
     assert all(len(line) <= 110 for line in lines)
 
 
@@ -75,7 +75,9 @@ def test_a_forecast_without_skill_is_not_sold_as_one() -> None:
     without = replace(night, forecast=replace(night.forecast, weight=0.0))
     assert "no skill shown: publishing last value" in summary.text(without)
     assert "No skill shown: publishing last value" in summary.markdown(without)
-    assert "no skill" not in summary.text(night)
+    with_skill = replace(night, forecast=replace(night.forecast, weight=0.4))
+    assert "40% of the model's move, 60% last value (skill " in summary.text(with_skill)
+    assert "no skill" not in summary.text(with_skill)
 
 
 def test_a_skipped_night_says_why_and_little_else() -> None:

@@ -1,5 +1,6 @@
 """One night, one run, one model version: whatever is repeated, killed or out of reach."""
 
+import json
 import math
 import multiprocessing
 import os
@@ -85,7 +86,9 @@ def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
     return list(client(tracking).search_model_versions(f"name = 'lstm-{ticker}'"))
 
 
-def test_a_run_holds_the_whole_night(tracking: Tracking, night: Night) -> None:
+def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
     logged = tracking.log_night(night)
     run = client(tracking).get_run(logged.run_id)
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
@@ -101,7 +104,14 @@ def test_a_run_holds_the_whole_night(tracking: Tracking, night: Night) -> None:
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
     files = {file.path for file in client(tracking).list_artifacts(logged.run_id)}
-    assert files == {"plots", "night.json"}
+    assert files == {"plots", "night.json", "decision.json"}
+    assert night.verdict
+    gate = {name.removeprefix("gate."): value for name, value in run.data.tags.items() if name.startswith("gate.")}
+    assert {name: float(value) for name, value in gate.items()} == pytest.approx(night.verdict.numbers, rel=1e-5)
+    path = client(tracking).download_artifacts(logged.run_id, "decision.json", str(tmp_path))
+    decided = json.loads(Path(path).read_text())
+    assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
+    assert decided["numbers"] == dict(night.verdict.numbers)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""A model as it is measured tonight: its own paths, and what would have been published of them.
+
+Never here: who wins.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from stockml.baselines import Indices, Values
+from stockml.combining import Combination, Shown, combined
+from stockml.config import EvaluationSettings
+from stockml.intervals import Bands, volatility
+from stockml.normalise import PriceSeries
+from stockml.windows import Parts, origins
+
+
+class Paths(Protocol):
+    """Anything that forecasts: `paths(series, origins)` gives (len(origins), horizon) mid prices, causally."""
+
+    def paths(self, series: PriceSeries, origins: Indices, /) -> Values: ...
+
+
+class Model(Protocol):
+    """The two networks of a night; `learned_until` of the scored one must lie before what it is scored on."""
+
+    @property
+    def held_out(self) -> Any: ...
+    @property
+    def published(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Paths on the test part, (origins, horizon), and the bands that belong to them; neither saw anything of it."""
+
+    paths: Values
+    bands: Bands
+
+    def rises(self, mid: Values, at: Indices, step: int) -> Values:
+        """(origins,) chance of a price above the origin's at `step`."""
+        return self.bands.probability_of_rise(self.paths, volatility(mid)[at], mid[at], step)
+
+
+@dataclass(frozen=True)
+class Contender(Scored):
+    """A model's own paths, what is known of them, and its path of tonight, (horizon,).
+
+    validation: origins, and the paths from them.  shown: on the validation part and, as it becomes known, the test's.
+    """
+
+    validation: tuple[Indices, Values]
+    shown: Shown
+    combination: Combination
+    tonight: Values
+
+    @classmethod
+    def of(cls, series: PriceSeries, split: Parts, settings: EvaluationSettings, model: Model | None) -> "Contender":
+        """The model's, or without one the last value's."""
+        validation, test = (origins(part, settings.origin_every) for part in (split.validation, split.test))
+        newest, mid = np.array([len(series) - 1]), series.mid
+        if model is None:
+            known, paths, tonight = (np.tile(mid[at, None], settings.horizon) for at in (validation, test, newest))
+        else:
+            known, paths = (model.held_out.paths(series, at) for at in (validation, test))
+            tonight = model.published.paths(series, newest)
+        shown = Shown.of(mid, np.concatenate([validation, test]), np.concatenate([known, paths]), settings)
+        weight = shown.weight(len(mid) - 1)
+        bands = Bands.fit(mid, validation, combined(mid[validation], known, weight))
+        combination = Combination(weight, shown.skill(), bands)
+        own = Bands.fit(mid, validation, known)
+        return cls(paths, own, (validation, known), shown, combination, tonight[0])
+
+    def published(self, mid: Values, test: Indices) -> Scored:
+        """What would have been published after each test origin, with the weight that was known then."""
+        validation, known = self.validation
+        weights = np.array([self.shown.weight(origin) for origin in test])
+        bands = Bands.fit(mid, validation, combined(mid[validation], known, weights[0]))
+        return Scored(combined(mid[test], self.paths, weights), bands)
