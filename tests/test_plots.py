@@ -70,7 +70,7 @@ def _before() -> Any:
 
 
 TITLES = {
-    "forecast": "IBM: 203.39 expected in 50 sessions, +0.7%",
+    "forecast": "IBM: 201.96 expected in 50 sessions, +0.0%",
     "leads": "IBM: the LSTM beats the last value at 49 of 50 leads",
     "ledger": "IBM: the published 80% bands have held",
     "empty ledger": "IBM: no published forecast has come due yet",
