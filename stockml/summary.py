@@ -134,11 +134,11 @@ def _end_point(forecast: Forecast) -> str:
 
 
 def _published(night: Night) -> str:
-    """What the path is made of, and the skill on the validation part that says so."""
+    """What the path is made of, and the skill that says so."""
     assert night.forecast is not None
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weight)
-    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on the validation part)"
+    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on what it was not fitted to)"
 
 
 def _rise(forecast: Forecast) -> str:
