@@ -1,5 +1,6 @@
 """The same key gives the same weights, however often it was interrupted; scores speak of what was not seen."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -25,13 +26,17 @@ FINE_TUNE = Decision("fine-tune", "1 new session")
 SERIES = walk(400)
 
 ELSEWHERE = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from stockml.policy import Decision
 from stockml.receipts import sha256_of
 from stockml.training import train
 from tests.walks import SMALL, walk
-train(walk(400), SMALL, Decision("retrain", "no champion yet"), champion=None, folder=Path(sys.argv[1]))
+def ended(row):
+    if [row.network, str(row.epoch)] == sys.argv[2:]:
+        os.kill(os.getpid(), signal.SIGKILL)
+decision = Decision("retrain", "no champion yet")
+train(walk(400), SMALL, decision, champion=None, folder=Path(sys.argv[1]), on_epoch=ended)
 print(sha256_of(sys.argv[1]))
 """
 
@@ -43,11 +48,20 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def elsewhere(folder: Path, *killed_after: str) -> "subprocess.CompletedProcess[str]":
+    """Train in a process of its own, which kills itself after this network's epoch."""
+    command = [sys.executable, "-c", ELSEWHERE, str(folder), *killed_after]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
-def test_the_same_key_gives_the_same_weights_in_another_process(champion: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "again")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == sha256_of(str(champion))
+def test_the_same_key_gives_the_same_weights_in_another_process_and_after_a_sigkill(
+    champion: Path, tmp_path: Path
+) -> None:
+    killed = elsewhere(tmp_path / "again", "held_out", "2")
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
+    assert list((tmp_path / "again").glob("_checkpoint*"))
+    assert elsewhere(tmp_path / "again").stdout.strip() == sha256_of(str(champion))
 
 
 @pytest.mark.slow
