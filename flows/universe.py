@@ -10,11 +10,12 @@ from uuid import UUID
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import State
+from prefect.states import Cancelled, Crashed, State
 from pydantic import Field
 
 from flows.cluster import workers
@@ -38,7 +39,12 @@ Processes = Annotated[int, Field(ge=1, le=64)]
 Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
-@flow(name="universe", flow_run_name="universe of {session}")
+def run_name() -> str:
+    """`universe of 2013-03-01`, or of the newest session."""
+    return f"universe of {flow_run.parameters.get('session') or 'the newest session'}"
+
+
+@flow(name="universe", flow_run_name=run_name)
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: Day = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
@@ -47,9 +53,9 @@ def universe(
     calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds between two of these"),
-    processes: Processes = Field(2, description="Worker processes on this machine"),
-    memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before that"),
+    processes: Processes = Field(2, description="Worker processes on this machine (1 to 64)"),
+    memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
@@ -76,14 +82,18 @@ def universe(
         "late_wait_s": late_wait_s,
     }
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
+    left_over = Crashed(message="Its worker process has ended")
     try:
         with Progress("universe", len(turn.asked)) as progress:
             for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
                 progress.advance()
                 get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
                 rows.append(row)
+    except TerminationSignal:
+        left_over = Cancelled(message="Ended with the run that it belongs to")
+        raise
     finally:
-        end_children(UUID(flow_run.id), "its worker process has ended")
+        end_children(UUID(flow_run.id), left_over)
     keep(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
     return ended(rows, fail_when)

@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
+from prefect.states import Crashed, State
 
 PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -73,7 +73,11 @@ def zombies(
 
 def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     """End a run, and what of its tasks is said to be running, as Crashed."""
-    state = Crashed(message=f"Ended from outside: {why}")
+    end(client, run, Crashed(message=f"Ended from outside: {why}"))
+
+
+def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
+    """Put a run, and what of its tasks is said to be running, into this state."""
     in_it = TaskRunFilter(
         flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]),
         state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
@@ -83,13 +87,13 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     client.set_flow_run_state(run.id, state, force=True)
 
 
-def end_children(parent: UUID, why: str) -> None:
-    """End as Crashed what is still said to be running of a run whose workers are gone."""
+def end_children(parent: UUID, state: State) -> None:
+    """Put into this state what is still said to be running of a run whose workers are gone."""
     wanted = _in_state((*UNFINISHED, StateType.PENDING))
     wanted.parent_flow_run_id = FlowRunFilterParentFlowRunId(any_=[parent])
     with get_client(sync_client=True) as client:
         for run in tuple(_runs(client, wanted)):
-            crash(client, run, why)
+            end(client, run, state)
 
 
 def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
