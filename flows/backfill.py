@@ -37,7 +37,9 @@ def backfill(
     first: PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
     last: PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
     learn: Learn = Field(
-        "once at the end", description="Train once, for the last session; or every night, as if each had been run"
+        "once at the end",
+        description="Train once, for the last session; or for every session in turn, where one that is older than "
+        "the champion may not know it and trains from scratch",
     ),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),

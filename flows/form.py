@@ -63,11 +63,13 @@ def form_of(settings: type, usual: Mapping[str, Any]) -> type[Form]:
 
 
 def _described(each: "Setting[Any]", usual: Mapping[str, Any]) -> str:
-    """What the setting means, then its bounds and its usual values: `(1 to 1,000; nightly 3, tutorial 30)`."""
+    """What the setting means, its bounds and usual values: `Passes … part. 1 to 1,000; nightly 3, tutorial 30`."""
     low, high = each.metadata["low"], each.metadata["high"]
-    values = ", ".join(f"{word} {_plainly(value)}" for word, value in usual.items())
-    bounds = [] if low is None else [f"{_plainly(low)} to {_plainly(high)}"]
-    return f"{each.metadata['description']} ({'; '.join([*bounds, values])})"
+    values = {word: _plainly(value) for word, value in usual.items()}
+    same = len(set(values.values())) == 1
+    words = f"usually {values.popitem()[1]}" if same else ", ".join(f"{name} {value}" for name, value in values.items())
+    rule = words.capitalize() if low is None else f"{_plainly(low)} to {_plainly(high)}; {words}"
+    return f"{each.metadata['description']}. {rule}"
 
 
 def _plainly(value: Any) -> str:

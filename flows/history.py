@@ -1,11 +1,10 @@
 """Give a ticker its past: all sessions since 1999-11-01 with a premium key. CSV files are read by `stockml.history`."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
+from flows.form import CalendarName, Day, TickerName
 from stockml import clock
 from stockml.home import validated_ticker
 from stockml.receipts import StoreReceipt
@@ -16,15 +15,15 @@ from tasks.data import append_bars, explain_jumps, fetch_daily
 
 @flow(name="history", flow_run_name="history {ticker}")
 def history(
-    ticker: str = Field("IBM", description="The symbol as Alpha Vantage writes it"),
-    session: date | None = Field(None, description="Up to this trading day; empty for the newest"),
-    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    session: Day = Field("", description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> StoreReceipt:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""
-    ticker, now = validated_ticker(ticker), clock.now()
-    last = session or sessions_for(ticker, calendar).last_final(now)
-    payload = at_home(fetch_daily)(ticker, last, calendar, now, outputsize="full")
-    bars = at_home(append_bars)(payload, calendar, now)
-    bars = at_home(explain_jumps)(bars, calendar, now)
+    ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
+    last = session or sessions_for(ticker, named).last_final(now)
+    payload = at_home(fetch_daily)(ticker, last, named, now, outputsize="full")
+    bars = at_home(append_bars)(payload, named, now)
+    bars = at_home(explain_jumps)(bars, named, now)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
     return bars

@@ -21,7 +21,7 @@ from stockml.retention import Keep
 from stockml.upkeep import Step, markdown, summary
 from tasks.upkeep import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
 
-KeepForm = form_of(Keep, {"if empty": Keep()})
+KeepForm = form_of(Keep, {"kept": Keep()})
 Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
 TrashDays = Annotated[int, Field(ge=1, le=3_650)]

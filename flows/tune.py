@@ -19,11 +19,18 @@ Trials = Annotated[int, Field(ge=1, le=10_000)]
 @flow(name="tune", flow_run_name="tune {ticker}")
 def tune(
     ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
-    trials: Trials = Field(30, description="Trials of the study in all; run again, it goes on to them"),
-    sampler: Literal["tpe", "random", "grid"] = Field("tpe", description="How the next settings are chosen"),
-    space: dict[str, list[Any]] = Field({}, description="Values to choose from, by setting; empty for ours"),
+    trials: Trials = Field(
+        30, description="How many the search has in all (1 to 10,000); run again, it goes on from those it has"
+    ),
+    sampler: Literal["tpe", "random", "grid"] = Field(
+        "tpe",
+        description="How the next settings are chosen: from what earlier trials showed, at random, or all in turn",
+    ),
+    space: dict[str, list[Any]] = Field(
+        {}, description='Values to try, by setting, such as {"network.units": [[16], [32]]}; empty tries the usual ones'
+    ),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    settings: Changes = Field({}, description="What to change in the profile and not to search"),
+    settings: Changes = Field({}, description="What all trials have in common; empty fields keep the profile's values"),
 ) -> "Tuned":
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("nightly", "auto", settings)

@@ -1,13 +1,13 @@
 """Replay past sessions night by night: what would each retraining policy have earned, and cost?"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.form import SettingsForm, chosen
+from flows.form import CalendarName, Changes, TickerName, chosen
 from stockml.config import Mode, Profile
 from stockml.home import validated_ticker
 from tasks.replay import replay_policy
@@ -16,24 +16,30 @@ if TYPE_CHECKING:
     from stockml.walk_forward import Walked
 
 
+Nights = Annotated[int, Field(ge=1, le=2_500)]
+Every = Annotated[int, Field(ge=1, le=250)]
+Policies = Annotated[list[Mode], Field(min_length=1, max_length=4)]
+
+
 @flow(name="walk forward", flow_run_name="walk forward {ticker}")
 def walk_forward(
-    ticker: str = Field("IBM", description="A symbol whose bars are in the store"),
-    nights: int = Field(60, ge=1, le=2_500, description="Past sessions to replay, the newest with a known outcome"),
-    every: int = Field(1, ge=1, le=250, description="Sessions between two of them"),
-    policies: list[Mode] = Field(
+    ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    nights: Nights = Field(60, description="Past sessions to replay, the newest with a known outcome (1 to 2,500)"),
+    every: Every = Field(1, description="Replay every n-th session only (1 to 250)"),
+    policies: Policies = Field(
         ["retrain", "fine-tune", "auto", "keep"], description="Policies to compare, each from a full training on"
     ),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    settings: SettingsForm | None = Field(None, description="What to change in the profile; empty keeps its values"),
-    calendar: str | None = Field(None, description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> "list[Walked]":
     """Replay the nights once a policy, and show skill and seconds side by side."""
     from stockml.walk_forward import table
 
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, "auto", settings, ticker=ticker)
-    rows = [replay_policy(ticker, policy, wanted, nights=nights, every=every, calendar=calendar) for policy in policies]
+    asked = {"nights": nights, "every": every, "calendar": calendar or None}
+    rows = [replay_policy(ticker, policy, wanted, **asked) for policy in dict.fromkeys(policies)]
     text = "\n".join(table(rows))
     key = f"walk-forward-{ticker.lower().replace('.', '-')}"
     create_markdown_artifact(text, key=key, description=f"{ticker}, {nights} nights")
