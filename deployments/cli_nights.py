@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli_options import Calendar, Json, Session, Ticker, as_settings
+from deployments.environment import mlflow_database
 from deployments.prefect_api import prefect_api
 from deployments.runs import run_history, run_night
 from stockml.home import home
@@ -75,13 +77,30 @@ def rollback(
     reason: Annotated[str, typer.Option(help="kept in the promotion history")] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
-    """Put back the champion before the present one."""
+    """Put back the champion before the present one, in MLflow too."""
     from stockml.registry import Registry
 
     champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
+    version, followed = _followed(ticker, champion.key)
     found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
-    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]})"
-    print(json.dumps(found) if as_json else text)
+    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
+    print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)
+
+
+def _followed(ticker: str, key: str) -> tuple[str | None, str]:
+    """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
+    from stockml.errors import TrackingUnavailable
+    from stockml.tracking import Tracking
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(home())
+    try:
+        version = replace(Tracking.of(home()), uri=uri).follow_champion(ticker, key)
+    except TrackingUnavailable as away:
+        why = f"MLflow at {away.address} cannot be reached ({away.why})"
+        return None, f"{why}: its alias `champion` follows with the next night"
+    if version is None:
+        return None, "MLflow has no version of that night: its alias `champion` stays as it is"
+    return version, f"MLflow's alias `champion` names version {version}"
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stockml import run_content, tracked_database, tracked_model, tracked_retention, tracked_run, tracked_trial
 from stockml.errors import TrackingUnavailable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 CONNECT_TIMEOUT_S = 3.0
+RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -57,21 +59,28 @@ class Tracking:
     artifacts: str
     nights: Path
     locks: Path
+    return_s: float = RETURN_S
 
     @classmethod
     def of(cls, home: Home) -> "Tracking":
         return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
 
+    def prepare(self) -> None:
+        """Make MLflow's tables where they are missing; one process at a time. Raises TrackingUnavailable."""
+        with self._client():
+            pass
+
     def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
         """Keep the night's record, log it, and return it with its run, version and address on `pages`.
 
+        A server that answers at first and goes away meanwhile is waited for, `return_s` at most.
         Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(WAITING).touch()  # first: a record whose process dies here still waits
         write_night(night, path)
-        logged = self.log_night(night)
+        logged = self._log_patiently(night)
         known = replace(
             night,
             mlflow_run_id=logged.run_id,
@@ -98,6 +107,20 @@ class Tracking:
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=tracked_run.milliseconds(night.finished_at))
             version = tracked_model.version_of(client, night)
             return Logged(run.info.run_id, experiment_id, version)
+
+    def _log_patiently(self, night: Night) -> Logged:
+        """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
+        if urlsplit(self.uri).scheme not in {"http", "https"}:
+            return self.log_night(night)
+        with self._client() as client:
+            client.get_experiment_by_name(experiment_name(night.ticker))
+        attempts = Retrying(
+            retry=retry_if_exception_type(TrackingUnavailable),
+            wait=wait_fixed(1),
+            stop=stop_after_delay(self.return_s),
+            reraise=True,
+        )
+        return attempts(self.log_night, night)
 
     def add_metrics(self, run_id: str, metrics: Mapping[str, float], at: datetime) -> None:
         """Add numbers that became known after the night was logged. Repeating it adds nothing."""
@@ -150,12 +173,16 @@ class Tracking:
         with self._client() as client:
             client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
 
-    def follow_champion(self, ticker: str, key: str) -> None:
-        """Point the alias at the version of the night `key`, should an unreachable MLflow have missed it."""
+    def follow_champion(self, ticker: str, key: str) -> str | None:
+        """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
+
+        Raises TrackingUnavailable.
+        """
         with self._client() as client:
             version = tracked_model.version_of_key(client, f"lstm-{ticker}", key)
             if version and version != tracked_model.champion(client, f"lstm-{ticker}"):
                 client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+            return version
 
     def runs(self, ticker: str) -> tuple[str, dict[str, str]]:
         """The ticker's experiment, and its runs by name, newest first."""

@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from deployments.cli import run
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
+from stockml.receipts import sha256_of
+from stockml.registry import Promotion, Registry
 from stockml.tracking import Tracking, experiment_url, run_url, without_password
 from tests.loopback import Loopback, silent, whole
 from tests.nights import SETTINGS, recorded_night, with_files
@@ -297,6 +301,43 @@ def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracki
     for key in ("f" * 64, night.key, "0" * 64):
         tracking.follow_champion("IBM", key)
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+
+
+def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, night: Night) -> None:
+    """MLflow's client asks again when an answer is lost: the first request may have begun a run already."""
+    tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
+    experiment_id = client(tracking).create_experiment("stockml/IBM")
+    for _ in range(2):
+        client(tracking).create_run(experiment_id, tags=tags)
+    tracking.log_night(night)
+    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
+
+
+def test_a_rollback_moves_the_alias_at_once_and_says_where_it_cannot(
+    home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, versions = home.models / "IBM" / "model", {}
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"weights")
+    for key in ("a" * 64, "b" * 64, "c" * 64):
+        versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
+        line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
+        Registry(home.models).promote(Promotion("IBM", "promote", *line))
+    tracking.mirror_champion("IBM", versions["c" * 64])
+    assert run(["rollback", "IBM"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {versions['b' * 64]}")
+    assert champion(tracking) == versions["b" * 64]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert run(["rollback", "IBM", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
+    assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
+    assert "follows with the next night" in said["mlflow"]
+    assert champion(tracking) == versions["b" * 64]
+
+
+def champion(tracking: Tracking) -> str:
+    return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
 
 
 def test_late_metrics_are_added_once(tracking: Tracking, night: Night) -> None:
