@@ -60,7 +60,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         servers = _addresses(ports, feed)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
-        children += _start_pages(home, ports, environ)
+        children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
         _wait(children, ports)
         environ = environ | {"PREFECT_API_URL": servers.prefect_api, "MLFLOW_TRACKING_URI": servers.mlflow}
         _deploy(home, environ, say)
@@ -96,20 +96,23 @@ def _addresses(ports: Ports, feed: Feed | None) -> Servers:
     return Servers(os.getpid(), prefect, f"{prefect}/api", mlflow, feed.address if feed else None)
 
 
-def _start_pages(home: Home, ports: Ports, environ: Mapping[str, str]) -> list[Child]:
-    prefect = ["server", "start", "--host", "127.0.0.1", "--port", str(ports.prefect)]
-    mlflow = ["server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
-    mlflow += ["--artifacts-destination", home.artifacts]
+def start_prefect(home: Home, port: int, environ: Mapping[str, str]) -> Child:
+    """Prefect's server and page."""
+    arguments = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
     # the page asks the API at this address; without it, always at port 4200
-    without_api["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{ports.prefect}/api"
+    without_api["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{port}/api"
+    return processes.start("Prefect", "prefect", arguments, without_api, home.root / "logs" / "prefect.log")
+
+
+def start_mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Child:
+    """MLflow's server and page."""
+    arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    arguments += ["--artifacts-destination", home.artifacts]
     # the address may hold a password, which a command line would show to everyone on this machine
     database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
-    logs = home.root / "logs"
-    return [
-        processes.start("Prefect", "prefect", prefect, without_api, logs / "prefect.log"),
-        processes.start("MLflow", "mlflow", mlflow, {**environ, **database}, logs / "mlflow.log"),
-    ]
+    log = home.root / "logs" / "mlflow.log"
+    return processes.start("MLflow", "deployments.mlflow_program", arguments, {**environ, **database}, log)
 
 
 def _wait(pages: list[Child], ports: Ports) -> None:

@@ -16,9 +16,7 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings, calendar: str | Non
     return deciding.decide_mode(home(), dataset, settings, calendar=calendar)
 
 
-@step(
-    "train", modules=("learning",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}", tags=["train"]
-)
+@step("train", modules=("learning",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(
     dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings, calendar: str | None
 ) -> ModelReceipt:

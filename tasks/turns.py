@@ -2,17 +2,35 @@
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.logging import get_run_logger
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stockml.quota import Plan
 
 LIMIT = "alphavantage"
+RETURN_S = 60.0  # a server that is restarted is back by then
 
 
 def in_turn() -> None:
-    """Wait for this request's slot; where the server knows no such limit there is nothing to wait for."""
-    rate_limit(LIMIT, strict=False)
+    """Wait for this request's slot; where the server knows no such limit there is nothing to wait for.
+
+    A server that is being restarted is waited for. One that stays away keeps nobody from asking: the ledger still
+    spaces this machine's requests.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(ConcurrencySlotAcquisitionError),
+        wait=wait_fixed(1),
+        stop=stop_after_delay(RETURN_S),
+        retry_error_callback=_unspaced,
+    )
+    attempts(rate_limit, LIMIT, strict=False)
+
+
+def _unspaced(attempts: RetryCallState) -> None:
+    get_run_logger().warning("Prefect cannot be reached: this request is spaced on this machine alone")
 
 
 def keep_turns(plan: Plan) -> None:

@@ -30,19 +30,22 @@ KILLED = -9
 PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "MLFLOW_TRACKING_URI", "STOCKML_CLOCK")
 
 
-def start_night(home: Home, **asked: Any) -> ForkServerProcess:
-    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process."""
+def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process.
+
+    A quiet night sends the server neither heartbeats nor logs, and is a second faster.
+    """
     from prefect.settings import PREFECT_API_URL
 
     environ = {name: os.environ.get(name) for name in PASSED_ON} | {"STOCKML_HOME": str(home.root)}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    night = context.Process(target=_night, args=(environ, PREFECT_API_URL.value(), asked))
+    night = context.Process(target=_night, args=(environ, PREFECT_API_URL.value(), quiet, asked))
     night.start()
     return night
 
 
-def _night(environ: dict[str, str | None], api: str, asked: dict[str, Any]) -> None:
+def _night(environ: dict[str, str | None], api: str, quiet: bool, asked: dict[str, Any]) -> None:
     for name, value in environ.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -54,8 +57,9 @@ def _night(environ: dict[str, str | None], api: str, asked: dict[str, Any]) -> N
         temporary_settings,
     )
 
-    quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
-    with temporary_settings({PREFECT_API_URL: api, **quiet}):
+    loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
+    reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
+    with temporary_settings({PREFECT_API_URL: api, **reports}):
         from flows.nightly import nightly
 
         nightly(**asked)
