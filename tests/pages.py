@@ -2,18 +2,25 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from stockml import checkpoint
+from stockml.forecaster import unpacked
+
+EPOCH = re.compile("held out: epoch ([0-9]+) of ")
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "STOCKML_CLOCK")
 
@@ -37,18 +44,67 @@ class Up:
         with urlopen(request, timeout=30) as reply:
             return json.load(reply)
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All flow runs that are not merely scheduled, newest first."""
+    def runs(self, flow: str = "nightly") -> list[dict[str, Any]]:
+        """All runs of a flow that are not merely scheduled, newest first."""
         begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
-        return list(self.api("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": begun}))
+        wanted = {"flow_runs": begun, "flows": {"name": {"any_": [flow]}}}
+        return list(self.api("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", **wanted}))
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return dict(self.api(f"/flow_runs/{run_id}"))
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(240))
     def finished(self, count: int) -> dict[str, Any]:
-        """The newest flow run, once there are `count` and it has ended."""
+        """The newest night, once there are `count` and it has ended."""
         runs = self.runs()
         if len(runs) < count or runs[0]["state_type"] not in ENDS:
             raise NotYet
         return runs[0]
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(240))
+    def until(self, run_id: str, *names: str) -> dict[str, Any]:
+        """The run, once its state has one of these names."""
+        if (run := self.run(run_id))["state_name"] not in names:
+            raise NotYet
+        return run
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(240))
+    def training(self, ticker: str, epochs: int = 3) -> Path:
+        """The checkpoint of the ticker's training under way, once it has had some epochs."""
+        for kept in self.home.glob(f"models/{ticker}/*/{checkpoint.NAME}"):
+            if epochs_of(kept) >= epochs:
+                return kept
+        raise NotYet
+
+    def epochs(self, run_id: str) -> list[int]:
+        """The numbers of the epochs that the run has told of, in order."""
+        wanted = {"flow_run_id": {"any_": [run_id]}}
+        lines = self.api("/logs/filter", {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": 200})
+        return [int(found[1]) for line in lines if (found := EPOCH.match(line["message"]))]
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """Begin a run of `flow/deployment`, as its form does; the run's id."""
+        known = self.api(f"/deployments/name/{quote(deployment)}")
+        asked = {"parameters": known["parameters"] | parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
+
+    def overdue(self, ticker: str) -> None:
+        """A night that should have begun an hour ago, on a pool that no worker looks at."""
+        due = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        self.api("/work_pools/", {"name": "nobody", "type": "process"})
+        flow = self.api("/flows/", {"name": "nightly"})["id"]
+        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": "nobody"}
+        deployment = self.api("/deployments/", of_nobody)["id"]
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
+        self.api(f"/deployments/{deployment}/create_flow_run", {"name": f"{ticker} 2013-03-04", "state": state})
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(120))
+    def notice(self) -> str:
+        """The first line of notices.log, without its moment, once there is one."""
+        kept = self.home / "notices.log"
+        if not kept.exists() or not (lines := kept.read_text().splitlines()):
+            raise NotYet
+        return lines[0].partition(" ")[2]
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(60))
     def states(self, run_id: str, count: int) -> set[str]:
@@ -58,10 +114,22 @@ class Up:
             raise NotYet
         return {step["state_name"] for step in steps}
 
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(30))
+    def at_rest(self) -> None:
+        """Wait until the server has recorded that no step of any run is at work."""
+        if self.api("/task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}):
+            raise NotYet
+
     def artifact(self, key: str) -> dict[str, Any]:
         """The newest artifact of a key."""
         wanted = {"sort": "CREATED_DESC", "limit": 1, "artifacts": {"key": {"any_": [key]}}}
         return dict(self.api("/artifacts/filter", wanted)[0])
+
+
+def epochs_of(kept: Path) -> int:
+    """How many epochs of its first network a kept training has had."""
+    label = unpacked(kept.read_bytes())[0]
+    return int(json.loads(label.tobytes())["facts"]["epoch"])
 
 
 @contextmanager
@@ -71,7 +139,11 @@ def up(home: Path) -> Iterator[Up]:
     command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
     environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     process = subprocess.Popen(
-        command, env=environ | {"STOCKML_HOME": str(home)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environ | {"STOCKML_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         said = []

@@ -1,4 +1,5 @@
-"""Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps and artifacts."""
+"""Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps and artifacts,
+what ends and repeats it."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 def open_form(page: "Page", address: str, deployment: str) -> None:
     """Deployments → the deployment → Run → Custom run."""
     page.goto(f"{address}/deployments")
+    page.get_by_placeholder("Search deployments").fill(deployment)
     page.get_by_role("link", name=deployment, exact=True).click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
@@ -29,6 +31,18 @@ def open_run(page: "Page", address: str, run_id: str) -> None:
     """The run's page, with its steps drawn."""
     page.goto(f"{address}/runs/flow-run/{run_id}")
     page.get_by_text("Task runs", exact=False).first.wait_for()
+
+
+def cancel(page: "Page") -> None:
+    """On the run's page: Cancel, and yes."""
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.locator(".p-modal").get_by_role("button", name="Confirm").click()
+
+
+def run_again(page: "Page") -> None:
+    """On the page of a run that has ended: Retry, and yes."""
+    page.get_by_role("button", name="Retry", exact=True).click()
+    page.locator(".p-modal").get_by_role("button", name="Retry", exact=True).click()
 
 
 def open_artifact(page: "Page", address: str, artifact_id: str) -> None:
