@@ -5,6 +5,7 @@ The night ends well and once, and what stands is as if its servers had been ther
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -126,24 +127,49 @@ def test_a_night_outlives_a_restart_of_prefect(
     has_ended(prefect, count=2 if when == "the feed is asked" else 3)
 
 
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """An MLflow server over an SQLite database of its own, not started yet."""
+    with OwnServer.mlflow(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})) as server:
+        yield server
+
+
+def test_an_mlflow_server_killed_while_it_makes_its_tables_starts_again(mlflow: OwnServer) -> None:
+    database = mlflow.home.root / "mlflow.db"
+    mlflow.start()
+    until_true(lambda: has_tables(database.with_name(".mlflow.db.making")))()
+    mlflow.kill()
+    assert not database.exists()
+    mlflow.start().wait()
+    assert replace(Tracking.of(mlflow.home), uri=mlflow.address).runs("IBM")[1] == {}
+
+
 def test_a_night_outlives_a_restart_of_mlflow(
-    undisturbed: Standing, empty: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mlflow: OwnServer, undisturbed: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server goes when the night's run has begun there, and is back ten seconds later."""
-    home = copied(empty, tmp_path / "home")
-    with OwnServer.mlflow(home) as mlflow:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.start().wait().address)
-        night = start_night(home, **ASKED)
-        until_true(run_begun)(home)
-        mlflow.stop()
-        night.join(AWAY_S)
-        assert night.is_alive(), "it waits for the server"
+    if mlflow.child is None:
         mlflow.start().wait()
-        night.join(PATIENCE_S)
-        assert night.exitcode == 0
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert standing(home) == undisturbed
-    assert nights(home)[0].mlflow_run_id
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.address)
+    night = start_night(mlflow.home, **ASKED)
+    until_true(run_begun)(mlflow.home)
+    mlflow.stop()
+    night.join(AWAY_S)
+    assert night.is_alive(), "it waits for the server"
+    mlflow.start().wait()
+    night.join(PATIENCE_S)
+    assert night.exitcode == 0
+    assert standing(mlflow.home) == undisturbed
+    assert nights(mlflow.home)[0].mlflow_run_id
+
+
+def has_tables(database: Path) -> bool:
+    """Whether some are there already; a database in the making may be locked, or have none."""
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as making:
+            return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5
+    except sqlite3.OperationalError:
+        return False
 
 
 def run_begun(home: Home) -> bool:
