@@ -18,10 +18,10 @@ from stockml.windows import Origins, Parts, inputs, origins, parts, targets
 WARM_UP = 20  # sessions before the first window: the trailing measures have something to trail
 TARGET_LIMIT = 3.0  # in standard deviations of a random walk: one crash does not decide the weights
 RECENT_SESSIONS = 250
-# A validation part holds only some 20 independent paths. What was seen on other shares and eras, that both weights are
-# near 1, counts as much as this many validation parts.
-DEPARTURE_BELIEF = 3.0
-PATH_BELIEF = 10.0
+# A validation part holds only some 20 independent paths. The weight that served best on other shares and eras counts
+# for many such parts: (weight, parts).
+DEPARTURE = (1 / 3, 10.0)
+PATH = (1.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -152,23 +152,24 @@ def validation_loss(lesson: Lesson, network: lstm.Network, scale: Scale) -> floa
 def chosen_weights(lesson: Lesson, network: lstm.Network, scale: Scale) -> tuple[float, float]:
     """(departure, shrinkage), both in 0..1, as the validation part asks for them.
 
-    Each is the least-squares weight there, drawn towards 1: left to one validation part alone, the weights were worse
-    than none.
+    Each is the least-squares weight there, drawn towards what was seen on other shares and eras: left to one validation
+    part alone, the weights were worse than none.
     """
     at = lesson.validation()
     sigma = lesson.sigma[at, None]
     steps = network.predict(lesson.inputs(scale, at)).astype(np.float64)
     real = targets(lesson.log_mid, lesson.sigma, at, lesson.horizon)
-    departure = _weight(steps, real - usual_path(lesson.series, at, lesson.horizon) / sigma, DEPARTURE_BELIEF)
+    departure = _weight(steps, real - usual_path(lesson.series, at, lesson.horizon) / sigma, DEPARTURE)
     path = expected_moves(lesson.series, at, departure, steps) / sigma
-    return departure, _weight(path, real, PATH_BELIEF)
+    return departure, _weight(path, real, PATH)
 
 
-def _weight(x: Floats, y: Floats, belief: float) -> float:
-    """Least-squares weight of x in y, drawn towards 1 with the strength of `belief` such samples, within 0..1."""
+def _weight(x: Floats, y: Floats, seen: tuple[float, float]) -> float:
+    """Least-squares weight of x in y, drawn towards the weight seen elsewhere as by so many such samples, in 0..1."""
+    expected, belief = seen
     power = float(np.sum(x * x))
     slope = float(np.sum(x * y)) / power if power > 0 else 0.0
-    return min(max((slope + belief) / (1 + belief), 0.0), 1.0)
+    return min(max((slope + belief * expected) / (1 + belief), 0.0), 1.0)
 
 
 def batches(count: int, size: int, seed: tuple[int, int], *, continued: bool) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ class Forecaster:
     """One fitted network: `paths` is causal and vectorised.
 
     `learned_until` is the last session whose price influenced the weights. Both weights are in 0..1 and chosen on the
-    validation part. `departure`: the network's share in the path; 0 when it has shown nothing beyond the usual path.
+    validation part. `departure`: the network's share in the path, the smaller the less it has shown beyond the usual.
     `shrinkage`: the share of that path's move that is kept; at 0 every path is the last value.
     """
 

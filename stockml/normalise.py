@@ -20,8 +20,11 @@ Floats = NDArray[np.float64]
 COLUMNS = ("open", "high", "low", "close", "volume")
 VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must still divide
 USUAL_VOLATILITY = 0.015
-USUAL_RISE = 0.00042  # log return a session at the usual volatility, 11 % a year; found by walking forward
+USUAL_RISE = 0.0003  # log return a session at the usual volatility, 8 % a year; found by walking forward
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
+CLOSE_SHARE = 0.75  # of the way from the mid to the close, which was traded last, is gone at once
+RETURN_SHARE = 0.15  # of the way back to the mean of the newest week is gone at once
+PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn round, is left out of the year
 FEATURES = ("return", "close gap", "range", "distance 5", "distance 20", "distance 60", "distance 250")
 
 
@@ -91,14 +94,28 @@ def volatility(series: PriceSeries, sessions: int = 60) -> Floats:
 
 
 def usual_path(series: PriceSeries, at: NDArray[np.int64], horizon: int) -> Floats:
-    """(m, horizon): the log move after each origin that is expected of any share, whatever its own past.
+    """(m, horizon): the log move after each origin that is expected of any share, whatever its own drift.
 
-    It starts halfway from the mid to the close, the last that was traded, and rises the faster the more the share
-    swings. A ticker's own past drift is left out: it says less about its next years than this does.
+    It starts between the mid, the close and the newest week's mean, and rises the faster the more the share swings, and
+    with its trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift
+    over more than a year is left out: it says less about its next years than this does.
     """
-    start = (np.log(series.close[at]) - np.log(series.mid[at])) / 2
-    rise = USUAL_RISE * (volatility(series)[at] / USUAL_VOLATILITY) ** RISE_POWER
-    return np.asarray(start[:, None] + rise[:, None] * np.arange(1, horizon + 1), dtype=np.float64)
+    mid = np.log(series.mid)
+    start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
+    rise = USUAL_RISE * (volatility(series) / USUAL_VOLATILITY) ** RISE_POWER * (1 + trend(series))
+    return np.asarray(start[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+
+
+def trend(series: PriceSeries) -> Floats:
+    """(n,) how good the past year was, from -1 to 1: its log return, but for the newest month, over its usual swing.
+
+    The swing is that of a random walk of today's volatility. A share without a year of history counts from its first
+    session; without a month of it, it has no trend.
+    """
+    mid, n = np.log(series.mid), np.arange(len(series))
+    oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
+    swing = volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
+    return np.asarray(np.clip((mid[newest] - mid[oldest]) / swing, -1.0, 1.0), dtype=np.float64)
 
 
 def features(series: PriceSeries) -> Floats:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stockml import lstm
 from stockml.config import settings_for
 from stockml.errors import Diverged, InvalidFile, NoChampion, TooFewBars
-from stockml.fitting import EpochProgress, batches, watched_origins
-from stockml.normalise import PriceSeries
+from stockml.fitting import EpochProgress, Lesson, batches, chosen_weights, watched_origins
+from stockml.normalise import COLUMNS, PriceSeries, Scale
 from stockml.policy import Decision
 from stockml.receipts import sha256_of
 from stockml.training import TrainedModel, facts_about, learning_sha256, load_model, train
@@ -144,6 +145,24 @@ def test_no_shrinkage_left_is_the_last_value(champion: Path) -> None:
     model = replace(load_model(champion).published, shrinkage=0.0)
     paths = model.paths(SERIES, [300, 399])
     np.testing.assert_array_equal(paths, np.repeat(SERIES.mid[[300, 399], None], 5, axis=1))
+
+
+@pytest.mark.slow
+def test_a_departure_counts_a_third_unless_validation_says_otherwise() -> None:
+    slope = np.exp(0.01 * np.arange(400))  # far more than the usual rise: a network that says so is right
+    rising = PriceSeries(SERIES.sessions, *(getattr(SERIES, name) * slope for name in COLUMNS))
+    lesson, scale = Lesson.of(rising, SMALL), Scale.fit(rising)
+    network = lstm.network(SMALL.network, SMALL.training, lesson.rows.shape[1], lesson.horizon)
+    found = []
+    for says in (0.1, 0.0, -0.1):
+        network.reset()
+        weights = network.weights()
+        weights[-2] = np.array([0, 0, says], dtype=np.float32)  # so many steady steps, whatever the window
+        network.reset(weights)
+        found.append(chosen_weights(lesson, network, scale)[0])
+    right, silent, wrong = found
+    assert right > 1 / 3 > silent > wrong
+    assert silent == pytest.approx(1 / 3, abs=0.04)
 
 
 @pytest.mark.slow
