@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
 from deployments import processes
@@ -24,7 +23,6 @@ from deployments.prefect_api import prefect_api, running_server
 from deployments.processes import check_port
 from stockml.errors import InvalidSetting, PortTaken, ServerFailed, ServerUnavailable
 from stockml.home import Home
-from tests.postgres_server import is_installed, postgres_server
 
 TRIVIAL_FLOW = """
     from deployments.prefect_api import prefect_api
@@ -237,38 +235,3 @@ def test_servers_end_with_up_even_when_it_is_killed(home: Home, monkeypatch: pyt
         _, alive = psutil.wait_procs(family, timeout=40)
         assert [each.cmdline() for each in alive] == []
     assert running_server(home) is None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed under /usr/lib/postgresql")
-def test_up_puts_both_databases_on_postgresql(
-    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
-        monkeypatch.setenv("STOCKML_DATABASE_URL", address)
-        ran = subprocess.run(
-            [sys.executable, "-m", "deployments.run", "IBM"], capture_output=True, text=True, timeout=600, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        with up((free_port(), free_port())) as (process, said):
-            assert process.poll() is None, "".join(said)
-            assert not any("postgresql" in word for each in psutil.process_iter() for word in arguments_of(each))
-        with psycopg.connect(f"{address}/prefect") as database:
-            runs = database.execute(
-                "SELECT state_type::text, count(*) FROM flow_run WHERE state_type = 'COMPLETED' GROUP BY 1"
-            )
-            assert runs.fetchall() == [("COMPLETED", 2)]
-        with psycopg.connect(f"{address}/mlflow") as database:
-            assert database.execute("SELECT count(*) FROM runs WHERE status = 'FINISHED'").fetchone() == (1,)
-    assert not (home.root / "mlflow.db").exists()
-    assert not (home.prefect / "prefect.db").exists()
-
-
-def arguments_of(process: psutil.Process) -> list[str]:
-    """The command line of a process that `stockml up` started; empty for any other."""
-    try:
-        words = process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return []
-    return words if "deployments.ends_with_parent" in words else []
