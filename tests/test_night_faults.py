@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-TRIES = 20
+TRIES, AT_ONCE = 20, 2
+EARLIER = 0.8
 PATIENCE_S = 240.0
 
 
@@ -49,50 +50,63 @@ def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.Mo
 
 @dataclass(frozen=True)
 class Try:
-    """A night that was killed, and run again."""
+    """A night that was killed, at the latest moment tried that was not too late, and run again."""
 
-    moment_s: float
-    was_killed: bool
+    moments_s: list[float]
     exit_code: int | None
     bars_as_left: bool
     after: Standing
     held: list[Path]
 
 
-def killed_and_run_again(home: Home, moment_s: float) -> Try:
-    """SIGKILL the night's process at this moment of its life, then run the night to its end."""
-    before, night = stored(home), start_night(home, **ASKED)
-    night.join(moment_s)
-    night.kill()
-    night.join()
-    left = stored(home)
+def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s: float) -> Try:
+    """SIGKILL the night's process at this moment of its life, then run the night to its end.
+
+    How long a night takes depends on what else the machine does: one that has ended before the moment came is done
+    over in a fresh home, and killed earlier.
+    """
+    moments = []
+    while True:
+        home = copied(ready, folder / str(len(moments)))
+        if first_night:
+            (home.root / "mlflow.db").unlink()  # a first night makes MLflow's database as well
+        moments.append(moment_s)
+        lived_s, was_killed = killed(home, moment_s)
+        if was_killed:
+            break
+        moment_s = EARLIER * lived_s
+    before, left = stored(ready), stored(home)
     again = start_night(home, **ASKED)
     again.join(PATIENCE_S)
-    bars_as_left = left in (before, stored(home))
-    return Try(moment_s, night.exitcode == KILLED, again.exitcode, bars_as_left, standing(home), list(held_locks(home)))
+    return Try(moments, again.exitcode, left in (before, stored(home)), standing(home), list(held_locks(home)))
+
+
+def killed(home: Home, moment_s: float) -> tuple[float, bool]:
+    """How long a night lived that was to be killed at this moment, and whether it was still at work then."""
+    began, night = time.monotonic(), start_night(home, **ASKED)
+    night.join(moment_s)
+    lived_s = time.monotonic() - began
+    night.kill()
+    night.join()
+    return lived_s, night.exitcode == KILLED
 
 
 def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(ready: Home, tmp_path: Path) -> None:
-    undisturbed = copied(ready, tmp_path / "undisturbed")
     start_night(copied(ready, tmp_path / "warm"), **ASKED).join(PATIENCE_S)
-    began = time.monotonic()
-    start_night(undisturbed, **ASKED).join(PATIENCE_S)
-    length_s = time.monotonic() - began
-    expected = standing(undisturbed)
-    assert [len(each) for each in (expected.runs, expected.versions, expected.entries, expected.promotions)] == [1] * 4
-
-    chance = random.Random(20130228)
-    moments = [length_s * (n + chance.random()) / TRIES for n in range(TRIES)]
-    homes = [copied(ready, tmp_path / f"try {n}") for n in range(TRIES)]
-    for first in homes[::5]:
-        (first.root / "mlflow.db").unlink()  # a first night makes MLflow's database as well
-    with ThreadPoolExecutor(2) as two_at_once:
-        tries = list(two_at_once.map(killed_and_run_again, homes, moments))
-
+    undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as at_once:
+        length_s = max(length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S]))
+        expected = standing(undisturbed[0])
+        once = (expected.runs, expected.versions, expected.entries, expected.promotions)
+        assert [len(each) for each in once] == [1] * 4
+        chance = random.Random(20130228)
+        moments = [length_s * (n + chance.random()) / TRIES for n in range(TRIES)]
+        folders = [tmp_path / f"try {n}" for n in range(TRIES)]
+        tries = list(at_once.map(killed_and_run_again, TRIES * [ready], folders, 4 * [True, *4 * [False]], moments))
     wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
     assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
-    # the length was measured once: on a machine whose load changes, late moments come after the end
-    assert sum(each.was_killed for each in tries) >= TRIES // 4
+    again = sum(len(each.moments_s) > 1 for each in tries)
+    print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
 
 
 def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: Feed) -> None:
