@@ -22,6 +22,7 @@
     │   ├── StoreUnreadable
     │   ├── StoreBusy
     │   ├── RecordUnreadable      a ledger or a promotion history
+    │   ├── DiskFull
     │   └── NoBars
     ├── HistoryError                  imported history that cannot be joined
     │   ├── NoOverlap
@@ -222,6 +223,13 @@ class RecordUnreadable(StoreError):
         )
 
 
+class DiskFull(StoreError):
+    """There is no room for a file, or the user may write no more."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected room on the disk, found none ({self.why}); make room, then run this again"
+
+
 class StoreBusy(StoreError):
     def __str__(self) -> str:
         return f"{self.path}: another process holds this lock ({self.why}); try again when it has finished"
@@ -391,6 +399,6 @@ class TrackingUnavailable(StockmlError):
 
     def __str__(self) -> str:
         return (
-            f"MLflow at {self.address} cannot be reached ({self.why}); "
+            f"MLflow at {self.address} cannot be reached or written to ({self.why}); "
             "the night's result is kept and logged on the next run"
         )

@@ -1,6 +1,7 @@
 """The log step: a night's record, its plots, and its run in MLflow."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,11 +52,18 @@ class Done:
 
 
 def log_night(
-    home: Home, done: Done, *, now: datetime, flow_run_url: str | None, pages: str | None, calendar: str | None
+    home: Home,
+    done: Done,
+    *,
+    now: datetime,
+    flow_run_url: str | None,
+    pages: str | None,
+    calendar: str | None,
+    missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
     """Draw the plots, keep the night's record, and log it under its key; a night logged before gains nothing.
 
-    While MLflow is away the record waits, and the receipt says so: it has no run id.
+    Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
     """
     tracking = Tracking.of(home)
     key = night_key(done.dataset, done.settings)
@@ -64,8 +72,9 @@ def log_night(
     try:
         night = tracking.keep_and_log(night, pages=pages)
         _catch_up(home, tracking, night.ticker, now=now, pages=pages)
-    except TrackingUnavailable:
+    except TrackingUnavailable as error:
         write_night(night, path)
+        missed(error)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
 

@@ -1,5 +1,6 @@
 """What tasks hand each other: a ticker, where something stands, and the SHA-256 of what stands there."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+
+from stockml.errors import DiskFull
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256_of(address: str) -> str | None:
@@ -31,15 +36,22 @@ def sha256_of(address: str) -> str | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
+
+    Raises DiskFull, and OSError for any other reason; the old file is then still there.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(str(path), error.strerror or str(error)) from error
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -5,9 +5,11 @@ take seconds and are no transaction: killed among them, it leaves a database tha
 """
 
 import os
+from itertools import count
 from pathlib import Path
 
 PREFIX = "sqlite:///"
+TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
 
 
 def make_whole(uri: str, artifacts: str) -> None:
@@ -21,10 +23,18 @@ def make_whole(uri: str, artifacts: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.making")
-    for left in path.parent.glob(f"{beside.name}*"):
-        left.unlink()
-    SqlAlchemyStore(f"{PREFIX}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
-    with beside.open("rb") as made:
-        os.fsync(made.fileno())
-    os.replace(beside, path)
+    _clear_beside(path)
+    beside = path.with_name(f".{path.name}.making{next(TRIES) or ''}")
+    try:
+        SqlAlchemyStore(f"{PREFIX}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with beside.open("rb") as made:
+            os.fsync(made.fileno())
+        os.replace(beside, path)
+    finally:
+        _clear_beside(path)
+
+
+def _clear_beside(path: Path) -> None:
+    """Take away what a killed or failed try left."""
+    for left in path.parent.glob(f".{path.name}.making*"):
+        left.unlink(missing_ok=True)

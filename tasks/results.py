@@ -23,11 +23,15 @@ from tasks.caching import step
 )
 def log_run(done: nightlog.Done, now: datetime, flow_run_url: str | None, calendar: str | None) -> RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
-    pages = mlflow_pages(home())
-    run = nightlog.log_night(home(), done, now=now, flow_run_url=flow_run_url, pages=pages, calendar=calendar)
-    if run.run_id is None:
-        get_run_logger().warning("MLflow cannot be reached: the night is kept here and logged on the next run")
-    return run
+    return nightlog.log_night(
+        home(),
+        done,
+        now=now,
+        flow_run_url=flow_run_url,
+        pages=mlflow_pages(home()),
+        calendar=calendar,
+        missed=lambda error: get_run_logger().warning("%s", error),
+    )
 
 
 @step(

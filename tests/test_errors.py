@@ -22,6 +22,7 @@ SAMPLES = [
     errors.UnknownSymbol("IBX", "Invalid API call"),
     errors.BadPayload("IBM", "duplicate date 2013-03-01"),
     errors.StoreUnreadable("IBM.parquet", "a truncated file"),
+    errors.DiskFull("night.json", "No space left on device"),
     errors.StoreBusy("IBM.lock", "waited 10 s"),
     errors.NoBars("IBM.parquet", "no bars yet"),
     errors.NoOverlap("IBM", tuple(date(2013, 2, day) for day in range(1, 9))),

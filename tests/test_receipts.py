@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stockml.errors import DiskFull
 from stockml.receipts import PayloadReceipt, Receipt, sha256_of, write_atomically
 
 
@@ -43,7 +44,7 @@ def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -
     assert full.intact()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_without_room_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger"
     write_atomically(path, b"old")
 
@@ -51,7 +52,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match=r"ledger: expected room .*No space left.*make room"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["ledger"]

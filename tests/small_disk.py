@@ -1,0 +1,49 @@
+"""A small file system of a process's own, to be filled: it is seen by that process only, and gone with it."""
+
+import ctypes
+import os
+from pathlib import Path
+
+NEW_MOUNTS, NEW_USER = 0x0002_0000, 0x1000_0000  # CLONE_NEWNS, CLONE_NEWUSER
+PRIVATE = 0x4_4000  # MS_REC | MS_PRIVATE: what is mounted here is mounted nowhere else
+BALLAST = "ballast"
+
+
+def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
+    """Put an empty file system of this size on `folder`. To be called by a process that has started no thread.
+
+    Needs no rights where the system lets its users have mounts of their own; raises OSError where it does not.
+    """
+    user, group, found = os.geteuid(), os.getegid(), []
+    for flags in (NEW_MOUNTS | NEW_USER, NEW_MOUNTS):
+        try:
+            _called("unshare", ctypes.c_int(flags))
+            break
+        except OSError as refused:
+            found.append(refused)
+    else:
+        raise OSError(f"this machine allows no mounts of one's own, which a full disk is played with: {found}")
+    if not found:  # within a new user's world, under the same numbers
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path(f"/proc/self/{name}").write_text(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    _called("mount", None, b"/", None, ctypes.c_ulong(PRIVATE), None)
+    _called("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), f"size={size_mib}m".encode())
+
+
+def fill(disk: Path, free: int) -> None:
+    """Leave `free` bytes, to the next page, on the disk."""
+    with (disk / BALLAST).open("wb") as ballast:
+        space = os.statvfs(disk)
+        os.posix_fallocate(ballast.fileno(), 0, max(space.f_bavail * space.f_frsize - free, 1))
+
+
+def make_room(disk: Path) -> None:
+    (disk / BALLAST).unlink()
+
+
+def _called(name: str, *arguments: object) -> None:
+    """A call of the system's; its failure is an OSError."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
