@@ -94,6 +94,11 @@ def training_code() -> str:
     return code_hash("training")
 
 
+def numbers_code() -> str:
+    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
+    return code_hash("training", "assessment")
+
+
 def as_record(dataset: DatasetReceipt, champion: Promotion | None) -> dict[str, Any]:
     """What a decision remembers of the champion that it was made beside."""
     return {

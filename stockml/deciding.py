@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stockml.champions import Provenance, as_record, champion_for, training_code
-from stockml.code_hash import code_hash
+from stockml.champions import Provenance, as_record, champion_for, numbers_code, training_code
 from stockml.config import Settings
 from stockml.errors import InvalidFile
 from stockml.home import Home
@@ -24,10 +23,10 @@ FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured pat
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, calendar: str | None) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
-    The file's name follows the data, the settings and the code, so a repeated night finds what was decided before its
-    own promotion, also where the step's cached result is gone.
+    The file's name follows what the night's key does, the data, the settings and the code of its numbers: a repeated
+    night finds what was decided before its own promotion, also where other code changed or the cached result is gone.
     """
-    name = f"{dataset.sha256} {settings.sha256()} {code_hash('deciding')}"
+    name = f"{dataset.sha256} {settings.sha256()} {numbers_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
     record = _kept(path)
     if record is None:

@@ -4,7 +4,6 @@ stands afterwards, and how nights without an ordinary bar end."""
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,11 +11,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.feed import Fault, Feed
 from deployments.recording import recorded_bars
@@ -27,13 +22,11 @@ from stockml.ledger import Ledger
 from stockml.receipts import sha256_of
 from stockml.registry import Registry
 from stockml.store import BarStore
-from tasks import caching
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 PAYLOADS = Path(__file__).parent / "payloads"
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
-STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish")
 SMALL = {
     "network": {"units": [4], "look_back": 10},
     "training": {"epochs": 1},
@@ -107,54 +100,6 @@ def test_the_next_night_continues_the_champion(replay: Replay) -> None:
     assert len(replay.mlflow_runs()) == 2
 
 
-def nothing(replay: Replay) -> dict[str, Any]:
-    return {}
-
-
-def restate_the_newest_bar(replay: Replay) -> dict[str, Any]:
-    """The feed's next night restates Thursday's volume; asking anew brings it."""
-    bars = recorded_bars("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
-    replay.store.append("IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY)
-    return {}
-
-
-def change_a_setting(replay: Replay) -> dict[str, Any]:
-    return {"settings": SMALL | {"training": {"epochs": 2}}}
-
-
-AFTER_DATA = ["append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish"]
-
-
-@pytest.mark.parametrize(
-    ("change", "run_again"),
-    [
-        (nothing, []),
-        (restate_the_newest_bar, AFTER_DATA),
-        (change_a_setting, AFTER_DATA[2:]),
-    ],
-)
-def test_exactly_the_right_steps_run_again(
-    replay: Replay, change: Callable[[Replay], dict[str, Any]], run_again: list[str]
-) -> None:
-    replay.night()
-    assert ran(replay.night(**change(replay))) == run_again
-
-
-@pytest.mark.parametrize(
-    ("module", "run_again"),
-    [("figures", ["log run"]), ("measuring", ["evaluate"]), ("learning", ["train"])],
-)
-def test_a_changed_line_reruns_the_step_that_uses_it(
-    replay: Replay, monkeypatch: pytest.MonkeyPatch, module: str, run_again: list[str]
-) -> None:
-    """The same results come out, so nothing after it runs again either."""
-    replay.night()
-    real = caching.code_hash
-    users = {"figures": "nightlog"}.get(module, module)
-    monkeypatch.setattr(caching, "code_hash", lambda *used: real(*used) + "x" * (users in used))
-    assert ran(replay.night()) == run_again
-
-
 def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay: Replay) -> None:
     first = replay.night().result()
     before = replay.stands()
@@ -162,34 +107,6 @@ def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay:
     again = replay.night().result()
     assert (again.key, again.mode, again.reason) == (first.key, first.mode, first.reason)
     assert replay.stands() == before
-
-
-def test_a_forced_night_runs_every_step_and_ends_the_same(replay: Replay) -> None:
-    replay.night()
-    before = replay.stands()
-    assert ran(replay.night(force=True)) == list(STEPS)
-    assert replay.stands() == before
-
-
-def ran(state: State) -> list[str]:
-    """The steps that were computed, not taken from the cache, in the chain's order."""
-    assert state.is_completed(), state.message
-    first_words = {"log": "log run", "retrain": "train", "fine-tune": "train", "keep": "train"}
-    states = {run.name.split(" ")[0]: run.state_name for run in recorded_steps(state)}
-    computed = {first_words.get(word, word) for word, name in states.items() if name == "Completed"}
-    return [step for step in STEPS if step in computed]
-
-
-def recorded_steps(state: State) -> list[TaskRun]:
-    """All task runs of a flow run, once the server has recorded their ends: they reach it as events."""
-    this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    for attempt in Retrying(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
-        with attempt, get_client(sync_client=True) as client:
-            runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
-        if not attempt.retry_state.outcome.failed:
-            unfinished = len(runs) < len(STEPS) or not all(run.state and run.state.is_final() for run in runs)
-            attempt.retry_state.set_result(unfinished)
-    return runs
 
 
 def test_a_day_without_a_session_ends_at_once(replay: Replay) -> None:
