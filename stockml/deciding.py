@@ -14,7 +14,7 @@ from stockml.ledger import Ledger
 from stockml.normalise import PriceSeries
 from stockml.policy import Facts, decide
 from stockml.receipts import DatasetReceipt, DecisionReceipt, sha256_of, write_atomically
-from stockml.registry import Promotion
+from stockml.registry import Promotion, Registry
 from stockml.training import facts_about, load_model
 
 FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured paths' worth
@@ -63,7 +63,8 @@ def _facts(
     home: Home, dataset: DatasetReceipt, settings: Settings, champion: Promotion | None, calendar: str | None
 ) -> Facts:
     if champion is None:
-        return Facts(has_champion=False)
+        present = Registry(home.models).champion(dataset.ticker)
+        return Facts(has_champion=False, champion_is_later=present is not None and present.session > dataset.session)
     series = PriceSeries.read(Path(dataset.path))
     provenance = Provenance.read(Path(champion.path))
     return facts_about(

@@ -10,13 +10,15 @@ Chosen = Literal["retrain", "fine-tune", "keep"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known tonight. Counts are sessions; without a champion only `has_champion` matters.
+    """What is known tonight. Counts are sessions; without a champion only the first two matter.
 
+    `champion_is_later`: there is one, of a later session, and tonight may not know it.
     `same_*` compare tonight with the champion; `scale_drift` is a ratio of at least 1 (`Scale.drift`); `live_skill`
     is the ledger's skill of what was published, None until enough forecasts have come due.
     """
 
     has_champion: bool
+    champion_is_later: bool = False
     same_settings: bool = True
     same_code: bool = True
     same_adjustment: bool = True
@@ -58,7 +60,7 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
 
 def _impossible(facts: Facts, wanted: Mode) -> str | None:
     if not facts.has_champion:
-        return "no champion yet"
+        return _none(facts)
     if wanted == "fine-tune" and not facts.same_settings:
         return "settings changed since the champion learned"
     return None
@@ -67,10 +69,14 @@ def _impossible(facts: Facts, wanted: Mode) -> str | None:
 def _changed(facts: Facts) -> str | None:
     """Why what the champion was learned with no longer holds."""
     if not facts.has_champion:
-        return "no champion yet"
+        return _none(facts)
     changes = {"settings": facts.same_settings, "code": facts.same_code, "price adjustment": facts.same_adjustment}
     changed = [name for name, same in changes.items() if not same]
     return f"{' and '.join(changed)} changed since the champion learned" if changed else None
+
+
+def _none(facts: Facts) -> str:
+    return "the champion is of a later session" if facts.champion_is_later else "no champion yet"
 
 
 def _stale(facts: Facts, policy: PolicySettings) -> str | None:

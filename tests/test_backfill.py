@@ -1,5 +1,6 @@
 """Past sessions in order, on a real Prefect server and a real feed: what each night saw, and what was asked for."""
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stockml.errors import InvalidSession
 from stockml.home import Home
 from stockml.ledger import Ledger
 from stockml.normalise import PriceSeries
+from stockml.registry import Registry
 from stockml.sessions import sessions_for
 from tests.replaying import SMALL, fill, store_of, use
 
@@ -47,6 +49,19 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: 
         seen = PriceSeries.read(replay.datasets / "IBM" / f"{row.session}.parquet")
         assert seen.sessions[-1].item() == row.session
     assert [entry.forecast.origin for entry in Ledger(replay.ledger).entries("IBM")] == [row.session for row in rows]
+
+
+@pytest.mark.slow
+def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay: Home, feed: Feed) -> None:
+    run(first=FRIDAY)
+    champion = Registry(replay.models).champion("IBM")
+    rows = run(last=date(2013, 2, 28), learn="every night").result()
+    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [(27, "retrain", True), (28, "retrain", True)]
+    decided = [json.loads(path.read_text()) for path in replay.nights.glob("IBM/decision-*.json")]
+    earlier = [each for each in decided if each["session"] != str(FRIDAY)]
+    assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2
+    assert [each["champion"] for each in earlier] == [None, None]
+    assert Registry(replay.models).champion("IBM") == champion
 
 
 @pytest.mark.slow
