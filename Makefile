@@ -29,7 +29,7 @@ fmt: .venv/test.stamp ## format and sort
 	$(BIN)/ruff format .
 
 audit: .venv/test.stamp ## known vulnerabilities of the pinned packages
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --strict -r requirements.lock
 
 lock: .venv/run.stamp ## pin every package again, with hashes, for Python 3.11 to 3.13
 	$(BIN)/python -m pip install --quiet uv
