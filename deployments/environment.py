@@ -32,6 +32,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # without these two a run's tasks stall about 2 s each on SQLite
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # of many tickers some wait their turn: late is one that nobody takes, told after five minutes instead of 15 s
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
         # a run whose process is gone is noticed within minutes
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "DO_NOT_TRACK": "true",
