@@ -1,5 +1,6 @@
 """From a kept payload into the store, and from a jump to the split that explains it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from stockml.alphavantage import AlphaVantage, keep, parse_daily, parse_splits, read_kept
@@ -14,7 +15,8 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
     They are recorded at the time they were received: an old answer that is appended once more, because its night is
-    run again, does not undo what was restated since.
+    run again, does not undo what was restated since. The receipt counts what the answer brought, then or now: a night
+    that was killed right after it had appended still knows.
 
     Raises StoreError, BadPayload.
     """
@@ -24,7 +26,11 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     content = read_kept(payload.path)
     daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
     received_at = payload.received_at or now
-    return store.append(payload.ticker, daily.bars, recorded_at=received_at, source=SOURCE, session=payload.session)
+    bars = store.append(payload.ticker, daily.bars, recorded_at=received_at, source=SOURCE, session=payload.session)
+    if bars.added or bars.restated:
+        return bars
+    added, restated = store.recorded_then(payload.ticker, received_at)
+    return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
 
 
 def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:

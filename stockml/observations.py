@@ -54,6 +54,16 @@ def to_record(table: Table | None, bars: Bars, recorded_at: datetime, source: st
     return _with_rows(table, days[~unchanged], values[~unchanged], time, source), counts
 
 
+def recorded_then(table: Table | None, recorded_at: datetime) -> tuple[int, int]:
+    """How many sessions were added, and how many restated, by the rows that were recorded at just this time."""
+    if table is None:
+        return 0, 0
+    then, days = _times(table) == _stamp(recorded_at), _days(table, "session")
+    is_first = np.zeros(len(days), bool)
+    is_first[np.unique(days, return_index=True)[1]] = True
+    return int((then & is_first).sum()), int((then & ~is_first).sum())
+
+
 def view(table: Table | None, as_of: datetime | None, until: date | None) -> Bars | None:
     """The newest row of each session recorded by `as_of`, up to the session `until`; None when there is none."""
     if table is None:

@@ -78,6 +78,10 @@ class BarStore:
         _, sha256 = self.files.update(_bars_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
         return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
 
+    def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
+        """How many sessions were added, and how many restated, by what was recorded at just this time."""
+        return observations.recorded_then(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), recorded_at)
+
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
 

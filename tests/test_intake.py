@@ -49,7 +49,20 @@ def test_running_an_old_night_again_does_not_undo_what_was_restated_since(home):
     newest = append(home, tuesday, NOW + timedelta(days=1))
     assert (newest.added, newest.restated) == (1, 99)
     again = append(home, monday, NOW + timedelta(days=2))
-    assert (again.added, again.restated, again.unchanged, again.sha256) == (0, 0, 99, newest.sha256)
+    assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
+
+
+def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
+    """As when the night is killed between the append and its receipt, and run again."""
+    monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
+    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
+    for payload, brought in ((monday, (99, 0, 0)), (tuesday, (1, 99, 0))):
+        first = append(home, payload, NOW + timedelta(days=1))
+        assert (first.added, first.restated, first.unchanged) == brought
+        assert append(home, payload, NOW + timedelta(days=1)) == first
+    same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2))
+    asked_anew = append(home, same_again, NOW + timedelta(days=2))
+    assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
 
 
 def test_one_answer_that_serves_two_sessions_is_two_inputs(home):

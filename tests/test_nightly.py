@@ -109,6 +109,21 @@ def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay:
     assert replay.stands() == before
 
 
+def test_a_night_killed_as_soon_as_its_bars_stood_still_counts_them_when_it_is_run_again(replay: Replay) -> None:
+    """All that such a night leaves is the answer, the receipt for it, and the store."""
+    first = replay.night().result()
+    for path in replay.home.root.iterdir():
+        if path.name not in ("store", "payloads", "results"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for result in replay.home.results.iterdir():
+        if not result.name.startswith("fetch-"):
+            result.unlink()
+    asked = replay.feed.requests
+    again = replay.night().result()
+    assert (again.key, again.rows_added, again.rows_restated) == (first.key, 6, 0)
+    assert replay.feed.requests == asked
+
+
 def test_a_day_without_a_session_ends_at_once(replay: Replay) -> None:
     state = replay.night(session=date(2013, 3, 2))
     assert (state.name, state.result().status) == ("No session", "skipped")
