@@ -10,7 +10,9 @@ BY_HAND_FOR = timedelta(hours=6)  # a run without a deployment lives in a termin
 
 
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
-    """Mark as crashed every unfinished run of a deployment, and older ones without; returns their names.
+    """Mark as crashed every unfinished run of a deployment, and those without that are old or whose process is gone.
+
+    Returns their names.
 
     To be called on the Prefect API that is set, before any worker is started there.
     """
@@ -23,12 +25,15 @@ async def _crash_orphans(now: datetime) -> tuple[str, ...]:
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
+    from tasks.run_records import why_gone
+
     unfinished = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     found = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unfinished)))
     names = []
     async with get_client() as client:
         for run in await client.read_flow_runs(flow_run_filter=found, limit=200):
-            if run.deployment_id or (run.start_time and run.start_time < now - BY_HAND_FOR):
+            old = run.start_time and run.start_time < now - BY_HAND_FOR
+            if run.deployment_id or old or why_gone(run.infrastructure_pid):
                 state = Crashed(message="nothing works on this run any more; run it again")
                 await client.set_flow_run_state(run.id, state, force=True)
                 names.append(run.name)

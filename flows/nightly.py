@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from uuid import UUID
 
 from filelock import FileLock, Timeout
 from prefect import flow
@@ -26,6 +27,7 @@ from stockml.night import Night, read_night
 from stockml.nightlog import Done
 from stockml.receipts import StoreReceipt
 from stockml.sessions import Late, NoSession, Ordinary, Outcome, night_outcome, sessions_for
+from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import at_home
 from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_history, renormalise
@@ -160,7 +162,11 @@ def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
 
 @contextmanager
 def only_run(ticker: str) -> Iterator[None]:
-    """One run of a ticker at a time on this machine; a second waits and says so. Raises NightBusy."""
+    """One run of a ticker at a time on this machine; a second waits and says so. Raises NightBusy.
+
+    Earlier runs that were killed at their work are ended on the server.
+    """
+    run_records.sign(UUID(flow_run.id))
     home().locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home().locks / f"{ticker}.night.lock")
     try:
@@ -172,6 +178,7 @@ def only_run(ticker: str) -> Iterator[None]:
         except Timeout:
             raise NightBusy(ticker, BUSY_WAIT_S) from None
     try:
+        run_records.end_killed(ticker)
         yield
     finally:
         lock.release()

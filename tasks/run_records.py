@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -44,14 +46,13 @@ class SignsOfLife:
 
 def why_dead(signs: SignsOfLife, now: datetime, silence: timedelta) -> str | None:
     """Why the run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
-    host, _, pid = (signs.process or "").rpartition(":")
     if signs.parent_ended:
         return "the run that it belongs to has ended"
-    if host == socket.gethostname() and pid.isdigit():
-        if not _is_alive(int(pid)):
-            return f"its process {pid} is gone"
-        if signs.heartbeat is None:  # heartbeats may be switched off
-            return None
+    if why := why_gone(signs.process):
+        return why
+    host, _, pid = (signs.process or "").rpartition(":")
+    if host == socket.gethostname() and pid.isdigit() and signs.heartbeat is None:  # they may be switched off
+        return None
     last = signs.heartbeat or signs.started
     if last < now - silence:
         seen = "no heartbeat" if signs.heartbeat else "no sign of life"
@@ -85,6 +86,31 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
         client.set_task_run_state(task_run.id, state, force=True)
     client.set_flow_run_state(run.id, state, force=True)
+
+
+def sign(run_id: UUID) -> None:
+    """Write on a run which process works on it: once that is gone, the run is known to be dead.
+
+    A worker has written it already. While the server is away nothing is written.
+    """
+    with suppress(HTTPError), get_client(sync_client=True) as client:
+        if client.read_flow_run(run_id).infrastructure_pid is None:
+            client.update_flow_run(run_id, infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
+
+
+def end_killed(ticker: str) -> None:
+    """End as Crashed the ticker's runs whose process on this host is gone; while the server is away, none."""
+    with suppress(HTTPError), get_client(sync_client=True) as client:
+        for run in tuple(_runs(client, _in_state(UNFINISHED))):
+            if run.parameters.get("ticker") == ticker and (why := why_gone(run.infrastructure_pid)):
+                crash(client, run, why)
+
+
+def why_gone(process: str | None) -> str | None:
+    """Why a run with this process (host:pid) is dead; None when it lives, or when this host cannot know."""
+    host, _, pid = (process or "").rpartition(":")
+    dead = host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid))
+    return f"its process {pid} is gone" if dead else None
 
 
 def end_children(parent: UUID, state: State) -> None:

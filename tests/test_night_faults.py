@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 
 from deployments.feed import Feed
 from flows.nightly import nightly
@@ -105,8 +107,16 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(r
         tries = list(at_once.map(killed_and_run_again, TRIES * [ready], folders, 4 * [True, *4 * [False]], moments))
     wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
     assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
+    assert signed_and_unfinished() == []
     again = sum(len(each.moments_s) > 1 for each in tries)
     print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
+
+
+def signed_and_unfinished() -> list[str]:
+    """The server's runs that are said to be under way in a process that is known."""
+    unfinished = FlowRunFilter(state={"type": {"any_": ["RUNNING", "CANCELLING"]}})
+    with get_client(sync_client=True) as client:
+        return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
 
 
 def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: Feed) -> None:

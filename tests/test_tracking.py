@@ -306,7 +306,7 @@ def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracki
 def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, night: Night) -> None:
     """MLflow's client asks again when an answer is lost: the first request may have begun a run already."""
     tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
-    experiment_id = client(tracking).create_experiment("stockml/IBM")
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
     for _ in range(2):
         client(tracking).create_run(experiment_id, tags=tags)
     tracking.log_night(night)
