@@ -6,6 +6,7 @@ Run to its end at last, the home holds one of everything, and no server of any o
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,4 +75,11 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
     assert found.runs == ((night.key, "FINISHED"),)
     assert found.versions == found.entries == found.promotions == (night.key,)
     assert found.waiting == 0
+    assert set(states(home)) == {"COMPLETED", "CRASHED"}
     assert left_of(home) == list(held_locks(home)) == []
+
+
+def states(home: Home) -> list[str]:
+    """The states of all runs in the home's Prefect database."""
+    with sqlite3.connect(home.prefect / "prefect.db") as database:
+        return [state for (state,) in database.execute("SELECT state_type FROM flow_run")]
