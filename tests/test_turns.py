@@ -5,8 +5,10 @@ import time
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stockml.quota import Plan
+from tasks import turns
 from tasks.turns import LIMIT, in_turn, keep_turns
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -31,3 +33,16 @@ def test_requests_wait_for_their_turn_once_the_server_keeps_turns() -> None:
     assert (limit.limit, limit.slot_decay_per_second) == (1, 1.0)
     first, _, last = three_requests()
     assert last - first > 1.0
+
+
+@flow
+def a_request_while_the_server_is_away() -> str:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        in_turn()
+    return "asked"
+
+
+def test_a_server_that_stays_away_keeps_nobody_from_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "RETURN_S", 0.1)
+    monkeypatch.setattr(turns, "LIMIT", "never asked for before")
+    assert a_request_while_the_server_is_away() == "asked"
