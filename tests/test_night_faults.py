@@ -97,7 +97,7 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(r
     start_night(copied(ready, tmp_path / "warm"), **ASKED).join(PATIENCE_S)
     undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as at_once:
-        length_s = max(length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S]))
+        length_s = min(length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S]))
         expected = standing(undisturbed[0])
         once = (expected.runs, expected.versions, expected.entries, expected.promotions)
         assert [len(each) for each in once] == [1] * 4
