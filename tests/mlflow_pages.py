@@ -88,12 +88,15 @@ def main(root: str, folder: str) -> None:
         with browser_page() as page:
             open_charts(page, address, experiment_id)
             page.screenshot(path=f"{folder}/mlflow-three-nights.png")
+        with browser_page(height=920) as page:
+            open_charts(page, address, experiment_id)
             compare(page, list(runs)[:3])
+            page.get_by_text("Model training", exact=True).first.click()  # the comparison opens in the other layout
             for section in ("Visualizations", "Parameters"):
                 page.get_by_text(section, exact=True).first.click()
             page.get_by_text("answer/beats_last_value_pct").first.wait_for()
             page.screenshot(path=f"{folder}/mlflow-comparison.png")
-        with browser_page(height=1500) as page:
+        with browser_page(1900, 1500) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))
             page.screenshot(path=f"{folder}/mlflow-run.png")
 

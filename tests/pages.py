@@ -12,13 +12,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from stockml import checkpoint
 from stockml.forecaster import unpacked
+from tests.prefect_pages import BUSY
 
 EPOCH = re.compile("held out: epoch ([0-9]+) of ")
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -29,6 +38,10 @@ class NotYet(Exception):
     """What is waited for has not happened."""
 
 
+def is_busy(error: BaseException) -> bool:
+    return isinstance(error, HTTPError) and error.code == BUSY
+
+
 @dataclass(frozen=True)
 class Up:
     """Both pages' addresses, and the home they show."""
@@ -37,8 +50,9 @@ class Up:
     prefect: str
     mlflow: str
 
+    @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_attempt(5), reraise=True)
     def api(self, path: str, content: Any = None) -> Any:
-        """Ask Prefect's API."""
+        """Ask Prefect's API, as its own client does: again where the database was busy."""
         sent = None if content is None else json.dumps(content).encode()
         request = Request(f"{self.prefect}/api{path}", sent, {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as reply:
