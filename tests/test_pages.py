@@ -133,7 +133,6 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
         cancel(page)
         pages.until(run_id, "Cancelled")
         page.get_by_role("button", name="Retry", exact=True).wait_for()
-        picture(page, "prefect-cancelled.png")
         nothing_is_left(pages, processes)
         assert stored(home, "AAPL") == bars
         reached, told = epochs_of(kept), len(pages.epochs(run_id))
