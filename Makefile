@@ -16,7 +16,7 @@ test: .venv/test.stamp ## linters, types, layers, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict stockml
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
 	@$(BIN)/stockml up

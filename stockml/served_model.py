@@ -21,7 +21,7 @@ class ServedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         from stockml.combining import Combination
         from stockml.forecaster import load_model
-        
+
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.model = load_model(Path(context.artifacts["model"]))
         self.combination = Combination.fromdict(assessment["model"])
