@@ -219,10 +219,10 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
 @pytest.mark.parametrize(
     ("process", "heartbeat_minutes", "parent_ended", "why"),
     [
-        (f"{HOST}:{os.getpid()}", 1, False, None),
-        (f"{HOST}:{os.getpid()}", 1, True, "the run that it belongs to has ended"),
-        (f"{HOST}:{os.getpid()}", None, False, None),
-        (f"{HOST}:{os.getpid()}", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
+        (f"{HOST}:this one", 1, False, None),
+        (f"{HOST}:this one", 1, True, "the run that it belongs to has ended"),
+        (f"{HOST}:this one", None, False, None),
+        (f"{HOST}:this one", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
         (f"elsewhere:{2**22 + 1}", 1, False, None),
         (f"elsewhere:{2**22 + 1}", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
         (f"{HOST}:{2**22 + 1}", 1, False, f"its process {2**22 + 1} is gone"),
@@ -234,7 +234,8 @@ def test_a_run_is_dead_when_nothing_speaks_for_its_life(
     process: str | None, heartbeat_minutes: int | None, parent_ended: bool, why: str | None
 ) -> None:
     heartbeat = None if heartbeat_minutes is None else NOW - timedelta(minutes=heartbeat_minutes)
-    signs = SignsOfLife(NOW - timedelta(hours=1), parent_ended, process, heartbeat)
+    living = process.replace("this one", str(os.getpid())) if process else None
+    signs = SignsOfLife(NOW - timedelta(hours=1), parent_ended, living, heartbeat)
     assert why_dead(signs, NOW, SILENCE) == why
 
 
