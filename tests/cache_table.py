@@ -68,7 +68,7 @@ class Nights:
         made.night()
         with closing(sqlite3.connect(home.root / "mlflow.db")) as live, closing(sqlite3.connect(folder / "db")) as kept:
             live.backup(kept)
-        shutil.copytree(home.root, made.before / "home", ignore=shutil.ignore_patterns("mlflow.db*"))
+        shutil.copytree(home.root, made.before / "home", ignore=shutil.ignore_patterns("mlflow.db*", "prefect"))
         shutil.copytree(made.sources, made.before / "sources")
         return made
 
