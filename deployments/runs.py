@@ -83,6 +83,11 @@ def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: An
     from prefect.exceptions import ParameterTypeError
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from stockml.quota import Plan
+    from tasks.turns import keep_turns
+
+    if os.environ.get(OWN_SERVER):
+        keep_turns(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
     given = {name: value for name, value in named.items() if value is not None}
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}

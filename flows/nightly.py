@@ -59,16 +59,16 @@ def nightly(
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds between two of these"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
     settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
     The state carries the Night: completed, or skipped with the reason (no session, late or stale bar, quota).
     """
-    began, ticker = time.monotonic(), validated_ticker(ticker)
+    ticker = validated_ticker(ticker)
     wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
+    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s, time.monotonic())
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
@@ -80,7 +80,7 @@ def nightly(
         if not isinstance(outcome, Ordinary):
             return skipped(type(outcome).__name__, tonight, outcome.session, outcome)
         night = learned_and_published(tonight, bars)
-    night = replace(night, seconds=time.monotonic() - began)
+    night = replace(night, seconds=tonight.seconds())
     show_night(night)
     return Completed(message=f"{night.mode}: {night.reason}", data=night)
 
@@ -95,6 +95,11 @@ class Tonight:
     force: bool
     late_retries: int
     late_wait_s: float
+    began: float
+
+    def seconds(self) -> float:
+        """How long the night has taken so far."""
+        return time.monotonic() - self.began
 
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
         """What kind of night it is, by the clock; one that has its forecast already is not run again on a holiday."""
@@ -154,7 +159,8 @@ def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     done = Done(bars, dataset, model, evaluation, settings)
-    run = at_home(log_run, force=force)(done, datetime.now(UTC), url_for("flow-run", obj_id=flow_run.id), calendar)
+    page = url_for("flow-run", obj_id=flow_run.id)
+    run = at_home(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page, calendar)
     at_home(promote, force=force)(model, run, now)
     at_home(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stockml import figures, provenance, run_content
 from stockml.assessment import read_assessment
-from stockml.code_hash import code_hash
+from stockml.champions import numbers_code
 from stockml.config import Settings
 from stockml.errors import InvalidFile, TrackingUnavailable
 from stockml.forecaster import load_model
@@ -35,11 +35,6 @@ def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def numbers_code() -> str:
-    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
-    return code_hash("training", "assessment")
-
-
 @dataclass(frozen=True)
 class Done:
     """What the steps before have handed over."""
@@ -56,6 +51,7 @@ def log_night(
     done: Done,
     *,
     now: datetime,
+    seconds: float,
     flow_run_url: str | None,
     pages: str | None,
     calendar: str | None,
@@ -68,7 +64,7 @@ def log_night(
     tracking = Tracking.of(home)
     key = night_key(done.dataset, done.settings)
     path = night_path(home.nights, done.dataset.ticker, key)
-    night = _kept(path) or _night(home, done, key, now=now, flow_run_url=flow_run_url, calendar=calendar)
+    night = _kept(path) or _night(home, done, key, now=now, seconds=seconds, url=flow_run_url, calendar=calendar)
     try:
         night = tracking.keep_and_log(night, pages=pages)
         _catch_up(home, tracking, night.ticker, now=now, pages=pages)
@@ -95,7 +91,9 @@ def _kept(path: Path) -> Night | None:
         return None
 
 
-def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str | None, calendar: str | None) -> Night:
+def _night(
+    home: Home, done: Done, key: str, *, now: datetime, seconds: float, url: str | None, calendar: str | None
+) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
@@ -128,10 +126,10 @@ def _night(home: Home, done: Done, key: str, *, now: datetime, flow_run_url: str
         evaluation_folder=done.evaluation.path,
         dataset_path=dataset.path,
         plots_folder=str(plots),
-        flow_run_url=flow_run_url,
+        flow_run_url=url,
         git_commit=provenance.git_commit(),
         git_diff=provenance.git_diff(),
-        seconds=sum(row["seconds"] for row in model.history),
+        seconds=seconds,
     )
     if before := _before(home, night):
         figures.draw_changes(plots, before, night, series)

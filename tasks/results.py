@@ -18,15 +18,21 @@ from tasks.caching import step
 @step(
     "log run",
     modules=("nightlog",),
-    aside=("now", "flow_run_url"),
+    aside=("now", "flow_run_url", "seconds"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
-def log_run(done: nightlog.Done, now: datetime, flow_run_url: str | None, calendar: str | None) -> RunReceipt:
-    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
+def log_run(
+    done: nightlog.Done, now: datetime, seconds: float, flow_run_url: str | None, calendar: str | None
+) -> RunReceipt:
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here.
+
+    seconds: how long the night took until now.
+    """
     return nightlog.log_night(
         home(),
         done,
         now=now,
+        seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(home()),
         calendar=calendar,

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
@@ -149,15 +148,7 @@ def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_deployments_are_registered_in_under_25_seconds(prefect_server: None) -> None:
+def test_a_hundred_deployments_are_registered_and_left_as_they_are_the_second_time(prefect_server: None) -> None:
     hundred = listed(*(f"N{number}" for number in range(100))).tickers
-    began = processor_seconds()
     assert len(register(of_tickers(hundred), delete_others=True).created) == 100
-    assert processor_seconds() - began < 25
     assert len(register(of_tickers(hundred), delete_others=True).unchanged) == 100
-
-
-def processor_seconds() -> float:
-    """Of this process and the server that it started: on a machine with nothing else to do, no less than elapsed."""
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(sum(process.cpu_times()[:2]) for process in family)

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -131,13 +130,13 @@ def test_models_that_forecast_at_once_in_one_process_do_not_mix_their_weights(ch
 
 
 @pytest.mark.slow
-def test_a_thousand_paths_take_less_than_a_second(champion: Path) -> None:
+def test_a_thousand_paths_come_in_one_pass(champion: Path) -> None:
     model = load_model(champion)
     series, at = walk(2_000), np.arange(1_000, 2_000)
-    model.published.paths(series, at)
-    began = time.perf_counter()
-    assert model.published.paths(series, at).shape == (1_000, SMALL.evaluation.horizon)
-    assert time.perf_counter() - began < 1
+    together = model.published.paths(series, at)
+    assert together.shape == (1_000, SMALL.evaluation.horizon)
+    apart = np.concatenate([model.published.paths(series, [origin]) for origin in at[::100]])
+    np.testing.assert_allclose(together[::100], apart, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -32,6 +32,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
+    Figure("deployments", "register 100 deployments, whole process", "s", 25),
+    Figure("deployments again", "the same with nothing changed", "s"),
     Figure("few", "4 tickers' first night (retrain), Dask on 2 cores (the short run's)", "s"),
     Figure("numpy float32", "matrix product, NumPy, float32, 2048 × 2048", "GFLOP/s"),
     Figure("tensorflow float32", "matrix product, TensorFlow, float32, 2048 × 2048", "GFLOP/s"),
@@ -51,5 +53,6 @@ PARTS = {
     "paths": "tests.bench.on_networks:paths",
     "tracking": "tests.bench.on_tracking:log_nights",
     "night": "tests.bench.on_nights:nights",
+    "deployments": "tests.bench.on_deployments:deployments",
     "universe": "tests.bench.on_universe:universe_nights",
 }

@@ -66,7 +66,7 @@ class Nights:
 
     def log(self, done: Done) -> RunReceipt:
         now = datetime.now(UTC)
-        run = log_night(self.place, done, now=now, flow_run_url=None, pages=None, calendar=None)
+        run = log_night(self.place, done, now=now, seconds=40.0, flow_run_url=None, pages=None, calendar=None)
         assert run.run_id
         self.before = (done, run)
         return run
