@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from deployments.environment import set_environment
 from deployments.recording import recorded_bars
@@ -66,8 +67,10 @@ class Nights:
 
     def log(self, done: Done) -> RunReceipt:
         now = datetime.now(UTC)
-        run = log_night(self.place, done, now=now, seconds=40.0, flow_run_url=None, pages=None, calendar=None)
-        assert run.run_id
+        missed: list[Exception] = []
+        facts: dict[str, Any] = {"now": now, "seconds": 40.0, "flow_run_url": None, "pages": None, "calendar": None}
+        run = log_night(self.place, done, **facts, missed=missed.append)
+        assert run.run_id, missed
         self.before = (done, run)
         return run
 
