@@ -143,7 +143,7 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def mlflow(home: Home) -> Check:
-    from stockml.tracking import without_password
+    from stockml.tracked_server import without_password
 
     address, shown = urlsplit(home.tracking_uri), without_password(home.tracking_uri)
     if address.scheme == "sqlite":

@@ -4,20 +4,18 @@ The only importer of mlflow, inside functions. What a run holds is decided in `r
 so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
-import os
-import socket
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from stockml import run_content, tracked_database, tracked_model, tracked_retention, tracked_run, tracked_trial
+from stockml import run_content, tracked_model, tracked_retention, tracked_run, tracked_server, tracked_trial
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
@@ -28,18 +26,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-CONNECT_TIMEOUT_S = 3.0
 RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
-SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 @dataclass(frozen=True)
@@ -220,41 +208,11 @@ class Tracking:
         A server elsewhere cannot read this machine's files: it is left to choose its own.
         """
         address = urlsplit(self.uri)
-        elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
+        elsewhere = address.scheme in {"http", "https"} and address.hostname not in tracked_server.LOOPBACK
         return None if elsewhere and self.artifacts.startswith("file:") else f"{self.artifacts.rstrip('/')}/{ticker}"
 
-    @contextmanager
-    def _client(self) -> "Iterator[MlflowClient]":
-        """An MLflow client; whatever keeps it from answering becomes TrackingUnavailable."""
-        self._check_listening()
-        for name, value in SETTINGS.items():
-            os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        self.locks.mkdir(parents=True, exist_ok=True)
-        try:
-            # two processes that make one database at the same time spoil it for each other
-            with FileLock(self.locks / "mlflow-database.lock", timeout=120):
-                tracked_database.make_whole(self.uri, self.artifacts)
-                client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-            yield client
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if _is_outage(error):
-                raise TrackingUnavailable(without_password(self.uri), _first_line(error)) from error
-            raise
-
-    def _check_listening(self) -> None:
-        """Fail in milliseconds, before mlflow is imported, when nothing listens at a server's address."""
-        address = urlsplit(self.uri)
-        if address.scheme not in {"http", "https"}:
-            return
-        port = address.port or (443 if address.scheme == "https" else 80)
-        try:
-            socket.create_connection((address.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
-        except OSError as error:
-            raise TrackingUnavailable(without_password(self.uri), str(error)) from error
+    def _client(self) -> "AbstractContextManager[MlflowClient]":
+        return tracked_server.client(self.uri, self.artifacts, self.locks)
 
 
 def experiment_name(ticker: str) -> str:
@@ -270,28 +228,3 @@ def experiment_url(address: str, experiment_id: str) -> str:
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
     """The run's page in the model-training layout."""
     return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def without_password(uri: str) -> str:
-    """The address without user and password, fit for a message."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Whether the network, a disk or a database failed underneath, rather than something being asked wrongly."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    while error is not None:
-        if isinstance(error, SQLAlchemyError | OSError):
-            return True
-        if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE":
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _first_line(error: Any) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__

@@ -23,7 +23,8 @@ from stockml.home import Home
 from stockml.night import Night, night_path, read_night, write_night
 from stockml.receipts import sha256_of
 from stockml.registry import Promotion, Registry
-from stockml.tracking import Tracking, experiment_url, run_url, without_password
+from stockml.tracked_server import without_password
+from stockml.tracking import Tracking, experiment_url, run_url
 from tests.loopback import Loopback, silent, whole
 from tests.nights import SETTINGS, recorded_night, with_files
 
