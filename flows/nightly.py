@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
@@ -68,7 +68,7 @@ def nightly(
     """
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s, time.monotonic())
+    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
@@ -95,7 +95,7 @@ class Tonight:
     force: bool
     late_retries: int
     late_wait_s: float
-    began: float
+    began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
         """How long the night has taken so far."""
