@@ -53,7 +53,7 @@ def universe(
     calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before that"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
     processes: Processes = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(

@@ -19,7 +19,8 @@ class Combination:
     """last value + weight · (path − last value), with the bands that were calibrated for it.
 
     weight: 0 … 1; 0 publishes the last value, 1 the model's own path.  validated_skill: 1 − MSE / MSE(last value) of
-    the model's own path on all that it was not fitted to; None where the last value made no error there.
+    the model's own path on all that it was not fitted to (the validation part chose its epoch and two weights, no
+    more); None where the last value made no error there.
     """
 
     weight: float

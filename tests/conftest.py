@@ -9,7 +9,7 @@ from deployments.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 
-pytest_plugins = ("tests.prefect_server",)
+pytest_plugins = ("tests.prefect_server", "tests.ready_home")
 
 
 @pytest.fixture

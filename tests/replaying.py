@@ -10,7 +10,7 @@ from deployments.recording import recorded_bars
 from stockml.home import Home
 from stockml.store import BarStore
 
-STORED_UNTIL = date(2013, 2, 20)
+STORED_UNTIL, THURSDAY = date(2013, 2, 20), date(2013, 2, 28)
 SMALL = {
     "network": {"units": [4], "look_back": 10},
     "training": {"epochs": 1},

@@ -11,7 +11,6 @@ import shutil
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,20 +18,17 @@ from typing import Any
 
 import pytest
 
-from deployments.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.ledger import Ledger
 from stockml.receipts import sha256_of
-from stockml.tracking import Tracking
 from tests import replaying
 from tests.night_process import IMPORTED, PASSED_ON, Standing, copied, nights, standing, start_night, stored
 from tests.small_disk import fill, make_room, mount_small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-THURSDAY = date(2013, 2, 28)
-ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
 PATIENCE_S = 240.0
 NO_ROOM = re.compile("No space left on device|database or disk is full")
 MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
@@ -74,22 +70,6 @@ class Seen:
     bars: str | None
     after: Standing
     files: list[str]
-
-
-@pytest.fixture(scope="module")
-def before_the_night(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """IBM's bars up to a week before Thursday, and an empty MLflow."""
-    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
-    replaying.fill(home, ["IBM"])
-    Tracking.of(home).sweep_orphans(now=datetime.now(UTC))
-    return home
-
-
-@pytest.fixture
-def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
-    replaying.use(feed, monkeypatch)
-    feed.set_clock(THURSDAY)
-    return copied(before_the_night, home.root)
 
 
 def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_room(ready: Home, tmp_path: Path) -> None:

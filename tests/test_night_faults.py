@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from prefect.client.schemas.filters import FlowRunFilter
 from deployments.feed import Feed
 from flows.nightly import nightly
 from stockml.home import Home
-from stockml.home import home as home_of
 from stockml.ledger import Ledger
 from stockml.tracking import Tracking
 from tests import replaying
@@ -26,28 +25,11 @@ from tests.night_process import KILLED, Standing, copied, held_locks, nights, st
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
-ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+FRIDAY = date(2013, 3, 1)
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
 TRIES, AT_ONCE = 20, 2
 EARLIER = 0.8
 PATIENCE_S = 240.0
-
-
-@pytest.fixture(scope="module")
-def before_the_night(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """IBM's bars up to a week before Thursday, and an empty MLflow: its tables take seconds to make, none to copy."""
-    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
-    replaying.fill(home, ["IBM"])
-    Tracking.of(home).sweep_orphans(now=datetime.now(UTC))
-    return home
-
-
-@pytest.fixture
-def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home of the test's own before Thursday's night, and the feed at it."""
-    replaying.use(feed, monkeypatch)
-    feed.set_clock(THURSDAY)
-    return copied(before_the_night, home.root)
 
 
 @dataclass(frozen=True)
