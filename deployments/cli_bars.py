@@ -138,6 +138,8 @@ def forecast(ticker: Ticker, as_json: Json = False) -> None:
     print(f"{published.probability_of_rise:.0%} that the price is higher in {published.direction_step} sessions")
     if published.no_skill:
         print("the model has shown no skill: this is the last value, with its interval")
+    elif (ahead := published.skilled_leads) < len(published.path):
+        print(f"the model has shown skill up to step {ahead}: beyond, this is the last value, with its interval")
 
 
 @app.command()
@@ -186,7 +188,7 @@ def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
         "last_value": forecast.last_value,
         "end": forecast.path[-1],
         "due": forecast.sessions[-1].isoformat(),
-        "weight": forecast.weight,
+        "weights": list(forecast.weights),
         "probability_of_rise": forecast.probability_of_rise,
         "mlflow_run_id": entry.run_id,
         "model_version": entry.model_version,

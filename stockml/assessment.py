@@ -86,7 +86,7 @@ def assess(
         published=used,
         model=contenders[LSTM].combination,
         band_scores=score_bands(said.bands, mid, test, said.paths),
-        verdict=gate.judge(judged, kept=kept, weight=used.weight, validated_skill=used.validated_skill),
+        verdict=gate.judge(judged, kept=kept, weights=used.weights, validated_skill=used.validated_skill),
         publisher=publisher,
         forecast=_forecast(series, used, used.path(mid[-1], author.tonight), upcoming, settings.direction_step),
         test_origins=test,
@@ -119,7 +119,7 @@ def _forecast(
         ),
         probability_of_rise=float(used.bands.probability_of_rise(published, now, float(mid[-1]), step)),
         direction_step=step,
-        weight=used.weight,
+        weights=used.weights,
     )
 
 

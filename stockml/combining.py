@@ -1,5 +1,7 @@
 """What is published of a model: its path, drawn towards the last value as far as the skill that it has shown asks.
 
+Every lead has a weight of its own: what a model knows of tomorrow is mostly more than what it knows of next month.
+
 Never here: an outcome that was not known when the forecast was made, or a model's weights.
 """
 
@@ -16,38 +18,37 @@ from stockml.intervals import Bands
 
 @dataclass(frozen=True)
 class Combination:
-    """last value + weight · (path − last value), with the bands that were calibrated for it.
+    """last value + weight · (path − last value) at each lead, with the bands that were calibrated for it.
 
-    weight: 0 … 1; 0 publishes the last value, 1 the model's own path.  validated_skill: 1 − MSE / MSE(last value) of
-    the model's own path on all that it was not fitted to (the validation part chose its epoch and two weights, no
-    more); None where the last value made no error there.
+    weights: (horizon,), each 0 … 1 and none above an earlier lead's; 0 publishes the last value, 1 the model's own
+    path.  validated_skill: 1 − MSE / MSE(last value) of the model's own path on all that it was not fitted to (the
+    validation part chose its epoch and two weights, no more); None where the last value made no error there.
     """
 
-    weight: float
+    weights: tuple[float, ...]
     validated_skill: float | None
     bands: Bands
 
     def path(self, last_value: Values, paths: Values) -> Values:
         """The combination of paths (m, horizon) and the last values (m,), both in price.  Returns (m, horizon)."""
-        return combined(last_value, paths, self.weight)
+        return combined(last_value, paths, np.asarray(self.weights))
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def fromdict(cls, record: dict[str, Any]) -> "Combination":
-        return cls(record["weight"], record["validated_skill"], Bands.fromdict(record["bands"]))
+        return cls(tuple(record["weights"]), record["validated_skill"], Bands.fromdict(record["bands"]))
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a model has said of sessions that it was not fitted to, beside what came: (m,) sums over each path.
+    """What a model has said of sessions that it was not fitted to, beside what came: (m, horizon), origin by lead.
 
-    In moves x that were foretold and y that came, scaled as in `evaluation.evaluate`: x·y, x·x and y·y of each origin.
+    In moves x that were foretold and y that came, scaled as in `evaluation.evaluate`: x·y, x·x and y·y.
     """
 
     origins: Indices
-    horizon: int
     shared: Values
     said: Values
     came: Values
@@ -59,25 +60,39 @@ class Shown:
         start = mid[origins, None]
         unit = np.where(scale > 0, scale, np.inf)  # a price that never moved has no scale, and is left out
         x, y = (paths - start) / unit, (known_outcomes(mid, origins, settings.horizon) - start) / unit
-        return cls(origins, settings.horizon, (x * y).sum(axis=1), (x * x).sum(axis=1), (y * y).sum(axis=1))
+        return cls(origins, x * y, x * x, y * y)
 
     def skill(self) -> float | None:
         """1 − MSE / MSE(last value) of the model's own path, over all origins."""
         came = float(self.came.sum())
         return float(2 * self.shared.sum() - self.said.sum()) / came if came > 0 else None
 
-    def weight(self, after: int) -> float:
-        """The weight for a forecast made after session `after`, from the origins whose outcomes were known by then.
+    def weights(self, after: Indices) -> Values:
+        """The weights for forecasts made after sessions `after`, (p,), from the outcomes known by then: (p, horizon).
 
-        Skill in units of what it would be had every move come as foretold, Σx² / Σy²: 2Σxy / Σx² − 1, within 0 … 1.
-        So 0 where no skill was shown, and 1 where moves came, on average, as large as foretold.
+        A lead's skill in units of what it would be had every move come as foretold, Σx² / Σy², is 2Σxy / Σx² − 1, here
+        within 0 … 1: 0 where no skill was shown, 1 where moves came, on average, as large as foretold. Each lead learns
+        from those from half to twice as far, each in units of a random walk's variance there, and is never trusted
+        beyond an earlier one.
         """
-        known = self.origins + self.horizon <= after
-        said = float(self.said[known].sum())
-        return min(max(2 * float(self.shared[known].sum()) / said - 1, 0.0), 1.0) if said > 0 else 0.0
+        leads = np.arange(1, self.shared.shape[1] + 1)
+        known = np.searchsorted(self.origins + len(leads), after, side="right")
+        nearest, farthest = (leads + 1) // 2, np.minimum(2 * leads, len(leads))
+        shared, said = (
+            (total[..., farthest] - total[..., nearest - 1])
+            for total in (_running(_running(each / leads, axis=0)[known], axis=1) for each in (self.shared, self.said))
+        )
+        share = np.divide(shared, said, out=np.zeros_like(said), where=said > 0)
+        return np.asarray(np.minimum.accumulate(np.clip(2 * share - 1, 0.0, 1.0), axis=1), dtype=np.float64)
 
 
-def combined(last_value: Values, paths: Values, weight: Values | float) -> Values:
-    """last_value: (m,), price.  paths: (m, horizon), price.  weight: one, or (m,).  Returns (m, horizon)."""
+def combined(last_value: Values, paths: Values, weights: Values) -> Values:
+    """last_value: (m,), price.  paths: (m, horizon), price.  weights: (horizon,) or (m, horizon).  Returns as paths."""
     start = np.asarray(last_value, dtype=np.float64)[..., None]
-    return np.asarray(start + np.asarray(weight)[..., None] * (paths - start), dtype=np.float64)
+    return np.asarray(start + weights * (paths - start), dtype=np.float64)
+
+
+def _running(values: Values, axis: int) -> Values:
+    """The sums of the first 0, 1, … of the values along an axis, so one longer than it."""
+    sums = np.cumsum(values, axis=axis)
+    return np.concatenate([np.zeros_like(sums.take([0], axis=axis)), sums], axis=axis)

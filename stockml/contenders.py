@@ -47,7 +47,8 @@ class Scored:
 class Contender(Scored):
     """A model's own paths, what is known of them, and its path of tonight, (horizon,).
 
-    validation: origins, and the paths from them.  shown: on the validation part and, as it becomes known, the test's.
+    validation: origins, and the paths from them.  shown: after every session of the validation part and, as it becomes
+    known, of the test part.
     """
 
     validation: tuple[Indices, Values]
@@ -58,23 +59,24 @@ class Contender(Scored):
     @classmethod
     def of(cls, series: PriceSeries, split: Parts, settings: EvaluationSettings, model: Model | None) -> "Contender":
         """The model's, or without one the last value's."""
-        validation, test = (origins(part, settings.origin_every) for part in (split.validation, split.test))
+        unseen = np.concatenate([origins(part, 1) for part in (split.validation, split.test)])
         newest, mid = np.array([len(series) - 1]), series.mid
         if model is None:
-            known, paths, tonight = (np.tile(mid[at, None], settings.horizon) for at in (validation, test, newest))
+            said, tonight = (np.tile(mid[at, None], settings.horizon) for at in (unseen, newest))
         else:
-            known, paths = (model.held_out.paths(series, at) for at in (validation, test))
-            tonight = model.published.paths(series, newest)
-        shown = Shown.of(mid, np.concatenate([validation, test]), np.concatenate([known, paths]), settings)
-        weight = shown.weight(len(mid) - 1)
-        bands = Bands.fit(mid, validation, combined(mid[validation], known, weight))
-        combination = Combination(weight, shown.skill(), bands)
+            said, tonight = model.held_out.paths(series, unseen), model.published.paths(series, newest)
+        shown = Shown.of(mid, unseen, said, settings)
+        validation = origins(split.validation, settings.origin_every)
+        known, paths = (part[:: settings.origin_every] for part in np.split(said, [len(split.validation)]))
+        weights = shown.weights(newest)[0]
+        bands = Bands.fit(mid, validation, combined(mid[validation], known, weights))
+        combination = Combination(tuple(weights.tolist()), shown.skill(), bands)
         own = Bands.fit(mid, validation, known)
         return cls(paths, own, (validation, known), shown, combination, tonight[0])
 
     def published(self, mid: Values, test: Indices) -> Scored:
-        """What would have been published after each test origin, with the weight that was known then."""
+        """What would have been published after each test origin, with the weights that were known then."""
         validation, known = self.validation
-        weights = np.array([self.shown.weight(origin) for origin in test])
+        weights = self.shown.weights(test)
         bands = Bands.fit(mid, validation, combined(mid[validation], known, weights[0]))
         return Scored(combined(mid[test], self.paths, weights), bands)

@@ -3,7 +3,7 @@
 Never here: files, MLflow, or a figure that was not computed tonight on the same origins for all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stockml.baselines import LAST_VALUE
@@ -27,31 +27,40 @@ def judge(
     *,
     challenger: str = LSTM,
     kept: bool = False,
-    weight: float | None = None,
+    weights: Sequence[float] = (),
     validated_skill: float | None = None,
 ) -> Verdict:
     """Promote the challenger only if it beats the champion and does not significantly lose to the last value.
 
     evaluation: tonight's, with the champion re-scored on the same origins under the name "champion", if there is one.
     kept: no training took place tonight, the challenger is the champion itself.
-    weight, validated_skill: of what is published, kept among the numbers; they decide nothing here.
+    weights, validated_skill: of what is published, kept among the numbers; they decide nothing here.
 
     Without a champion, the first model that does not significantly lose to the last value becomes it; until one does,
     the last value is published with its bands, and the models are registered but not promoted.
     """
     mse = evaluation.scores[challenger].mse
     champion = evaluation.scores[CHAMPION].mse if CHAMPION in evaluation.scores else None
-    numbers = _numbers(evaluation, challenger) | {"weight": weight, "validated_skill": validated_skill}
+    numbers = _numbers(evaluation, challenger) | {"validated_skill": validated_skill}
+    if weights:
+        numbers |= {"weight_of_first_lead": weights[0], "weight_of_last_lead": weights[-1]}
     loses = _loses(numbers["p_worse_than_last_value"])
     promoted, reason = _decide(mse, champion, CHAMPION in evaluation.scores, loses, kept)
     return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
 
 
-def publishes(weight: float) -> str:
-    """What tonight's path is made of, in words.  weight: the model's share, 0 … 1."""
-    if weight <= 0:
+def publishes(weights: Sequence[float]) -> str:
+    """What tonight's path is made of, in words.  weights: the model's share at each lead, 0 … 1, never rising."""
+    first, last = weights[0], weights[-1]
+    if first <= 0:
         return NO_SKILL
-    return f"{weight:.0%} of the model's move, {1 - weight:.0%} last value" if weight < 1 else "the model's path"
+    if last >= 1:
+        return "the model's path"
+    if f"{first:.0%}" == f"{last:.0%}":
+        return f"{first:.0%} of the model's move, the rest last value"
+    until = sum(weight > 0 for weight in weights)
+    ends = f"at lead {len(weights)}" if until == len(weights) else f"from lead {until + 1}"
+    return f"{first:.0%} of the model's move at lead 1, {last:.0%} {ends}"
 
 
 def _decide(mse: float | None, champion: float | None, has_champion: bool, loses: bool, kept: bool) -> tuple[bool, str]:

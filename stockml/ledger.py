@@ -139,12 +139,12 @@ def _rows(entry: LedgerEntry) -> pa.Table:
         "run_id": entry.run_id,
         "model_version": entry.model_version,
         "last_value": forecast.last_value,
-        "weight": forecast.weight,
         "probability_of_rise": forecast.probability_of_rise,
         "direction_step": forecast.direction_step,
     }
     columns: dict[str, list[object]] = {name: [value] * count for name, value in once.items()}
     columns |= {"lead": list(range(1, count + 1)), "due": list(forecast.sessions), "path": list(forecast.path)}
+    columns["weight"] = list(forecast.weights)
     for band in BANDS:
         columns[f"low_{band}"] = list(forecast.band(int(band)).low)
         columns[f"high_{band}"] = list(forecast.band(int(band)).high)
@@ -159,10 +159,13 @@ def _check(entry: LedgerEntry) -> None:
     if not {int(band) for band in BANDS} <= found:
         raise InvalidForecast(entry.ticker, f"bands {sorted(found)} rather than {', '.join(BANDS)}")
     columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
-    if len(forecast.path) == 0 or {len(column) for column in columns} != {len(forecast.sessions)}:
-        raise InvalidForecast(entry.ticker, "paths, bands and sessions of different lengths")
+    lengths = {len(column) for column in (*columns, forecast.weights)}
+    if len(forecast.path) == 0 or lengths != {len(forecast.sessions)}:
+        raise InvalidForecast(entry.ticker, "paths, weights, bands and sessions of different lengths")
     if not (np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf):
         raise InvalidForecast(entry.ticker, "prices that are not finite and above 0")
+    if not all(0 <= weight <= 1 for weight in forecast.weights):
+        raise InvalidForecast(entry.ticker, "weights beyond 0 to 1")
     if not 0 <= forecast.probability_of_rise <= 1:
         raise InvalidForecast(entry.ticker, f"a chance of {forecast.probability_of_rise}")
     days = (forecast.origin, *forecast.sessions)
@@ -192,7 +195,7 @@ def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:
         bands=bands,
         probability_of_rise=float(first["probability_of_rise"]),
         direction_step=int(first["direction_step"]),
-        weight=float(first["weight"]),
+        weights=tuple(rows["weight"].tolist()),
     )
     run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
     return LedgerEntry(ticker, str(first["key"]), first["published_at"].to_pydatetime(), forecast, run_id, version)

@@ -31,8 +31,8 @@ class Band:
 class Forecast:
     """The published path: mid prices of the sessions after `origin`, with intervals.
 
-    `weight` says how far the path follows the model: 1 is the model's own path, 0 is the last value throughout,
-    which is what is published when the model has shown no skill.
+    `weights` say how far the path follows the model at each lead: 1 is the model's own path, 0 is the last value,
+    which is what is published throughout when the model has shown no skill.
     """
 
     origin: date
@@ -41,15 +41,20 @@ class Forecast:
     path: tuple[float, ...]
     bands: tuple[Band, ...]
     probability_of_rise: float
+    weights: tuple[float, ...]
     direction_step: int = 30
-    weight: float = 1.0
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
 
     @property
+    def skilled_leads(self) -> int:
+        """How many sessions ahead the path follows the model at all: where it has shown skill."""
+        return sum(weight > 0 for weight in self.weights)
+
+    @property
     def no_skill(self) -> bool:
-        return self.weight == 0.0
+        return self.skilled_leads == 0
 
 
 @dataclass(frozen=True)
@@ -149,5 +154,7 @@ def forecast_from(found: Mapping[str, Any]) -> Forecast:
     plain["origin"] = date.fromisoformat(found["origin"])
     plain["sessions"] = tuple(date.fromisoformat(day) for day in found["sessions"])
     plain["path"] = tuple(found["path"])
+    of_all_leads = plain.pop("weight", None)  # as it was kept before each lead had its own
+    plain["weights"] = tuple(found.get("weights", [of_all_leads] * len(found["path"])))
     plain["bands"] = tuple(Band(b["coverage"], tuple(b["low"]), tuple(b["high"])) for b in found["bands"])
     return Forecast(**plain)

@@ -31,6 +31,8 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Values) -
     title = f"{ticker}: {forecast.path[-1]:.2f} expected in {len(forecast.path)} sessions, {change:+.1%}"
     if forecast.no_skill:
         title = f"{ticker}: no skill shown, so the last value {forecast.last_value:.2f} is published"
+    elif (ahead := forecast.skilled_leads) < len(forecast.path):
+        title = f"{ticker}: skill shown up to lead {ahead}, then the last value {forecast.last_value:.2f}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stockml import summary
@@ -57,7 +58,7 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
         "beats_last_value_live_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
-        "forecast_model_share_pct": assessment.forecast.weight,
+        "forecast_model_share_pct": fmean(assessment.forecast.weights),
         "rise_chance_pct": assessment.forecast.probability_of_rise,
     }
 
@@ -166,7 +167,7 @@ def record(night: Night) -> str:
 def decision(night: Night) -> str:
     """The gate's decision and the numbers that it rests on, as JSON: the run's artifact `decision.json`."""
     promoted = asdict(night.verdict) if night.verdict else {}
-    share = {"published": publishes(night.forecast.weight)} if night.forecast else {}
+    share = {"published": publishes(night.forecast.weights)} if night.forecast else {}
     return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
 
 

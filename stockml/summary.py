@@ -137,8 +137,8 @@ def _published(night: Night) -> str:
     """What the path is made of, and the skill that says so."""
     assert night.forecast is not None
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
-    made_of = publishes(night.forecast.weight)
-    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on what it was not fitted to)"
+    made_of = publishes(night.forecast.weights)
+    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on unseen sessions)"
 
 
 def _rise(forecast: Forecast) -> str:

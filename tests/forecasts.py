@@ -35,7 +35,7 @@ def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 
         for band, w in sides.items()
     )
     sessions = tuple(DAYS[at + 1 : at + 1 + HORIZON].tolist())
-    return Forecast(day(at), float(MID[at]), sessions, tuple(path.tolist()), bands, chance, STEP, 0.5)
+    return Forecast(day(at), float(MID[at]), sessions, tuple(path.tolist()), bands, chance, (0.5,) * HORIZON, STEP)
 
 
 def entry(at: int, key: str = "", hours_later: float = 0.0, **shape: float) -> LedgerEntry:

@@ -2,7 +2,8 @@
 
 Bands are calibrated on the validation part and measured on the test part, an origin every 10 sessions, 50 leads.
 An era ends 1,500 sessions before the next: the same measurement, had it been made that much earlier. "published" is
-what would have been published of the model: drawn towards the last value as the skill asks that it had shown till then.
+what would have been published of the model: drawn towards the last value, lead by lead, as the skill asks that it had
+shown till then.
 """
 
 import argparse
@@ -40,7 +41,7 @@ class Row:
     scores: BandScores
     published_scores: BandScores
     evaluation: Evaluation
-    weight: float
+    weights: tuple[float, ...]
 
 
 def series_of(ticker: str) -> PriceSeries:
@@ -67,7 +68,7 @@ def measured(ticker: str, series: PriceSeries, model: TrainedModel | None) -> Ro
     rises = {name: each.rises(mid, test, SETTINGS.evaluation.direction_step) for name, each in named.items()}
     evaluation = evaluate(mid, test, {name: each.paths for name, each in named.items()}, SETTINGS.evaluation, rises)
     scores, published = (score_bands(each.bands, mid, test, each.paths) for each in (own, said))
-    return Row(ticker.upper(), str(series.sessions[-1]), scores, published, evaluation, own.combination.weight)
+    return Row(ticker.upper(), str(series.sessions[-1]), scores, published, evaluation, own.combination.weights)
 
 
 def learned(series: PriceSeries) -> TrainedModel:
@@ -87,7 +88,7 @@ def coverage_table(found: list[Row]) -> list[str]:
 
 def skill_table(found: list[Row]) -> list[str]:
     heads = ("ticker", "until", "skill", "95 % interval", "p (a loss)", "lead 1", "lead 10", "lead 50", "direction",
-             "base rate", "Brier", "published", "weight tonight")  # fmt: skip
+             "base rate", "Brier", "published", "its lead 1", "lead 10", "weights 1 / 10 / 50")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---|---|" + "--:|" * (len(heads) - 2)]
     return lines + [f"| {row.ticker} | {row.until} | {' | '.join(_skills(row))} |" for row in found]
 
@@ -104,7 +105,7 @@ def _percents(values: "list[float] | np.ndarray") -> str:
 
 def _skills(row: Row) -> list[str]:
     evaluation, comparison = row.evaluation, row.evaluation.comparisons[0]
-    score = evaluation.scores[comparison.name]
+    score, published = evaluation.scores[comparison.name], evaluation.scores[PUBLISHED]
     interval, test = comparison.interval, comparison.test
     figures = [score.skill_by_lead[lead] for lead in ("1", "10", "50")]
     return [
@@ -116,8 +117,8 @@ def _skills(row: Row) -> list[str]:
             "–" if value is None else f"{value:.3f}"
             for value in (score.direction.accuracy, score.direction.base_rate, score.direction.brier)
         ),
-        _signed(evaluation.scores[PUBLISHED].skill),
-        f"{row.weight:.2f}",
+        *(_signed(figure) for figure in (published.skill, *(published.skill_by_lead[lead] for lead in ("1", "10")))),
+        " / ".join(f"{row.weights[lead - 1]:.2f}" for lead in (1, 10, 50)),
     ]
 
 

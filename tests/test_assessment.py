@@ -93,24 +93,26 @@ def test_the_better_model_publishes_and_nobody_where_none_has_shown_skill(
     found = assessed(StandIn.following(challenger), rival)
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
     shares = {"LSTM": challenger, "champion": champion or 0.0, "last value": 0.0}
-    assert (found.forecast.weight, found.published.validated_skill) == shown(shares[publisher])
-    assert (found.model.weight, found.model.validated_skill) == shown(challenger)
+    assert (found.forecast.weights, found.published.validated_skill) == shown(shares[publisher])
+    assert (found.model.weights, found.model.validated_skill) == shown(challenger)
     numbers = found.verdict.numbers
-    assert (numbers["weight"], numbers["validated_skill"]) == shown(shares[publisher])
+    weights, skill = shown(shares[publisher])
+    assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (weights[0], weights[-1])
+    assert numbers["validated_skill"] == skill
 
 
 def unseen(until: int | None = None) -> np.ndarray:
     """The origins of the validation and test parts whose outcomes were known after session `until`."""
     split = parts(len(series()), SETTINGS)
-    at = np.concatenate([origins(part, SETTINGS.origin_every) for part in (split.validation, split.test)])
+    at = np.concatenate([origins(part, 1) for part in (split.validation, split.test)])
     return at if until is None else at[at + SETTINGS.horizon <= until]
 
 
-def shown(share: float, until: int | None = None) -> tuple[float, float | None]:
-    """Weight and skill of a path that follows this share of the drift, on all that was known after `until`."""
+def shown(share: float, until: int | None = None) -> tuple[tuple[float, ...], float | None]:
+    """Weights and skill of a path that follows this share of the drift, on all that was known after `until`."""
     at = unseen(until)
     found = Shown.of(series().mid, at, ShareOfDrift(share).paths(series(), at), SETTINGS)
-    return found.weight(len(series())), found.skill()
+    return tuple(found.weights(np.array([len(series())]))[0].tolist()), found.skill()
 
 
 @pytest.mark.parametrize(("share", "weight"), [(0.5, 1.0), (1.6, 0.25), (1.8, 1 / 9)])
@@ -118,8 +120,9 @@ def test_what_is_published_is_scored_as_it_is_published(share: float, weight: fl
     seer = StandIn(Seer(share), Seer(share))
     found = assessed(seer)
     mid, test = series().mid, found.test_origins
-    assert found.forecast.weight == pytest.approx(weight)
-    paths = combined(mid[test], Seer(share).paths(series(), test), weight)
+    weights = np.full(SETTINGS.horizon, weight)
+    assert found.forecast.weights == pytest.approx(weights)
+    paths = combined(mid[test], Seer(share).paths(series(), test), weights)
     expected = evaluate(mid, test, {"published": paths}, SETTINGS).scores["published"]
     assert found.evaluation.scores["published"].mse == pytest.approx(expected.mse)
     moved = np.array(found.forecast.path) / found.forecast.last_value - 1
@@ -130,16 +133,16 @@ def test_each_origin_is_scored_with_the_weight_that_was_known_then() -> None:
     found = assessed(StandIn.following(0.5))
     mid, test = series().mid, found.test_origins
     weights = np.array([shown(0.5, until=origin)[0] for origin in test])
-    assert weights.max() > 0 == weights[-1]
+    assert weights[:, -1].max() > 0 == weights[-1, -1]
     paths = combined(mid[test], ShareOfDrift(0.5).paths(series(), test), weights)
     expected = evaluate(mid, test, {"published": paths}, SETTINGS).scores["published"]
     assert found.evaluation.scores["published"].mse == pytest.approx(expected.mse)
 
 
 def test_a_promoted_model_that_has_not_been_right_publishes_the_last_value_and_says_so() -> None:
-    found = assessed(StandIn.following(0.5))
-    assert (shown(0.5)[1] or 0) < 0
-    assert (found.verdict.promoted, found.publisher, found.forecast.weight) == (True, "LSTM", 0.0)
+    found = assessed(StandIn.following(1.0))
+    assert (shown(1.0)[1] or 0) < 0
+    assert (found.verdict.promoted, found.publisher, any(found.forecast.weights)) == (True, "LSTM", False)
     assert set(found.forecast.path) == {found.forecast.last_value}
     assert found.forecast.no_skill
 
@@ -149,8 +152,8 @@ def test_the_bands_that_are_scored_know_nothing_of_the_test_part() -> None:
     found = assessed(StandIn.following(0.5))
     split = parts(len(series()), SETTINGS)
     at = origins(split.validation, SETTINGS.origin_every)
-    weight, _ = shown(0.5, until=split.test.start)
-    known = combined(series().mid[at], ShareOfDrift(0.5).paths(series(), at), weight)
+    weights = np.array(shown(0.5, until=split.test.start)[0])
+    known = combined(series().mid[at], ShareOfDrift(0.5).paths(series(), at), weights)
     bands = Bands.fit(series().mid, at, known)
     weights = np.array([shown(0.5, until=origin)[0] for origin in found.test_origins])
     own = ShareOfDrift(0.5).paths(series(), found.test_origins)

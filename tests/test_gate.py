@@ -78,18 +78,25 @@ def test_with_too_few_origins_for_a_test_the_score_alone_decides() -> None:
 
 def test_the_numbers_are_those_of_the_evaluation() -> None:
     found = tonight(0.3, 0.2)
-    numbers = judge(found, weight=0.25, validated_skill=0.01).numbers
+    numbers = judge(found, weights=(0.25, 0.1), validated_skill=0.01).numbers
     assert numbers["challenger_mse"] == found.scores[LSTM].mse
     assert numbers["champion_mse"] == found.scores[CHAMPION].mse
     assert numbers["last_value_mse"] == found.scores["last value"].mse
-    assert (numbers["weight"], numbers["validated_skill"]) == (0.25, 0.01)
+    assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (0.25, 0.1)
+    assert numbers["validated_skill"] == 0.01
     assert numbers["origins"] == len(ORIGINS)
     assert 0 <= numbers["p_worse_than_last_value"] <= 1
 
 
 @pytest.mark.parametrize(
-    ("weight", "said"),
-    [(0.0, NO_SKILL), (0.25, "25% of the model's move, 75% last value"), (1.0, "the model's path")],
+    ("weights", "said"),
+    [
+        ((0.0, 0.0, 0.0), NO_SKILL),
+        ((0.25, 0.25, 0.25), "25% of the model's move, the rest last value"),
+        ((1.0, 0.5, 0.2), "100% of the model's move at lead 1, 20% at lead 3"),
+        ((0.6, 0.0, 0.0), "60% of the model's move at lead 1, 0% from lead 2"),
+        ((1.0, 1.0, 1.0), "the model's path"),
+    ],
 )
-def test_what_is_published_is_said(weight: float, said: str) -> None:
-    assert publishes(weight) == said
+def test_what_is_published_is_said(weights: tuple[float, ...], said: str) -> None:
+    assert publishes(weights) == said

@@ -190,6 +190,8 @@ def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) 
         ({"path": (float("nan"),) * HORIZON}, "not finite"),
         ({"path": (-1.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
+        ({"weights": (0.5,)}, "different lengths"),
+        ({"weights": (1.2,) * HORIZON}, "weights"),
         ({"probability_of_rise": float("nan")}, "chance"),
         ({"probability_of_rise": 1.2}, "chance"),
         ({"bands": ()}, "bands"),

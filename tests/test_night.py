@@ -35,6 +35,17 @@ def test_a_night_is_read_as_it_was_written(night: Night, tmp_path: Path) -> None
     assert {name: _listed(value) for name, value in night.settings.items()} == found.settings
 
 
+def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -> None:
+    write_night(recorded_night(), tmp_path / "new")
+    kept = json.loads((tmp_path / "new").read_text())
+    kept["forecast"]["weight"] = 0.25
+    del kept["forecast"]["weights"]
+    (tmp_path / "old").write_text(json.dumps(kept))
+    forecast = read_night(tmp_path / "old").forecast
+    assert forecast
+    assert forecast.weights == (0.25,) * len(forecast.path)
+
+
 def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:
     write_night(recorded_night(), tmp_path / "a")
     write_night(read_night(tmp_path / "a"), tmp_path / "b")

@@ -49,7 +49,9 @@ def drawn(name: str) -> "Figure":
     sessions, mid, evaluation = series.sessions, series.mid, found.evaluation
     split = parts(len(mid), SETTINGS.evaluation)
     figures: dict[str, Callable[[], Any]] = {
-        "forecast": lambda: plots_night.forecast_fan("IBM", replace(found.forecast, weight=0.4), sessions, mid),
+        "forecast": lambda: plots_night.forecast_fan(
+            "IBM", replace(found.forecast, weights=(0.4,) * 50), sessions, mid
+        ),
         "leads": lambda: plots_night.skill_by_lead("IBM", evaluation),
         "ledger": lambda: plots_quality.ledger("IBM", past_forecasts(), sessions, mid),
         "empty ledger": lambda: plots_quality.ledger("IBM", (), sessions, mid),
@@ -113,9 +115,12 @@ def test_labels_at_the_edge_do_not_overlap(name: str) -> None:
 
 
 def test_no_skill_is_said_in_the_forecast_title() -> None:
-    series, forecast = series_until("IBM", DAY), replace(assessed("IBM", DAY).forecast, weight=0.0)
+    series, forecast = series_until("IBM", DAY), replace(assessed("IBM", DAY).forecast, weights=(0.0,) * 50)
     figure = plots_night.forecast_fan("IBM", forecast, series.sessions, series.mid)
     assert figure.texts[0].get_text() == "IBM: no skill shown, so the last value 201.96 is published"
+    near = replace(forecast, weights=(1.0,) * 7 + (0.0,) * 43)
+    figure = plots_night.forecast_fan("IBM", near, series.sessions, series.mid)
+    assert figure.texts[0].get_text() == "IBM: skill shown up to lead 7, then the last value 201.96"
 
 
 def test_a_split_moves_past_forecasts_with_the_prices() -> None:

@@ -121,7 +121,7 @@ def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict
 
 def test_it_is_the_published_path_with_its_bands(prediction: dict[str, Any], night: Night) -> None:
     forecast = read_assessment(Path(night.evaluation_folder or "")).forecast
-    assert forecast.weight > 0
+    assert not forecast.no_skill
     assert prediction["csv"]["path"] == pytest.approx(forecast.path, rel=1e-3)
     assert prediction["csv"]["low_80"] == pytest.approx(forecast.band(80).low, rel=5e-3)
 

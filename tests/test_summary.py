@@ -72,11 +72,11 @@ def test_every_contender_stands_in_one_table_the_model_first() -> None:
 def test_a_forecast_without_skill_is_not_sold_as_one() -> None:
     night = recorded_night()
     assert night.forecast
-    without = replace(night, forecast=replace(night.forecast, weight=0.0))
+    without = replace(night, forecast=replace(night.forecast, weights=(0.0,) * 50))
     assert "no skill shown: publishing last value" in summary.text(without)
     assert "No skill shown: publishing last value" in summary.markdown(without)
-    with_skill = replace(night, forecast=replace(night.forecast, weight=0.4))
-    assert "40% of the model's move, 60% last value (skill " in summary.text(with_skill)
+    with_skill = replace(night, forecast=replace(night.forecast, weights=(0.4,) * 50))
+    assert "40% of the model's move, the rest last value (skill " in summary.text(with_skill)
     assert "no skill" not in summary.text(with_skill)
 
 
