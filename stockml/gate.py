@@ -54,7 +54,7 @@ def publishes(weights: Sequence[float]) -> str:
     first, last = weights[0], weights[-1]
     if first <= 0:
         return NO_SKILL
-    if last >= 1:
+    if f"{last:.0%}" == "100%":
         return "the model's path"
     if f"{first:.0%}" == f"{last:.0%}":
         return f"{first:.0%} of the model's move, the rest last value"

@@ -165,9 +165,10 @@ def record(night: Night) -> str:
 
 
 def decision(night: Night) -> str:
-    """The gate's decision and the numbers that it rests on, as JSON: the run's artifact `decision.json`."""
+    """The gate's decision, the numbers that it rests on, and the weight of each lead: the artifact `decision.json`."""
     promoted = asdict(night.verdict) if night.verdict else {}
-    share = {"published": publishes(night.forecast.weights)} if night.forecast else {}
+    weights = night.forecast.weights if night.forecast else ()
+    share = {"published": publishes(weights), "weights": weights} if weights else {}
     return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
 
 
