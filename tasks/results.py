@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from stockml import champions, nightlog, publishing
-from stockml.errors import TrackingUnavailable
+from stockml.errors import InvalidFile, TrackingUnavailable
 from stockml.home import home
 from stockml.night import read_night
 from stockml.receipts import EvaluationReceipt, LedgerReceipt, ModelReceipt, PromotionReceipt, RunReceipt
@@ -49,6 +49,8 @@ def log_run(
 def promote(model: ModelReceipt, run: RunReceipt, now: datetime) -> PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict
+    if verdict is None:
+        raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
     receipt = champions.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
     logger = get_run_logger()
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)

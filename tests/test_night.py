@@ -8,6 +8,8 @@ import pytest
 
 from stockml.errors import InvalidFile
 from stockml.night import Night, night_path, read_night, write_night
+from stockml.receipts import ModelReceipt, RunReceipt
+from tasks.results import promote
 from tests.nights import recorded_night
 
 
@@ -57,6 +59,14 @@ def test_what_is_not_a_night_is_an_error_that_names_the_file(content: str, tmp_p
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
         read_night(tmp_path / "night.json")
+
+
+def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:
+    write_night(skipped(), path := tmp_path / "night.json")
+    model = ModelReceipt("IBM", str(tmp_path), "", skipped().session, "retrain", "asked for")
+    run = RunReceipt("IBM", str(path), "", skipped().key, run_id=None, model_version=None)
+    with pytest.raises(InvalidFile, match=r"night\.json: expected the gate's verdict"):
+        promote.fn(model, run, skipped().finished_at)
 
 
 def test_a_night_is_kept_under_its_ticker_and_key(tmp_path: Path) -> None:
