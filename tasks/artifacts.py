@@ -2,6 +2,7 @@
 
 import json
 from types import TracebackType
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -16,6 +17,12 @@ from stockml.fitting import EpochProgress
 from stockml.home import Home, home
 from stockml.night import Night
 from stockml.summary import markdown
+
+
+def progress_bar(percent: float, *, key: str, description: str) -> UUID:
+    """A new bar on the run's page, for `update_progress_artifact` to move."""
+    # its type allows for a coroutine, which it gives only where it is awaited
+    return cast(UUID, create_progress_artifact(percent, key=key, description=description))
 
 
 class EpochReport:
@@ -45,7 +52,7 @@ class EpochReport:
         self.done[row.network] = row.epoch
         percent = 50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs
         if self.artifact is None:
-            self.artifact = create_progress_artifact(progress=percent, key=self.key, description=self.title)
+            self.artifact = progress_bar(percent, key=self.key, description=self.title)
         else:
             update_progress_artifact(artifact_id=self.artifact, progress=min(percent, 100.0))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack
 
 from filelock import FileLock, Timeout
 from prefect import Task, task
@@ -18,11 +18,24 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecord
+from prefect.tasks import RetryConditionCallable
 from prefect.transactions import IsolationLevel
 
 from stockml.code_hash import code_hash
 from stockml.home import home
 from stockml.receipts import Receipt
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Again(TypedDict, total=False):
+    """When a step that failed is tried again."""
+
+    retries: int
+    retry_delay_seconds: float
+    retry_jitter_factor: float
+    retry_condition_fn: RetryConditionCallable
 
 
 class ProcessLocks(LockManager):
@@ -128,7 +141,7 @@ def identity(value: Any) -> Any:
 def forget_unless_intact(record: Path) -> None:
     """Remove a kept result whose receipt no longer holds, or that cannot be read; the step then runs again."""
     try:
-        result = ResultRecord.deserialize(record.read_bytes()).result
+        result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
         return
     except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
@@ -143,20 +156,24 @@ def step(
     modules: tuple[str, ...],
     aside: tuple[str, ...] = (),
     salt: Callable[[dict[str, Any]], str] | None = None,
-    **options: Any,
-) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    task_run_name: str | None = None,
+    **again: Unpack[Again],
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work.
 
     Inputs that are named `aside` do not count; `salt` names, from the inputs, what the work depends on beside them.
     """
 
-    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
-        policy = ContentPolicy(modules=modules, aside=aside, salt=salt)
-        return task(function, name=name, cache_policy=policy, persist_result=True, result_serializer="json", **options)
+    return task(
+        name=name,
+        cache_policy=ContentPolicy(modules=modules, aside=aside, salt=salt),
+        persist_result=True,
+        result_serializer="json",
+        task_run_name=task_run_name,
+        **again,
+    )
 
-    return decorate
 
-
-def at_home(cached: Task[..., Any], *, force: bool = False) -> Task[..., Any]:
+def at_home(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
     """The step with its results under STOCKML_HOME, whatever the process was started with; `force` computes anew."""
     return cached.with_options(result_storage=home().results, refresh_cache=force)

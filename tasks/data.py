@@ -47,8 +47,9 @@ def _key_from_block() -> str | None:
         return None
     from prefect.blocks.system import Secret
 
+    secrets: Any = Secret  # its types do not know `_sync`
     try:
-        return str(Secret.load("alphavantage-api-key", _sync=True).get())
+        return str(secrets.load("alphavantage-api-key", _sync=True).get())
     except ValueError:
         return None
 

@@ -125,7 +125,7 @@ def end_children(parent: UUID, state: State) -> None:
 def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
     """All runs that ended before the moment, oldest first."""
     old = _in_state(tuple(TERMINAL_STATES))
-    old.end_time = FlowRunFilterEndTime(before_=moment)
+    old.end_time = FlowRunFilterEndTime.model_validate({"before_": moment})
     return tuple(sorted(_runs(client, old), key=lambda run: run.end_time or moment))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
@@ -14,6 +14,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import home
 from stockml.tracking import Tracking
 from stockml.trial import TrialRecord
+from tasks.artifacts import progress_bar
 
 if TYPE_CHECKING:
     from stockml.tuning import Sampler, Tuned
@@ -59,9 +60,7 @@ class TrialReport:
         bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
         self.logger.info("%s trial %d of %d: %s%s (%.1f s)", bar, self.done, trial.of, loss, best, trial.seconds)
         if self.bar is None:
-            self.bar = create_progress_artifact(
-                progress=100 * share, key=self.key, description=f"tuning {trial.ticker}"
-            )
+            self.bar = progress_bar(100 * share, key=self.key, description=f"tuning {trial.ticker}")
         else:
             update_progress_artifact(artifact_id=self.bar, progress=100 * share)
         try:

@@ -5,12 +5,13 @@ from datetime import date
 from types import TracebackType
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_table_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from stockml.night import Night
 from stockml.universe_report import FailWhen, Row, ending, records
+from tasks.artifacts import progress_bar
 
 
 def row_of(ticker: str, session: date | None, state: State) -> Row:
@@ -49,7 +50,7 @@ class Progress:
         self._artifact: UUID | None = None
 
     def __enter__(self) -> "Progress":
-        self._artifact = create_progress_artifact(0.0, key=f"{self._key}-progress", description="nights that ended")
+        self._artifact = progress_bar(0.0, key=f"{self._key}-progress", description="nights that ended")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
