@@ -59,11 +59,11 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Inst
 
 def templates(tell: Any, silence: timedelta) -> "list[AutomationCore]":
     """The automations; `tell` is the action of those that only tell, `silence` how long a heartbeat may be missing."""
+    from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-    from prefect.server.schemas.states import StateType
 
-    of_ours = {"prefect.resource.role": "flow", "prefect.resource.name": list(WATCHED)}
+    of_ours: dict[str, str | list[str]] = {"prefect.resource.role": "flow", "prefect.resource.name": list(WATCHED)}
 
     def told(kind: str, state: str, meaning: str) -> AutomationCore:
         trigger = EventTrigger(
@@ -117,7 +117,8 @@ def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
 def _content(automation: "AutomationCore") -> dict[str, Any]:
     """What decides an automation, without what the server adds."""
     shown = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions", "enabled"})
-    return _ordered(shown)
+    ordered: dict[str, Any] = _ordered(shown)
+    return ordered
 
 
 def _ordered(value: Any) -> Any:
@@ -134,7 +135,8 @@ def _webhook(url: str) -> UUID:
     from prefect.blocks.webhook import Webhook
     from pydantic import SecretStr
 
-    return UUID(str(Webhook(method="POST", url=SecretStr(url)).save(WEBHOOK_BLOCK, overwrite=True, _sync=True)))
+    webhook: Any = Webhook(method="POST", url=SecretStr(url))  # its types do not know `_sync`
+    return UUID(str(webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True)))
 
 
 def _call(block: UUID) -> Any:

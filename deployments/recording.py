@@ -49,8 +49,15 @@ def _recording() -> dict[str, tuple[Row, ...]]:
     rows: dict[str, list[Row]] = {}
     packed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
     for line in csv.DictReader(gzip.decompress(packed).decode().splitlines()):
-        prices = (float(line[name]) for name in ("Open", "High", "Low", "Close"))
-        row = Row(date.fromisoformat(line["Date"]), *prices, int(line["Volume"]), float(line["Adj Close"]))
+        row = Row(
+            session=date.fromisoformat(line["Date"]),
+            open=float(line["Open"]),
+            high=float(line["High"]),
+            low=float(line["Low"]),
+            close=float(line["Close"]),
+            volume=int(line["Volume"]),
+            adjusted_close=float(line["Adj Close"]),
+        )
         rows.setdefault(line["Ticker"], []).append(row)
     return {symbol: tuple(sorted(of_symbol)) for symbol, of_symbol in rows.items()}
 

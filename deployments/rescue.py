@@ -22,7 +22,7 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
 async def _crash_orphans(now: datetime) -> tuple[str, ...]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.objects import State, StateType
     from prefect.states import Crashed
 
     from tasks.run_records import why_gone
@@ -34,7 +34,7 @@ async def _crash_orphans(now: datetime) -> tuple[str, ...]:
         for run in await client.read_flow_runs(flow_run_filter=found, limit=200):
             old = run.start_time and run.start_time < now - BY_HAND_FOR
             if run.deployment_id or old or why_gone(run.infrastructure_pid):
-                state = Crashed(message="nothing works on this run any more; run it again")
+                state: State = Crashed(message="nothing works on this run any more; run it again")
                 await client.set_flow_run_state(run.id, state, force=True)
                 names.append(run.name)
     return tuple(names)

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
-from flows.form import CalendarName, Changes, TickerName, chosen
+from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from flows.nightly import Tonight, learned_and_published, only_run, skipped
 from stockml import clock
 from stockml.backfilling import as_stored, past_sessions, without_bar
@@ -45,7 +45,7 @@ def backfill(
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
-    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
 
@@ -78,7 +78,7 @@ def past_night(
     calendar: CalendarName = "",
     force: bool = False,
     has_bar: bool = True,
-    settings: Changes = {},  # noqa: B006 - read only, and what the form fills in
+    settings: Changes = NO_CHANGES,
 ) -> State:
     """One night from what the store has, as `nightly` does it once its bars have been fetched."""
     wanted = chosen(profile, mode, settings, ticker=ticker)

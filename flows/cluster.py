@@ -52,7 +52,7 @@ def ready() -> Any:
     """A worker plugin: TensorFlow is loaded when a process starts, 7 to 15 s once, instead of in its first night."""
     from distributed import WorkerPlugin
 
-    class Ready(WorkerPlugin):  # type: ignore[misc]
+    class Ready(WorkerPlugin):
         def setup(self, worker: Any) -> None:
             from stockml import lstm
 

@@ -39,6 +39,10 @@ Day = Annotated[
 ]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 
+# how the page sends an empty field; its kind reads it
+NO_DAY: Any = ""
+NO_CHANGES: Any = {}
+
 
 def form_of(settings: type, usual: Mapping[str, Any]) -> type[Form]:
     """A pydantic model with a field for each setting of a dataclass of settings.
@@ -50,10 +54,12 @@ def form_of(settings: type, usual: Mapping[str, Any]) -> type[Form]:
         kind, described = kind_of(settings, each.name), each.metadata
         if is_dataclass(kind):
             continue
-        bounds = {"ge": described["low"], "le": described["high"]} if described["low"] is not None else {}
+        bounds: dict[str, Any] = {}
+        if described["low"] is not None:
+            bounds = {"ge": described["low"], "le": described["high"]}
         if kind == tuple[int, ...]:
             kind, bounds = list[Annotated[int, Field(**bounds)]], {}
-        shown = {
+        shown: dict[str, Any] = {
             "title": each.name.replace("_", " ").capitalize(),
             "description": _described(each, {word: getattr(values, each.name) for word, values in usual.items()}),
             "json_schema_extra": unfilled,
@@ -84,14 +90,15 @@ def _plainly(value: Any) -> str:
 def _sections() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in fields(Settings):
-        if is_dataclass(kind := kind_of(Settings, each.name)):
+        kind = kind_of(Settings, each.name)
+        if isinstance(kind, type) and is_dataclass(kind):
             made = form_of(kind, {name: getattr(profile, each.name) for name, profile in PROFILES.items()})
-            shown = {"title": each.name.capitalize(), "description": kind.__doc__}
-            found[each.name] = (made, Field(default_factory=made, **shown))
+            shown = Field(default_factory=made, title=each.name.capitalize(), description=kind.__doc__)
+            found[each.name] = (made, shown)
     return found
 
 
-SettingsForm: type[Form] = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **_sections())
+SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **_sections())
 
 
 Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]

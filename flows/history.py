@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.form import CalendarName, Day, TickerName
+from flows.form import NO_DAY, CalendarName, Day, TickerName
 from stockml import clock
 from stockml.home import validated_ticker
 from stockml.receipts import StoreReceipt
@@ -16,7 +16,7 @@ from tasks.data import append_bars, explain_jumps, fetch_daily
 @flow(name="history", flow_run_name="history {ticker}")
 def history(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    session: Day = Field("", description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
+    session: Day = Field(NO_DAY, description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> StoreReceipt:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""

@@ -4,24 +4,28 @@ How old a run, a heartbeat or a file is goes by the machine's own clock, also wh
 none of them is dated by sessions.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 from uuid import UUID
 
-from prefect import flow
+from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 from pydantic import BeforeValidator, Field
 
-from flows.form import form_of
+from flows.form import NO_CHANGES, Form, form_of
 from stockml.retention import Keep
 from stockml.upkeep import Step, markdown, summary
 from tasks.upkeep import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
 
-KeepForm = form_of(Keep, {"kept": Keep()})
+P = ParamSpec("P")
+
+if TYPE_CHECKING:
+    KeepForm = Form
+else:
+    KeepForm = form_of(Keep, {"kept": Keep()})
 Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
 TrashDays = Annotated[int, Field(ge=1, le=3_650)]
@@ -30,7 +34,9 @@ TrashDays = Annotated[int, Field(ge=1, le=3_650)]
 @flow(name="maintenance", flow_run_name="maintenance, dry run {dry_run}")
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
-    keep: Keeping = Field({}, description="For how many days what is kept; an empty field keeps the usual number"),
+    keep: Keeping = Field(
+        NO_CHANGES, description="For how many days what is kept; an empty field keeps the usual number"
+    ),
     silent_minutes: SilentMinutes = Field(
         30, description="A run that gave no sign of life for this long is ended as crashed (5 to 10,080 minutes)"
     ),
@@ -43,14 +49,13 @@ def maintenance(
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
     now, days = datetime.now(UTC), Keep(**keep.model_dump(exclude_none=True))
-    asked: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        (end_zombies, (now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run)),
-        (resume_what_waited, (now, dry_run)),
-        (clear_folders, (days, now, dry_run)),
-        (clear_mlflow, (days, now, mlflow_trash_days, dry_run)),
-        (clear_prefect, (days, now, dry_run)),
+    steps = [
+        *account(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
+        *account(resume_what_waited, now, dry_run),
+        *account(clear_folders, days, now, dry_run),
+        *account(clear_mlflow, days, now, mlflow_trash_days, dry_run),
+        *account(clear_prefect, days, now, dry_run),
     ]
-    steps = [step for one, arguments in asked for step in account(one, arguments)]
     create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))
     get_run_logger().info("%s", summary(steps))
     bad = [step for step in steps if step.failed]
@@ -59,10 +64,9 @@ def maintenance(
     return Completed(name="Completed with failures" if bad else "Completed", message=summary(steps), data=steps)
 
 
-def account(one: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Step]:
+def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[Step]:
     """What the step did, or why it could not."""
-    state: State = one(*arguments, return_state=True)
-    result = state.result(raise_on_failure=False)
+    result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
     if isinstance(result, Step):
         return [result]
-    return result if isinstance(result, list) else [Step(one.name, failed=f"{type(result).__name__}: {result}")]  # type: ignore[attr-defined]
+    return result if isinstance(result, list) else [Step(one.name, failed=f"{type(result).__name__}: {result}")]

@@ -16,7 +16,7 @@ from prefect.states import Completed, State
 from prefect.utilities.urls import url_for
 from pydantic import Field
 
-from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
+from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
 from stockml.config import Mode, Profile, Settings
 from stockml.errors import NightBusy, PremiumOnly, QuotaSpent, StockmlError
@@ -53,14 +53,14 @@ def run_name() -> str:
 @flow(name="nightly", flow_run_name=run_name)
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    session: Day = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
+    session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
     late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
-    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
@@ -72,13 +72,14 @@ def nightly(
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
+    of = outcome.session
     with only_run(ticker):
         try:
-            bars, outcome = taken_in(tonight, outcome.session)
+            bars, outcome = taken_in(tonight, of)
         except QuotaSpent as spent:
-            return skipped("Skipped: quota", tonight, outcome.session, spent)
+            return skipped("Skipped: quota", tonight, of, spent)
         if not isinstance(outcome, Ordinary):
-            return skipped(type(outcome).__name__, tonight, outcome.session, outcome)
+            return skipped(type(outcome).__name__, tonight, of, outcome)
         night = learned_and_published(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.form import CalendarName, Changes, TickerName, chosen
+from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.home import validated_ticker
 from tasks.search import show_tuned, tune_settings
 
@@ -30,7 +30,9 @@ def tune(
         {}, description='Values to try, by setting, such as {"network.units": [[16], [32]]}; empty tries the usual ones'
     ),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    settings: Changes = Field({}, description="What all trials have in common; empty fields keep the profile's values"),
+    settings: Changes = Field(
+        NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
+    ),
 ) -> "Tuned":
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("nightly", "auto", settings)

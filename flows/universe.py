@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
 from prefect import flow, task
@@ -19,7 +19,7 @@ from prefect.states import Cancelled, Crashed, State
 from pydantic import Field
 
 from flows.cluster import workers
-from flows.form import CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
+from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import nightly
 from stockml import clock
 from stockml.config import Mode, Profile
@@ -32,6 +32,9 @@ from stockml.universe_report import FailWhen, Row, keep
 from tasks.quota import requests_left
 from tasks.run_records import end_children
 from tasks.tables import Progress, ended, row_of, show_rows
+
+if TYPE_CHECKING:
+    from prefect_dask.task_runners import PrefectDaskFuture
 
 QUOTA = "Skipped: quota"
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
@@ -47,7 +50,7 @@ def run_name() -> str:
 @flow(name="universe", flow_run_name=run_name)
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
-    session: Day = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
+    session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
     mode: Mode = Field("auto", description="auto decides from facts and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
@@ -60,7 +63,7 @@ def universe(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring every ticker up to date, those that waited longest first as far as the day's quota reaches.
 
@@ -82,7 +85,7 @@ def universe(
         "late_wait_s": late_wait_s,
     }
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
-    left_over = Crashed(message="Its worker process has ended")
+    left_over: State = Crashed(message="Its worker process has ended")
     try:
         with Progress("universe", len(turn.asked)) as progress:
             for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
@@ -123,7 +126,8 @@ def nights(
         return
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
-        for future in as_completed(list(asked)):
+        # it yields the very futures that it was handed
+        for future in cast("Iterator[PrefectDaskFuture[Row]]", as_completed(list(asked))):
             future.wait()
             yield row_of(asked.pop(future), parameters["session"], future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies

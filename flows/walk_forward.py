@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.form import CalendarName, Changes, TickerName, chosen
+from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.config import Mode, Profile
 from stockml.home import validated_ticker
 from tasks.replay import replay_policy
@@ -30,7 +30,7 @@ def walk_forward(
         ["retrain", "fine-tune", "auto", "keep"], description="Policies to compare, each from a full training on"
     ),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    settings: Changes = Field({}, description="What to change in the profile; empty fields keep its values"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> "list[Walked]":
     """Replay the nights once a policy, and show skill and seconds side by side."""
@@ -38,8 +38,10 @@ def walk_forward(
 
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, "auto", settings, ticker=ticker)
-    asked = {"nights": nights, "every": every, "calendar": calendar or None}
-    rows = [replay_policy(ticker, policy, wanted, **asked) for policy in dict.fromkeys(policies)]
+    rows = [
+        replay_policy(ticker, policy, wanted, nights=nights, every=every, calendar=calendar or None)
+        for policy in dict.fromkeys(policies)
+    ]
     text = "\n".join(table(rows))
     key = f"walk-forward-{ticker.lower().replace('.', '-')}"
     create_markdown_artifact(text, key=key, description=f"{ticker}, {nights} nights")
