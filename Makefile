@@ -14,7 +14,7 @@ run: .venv/run.stamp ## one night, end to end: the replay feed's newest session,
 test: .venv/test.stamp ## linters, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict stockml
+	$(BIN)/mypy --strict stockml flows tasks deployments
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
