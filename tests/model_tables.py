@@ -1,8 +1,10 @@
 """What the model earns and costs, as Markdown, on the long files that `STOCKML_KAGGLE_DIR` names.
 
-python -m tests.model_tables skill [--seeds 3] [--until 2011-01-01]    skill by ticker and seed
-python -m tests.model_tables tutorial [TICKER ...] [--epochs 30]       the tutorial profile on the same origins
-python -m tests.model_tables walk [TICKER ...] [--nights 60]           retraining policies, night by night
+python -m tests.model_tables skill [--seeds 3] [--until 2011-01-01] [--every 1]  skill by ticker and seed
+python -m tests.model_tables tutorial [TICKER ...] [--epochs 30]                 the tutorial profile on its origins
+python -m tests.model_tables walk [TICKER ...] [--nights 60]                     retraining policies, night by night
+
+`--every` is the sessions between two measured origins, 1 for all of them; the model keeps its own settings.
 """
 
 import argparse
@@ -27,21 +29,21 @@ from tests.kaggle import LONG
 from tests.tables import series_of
 
 
-def measured(series: PriceSeries, settings: Settings) -> tuple[TrainedModel, tuple[float, float], float]:
-    """The model, the skill of its held-out network and of drift on the test origins, and the seconds of both fits."""
+def measured(series: PriceSeries, settings: Settings, every: int) -> tuple[TrainedModel, tuple[float, float], float]:
+    """The model, the skill of its held-out network and of drift on every such test origin, and both fits' seconds."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         model = train(series, settings, Decision("retrain", "measured"), champion=None, folder=Path(folder))
         seconds = time.perf_counter() - began
-    at = origins(model.parts.test, settings.evaluation.origin_every)
+    at = origins(model.parts.test, every)
     scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
     return model, (scores[LSTM].skill or 0.0, scores["drift"].skill or 0.0), seconds
 
 
-def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int) -> tuple[str, list[float]]:
+def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int, every: int) -> tuple[str, list[float]]:
     """A line with the skill for each seed, and the mean skill with drift's."""
     seeded = [replace(settings, training=replace(settings.training, seed=seed)) for seed in range(1, seeds + 1)]
-    found = [measured(series, each) for each in seeded]
+    found = [measured(series, each, every) for each in seeded]
     mean, drift = np.mean([pair for _, pair, _ in found], axis=0)
     cells = " | ".join(f"{skill:+.4f}" for _, (skill, _), _ in found)
     weights = ", ".join(f"{model.held_out.departure:.2f}" for model, _, _ in found)
@@ -49,7 +51,7 @@ def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int) 
     return head + f"{max(seconds for _, _, seconds in found):.1f} | {weights} |", [mean, drift]
 
 
-def skill_table(seeds: int, until: str | None) -> list[str]:
+def skill_table(seeds: int, until: str | None, every: int) -> list[str]:
     names = " | ".join(f"seed {seed}" for seed in range(1, seeds + 1))
     lines = [
         f"| ticker | until | {names} | mean | last value | drift | s, both fits | network's weight |",
@@ -60,7 +62,7 @@ def skill_table(seeds: int, until: str | None) -> list[str]:
         series = series_of(ticker)
         if until:
             series = series.until(int((series.sessions < np.datetime64(until)).sum()))
-        line, pair = skill_row(ticker, series, settings_for(), seeds)
+        line, pair = skill_row(ticker, series, settings_for(), seeds, every)
         lines.append(line)
         means.append(pair)
     mean, drift = np.mean(means, axis=0)
@@ -72,7 +74,7 @@ def tutorial_table(tickers: list[str], epochs: int) -> list[str]:
     lines = ["| ticker | tutorial profile | last value | drift | s, both fits |", "|---|--:|--:|--:|--:|"]
     settings = settings_for("tutorial", {"training.epochs": epochs})
     for ticker in tickers:
-        _, (skill, drift), seconds = measured(series_of(ticker.lower()), settings)
+        _, (skill, drift), seconds = measured(series_of(ticker.lower()), settings, settings.evaluation.origin_every)
         lines.append(f"| {ticker.upper()} | {skill:+.4f} | 0 | {drift:+.4f} | {seconds:.0f} |")
         print(lines[-1], file=sys.stderr, flush=True)
     return lines
@@ -98,10 +100,11 @@ def main() -> None:
     options.add_argument("--nights", type=int, default=60)
     options.add_argument("--epochs", type=int, default=30)
     options.add_argument("--until")
+    options.add_argument("--every", type=int, default=settings_for().evaluation.origin_every)
     chosen = options.parse_args()
     lstm.tensorflow()
     tables = {
-        "skill": lambda: skill_table(chosen.seeds, chosen.until),
+        "skill": lambda: skill_table(chosen.seeds, chosen.until, chosen.every),
         "tutorial": lambda: tutorial_table(chosen.tickers, chosen.epochs),
         "walk": lambda: walk_table(chosen.tickers, chosen.nights),
     }
