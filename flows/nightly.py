@@ -72,14 +72,14 @@ def nightly(
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
-    of = outcome.session
+    wanted_session = outcome.session
     with only_run(ticker):
         try:
-            bars, outcome = taken_in(tonight, of)
+            bars, outcome = taken_in(tonight, wanted_session)
         except QuotaSpent as spent:
-            return skipped("Skipped: quota", tonight, of, spent)
+            return skipped("Skipped: quota", tonight, wanted_session, spent)
         if not isinstance(outcome, Ordinary):
-            return skipped(type(outcome).__name__, tonight, of, outcome)
+            return skipped(type(outcome).__name__, tonight, wanted_session, outcome)
         night = learned_and_published(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)

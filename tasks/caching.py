@@ -163,7 +163,6 @@ def step(
 
     Inputs that are named `aside` do not count; `salt` names, from the inputs, what the work depends on beside them.
     """
-
     return task(
         name=name,
         cache_policy=ContentPolicy(modules=modules, aside=aside, salt=salt),
