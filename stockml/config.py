@@ -98,7 +98,8 @@ class TrainingSettings(Checked):
     batch_size: int = setting(256, "Origins in a step", 1, 65_536)
     epochs: int = setting(3, "Passes over the training part", 1, 1_000)
     fine_tune_epochs: int = setting(1, "Passes when the champion is continued", 1, 1_000)
-    fine_tune_learning_rate: float = setting(1e-4, "Learning rate when the champion is continued", 1e-7, 1.0)
+    # A night adds one window to thousands: the larger steps of a full training would walk away towards the newest year.
+    fine_tune_learning_rate: float = setting(1e-5, "Learning rate when the champion is continued", 1e-7, 1.0)
     decay_on: DecayPart = setting("validation", "Part that lowers the rate (tutorial profile only; test leaks)")
     seed: int = setting(7, "Seed of weights and shuffles", 0, 2**31 - 1)
 
@@ -161,7 +162,7 @@ PROFILES: dict[str, Settings] = {
     "tutorial": Settings(
         profile="tutorial",
         network=NetworkSettings(units=(200, 200, 150), dropout=0.2, look_back=50),
-        training=TrainingSettings(learning_rate=1e-4, batch_size=500, epochs=30),
+        training=TrainingSettings(learning_rate=1e-4, batch_size=500, epochs=30, fine_tune_learning_rate=1e-4),
     ),
 }
 

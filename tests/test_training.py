@@ -184,7 +184,7 @@ def test_fine_tuning_starts_from_the_champion_and_keeping_changes_no_weight(cham
     before, series = load_model(champion), walk(401)
     tuned = train(series, SMALL, FINE_TUNE, champion=champion, folder=tmp_path / "tuned")
     moved = np.abs(tuned.published.weights[0] - before.published.weights[0]).max()
-    assert 0 < moved < 0.01
+    assert 0 < moved < 0.001  # many such nights leave the weights where a full training put them
     assert tuned.retrained_at == before.retrained_at
     assert tuned.last_session == series.sessions[-1]
     kept = train(SERIES, SMALL, Decision("keep", "nothing new"), champion=champion, folder=tmp_path / "kept")

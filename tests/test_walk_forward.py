@@ -25,6 +25,7 @@ def test_each_policy_trains_as_it_says(tmp_path: Path) -> None:
     ]
     assert [(r.retrained, r.fine_tuned, r.kept) for r in rows] == [(4, 0, 0), (1, 3, 0), (1, 3, 0), (1, 0, 3)]
     assert rows[1].skill == rows[2].skill
+    assert rows[1].skill == pytest.approx(rows[0].skill, abs=0.01)
     text = table(rows)
     assert len(text) == 6
     assert "| ABC | keep | 4 |" in text[-1]
