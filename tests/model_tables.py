@@ -14,68 +14,92 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stockml import lstm
-from stockml.config import Settings, settings_for
-from stockml.evaluation import LSTM, evaluate
+from stockml.config import EvaluationSettings, Settings, settings_for
+from stockml.evaluation import LSTM, evaluate, past_range
 from stockml.normalise import PriceSeries
 from stockml.policy import Decision
 from stockml.training import TrainedModel, train
 from stockml.walk_forward import POLICIES, Walked, nights_of, table, walk
-from stockml.windows import origins
+from stockml.windows import Origins, origins, outcomes
 from tests.kaggle import LONG
 from tests.tables import series_of
 
 
-def measured(series: PriceSeries, settings: Settings, every: int) -> tuple[TrainedModel, tuple[float, float], float]:
-    """The model, the skill of its held-out network and of drift on every such test origin, and both fits' seconds."""
+class Skills(NamedTuple):
+    """On the same test origins.  hindsight: of the one constant rise that would have been best there, known afterwards
+    only: as much as any steady rise of this ticker can earn."""
+
+    model: float
+    drift: float
+    hindsight: float
+
+
+def measured(series: PriceSeries, settings: Settings, every: int) -> tuple[TrainedModel, Skills, float]:
+    """The model, the skills with its held-out network's on every such test origin, and both fits' seconds."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         model = train(series, settings, Decision("retrain", "measured"), champion=None, folder=Path(folder))
         seconds = time.perf_counter() - began
     at = origins(model.parts.test, every)
     scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
-    return model, (scores[LSTM].skill or 0.0, scores["drift"].skill or 0.0), seconds
+    found = (scores[LSTM].skill or 0.0, scores["drift"].skill or 0.0, hindsight(series, at, settings.evaluation))
+    return model, Skills(*found), seconds
 
 
-def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int, every: int) -> tuple[str, list[float]]:
-    """A line with the skill for each seed, and the mean skill with drift's."""
+def hindsight(series: PriceSeries, at: Origins, settings: EvaluationSettings) -> float:
+    start = series.mid[at, None]
+    scale = past_range(series.mid, settings.scale_sessions)[at, None]
+    rise = start * np.arange(1, settings.horizon + 1) / scale
+    came = (outcomes(series.mid, at, settings.horizon) - start) / scale
+    return float(np.sum(rise * came) ** 2 / np.sum(rise**2) / np.sum(came**2))
+
+
+def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int, every: int) -> tuple[str, Skills]:
+    """A line with the skill for each seed, and the mean over the seeds."""
     seeded = [replace(settings, training=replace(settings.training, seed=seed)) for seed in range(1, seeds + 1)]
     found = [measured(series, each, every) for each in seeded]
-    mean, drift = np.mean([pair for _, pair, _ in found], axis=0)
-    cells = " | ".join(f"{skill:+.4f}" for _, (skill, _), _ in found)
+    mean = Skills(*np.mean([skills for _, skills, _ in found], axis=0))
+    cells = " | ".join(f"{skills.model:+.4f}" for _, skills, _ in found)
     weights = ", ".join(f"{model.held_out.departure:.2f}" for model, _, _ in found)
-    head = f"| {ticker.upper()} | {series.sessions[-1]} | {cells} | {mean:+.4f} | 0 | {drift:+.4f} | "
-    return head + f"{max(seconds for _, _, seconds in found):.1f} | {weights} |", [mean, drift]
+    head = f"| {ticker.upper()} | {series.sessions[-1]} | {cells} | {mean.model:+.4f} | 0 | {mean.drift:+.4f} | "
+    head += f"{mean.hindsight:+.4f} | "
+    return head + f"{max(seconds for _, _, seconds in found):.1f} | {weights} |", mean
 
 
 def skill_table(seeds: int, until: str | None, every: int) -> list[str]:
     names = " | ".join(f"seed {seed}" for seed in range(1, seeds + 1))
     lines = [
-        f"| ticker | until | {names} | mean | last value | drift | s, both fits | network's weight |",
-        "|---|---|" + "--:|" * (seeds + 5),
+        f"| ticker | until | {names} | mean | last value | drift | best rise in hindsight | s, both fits "
+        "| network's weight |",
+        "|---|---|" + "--:|" * (seeds + 6),
     ]
     means = []
     for ticker in LONG:
         series = series_of(ticker)
         if until:
             series = series.until(int((series.sessions < np.datetime64(until)).sum()))
-        line, pair = skill_row(ticker, series, settings_for(), seeds, every)
+        line, mean = skill_row(ticker, series, settings_for(), seeds, every)
         lines.append(line)
-        means.append(pair)
-    mean, drift = np.mean(means, axis=0)
+        means.append(mean)
+    model, drift, best = np.mean(means, axis=0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [*lines, f"\nMean {mean:+.4f}, drift {drift:+.4f}; peak memory {peak:.0f} MB."]
+    return [
+        *lines,
+        f"\nMean {model:+.4f}, drift {drift:+.4f}, best rise in hindsight {best:+.4f}; peak memory {peak:.0f} MB.",
+    ]
 
 
 def tutorial_table(tickers: list[str], epochs: int) -> list[str]:
     lines = ["| ticker | tutorial profile | last value | drift | s, both fits |", "|---|--:|--:|--:|--:|"]
     settings = settings_for("tutorial", {"training.epochs": epochs})
     for ticker in tickers:
-        _, (skill, drift), seconds = measured(series_of(ticker.lower()), settings, settings.evaluation.origin_every)
-        lines.append(f"| {ticker.upper()} | {skill:+.4f} | 0 | {drift:+.4f} | {seconds:.0f} |")
+        _, skills, seconds = measured(series_of(ticker.lower()), settings, settings.evaluation.origin_every)
+        lines.append(f"| {ticker.upper()} | {skills.model:+.4f} | 0 | {skills.drift:+.4f} | {seconds:.0f} |")
         print(lines[-1], file=sys.stderr, flush=True)
     return lines
 
