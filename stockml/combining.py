@@ -78,10 +78,13 @@ class Shown:
         leads = np.arange(1, self.shared.shape[1] + 1)
         known = np.searchsorted(self.origins + len(leads), after, side="right")
         nearest, farthest = (leads + 1) // 2, np.minimum(2 * leads, len(leads))
-        shared, said = (
-            (total[..., farthest] - total[..., nearest - 1])
-            for total in (_running(_running(each / leads, axis=0)[known], axis=1) for each in (self.shared, self.said))
-        )
+
+        def pooled(products: Values) -> Values:
+            by_lead = _running(products / leads, axis=0)[known]
+            up_to_lead = _running(by_lead, axis=1)
+            return np.asarray(up_to_lead[:, farthest] - up_to_lead[:, nearest - 1], dtype=np.float64)
+
+        shared, said = pooled(self.shared), pooled(self.said)
         share = np.divide(shared, said, out=np.zeros_like(said), where=said > 0)
         return np.asarray(np.minimum.accumulate(np.clip(2 * share - 1, 0.0, 1.0), axis=1), dtype=np.float64)
 

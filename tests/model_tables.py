@@ -52,6 +52,7 @@ def measured(series: PriceSeries, settings: Settings, every: int) -> tuple[Train
 
 
 def hindsight(series: PriceSeries, at: Origins, settings: EvaluationSettings) -> float:
+    """The skill of that rise: the least-squares share of the scaled moves that a straight line explains."""
     start = series.mid[at, None]
     scale = past_range(series.mid, settings.scale_sessions)[at, None]
     rise = start * np.arange(1, settings.horizon + 1) / scale
