@@ -14,7 +14,7 @@ from stockml.errors import StockmlError
 from stockml.home import Home
 
 if TYPE_CHECKING:
-    from stockml.store import BarStore
+    from stockml.prices.store import BarStore
 
 Verdict = Literal["ok", "note", "problem"]
 DISK_NEEDED_GB = 2.0
@@ -70,7 +70,7 @@ def home_folder(home: Home) -> Check:
 
 
 def key(environ: Mapping[str, str]) -> Check:
-    from stockml.keys import ApiKey
+    from stockml.redaction import ApiKey
 
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
@@ -84,7 +84,7 @@ def key(environ: Mapping[str, str]) -> Check:
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
-    from stockml.quota import Plan, QuotaLedger
+    from stockml.provider.quota import Plan, QuotaLedger
 
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
@@ -116,7 +116,7 @@ def price_service(environ: Mapping[str, str]) -> Check:
 
 
 def clock(now: datetime) -> Check:
-    from stockml.sessions import sessions_for
+    from stockml.prices.calendar import sessions_for
 
     exchange = sessions_for("IBM")
     local = now.astimezone(exchange.tz)
@@ -126,7 +126,7 @@ def clock(now: datetime) -> Check:
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    from deployments.prefect_api import is_healthy, running_server
+    from deployments.servers.prefect_api import is_healthy, running_server
 
     configured = environ.get("PREFECT_API_URL")
     if configured:
@@ -143,7 +143,7 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def mlflow(home: Home) -> Check:
-    from stockml.tracked_server import without_password
+    from stockml.tracking.connection import without_password
 
     address, shown = urlsplit(home.tracking_uri), without_password(home.tracking_uri)
     if address.scheme == "sqlite":
@@ -157,8 +157,8 @@ def mlflow(home: Home) -> Check:
 
 
 def port(name: str, number: int, home: Home) -> Check:
-    from deployments.prefect_api import running_server
-    from deployments.processes import check_port
+    from deployments.servers.prefect_api import running_server
+    from deployments.servers.processes import check_port
     from stockml.errors import PortTaken
 
     if running_server(home):
@@ -172,7 +172,7 @@ def port(name: str, number: int, home: Home) -> Check:
 
 def tickers(home: Home, now: datetime) -> Iterator[Check]:
     """Every ticker's store, ledger and champion can be read, and how old its newest bar is."""
-    from stockml.store import BarStore
+    from stockml.prices.store import BarStore
 
     store = BarStore(home.store, home.locks)
     try:
@@ -187,8 +187,8 @@ def tickers(home: Home, now: datetime) -> Iterator[Check]:
 
 
 def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
-    from stockml.ledger import Ledger
-    from stockml.registry import Registry
+    from stockml.forecasts.ledger import Ledger
+    from stockml.models.registry import Registry
 
     try:
         bars = store.adjusted(name)
@@ -206,7 +206,7 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
 
 
 def waiting_nights(home: Home) -> Iterator[Check]:
-    from stockml.tracking import Tracking
+    from stockml.tracking.client import Tracking
 
     try:
         waiting = Tracking.of(home).pending()

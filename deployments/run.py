@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import MutableMapping, Sequence
 
-from deployments.cli import reported
-from deployments.cli_options import as_ticker
-from deployments.feed import Feed
-from deployments.prefect_api import prefect_api
-from deployments.replay import night_before, source
-from deployments.runs import run_history, run_night
+from deployments.cli.app import reported
+from deployments.cli.options import as_ticker
+from deployments.cli.runs import run_history, run_night
+from deployments.replay.feed import Feed
+from deployments.replay.source import night_before, source
+from deployments.servers.prefect_api import prefect_api
 from stockml.errors import PremiumOnly
 from stockml.home import Home, home
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
     """Give the ticker its history if it has none, run its newest night, print the summary; the exit code."""
     with source([ticker], environ) as replay, prefect_api(home(environ), environ):
-        from stockml import summary
+        from stockml.nights import summary
 
         if not _has_bars(home(environ), ticker):
             _bring_history(ticker, replay, environ)
@@ -36,7 +36,7 @@ def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
 
 
 def _has_bars(place: Home, ticker: str) -> bool:
-    from stockml.store import BarStore
+    from stockml.prices.store import BarStore
 
     return ticker in BarStore(place.store, place.locks).tickers()
 

@@ -13,15 +13,16 @@ from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
-from flows.nightly import Tonight, learned_and_published, only_run, skipped
+from flows.nightly import NightRequest, exclusive_run, skipped, train_and_publish
 from stockml import clock
-from stockml.backfilling import as_stored, past_sessions, without_bar
-from stockml.config import Mode, Profile
 from stockml.errors import QuotaSpent
-from stockml.home import home, validated_ticker
-from stockml.sessions import sessions_for
+from stockml.home import home
+from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
+from stockml.prices.calendar import sessions_for
+from stockml.settings import Mode, Profile
+from stockml.tickers import validated_ticker
 from tasks.artifacts import show_night
-from tasks.caching import at_home
+from tasks.caching import with_home_storage
 from tasks.data import append_bars, fetch_daily
 from tasks.quota import has_premium_key
 from tasks.tables import ended, row_of, show_rows
@@ -55,7 +56,7 @@ def backfill(
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
     chosen(profile, mode, settings, ticker=ticker)
     try:
-        missing = brought_in(ticker, sessions, named, now, force=force)
+        missing = fetch_missing(ticker, sessions, named, now, force=force)
     except QuotaSpent as spent:
         return Completed(name="Skipped: quota", message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
@@ -82,16 +83,16 @@ def past_night(
 ) -> State:
     """One night from what the store has, as `nightly` does it once its bars have been fetched."""
     wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
+    tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
     if not has_bar:
         return skipped("No bar", tonight, session, "the store has no bar of this session, and the provider gave none")
-    with only_run(ticker):
-        night = learned_and_published(tonight, as_stored(home(), ticker, session, calendar or None))
+    with exclusive_run(ticker):
+        night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
     show_night(night)
     return Completed(message=f"{night.mode}: {night.reason}", data=night)
 
 
-def brought_in(
+def fetch_missing(
     ticker: str, sessions: tuple[date, ...], calendar: str | None, now: datetime, *, force: bool
 ) -> tuple[date, ...]:
     """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
@@ -102,8 +103,8 @@ def brought_in(
     for outputsize in ("compact", "full") if has_premium_key() else ("compact",):
         if not missing:
             break
-        payload = at_home(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
-        bars = at_home(append_bars, force=force)(payload, calendar, now)
+        payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
+        bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
         missing = without_bar(home(), ticker, sessions, calendar)
     return missing

@@ -54,8 +54,8 @@ def ready() -> Any:
 
     class Ready(WorkerPlugin):
         def setup(self, worker: Any) -> None:
-            from stockml import lstm
+            from stockml.models.tensorflow import tensorflow
 
-            lstm.tensorflow()
+            tensorflow()
 
     return Ready()

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
-from stockml.config import PROFILES, Settings, kind_of, settings_for
 from stockml.home import home
-from stockml.tuned import tuned_settings
+from stockml.settings import PROFILES, Settings, kind_of, settings_for
+from stockml.training.tuned_settings import tuned_settings
 
 
 def unfilled(schema: dict[str, Any]) -> None:

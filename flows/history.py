@@ -6,10 +6,10 @@ from pydantic import Field
 
 from flows.form import NO_DAY, CalendarName, Day, TickerName
 from stockml import clock
-from stockml.home import validated_ticker
-from stockml.receipts import StoreReceipt
-from stockml.sessions import sessions_for
-from tasks.caching import at_home
+from stockml.prices.calendar import sessions_for
+from stockml.storage.receipts import StoreReceipt
+from stockml.tickers import validated_ticker
+from tasks.caching import with_home_storage
 from tasks.data import append_bars, explain_jumps, fetch_daily
 
 
@@ -22,8 +22,8 @@ def history(
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = session or sessions_for(ticker, named).last_final(now)
-    payload = at_home(fetch_daily)(ticker, last, named, now, outputsize="full")
-    bars = at_home(append_bars)(payload, named, now)
-    bars = at_home(explain_jumps)(bars, named, now)
+    payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize="full")
+    bars = with_home_storage(append_bars)(payload, named, now)
+    bars = with_home_storage(explain_jumps)(bars, named, now)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
     return bars

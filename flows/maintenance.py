@@ -16,16 +16,16 @@ from prefect.states import Completed, Failed, State
 from pydantic import BeforeValidator, Field
 
 from flows.form import NO_CHANGES, Form, form_of
-from stockml.retention import Keep
-from stockml.upkeep import Step, markdown, summary
-from tasks.upkeep import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
+from stockml.maintenance.report import StepReport, markdown, summary
+from stockml.maintenance.retention import RetentionSettings
+from tasks.maintenance import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
 
 P = ParamSpec("P")
 
 if TYPE_CHECKING:
     KeepForm = Form
 else:
-    KeepForm = form_of(Keep, {"kept": Keep()})
+    KeepForm = form_of(RetentionSettings, {"kept": RetentionSettings()})
 Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
 TrashDays = Annotated[int, Field(ge=1, le=3_650)]
@@ -48,7 +48,7 @@ def maintenance(
 
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
-    now, days = datetime.now(UTC), Keep(**keep.model_dump(exclude_none=True))
+    now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     steps = [
         *account(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
         *account(resume_what_waited, now, dry_run),
@@ -64,9 +64,9 @@ def maintenance(
     return Completed(name="Completed with failures" if bad else "Completed", message=summary(steps), data=steps)
 
 
-def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[Step]:
+def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
     """What the step did, or why it could not."""
     result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
-    if isinstance(result, Step):
+    if isinstance(result, StepReport):
         return [result]
-    return result if isinstance(result, list) else [Step(one.name, failed=f"{type(result).__name__}: {result}")]
+    return result if isinstance(result, list) else [StepReport(one.name, failed=f"{type(result).__name__}: {result}")]

@@ -18,18 +18,21 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
-from stockml.config import Mode, Profile, Settings
 from stockml.errors import NightBusy, PremiumOnly, QuotaSpent, StockmlError
-from stockml.home import home, validated_ticker
-from stockml.intake import bar_store, has_unexplained_jumps
-from stockml.ledger import Ledger
-from stockml.night import Night, read_night
-from stockml.nightlog import Done
-from stockml.receipts import StoreReceipt
-from stockml.sessions import Late, NoSession, Ordinary, Outcome, night_outcome, sessions_for
+from stockml.forecasts.ledger import Ledger
+from stockml.home import home
+from stockml.nights.record import Night, read_night
+from stockml.pipeline.ingest import has_unexplained_jumps
+from stockml.pipeline.log import StepReceipts
+from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, night_outcome
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import bar_store
+from stockml.settings import Mode, Profile, Settings
+from stockml.storage.receipts import StoreReceipt
+from stockml.tickers import validated_ticker
 from tasks import run_records
 from tasks.artifacts import show_night
-from tasks.caching import at_home
+from tasks.caching import with_home_storage
 from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_history, renormalise
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.results import log_run, promote, publish_forecast
@@ -68,26 +71,26 @@ def nightly(
     """
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = Tonight(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
+    tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
         return skipped("No session", tonight, outcome.day, outcome)
     wanted_session = outcome.session
-    with only_run(ticker):
+    with exclusive_run(ticker):
         try:
-            bars, outcome = taken_in(tonight, wanted_session)
+            bars, outcome = ingest(tonight, wanted_session)
         except QuotaSpent as spent:
             return skipped("Skipped: quota", tonight, wanted_session, spent)
         if not isinstance(outcome, Ordinary):
             return skipped(type(outcome).__name__, tonight, wanted_session, outcome)
-        night = learned_and_published(tonight, bars)
+        night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)
     return Completed(message=f"{night.mode}: {night.reason}", data=night)
 
 
 @dataclass(frozen=True)
-class Tonight:
+class NightRequest:
     """What the form asked for."""
 
     ticker: str
@@ -108,7 +111,7 @@ class Tonight:
         return night_outcome(exchange, requested=session, now=clock.now(), last_stored=done, newest=newest)
 
 
-def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
+def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
     """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not.
 
     The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
@@ -117,8 +120,8 @@ def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
     for attempt in range(tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
-        payload = at_home(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
-        bars = at_home(append_bars, force=force)(payload, tonight.calendar, now)
+        payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
+        bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         outcome = tonight.outcome(session, newest=payload.newest)
         if not isinstance(outcome, Late) or attempt == tonight.late_retries:
@@ -130,45 +133,45 @@ def taken_in(tonight: Tonight, session: date) -> tuple[StoreReceipt, Outcome]:
     return explained(tonight, bars) if isinstance(outcome, Ordinary) else bars, outcome
 
 
-def explained(tonight: Tonight, bars: StoreReceipt) -> StoreReceipt:
+def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """The bars, after the provider was asked for the splits where a jump looks like one."""
     if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
         return bars
-    return at_home(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
+    return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 
 
-def bring_history(tonight: Tonight, session: date) -> int:
+def bring_history(tonight: NightRequest, session: date) -> int:
     """A ticker's first night starts with all its sessions, where the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
     if bar_store(home(), ticker, calendar).last_session(ticker) is None and plan_gives_history():
         try:
-            everything = at_home(fetch_daily)(ticker, session, calendar, now, outputsize="full")
+            everything = with_home_storage(fetch_daily)(ticker, session, calendar, now, outputsize="full")
         except PremiumOnly as refused:
             get_run_logger().warning("%s", refused)
             return 0
-        return int(at_home(append_bars)(everything, calendar, now).added)
+        return int(with_home_storage(append_bars)(everything, calendar, now).added)
     return 0
 
 
-def learned_and_published(tonight: Tonight, bars: StoreReceipt) -> Night:
+def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     """From the store to the ledger."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
-    dataset = at_home(renormalise, force=force)(bars, calendar)
-    decision = at_home(decide_mode, force=force)(dataset, settings, calendar)
+    dataset = with_home_storage(renormalise, force=force)(bars, calendar)
+    decision = with_home_storage(decide_mode, force=force)(dataset, settings, calendar)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
-    model = at_home(train_model, force=force)(dataset, decision, settings, calendar)
+    model = with_home_storage(train_model, force=force)(dataset, decision, settings, calendar)
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
-    evaluation = at_home(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
-    done = Done(bars, dataset, model, evaluation, settings)
+    evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
+    done = StepReceipts(bars, dataset, model, evaluation, settings)
     page = url_for("flow-run", obj_id=flow_run.id)
-    run = at_home(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page, calendar)
-    at_home(promote, force=force)(model, run, now)
-    at_home(publish_forecast, force=force)(evaluation, run, now)
+    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page, calendar)
+    with_home_storage(promote, force=force)(model, run, now)
+    with_home_storage(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))
 
 
 @contextmanager
-def only_run(ticker: str) -> Iterator[None]:
+def exclusive_run(ticker: str) -> Iterator[None]:
     """One run of a ticker at a time on this machine; a second waits and says so. Raises NightBusy.
 
     Earlier runs that were killed at their work are ended on the server.
@@ -191,7 +194,7 @@ def only_run(ticker: str) -> Iterator[None]:
         lock.release()
 
 
-def skipped(name: str, tonight: Tonight, session: date, why: object) -> State:
+def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:
     """A completed state that says why nothing was done."""
     night = Night(
         ticker=tonight.ticker,

@@ -7,11 +7,11 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from stockml.home import home
-from stockml.notice_file import note
+from stockml.maintenance.notice_log import append_notice
 
 
 @flow(name="notice", flow_run_name="{what}")
 def notice(what: str = Field(description="What happened, in one line")) -> None:
     """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
     get_run_logger().warning("%s", what)
-    note(home(), what, datetime.now(UTC))
+    append_notice(home(), what, datetime.now(UTC))

@@ -7,11 +7,11 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
-from stockml.home import validated_ticker
-from tasks.search import show_tuned, tune_settings
+from stockml.tickers import validated_ticker
+from tasks.tuning import show_tuned, tune_settings
 
 if TYPE_CHECKING:
-    from stockml.tuning import Tuned
+    from stockml.training.tuning import TuningResult
 
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -33,7 +33,7 @@ def tune(
     settings: Changes = Field(
         NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
     ),
-) -> "Tuned":
+) -> "TuningResult":
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("nightly", "auto", settings)
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)

@@ -22,16 +22,17 @@ from flows.cluster import workers
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import nightly
 from stockml import clock
-from stockml.config import Mode, Profile
 from stockml.errors import StoreError
-from stockml.home import home, validated_ticker
-from stockml.intake import bar_store
-from stockml.quota import Turn, stalest_first
-from stockml.sessions import sessions_for
-from stockml.universe_report import FailWhen, Row, keep
+from stockml.home import home
+from stockml.nights.universe import FailWhen, NightRow, write_csv
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import bar_store
+from stockml.provider.quota import RequestPlan, stalest_first
+from stockml.settings import Mode, Profile
+from stockml.tickers import validated_ticker
 from tasks.quota import requests_left
 from tasks.run_records import end_children
-from tasks.tables import Progress, ended, row_of, show_rows
+from tasks.tables import NightProgress, ended, row_of, show_rows
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import PrefectDaskFuture
@@ -72,8 +73,8 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
-    turn = whose_turn(names, session, calendar or None)
-    rows = [Row(ticker, session, "skipped", QUOTA, why="the quota went to others") for ticker in turn.skipped]
+    turn = plan_requests(names, session, calendar or None)
+    rows = [NightRow(ticker, session, "skipped", QUOTA, why="the quota went to others") for ticker in turn.skipped]
     parameters = {
         "session": session,
         "mode": mode,
@@ -87,7 +88,7 @@ def universe(
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
     try:
-        with Progress("universe", len(turn.asked)) as progress:
+        with NightProgress("universe", len(turn.asked)) as progress:
             for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
                 progress.advance()
                 get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
@@ -97,12 +98,12 @@ def universe(
         raise
     finally:
         end_children(UUID(flow_run.id), left_over)
-    keep(home(), rows)
+    write_csv(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
     return ended(rows, fail_when)
 
 
-def whose_turn(tickers: Sequence[str], session: date | None, calendar: str | None) -> Turn:
+def plan_requests(tickers: Sequence[str], session: date | None, calendar: str | None) -> RequestPlan:
     """Who is asked tonight; a ticker that has its session's bar costs no request, or its own night says that it would.
 
     The stalest come first, in the queue as well.
@@ -115,26 +116,26 @@ def whose_turn(tickers: Sequence[str], session: date | None, calendar: str | Non
             if last is None or last < (session or sessions_for(ticker, calendar).last_final(now)):
                 behind[ticker] = last
     turn = stalest_first(behind, requests_left())
-    return Turn(turn.asked + tuple(ticker for ticker in tickers if ticker not in behind), turn.skipped)
+    return RequestPlan(turn.asked + tuple(ticker for ticker in tickers if ticker not in behind), turn.skipped)
 
 
 def nights(
     tickers: Sequence[str], parameters: dict[str, Any], address: str | None, processes: int, memory_gb: float
-) -> Iterator[Row]:
+) -> Iterator[NightRow]:
     """Run every ticker's night on the workers; its row as soon as it has ended."""
     if not tickers:
         return
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
         # it yields the very futures that it was handed
-        for future in cast("Iterator[PrefectDaskFuture[Row]]", as_completed(list(asked))):
+        for future in cast("Iterator[PrefectDaskFuture[NightRow]]", as_completed(list(asked))):
             future.wait()
             yield row_of(asked.pop(future), parameters["session"], future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
-def night_of(ticker: str, parameters: dict[str, Any]) -> Row:
+def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
     # a worker's death is seen by Dask; waiting for the heartbeat thread would cost every night half a second
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):

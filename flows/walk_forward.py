@@ -8,12 +8,12 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
-from stockml.config import Mode, Profile
-from stockml.home import validated_ticker
-from tasks.replay import replay_policy
+from stockml.settings import Mode, Profile
+from stockml.tickers import validated_ticker
+from tasks.backtest import replay_policy
 
 if TYPE_CHECKING:
-    from stockml.walk_forward import Walked
+    from stockml.evaluation.backtest import PolicyScore
 
 
 Nights = Annotated[int, Field(ge=1, le=2_500)]
@@ -32,9 +32,9 @@ def walk_forward(
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-) -> "list[Walked]":
+) -> "list[PolicyScore]":
     """Replay the nights once a policy, and show skill and seconds side by side."""
-    from stockml.walk_forward import table
+    from stockml.evaluation.backtest import table
 
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, "auto", settings, ticker=ticker)

@@ -13,10 +13,10 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from stockml.fitting import EpochProgress
 from stockml.home import Home, home
-from stockml.night import Night
-from stockml.summary import markdown
+from stockml.nights.record import Night
+from stockml.nights.summary import markdown
+from stockml.training.checkpoint import EpochProgress
 
 
 def progress_bar(percent: float, *, key: str, description: str) -> UUID:

@@ -21,15 +21,15 @@ from prefect.results import ResultRecord
 from prefect.tasks import RetryConditionCallable
 from prefect.transactions import IsolationLevel
 
-from stockml.code_hash import code_hash
+from stockml.code_version import code_hash
 from stockml.home import home
-from stockml.receipts import Receipt
+from stockml.storage.receipts import Receipt
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Again(TypedDict, total=False):
+class RetryOptions(TypedDict, total=False):
     """When a step that failed is tried again."""
 
     retries: int
@@ -157,7 +157,7 @@ def step(
     aside: tuple[str, ...] = (),
     salt: Callable[[dict[str, Any]], str] | None = None,
     task_run_name: str | None = None,
-    **again: Unpack[Again],
+    **again: Unpack[RetryOptions],
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work.
 
@@ -173,6 +173,6 @@ def step(
     )
 
 
-def at_home(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
+def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
     """The step with its results under STOCKML_HOME, whatever the process was started with; `force` computes anew."""
     return cached.with_options(result_storage=home().results, refresh_cache=force)

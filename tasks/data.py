@@ -8,15 +8,17 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
-from stockml import clock, dataset, fetching, intake, price_source
-from stockml.alphavantage import AlphaVantage
+from stockml import clock
 from stockml.errors import TransientFeedError
 from stockml.home import home
-from stockml.quota import FREE, Plan
-from stockml.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
-from stockml.sessions import sessions_for
+from stockml.pipeline import dataset, ingest
+from stockml.prices.calendar import sessions_for
+from stockml.provider import price_source
+from stockml.provider.client import AlphaVantage
+from stockml.provider.quota import FREE, Plan
+from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from tasks.caching import step
-from tasks.turns import in_turn
+from tasks.rate_limit import wait_for_rate_limit
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
@@ -56,7 +58,7 @@ def _key_from_block() -> str | None:
 
 @step(
     "fetch",
-    modules=("fetching",),
+    modules=("pipeline.ingest",),
     aside=("now",),
     task_run_name="fetch {ticker} {session}",
     retries=1,
@@ -72,23 +74,23 @@ def fetch_daily(
     outputsize: Literal["compact", "full"] = "compact",
 ) -> PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
-    in_turn()
+    wait_for_rate_limit()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
-        kept = fetching.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+        kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
 
 
-@step("append", modules=("intake",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
+@step("append", modules=("pipeline.ingest",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
 def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; say how many were added and restated."""
-    return intake.append(home(), payload, calendar=calendar, now=now)
+    return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
 @step(
     "explain jumps",
-    modules=("intake",),
+    modules=("pipeline.ingest",),
     aside=("now",),
     task_run_name="explain jumps {bars.ticker} {bars.session}",
     retries=1,
@@ -97,14 +99,14 @@ def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) ->
 )
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
-    in_turn()
+    wait_for_rate_limit()
     with provider() as asked:
-        return intake.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
+        return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 
 
 @step(
     "renormalise",
-    modules=("dataset",),
+    modules=("pipeline.dataset",),
     salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker),
     task_run_name="renormalise {bars.ticker} {bars.session}",
 )

@@ -2,35 +2,33 @@
 
 from datetime import date
 
-from stockml import deciding, measuring
-from stockml.config import EvaluationSettings, Settings
 from stockml.home import home
-from stockml.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
+from stockml.pipeline import decide, evaluate
+from stockml.settings import EvaluationSettings, Settings
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
 from tasks.artifacts import EpochReport
 from tasks.caching import step
 
 
-@step("decide", modules=("deciding",), task_run_name="decide {dataset.ticker} {dataset.session}")
+@step("decide", modules=("pipeline.decide",), task_run_name="decide {dataset.ticker} {dataset.session}")
 def decide_mode(dataset: DatasetReceipt, settings: Settings, calendar: str | None) -> DecisionReceipt:
     """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
-    return deciding.decide_mode(home(), dataset, settings, calendar=calendar)
+    return decide.decide_mode(home(), dataset, settings, calendar=calendar)
 
 
-@step("train", modules=("learning",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
+@step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(
     dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings, calendar: str | None
 ) -> ModelReceipt:
     """Train as decided, going on from the last epoch where an earlier run was interrupted."""
-    from stockml import learning
+    from stockml.pipeline import train
 
-    adjustment = deciding.adjustment(home(), dataset, calendar)
+    adjustment = decide.adjustment(home(), dataset, calendar)
     with EpochReport(dataset.ticker, str(dataset.session)) as report:
-        return learning.train_night(
-            home(), dataset, decision, settings, adjustment=adjustment, on_epoch=report.on_epoch
-        )
+        return train.train_night(home(), dataset, decision, settings, adjustment=adjustment, on_epoch=report.on_epoch)
 
 
-@step("evaluate", modules=("measuring",), task_run_name="evaluate {dataset.ticker} {dataset.session}")
+@step("evaluate", modules=("pipeline.evaluate",), task_run_name="evaluate {dataset.ticker} {dataset.session}")
 def evaluate_model(
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
@@ -39,4 +37,4 @@ def evaluate_model(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score tonight's model beside the champion and the baselines, and make the path to publish."""
-    return measuring.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
+    return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)

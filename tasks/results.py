@@ -5,30 +5,31 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from stockml import champions, nightlog, publishing
 from stockml.errors import InvalidFile, TrackingUnavailable
 from stockml.home import home
-from stockml.night import read_night
-from stockml.receipts import EvaluationReceipt, LedgerReceipt, ModelReceipt, PromotionReceipt, RunReceipt
-from stockml.tracking import Tracking
+from stockml.nights.record import read_night
+from stockml.pipeline import log, publish
+from stockml.pipeline import promote as promote_step
+from stockml.storage.receipts import EvaluationReceipt, LedgerReceipt, ModelReceipt, PromotionReceipt, RunReceipt
+from stockml.tracking.client import Tracking
 from tasks.artifacts import mlflow_pages
 from tasks.caching import step
 
 
 @step(
     "log run",
-    modules=("nightlog",),
+    modules=("pipeline.log",),
     aside=("now", "flow_run_url", "seconds"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
 def log_run(
-    done: nightlog.Done, now: datetime, seconds: float, flow_run_url: str | None, calendar: str | None
+    done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None, calendar: str | None
 ) -> RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here.
 
     seconds: how long the night took until now.
     """
-    return nightlog.log_night(
+    return log.log_night(
         home(),
         done,
         now=now,
@@ -42,7 +43,7 @@ def log_run(
 
 @step(
     "promote",
-    modules=("champions",),
+    modules=("pipeline.promote",),
     aside=("now",),
     task_run_name="promote {model.ticker} {model.session}",
 )
@@ -51,7 +52,7 @@ def promote(model: ModelReceipt, run: RunReceipt, now: datetime) -> PromotionRec
     verdict = read_night(Path(run.path)).verdict
     if verdict is None:
         raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
-    receipt = champions.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    receipt = promote_step.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
     logger = get_run_logger()
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
     if receipt.promoted and run.model_version:
@@ -64,10 +65,10 @@ def promote(model: ModelReceipt, run: RunReceipt, now: datetime) -> PromotionRec
 
 @step(
     "publish",
-    modules=("publishing",),
+    modules=("pipeline.publish",),
     aside=("now",),
     task_run_name="publish {evaluation.ticker} {evaluation.session}",
 )
 def publish_forecast(evaluation: EvaluationReceipt, run: RunReceipt, now: datetime) -> LedgerReceipt:
     """Put tonight's path into the ledger, once."""
-    return publishing.publish(home(), evaluation, run, now=now)
+    return publish.publish(home(), evaluation, run, now=now)

@@ -9,31 +9,33 @@ from prefect.artifacts import create_table_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
-from stockml.night import Night
-from stockml.universe_report import FailWhen, Row, ending, records
+from stockml.nights.record import Night
+from stockml.nights.universe import FailWhen, NightRow, ending, records
 from tasks.artifacts import progress_bar
 
 
-def row_of(ticker: str, session: date | None, state: State) -> Row:
+def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     """The row of a night by the state that it ended in; without an end its process died."""
     if not state.is_final():
-        return Row(ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory")
+        return NightRow(
+            ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory"
+        )
     ended = state.result(raise_on_failure=False)
-    if isinstance(ended, Row):
+    if isinstance(ended, NightRow):
         return ended
     if isinstance(ended, Night):
-        return Row.of_night(ended, state.name or "")
+        return NightRow.of_night(ended, state.name or "")
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
-    return Row(ticker, session, "failed", state.name or "Failed", why=why)
+    return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
 
 
-def show_rows(rows: Sequence[Row], *, key: str, description: str) -> None:
+def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
     """A table artifact: numbers stay numbers, so that its columns can be sorted."""
     create_table_artifact(records(rows), key=key, description=description)
 
 
-def ended(rows: Sequence[Row], fail_when: FailWhen = "all fail") -> State:
+def ended(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
     """The flow's final state; it carries the rows."""
     end = ending(rows, fail_when)
     get_run_logger().info("%s: %s", end.name.lower(), end.message)
@@ -42,14 +44,14 @@ def ended(rows: Sequence[Row], fail_when: FailWhen = "all fail") -> State:
     return Completed(name=end.name, message=end.message, data=list(rows))
 
 
-class Progress:
+class NightProgress:
     """A progress bar on the run's page that counts nights."""
 
     def __init__(self, key: str, count: int) -> None:
         self._key, self._count, self._done = key, max(count, 1), 0
         self._artifact: UUID | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "NightProgress":
         self._artifact = progress_bar(0.0, key=f"{self._key}-progress", description="nights that ended")
         return self
 

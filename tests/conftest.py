@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments.feed import Feed
+from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 
-pytest_plugins = ("tests.prefect_server", "tests.ready_home")
+pytest_plugins = ("tests.support.prefect_server", "tests.support.ready_home")
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.recording import recorded_bars
-from stockml.bars import COLUMNS, PRICES, Bars, days_of, make_bars
-from stockml.history import read_history
-from stockml.sessions import sessions_for
+from deployments.replay.recording import recorded_bars
+from stockml.prices.bars import COLUMNS, PRICES, Bars, days_of, make_bars
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import read_history
 
 TICKER = "IBM"
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")

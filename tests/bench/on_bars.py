@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.bars import Bars, Split, checked, mid_prices
-from stockml.baselines import BASELINES, baseline_paths
-from stockml.history import import_file
-from stockml.payloads import parse_daily
-from stockml.sessions import sessions_for
-from stockml.store import BarStore
+from stockml.models.baselines import BASELINES, baseline_paths
+from stockml.prices.bars import Bars, Split, checked, mid_prices
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import import_file
+from stockml.prices.store import BarStore
+from stockml.provider.parsing import parse_daily
 from tests.bench.material import TICKER, csv_file, long_bars, payload
 from tests.bench.measuring import Measured, Scene, timed
 

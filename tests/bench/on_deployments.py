@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deployments.feed import Feed
+from deployments.replay.feed import Feed
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import stockml
 

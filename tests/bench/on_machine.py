@@ -36,7 +36,7 @@ def matrix_speed(scene: Scene) -> Iterator[Measured]:
     left, right = np.random.default_rng(1).random((2, SIZE, SIZE), dtype=np.float32)
     yield _as_speed(timed("numpy float32", lambda run: left @ right, runs=runs))
 
-    from stockml.lstm import tensorflow
+    from stockml.models.tensorflow import tensorflow
 
     tf = tensorflow()
     for kind in ("float32", "bfloat16"):

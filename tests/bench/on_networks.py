@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml import tutorial
-from stockml.bars import mid_prices
-from stockml.config import Settings, settings_for
-from stockml.lstm import tensorflow
-from stockml.normalise import PriceSeries
-from stockml.policy import Decision
-from stockml.training import TrainedModel, load_model, train
-from stockml.tutorial_lstm import StreamNetwork
-from stockml.tutorial_training import Recipe, epoch_of
+from stockml.models.retrain_policy import Decision
+from stockml.models.tensorflow import tensorflow
+from stockml.models.trained_model import TrainedModel, load_model
+from stockml.models.tutorial.network import StreamNetwork
+from stockml.models.tutorial.recipe import train_length
+from stockml.prices.bars import mid_prices
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings, settings_for
+from stockml.training.train import train
+from stockml.training.tutorial import Recipe, epoch_of
 from tests.bench.material import CSV_ROWS, long_bars
 from tests.bench.measuring import Measured, Scene, timed
 
@@ -28,7 +29,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
     steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
     settings = settings_for("tutorial")
-    recipe = Recipe.of(mid_prices(bars), tutorial.train_length(len(bars)), settings)
+    recipe = Recipe.of(mid_prices(bars), train_length(len(bars)), settings)
     network = StreamNetwork(settings, recipe.width)
     x, y, _ = epoch_of(recipe.streams(), steps, np.random.default_rng(1))
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from deployments.feed import Feed
-from deployments.recording import recorded_bars
-from stockml.bars import days_of
-from stockml.history import import_file
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
 from stockml.home import Home, home
-from stockml.intake import SOURCE, bar_store
+from stockml.pipeline.ingest import SOURCE
+from stockml.prices.bars import days_of
+from stockml.prices.csv_import import import_file
+from stockml.prices.store import bar_store
 from tests.bench.material import TICKER, repeated, write_csv
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml

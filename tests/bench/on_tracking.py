@@ -7,21 +7,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deployments.environment import set_environment
-from deployments.recording import recorded_bars
-from stockml import champions, publishing
-from stockml.bars import Bars
-from stockml.config import settings_for
-from stockml.dataset import renormalise
-from stockml.deciding import adjustment, decide_mode
+from deployments.replay.recording import recorded_bars
+from deployments.servers.environment import set_environment
 from stockml.home import Home, home
-from stockml.intake import SOURCE, bar_store
-from stockml.learning import train_night
-from stockml.measuring import evaluate_night
-from stockml.night import read_night
-from stockml.nightlog import Done, log_night
-from stockml.receipts import RunReceipt
-from stockml.sessions import sessions_for
+from stockml.models import champions
+from stockml.nights.record import read_night
+from stockml.pipeline import publish
+from stockml.pipeline.dataset import renormalise
+from stockml.pipeline.decide import adjustment, decide_mode
+from stockml.pipeline.evaluate import evaluate_night
+from stockml.pipeline.ingest import SOURCE
+from stockml.pipeline.log import StepReceipts, log_night
+from stockml.pipeline.train import train_night
+from stockml.prices.bars import Bars
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import bar_store
+from stockml.settings import settings_for
+from stockml.storage.receipts import RunReceipt
 from tests.bench.material import TICKER
 from tests.bench.measuring import Measured, Scene, timed
 
@@ -46,9 +48,9 @@ class Nights:
     place: Home
     bars: Bars
     count: int
-    before: tuple[Done, RunReceipt] | None = None
+    before: tuple[StepReceipts, RunReceipt] | None = None
 
-    def made(self, run: int) -> Done:
+    def made(self, run: int) -> StepReceipts:
         """Night number `run` up to its log step."""
         if self.before:
             self._end(*self.before)
@@ -63,9 +65,9 @@ class Nights:
         model = train_night(self.place, dataset, decision, SETTINGS, adjustment=identity)
         upcoming = sessions_for(TICKER).after(session, SETTINGS.evaluation.horizon)
         evaluation = evaluate_night(self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming)
-        return Done(stored, dataset, model, evaluation, SETTINGS)
+        return StepReceipts(stored, dataset, model, evaluation, SETTINGS)
 
-    def log(self, done: Done) -> RunReceipt:
+    def log(self, done: StepReceipts) -> RunReceipt:
         now = datetime.now(UTC)
         missed: list[Exception] = []
         facts: dict[str, Any] = {"now": now, "seconds": 40.0, "flow_run_url": None, "pages": None, "calendar": None}
@@ -74,9 +76,9 @@ class Nights:
         self.before = (done, run)
         return run
 
-    def _end(self, done: Done, run: RunReceipt) -> None:
+    def _end(self, done: StepReceipts, run: RunReceipt) -> None:
         """What the flow does after logging."""
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
         champions.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
-        publishing.publish(self.place, done.evaluation, run, now=now)
+        publish.publish(self.place, done.evaluation, run, now=now)

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from deployments.feed import Feed
-from deployments.recording import recorded_bars
-from stockml.bars import days_of
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
 from stockml.home import home
-from stockml.intake import SOURCE, bar_store
+from stockml.pipeline.ingest import SOURCE
+from stockml.prices.bars import days_of
+from stockml.prices.store import bar_store
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
 

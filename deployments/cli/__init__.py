@@ -1,0 +1,1 @@
+"""The command line `stockml`: one module a group of commands."""

@@ -1,0 +1,97 @@
+"""The command line `stockml`. Heavy libraries are loaded by the commands that use them; `--help` loads none.
+
+Exit codes: 0 done (or nothing to do), 1 it could not be done, 2 wrong usage, 130 interrupted. What went wrong is one
+line on standard error.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+from typer.exceptions import TyperException
+
+from deployments.cli import bars, maintenance, many_nights, nights, servers, tuning
+from stockml.errors import StockmlError
+from stockml.home import home
+
+app = typer.Typer(
+    name="stockml",
+    help="Retrains stock-price LSTMs every night, and can be trusted.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for commands in (nights, bars, many_nights, tuning, maintenance, servers):
+    app.add_typer(commands.app)
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Without any, the list of commands."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return reported(lambda: app(args=given, prog_name="stockml", standalone_mode=False) or 0)
+
+
+def reported(command: Callable[[], int]) -> int:
+    """The command's exit code; what it raises is said in one line."""
+    try:
+        return command()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last stop: the person sees one line
+        return _exit_code(error)
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say in one line what went wrong; the code to exit with."""
+    match error:
+        case TyperException():
+            return _wrong_usage(error)
+        case KeyboardInterrupt() | typer.Abort():
+            _say("interrupted; the same command goes on where it stopped")
+            return INTERRUPTED
+        case BrokenPipeError():
+            # the reader (`head`, say) has what it wanted; keep Python from complaining when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case StockmlError():
+            return _failed(str(error))
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return _failed(f"{where}{error.strerror or error}; make it possible and run the command again")
+        case _:
+            return _unexpected(error)
+
+
+def _wrong_usage(error: TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "stockml"
+    _say(f"{error.format_message().rstrip('.')}; see `{path} --help`")
+    return getattr(error, "exit_code", 2)
+
+
+def _failed(why: str) -> int:
+    _say(why)
+    return 1
+
+
+def _unexpected(error: BaseException) -> int:
+    """Keep the traceback in a file: it is of use in a report, not on the screen."""
+    kept = home().root / "last-error.txt"
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("".join(traceback.format_exception(error)))
+    except OSError:
+        kept = Path(os.devnull)
+    return _failed(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
+
+
+def _say(text: str) -> None:
+    print("stockml:", " ".join(text.split()), file=sys.stderr)

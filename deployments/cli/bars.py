@@ -1,0 +1,217 @@
+"""Commands that read and fill what is kept: bars, imported history, forecasts, the ledger. None needs a server."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deployments.cli.options import Calendar, Json, Ticker, as_ticker, as_time
+from stockml.home import home
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stockml.forecasts.ledger import LedgerEntry
+    from stockml.prices.csv_import import ImportReport
+    from stockml.prices.store import BarStore
+
+app = typer.Typer()
+SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
+SHOWN_ROWS = 10
+
+
+@app.command("import")
+def import_history(
+    ticker: Annotated[str, typer.Argument(metavar="[TICKER]", help="may be left out for a folder of files")],
+    file: Annotated[
+        Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
+    ] = None,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> int:
+    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    folder = Path(ticker) if file is None else file
+    if folder.is_dir():
+        return _import_folder(folder, as_json)
+    if file is None:
+        raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+    from stockml.prices.csv_import import import_file
+
+    named = as_ticker(ticker)
+    report = import_file(_store(named, calendar), file, recorded_at=datetime.now(UTC), ticker=named)
+    print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
+    return 0
+
+
+def _import_folder(folder: Path, as_json: bool) -> int:
+    """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from stockml.prices.csv_import import import_folder
+    from stockml.prices.store import BarStore
+
+    place = home()
+    with Progress(console=Console(stderr=True), disable=as_json) as bar:
+        task = bar.add_task("importing", total=None)
+        reports, refusals = import_folder(
+            BarStore(place.store, place.locks),
+            folder,
+            recorded_at=datetime.now(UTC),
+            on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
+        )
+    if as_json:
+        refused = {path: str(error) for path, error in refusals.items()}
+        print(json.dumps({"imported": [_plain_report(report) for report in reports], "refused": refused}))
+    else:
+        print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
+        for path, error in refusals.items():
+            print(f"stockml: {path}: {error}", file=sys.stderr)
+    return 1 if refusals else 0
+
+
+@app.command()
+def bars(
+    ticker: Ticker,
+    as_of: Annotated[
+        datetime | None, typer.Option(parser=as_time, metavar="TIME", help="what was known then; UTC without a zone")
+    ] = None,
+    adjusted: Annotated[
+        bool, typer.Option("--adjusted", help="adjusted for splits and joined with imported history")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
+    restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the stored bars of a ticker."""
+    store = _store(ticker, None)
+    if restated:
+        _show_restated(ticker, store, as_json)
+        return
+    found = store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
+    if csv:
+        found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
+    elif as_json:
+        print(json.dumps(_plain_bars(ticker, found)))
+    else:
+        first, last = found.index[0].date(), found.index[-1].date()
+        print(f"{ticker}: {len(found):,} sessions, {first} to {last}{', adjusted' if adjusted else ', raw as traded'}")
+        print(found.tail(SHOWN_ROWS).to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
+        if missing := store.missing(ticker):
+            named = ", ".join(map(str, missing[:SHOWN_ROWS]))
+            print(f"{len(missing)} sessions of the calendar have no bar: {named}{' …' * (len(missing) > SHOWN_ROWS)}")
+
+
+def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
+    """A line for each value that the provider changed: session, column, before and after, when it was recorded."""
+    changes = store.restatements(ticker)
+    if as_json:
+        print(
+            json.dumps({"ticker": ticker, "restated": json.loads(changes.to_json(orient="records", date_format="iso"))})
+        )
+    elif changes.empty:
+        print(f"{ticker}: nothing was restated")
+    else:
+        print(changes.to_string(index=False))
+
+
+@app.command()
+def forecast(ticker: Ticker, as_json: Json = False) -> None:
+    """Show the newest published forecast of a ticker."""
+    from stockml.nights.summary import forecast_json
+
+    entry = _newest_entry(ticker)
+    if as_json:
+        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(entry.forecast)}))
+        return
+    published = entry.forecast
+    band = published.band(80)
+    print(f"{ticker}: made after {published.origin}, last value {published.last_value:.2f} (mid prices)")
+    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
+    for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
+        low, high = band.low[lead - 1], band.high[lead - 1]
+        day, value = published.sessions[lead - 1], published.path[lead - 1]
+        print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
+    print(f"{published.probability_of_rise:.0%} that the price is higher in {published.direction_step} sessions")
+    if published.no_skill:
+        print("the model has shown no skill: this is the last value, with its interval")
+    elif (ahead := published.skilled_leads) < len(published.path):
+        print(f"the model has shown skill up to step {ahead}: beyond, this is the last value, with its interval")
+
+
+@app.command()
+def ledger(ticker: Ticker, as_json: Json = False) -> None:
+    """Show a ticker's forecasts, and how they turned out."""
+    from stockml.forecasts.ledger import Ledger
+
+    kept = Ledger(home().ledger)
+    entries = kept.entries(ticker)
+    live = kept.live(ticker, _store(ticker, None).adjusted(ticker))
+    if as_json:
+        made = [_plain_entry(entry) for entry in entries]
+        print(json.dumps({"ticker": ticker, "entries": made, **vars(live)}))
+        return
+    print(f"{ticker}: {live.forecasts} forecasts, {live.steps} steps came due, {live.matured} paths are complete")
+    for name in ("skill", "coverage_50", "coverage_80", "coverage_95", "direction_accuracy", "base_rate", "brier"):
+        value = getattr(live, name)
+        print(f"  {name.replace('_', ' '):<20} {'not known yet' if value is None else f'{value:.3f}'}")
+    for entry in entries[-SHOWN_ROWS:]:
+        end = entry.forecast
+        print(f"  {end.origin}  {end.last_value:.2f} → {end.path[-1]:.2f} on {end.sessions[-1]}  {entry.key[:16]}")
+
+
+def _store(ticker: str, calendar: str | None) -> "BarStore":
+    from stockml.prices.store import bar_store
+
+    return bar_store(home(), ticker, calendar)
+
+
+def _newest_entry(ticker: str) -> "LedgerEntry":
+    from stockml.errors import NoForecast
+    from stockml.forecasts.ledger import Ledger
+
+    entries = Ledger(home().ledger).entries(ticker)
+    if not entries:
+        raise NoForecast(ticker)
+    return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
+
+
+def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
+    forecast = entry.forecast
+    return {
+        "key": entry.key,
+        "session": forecast.origin.isoformat(),
+        "published_at": entry.published_at.isoformat(),
+        "last_value": forecast.last_value,
+        "end": forecast.path[-1],
+        "due": forecast.sessions[-1].isoformat(),
+        "weights": list(forecast.weights),
+        "probability_of_rise": forecast.probability_of_rise,
+        "mlflow_run_id": entry.run_id,
+        "model_version": entry.model_version,
+    }
+
+
+def _plain_bars(ticker: str, found: "pd.DataFrame") -> dict[str, Any]:
+    rows = [
+        {"session": day.date().isoformat(), **{name: float(value) for name, value in row.items()}}
+        for day, row in zip(found.index, found.to_dict("records"), strict=True)
+    ]
+    return {"ticker": ticker, "sessions": len(rows), "bars": rows}
+
+
+def _plain_report(report: "ImportReport") -> dict[str, Any]:
+    return json.loads(json.dumps(vars(report), default=str))  # type: ignore[no-any-return]
+
+
+def _report_text(report: "ImportReport") -> str:
+    if not report.recorded:
+        return f"{report.ticker}: this history was there already, nothing changed"
+    notes = [f"{report.empty} rows without prices left out"] if report.empty else []
+    notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
+    notes += [f"{len(report.off_calendar)} days without a session left out"] if report.off_calendar else []
+    told = f" ({'; '.join(notes)})" if notes else ""
+    return f"{report.ticker}: {report.sessions:,} sessions from {report.first} to {report.last} imported{told}"

@@ -1,0 +1,111 @@
+"""Commands that run flows: a night, a ticker's history, and going back to an earlier champion."""
+
+import json
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
+from deployments.cli.runs import run_history, run_night
+from deployments.servers.environment import mlflow_database
+from deployments.servers.prefect_api import prefect_api
+from stockml.home import home
+
+app = typer.Typer()
+
+
+class ModeChoice(StrEnum):
+    AUTO = "auto"
+    RETRAIN = "retrain"
+    FINE_TUNE = "fine-tune"
+    KEEP = "keep"
+
+
+class ProfileChoice(StrEnum):
+    NIGHTLY = "nightly"
+    TUTORIAL = "tutorial"
+
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="such as training.epochs=3; may be repeated")
+]
+
+
+@app.command()
+def nightly(
+    ticker: Ticker,
+    session: Session = None,
+    mode: Annotated[ModeChoice, typer.Option(help="auto decides from facts and says why")] = ModeChoice.AUTO,
+    profile: Annotated[ProfileChoice, typer.Option(help="the model's settings")] = ProfileChoice.NIGHTLY,
+    settings: Settings = None,
+    calendar: Calendar = None,
+    force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
+    as_json: Json = False,
+) -> int:
+    """Fetch, train, measure, log and publish one session."""
+    from stockml.nights import summary
+
+    changed = as_settings(settings or [])
+    arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
+    with prices(ticker), prefect_api(home()):
+        night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night))
+    return 1 if night.status == "failed" else 0
+
+
+@app.command()
+def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+    """Give a ticker its past: all since 1999, with a premium key.
+
+    Without one: `stockml import`.
+    """
+    with prices(ticker), prefect_api(home()):
+        bars = run_history(ticker, calendar=calendar, quiet=as_json)
+    found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
+    text = f"{ticker}: {bars.added} bars added, {bars.restated} restated, {bars.unchanged} as before"
+    print(json.dumps(found) if as_json else text)
+
+
+@app.command()
+def rollback(
+    ticker: Ticker,
+    reason: Annotated[str, typer.Option(help="kept in the promotion history")] = "rolled back by hand",
+    as_json: Json = False,
+) -> None:
+    """Put back the champion before the present one, in MLflow too."""
+    from stockml.models.registry import Registry
+
+    champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
+    version, followed = _followed(ticker, champion.key)
+    found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
+    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
+    print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)
+
+
+def _followed(ticker: str, key: str) -> tuple[str | None, str]:
+    """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
+    from stockml.errors import TrackingUnavailable
+    from stockml.tracking.client import Tracking
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(home())
+    try:
+        version = replace(Tracking.of(home()), uri=uri).follow_champion(ticker, key)
+    except TrackingUnavailable as away:
+        why = f"MLflow at {away.address} cannot be reached ({away.why})"
+        return None, f"{why}: its alias `champion` follows with the next night"
+    if version is None:
+        return None, "MLflow has no version of that night: its alias `champion` stays as it is"
+    return version, f"MLflow's alias `champion` names version {version}"
+
+
+def prices(*tickers: str) -> AbstractContextManager[object]:
+    """A home that `make run` filled with recorded prices goes on with them; any other asks Alpha Vantage."""
+    from deployments.replay.source import source
+    from stockml.provider.price_source import held
+
+    return source(tickers, os.environ) if held(home()) == "replay" else nullcontext()

@@ -1,0 +1,71 @@
+"""What the command line accepts: every ticker, session, time and setting is checked before anything is done with it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from stockml.errors import InvalidSetting, InvalidTicker
+from stockml.settings import settings_for
+from stockml.tickers import validated_ticker
+
+
+def as_ticker(text: str) -> str:
+    try:
+        return validated_ticker(text)
+    except InvalidTicker as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def as_session(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected a trading day as YYYY-MM-DD, found {text[:40]!r}") from error
+
+
+def as_time(text: str) -> datetime:
+    """A moment with its zone: UTC where none is given, the day's last second where only a day is given."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}") from error
+    if len(text) <= len("2026-11-20"):
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
+    """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
+    form: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        section, dot, setting = name.strip().partition(".")
+        if not (equals and dot and section and setting):
+            raise typer.BadParameter(f"expected a setting as training.epochs=3, found {assignment[:60]!r}")
+        try:
+            form.setdefault(section, {})[setting] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
+    try:
+        settings_for(
+            "nightly", {f"{section}.{name}": each for section, part in form.items() for name, each in part.items()}
+        )
+    except InvalidSetting as error:
+        raise typer.BadParameter(str(error)) from error
+    return form or None
+
+
+Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]
+Tickers = Annotated[
+    list[str] | None, typer.Argument(parser=as_ticker, metavar="[TICKER]...", help="all of them when none is named")
+]
+Session = Annotated[
+    date | None,
+    typer.Option(parser=as_session, metavar="DATE", help="the trading day; without it the newest whose bar is final"),
+]
+Day = Annotated[date, typer.Argument(parser=as_session, metavar="DATE", help="a trading day")]
+Calendar = Annotated[str | None, typer.Option(metavar="NAME", help="exchange calendar such as XNYS, XLON")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, and nothing else")]

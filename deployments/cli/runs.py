@@ -1,0 +1,101 @@
+"""Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deployments.cli.progress import progress
+from deployments.servers.prefect_api import OWN_SERVER
+from stockml.home import home
+
+if TYPE_CHECKING:
+    from stockml.evaluation.backtest import PolicyScore
+    from stockml.maintenance.report import StepReport
+    from stockml.nights.record import Night
+    from stockml.nights.universe import NightRow
+    from stockml.storage.receipts import StoreReceipt
+    from stockml.training.tuning import TuningResult
+
+NOISE = "library-noise.log"
+
+
+def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
+    """One run of the nightly flow. Raises what the night raised."""
+    from flows.nightly import nightly
+
+    # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
+    night: Night = _outcome(nightly, quiet, ticker, **arguments, late_retries=0)
+    return night
+
+
+def run_history(ticker: str, *, quiet: bool = False, **arguments: Any) -> "StoreReceipt":
+    """One run of the history flow. Raises what it raised, PremiumOnly on a free key."""
+    from flows.history import history
+
+    bars: StoreReceipt = _outcome(history, quiet, ticker, **arguments)
+    return bars
+
+
+def run_tuning(ticker: str, *, quiet: bool = False, **arguments: Any) -> "TuningResult":
+    """One run of the search of a ticker's settings. Raises what it raised."""
+    from flows.tune import tune
+
+    tuned: TuningResult = _outcome(tune, quiet, ticker, **arguments)
+    return tuned
+
+
+def run_backfill(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[NightRow]":
+    """Past nights in order; a row each, whether they failed or not."""
+    from flows.backfill import backfill
+
+    rows: list[NightRow] = _outcome(backfill, quiet, ticker, **arguments)
+    return rows
+
+
+def run_universe(tickers: list[str], *, quiet: bool = False, **arguments: Any) -> "list[NightRow]":
+    """Many tickers at once; a row each, whether they failed or not."""
+    from flows.universe import universe
+
+    rows: list[NightRow] = _outcome(universe, quiet, tickers, **arguments)
+    return rows
+
+
+def run_walk_forward(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[PolicyScore]":
+    """Past nights under each retraining policy. Raises what it raised."""
+    from flows.walk_forward import walk_forward
+
+    walked: list[PolicyScore] = _outcome(walk_forward, quiet, ticker, **arguments)
+    return walked
+
+
+def run_maintenance(*, quiet: bool = False, **arguments: Any) -> "list[StepReport]":
+    """The clearing up, or with `dry_run` the list of it; a step that could not be done says so."""
+    from flows.maintenance import maintenance
+
+    steps: list[StepReport] = _outcome(maintenance, quiet, **arguments)
+    return steps
+
+
+def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: Any) -> Any:
+    """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default."""
+    from prefect.exceptions import ParameterTypeError
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from stockml.provider.quota import Plan
+    from tasks.rate_limit import configure_rate_limit
+
+    if os.environ.get(OWN_SERVER):
+        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
+    given = {name: value for name, value in named.items() if value is not None}
+    # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
+    changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
+    with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
+        state = flow(*arguments, **given, return_state=True)
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, ParameterTypeError):
+        raise typer.BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
+    if isinstance(found, BaseException):
+        raise found
+    return found

@@ -1,0 +1,139 @@
+"""Commands about servers: the replay feed, both pages, deployments, and a look at what could be wrong."""
+
+import json
+import os
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from deployments.cli.options import Json, Tickers, as_time
+
+app = typer.Typer()
+PrefectPort = Annotated[int, typer.Option(min=1, max=65535, help="where Prefect's page is served")]
+MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="where MLflow's page is served")]
+TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
+
+
+@app.command()
+def up(
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
+) -> None:
+    """Start both pages and a worker here, until Ctrl-C."""
+    from deployments.servers import stack
+    from stockml.home import home
+
+    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGTERM, _interrupted)
+    ports = stack.Ports(prefect_port, mlflow_port)
+    try:
+        with stack.up(home(), ports, os.environ, lambda text: print(text, flush=True)) as children:
+            stack.watch(children)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """The first Ctrl-C (or SIGTERM) stops everything in order; further ones do not disturb that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # SIG_IGN would complain of a second signal that is under way already
+    print("stopping", flush=True)
+    raise KeyboardInterrupt
+
+
+@app.command()
+def deploy(
+    tickers: Tickers = None,
+    file: Annotated[Path, typer.Option(help="the list of tickers")] = TICKERS_FILE,
+    crash_orphans: Annotated[
+        bool, typer.Option("--crash-orphans", help="mark as crashed what no process works on any more", hidden=True)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make Prefect's deployments agree with tickers.yaml.
+
+    With tickers named, register just these and delete none.
+    """
+    from deployments.registration.tickers import read_tickers
+    from deployments.servers.prefect_api import prefect_api
+    from stockml.home import home
+
+    listed, told = read_tickers(file), None
+    with prefect_api(home()):
+        from deployments.registration.automations import install
+        from deployments.registration.deployments import of_other_flows, of_tickers, register
+        from deployments.servers import rescue
+        from stockml.provider.quota import Plan
+        from tasks.rate_limit import configure_rate_limit
+
+        for name in rescue.crash_orphans() if crash_orphans else ():
+            print(f"was cut short: {name}")
+        if tickers:
+            done = register(of_tickers(listed.named(tickers)), delete_others=False)
+        else:
+            done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
+            told = install(os.environ)
+        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
+    print(json.dumps(vars(done)) if as_json else done)
+    if told and not as_json:
+        print(told)
+
+
+@app.command()
+def feed(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8100,
+    clock: Annotated[
+        datetime | None,
+        typer.Option(parser=as_time, metavar="TIME", help="the feed's clock; the recording's end without it"),
+    ] = None,
+    premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
+) -> None:
+    """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
+    from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
+    from stockml.errors import PortTaken
+
+    def show(asked: Asked) -> None:
+        print(asked.symbol, asked.function, asked.outputsize, flush=True)
+
+    try:
+        running = Feed(now=clock or END_OF_RECORDING, port=port, premium=premium, on_request=show)
+    except OSError as error:
+        raise PortTaken("the replay feed", port, "--port") from error
+    signal.signal(signal.SIGTERM, _interrupted)
+    with running:
+        print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
+        settings = f"ALPHAVANTAGE_URL={running.address} ALPHAVANTAGE_API_KEY=replay ALPHAVANTAGE_PLAN=1200/min"
+        print(f"  {settings} STOCKML_CLOCK={running.now.isoformat()} stockml nightly IBM", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+@app.command()
+def doctor(
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
+    as_json: Json = False,
+) -> int:
+    """Check key, quota, servers, clock, ports and store; say what to do.
+
+    Exit code 1 on a problem.
+    """
+    from deployments.doctor import examine
+    from stockml.home import home
+
+    ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
+    checks = []
+    for check in examine(home(), os.environ, datetime.now(UTC), ports):
+        checks.append(check)
+        if not as_json:
+            print(check, flush=True)
+    healthy = all(check.verdict != "problem" for check in checks)
+    if as_json:
+        print(json.dumps({"healthy": healthy, "checks": [vars(check) for check in checks]}))
+    return 0 if healthy else 1

@@ -1,0 +1,1 @@
+"""Tickers, their deployments, and who is told of what."""

@@ -1,0 +1,217 @@
+"""Make Prefect's deployments agree with `tickers.yaml`: one a ticker, nightly in the exchange's own time zone.
+
+What changed is updated, what was removed is deleted, what was paused stays paused. The other flows get one deployment
+each, so that they can be started from the page. Deployments without the `tickers.yaml` tag are nobody's business here.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.registration.tickers import TickerEntry, staggered
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect import Flow
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+POOL = "stockml"
+MANAGED = "tickers.yaml"
+PROJECT = Path(__file__).parents[2]
+AT_ONCE = 2  # more at once only wait for each other in SQLite
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A deployment as it should be. `cron` None: started from the page only."""
+
+    flow: str  # module and function in `flows`
+    name: str
+    description: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    cron: str | None = None
+    timezone: str = "America/New_York"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What was done, by the deployment's name."""
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = [f"{len(names)} {what}" for what, names in vars(self).items() if names]
+        return "deployments: " + (", ".join(counts) or "none")
+
+
+def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
+    """One nightly deployment a ticker."""
+    return [
+        Wanted(
+            flow="nightly.nightly",
+            name=entry.ticker,
+            description=f"Brings {entry.ticker} up to date every night, retrains, and publishes the forecast.",
+            parameters=entry.parameters(),
+            tags=entry.tags,
+            cron=cron,
+            timezone=entry.timezone,
+        )
+        for entry, cron in staggered(tuple(entries))
+    ]
+
+
+def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
+    """Maintenance every Sunday morning, away from clock changes; the rest when it is asked for."""
+    tickers = [entry.ticker for entry in entries]
+    return [
+        Wanted(
+            "maintenance.maintenance", "weekly", "Ends zombies, resumes what waited, removes what is old.",
+            tags=("maintenance",), cron="30 9 * * 0",
+        ),
+        Wanted("universe.universe", "all tickers", "Many tickers' nights at once.", {"tickers": tickers}),
+        Wanted("backfill.backfill", "past sessions", "Past sessions of a ticker, in order."),
+        Wanted("history.history", "whole history", "All sessions since 1999, with a premium key."),
+        Wanted("tune.tune", "search settings", "Searches a ticker's settings; its nights then use what was found."),
+        Wanted("walk_forward.walk_forward", "compare policies", "Replays past nights under each retraining policy."),
+    ]  # fmt: skip
+
+
+def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
+    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays.
+
+    Only flows that occur in `wanted` are looked at.
+    """
+    return asyncio.run(_register(wanted, delete_others))
+
+
+async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered:
+    from prefect.client.orchestration import get_client
+
+    by_flow: dict[str, list[Wanted]] = defaultdict(list)
+    for each in wanted:
+        by_flow[each.flow].append(each)
+    done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "deleted": []}
+    async with get_client() as client:
+        await _ensure_pool(client)
+        for flow, group in by_flow.items():
+            await _register_flow(client, flow, group, delete_others, done)
+    return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
+
+
+async def _register_flow(
+    client: "PrefectClient", flow: str, group: Sequence[Wanted], delete_others: bool, done: dict[str, list[str]]
+) -> None:
+    flow_id = await client.create_flow_from_name(_flow(flow).name)
+    known = await _known(client, flow_id)
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def agree(each: Wanted) -> None:
+        async with turn:
+            what = await _agree(client, flow_id, known.get(each.name), each)
+            done[what].append(each.name)
+
+    await asyncio.gather(*(agree(each) for each in group))
+    for name in set(known) - {each.name for each in group} if delete_others else ():
+        if MANAGED in known[name].tags:
+            await client.delete_deployment(known[name].id)
+            done["deleted"].append(name)
+
+
+async def _ensure_pool(client: "PrefectClient") -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+    try:
+        await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        try:
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        except ObjectAlreadyExists:
+            return
+
+
+async def _known(client: "PrefectClient", flow_id: "UUID") -> dict[str, "DeploymentResponse"]:
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterId
+
+    of_flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
+    found: dict[str, DeploymentResponse] = {}
+    while True:
+        page = await client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
+        found |= {deployment.name: deployment for deployment in page}
+        if len(page) < PAGE:
+            return found
+
+
+@cache
+def _flow(flow: str) -> "Flow[..., Any]":
+    module, _, function = flow.partition(".")
+    found: Flow[..., Any] = getattr(import_module(f"flows.{module}"), function)
+    return found
+
+
+@cache
+def _form(flow: str) -> dict[str, Any]:
+    from prefect.utilities.callables import parameter_schema
+
+    schema: dict[str, Any] = parameter_schema(_flow(flow).fn).model_dump_for_openapi()
+    return schema
+
+
+def _spec(wanted: Wanted) -> dict[str, Any]:
+    """What Prefect is told; `version` is the identity of all of it, the schedule included."""
+    module, _, function = wanted.flow.partition(".")
+    spec = {
+        "name": wanted.name,
+        "description": wanted.description,
+        "parameters": wanted.parameters,
+        "tags": sorted({*wanted.tags, MANAGED}),
+        "entrypoint": f"flows/{module}.py:{function}",
+        "parameter_openapi_schema": _form(wanted.flow),
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
+    }
+    whole = json.dumps([spec, wanted.cron, wanted.timezone], sort_keys=True, default=str)
+    return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
+
+
+async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentResponse | None", wanted: Wanted) -> str:
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+    from prefect.client.schemas.schedules import CronSchedule
+
+    spec = _spec(wanted)
+    if known and known.version == spec["version"] and len(known.schedules) == bool(wanted.cron):
+        return "unchanged"
+    schedules = []
+    if wanted.cron:
+        cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
+        schedules = [DeploymentScheduleCreate(schedule=cron, active=_is_active(known), slug="nightly")]
+    await client.create_deployment(
+        flow_id=flow_id,
+        schedules=schedules,
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        work_pool_name=POOL,
+        paused=known.paused if known else None,
+        enforce_parameter_schema=True,
+        **spec,
+    )
+    return "updated" if known else "created"
+
+
+def _is_active(known: "DeploymentResponse | None") -> bool:
+    """A schedule that a person paused stays paused."""
+    return known is None or all(schedule.active for schedule in known.schedules)

@@ -1,0 +1,182 @@
+"""`tickers.yaml`, checked: what is run every night, when, and with which settings."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stockml.errors import InvalidFile, StockmlError
+from stockml.prices.calendar import sessions_for
+from stockml.settings import Profile, settings_for
+from stockml.tickers import validated_ticker
+
+TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
+AFTER_FINAL = timedelta(minutes=15)
+STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces requests by itself
+_DST_ENDS = time(3, 0)
+_A_WINTER_DAY = date(2026, 1, 14)
+
+
+def _start_time(text: str) -> str:
+    try:
+        start = time.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f'expected a time as "23:00", found {text!r}') from error
+    if start < _DST_ENDS:
+        raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
+    return start.strftime("%H:%M")
+
+
+def _spelled(text: str) -> str:
+    try:
+        return validated_ticker(text)
+    except StockmlError as error:
+        raise ValueError(str(error)) from error
+
+
+StartTime = Annotated[str, AfterValidator(_start_time)]
+
+
+class Choices(BaseModel):
+    """What may be set for all tickers, or for one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: Profile = "nightly"
+    calendar: str | None = None
+    at: StartTime | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _settings_exist(self) -> "Choices":
+        try:
+            settings_for(self.profile, self.settings)
+        except StockmlError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class TickerEntry(Choices):
+    """One ticker with its choices, the file's defaults filled in."""
+
+    ticker: Annotated[str, AfterValidator(_spelled)]
+
+    @model_validator(mode="after")
+    def _starts_when_bars_are_final(self) -> "TickerEntry":
+        try:
+            final = _final_moment(self)
+        except StockmlError as error:
+            raise ValueError(str(error)) from error
+        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
+            raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
+        return self
+
+    def cron(self, minutes_later: int = 0) -> str:
+        """Weekdays at the start time; the morning after each when it starts before the exchange has closed."""
+        start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
+        evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
+        start += timedelta(minutes=minutes_later)
+        if evening:  # not past midnight, where clocks change
+            start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
+        return f"{start.minute} {start.hour} * * {'1-5' if evening else '2-6'}"
+
+    @property
+    def timezone(self) -> str:
+        return sessions_for(self.ticker, self.calendar).tz.key
+
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters; only what differs from the form's own defaults."""
+        form: dict[str, dict[str, Any]] = {}
+        for name, value in self.settings.items():
+            section, _, setting = name.partition(".")
+            form.setdefault(section, {})[setting] = value
+        chosen = {"ticker": self.ticker, "profile": self.profile, "calendar": self.calendar, "settings": form or None}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+class TickersFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tickers: tuple[TickerEntry, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            raise ValueError("expected `tickers:` with a list")
+        defaults = raw.get("defaults") or {}
+        if not isinstance(defaults, Mapping):
+            raise ValueError("expected `defaults:` with settings below it")
+        entries = [_with_defaults(entry, defaults) for entry in raw.get("tickers") or ()]
+        return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}
+
+    @model_validator(mode="after")
+    def _no_ticker_twice(self) -> "TickersFile":
+        names = [entry.ticker for entry in self.tickers]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"expected every ticker once, found {', '.join(repeated)} again")
+        return self
+
+    def named(self, tickers: list[str]) -> tuple[TickerEntry, ...]:
+        """The entries of these tickers; one that the file lacks gets the defaults of a plain name."""
+        known = {entry.ticker: entry for entry in self.tickers}
+        return tuple(known.get(ticker) or TickerEntry(ticker=ticker, tags=("nightly",)) for ticker in tickers)
+
+
+def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
+    """Read and check the file. Raises InvalidFile, which names the entry and the rule."""
+    try:
+        return TickersFile.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError as error:
+        raise InvalidFile(str(path), "expected a list of tickers, found no file") from error
+    except yaml.YAMLError as error:
+        raise InvalidFile(str(path), f"expected YAML, found {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise InvalidFile(str(path), "; ".join(_in_words(problem) for problem in error.errors()[:3])) from error
+
+
+def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
+    """Each entry with its cron line; those with the same start are spread over the minutes after it."""
+    seen: dict[tuple[str, str], int] = {}
+    lines = []
+    for entry in entries:
+        start = (entry.timezone, entry.cron())
+        lines.append((entry, entry.cron(seen.get(start, 0) % STAGGER_WINDOW)))
+        seen[start] = seen.get(start, 0) + 1
+    return lines
+
+
+def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
+    if isinstance(entry, str):
+        return {**defaults, "ticker": entry}
+    return {**defaults, **entry} if isinstance(entry, Mapping) else entry
+
+
+def _final_moment(entry: TickerEntry) -> datetime:
+    return sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY)
+
+
+def _closing(entry: TickerEntry) -> datetime:
+    from stockml.prices.calendar import FINAL_AFTER_CLOSE
+
+    return _final_moment(entry) - FINAL_AFTER_CLOSE
+
+
+def _default_start(entry: TickerEntry) -> datetime:
+    """15 minutes after bars are final, or at 06:00 of the next morning where that is after midnight."""
+    start = (_final_moment(entry) + AFTER_FINAL).replace(tzinfo=None)
+    if start + timedelta(minutes=STAGGER_WINDOW) < datetime.combine(_A_WINTER_DAY, time.max):
+        return start
+    return datetime.combine(_A_WINTER_DAY + timedelta(days=1), time(6, 0))
+
+
+def _in_words(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said

@@ -1,0 +1,1 @@
+"""Recorded prices over real HTTP, for a first look and for tests."""

@@ -1,0 +1,136 @@
+"""What Alpha Vantage would answer, worked out from the recording: no sockets, no state, no clock of its own."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from deployments.replay.recording import RecordedRow, recorded_rows, recorded_splits, symbols
+
+NEW_YORK = ZoneInfo("America/New_York")
+PUBLISHED_AT = time(18, 0)  # New York; the provider's own bars appear between the close and 22:45
+COMPACT_SESSIONS = 100
+PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
+
+_PREMIUM = (
+    "You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/ to instantly unlock all"
+)
+BAD_KEY = (
+    "the parameter apikey is invalid or missing. Please claim your free API key on "
+    "(https://www.alphavantage.co/support/#api-key). It should take less than 20 seconds."
+)
+DEMO_KEY = (
+    "The **demo** API key is for demo purposes only. Please claim your free API key at "
+    "(https://www.alphavantage.co/support/#api-key) to explore our full API offerings. It takes fewer than 20 seconds."
+)
+FULL_IS_PREMIUM = (
+    "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
+    f"TIME_SERIES_DAILY endpoint. {_PREMIUM} premium features"
+)
+PREMIUM_ENDPOINT = f"Thank you for using Alpha Vantage! This is a premium endpoint. {_PREMIUM} premium endpoints"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer's status and JSON content."""
+
+    status: int
+    content: bytes
+
+
+def answer(
+    query: Mapping[str, str], now: datetime, *, premium: bool = False, aliases: Mapping[str, str] | None = None
+) -> Answer:
+    """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
+
+    `aliases` gives further symbols the prices of recorded ones.
+    """
+    refusal = _key_refusal(query.get("apikey", ""))
+    if refusal:
+        return refusal
+    function, symbol = query.get("function", "").upper(), query.get("symbol", "")
+    recorded = (aliases or {}).get(symbol, symbol)
+    if function == "TIME_SERIES_DAILY":
+        return _daily(query, recorded, now, premium or query["apikey"].startswith("premium"))
+    if function == "SPLITS":
+        return _splits(symbol, recorded, now)
+    if function == "TIME_SERIES_DAILY_ADJUSTED":
+        return _json({"Information": PREMIUM_ENDPOINT})
+    return _json({"Error Message": f"This API function ({function}) does not exist."})
+
+
+def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
+    """The rows of `symbol` that are out at `now`, oldest first; none for a symbol that was never recorded."""
+    if symbol.upper() not in symbols():
+        return ()
+    return tuple(row for row in recorded_rows(symbol.upper()) if publication(row.session) <= now)
+
+
+def publication(session: date) -> datetime:
+    """When the session's bar appears in the feed."""
+    return datetime.combine(session, PUBLISHED_AT, NEW_YORK)
+
+
+def newest_session(now: datetime) -> date:
+    """The newest session that any recorded symbol shows at `now`; `date.min` before the recording."""
+    return max((rows[-1].session for rows in (published(s, now) for s in symbols()) if rows), default=date.min)
+
+
+def _key_refusal(key: str) -> Answer | None:
+    if key == "demo":
+        return _json({"Information": DEMO_KEY})
+    if key == "invalid" or not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        return _json({"Error Message": BAD_KEY})
+    return None
+
+
+def _daily(query: Mapping[str, str], recorded: str, now: datetime, premium: bool) -> Answer:
+    symbol, full = query.get("symbol", ""), query.get("outputsize") == "full"
+    if full and not premium:
+        return _json({"Information": FULL_IS_PREMIUM})
+    rows = published(recorded, now)
+    if not rows:
+        return _unknown("TIME_SERIES_DAILY")
+    newest = rows[-1].session
+    shown = rows if full else rows[-COMPACT_SESSIONS:]
+    meta = {
+        "1. Information": "Daily Prices (open, high, low, close) and Volumes",
+        "2. Symbol": symbol,
+        "3. Last Refreshed": newest.isoformat(),
+        "4. Output Size": "Full size" if full else "Compact",
+        "5. Time Zone": "US/Eastern",
+    }
+    series = {row.session.isoformat(): _bar(row, provisional=row.session == newest) for row in reversed(shown)}
+    return _json({"Meta Data": meta, "Time Series (Daily)": series})
+
+
+def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
+    return {
+        "1. open": f"{row.open:.4f}",
+        "2. high": f"{row.high:.4f}",
+        "3. low": f"{row.low:.4f}",
+        "4. close": f"{row.close:.4f}",
+        "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume),
+    }
+
+
+def _splits(symbol: str, recorded: str, now: datetime) -> Answer:
+    if not published(recorded, now):
+        return _unknown("SPLITS")
+    today = now.astimezone(NEW_YORK).date()
+    known = [split for split in recorded_splits(recorded.upper()) if split.effective <= today]
+    rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
+    return _json({"symbol": symbol, "data": rows})
+
+
+def _unknown(function: str) -> Answer:
+    documentation = "https://www.alphavantage.co/documentation/"
+    text = f"Invalid API call. Please retry or visit the documentation ({documentation}) for {function}."
+    return _json({"Error Message": text})
+
+
+def _json(content: dict[str, Any]) -> Answer:
+    return Answer(200, json.dumps(content, indent=4).encode())

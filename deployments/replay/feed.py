@@ -1,0 +1,224 @@
+"""The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
+
+    GET  /query   as the provider answers it, at the feed's own clock
+    GET  /clock   {"now", "newest"}: the feed's clock and the newest session it shows
+    POST /clock   {"now": "2013-02-28T23:00:00-05:00"} sets the clock; nights are played by moving it on
+
+Faults are scripted from code: each one answers a request in place of the real answer, in order.
+"""
+
+import json
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
+
+END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One answer that goes wrong: another content or status, a reset connection, or half of what was promised."""
+
+    content: bytes = b""
+    status: int = 200
+    connection: Literal["whole", "reset", "short"] = "whole"
+
+    @classmethod
+    def file(cls, path: Path, status: int = 200) -> Self:
+        return cls(path.read_bytes(), status)
+
+
+RESET = Fault(connection="reset")
+SHORT_READ = Fault(b'{"Meta Data": {"1. Information": "Daily Prices', connection="short")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that came in; the key is not kept."""
+
+    function: str
+    symbol: str
+    outputsize: str
+
+
+class Feed:
+    """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
+
+    `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
+    "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
+    recorded ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: datetime = END_OF_RECORDING,
+        port: int = 0,
+        premium: bool = False,
+        on_request: Callable[[Asked], None] | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self.premium = premium
+        self.aliases = aliases or {}
+        self._now = _aware(now)
+        self._on_request = on_request
+        self._asked: list[Asked] = []
+        self._faults: deque[tuple[str | None, Fault]] = deque()
+        self._outage: Fault | None = None
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}/query"
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @property
+    def newest(self) -> date:
+        """The newest session that the feed shows."""
+        return newest_session(self._now)
+
+    def set_clock(self, now: datetime | date) -> None:
+        """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
+        moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
+        self._now = _aware(moment)
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every request so far, oldest first."""
+        return tuple(self._asked)
+
+    @property
+    def requests(self) -> int:
+        return len(self._asked)
+
+    def script(self, *faults: Fault, symbol: str | None = None) -> None:
+        """Answer the next requests (of `symbol` only, when given) with these faults, one each."""
+        with self._lock:
+            self._faults.extend((symbol, fault) for fault in faults)
+
+    def outage(self, fault: Fault | None) -> None:
+        """Answer every request with this fault until it is lifted with None."""
+        self._outage = fault
+
+    def take_fault(self, symbol: str) -> Fault | None:
+        with self._lock:
+            for at, (for_symbol, fault) in enumerate(self._faults):
+                if for_symbol in (None, symbol):
+                    del self._faults[at]
+                    return fault
+        return self._outage
+
+    def record(self, asked: Asked) -> None:
+        with self._lock:
+            self._asked.append(asked)
+        if self._on_request:
+            self._on_request(asked)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], feed: Feed) -> None:
+        self.feed = feed
+        super().__init__(address, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path == "/query":
+            self._query(dict(parse_qsl(parts.query)))
+        elif parts.path == "/clock":
+            self._send_clock()
+        else:
+            self._send(Answer(404, b'{"detail": "Not found."}'))
+
+    def do_POST(self) -> None:
+        if urlsplit(self.path).path != "/clock":
+            self._send(Answer(405, b'{\n    "detail": "Method \\"POST\\" not allowed."\n}'))
+            return
+        try:
+            sent: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.server.feed.set_clock(datetime.fromisoformat(sent["now"]))
+        except (ValueError, KeyError, TypeError):
+            self._send(Answer(400, b'{"detail": "Expected {\\"now\\": an ISO 8601 time}."}'))
+        else:
+            self._send_clock()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing: `on_request` is how a caller follows along."""
+
+    def _query(self, query: dict[str, str]) -> None:
+        feed = self.server.feed
+        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
+        fault = feed.take_fault(asked.symbol)
+        feed.record(asked)
+        if not self._accepts_json():
+            self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
+        elif fault is None:
+            self._send(answer(query, feed.now, premium=feed.premium, aliases=feed.aliases))
+        elif fault.connection == "reset":
+            self._reset()
+        else:
+            self._send(Answer(fault.status, fault.content), short=fault.connection == "short")
+
+    def _accepts_json(self) -> bool:
+        accepted = self.headers.get("Accept", "*/*")
+        return any(kind in accepted for kind in ("*/*", "application/*", "application/json"))
+
+    def _send_clock(self) -> None:
+        feed = self.server.feed
+        self._send(Answer(200, json.dumps({"now": feed.now.isoformat(), "newest": feed.newest.isoformat()}).encode()))
+
+    def _send(self, reply: Answer, *, short: bool = False) -> None:
+        self.send_response(reply.status)
+        is_html = reply.content.lstrip().startswith(b"<")
+        self.send_header("Content-Type", "text/html" if is_html else "application/json")
+        self.send_header("Content-Length", str(len(reply.content) * (2 if short else 1)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    def _reset(self) -> None:
+        # lingering for zero seconds makes the closing socket send RST instead of FIN
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=NEW_YORK)

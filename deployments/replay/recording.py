@@ -1,0 +1,99 @@
+"""Real prices that were recorded: what the replay feed serves and what tests are held to.
+
+Source: the package `bokeh-sampledata`, raw daily bars as traded on the New York exchanges, 2000-03-01 to 2013-03-01,
+for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
+"""
+
+import csv
+import gzip
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+from stockml.errors import NotRecorded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RecordedRow(NamedTuple):
+    """One recorded session: prices in dollars as traded, volume in shares."""
+
+    session: date
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    adjusted_close: float
+
+
+@dataclass(frozen=True)
+class RecordedSplit:
+    """`factor` new shares for one old share; `effective` is the first session at the new price."""
+
+    effective: date
+    factor: float
+
+
+_SPLITS = {
+    "AAPL": (RecordedSplit(date(2000, 6, 21), 2.0), RecordedSplit(date(2005, 2, 28), 2.0)),
+    "MSFT": (RecordedSplit(date(2003, 2, 18), 2.0),),
+}
+
+
+@cache
+def _recording() -> dict[str, tuple[RecordedRow, ...]]:
+    rows: dict[str, list[RecordedRow]] = {}
+    packed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
+    for line in csv.DictReader(gzip.decompress(packed).decode().splitlines()):
+        row = RecordedRow(
+            session=date.fromisoformat(line["Date"]),
+            open=float(line["Open"]),
+            high=float(line["High"]),
+            low=float(line["Low"]),
+            close=float(line["Close"]),
+            volume=int(line["Volume"]),
+            adjusted_close=float(line["Adj Close"]),
+        )
+        rows.setdefault(line["Ticker"], []).append(row)
+    return {symbol: tuple(sorted(of_symbol)) for symbol, of_symbol in rows.items()}
+
+
+def symbols() -> tuple[str, ...]:
+    """The recorded symbols, in alphabetical order."""
+    return tuple(sorted(_recording()))
+
+
+def recorded_rows(symbol: str) -> tuple[RecordedRow, ...]:
+    """All recorded sessions of `symbol`, oldest first. Raises NotRecorded."""
+    try:
+        return _recording()[symbol]
+    except KeyError:
+        raise NotRecorded(symbol, symbols()) from None
+
+
+def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:
+    """The splits within the recording, oldest first."""
+    return _SPLITS.get(symbol, ())
+
+
+def recorded_bars(symbol: str) -> "pd.DataFrame":
+    """Bars as traded: index `session` (midnight, naive, ascending), float64 open, high, low, close, volume."""
+    import pandas as pd
+
+    rows = recorded_rows(symbol)
+    index = pd.DatetimeIndex([row.session for row in rows], name="session")
+    names = ("open", "high", "low", "close", "volume")
+    return pd.DataFrame({name: [float(getattr(row, name)) for row in rows] for name in names}, index=index)
+
+
+def recorded_adjusted_close(symbol: str) -> "pd.Series":
+    """The source's close adjusted for splits and dividends, those after the recording included."""
+    import pandas as pd
+
+    rows = recorded_rows(symbol)
+    index = pd.DatetimeIndex([row.session for row in rows], name="session")
+    return pd.Series([row.adjusted_close for row in rows], index=index, name="adjusted_close")

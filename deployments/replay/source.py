@@ -1,0 +1,57 @@
+"""Prices without a key: a replay feed of this process, and the environment that points a night at it."""
+
+import sys
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_rows
+
+# the replay feed takes this key for a premium one and gives the full series for it
+REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
+
+
+@contextmanager
+def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
+    """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
+
+    The replay also names the moment, so that the night is the recording's last. Raises NotRecorded.
+    """
+    if environ.get("ALPHAVANTAGE_API_KEY"):
+        yield None
+        return
+    for ticker in tickers:
+        recorded_rows(ticker)
+    with Feed() as feed:
+        before = dict(environ)
+        environ.update(replay_environment(feed))
+        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices from {feed.address}", file=sys.stderr, flush=True)
+        try:
+            yield feed
+        finally:
+            for name in replay_environment(feed):
+                environ.pop(name)
+                environ.update({name: before[name]} if name in before else {})
+
+
+def replay_environment(feed: Feed) -> dict[str, str]:
+    """What points a night at the feed, at the feed's own time."""
+    return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
+
+
+@contextmanager
+def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iterator[None]:
+    """The replay one session earlier."""
+    if replay is None:
+        yield
+        return
+    from stockml.prices.calendar import sessions_for
+
+    tonight = replay.now
+    replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
+    environ["STOCKML_CLOCK"] = replay.now.isoformat()
+    try:
+        yield
+    finally:
+        replay.set_clock(tonight)
+        environ["STOCKML_CLOCK"] = tonight.isoformat()

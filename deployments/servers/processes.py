@@ -1,0 +1,111 @@
+"""Child processes that end when this one does: started with a log file, waited for, stopped with all they started."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+
+from deployments.servers.prefect_api import last_line
+from stockml.errors import PortTaken, ServerFailed
+
+
+@dataclass(frozen=True)
+class Child:
+    """A started program: what it is called, where it writes to.
+
+    `reports`: it reports how its own children ended, so they are stopped first.
+    """
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    reports: bool = False
+
+    def check(self) -> None:
+        """Raises ServerFailed with the log's last line when it has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
+
+
+def start(
+    name: str, module: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path, *, reports: bool = False
+) -> Child:
+    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
+
+    It ends when this process does, however that ends.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.servers.ends_with_parent", module, *arguments],
+            env=dict(environ),
+            stdin=subprocess.PIPE,  # held open for as long as this process lives
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Child(name, process, log, reports)
+
+
+def check_port(name: str, port: int, option: str) -> None:
+    """Raises PortTaken unless 127.0.0.1:port can be listened on."""
+    with socket.socket() as probe:
+        # as servers do: a port on which connections are only being closed counts as free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(name, port, option) from error
+
+
+def wait_until_healthy(child: Child, url: str, deadline: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Ask `url` until it answers 200. Raises ServerFailed when the child ends, or at `deadline` (monotonic)."""
+    while time.monotonic() < deadline:
+        child.check()
+        with contextlib.suppress(OSError), urlopen(url, timeout=2) as reply:
+            if reply.status == 200:
+                return
+        sleep(0.1)
+    raise ServerFailed(child.name, None, str(child.log), last_line(child.log))
+
+
+def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
+    """Stop one after the other, each with all that it started: SIGTERM, and SIGKILL for what is still there then."""
+    for child in children:
+        family = _family(child.process.pid)
+        if child.reports:
+            _end(family[1:], patience_s)
+        child.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.process.wait(patience_s)
+        _end(family, patience_s=3.0)
+        child.process.wait()
+        if child.process.stdin:
+            child.process.stdin.close()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(family: list[psutil.Process], patience_s: float) -> None:
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=patience_s)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=patience_s)

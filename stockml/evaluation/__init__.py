@@ -1,0 +1,1 @@
+"""Metrics, significance, candidates, the gate, the assessment, backtests. Never here: MLflow."""

@@ -1,0 +1,168 @@
+"""Every forecast beside every baseline, on the same origins, in the same units.
+
+Errors are scaled by the range of the sessions up to the origin, so only by the past. What cannot be computed is None;
+nothing here is ever NaN or infinite. One-step figures stand apart from those of whole paths.
+
+Never here: fitting, choosing, or an origin whose outcome is not wholly known.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
+from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
+from stockml.features.windows import known_outcomes
+from stockml.forecasts.error_scaling import past_range
+from stockml.models.baselines import LAST_VALUE, baseline_paths, mean_step
+from stockml.settings import EvaluationSettings
+from stockml.storage.arrays import Floats, Indices
+
+LEADS = (1, 5, 10, 30, 50)
+LSTM = "LSTM"  # tonight's challenger
+CHAMPION = "champion"
+PUBLISHED = "published"  # the combination with the last value that is published
+
+
+def evaluate(
+    mid: Floats,
+    origins: Indices,
+    paths: Mapping[str, Floats],
+    settings: EvaluationSettings,
+    rises: Mapping[str, Floats] | None = None,
+) -> Evaluation:
+    """Score the named paths and all baselines on identical origins.
+
+    mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
+    paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
+    Every path is compared with the last value and, where one is given, with the champion.  Raises TooFewBars.
+    """
+    origins = np.asarray(origins, dtype=np.int64)
+    horizon = settings.horizon
+    _check(mid, origins, paths, horizon)
+    named = {**paths, **baseline_paths(mid, origins, horizon)}
+    sheet = _Sheet.of(mid, origins, settings)
+    errors = {name: path - sheet.actual for name, path in named.items()}
+    return Evaluation(
+        origins=len(origins),
+        first=int(origins[0]),
+        last=int(origins[-1]),
+        horizon=horizon,
+        scores={
+            name: sheet.score(error, errors[LAST_VALUE], (rises or {}).get(name)) for name, error in errors.items()
+        },
+        one_step={name: sheet.one_step(error[:, 0], errors[LAST_VALUE][:, 0]) for name, error in errors.items()},
+        comparisons=tuple(
+            sheet.compare(name, against, errors)
+            for name in paths
+            for against in (LAST_VALUE, CHAMPION)
+            if against in errors and against != name
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What all forecasts share: outcomes, scales and origins' prices, each (m,) or (m, horizon)."""
+
+    actual: Floats
+    start: Floats
+    scale: Floats
+    step: Floats
+    overlap: int
+    settings: EvaluationSettings
+
+    @classmethod
+    def of(cls, mid: Floats, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
+        actual = known_outcomes(mid, origins, settings.horizon)
+        past_steps = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)
+        scale = past_range(mid, settings.scale_sessions)[origins]
+        shared = overlap(origins, settings.horizon)
+        return cls(actual, mid[origins], scale, past_steps[origins], shared, settings)
+
+    def losses(self, error: Floats) -> Floats:
+        """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
+        return np.asarray((self._scaled(error) ** 2).mean(axis=1), dtype=np.float64)
+
+    def score(self, error: Floats, naive: Floats, rise: Floats | None) -> Score:
+        squared, naive_squared = self._scaled(error) ** 2, self._scaled(naive) ** 2
+        by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
+        mse = _finite(squared.mean()) if len(squared) else None
+        moving = self.step > 0
+        mase = (np.abs(error[moving]).mean(axis=1) / self.step[moving]).mean() if moving.any() else None
+        return Score(
+            mse=mse,
+            half_mse=None if mse is None else mse / 2,
+            rmse=_finite(math.sqrt((error**2).mean())),
+            mae=_finite(np.abs(error).mean()),
+            mase=_finite(mase),
+            skill=_skill(mse, _finite(naive_squared.mean()) if len(squared) else None),
+            skill_by_lead={
+                str(lead): _skill(by_lead[lead - 1], naive_by_lead[lead - 1]) for lead in LEADS if lead <= len(by_lead)
+            },
+            mse_by_lead=tuple(by_lead),
+            direction=self._direction(error, rise),
+        )
+
+    def one_step(self, error: Floats, naive: Floats) -> OneStep:
+        mse, naive_mse = (_mean_by_lead(self._scaled(each[:, None]) ** 2)[0] for each in (error, naive))
+        return OneStep(
+            half_mse=None if mse is None else mse / 2,
+            rmse=_finite(math.sqrt((error**2).mean())),
+            mae=_finite(np.abs(error).mean()),
+            skill=_skill(mse, naive_mse),
+        )
+
+    def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
+        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_VALUE))
+        mean, other_mean, naive_mean = (_finite(each.mean()) if len(each) else None for each in (loss, other, naive))
+        skill, other_skill = _skill(mean, naive_mean), _skill(other_mean, naive_mean)
+        return Comparison(
+            name=name,
+            against=against,
+            skill_difference=None if skill is None or other_skill is None else skill - other_skill,
+            interval=skill_difference_interval(loss, other, naive, self.overlap),
+            test=diebold_mariano(loss, other, self.overlap),
+        )
+
+    def _scaled(self, error: Floats) -> Floats:
+        usable = self.scale > 0
+        return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
+
+    def _direction(self, error: Floats, rise: Floats | None) -> Direction:
+        column = self.settings.direction_step - 1
+        rose = self.actual[:, column] > self.start
+        said = error[:, column] + self.actual[:, column] - self.start
+        # a path that ends where it began says nothing about the direction: the last value has no accuracy
+        speaks = np.abs(said) > 1e-9 * self.start
+        accuracy = ((said[speaks] > 0) == rose[speaks]).mean() if speaks.any() else None
+        return Direction(
+            accuracy=_finite(accuracy),
+            base_rate=_finite(rose.mean()),
+            brier=None if rise is None else _finite(((rise - rose) ** 2).mean()),
+        )
+
+
+def _check(mid: Floats, origins: Indices, paths: Mapping[str, Floats], horizon: int) -> None:
+    known_outcomes(mid, origins, horizon)
+    for name, path in paths.items():
+        if path.shape != (len(origins), horizon):
+            raise ValueError(f"expected {name}'s paths as {(len(origins), horizon)}, found {path.shape}")
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _skill(mse: float | None, naive: float | None) -> float | None:
+    """1 − mse / naive; None where the last value made no error."""
+    return None if mse is None or not naive else _finite(1 - mse / naive)
+
+
+def _mean_by_lead(squared: Floats) -> list[float | None]:
+    if len(squared) == 0:
+        return [None] * squared.shape[1]
+    return [_finite(value) for value in squared.mean(axis=0)]

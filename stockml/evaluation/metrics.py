@@ -1,0 +1,133 @@
+"""One night's figures as plain values: what `evaluation.evaluate` finds, and how it is kept and named in MLflow.
+
+Never here: arithmetic on prices.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stockml.evaluation.significance import DieboldMariano, Interval
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the chance of a rise."""
+
+    accuracy: float | None
+    base_rate: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Whole paths, all leads alike. `mse`, `half_mse`: scaled; `rmse`, `mae`: in price; `mase`: in mean past steps.
+
+    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure a lead, first to last.
+    """
+
+    mse: float | None
+    half_mse: float | None
+    rmse: float | None
+    mae: float | None
+    mase: float | None
+    skill: float | None
+    skill_by_lead: dict[str, float | None]
+    mse_by_lead: tuple[float | None, ...]
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """The first step alone; never to be compared with a whole path's figures."""
+
+    half_mse: float | None
+    rmse: float | None
+    mae: float | None
+    skill: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and how likely by luck."""
+
+    name: str
+    against: str
+    skill_difference: float | None
+    interval: Interval | None
+    test: DieboldMariano | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
+
+    origins: int
+    first: int
+    last: int
+    horizon: int
+    scores: dict[str, Score]
+    one_step: dict[str, OneStep]
+    comparisons: tuple[Comparison, ...]
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def fromdict(cls, record: Mapping[str, Any]) -> "Evaluation":
+        """The inverse of `asdict`, also after a passage through JSON."""
+        return cls(
+            **{name: record[name] for name in ("origins", "first", "last", "horizon")},
+            scores={name: _score_from(score) for name, score in record["scores"].items()},
+            one_step={name: OneStep(**figures) for name, figures in record["one_step"].items()},
+            comparisons=tuple(_comparison_from(comparison) for comparison in record["comparisons"]),
+        )
+
+    def comparison(self, name: str, against: str) -> Comparison | None:
+        return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat names, the same every night, such as `lstm/skill_lead_30`; undefined figures are left out."""
+        found: dict[str, float | None] = {"origins": float(self.origins)}
+        for name, score in self.scores.items():
+            found |= {f"{slug(name)}/{figure}": value for figure, value in _flat_score(score).items()}
+        for name, step in self.one_step.items():
+            found |= {f"{slug(name)}/one_step_{figure}": value for figure, value in asdict(step).items()}
+        for comparison in self.comparisons:
+            found |= _flat_comparison(comparison)
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def slug(name: str) -> str:
+    """`standard average` as it stands in a metric's name: `standard_average`."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _flat_score(score: Score) -> dict[str, float | None]:
+    direct = {name: getattr(score, name) for name in ("mse", "half_mse", "rmse", "mae", "mase", "skill")}
+    leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
+    return direct | leads | {f"direction_{name}": value for name, value in asdict(score.direction).items()}
+
+
+def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
+    prefix = f"{slug(comparison.name)}/vs_{slug(comparison.against)}"
+    interval, test = comparison.interval, comparison.test
+    return {
+        f"{prefix}/skill_difference": comparison.skill_difference,
+        f"{prefix}/skill_low": interval.low if interval else None,
+        f"{prefix}/skill_high": interval.high if interval else None,
+        f"{prefix}/dm": test.statistic if test else None,
+        f"{prefix}/dm_p_value": test.p_value if test else None,
+    }
+
+
+def _score_from(record: Mapping[str, Any]) -> Score:
+    changed = {"direction": Direction(**record["direction"]), "mse_by_lead": tuple(record["mse_by_lead"])}
+    return Score(**{**record, **changed})
+
+
+def _comparison_from(record: Mapping[str, Any]) -> Comparison:
+    interval = Interval(**record["interval"]) if record["interval"] else None
+    test = DieboldMariano(**record["test"]) if record["test"] else None
+    return Comparison(**{**record, "interval": interval, "test": test})

@@ -1,0 +1,1 @@
+"""Causal inputs, scaling, windows, splits of origins. Never here: Keras."""

@@ -1,0 +1,1 @@
+"""The published forecast, its calibration, the ledger and its scores. Never here: networks."""

@@ -1,0 +1,202 @@
+"""Every forecast that was published, and how it turned out.
+
+A Parquet file a ticker, one row a step of a path, readable by pandas, DuckDB and Polars without this project. Only
+what was published is stored; the errors are derived from the bars whenever they are asked for.
+
+Never here: a row that is changed or taken away, or a model.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stockml.errors import InvalidForecast, RecordUnreadable
+from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.ledger_scores import BANDS, LiveScores, counting_steps, live_scores, scored_steps
+from stockml.prices.bars import Bars
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.locks import file_lock
+from stockml.storage.receipts import LedgerReceipt
+from stockml.tickers import validated_ticker
+
+LOCK_TIMEOUT_S = 60.0
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("session", pa.date32()),
+        ("published_at", pa.timestamp("us", tz="UTC")),
+        ("run_id", pa.string()),
+        ("model_version", pa.string()),
+        ("last_value", pa.float64()),
+        ("weight", pa.float64()),
+        ("probability_of_rise", pa.float64()),
+        ("direction_step", pa.int32()),
+        ("lead", pa.int32()),
+        ("due", pa.date32()),
+        ("path", pa.float64()),
+        *((f"{side}_{band}", pa.float64()) for band in BANDS for side in ("low", "high")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One night's published forecast. `published_at` has its UTC offset; run and version are None without MLflow."""
+
+    ticker: str
+    key: str
+    published_at: datetime
+    forecast: Forecast
+    run_id: str | None = None
+    model_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledgers in one folder, a file a ticker."""
+
+    folder: Path
+    lock_timeout_s: float = LOCK_TIMEOUT_S
+
+    def file(self, ticker: str) -> Path:
+        return self.folder / f"{validated_ticker(ticker)}.parquet"
+
+    def publish(self, entry: LedgerEntry) -> LedgerReceipt:
+        """Append the entry; where its key already stands nothing is added and no byte changes.
+
+        Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then as it was.
+        """
+        path = self.file(entry.ticker)
+        rows = _rows(entry)
+        with file_lock(path.with_name(f".{path.name}.lock"), self.lock_timeout_s):
+            table = self._table(entry.ticker)
+            known = entry.key in set(table["key"].to_pylist())
+            if not known:
+                write_atomically(path, _bytes(pa.concat_tables([table, rows])))
+            return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
+
+    def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
+        """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""
+        frame = self.steps(ticker)
+        return tuple(_entry(ticker, group) for _, group in frame.groupby("key", sort=False))
+
+    def last_session(self, ticker: str) -> date | None:
+        """The newest session after which a forecast was published.  Raises RecordUnreadable."""
+        sessions = self._table(ticker)["session"]
+        return pc.max(sessions).as_py() if len(sessions) else None
+
+    def steps(self, ticker: str) -> pd.DataFrame:
+        """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""
+        return _frame(self._table(ticker))
+
+    def counting(self, ticker: str) -> pd.DataFrame:
+        """The steps of the forecasts that count: one a session, as `live.counting_steps` chooses."""
+        return counting_steps(self.steps(ticker))
+
+    def scored(self, ticker: str, bars: Bars) -> pd.DataFrame:
+        """The counting steps that came due, beside what happened.  bars: split-adjusted, any length.
+
+        Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
+        matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
+        """
+        return scored_steps(self.counting(ticker), bars)
+
+    def live(self, ticker: str, bars: Bars) -> LiveScores:
+        """The record so far.  bars: split-adjusted, any length."""
+        counting = self.counting(ticker)
+        return live_scores(counting, scored_steps(counting, bars))
+
+    def _table(self, ticker: str) -> pa.Table:
+        path = self.file(ticker)
+        if not path.exists():
+            return SCHEMA.empty_table()
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise RecordUnreadable(str(path), str(error)) from error
+        if not table.schema.equals(SCHEMA):
+            raise RecordUnreadable(str(path), f"the columns {', '.join(table.schema.names)}, or other types")
+        return table
+
+
+def _rows(entry: LedgerEntry) -> pa.Table:
+    """The entry as a table of `horizon` rows.  Raises InvalidForecast."""
+    forecast = entry.forecast
+    _check(entry)
+    count = len(forecast.path)
+    once = {
+        "key": entry.key,
+        "session": forecast.origin,
+        "published_at": entry.published_at.astimezone(UTC),
+        "run_id": entry.run_id,
+        "model_version": entry.model_version,
+        "last_value": forecast.last_value,
+        "probability_of_rise": forecast.probability_of_rise,
+        "direction_step": forecast.direction_step,
+    }
+    columns: dict[str, list[object]] = {name: [value] * count for name, value in once.items()}
+    columns |= {"lead": list(range(1, count + 1)), "due": list(forecast.sessions), "path": list(forecast.path)}
+    columns["weight"] = list(forecast.weights)
+    for band in BANDS:
+        columns[f"low_{band}"] = list(forecast.band(int(band)).low)
+        columns[f"high_{band}"] = list(forecast.band(int(band)).high)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _check(entry: LedgerEntry) -> None:
+    forecast = entry.forecast
+    found = {band.coverage for band in forecast.bands}
+    if entry.published_at.tzinfo is None:
+        raise InvalidForecast(entry.ticker, "a publishing time without its UTC offset")
+    if not {int(band) for band in BANDS} <= found:
+        raise InvalidForecast(entry.ticker, f"bands {sorted(found)} rather than {', '.join(BANDS)}")
+    columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
+    lengths = {len(column) for column in (*columns, forecast.weights)}
+    if len(forecast.path) == 0 or lengths != {len(forecast.sessions)}:
+        raise InvalidForecast(entry.ticker, "paths, weights, bands and sessions of different lengths")
+    if not (np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf):
+        raise InvalidForecast(entry.ticker, "prices that are not finite and above 0")
+    if not all(0 <= weight <= 1 for weight in forecast.weights):
+        raise InvalidForecast(entry.ticker, "weights beyond 0 to 1")
+    if not 0 <= forecast.probability_of_rise <= 1:
+        raise InvalidForecast(entry.ticker, f"a chance of {forecast.probability_of_rise}")
+    days = (forecast.origin, *forecast.sessions)
+    if any(later <= earlier for earlier, later in pairwise(days)):
+        raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
+
+
+def _bytes(table: pa.Table) -> bytes:
+    content = BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    return content.getvalue()
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(date_as_object=False)
+    return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
+
+
+def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:
+    first = rows.iloc[0]
+    bands = tuple(Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
+    forecast = Forecast(
+        origin=first["session"].date(),
+        last_value=float(first["last_value"]),
+        sessions=tuple(day.date() for day in rows["due"]),
+        path=tuple(rows["path"].tolist()),
+        bands=bands,
+        probability_of_rise=float(first["probability_of_rise"]),
+        direction_step=int(first["direction_step"]),
+        weights=tuple(rows["weight"].tolist()),
+    )
+    run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
+    return LedgerEntry(ticker, str(first["key"]), first["published_at"].to_pydatetime(), forecast, run_id, version)

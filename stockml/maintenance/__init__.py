@@ -1,0 +1,1 @@
+"""Retention and what a clean-up reports. Never here: champions."""

@@ -1,0 +1,52 @@
+"""What the weekly maintenance did, or would do: a line a step, and what went, as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LISTED = 50  # things named a step; the count says how many there were
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step's account. `size` is in bytes, None where it is not known; `failed` says what kept it from its work."""
+
+    name: str
+    count: int = 0
+    size: int | None = None
+    things: tuple[str, ...] = ()
+    failed: str | None = None
+
+
+def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
+    """A table with a row a step, then what each step's things were."""
+    title = "What maintenance would do (dry run: nothing was changed)" if dry_run else "What maintenance did"
+    rows = ["| step | things | size |", "|---|--:|--:|", *(_row(step) for step in steps)]
+    return "\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)])
+
+
+def summary(steps: Sequence[StepReport]) -> str:
+    """One line: how much went, or would go, and which steps could not be done."""
+    things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
+    failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
+    line = f"{things} thing{'' if things == 1 else 's'}, {readable(size)}"
+    return f"{line}. Not done: {'; '.join(failed)}" if failed else line
+
+
+def readable(size: int) -> str:
+    """Bytes with a unit: 999 B, 1.0 kB, 2.5 MB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _row(step: StepReport) -> str:
+    size = "–" if step.size is None else readable(step.size)
+    return f"| {step.name} | {f'not done: {step.failed}' if step.failed else step.count} | {size} |"
+
+
+def _listed(step: StepReport) -> str:
+    more = [f"- and {len(step.things) - LISTED} more"] if len(step.things) > LISTED else []
+    return "\n".join([f"### {step.name}", "", *(f"- {thing}" for thing in step.things[:LISTED]), *more])

@@ -1,0 +1,173 @@
+"""What may go: finds what is old and no longer needed, says how many bytes it takes, and removes it when told to.
+
+Never here: the store, the ledger, a promotion history, a champion or the champions before it that a rollback needs,
+and whatever a night needs that MLflow does not have yet. What cannot be read is taken for needed.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from stockml.errors import InvalidFile, RecordUnreadable
+from stockml.home import Home
+from stockml.models.registry import Registry
+from stockml.nights.record import Night, read_night
+from stockml.settings import Checked, setting
+from stockml.training import checkpoint
+
+LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
+REMOVED = ".removed"
+
+
+@dataclass(frozen=True)
+class RetentionSettings(Checked):
+    """For how many days each thing is kept after it was last written."""
+
+    PREFIX: ClassVar[str] = "keep."
+
+    payload_days: int = setting(400, "The provider's answers; they can be parsed again", 1, 36_500)
+    model_days: int = setting(90, "Models that are neither champion nor needed for a rollback", 1, 36_500)
+    champions: int = setting(2, "Champions kept whatever their age: the present one and those before it", 2, 1_000)
+    checkpoint_days: int = setting(7, "Trainings that were interrupted and not gone on with", 1, 36_500)
+    dataset_days: int = setting(90, "Adjusted series; they are computed again when missing", 1, 36_500)
+    evaluation_days: int = setting(90, "Evaluations; they are computed again when missing", 1, 36_500)
+    plot_days: int = setting(90, "Plots; MLflow has its own copies", 1, 36_500)
+    night_days: int = setting(800, "Records of nights that MLflow has", 1, 36_500)
+    result_days: int = setting(45, "Cached results of steps", 1, 36_500)
+    prefect_days: int = setting(90, "Flow runs that have ended, in Prefect's database", 1, 36_500)
+    mlflow_days: int = setting(800, "MLflow's runs of models that are not kept as champions", 1, 36_500)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file or folder that may go. `size` is in bytes, `written` the newest time within it."""
+
+    kind: str
+    path: Path
+    size: int
+    written: datetime
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read.
+
+    `unreadable` says, a line each, which file could not be read.
+    """
+
+    paths: frozenset[Path]
+    tickers: frozenset[str]
+    unreadable: tuple[str, ...]
+
+    def has(self, path: Path) -> bool:
+        return bool(self.paths.intersection((path, *path.parents)) or self.tickers.intersection(path.parts))
+
+
+def needed(home: Home, champions: int) -> Needed:
+    """Champions (the newest `champions` of each ticker), and what pending nights and newest nights speak of."""
+    paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
+    tickers: set[str] = set()
+    unreadable: list[str] = []
+    for folder in _folders(home.models):
+        try:
+            champion_history = Registry(home.models).champion_history(folder.name)
+            paths |= {Path(reign.path) for reign in champion_history[-champions:]}
+        except (RecordUnreadable, InvalidFile) as error:
+            tickers.add(folder.name)
+            unreadable.append(str(error))
+    for folder in _folders(home.nights):
+        try:
+            paths |= _of_nights(folder)
+        except InvalidFile as error:
+            tickers.add(folder.name)
+            unreadable.append(str(error))
+    return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
+
+
+def plan(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
+    """All that may go at `now` (a time with its zone), largest first. Looks only; removes nothing."""
+    stays = needed(home, keep.champions)
+    found = [removal for removal in _candidates(home, keep, now) if not stays.has(removal.path)]
+    return tuple(sorted(found, key=lambda removal: (-removal.size, str(removal.path))))
+
+
+def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> tuple[Removal, ...]:
+    """Remove what was planned and is still not needed; returns what went. Killed anywhere, it leaves no half thing."""
+    stays = needed(home, keep.champions)
+    gone = []
+    for removal in planned:
+        if stays.has(removal.path) or not removal.path.exists():
+            continue
+        # a model's folder is there whole or not at all
+        beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
+        removal.path.rename(beside)
+        shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
+        gone.append(removal)
+    return tuple(gone)
+
+
+def totals(removals: Iterable[Removal]) -> dict[str, tuple[int, int]]:
+    """For each kind, how many and how many bytes."""
+    sums: dict[str, tuple[int, int]] = {}
+    for removal in removals:
+        count, size = sums.get(removal.kind, (0, 0))
+        sums[removal.kind] = (count + 1, size + removal.size)
+    return sums
+
+
+def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
+    """All that is older than its kind is kept, but for the newest of each ticker."""
+    for kind, folder, pattern, days in (
+        ("payloads", home.payloads, "*.json.gz", keep.payload_days),
+        ("datasets", home.datasets, "*.parquet", keep.dataset_days),
+        ("evaluations", home.evaluations, "[!.]*", keep.evaluation_days),
+        ("plots", home.plots, "[!.]*", keep.plot_days),
+        ("nights", home.nights, "[!.]*", keep.night_days),
+    ):
+        for of_ticker in _folders(folder):
+            yield from _older(kind, of_ticker.glob(pattern), now, days, newest_stays=True)
+    for of_ticker in _folders(home.models):
+        models = [path for path in of_ticker.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        begun = [path for path in models if (path / checkpoint.NAME).exists()]
+        yield from _older("checkpoints", begun, now, keep.checkpoint_days)
+        yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
+    yield from _older("results", home.results.glob("*"), now, keep.result_days)
+    for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
+        leftovers = (path for pattern in ("*/.*.tmp", "*/*/.*.tmp", f"*/.*{REMOVED}") for path in folder.glob(pattern))
+        yield from _older("leftovers", leftovers, now, LEFTOVER_DAYS)
+
+
+def _older(
+    kind: str, paths: Iterable[Path], now: datetime, days: int, *, newest_stays: bool = False
+) -> Iterator[Removal]:
+    measured = sorted((_measured(kind, path) for path in paths if not path.is_symlink()), key=lambda r: r.written)
+    for removal in measured[:-1] if newest_stays else measured:
+        if removal.written < now - timedelta(days=days):
+            yield removal
+
+
+def _measured(kind: str, path: Path) -> Removal:
+    files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
+    written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
+    return Removal(kind, path, sum(each.st_size for each in files), datetime.fromtimestamp(written, UTC))
+
+
+def _of_nights(folder: Path) -> set[Path]:
+    """What a ticker's newest night and those that MLflow lacks consist of. Raises InvalidFile."""
+    records = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
+    pending = {path for path, night in records.items() if night.status == "completed" and night.mlflow_run_id is None}
+    newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
+    kept = pending | ({newest} if newest else set())
+    return kept | {part for path in kept for part in _parts(records[path])}
+
+
+def _parts(night: Night) -> set[Path]:
+    named = (night.model_folder, night.evaluation_folder, night.dataset_path, night.plots_folder)
+    return {Path(path) for path in named if path}
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

@@ -1,0 +1,1 @@
+"""Baselines, networks, forecasters, the registry of champions, when to retrain. Never here: epochs."""

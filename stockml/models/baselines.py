@@ -1,0 +1,104 @@
+"""The averaging forecasts that every model must be measured against: no fitting, no memory of the future.
+
+A level and a trend per session, each from the sessions up to it, and a shape over the leads:
+path(origin)[k] = level[origin] + trend[origin] · shape[k].
+
+Never here: anything learned, scaled or scored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from stockml.storage.arrays import Floats, Indices
+
+AVERAGE_WINDOW = 100
+EMA_DECAY = 0.5
+DRIFT_SESSIONS = 2_500
+MOMENTUM_SESSIONS = 20
+MOMENTUM_DAMPING = 0.9
+
+
+def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
+    """Mean of the last `window` values, or of as many as there are.  mid: (n,).  Returns (n,)."""
+    return np.asarray(pd.Series(mid).rolling(window, min_periods=1).mean(), dtype=np.float64)
+
+
+def exponential_mean(mid: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
+    """decay · (the mean so far) + (1 − decay) · (the newest value).  mid: (n,).  Returns (n,).
+
+    It begins at the first value; the tutorial begins at `start` = 0.
+    """
+    first = mid[:1] if start is None else np.array([start])
+    whole = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
+    return np.asarray(whole, dtype=np.float64)[1:]
+
+
+def mean_step(mid: Floats, sessions: int) -> Floats:
+    """Mean change a session over the last `sessions` changes, or as many as there are.  mid: (n,).  Returns (n,)."""
+    newest = np.arange(len(mid))
+    oldest = np.maximum(newest - sessions, 0)
+    steps: Floats = (mid - mid[oldest]) / np.maximum(newest - oldest, 1)
+    return steps
+
+
+def flat(horizon: int) -> Floats:
+    return np.zeros(horizon)
+
+
+def straight(horizon: int) -> Floats:
+    return np.arange(1.0, horizon + 1)
+
+
+def damped(horizon: int, damping: float = MOMENTUM_DAMPING) -> Floats:
+    """damping + damping² + … up to each lead: a trend that goes on, ever weaker (Gardner and McKenzie 1985)."""
+    return np.asarray(np.cumsum(damping ** np.arange(1.0, horizon + 1)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One averaging forecast. What it says after session i depends on mid[: i + 1] alone."""
+
+    name: str
+    level: Callable[[Floats], Floats]
+    trend: Callable[[Floats], Floats]
+    shape: Callable[[int], Floats] = flat
+
+    def path(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
+        """mid: (n,), price.  origins: (m,), session indices.  Returns (m, horizon), price at leads 1 … horizon."""
+        level, trend = self.level(mid)[origins], self.trend(mid)[origins]
+        paths: Floats = np.multiply.outer(trend, self.shape(horizon))
+        paths += level[:, None]
+        return paths
+
+    def one_step(self, mid: Floats) -> Floats:
+        """mid: (n,), price.  Returns (n,): entry i is the forecast of session i + 1 made after session i."""
+        return np.asarray(self.level(mid) + self.trend(mid) * self.shape(1)[0], dtype=np.float64)
+
+    def __call__(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
+        return self.path(mid, origins, horizon)
+
+
+def _itself(mid: Floats) -> Floats:
+    return mid
+
+
+LAST_VALUE = "last value"
+
+BASELINES: dict[str, Baseline] = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline("standard average", trailing_mean, np.zeros_like),
+        Baseline("EMA", exponential_mean, np.zeros_like),
+        Baseline(LAST_VALUE, _itself, np.zeros_like),
+        Baseline("drift", _itself, lambda mid: mean_step(mid, DRIFT_SESSIONS), straight),
+        Baseline("momentum", _itself, lambda mid: mean_step(mid, MOMENTUM_SESSIONS), damped),
+    )
+}
+
+
+def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
+    """Every baseline's path from the same origins.  Returns {name: (m, horizon)}."""
+    return {name: baseline.path(mid, origins, horizon) for name, baseline in BASELINES.items()}

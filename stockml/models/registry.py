@@ -1,0 +1,146 @@
+"""Which model is champion, and how it came to be: an append-only file a ticker, which MLflow's aliases mirror.
+
+Never here: the decision itself (that is the gate's), or a line that is changed once it stands.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from stockml.errors import NoChampion, RecordUnreadable
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.locks import file_lock
+from stockml.tickers import validated_ticker
+
+LOCK_TIMEOUT_S = 60.0
+FILE = "promotions.jsonl"
+
+Event = Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One line: from `at` (with its UTC offset) on, the model in `path` with content `sha256` is the champion.
+
+    key, version, session, reason: of the night that made the model; a rollback repeats them with its own reason.
+    path: the model's folder, kept relative to the models' folder so that an installation can be moved.
+    """
+
+    ticker: str
+    event: Event
+    key: str
+    path: str
+    sha256: str
+    version: str | None
+    session: date
+    reason: str
+    at: datetime
+
+    def intact(self) -> bool:
+        """Whether the model still stands there, unchanged."""
+        return sha256_of(self.path) == self.sha256
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The promotion histories under the models' folder."""
+
+    models: Path
+    lock_timeout_s: float = LOCK_TIMEOUT_S
+
+    def file(self, ticker: str) -> Path:
+        return self.models / validated_ticker(ticker) / FILE
+
+    def history(self, ticker: str) -> tuple[Promotion, ...]:
+        """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable."""
+        path = self.file(ticker)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordUnreadable(str(path), str(error)) from error
+        return tuple(self._read(path, number, line) for number, line in enumerate(lines, start=1))
+
+    def champion(self, ticker: str) -> Promotion | None:
+        """The model in office.  Raises RecordUnreadable."""
+        history = self.history(ticker)
+        return history[-1] if history else None
+
+    def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
+        """The champions that led to the present one, oldest first: a rollback goes to the last but one.
+
+        Raises RecordUnreadable.
+        """
+        return tuple(_champion_history(self.history(ticker)))
+
+    def promote(self, promotion: Promotion) -> bool:
+        """Append the promotion; False where its night's key already stands there, and then no byte changes.
+
+        A night that is run again after a rollback therefore does not undo the rollback.
+        Raises RecordUnreadable, StoreBusy.
+        """
+        with self._locked(promotion.ticker):
+            history = self.history(promotion.ticker)
+            if any(line.key == promotion.key for line in history):
+                return False
+            self._append(replace(promotion, event="promote"))
+            return True
+
+    def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
+        """Put back the champion before the present one, as a new line; again goes one further back.
+
+        Raises NoChampion where there is none before, or its folder is gone or changed; RecordUnreadable, StoreBusy.
+        """
+        with self._locked(ticker):
+            champion_history = _champion_history(self.history(ticker))
+            if len(champion_history) < 2:
+                raise NoChampion(ticker, "no earlier champion to go back to")
+            if not champion_history[-2].intact():
+                raise NoChampion(ticker, f"the earlier champion in {champion_history[-2].path} is gone or was changed")
+            back = replace(champion_history[-2], event="rollback", at=at, reason=reason)
+            self._append(back)
+            return back
+
+    def _append(self, promotion: Promotion) -> None:
+        path = self.file(promotion.ticker)
+        before = path.read_bytes() if path.exists() else b""
+        record = {**asdict(promotion), "path": self._relative(promotion.path)}
+        line = json.dumps(record, sort_keys=True, ensure_ascii=False, default=_iso) + "\n"
+        write_atomically(path, before + line.encode())
+
+    def _read(self, path: Path, number: int, line: str) -> Promotion:
+        try:
+            record: dict[str, Any] = json.loads(line)
+            record["session"] = date.fromisoformat(record["session"])
+            record["at"] = datetime.fromisoformat(record["at"])
+            record["path"] = str(self.models / record["path"])
+            return Promotion(**record)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordUnreadable(str(path), f"line {number}: {error}") from error
+
+    def _relative(self, path: str) -> str:
+        inside = Path(path).is_relative_to(self.models)
+        return Path(path).relative_to(self.models).as_posix() if inside else path
+
+    def _locked(self, ticker: str) -> AbstractContextManager[None]:
+        return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)
+
+
+def _champion_history(history: Sequence[Promotion]) -> list[Promotion]:
+    """The champions that led to the present one: a promotion adds one, a rollback takes the last away."""
+    champion_history: list[Promotion] = []
+    for line in history:
+        if line.event == "rollback":
+            del champion_history[-1:]
+        else:
+            champion_history.append(line)
+    return champion_history
+
+
+def _iso(value: date | datetime) -> str:
+    return value.isoformat()

@@ -1,0 +1,92 @@
+"""Retrain, fine-tune or keep: decided from facts, with the reason in words. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stockml.settings import Mode, PolicySettings
+
+Chosen = Literal["retrain", "fine-tune", "keep"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known tonight. Counts are sessions; without a champion only the first two matter.
+
+    `champion_is_later`: there is one, of a later session, and tonight may not know it.
+    `same_*` compare tonight with the champion; `scale_drift` is a ratio of at least 1 (`FeatureScaler.drift`);
+    `live_skill` is the ledger's skill of what was published, None until enough forecasts have come due.
+    """
+
+    has_champion: bool
+    champion_is_later: bool = False
+    same_settings: bool = True
+    same_code: bool = True
+    same_adjustment: bool = True
+    new_sessions: int = 0
+    sessions_since_retrain: int = 0
+    scale_drift: float = 1.0
+    live_skill: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What tonight's training does, and why."""
+
+    mode: Chosen
+    reason: str
+
+
+def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
+    """The mode for tonight: an explicit `wanted` if it is possible, else what the facts ask for.
+
+    Without a champion, or to continue one whose settings differ, nothing but a retrain is possible; the reason says so.
+    """
+    if wanted == "retrain":
+        return Decision("retrain", "asked for")
+    if wanted != "auto":
+        impossible = _impossible(facts, wanted)
+        return (
+            Decision("retrain", f"{impossible} ({wanted} was asked for)")
+            if impossible
+            else Decision(wanted, "asked for")
+        )
+    why = _changed(facts) or _stale(facts, policy)
+    if why:
+        return Decision("retrain", why)
+    if facts.new_sessions > 0:
+        return Decision("fine-tune", f"{facts.new_sessions} new session{'s' if facts.new_sessions > 1 else ''}")
+    return Decision("keep", "nothing new since the champion learned")
+
+
+def _impossible(facts: Facts, wanted: Mode) -> str | None:
+    if not facts.has_champion:
+        return _none(facts)
+    if wanted == "fine-tune" and not facts.same_settings:
+        return "settings changed since the champion learned"
+    return None
+
+
+def _changed(facts: Facts) -> str | None:
+    """Why what the champion was learned with no longer holds."""
+    if not facts.has_champion:
+        return _none(facts)
+    changes = {"settings": facts.same_settings, "code": facts.same_code, "price adjustment": facts.same_adjustment}
+    changed = [name for name, same in changes.items() if not same]
+    return f"{' and '.join(changed)} changed since the champion learned" if changed else None
+
+
+def _none(facts: Facts) -> str:
+    return "the champion is of a later session" if facts.champion_is_later else "no champion yet"
+
+
+def _stale(facts: Facts, policy: PolicySettings) -> str | None:
+    """Why the champion should be replaced rather than continued."""
+    if facts.sessions_since_retrain > policy.retrain_after_sessions:
+        passed = f"{facts.sessions_since_retrain} sessions since the last full training"
+        return f"{passed}, more than {policy.retrain_after_sessions}"
+    if facts.scale_drift > policy.scale_drift:
+        factors = f"{facts.scale_drift:.2f}, more than {policy.scale_drift:.2f}"
+        return f"scale drifted: volatility changed by a factor of {factors}"
+    if facts.live_skill is not None and facts.live_skill < policy.live_skill_floor:
+        return f"live skill {facts.live_skill:+.3f} fell below {policy.live_skill_floor:+.3f}"
+    return None

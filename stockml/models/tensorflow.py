@@ -1,0 +1,54 @@
+"""Loading TensorFlow: quiet, deterministic, with fixed thread counts. The only place that configures it.
+
+No variable switches off the notices that it writes while it loads, and they are of no use to whoever waits.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+
+STDERR = 2
+THREADS = 2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
+NOTICE = re.compile(
+    rb"WARNING: All log messages before absl"
+    rb"|[IWE]\d{4} .*(port\.cc|cudart_stub\.cc|cuda_platform\.cc|cuda_executor\.cc|cpu_feature_guard\.cc)"
+)
+
+
+@cache
+def tensorflow() -> Any:
+    """TensorFlow, quiet, deterministic and with fixed thread counts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with without_notices():
+        import keras  # noqa: F401 - it says the same once more
+        import tensorflow as tf
+
+        with suppress(RuntimeError):  # already running, with whatever threads its owner chose
+            tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+            tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        tf.config.experimental.enable_op_determinism()
+        tf.config.list_logical_devices()
+    return tf
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Hold back what the process writes to its standard error, then pass it on without the known notices."""
+    try:
+        terminal = os.dup(STDERR)
+    except OSError:  # a process without a standard error shows nothing anyway
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, STDERR)
+            os.close(terminal)
+            aside.seek(0)
+            os.write(STDERR, b"".join(line for line in aside if not NOTICE.match(line)))

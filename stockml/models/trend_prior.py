@@ -1,0 +1,46 @@
+"""The path that is expected of any share: no fitting, no network, no memory of the future."""
+
+import numpy as np
+
+from stockml.features.scaling import USUAL_VOLATILITY, _trailing_mean, volatility
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+USUAL_RISE = 0.0003  # log return a session at the usual volatility, 8 % a year; found by walking forward
+
+
+RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
+
+
+CLOSE_SHARE = 0.75  # of the way from the mid to the close, which was traded last, is gone at once
+
+
+RETURN_SHARE = 0.15  # of the way back to the mean of the newest week is gone at once
+
+
+PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn round, is left out of the year
+
+
+def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
+    """(m, horizon): the log move after each origin that is expected of any share, whatever its own drift.
+
+    It starts between the mid, the close and the newest week's mean, and rises the faster the more the share swings, and
+    with its trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift
+    over more than a year is left out: it says less about its next years than this does.
+    """
+    mid = np.log(series.mid)
+    start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
+    rise = USUAL_RISE * (volatility(series) / USUAL_VOLATILITY) ** RISE_POWER * (1 + trend(series))
+    return np.asarray(start[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+
+
+def trend(series: PriceSeries) -> Floats:
+    """(n,) how good the past year was, from -1 to 1: its log return, but for the newest month, over its usual swing.
+
+    The swing is that of a random walk of today's volatility. A share without a year of history counts from its first
+    session; without a month of it, it has no trend.
+    """
+    mid, n = np.log(series.mid), np.arange(len(series))
+    oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
+    swing = volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
+    return np.asarray(np.clip((mid[newest] - mid[oldest]) / swing, -1.0, 1.0), dtype=np.float64)

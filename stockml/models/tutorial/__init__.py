@@ -1,0 +1,1 @@
+"""The tutorial's recipe and network. Never here: training."""

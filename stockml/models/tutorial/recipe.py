@@ -1,0 +1,203 @@
+"""The well-known LSTM tutorial's recipe in numbers: scaling, smoothing, streams, decay, its two baselines.
+
+It reproduces published figures, and it looks ahead in two places, which is why it is not the default:
+1. the scale of a window is learned from the whole window, so a scaled point knows the window's later extremes;
+2. with `decay_on="test"` the learning rate is lowered by the test part, the very origins that are then reported.
+The second is a switch, off by default; the first is the recipe. Both are shown by tests.
+
+Never here: Keras, files, prices beyond what is passed in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.errors import TooFewBars
+from stockml.models.baselines import AVERAGE_WINDOW, exponential_mean, trailing_mean
+from stockml.storage.arrays import Floats, Indices
+
+Weights = Sequence[NDArray[np.float32]]
+
+TRAINED_OF = (11_000, 12_075)  # the tutorial's training points, of all points of its series
+WINDOW = 2_500
+SHORTEST_WINDOW = 250  # a remainder below a year joins the window before it: its extremes would scale nothing
+SMOOTHING = 0.1
+LABEL_REACH = 4
+MOST_STARTS = 20
+RATE_FLOOR = 1e-6
+PATIENCE = 2
+
+
+def train_length(n: int) -> int:
+    """How many of `n` points are trained on: 11,000 of 12,075, in proportion for other lengths."""
+    return round(n * TRAINED_OF[0] / TRAINED_OF[1])
+
+
+def starts(first: int, end: int, horizon: int) -> Indices:
+    """(m,) the first predicted points: every `horizon` points from `first`, at most 20, their outcomes before `end`.
+
+    A start s is the origin s - 1 elsewhere in this project: the tutorial counts from the point that it predicts.
+    """
+    return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MOST_STARTS]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scaled series.  values, low, high: (n,); values are (mid - low) / (high - low), before train_end smoothed."""
+
+    values: Floats
+    low: Floats
+    high: Floats
+    train_end: int
+
+    def prices(self, origins: Indices, paths: Floats) -> Floats:
+        """(m, horizon) in price, from scaled paths made at these origins."""
+        low, high = self.low[origins, None], self.high[origins, None]
+        return np.asarray(low + paths * (high - low), dtype=np.float64)
+
+
+def prepare(mid: Floats, train_end: int) -> Prepared:
+    """Scale and smooth as the tutorial does.  mid: (n,), price.
+
+    Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
+    rest of its window); from `train_end` on by the last window's. Then the training part's exponential mean, from 0.
+    """
+    low, high = np.empty_like(mid), np.empty_like(mid)
+    for begin, end in windows(train_end):
+        low[begin:end], high[begin:end] = mid[begin:end].min(), mid[begin:end].max()
+    low[train_end:], high[train_end:] = low[train_end - 1], high[train_end - 1]
+    values = (mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny)
+    values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=0.0)
+    return Prepared(values, low, high, train_end)
+
+
+def windows(train_end: int) -> list[tuple[int, int]]:
+    """The scaling windows as (begin, end): 2,500 points each, then what remains."""
+    begins = list(range(0, train_end, WINDOW))
+    if len(begins) > 1 and train_end - begins[-1] < SHORTEST_WINDOW:
+        begins.pop()
+    return list(zip(begins, [*begins[1:], train_end], strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """Parallel readers of one series.  values: (n,); cursors: (streams,), where each reads next.
+
+    A reader that reaches the end goes on from a random point at or before its own segment's end.
+    """
+
+    values: Floats
+    cursors: Indices
+    unrolled: int
+
+    @classmethod
+    def of(cls, values: Floats, count: int, unrolled: int) -> "Streams":
+        """`count` readers, evenly spaced. Raises TooFewBars when they would stand on the same point."""
+        if len(values) < count + unrolled:
+            raise TooFewBars(count + unrolled, len(values), f"{count} streams of {unrolled} points")
+        return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
+
+    def read(self, draws: Floats) -> "tuple[Floats, Floats, Streams]":
+        """The next points, their labels, and the streams as they stand after them.
+
+        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader goes on, and which of the next
+        1 … 4 points is the label.  Returns x and y (streams, unrolled).
+        """
+        readable = len(self.values) - self.unrolled
+        segment_ends = (1 + np.arange(len(self.cursors))) * (readable // len(self.cursors))
+        at = np.empty((self.unrolled, len(self.cursors)), dtype=np.int64)
+        cursors = self.cursors
+        for step, restart in enumerate(draws[:, :, 0]):
+            at[step] = np.where(cursors + 1 >= readable, (restart * segment_ends).astype(np.int64), cursors)
+            cursors = (at[step] + 1) % readable
+        ahead = 1 + (draws[:, :, 1] * LABEL_REACH).astype(np.int64)
+        return self.values[at].T, self.values[at + ahead].T, replace(self, cursors=cursors)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """The learning rate: halved after more than 2 epochs in a row without improvement, never below 1e-6."""
+
+    initial: float
+    halvings: int = 0
+    waited: int = 0
+    best: float = float("inf")
+
+    @property
+    def rate(self) -> float:
+        return max(self.initial * 0.5**self.halvings, RATE_FLOOR)
+
+    def after(self, loss: float) -> "Decay":
+        """As it stands after an epoch that ended with this loss."""
+        waited = self.waited + 1 if loss > self.best else 0
+        halved = waited > PATIENCE
+        return Decay(self.initial, self.halvings + halved, 0 if halved else waited, min(self.best, loss))
+
+
+def half_mse(predicted: Floats, real: Floats) -> float:
+    """The tutorial's error: half of the mean squared error, in scaled units."""
+    return 0.5 * float(np.mean((predicted - real) ** 2))
+
+
+def standard_average_error(prepared: Prepared) -> float:
+    """One-step error of the mean of the 100 points before, on the smoothed training part."""
+    trained = prepared.values[: prepared.train_end]
+    return half_mse(trailing_mean(trained)[AVERAGE_WINDOW - 1 : -1], trained[AVERAGE_WINDOW:])
+
+
+def ema_error(prepared: Prepared) -> float:
+    """One-step error of the exponential mean (0.5, from 0), on the smoothed training part."""
+    trained = prepared.values[: prepared.train_end]
+    return half_mse(exponential_mean(trained, start=0.0)[:-1], trained[1:])
+
+
+def last_value_error(prepared: Prepared, at: Indices, horizon: int) -> float:
+    """Error over the `horizon` points from each start, when all are taken to be the point before."""
+    return half_mse(prepared.values[at - 1, None], futures(prepared.values, at, horizon))
+
+
+def pasts(values: Floats, at: Indices, length: int) -> Floats:
+    """(m, length): the points before each start."""
+    return np.asarray(values[at[:, None] + np.arange(-length, 0)])
+
+
+def futures(values: Floats, at: Indices, horizon: int) -> Floats:
+    """(m, horizon): the points from each start on."""
+    return np.asarray(values[at[:, None] + np.arange(horizon)])
+
+
+def rollout(weights: Weights, fed: Floats, horizon: int) -> Floats:
+    """Feed the past, then let each prediction be the next input: all origins in one pass, without dropout.
+
+    weights: kernel (inputs, 4 units), recurrent kernel (units, 4 units) and bias (4 units) of each layer, in Keras'
+    order of gates, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
+    """
+    *cells, kernel, bias = weights
+    layers = [cells[i : i + 3] for i in range(0, len(cells), 3)]
+    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * 2 for layer in layers]
+    path = np.empty((len(fed), horizon), dtype=np.float32)
+    inputs = list(fed.astype(np.float32).T)
+    for step in range(len(inputs) + horizon - 1):
+        signal = inputs[step][:, None] if step < len(inputs) else path[:, step - len(inputs)][:, None]
+        for depth, layer in enumerate(layers):
+            states[depth] = _cell(layer, signal, *states[depth])
+            signal = states[depth][0]
+        if step >= len(inputs) - 1:
+            path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]
+    return path.astype(np.float64)
+
+
+def _cell(
+    layer: Weights, signal: NDArray[np.float32], hidden: NDArray[np.float32], memory: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    kernel, recurrent, bias = layer
+    into, forget, candidate, out = np.split(signal @ kernel + hidden @ recurrent + bias, 4, axis=1)
+    memory = _sigmoid(forget) * memory + _sigmoid(into) * np.tanh(candidate)
+    return _sigmoid(out) * np.tanh(memory), memory
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By the hyperbolic tangent, which never overflows."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)), dtype=np.float32)

@@ -1,0 +1,101 @@
+"""What one night did, as plain data: what MLflow logs, the terminal prints and `night.json` keeps."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from stockml.errors import InvalidFile
+from stockml.evaluation.metrics import Evaluation, Score
+from stockml.evaluation.promotion_gate import Verdict
+from stockml.forecasts.forecast import Forecast, forecast_from
+from stockml.storage.files import as_text, write_atomically
+
+Status = Literal["completed", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Night:
+    """One ticker's night. A skipped or failed one has no evaluation, verdict and forecast.
+
+    `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
+    the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
+    has one row an epoch. `model_folder` is what was trained tonight (None: nothing was), `plots_folder` holds the
+    figures as PNG files, `evaluation_folder` the assessment, `dataset_path` the series that the model saw.
+    `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
+    """
+
+    ticker: str
+    session: date
+    key: str
+    data_hash: str
+    config_hash: str
+    code_hash: str
+    finished_at: datetime
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = "completed"
+    mode: str = ""
+    reason: str = ""
+    rows_added: int = 0
+    rows_restated: int = 0
+    sessions: int = 0
+    evaluation: Evaluation | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    verdict: Verdict | None = None
+    forecast: Forecast | None = None
+    model_folder: str | None = None
+    model_sha256: str | None = None
+    evaluation_folder: str | None = None
+    dataset_path: str | None = None
+    plots_folder: str | None = None
+    flow_run_url: str | None = None
+    git_commit: str | None = None
+    git_diff: str | None = None
+    seconds: float = 0.0
+    mlflow_run_id: str | None = None
+    mlflow_run_url: str | None = None
+    model_version: str | None = None
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.ticker} {self.session} {self.mode or self.status}"
+
+    @property
+    def model_name(self) -> str:
+        return f"lstm-{self.ticker}"
+
+    def score(self, name: str) -> Score | None:
+        return self.evaluation.scores.get(name) if self.evaluation else None
+
+
+def night_path(nights: Path, ticker: str, key: str) -> Path:
+    """Where a night is kept: nights/<ticker>/<first 16 hex digits of its key>/night.json."""
+    return nights / ticker / key[:16] / "night.json"
+
+
+def write_night(night: Night, path: Path) -> None:
+    """Keep the night as JSON; the same night gives the same bytes."""
+    text = json.dumps(asdict(night), indent=1, sort_keys=True, default=as_text, allow_nan=False)
+    write_atomically(path, text.encode())
+
+
+def read_night(path: Path) -> Night:
+    """The inverse of `write_night`. Raises InvalidFile when the file is not a night."""
+    try:
+        return _night(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidFile(str(path), f"expected a night's record, found {error!r}; run that night again") from error
+
+
+def _night(found: dict[str, Any]) -> Night:
+    plain = dict(found)
+    plain["session"] = date.fromisoformat(found["session"])
+    plain["finished_at"] = datetime.fromisoformat(found["finished_at"])
+    plain["evaluation"] = Evaluation.fromdict(found["evaluation"]) if found["evaluation"] else None
+    plain["history"] = tuple(found["history"])
+    plain["verdict"] = Verdict(**found["verdict"]) if found["verdict"] else None
+    plain["forecast"] = forecast_from(found["forecast"]) if found["forecast"] else None
+    return Night(**plain)

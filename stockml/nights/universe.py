@@ -1,0 +1,125 @@
+"""Many nights side by side: a row each, as a table, as CSV, and how it all ended in one line."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from stockml.evaluation.evaluate import LSTM
+from stockml.home import Home
+from stockml.nights.record import Night, Status
+from stockml.storage.files import write_atomically
+
+FailWhen = Literal["all fail", "any fails", "never"]
+LAST_VALUE = "last value"
+NAMED = 20  # tickers in a message; the table has all of them
+
+
+@dataclass(frozen=True)
+class NightRow:
+    """One night. What it does not have is None; a skill never stands without the two errors that it is made of.
+
+    mse, naive_mse: of tonight's model and of the last value, on the same origins.  now, forecast: dollars, the last
+    mid price and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
+    direction's lead.  seconds: wall time of the night.
+    """
+
+    ticker: str
+    session: date | None
+    status: Status
+    outcome: str
+    mode: str | None = None
+    skill: float | None = None
+    mse: float | None = None
+    naive_mse: float | None = None
+    promoted: bool | None = None
+    now: float | None = None
+    forecast: float | None = None
+    change: float | None = None
+    rise: float | None = None
+    bars_added: int | None = None
+    seconds: float | None = None
+    why: str = ""
+
+    @classmethod
+    def of_night(cls, night: Night, outcome: str) -> "NightRow":
+        """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
+        model, naive, path = night.score(LSTM), night.score(LAST_VALUE), night.forecast
+        return cls(
+            ticker=night.ticker,
+            session=night.session,
+            status=night.status,
+            outcome=outcome,
+            mode=night.mode or None,
+            skill=_rounded(model.skill) if model else None,
+            mse=_rounded(model.mse) if model else None,
+            naive_mse=_rounded(naive.mse) if naive else None,
+            promoted=night.verdict.promoted if night.verdict else None,
+            now=_rounded(path.last_value, 6) if path else None,
+            forecast=_rounded(path.path[-1], 6) if path else None,
+            change=_rounded(path.path[-1] / path.last_value - 1) if path else None,
+            rise=_rounded(path.probability_of_rise) if path else None,
+            bars_added=night.rows_added if night.status == "completed" else None,
+            seconds=round(night.seconds, 1),
+            why=night.reason,
+        )
+
+
+def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
+    """The rows as plain values, those that failed first, then those that were skipped, each by name."""
+    order = {"failed": 0, "skipped": 1, "completed": 2}
+    ordered = sorted(rows, key=lambda row: (order[row.status], row.ticker, row.session or date.min))
+    return [asdict(row) | {"session": row.session and row.session.isoformat()} for row in ordered]
+
+
+def as_csv(rows: Sequence[NightRow]) -> bytes:
+    """The same as CSV with a header; what is not known is an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records(rows))
+    return text.getvalue().encode()
+
+
+def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
+    """Write the CSV, `universe/SESSION.csv` after the newest session in it; the night again replaces it."""
+    newest = max((row.session for row in rows if row.session), default=None)
+    path = home.universe / f"{newest or 'none'}.csv"
+    write_atomically(path, as_csv(rows))
+    return path
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the whole ended: the state's name and one line that says how many did what, and which failed and why."""
+
+    failed: bool
+    name: str
+    message: str
+
+
+def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending:
+    """All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped."""
+    counts: Counter[str] = Counter(row.status for row in rows)
+    named = ("completed", "skipped", "failed")
+    line = ", ".join(f"{counts[status]} {status}" for status in named if counts[status])
+    bad = [row for row in rows if row.status == "failed"]
+    if bad:
+        listed = "; ".join(f"{row.ticker} {row.session or ''}".strip() + f": {row.why}" for row in bad[:NAMED])
+        line += f". Failed: {listed}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+    if bad and (fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows))):
+        return Ending(True, "Failed", line)
+    if bad:
+        return Ending(False, "Completed with failures", line)
+    if counts["skipped"] == len(rows):
+        outcomes = {row.outcome for row in rows}
+        return Ending(False, outcomes.pop() if len(outcomes) == 1 else "Skipped", line or "nothing to do")
+    return Ending(False, "Completed", line)
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")

@@ -1,0 +1,80 @@
+"""From a kept payload into the store, and from a jump to the split that explains it."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Literal
+
+from stockml.home import Home
+from stockml.prices.calendar import Sessions
+from stockml.prices.store import bar_store
+from stockml.provider.client import AlphaVantage
+from stockml.provider.parsing import parse_daily, parse_splits
+from stockml.provider.payload_archive import archive, read_archived
+from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+
+SOURCE = "alphavantage"
+
+
+def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Add the payload's final bars to the store; the same payload again changes no byte.
+
+    They are recorded at the time they were received: an old answer that is appended once more, because its night is
+    run again, does not undo what was restated since. The receipt counts what the answer brought, then or now: a night
+    that was killed right after it had appended still knows.
+
+    Raises StoreError, BadPayload.
+    """
+    store = bar_store(home, payload.ticker, calendar)
+    sessions = store.sessions(payload.ticker)
+    today = now.astimezone(sessions.tz).date()
+    content = read_archived(payload.path)
+    daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
+    received_at = payload.received_at or now
+    bars = store.append(payload.ticker, daily.bars, recorded_at=received_at, source=SOURCE, session=payload.session)
+    if bars.added or bars.restated:
+        return bars
+    added, restated = store.recorded_then(payload.ticker, received_at)
+    return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
+
+
+def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:
+    """Whether a jump in the raw bars looks like a split about which the provider was not asked yet."""
+    return bool(bar_store(home, ticker, calendar).unexplained_jumps(ticker))
+
+
+def explain_jumps(
+    home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
+) -> StoreReceipt:
+    """Ask the provider for the ticker's splits, once a jump, and keep what it says beside the bars.
+
+    An answer that cannot be parsed is refused before it is kept. Raises FeedError.
+    """
+    store = bar_store(home, bars.ticker, calendar)
+    if jumps := store.unexplained_jumps(bars.ticker):
+        payload = provider.splits(bars.ticker)
+        splits = parse_splits(payload.content, bars.ticker)
+        archive(payload, home.payloads)
+        asked = tuple(jump.session for jump in jumps)
+        store.record_splits(bars.ticker, splits, recorded_at=now, source=SOURCE, asked=asked)
+    return bars
+
+
+def fetch(
+    home: Home,
+    provider: AlphaVantage,
+    ticker: str,
+    session: date,
+    *,
+    sessions: Sessions,
+    now: datetime,
+    outputsize: Literal["compact", "full"] = "compact",
+) -> PayloadReceipt:
+    """Ask for the daily bars known after `session`, keep the answer, and say which session is its newest.
+
+    An answer that cannot be parsed is refused before it is kept. Raises FeedError.
+    """
+    payload = provider.daily(ticker, outputsize)
+    today = now.astimezone(sessions.tz).date()
+    daily = parse_daily(payload.content, ticker, last_final=sessions.last_final(now), today=today)
+    kept = archive(payload, home.payloads)
+    return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at)

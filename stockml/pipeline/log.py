@@ -1,0 +1,132 @@
+"""The log step: a night's record, its plots, and its run in MLflow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from stockml import code_version
+from stockml.errors import InvalidFile, TrackingUnavailable
+from stockml.evaluation.assessment import read_assessment
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.registry import Registry
+from stockml.models.trained_model import load_model
+from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.pipeline.night_key import evaluation_code, night_key
+from stockml.plots import night_figures
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import bar_store
+from stockml.settings import Settings
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
+from stockml.tracking import run_content
+from stockml.tracking.client import Tracking
+
+
+@dataclass(frozen=True)
+class StepReceipts:
+    """What the steps before have handed over."""
+
+    bars: StoreReceipt
+    dataset: DatasetReceipt
+    model: ModelReceipt
+    evaluation: EvaluationReceipt
+    settings: Settings
+
+
+def log_night(
+    home: Home,
+    done: StepReceipts,
+    *,
+    now: datetime,
+    seconds: float,
+    flow_run_url: str | None,
+    pages: str | None,
+    calendar: str | None,
+    missed: Callable[[TrackingUnavailable], None],
+) -> RunReceipt:
+    """Draw the plots, keep the night's record, and log it under its key; a night logged before gains nothing.
+
+    Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
+    """
+    tracking = Tracking.of(home)
+    key = night_key(done.dataset, done.settings)
+    path = night_path(home.nights, done.dataset.ticker, key)
+    night = _kept(path) or _night(home, done, key, now=now, seconds=seconds, url=flow_run_url, calendar=calendar)
+    try:
+        night = tracking.keep_and_log(night, pages=pages)
+        _catch_up(home, tracking, night.ticker, now=now, pages=pages)
+    except TrackingUnavailable as error:
+        write_night(night, path)
+        missed(error)
+    sha256 = sha256_of(str(path)) or ""
+    return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
+
+
+def _catch_up(home: Home, tracking: Tracking, ticker: str, *, now: datetime, pages: str | None) -> None:
+    """What an unreachable MLflow or a killed process left of this ticker: waiting nights, orphaned runs, the alias."""
+    tracking.log_pending(ticker, pages=pages)
+    tracking.sweep_orphans(now=now, ticker=ticker)
+    if champion := Registry(home.models).champion(ticker):
+        tracking.follow_champion(ticker, champion.key)
+
+
+def _kept(path: Path) -> Night | None:
+    """An earlier record of the same night: its times and counts are those of the first time."""
+    try:
+        return read_night(path) if path.is_file() else None
+    except InvalidFile:
+        return None
+
+
+def _night(
+    home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None, calendar: str | None
+) -> Night:
+    dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
+    model = load_model(Path(done.model.path))
+    bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
+    ledger = Ledger(home.ledger)
+    plots = home.plots / dataset.ticker / key[:16]
+    series = PriceSeries.read(Path(dataset.path))
+    night_figures.draw(plots, dataset.ticker, series, assessment, model, ledger.entries(dataset.ticker))
+    live = ledger.live(dataset.ticker, bars).metrics()
+    night = Night(
+        ticker=dataset.ticker,
+        session=dataset.session,
+        key=key,
+        data_hash=dataset.sha256,
+        config_hash=done.settings.sha256(),
+        code_hash=evaluation_code(),
+        finished_at=now,
+        settings=done.settings.flat(),
+        mode=done.model.mode,
+        reason=done.model.reason,
+        rows_added=done.bars.added,
+        rows_restated=done.bars.restated,
+        sessions=dataset.sessions,
+        evaluation=assessment.evaluation,
+        metrics=run_content.metrics(assessment, live),
+        history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
+        verdict=assessment.verdict,
+        forecast=assessment.forecast,
+        model_folder=done.model.path,
+        model_sha256=done.model.sha256,
+        evaluation_folder=done.evaluation.path,
+        dataset_path=dataset.path,
+        plots_folder=str(plots),
+        flow_run_url=url,
+        git_commit=code_version.git_commit(),
+        git_diff=code_version.git_diff(),
+        seconds=seconds,
+    )
+    if before := _before(home, night):
+        night_figures.draw_changes(plots, before, night, series)
+    return night
+
+
+def _before(home: Home, tonight: Night) -> Night | None:
+    """The newest completed night of the ticker with an earlier session."""
+    kept = (_kept(path) for path in home.nights.glob(f"{tonight.ticker}/*/night.json"))
+    earlier = [night for night in kept if night and night.status == "completed" and night.session < tonight.session]
+    return max(earlier, key=lambda night: (night.session, night.finished_at), default=None)

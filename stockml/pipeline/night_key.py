@@ -1,0 +1,23 @@
+"""What a night is known by, and which code its numbers come from."""
+
+import hashlib
+
+from stockml.code_version import code_hash
+from stockml.settings import Settings
+from stockml.storage.receipts import DatasetReceipt
+
+
+def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
+    """The identity of a night: ticker, session, data hash, configuration hash, code hash; 64 hex digits."""
+    parts = (dataset.ticker, str(dataset.session), dataset.sha256, settings.sha256(), evaluation_code())
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def training_code() -> str:
+    """Hash of all code that a model's weights depend on."""
+    return code_hash("training.train")
+
+
+def evaluation_code() -> str:
+    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
+    return code_hash("training.train", "evaluation.assessment")

@@ -1,0 +1,45 @@
+"""The training step: into one folder by its content, with its provenance, resumable."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from stockml.home import Home
+from stockml.models.champions import Provenance
+from stockml.models.retrain_policy import Decision
+from stockml.pipeline.decide import champion_folder
+from stockml.pipeline.night_key import training_code
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
+from stockml.training.checkpoint import EpochProgress
+from stockml.training.train import learning_sha256, train
+
+
+def train_night(
+    home: Home,
+    dataset: DatasetReceipt,
+    decision: DecisionReceipt,
+    settings: Settings,
+    *,
+    adjustment: str,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
+) -> ModelReceipt:
+    """Train as decided. Interrupted, it goes on from its last epoch when it is called again with the same content.
+
+    Raises TooFewBars, Diverged.
+    """
+    name = f"{dataset.sha256} {decision.sha256} {learning_sha256(settings)} {training_code()}"
+    folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
+    Provenance(adjustment, training_code(), dataset.sha256).write(folder)
+    train(
+        PriceSeries.read(Path(dataset.path)),
+        settings,
+        Decision(decision.mode, decision.reason),  # type: ignore[arg-type]
+        champion=champion_folder(decision),
+        folder=folder,
+        on_epoch=on_epoch,
+    )
+    sha256 = sha256_of(str(folder)) or ""
+    return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, decision.mode, decision.reason)

@@ -1,0 +1,1 @@
+"""Figures. Never here: decisions."""

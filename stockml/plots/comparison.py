@@ -1,0 +1,106 @@
+"""Last night against tonight: what changed, and what it did."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stockml.forecasts.forecast import Forecast
+from stockml.nights.record import Night
+from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.storage.arrays import Days, Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+HISTORY_SHOWN = 40
+ROWS = (
+    ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
+    ("skill of the champion", "champion/skill", "{:+.4f}"),
+    ("MSE of the LSTM", "lstm/mse", "{:.6f}"),
+    ("MSE of the last value", "baselines/last_value_mse", "{:.6f}"),
+    ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
+    ("published beat last value by", "answer/beats_last_value_live_pct", "{:+.1f}%"),
+)
+
+
+def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figure":
+    """Both forecasts over the last sessions, and the figures beside each other. sessions, mid: (n,), to tonight."""
+    subtitle = "; ".join(changed(before, tonight))
+    figure, (axes, table) = canvas(_finding(before, tonight), subtitle, columns=2, width_ratios=(1.15, 1))
+    axes.plot(sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], color=TRUTH, linewidth=1.5)
+    ends = []
+    for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
+        if night.forecast:
+            ends.append((f"{night.forecast.path[-1]:.2f}", _band_and_path(axes, night.forecast, colour), colour))
+    axes.margins(x=0)
+    axes.set_ylabel("mid price, 80% bands")
+    dates(axes)
+    label_ends(axes, ends)
+    _figures(table, before, tonight)
+    return figure
+
+
+def changed(before: Night, tonight: Night) -> list[str]:
+    """What differs between the two nights' causes, in words: bars, settings, code."""
+    restated = f", {tonight.rows_restated} restated" if tonight.rows_restated else ""
+    words = [f"{_count(tonight.rows_added, 'bar')} added{restated}"]
+    names = sorted({*before.settings, *tonight.settings})
+    pairs = [(name, before.settings.get(name), tonight.settings.get(name)) for name in names]
+    settings = [f"{name} {_short(old)} → {_short(new)}" for name, old, new in pairs if _short(old) != _short(new)]
+    words += settings[:2] + ([f"{len(settings) - 2} more settings"] if len(settings) > 2 else [])
+    words += [] if settings else ["same settings"]
+    return [*words, "same code" if before.code_hash == tonight.code_hash else "code changed"]
+
+
+def _finding(before: Night, tonight: Night) -> str:
+    old, new = (night.metrics.get("lstm/skill") for night in (before, tonight))
+    if old is None or new is None:
+        return f"{tonight.ticker}: {tonight.session} beside {before.session}"
+    word = "as good as" if abs(new - old) < 0.001 else "better than" if new > old else "worse than"
+    return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}"
+
+
+def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
+    days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
+    band = forecast.band(80)
+    low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
+    axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(days, [forecast.last_value, *forecast.path], color=colour, linewidth=2)
+    return forecast.path[-1]
+
+
+def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
+    """The table: a row a figure, last night, tonight, and the difference."""
+    axes.axis("off")
+    shown = [(label, shape, before.metrics.get(name), tonight.metrics.get(name)) for label, name, shape in ROWS]
+    rows: list[tuple[str, ...]] = [(label, _text(shape, old), _text(shape, new)) for label, shape, old, new in shown]
+    if before.forecast and tonight.forecast:
+        ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
+        rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
+        rows += [("end of the forecast", *ends), ("chance of a rise", *rises)]
+    rows.append(("trained", before.mode, tonight.mode))
+    rows.append(
+        ("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in (before, tonight)))
+    )
+    columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
+    head = ("", str(before.session), str(tonight.session))
+    for line, row in enumerate([head, *rows]):
+        height = 0.97 - line * 0.085
+        for (place, side, colour), cell in zip(columns, row, strict=True):
+            weight = "bold" if line == 0 else "normal"
+            axes.text(place, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
+        axes.axhline(height - 0.042, color=GRID, linewidth=0.8)
+
+
+def _text(shape: str, value: float | None) -> str:
+    return "–" if value is None else shape.format(value)
+
+
+def _short(value: object) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

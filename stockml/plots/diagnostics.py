@@ -1,0 +1,142 @@
+"""How good such forecasts are: residuals, calibration, and what became of those that were published."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stockml.forecasts.conformal import BandScores
+from stockml.forecasts.forecast import Forecast
+from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends
+from stockml.storage.arrays import Days, Floats, Indices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter, Locator
+
+
+LEDGER_SHOWN = 6
+
+
+def residuals(ticker: str, sessions: Days, mid: Floats, origins: Indices, paths: Floats) -> "Figure":
+    """What the LSTM missed at the last lead, over time and as a distribution, beside the last value.
+
+    sessions, mid: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
+    """
+    horizon = paths.shape[1]
+    actual = mid[origins + horizon]
+    missed, naive = actual / paths[:, -1] - 1, actual / mid[origins] - 1
+    bias, spread = float(missed.mean()), float(missed.std())
+    lean = "hardly lean" if abs(bias) < spread / 5 else "lean low" if bias > 0 else "lean high"
+    title = f"{ticker}: forecasts {lean}, by {abs(bias):.1%} at {horizon} sessions"
+    subtitle = f"What happened against what was said {horizon} sessions before, {len(origins)} origins of the test part"
+    figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
+    axes.axhline(0, color=TRUTH, linewidth=1)
+    axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
+    axes.plot(sessions[origins], missed, "o", color=MODEL, markersize=4)
+    axes.yaxis.set_major_formatter(_percent())
+    axes.set_ylabel(f"price after {horizon} sessions, from the forecast")
+    bins = np.linspace(min(missed.min(), naive.min()), max(missed.max(), naive.max()), 24).tolist()
+    beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
+    beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
+    beside.axhline(0, color=TRUTH, linewidth=1)
+    beside.text(0.97, 0.97, "last value", color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
+    beside.text(0.97, 0.91, "LSTM", color=MODEL, transform=beside.transAxes, ha="right", va="top")
+    beside.set_xlabel("origins")
+    beside.xaxis.set_major_locator(_whole())
+    dates(axes)
+    return figure
+
+
+def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
+    """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins they had not seen."""
+    pooled = scores.bands["80"].coverage
+    verdict = "as promised" if abs(pooled - 0.8) <= 0.03 else "too narrow" if pooled < 0.8 else "too wide"
+    title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices, {verdict}"
+    figure, (axes,) = canvas(title, f"Share of prices inside the band by lead, {origins} origins of the test part")
+    ends = []
+    for (name, score), colour in zip(scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True):
+        leads = np.arange(1, len(score.coverage_by_lead) + 1)
+        axes.plot(leads, score.coverage_by_lead, color=colour, linewidth=2)
+        axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
+        ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
+    axes.set_ylim(0.2, 1.02)
+    axes.set_xlim(1, len(leads))
+    axes.yaxis.set_major_formatter(_percent())
+    axes.set_xlabel("lead, sessions (dashed: what was promised)")
+    axes.set_ylabel("inside the band")
+    label_ends(axes, ends)
+    return figure
+
+
+def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floats) -> "Figure":
+    """Past forecasts as fans over what then happened. published: oldest first; sessions, mid: (n,), to tonight."""
+    due = [forecast for forecast in published if np.datetime64(forecast.sessions[0]) <= sessions[-1]]
+    title, subtitle = _ledger_words(ticker, published, due, sessions, mid)
+    figure, (axes,) = canvas(title, subtitle)
+    first = np.datetime64(due[0].origin) if due else sessions[-1]
+    shown = sessions >= first - np.timedelta64(60, "D")
+    for forecast in _spread_out(due):
+        days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
+        scale = _price_at(forecast, sessions, mid) / forecast.last_value
+        for band in sorted(forecast.bands, key=lambda band: -band.coverage):
+            low, high = (scale * np.array([forecast.last_value, *side]) for side in (band.low, band.high))
+            axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage] / 2, linewidth=0)
+        axes.plot(days, scale * np.array([forecast.last_value, *forecast.path]), color=MODEL, linewidth=1.4)
+        axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
+    axes.plot(sessions[shown], mid[shown], color=ACCENT if due else TRUTH, linewidth=1.8)
+    axes.margins(x=0)
+    axes.set_ylabel("mid price")
+    dates(axes)
+    label_ends(axes, [("what happened", float(mid[-1]), ACCENT if due else TRUTH)])
+    return figure
+
+
+def _ledger_words(
+    ticker: str, published: Sequence[Forecast], due: Sequence[Forecast], sessions: Days, mid: Floats
+) -> tuple[str, str]:
+    if not due:
+        since = f"since {published[0].origin}" if published else "tonight's will be the first"
+        return f"{ticker}: no published forecast has come due yet", f"{len(published)} published, {since}"
+    inside = [_inside(forecast, sessions, mid) for forecast in due]
+    held = sum(hits for hits, _ in inside) / max(1, sum(steps for _, steps in inside))
+    title = f"{ticker}: the published 80% bands have held {held:.0%} of the prices so far"
+    shown = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
+    return title, f"{len(due)} forecasts with sessions that came due, from {due[0].origin} to {due[-1].origin}{shown}"
+
+
+def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> tuple[int, int]:
+    """How many of the forecast's prices that came due were inside its 80 % band, and how many came due."""
+    known = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
+    scale = _price_at(forecast, sessions, mid) / forecast.last_value
+    band = forecast.band(80)
+    steps = [
+        (known[day], low, high)
+        for day, low, high in zip(forecast.sessions, band.low, band.high, strict=True)
+        if day in known
+    ]
+    return sum(scale * low <= price <= scale * high for price, low, high in steps), len(steps)
+
+
+def _price_at(forecast: Forecast, sessions: Days, mid: Floats) -> float:
+    """The origin's price in tonight's units: a split since then moves a past forecast with it."""
+    found = int(np.searchsorted(sessions, np.datetime64(forecast.origin)))
+    return float(mid[min(found, len(mid) - 1)])
+
+
+def _spread_out(due: Sequence[Forecast]) -> list[Forecast]:
+    """A few, evenly over time, so that fans can be told apart."""
+    chosen = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))
+    return [due[i] for i in chosen]
+
+
+def _whole() -> "Locator":
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4, integer=True)
+
+
+def _percent() -> "Formatter":
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0, decimals=0)

@@ -1,0 +1,57 @@
+"""Which plots a night has, and what each is drawn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stockml.evaluation.assessment import Assessment
+from stockml.evaluation.evaluate import LSTM
+from stockml.features.scaling import FEATURES, features
+from stockml.forecasts.ledger import LedgerEntry
+from stockml.models.trained_model import TrainedModel
+from stockml.nights.record import Night
+from stockml.plots import comparison, diagnostics, forecast, style, training
+from stockml.prices.series import PriceSeries
+from stockml.training.trainer import watched_origins
+
+SMOOTHING = 0.1
+SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
+
+
+def draw(
+    folder: Path,
+    ticker: str,
+    series: PriceSeries,
+    assessment: Assessment,
+    model: TrainedModel,
+    published: Sequence[LedgerEntry],
+) -> None:
+    """Write the night's figures as PNG files into `folder`. published: the ledger before tonight, oldest first."""
+    sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
+    scaled = features(series)[:, FEATURES.index("return")]
+    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
+    at, paths = assessment.test_origins, assessment.paths[LSTM]
+    drawn = {
+        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "leads": forecast.skill_by_lead(ticker, evaluation),
+        "ledger": diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid),
+        "calibration": diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
+        "residuals": diagnostics.residuals(ticker, sessions, mid, at, paths),
+        "averages": training.averages(ticker, sessions, mid, evaluation),
+        "history": training.price_history(ticker, sessions, mid, model.parts),
+        "normalised": training.normalised(ticker, sessions, scaled, smoothed, SCALING),
+    }
+    if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
+        drawn["training"] = training.training_curves(ticker, model.history)
+    by_epoch = [row["watched"] for row in model.history if row.get("watched")]
+    if len(by_epoch) > 1:
+        watched = watched_origins(model.parts, evaluation.horizon)
+        drawn["evolution"] = training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
+    style.save(drawn, folder)
+
+
+def draw_changes(folder: Path, before: Night, tonight: Night, series: PriceSeries) -> None:
+    """Add last night against tonight."""
+    style.save({"changes": comparison.nights(before, tonight, series.sessions, series.mid)}, folder)

@@ -1,0 +1,125 @@
+"""How figures look: one palette, titles that say what was found, labels where the lines are. The only importer of
+matplotlib, inside functions; draws on Figure objects, so nothing is shared and no display is needed.
+
+The figures themselves are in `plots_series` (what was learned from), `plots_night` (the forecast and its skill),
+`plots_quality` (how good such forecasts are) and `plots_changes` (last night against tonight).
+"""
+
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stockml.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#22303c"
+MUTED = "#6b7a86"
+GRID = "#e6eaee"
+TRUTH = "#3d4f5d"
+MODEL = "#0f6e84"
+ACCENT = "#c8553d"
+COLOURS = {
+    "LSTM": MODEL,
+    "champion": "#7a5ea8",
+    "published": "#2a9d8f",
+    "last value": TRUTH,
+    "drift": "#b98b2f",
+    "momentum": "#c8553d",
+    "EMA": "#8a9aa6",
+    "standard average": "#c3b8a8",
+}
+FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
+WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 10,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "text.color": INK,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+}
+
+
+def canvas(
+    title: str, subtitle: str = "", *, rows: int = 1, columns: int = 1, height: float = HEIGHT, **layout: Any
+) -> "tuple[Figure, list[Axes]]":
+    """An empty figure with the finding as its title and what is shown as its subtitle; axes row by row."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
+        axes = figure.subplots(rows, columns, squeeze=False, **layout)
+        head = 0.72 / height
+        engine: Any = figure.get_layout_engine()
+        engine.set(rect=(0.01, 0.01, 0.98, 0.98 - head), h_pad=0.08, w_pad=0.08)
+        figure.text(0.018, 1 - 0.20 / height, title, fontsize=14, fontweight="bold", va="top", color=INK)
+        figure.text(0.018, 1 - 0.53 / height, subtitle, fontsize=10.5, va="top", color=MUTED)
+    return figure, list(axes.flat)
+
+
+def dates(axes: "Axes") -> None:
+    """Month and year under a time axis, no more of them than fit."""
+    from matplotlib import dates as marks
+
+    locator = marks.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    formatter = marks.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(formatter)
+
+
+def png(figure: "Figure") -> bytes:
+    """The figure as PNG; equal figures give equal bytes."""
+    from matplotlib import rc_context
+
+    content = BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    return content.getvalue()
+
+
+def save(figures: "dict[str, Figure]", folder: Path) -> tuple[Path, ...]:
+    """Write each as <name>.png, atomically."""
+    paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
+    for path, figure in paths.items():
+        write_atomically(path, png(figure))
+    return tuple(paths)
+
+
+def label_ends(axes: "Axes", ends: Iterable[tuple[str, float, str]], *, gap: float = 0.052) -> None:
+    """Name lines at the right edge, in their colours, moved apart where they would overlap.
+
+    ends: (text, y in the axes' data, colour). `gap` is the least distance, as a share of the axes' height.
+    """
+    low, high = axes.get_ylim()
+    placed = sorted(((y - low) / (high - low), text, colour) for text, y, colour in ends)
+    heights = _spread([share for share, _, _ in placed], gap)
+    for height, (_, text, colour) in zip(heights, placed, strict=True):
+        axes.text(1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10)
+
+
+def _spread(heights: list[float], gap: float) -> list[float]:
+    """The given ascending heights, moved as little as needed to stand `gap` apart and within 0 to 1."""
+    moved = [min(max(height, 0.0), 1.0) for height in heights]
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    if moved and moved[-1] > 1.0:
+        moved[-1] = 1.0
+        for i in range(len(moved) - 2, -1, -1):
+            moved[i] = min(moved[i], moved[i + 1] - gap)
+    return moved

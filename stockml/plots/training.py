@@ -1,0 +1,139 @@
+"""What a night learned from, and how the learning went. Every figure returns a Figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stockml.evaluation.metrics import Evaluation
+from stockml.features.windows import OriginSplit
+from stockml.models.baselines import BASELINES
+from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.storage.arrays import Days, Floats, Indices
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+AVERAGES = ("EMA", "standard average")
+AVERAGES_SHOWN = 400
+
+
+def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) -> "Figure":
+    """The mid price, and which part of it is learned from, chosen on and measured on. sessions, mid: (n,)."""
+    years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
+    growth = (mid[-1] / mid[0]) ** (1 / max(years, 1 / 365)) - 1
+    title = f"{ticker}: {mid[-1]:.2f} after {len(mid):,} sessions, {growth:+.1%} a year"
+    figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
+    axes.plot(sessions, mid, color=TRUTH, linewidth=1.1)
+    axes.set_yscale("log")
+    _plain_prices(axes)
+    axes.margins(x=0)
+    for name, first, colour in (
+        ("train", 0, MUTED),
+        ("validation", parts.validation.start, COLOURS["drift"]),
+        ("test", parts.test.start, MODEL),
+    ):
+        axes.axvline(sessions[first], color=colour, linewidth=1, linestyle=(0, (4, 2)))
+        axes.annotate(f" {name}", (sessions[first], 1), xycoords=("data", "axes fraction"), color=colour, va="bottom")
+    axes.set_ylabel("mid price")
+    dates(axes)
+    return figure
+
+
+def _plain_prices(axes: "Axes") -> None:
+    """Prices rather than powers of ten on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda price, _: f"{price:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def normalised(ticker: str, sessions: Days, scaled: Floats, smoothed: Floats, unit: str) -> "Figure":
+    """The series as the network is fed it, and smoothed. sessions, scaled, smoothed: (n,). `unit` says the scaling."""
+    inside = float((np.abs(scaled) <= 3).mean())
+    title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
+    figure, (axes, below) = canvas(title, unit, rows=2, sharex=True, height_ratios=(2, 1))
+    axes.plot(sessions, scaled, color=COLOURS["EMA"], linewidth=0.5)
+    axes.axhline(0, color=TRUTH, linewidth=0.8)
+    axes.set_ylabel("scaled")
+    below.plot(sessions, smoothed, color=MODEL, linewidth=1.0)
+    below.axhline(0, color=TRUTH, linewidth=0.8)
+    below.set_ylabel("smoothed")
+    below.margins(x=0)
+    dates(below)
+    return figure
+
+
+def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -> "Figure":
+    """Standard average and EMA, one step ahead, over the truth of the last sessions. sessions, mid: (n,)."""
+    skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
+    worse = all(skill is not None and skill < 0 for skill in skills.values())
+    claim = "both averages lag, the last value alone is closer" if worse else "how close plain averages come"
+    told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
+    figure, (axes,) = canvas(f"{ticker}: {claim}", f"One step ahead, last {AVERAGES_SHOWN} sessions; skill: {told}")
+    axes.plot(sessions[-AVERAGES_SHOWN:], mid[-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
+    ends = [("price", float(mid[-1]), TRUTH)]
+    for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
+        said = BASELINES[name].one_step(mid)[:-1]  # entry i is about session i + 1
+        axes.plot(sessions[-AVERAGES_SHOWN:], said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
+        ends.append((name, float(said[-1]), colour))
+    axes.margins(x=0)
+    axes.set_ylabel("mid price")
+    dates(axes)
+    label_ends(axes, ends)
+    return figure
+
+
+def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Loss of the measured network on what it learned and on the validation part, over the learning rate."""
+    rows = [row for row in history if row["network"] == "held_out"]
+    epochs = [row["epoch"] for row in rows]
+    validation = [row["validation_loss"] for row in rows]
+    best = int(np.argmin(validation))
+    seconds = sum(row["seconds"] for row in history)
+    title = f"{ticker}: the validation loss is lowest after epoch {epochs[best]} of {epochs[-1]}"
+    subtitle = f"Loss in squared units of daily volatility; {len(history)} epochs of both networks in {seconds:.0f} s"
+    figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(3, 1))
+    axes.plot(epochs, [row["loss"] for row in rows], color=COLOURS["EMA"], linewidth=1.8, marker="o", markersize=4)
+    axes.plot(epochs, validation, color=MODEL, linewidth=2.2, marker="o", markersize=4)
+    axes.plot(epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none")
+    below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
+    rates = sorted({row["learning_rate"] for row in rows})
+    below.set_yscale("log")
+    below.set_yticks(rates[:: max(1, len(rates) // 3)], [f"{rate:g}" for rate in rates[:: max(1, len(rates) // 3)]])
+    below.minorticks_off()
+    below.set_xlabel("epoch")
+    below.set_xticks(epochs[:: max(1, len(epochs) // 10)])
+    axes.set_ylabel("loss")
+    below.set_ylabel("learning rate")
+    label_ends(axes, [("validation", validation[-1], MODEL), ("training", rows[-1]["loss"], COLOURS["EMA"])])
+    return figure
+
+
+def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epoch: Floats) -> "Figure":
+    """The tutorial's double figure: test predictions over the epochs, and the best epoch's.
+
+    sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices said after each origin, epoch by epoch.
+    """
+    leads = np.arange(1, by_epoch.shape[2] + 1)
+    actual = mid[origins[:, None] + leads]
+    errors = ((by_epoch - actual) ** 2).mean(axis=(1, 2))
+    best = int(np.argmin(errors))
+    title = f"{ticker}: the test predictions are best after epoch {best + 1} of {len(by_epoch)}"
+    subtitle = "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to choose by"
+    figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
+    shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
+    shades = np.linspace(0.12, 0.9, len(by_epoch))
+    epochs = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
+    for axes, drawn in zip(panels, epochs, strict=True):
+        axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
+        for paths, shade in drawn:
+            for origin, path in zip(origins, paths, strict=True):
+                axes.plot(sessions[origin + leads], path, color=ACCENT, alpha=shade, linewidth=1.1)
+        axes.set_ylabel("mid price")
+        axes.margins(x=0)
+    dates(panels[-1])
+    return figure

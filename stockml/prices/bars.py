@@ -1,0 +1,150 @@
+"""Daily bars: their schema, what is checked before one is stored, mid prices, and jumps that look like splits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stockml.errors import BadPayload
+from stockml.prices.calendar import Sessions
+from stockml.storage.arrays import Days, Floats
+
+Bars: TypeAlias = pd.DataFrame
+"""One row a session: index `session` (naive midnight, datetime64[us], ascending, unique), float64 columns of COLUMNS.
+
+Prices in the exchange's currency, volume in shares; volume is NaN where an imported file has none.
+"""
+
+PRICES = ("open", "high", "low", "close")
+COLUMNS = (*PRICES, "volume")
+
+FORWARD_FACTORS = np.array([5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, *range(3, 101)])
+FACTORS = np.concatenate([FORWARD_FACTORS, 1 / FORWARD_FACTORS])
+SURE_FACTOR = 1.9
+
+
+@dataclass(frozen=True)
+class Split:
+    """`factor` new shares for one old from the open of `effective` on: 2.0 two for one, 0.1 one for ten."""
+
+    effective: date
+    factor: float
+
+
+@dataclass(frozen=True)
+class Jump:
+    """An open that stands to the close before it as after a split; `ratio` = close before / open."""
+
+    session: date
+    ratio: float
+    factor: float
+
+
+def make_bars(sessions: Any, columns: Mapping[str, Any]) -> Bars:
+    """Bars from (n,) days and the (n,) values of each of COLUMNS; nothing is checked here."""
+    days = np.asarray(sessions, dtype="datetime64[D]").astype("datetime64[us]")
+    index = pd.DatetimeIndex(days, name="session", copy=False)
+    values = {name: np.asarray(columns[name], dtype=np.float64) for name in COLUMNS}
+    return pd.DataFrame(values, index=index, copy=False)
+
+
+def days_of(bars: Bars) -> Days:
+    """The sessions of bars: (n,) datetime64[D]."""
+    days: Days = bars.index.to_numpy().astype("datetime64[D]")
+    return days
+
+
+def mid_prices(bars: Bars) -> Floats:
+    """(high + low) / 2, (n,): the price that is modelled."""
+    mid: Floats = (bars["high"].to_numpy() + bars["low"].to_numpy()) / 2
+    return mid
+
+
+def until(bars: Bars, last: date | None) -> Bars:
+    """The bars of sessions up to and including `last`; all of them for None."""
+    return bars if last is None else bars.loc[: pd.Timestamp(last)]
+
+
+def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
+    """The same bars, when each may be stored: the rules of the design's invariant 4.
+
+    Columns and their order are made right; volume may be NaN. `sessions` None skips the calendar.
+    Raises BadPayload that names the first offending session and the rule.
+    """
+    absent = [name for name in COLUMNS if name not in bars.columns]
+    if absent or len(bars) == 0:
+        raise BadPayload(ticker, f"expected bars with {', '.join(COLUMNS)}, found {_absence(absent)}")
+    tidy = make_bars(days_of(bars), {name: bars[name].to_numpy() for name in COLUMNS})
+    for rule, broken in _broken_rules(tidy, sessions):
+        if broken.any():
+            at = int(np.argmax(broken))
+            found = ", ".join(f"{name} {tidy[name].iloc[at]:g}" for name in COLUMNS)
+            raise BadPayload(ticker, f"session {days_of(tidy)[at]}: expected {rule}, found {found}")
+    return tidy
+
+
+def missing_sessions(bars: Bars, sessions: Sessions) -> tuple[date, ...]:
+    """The calendar's sessions between the first and the last bar that have no bar: reported, never invented."""
+    days = days_of(bars)
+    if len(days) == 0:
+        return ()
+    present = set(days.tolist())
+    return tuple(day for day in sessions.between(days[0].item(), days[-1].item()) if day not in present)
+
+
+def jumps(bars: Bars) -> tuple[Jump, ...]:
+    """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
+
+    A split shows as an open at a plausible share ratio of the close before (within 4 %; 2 % below 1.9:1), on a day
+    that is otherwise ordinary: the money traded and the day's range stay near what they were. A crash shows in both.
+    Only the day itself and the 20 before it are looked at.
+    """
+    if len(bars) < 2:
+        return ()
+    ratios = bars["close"].to_numpy()[:-1] / bars["open"].to_numpy()[1:]
+    candidates = np.flatnonzero(np.abs(np.log(ratios)) > np.log(FORWARD_FACTORS[0]) - 0.04)
+    ratio = ratios[candidates]
+    distance = np.abs(np.log(ratio)[:, None] - np.log(FACTORS))
+    nearest = np.argmin(distance, axis=1)
+    factor = FACTORS[nearest]
+    small = np.maximum(factor, 1 / factor) < SURE_FACTOR
+    near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
+    days = days_of(bars)
+    return tuple(
+        Jump(days[at + 1].item(), float(ratios[at]), float(factor[row]))
+        for row, at in enumerate(candidates)
+        if near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row]))
+    )
+
+
+def _is_ordinary_day(bars: Bars, at: int, *, strict: bool) -> bool:
+    recent = bars.iloc[max(at - 20, 0) : at + 1]
+    spread = np.log(recent["high"].to_numpy() / recent["low"].to_numpy())
+    money = recent["close"].to_numpy() * recent["volume"].to_numpy()
+    spread_limit = max((2.5 if strict else 4.0) * float(np.median(spread[:-1])), 0.05)
+    usual_money = float(np.nanmedian(money[:-1])) if np.isfinite(money[:-1]).any() else 0.0
+    busy = usual_money > 0 and money[-1] > (2.0 if strict else 4.0) * usual_money
+    return bool(spread[-1] <= spread_limit) and not busy
+
+
+def _absence(absent: list[str]) -> str:
+    return "no " + ", ".join(absent) if absent else "no session"
+
+
+def _broken_rules(bars: Bars, sessions: Sessions | None) -> list[tuple[str, NDArray[np.bool_]]]:
+    opened, high, low, close, volume = (bars[name].to_numpy() for name in COLUMNS)
+    prices = np.stack([opened, high, low, close])
+    days = days_of(bars)
+    rules = [
+        ("sessions unique and ascending", np.concatenate([[False], days[1:] <= days[:-1]])),
+        ("finite prices above 0", ~(np.isfinite(prices) & (prices > 0)).all(axis=0)),
+        ("low ≤ open and close ≤ high", ~((low <= opened) & (opened <= high) & (low <= close) & (close <= high))),
+        ("volume of at least 0", (volume < 0) | np.isinf(volume)),
+    ]
+    if sessions is not None:
+        rules.append((f"a session of the calendar {sessions.name}", ~sessions.are_sessions(days)))
+    return rules

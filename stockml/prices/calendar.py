@@ -1,0 +1,192 @@
+"""Exchange calendars: which days are sessions, when a bar is final, and how a night can turn out.
+
+Everything is computed from arguments; no function here looks at the machine's clock.
+"""
+
+import warnings
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.errors import InvalidSession, InvalidSetting
+from stockml.storage.arrays import Days
+
+CALENDARS = {
+    "LON": "XLON",
+    "TRT": "XTSE",
+    "TRV": "XTSE",  # TSX Venture keeps Toronto's days
+    "DEX": "XETR",
+    "FRK": "XFRA",
+    "PAR": "XPAR",
+    "AMS": "XAMS",
+    "BSE": "XBOM",
+    "SHH": "XSHG",
+    "SHZ": "XSHG",  # Shenzhen keeps Shanghai's days
+    "SAO": "BVMF",
+}
+FIRST_DAY, LAST_DAY = date(1928, 1, 3), date(2040, 12, 31)
+FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
+
+
+class _Days(NamedTuple):
+    """One calendar: its sessions (n,) datetime64[D] ascending, their closes (n,) datetime64[s] UTC, its usual close."""
+
+    sessions: Days
+    closes: Days
+    early: frozenset[date]
+    usual_close: time
+    tz: ZoneInfo
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The trading days of one exchange, by its name in `exchange_calendars` (`XNYS`)."""
+
+    name: str
+
+    @property
+    def tz(self) -> ZoneInfo:
+        return _days(self.name).tz
+
+    def is_session(self, day: date) -> bool:
+        days = _days(self.name).sessions
+        at = int(np.searchsorted(days, np.datetime64(day, "D")))
+        return at < len(days) and bool(days[at] == np.datetime64(day, "D"))
+
+    def are_sessions(self, days: Days) -> NDArray[np.bool_]:
+        """For (n,) datetime64[D], whether each is a session: (n,) bool."""
+        known = _days(self.name).sessions
+        at = np.minimum(np.searchsorted(known, days), len(known) - 1)
+        present: NDArray[np.bool_] = known[at] == days
+        return present
+
+    def between(self, first: date, last: date) -> tuple[date, ...]:
+        """The sessions from `first` to `last`, both included; empty when `last` is earlier."""
+        days = _days(self.name).sessions
+        start = np.searchsorted(days, np.datetime64(first, "D"), "left")
+        stop = np.searchsorted(days, np.datetime64(last, "D"), "right")
+        return tuple(days[start:stop].tolist())
+
+    def after(self, day: date, n: int) -> tuple[date, ...]:
+        """The `n` sessions that follow `day`, which itself need not be one."""
+        days = _days(self.name).sessions
+        start = int(np.searchsorted(days, np.datetime64(day, "D"), "right"))
+        return self._counted(days[start : start + n], day, n)
+
+    def before(self, day: date, n: int) -> tuple[date, ...]:
+        """The `n` sessions that precede `day`, oldest first."""
+        days = _days(self.name).sessions
+        stop = int(np.searchsorted(days, np.datetime64(day, "D"), "left"))
+        return self._counted(days[max(stop - n, 0) : stop], day, n)
+
+    def close_time(self, day: date) -> datetime:
+        """When the session of `day` closes, in the exchange's zone. Raises InvalidSession."""
+        known = _days(self.name)
+        at = int(np.searchsorted(known.sessions, np.datetime64(day, "D")))
+        if not self.is_session(day):
+            raise InvalidSession(str(day), f"{self.name} does not trade on this day")
+        closed: datetime = known.closes[at].item()
+        return closed.replace(tzinfo=ZoneInfo("UTC")).astimezone(known.tz)
+
+    def is_half_day(self, day: date) -> bool:
+        return day in _days(self.name).early
+
+    def final_time(self, day: date) -> datetime:
+        """When the bar of `day` counts as final: 6 h 45 min after the exchange's usual close, half day or not.
+
+        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; other exchanges get
+        the same distance from their own close (London 23:15, Toronto 22:45, Bombay 22:15, Shanghai 21:45,
+        Frankfurt's Xetra 00:15 of the next day), each in its own zone.
+        """
+        known = _days(self.name)
+        return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
+
+    def last_final(self, now: datetime) -> date:
+        """The newest session whose bar is final at `now` (a time with its zone)."""
+        if now.tzinfo is None:
+            raise InvalidSession(str(now), "a time needs its zone")
+        today = now.astimezone(self.tz).date()
+        candidates = self.before(today + timedelta(days=1), 3)
+        return max(day for day in candidates if self.final_time(day) <= now)
+
+    def age(self, last: date, now: datetime) -> int:
+        """How many sessions after `last` have a final bar at `now`: 0 for a series that is up to date."""
+        return len(self.between(last + timedelta(days=1), self.last_final(now)))
+
+    def _counted(self, found: Days, day: date, n: int) -> tuple[date, ...]:
+        if len(found) < n:
+            raise InvalidSession(str(day), f"the calendar {self.name} has only {len(found)} of {n} sessions there")
+        return tuple(found.tolist())
+
+
+def sessions_for(ticker: str, override: str | None = None) -> Sessions:
+    """The calendar of a ticker's exchange by its suffix, New York without one; `override` names another.
+
+    Raises InvalidSetting for a calendar that does not exist.
+    """
+    _, dot, suffix = ticker.upper().rpartition(".")
+    name = override or (CALENDARS.get(suffix, "XNYS") if dot else "XNYS")
+    if override:
+        _days(override)
+    return Sessions(name)
+
+
+@lru_cache(maxsize=32)
+def _days(name: str) -> _Days:
+    import exchange_calendars
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # exchange_calendars 4.13 still uses what pandas 3.1 drops
+            calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
+    except exchange_calendars.errors.InvalidCalendarName:
+        raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
+    sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
+    tz = ZoneInfo(str(calendar.tz))
+    usual_close = calendar.close_times[-1][1]
+    closes = calendar.closes_nanos.astype("datetime64[ns]").astype("datetime64[s]")
+    future = _weekdays_after(sessions[-1])
+    future_closes = np.array([_utc(datetime.combine(day, usual_close, tz)) for day in future.tolist()], "datetime64[s]")
+    return _Days(
+        np.concatenate([sessions, future]),
+        np.concatenate([closes, future_closes]),
+        frozenset(calendar.early_closes.date),
+        usual_close,
+        tz,
+    )
+
+
+def _start(name: str) -> date:
+    bound = _factory(name).bound_min()
+    return FIRST_DAY if bound is None else max(bound.date(), FIRST_DAY)
+
+
+def _end(name: str) -> date:
+    bound = _factory(name).bound_max()
+    return LAST_DAY if bound is None else min(bound.date(), LAST_DAY)
+
+
+def _factory(name: str) -> Any:
+    from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
+    from exchange_calendars.errors import InvalidCalendarName
+
+    if (resolved := resolve_alias(name)) not in _default_calendar_factories:
+        raise InvalidCalendarName(calendar_name=name)
+    return _default_calendar_factories[resolved]
+
+
+def _weekdays_after(last: np.datetime64) -> Days:
+    """Monday to Friday from `last` to LAST_DAY: Bombay and Shanghai name their holidays only a year ahead."""
+    days = np.arange(last + 1, np.datetime64(LAST_DAY, "D") + 1, dtype="datetime64[D]")
+    return days[np.is_busday(days)] if np.datetime64(LAST_DAY, "D") - last > np.timedelta64(7, "D") else days[:0]
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)

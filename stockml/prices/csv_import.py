@@ -1,0 +1,193 @@
+"""Imported history: CSV files in Kaggle's, Stooq's and Yahoo's layouts, as bars that are checked like any others.
+
+Columns are known by name, in any order and case. A file with `Adj Close` is scaled to it, so that what is imported is
+adjusted already. What a file says wrongly is refused with its line; what is left out is counted.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from stockml.errors import BadPayload, InvalidFile, StockmlError
+from stockml.prices.bars import COLUMNS, PRICES, Bars, checked, days_of, make_bars
+from stockml.prices.calendar import Sessions
+from stockml.prices.csv_layouts import NO_VALUE, Cells, are_events, cells_of, content_of, dates_of, numbers_of
+from stockml.prices.store import BarStore
+from stockml.tickers import validated_ticker
+
+SUFFIXES = (".csv", ".txt")
+OFF_CALENDAR_SHARE = 0.01
+EXCHANGES = {
+    "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
+    "SZ": ".SHZ",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class History:
+    """What a CSV file holds: adjusted bars, and what was done to get them.
+
+    `empty`: rows without prices that were left out. `repaired`: rows whose low or high lay within rounding of the open
+    or close and were moved there. `off_calendar`: days on which the exchange did not trade, left out.
+    """
+
+    ticker: str
+    source: str
+    bars: Bars
+    empty: int
+    repaired: int
+    off_calendar: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import brought; `recorded` is False when the same history was there already."""
+
+    ticker: str
+    path: str
+    recorded: bool
+    sessions: int
+    first: date
+    last: date
+    empty: int
+    repaired: int
+    off_calendar: tuple[date, ...]
+
+
+def ticker_of(path: Path) -> str:
+    """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `brk-b.us.txt`, `TSCO.L.csv` (TSCO.LON).
+
+    Raises InvalidTicker.
+    """
+    name = re.sub(r"\s*\(\d+\)$", "", path.stem).upper()
+    symbol, _, exchange = name.rpartition(".")
+    return validated_ticker(symbol + EXCHANGES[exchange] if symbol and exchange in EXCHANGES else name)
+
+
+def files_in(folder: Path) -> tuple[Path, ...]:
+    """The CSV files of a folder and its subfolders, in order of their names."""
+    return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
+
+
+def read_history(path: Path, sessions: Sessions, ticker: str | None = None) -> History:
+    """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
+    ticker = validated_ticker(ticker) if ticker else ticker_of(path)
+    content = content_of(path)
+    cells = cells_of(path, content)
+    has_values = ~cells[["open", "high", "low", "close"]].isin(NO_VALUE).all(axis=1).to_numpy()
+    has_values &= ~are_events(cells)
+    kept = cells[has_values]
+    if kept.empty:
+        raise InvalidFile(str(path), "expected daily prices, found no row that has any")
+    raw = make_bars(dates_of(path, kept), {name: numbers_of(path, kept, name) for name in COLUMNS})
+    repaired, repairs = _within_rounding(raw, kept)
+    adjusted = _scaled_to_adjusted(path, repaired, kept)
+    bars, off_calendar = _on_calendar(path, _in_order(path, adjusted), sessions)
+    try:
+        bars = checked(ticker, bars, sessions)
+    except BadPayload as problem:
+        raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
+    source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
+    return History(ticker, source, bars, int((~has_values).sum()), repairs, off_calendar)
+
+
+def import_file(store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None) -> ImportReport:
+    """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
+    ticker = validated_ticker(ticker) if ticker else ticker_of(path)
+    history = read_history(path, store.sessions(ticker), ticker)
+    recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
+    days = days_of(history.bars)
+    return ImportReport(
+        ticker,
+        str(path),
+        recorded,
+        len(days),
+        days[0].item(),
+        days[-1].item(),
+        history.empty,
+        history.repaired,
+        history.off_calendar,
+    )
+
+
+def import_folder(
+    store: BarStore,
+    folder: Path,
+    *,
+    recorded_at: datetime,
+    on_file: Callable[[int, int, Path], None] | None = None,
+) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
+    """Bring in every CSV file under a folder; a file that is refused does not stop the others.
+
+    `on_file(done, total, path)` is called after each file. Returns the reports, and the refusals by path.
+    """
+    reports, refusals = [], {}
+    paths = files_in(folder)
+    for done, path in enumerate(paths, start=1):
+        try:
+            reports.append(import_file(store, path, recorded_at=recorded_at))
+        except StockmlError as refusal:
+            refusals[str(path)] = refusal
+        if on_file:
+            on_file(done, len(paths), path)
+    return tuple(reports), refusals
+
+
+def _within_rounding(bars: Bars, cells: Cells) -> tuple[Bars, int]:
+    """Move a low or high that misses the open or close by rounding to it; how many rows were moved.
+
+    Rounding is one unit of the row's last decimal place, or one in ten thousand: adjusted prices have five digits.
+    """
+    ends = bars[["open", "close"]].to_numpy()
+    low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
+    high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))
+    with np.errstate(invalid="ignore"):
+        off = np.maximum(bars["low"].to_numpy() - low, high - bars["high"].to_numpy())
+    rows = np.flatnonzero(off > 0)
+    places = [max(len(cells[name].iloc[row].partition(".")[2]) for name in PRICES) for row in rows]
+    rounding = np.maximum(1.001 * 10.0 ** -np.array(places, dtype=float), 1e-4 * low[rows])
+    rows = rows[off[rows] <= rounding]
+    columns = {name: bars[name].to_numpy().copy() for name in COLUMNS}
+    columns["low"][rows], columns["high"][rows] = low[rows], high[rows]
+    return make_bars(days_of(bars), columns), len(rows)
+
+
+def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells) -> Bars:
+    if "adjusted" not in cells:
+        return bars
+    factor = numbers_of(path, cells, "adjusted") / bars["close"].to_numpy()
+    prices = {name: bars[name].to_numpy() * factor for name in PRICES}
+    return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
+
+
+def _in_order(path: Path, bars: Bars) -> Bars:
+    """Oldest first, a line that is there twice taken once; two different bars of one day are refused."""
+    ordered = bars.sort_index(kind="stable")
+    repeated = ordered.index.duplicated()
+    if not repeated.any():
+        return ordered
+    same = (ordered.diff().fillna(0.0) == 0).all(axis=1).to_numpy()
+    if (repeated & ~same).any():
+        day = days_of(ordered)[repeated & ~same][0]
+        raise InvalidFile(str(path), f"expected one bar a session, found two different ones of {day}")
+    return ordered[~repeated]
+
+
+def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
+    """Leave out the odd day without a session; more than one in a hundred means another exchange's calendar."""
+    days = days_of(bars)
+    fits = sessions.are_sessions(days)
+    others = tuple(days[~fits].tolist())
+    if len(others) > max(1, OFF_CALENDAR_SHARE * len(days)):
+        named = ", ".join(str(day) for day in others[:3])
+        raise InvalidFile(
+            str(path),
+            f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
+            f"({named}); is it another exchange?",
+        )
+    return bars[fits], others

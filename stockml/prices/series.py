@@ -1,0 +1,67 @@
+"""A ticker's adjusted series as arrays: what a model sees, and nothing later than its last session."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stockml.errors import InvalidFile
+from stockml.storage.arrays import Days, Floats
+from stockml.storage.files import write_atomically
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, eq=False)
+class PriceSeries:
+    """Split-adjusted bars as arrays: sessions (n,) datetime64[D] ascending, prices and volume (n,) float64."""
+
+    sessions: Days
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    @classmethod
+    def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
+        """From a Bars frame: DatetimeIndex of sessions; columns open, high, low, close, volume."""
+        prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
+        return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def mid(self) -> Floats:
+        """(n,) mid prices, (high + low) / 2: what is modelled."""
+        return (self.high + self.low) / 2
+
+    def until(self, n: int) -> "PriceSeries":
+        """The first `n` sessions: the series as it stood after the close of session n - 1."""
+        return PriceSeries(self.sessions[:n], *(getattr(self, name)[:n] for name in COLUMNS))
+
+    def write(self, path: Path) -> None:
+        """Write as Parquet, atomically; equal series give equal bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {"session": pa.array(self.sessions.astype("datetime64[D]"), type=pa.date32())}
+        columns |= {name: pa.array(getattr(self, name), type=pa.float64()) for name in COLUMNS}
+        content = BytesIO()
+        pq.write_table(pa.table(columns), content, compression="zstd")
+        write_atomically(path, content.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> "PriceSeries":
+        """What `write` wrote. Raises InvalidFile when the file is missing or is not such a series."""
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            sessions = table["session"].to_numpy().astype("datetime64[D]")
+            return cls(sessions, *(table[name].to_numpy().astype(np.float64) for name in COLUMNS))
+        except (OSError, KeyError, ValueError) as error:
+            raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error

@@ -1,0 +1,262 @@
+"""The Parquet store: every value that was ever recorded of a bar, one file a ticker, rows only ever added.
+
+`<root>/IBM.parquet` holds raw bars as traded; `<root>/splits/IBM.parquet` and `<root>/history/IBM.parquet` what was
+learned about splits, and imported history. Views are computed on reading: the current one (newest row of a session),
+`as_of` a time, and the adjusted one.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from stockml.errors import NoBars
+from stockml.home import Home
+from stockml.prices import revisions, split_adjustment
+from stockml.prices.bars import Bars, Jump, Split, checked, days_of, jumps, missing_sessions
+from stockml.prices.calendar import Sessions, sessions_for
+from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
+from stockml.prices.split_adjustment import Join
+from stockml.storage.parquet_files import Table, TableFiles
+from stockml.storage.receipts import StoreReceipt
+from stockml.tickers import validated_ticker
+
+SESSIONS_TO_LIST = 5
+
+
+@dataclass(frozen=True)
+class BarStore:
+    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder.
+
+    `calendars` names the exchange calendar of tickers whose suffix does not tell it.
+    """
+
+    root: str
+    locks: Path
+    calendars: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> TableFiles:
+        return TableFiles(self.root, self.locks)
+
+    def path(self, ticker: str) -> str:
+        """The address of the ticker's file of bars."""
+        return self.files.address(_bars_file(ticker))
+
+    def addresses_beside(self, ticker: str) -> tuple[str, ...]:
+        """The addresses of what adjusts the ticker's bars: its splits and its imported history."""
+        return tuple(self.files.address(name(ticker)) for name in (_splits_file, _history_file))
+
+    def tickers(self) -> tuple[str, ...]:
+        """Those that have bars or imported history, in alphabetical order."""
+        names = {*self.files.names(), *self.files.names("history")}
+        return tuple(sorted(name.removesuffix(".parquet") for name in names))
+
+    def sessions(self, ticker: str) -> Sessions:
+        return sessions_for(ticker, self.calendars.get(ticker))
+
+    def append(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str, session: date) -> StoreReceipt:
+        """Record bars: unknown sessions are added, differing values are restatements, equal ones change nothing.
+
+        Bars that are not final at `recorded_at` are left out. Appending the same again leaves the file as it is.
+        Raises BadPayload, StoreUnreadable, StoreBusy, StoreError.
+        """
+        final = self._final(ticker, bars, recorded_at)
+        counts = revisions.Counts(0, 0, 0)
+
+        def with_new_rows(table: Table | None) -> Table | None:
+            nonlocal counts
+            rows, counts = revisions.to_record(table, final, recorded_at, source)
+            return rows
+
+        _, sha256 = self.files.update(_bars_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
+        return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
+
+    def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
+        """How many sessions were added, and how many restated, by what was recorded at just this time."""
+        return revisions.recorded_then(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), recorded_at)
+
+    def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
+        """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
+
+        Raises NoBars, StoreUnreadable.
+        """
+        bars = self._raw(ticker, as_of, until)
+        if bars is None:
+            raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
+        return bars
+
+    def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
+        """One continuous series: raw bars adjusted for the splits up to `until`, behind the imported history.
+
+        Knows nothing recorded after `as_of`, and nothing of sessions after `until`.
+        Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
+        """
+        return self._adjusted(ticker, as_of, until)[0]
+
+    def adjustment_hash(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> str:
+        """Identity of the adjustment: changes when a split or a join changes the bars that were there before."""
+        return self._adjusted(ticker, as_of, until)[1]
+
+    def last_session(self, ticker: str) -> date | None:
+        """The newest session that has a raw bar."""
+        raw = self._raw(ticker, None, None)
+        return None if raw is None else raw.index[-1].date()
+
+    def missing(self, ticker: str) -> tuple[date, ...]:
+        """Sessions of the calendar between the first and the last raw bar for which the feed gave none."""
+        raw = self._raw(ticker, None, None)
+        return () if raw is None else missing_sessions(raw, self.sessions(ticker))
+
+    def restatements(self, ticker: str) -> pd.DataFrame:
+        """What the provider changed afterwards, one row a changed value.
+
+        Columns: session, recorded_at, source, column, before, after.
+        """
+        return revisions.restatements(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+
+    def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
+        """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
+        known = revisions.newest_factors(self._table(_splits_file(ticker), ticker, SPLIT_SCHEMA), as_of)
+        return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
+
+    def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
+        """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
+
+        It is asked once. Only where it knew no split within 5 sessions of the jump, when it may not have listed one
+        yet, it is asked a last time after them.
+        """
+        raw = self._raw(ticker, None, until)
+        if raw is None or not (found := jumps(raw)):
+            return ()
+        table = self._table(_splits_file(ticker), ticker, SPLIT_SCHEMA)
+        factors, asked_on = revisions.newest_factors(table, None), revisions.newest_times(table)
+
+        def is_settled(jump: Jump) -> bool:
+            if factors.get(jump.session, 1.0) != 1.0:
+                return True
+            listed_by = self.sessions(ticker).after(jump.session, SESSIONS_TO_LIST)[-1]
+            asked = asked_on.get(jump.session)
+            return asked is not None and (asked.date() > listed_by or raw.index[-1].date() <= listed_by)
+
+        return tuple(jump for jump in found if not is_settled(jump))
+
+    def record_splits(
+        self,
+        ticker: str,
+        splits: Sequence[Split],
+        *,
+        recorded_at: datetime,
+        source: str,
+        asked: Sequence[date] = (),
+    ) -> int:
+        """Keep the provider's splits with their provenance; returns how many are new or changed.
+
+        `asked` are the sessions of the jumps for which the provider was asked: where it knows no split there, that
+        answer is kept too (as factor 1), so that it is asked once.
+        """
+        answer = {split.effective: split.factor for split in splits}
+        factors = {**dict.fromkeys(asked, 1.0), **answer}
+        new = 0
+
+        def with_factors(table: Table | None) -> Table | None:
+            nonlocal new
+            rows, new = revisions.factors_to_record(table, factors, recorded_at, source, asked)
+            return rows
+
+        self.files.update(_splits_file(ticker), ticker, SPLIT_SCHEMA, with_factors)
+        return new
+
+    def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
+        """Keep already adjusted history, when it fits what is stored; False when just this is kept already.
+
+        Raises BadPayload, NoOverlap, UnevenOverlap; then nothing is kept.
+        """
+        history = self._final(ticker, bars, recorded_at)
+        recorded = False
+
+        def with_import(table: Table | None) -> Table | None:
+            nonlocal recorded
+            batches = revisions.batches(table, None)
+            recorded = not any(history.equals(batch) for batch in batches)
+            if not recorded:
+                return None
+            self._chained(ticker, self._back_adjusted(ticker, None, None)[0], [*batches, history])
+            return revisions.with_batch(table, history, recorded_at, source)
+
+        self.files.update(_history_file(ticker), ticker, BAR_SCHEMA, with_import)
+        return recorded
+
+    def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
+        """The bars that are final by `now`, checked."""
+        sessions = self.sessions(ticker)
+        is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
+        return checked(ticker, bars[is_final], sessions)
+
+    def _table(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
+        return self.files.read(name, ticker, schema)
+
+    def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
+        return revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+
+    def _back_adjusted(
+        self, ticker: str, as_of: datetime | None, until: date | None
+    ) -> tuple[Bars | None, list[Split]]:
+        raw = self._raw(ticker, as_of, until)
+        if raw is None:
+            return None, []
+        first, last = raw.index[0].date(), raw.index[-1].date()
+        applied = [split for split in self.splits(ticker, as_of=as_of) if first < split.effective <= last]
+        return split_adjustment.back_adjusted(raw, applied), applied
+
+    def _adjusted(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars, str]:
+        bars, applied = self._back_adjusted(ticker, as_of, until)
+        imports = revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        series, joins = self._chained(ticker, bars, imports)
+        if series is None:
+            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
+        adjustment = [
+            [[str(split.effective), split.factor] for split in applied],
+            [[str(join.cut), join.ratio] for join in joins],
+        ]
+        return series, hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
+
+    def _chained(self, ticker: str, bars: Bars | None, imports: Sequence[Bars]) -> tuple[Bars | None, list[Join]]:
+        """Put imports before the bars one by one, those that reach furthest towards today first."""
+        joins = []
+        newest_last = sorted(enumerate(imports), key=lambda numbered: (numbered[1].index[-1], numbered[0]))
+        for _, history in reversed(newest_last):
+            if bars is None:
+                bars = history
+                continue
+            bars, join = split_adjustment.joined(ticker, history, bars, self.sessions(ticker))
+            joins += [join] if join else []
+        return bars, joins
+
+
+def _bars_file(ticker: str) -> str:
+    return f"{validated_ticker(ticker)}.parquet"
+
+
+def _splits_file(ticker: str) -> str:
+    return f"splits/{validated_ticker(ticker)}.parquet"
+
+
+def _history_file(ticker: str) -> str:
+    return f"history/{validated_ticker(ticker)}.parquet"
+
+
+def _bounds(as_of: datetime | None, until: date | None) -> str:
+    return (f" recorded by {as_of}" if as_of else "") + (f" up to {until}" if until else "")
+
+
+def bar_store(home: Home, ticker: str, calendar: str | None) -> BarStore:
+    """The store, knowing the ticker's calendar where its suffix does not tell it."""
+    return BarStore(home.store, home.locks, {ticker: calendar} if calendar else {})

@@ -1,0 +1,225 @@
+"""From the provider's bytes to bars and splits. Pure: no clock, no network, no disk; only typed errors come out."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stockml.errors import BadPayload, NoData
+from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
+from stockml.provider.refusals import refusal
+from stockml.redaction import excerpt
+from stockml.storage.arrays import Floats
+
+DAILY = "TIME_SERIES_DAILY"
+SPLITS = "SPLITS"
+SERIES = "Time Series (Daily)"
+# A full history of 27 years takes 1.5 MB (2.5 MB adjusted) and 7,000 objects, three deep.
+MAX_BYTES = 8 * 2**20
+MAX_OBJECTS = 50_000
+MAX_DEPTH = 8
+FIRST_DATE = date(1900, 1, 1)
+REGULAR_CLOSE = time(16, 0)
+
+FIELDS = ("1. open", "2. high", "3. low", "4. close")
+VOLUMES = ("5. volume", "6. volume")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
+ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
+ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+@dataclass(frozen=True, eq=False)
+class Daily:
+    """A daily series as answered, raw as traded, final bars only.
+
+    bars: DatetimeIndex "session" ascending and unique; float64 open, high, low, close, volume; at least one row.
+    last_refreshed: the day that the answer says it is of. dropped: sessions whose bar was not final yet.
+    """
+
+    bars: Bars
+    last_refreshed: date
+    dropped: tuple[date, ...]
+
+    @property
+    def newest(self) -> date:
+        """The newest final session in the answer."""
+        newest: date = self.bars.index[-1].date()
+        return newest
+
+
+def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Daily:
+    """Read an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are taken).
+
+    last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
+    dropped, one after `today` is refused. An answer refreshed before New York's close (a time in `3. Last Refreshed`)
+    gives up that day's bar too, whatever `last_final` says. Values are not judged here beyond being finite numbers.
+    Raises BadPayload by name, NoData, or what the provider's refusal stands for.
+    """
+    answer = decoded(content, ticker)
+    check_success(answer, content, ticker, DAILY)
+    _check_symbol(_section(answer, "Meta Data", ticker).get("2. Symbol"), ticker)
+    refreshed, unfinished = _refreshed(_section(answer, "Meta Data", ticker).get("3. Last Refreshed"), ticker, today)
+    rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
+    final = {name: row for name, row in rows.items() if row[0] <= last_final and row[0] != unfinished}
+    if not final:
+        raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
+    values = _values(tuple(final.values()), ticker)
+    bars = make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
+    return Daily(bars, refreshed, tuple(day for name, (day, _) in rows.items() if name not in final))
+
+
+def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
+    """Read an answer to SPLITS, oldest first; spin-off factors such as 1.0460 are included, and so are announced ones.
+
+    An entry without a date (the text "None") is skipped. Raises BadPayload by name, NoData, or the refusal.
+    """
+    answer = decoded(content, ticker)
+    check_success(answer, content, ticker, SPLITS)
+    _check_symbol(answer["symbol"], ticker)
+    splits: dict[date, Split] = {}
+    for entry in answer["data"]:
+        if not isinstance(entry, dict) or "effective_date" not in entry:
+            raise BadPayload(ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}")
+        if entry["effective_date"] == "None":
+            continue
+        effective = _day(entry["effective_date"], ticker, date.max)
+        factor = _number(entry.get("split_factor"), f"the split of {effective}", ticker)
+        if factor <= 0:
+            raise BadPayload(ticker, f"expected a split factor above 0, found {factor} on {effective}")
+        if effective in splits:
+            raise BadPayload(ticker, f"expected one split a day, found two on {effective}")
+        splits[effective] = Split(effective, factor)
+    return tuple(splits[day] for day in sorted(splits))
+
+
+def decoded(content: bytes, ticker: str) -> dict[str, Any]:
+    """The JSON object in `content`, its numbers as text. Size and nesting are bounded, a name given twice is refused.
+
+    Raises NoData for anything that is not a JSON object, BadPayload for a duplicate name (a date, say).
+    """
+    if len(content) > MAX_BYTES:
+        raise NoData(ticker, f"more than {MAX_BYTES // 2**20} MiB")
+    _check_nesting(content, ticker)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(pairs)
+        if len(names) < len(pairs):
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise BadPayload(ticker, f"expected each date and field once, found {excerpt(twice)!r} twice")
+        return names
+
+    try:
+        answer = json.loads(
+            content.decode("utf-8-sig"), object_pairs_hook=unique, parse_float=str, parse_int=str, parse_constant=str
+        )
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise NoData(ticker, excerpt(content[:1_000].decode("utf-8", "replace")))
+    return answer
+
+
+def check_success(answer: dict[str, Any], content: bytes, ticker: str, function: str) -> None:
+    """Return when the wanted series is there; else raise what the answer stands for."""
+    if function == SPLITS:
+        success = isinstance(answer.get("symbol"), str) and isinstance(answer.get("data"), list)
+    else:
+        success = isinstance(answer.get(SERIES), dict) and bool(answer[SERIES])
+    if not success:
+        raise refusal(answer, ticker, function, content[:1_000].decode("utf-8", "replace"))
+
+
+def _check_nesting(content: bytes, ticker: str) -> None:
+    """Refuse too many or too deeply nested objects before they are built; brackets inside strings do not count."""
+    unescaped = content.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in content else content
+    brackets = b"".join(unescaped.translate(None, ALL_BUT_STRUCTURE).split(b'"')[::2])
+    depth = objects = 0
+    for bracket in brackets:
+        if bracket in b"[{":
+            depth, objects = depth + 1, objects + 1
+            if depth > MAX_DEPTH or objects > MAX_OBJECTS:
+                raise NoData(ticker, f"brackets nested deeper than {MAX_DEPTH}, or more than {MAX_OBJECTS} of them")
+        else:
+            depth -= 1
+
+
+def _section(answer: dict[str, Any], name: str, ticker: str) -> dict[str, Any]:
+    section = answer.get(name)
+    if not isinstance(section, dict):
+        raise BadPayload(ticker, f"expected {name!r} beside the series, found none")
+    return section
+
+
+def _check_symbol(found: object, ticker: str) -> None:
+    """The symbol is echoed as asked; `BRK.B` and `BRK-B` are one."""
+    if not isinstance(found, str) or _folded(found) != _folded(ticker):
+        raise BadPayload(ticker, f"expected the series of {ticker}, found that of {excerpt(str(found))!r}")
+
+
+def _folded(symbol: str) -> str:
+    return symbol.strip().upper().replace(".", "-")
+
+
+def _refreshed(found: object, ticker: str, today: date) -> tuple[date, date | None]:
+    """The day of `3. Last Refreshed`, and once more if it was refreshed while New York was trading."""
+    match = REFRESHED.fullmatch(found) if isinstance(found, str) else None
+    if match is None:
+        raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(found))!r}")
+    day = _day(match[1], ticker, today)
+    try:
+        at = time.fromisoformat(match[2]) if match[2] else None
+    except ValueError:
+        raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
+    # The zone is called US/Eastern for every exchange: only for a symbol without a suffix is it known to be true.
+    trading = at is not None and at < REGULAR_CLOSE and "." not in ticker
+    return day, day if trading else None
+
+
+def _day(found: object, ticker: str, today: date) -> date:
+    try:
+        day = date.fromisoformat(found) if isinstance(found, str) and DATE.fullmatch(found) else None
+    except ValueError:
+        day = None
+    if day is None or day < FIRST_DATE:
+        raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(found))!r}")
+    if day > today:
+        raise BadPayload(ticker, f"expected no date after {today}, found {day}")
+    return day
+
+
+def _values(rows: Sequence[tuple[date, Any]], ticker: str) -> Floats:
+    """(5, n) numbers of the bars; all are checked at once, and one by one only to say which is wrong."""
+    try:
+        taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in rows[0][1]))
+        texts = [text for _, row in rows for text in taken(row)]
+        well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
+        numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
+    except (KeyError, TypeError, ValueError, StopIteration):
+        numbers = np.empty(0)
+    if len(numbers) == 0 or not np.isfinite(numbers).all():
+        numbers = np.array([_row(row, day, ticker) for day, row in rows])
+    return np.ascontiguousarray(numbers.reshape(len(rows), len(COLUMNS)).T)
+
+
+def _row(values: object, day: date, ticker: str) -> list[float]:
+    if not isinstance(values, dict):
+        raise BadPayload(ticker, f"expected a bar on {day}, found {excerpt(str(values))!r}")
+    volume = next((name for name in VOLUMES if name in values), VOLUMES[0])
+    return [_number(values.get(name), f"{name!r} on {day}", ticker) for name in (*FIELDS, volume)]
+
+
+def _number(found: object, what: str, ticker: str) -> float:
+    number = float(found) if isinstance(found, str) and NUMBER.fullmatch(found) else math.nan
+    if not math.isfinite(number):
+        raise BadPayload(ticker, f"expected a finite number for {what}, found {excerpt(str(found))!r}")
+    return number

@@ -1,0 +1,65 @@
+"""Raw answers, kept once each: `FOLDER/TICKER/SHA256.json.gz`, named by the hash of what is inside."""
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from stockml.errors import StoreError
+from stockml.provider.parsing import MAX_BYTES
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.tickers import validated_ticker
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One answer that has the wanted series, as received, the key taken out."""
+
+    ticker: str
+    function: str
+    content: bytes = field(repr=False)
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class ArchivedPayload:
+    """Where a payload is kept. `sha256` is that of the file, as in receipts; the file's name is that of the content."""
+
+    path: str
+    sha256: str
+
+
+def archive(payload: Payload, folder: Path) -> ArchivedPayload:
+    """Keep the content, gzipped without a time, atomically; the same content again changes no byte.
+
+    A file that does not hold what its name says (a disk fault) is written anew: the content is at hand.
+    """
+    name = hashlib.sha256(payload.content).hexdigest()
+    path = Path(folder) / validated_ticker(payload.ticker) / f"{name}.json.gz"
+    if not _holds(path, name):
+        write_atomically(path, gzip.compress(payload.content, mtime=0))
+    return ArchivedPayload(str(path), str(sha256_of(str(path))))
+
+
+def read_archived(path: str | Path) -> bytes:
+    """The content of a kept payload, checked against its name. Raises StoreError that names the file."""
+    try:
+        with gzip.open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreError(str(path), f"expected a gzipped payload, found {type(error).__name__}; {WAY_BACK}") from error
+    if hashlib.sha256(content).hexdigest() != Path(path).name.partition(".")[0]:
+        raise StoreError(str(path), f"expected the content that its name stands for, found another; {WAY_BACK}")
+    return content
+
+
+WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
+
+
+def _holds(path: Path, name: str) -> bool:
+    try:
+        return path.exists() and hashlib.sha256(read_archived(path)).hexdigest() == name
+    except StoreError:
+        return False

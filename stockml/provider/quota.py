@@ -1,0 +1,186 @@
+"""Requests spent and still allowed, on disk: one small JSON file a key and day, shared by all processes.
+
+A day is a New York date. When Alpha Vantage's own day begins is undocumented; of the candidates New York is the one
+that cannot cost a night: the nights of one evening (18:30 New York and later) lie within one such day, and a day that
+was marked as spent is over before the next evening. With UTC dates an evening in winter would straddle two days, and a
+refusal after 19:00 would block the whole next evening. The key itself is never written, only a prefix of its SHA-256.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from stockml.errors import InvalidSetting, QuotaSpent, StoreError
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
+
+DAY_ZONE = "America/New_York"
+LOCK_TIMEOUT_S = 30.0
+# A process may wait this long for the lock after it read the clock: that is no clock going backwards.
+CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
+PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a key may ask: requests a minute, evenly spaced, and requests a day (None: no cap)."""
+
+    requests_per_minute: int
+    requests_per_day: int | None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.requests_per_minute <= 1_200:
+            raise InvalidSetting("requests a minute", self.requests_per_minute, "between 1 and 1200")
+        if self.requests_per_day is not None and not 1 <= self.requests_per_day <= 1_000_000:
+            raise InvalidSetting("requests a day", self.requests_per_day, "between 1 and 1000000")
+
+    @property
+    def interval(self) -> timedelta:
+        """The least time between two requests: 5 % more than the rate asks, as two can arrive closer than sent."""
+        return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
+
+    @classmethod
+    def parse(cls, text: str) -> "Plan":
+        """`free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        plan = text.strip().lower()
+        if plan == "free":
+            return FREE
+        if premium := PREMIUM.fullmatch(plan):
+            return cls(requests_per_minute=int(premium[1]), requests_per_day=None)
+        raise InvalidSetting("ALPHAVANTAGE_PLAN", text[:40], "`free`, or a premium plan's rate such as `75/min`")
+
+
+FREE = Plan(requests_per_minute=60, requests_per_day=25)
+
+
+@dataclass(frozen=True)
+class SpentRequests:
+    """One key's day. `asked_at` is the newest moment at which a slot was asked for, `slot` the newest one given."""
+
+    requests: int = 0
+    refused: str | None = None
+    asked_at: datetime | None = None
+    slot: datetime | None = None
+
+
+@dataclass(frozen=True)
+class QuotaLedger:
+    """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
+
+    A request is counted before it is sent: a process that is killed in between has counted one too many, never one
+    too few. Counts belong to a day and do not depend on the clock within it, so a clock that goes backwards gives
+    nothing back. Raises StoreError when a file cannot be read: it is never taken for an unused day.
+    """
+
+    folder: Path
+    key_hash: str
+    plan: Plan
+
+    @classmethod
+    def of(cls, folder: Path, key: str | None, plan: Plan = FREE) -> "QuotaLedger":
+        """The ledger of `key` in `folder`; nothing is created before the first request."""
+        return cls(Path(folder), hashlib.sha256((key or "").encode()).hexdigest()[:16], plan)
+
+    def remaining(self, now: datetime) -> int | None:
+        """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""
+        spent = self._read(quota_day(now))
+        if spent.refused is not None:
+            return 0
+        cap = self.plan.requests_per_day
+        return None if cap is None else max(0, cap - spent.requests)
+
+    def next_slot(self, now: datetime) -> datetime:
+        """The earliest moment from `now` on at which one more request keeps the plan's rate."""
+        day = quota_day(now)
+        latest = max((self._read(d) for d in (day - timedelta(days=1), day)), key=_asked_at)
+        if latest.slot is None or latest.asked_at is None:
+            return now
+        if now < latest.asked_at - CLOCK_TOLERANCE:
+            # The clock went backwards: the old slots are in a future that may be far away.
+            return now + self.plan.interval
+        return max(now, latest.slot + self.plan.interval)
+
+    def spend(self, ticker: str, now: datetime) -> datetime:
+        """Count one request and return the moment at which it may be sent. Raises QuotaSpent, StoreBusy."""
+        with self._locked():
+            day = quota_day(now)
+            spent = self._read(day)
+            if self.remaining(now) == 0:
+                raise QuotaSpent(ticker, spent.refused or f"{spent.requests} of {self.plan.requests_per_day} on {day}")
+            slot = self.next_slot(now)
+            self._write(day, replace(spent, requests=spent.requests + 1, asked_at=now, slot=slot))
+        return slot
+
+    def mark_spent(self, notice: str, now: datetime) -> None:
+        """Remember, for the rest of the day, that the provider itself called the day's quota spent."""
+        with self._locked():
+            day = quota_day(now)
+            self._write(day, replace(self._read(day), refused=notice[:200]))
+
+    def path(self, day: date) -> Path:
+        return self.folder / f"{self.key_hash}-{day}.json"
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return file_lock(self.folder / f"{self.key_hash}.lock", LOCK_TIMEOUT_S)
+
+    def _read(self, day: date) -> SpentRequests:
+        path = self.path(day)
+        try:
+            return _spent(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return SpentRequests()
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            why = f"expected a day's request count, found something else ({type(error).__name__})"
+            raise StoreError(str(path), f"{why}; delete it, and the day's count starts again") from error
+
+    def _write(self, day: date, spent: SpentRequests) -> None:
+        write_atomically(self.path(day), json.dumps(asdict(spent), default=datetime.isoformat).encode())
+
+
+def quota_day(now: datetime) -> date:
+    """The New York date at `now` (timezone-aware): the day that a request is counted on."""
+    if now.tzinfo is None:
+        raise InvalidSetting("the clock", now.isoformat(), "a moment with a time zone")
+    return now.astimezone(ZoneInfo(DAY_ZONE)).date()
+
+
+def _asked_at(spent: SpentRequests) -> datetime:
+    return spent.asked_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _spent(fields: dict[str, object]) -> SpentRequests:
+    requests, refused = fields["requests"], fields["refused"]
+    if not isinstance(requests, int) or requests < 0 or not (refused is None or isinstance(refused, str)):
+        raise ValueError(fields)
+    return SpentRequests(requests, refused, _moment(fields["asked_at"]), _moment(fields["slot"]))
+
+
+def _moment(text: object) -> datetime | None:
+    moment = None if text is None else datetime.fromisoformat(str(text))
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+@dataclass(frozen=True)
+class RequestPlan:
+    """Tonight's tickers: `asked` first to last, `skipped` because the day's quota does not reach them."""
+
+    asked: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def stalest_first(last_sessions: Mapping[str, date | None], remaining: int | None) -> RequestPlan:
+    """Order tickers by their last stored session, oldest first, and cut where the quota ends. Pure.
+
+    A ticker that has no session yet (None) is the stalest of all; ties go by name. `remaining` None means no cap.
+    """
+    order = sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
+    cut = len(order) if remaining is None else max(0, remaining)
+    return RequestPlan(tuple(order[:cut]), tuple(order[cut:]))

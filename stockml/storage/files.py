@@ -1,0 +1,69 @@
+"""Files by content: their SHA-256, and writing that a reader never sees half done."""
+
+import errno
+import hashlib
+import os
+import threading
+from datetime import date, datetime
+from pathlib import Path
+
+import fsspec
+
+from stockml.errors import DiskFull
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def sha256_of(address: str) -> str | None:
+    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there.
+
+    In a folder, names that begin with `_` are side information (timings, say) and do not count, nor do those that begin
+    with a dot: a writer that was killed leaves its temporary file. The address may be any fsspec URL for a file; a
+    folder must be local.
+    """
+    local = Path(address)
+    if local.is_dir():
+        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
+        lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    try:
+        with fsspec.open(address, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
+
+    Raises DiskFull, and OSError for any other reason; the old file is then still there.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(str(path), error.strerror or str(error)) from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable: without it a power cut may bring the old file back."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def as_text(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    raise TypeError(f"cannot keep a {type(value).__name__} in a night's record")

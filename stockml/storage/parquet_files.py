@@ -1,0 +1,206 @@
+"""Parquet files that are only ever replaced whole: read, checked, and swapped in one step under a lock.
+
+A root may be a local folder or any fsspec address. The lock covers the processes of this machine that share a locks
+folder. Beyond it a replacement is compare-and-set: on S3-like stores the server refuses a PUT whose `If-Match` is no
+longer true, so two machines cannot lose each other's rows; on other remote file systems the content is compared right
+before it is written, which narrows the gap and does not close it.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.storage.files import _sync_folder, write_atomically
+from stockml.storage.locks import file_lock
+
+SCHEMA_VERSION = 1
+VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
+CHECKSUM_KEY = b"stockml.crc32"
+ATTEMPTS = 5
+
+Table: TypeAlias = pa.Table
+Change: TypeAlias = Callable[[Table | None], Table | None]
+
+
+class _Overtaken(Exception):
+    """Somebody else replaced the file between our reading and our writing."""
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The Parquet files under one root. Nothing is created before the first write."""
+
+    root: str
+    locks: Path
+    lock_timeout_s: float = 30.0
+
+    def address(self, name: str) -> str:
+        """The file's full address, as `fsspec.open` takes it."""
+        return str(Path(self._base) / name) if self._local else f"{self.root.rstrip('/')}/{name}"
+
+    def names(self, folder: str = "") -> tuple[str, ...]:
+        """The names of the Parquet files right under the root, or under a folder there."""
+        try:
+            found = self._fs.ls(f"{self._base}/{folder}".rstrip("/"), detail=False)
+        except FileNotFoundError:
+            return ()
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
+        return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".")))
+
+    def read(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
+        """The table of a file; None when there is no file. Raises StoreUnreadable, never treats damage as empty."""
+        content = self._content(name)
+        return None if content is None else self._parsed(content, name, ticker, schema)
+
+    def update(self, name: str, ticker: str, schema: pa.Schema, change: Change) -> tuple[Table | None, str]:
+        """Replace a file by what `change` makes of its table, and return that table and the file's SHA-256.
+
+        `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
+        It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
+        """
+        with file_lock(self.locks / f"store-{name.replace('/', '-')}.lock", self.lock_timeout_s):
+            for _ in range(ATTEMPTS):
+                version = self._version(name)
+                content = self._content(name)
+                table = None if content is None else self._parsed(content, name, ticker, schema)
+                changed = change(table)
+                if changed is None:
+                    return table, hashlib.sha256(content or b"").hexdigest()
+                written = _serialised(changed, ticker)
+                with suppress(_Overtaken):
+                    self._replace(name, written, content, version)
+                    return changed, hashlib.sha256(written).hexdigest()
+        raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
+
+    @cached_property
+    def _fs_and_base(self) -> tuple[Any, str]:
+        fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
+        return fs, base
+
+    @property
+    def _fs(self) -> Any:
+        return self._fs_and_base[0]
+
+    @property
+    def _base(self) -> str:
+        return self._fs_and_base[1]
+
+    @property
+    def _local(self) -> bool:
+        return bool(self._fs.protocol == "file" or "file" in self._fs.protocol)
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            if self._local:
+                return (Path(self._base) / name).read_bytes()
+            content: bytes = self._fs.cat_file(f"{self._base}/{name}")
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise StoreUnreadable(self.address(name), f"{type(problem).__name__}: {problem}") from problem
+        return content
+
+    def _parsed(self, content: bytes, name: str, ticker: str, schema: pa.Schema) -> Table:
+        address = self.address(name)
+        if not content:
+            raise StoreUnreadable(address, "an empty file")
+        try:
+            file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+            table = file.read(use_threads=False)
+            names = ", ".join(table.column_names)
+        except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a name that is no text any more
+            raise StoreUnreadable(address, f"damage: {str(problem)[:200]}") from problem
+        known = table.schema.metadata or {}
+        version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
+        if version != str(SCHEMA_VERSION):
+            raise StoreUnreadable(address, f"schema version {version}, this program reads {SCHEMA_VERSION}")
+        if owner != ticker:
+            raise StoreUnreadable(address, f"a file of {owner}, expected {ticker}")
+        if not table.schema.equals(schema):
+            raise StoreUnreadable(address, f"columns {names} of unexpected names or types")
+        if (checksum := _checksum(table)) != known.get(CHECKSUM_KEY, checksum):
+            raise StoreUnreadable(address, "damage: the rows are not those that were written")
+        return table
+
+    def _version(self, name: str) -> str | None:
+        """The remote object's ETag, None when it is absent or the file system has none."""
+        if self._local:
+            return None
+        try:
+            tag = self._fs.info(f"{self._base}/{name}").get("ETag")
+        except FileNotFoundError:
+            return None
+        return None if tag is None else str(tag)
+
+    def _replace(self, name: str, written: bytes, expected: bytes | None, version: str | None) -> None:
+        try:
+            if self._local:
+                self._replace_local(Path(self._base) / name, written)
+            else:
+                self._replace_remote(name, written, expected, version)
+        except OSError as problem:
+            why = (
+                f"could not be written ({problem}); it was left as it was: make room or restore access, then run again"
+            )
+            raise StoreError(self.address(name), why) from problem
+
+    def _replace_local(self, path: Path, written: bytes) -> None:
+        for orphan in path.parent.glob(f".{path.name}.*.tmp"):
+            orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
+        write_atomically(path, written)
+        _sync_folder(path.parent)
+
+    def _replace_remote(self, name: str, written: bytes, expected: bytes | None, version: str | None) -> None:
+        path = f"{self._base}/{name}"
+        if "s3" in self._fs.protocol:
+            condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": version}
+            try:
+                self._fs.pipe_file(path, written, **condition)
+            except OSError as problem:
+                vanished = expected is not None and isinstance(problem, FileNotFoundError)
+                if vanished or "condition" in str(problem).lower():
+                    raise _Overtaken from problem
+                raise
+        elif self._content(name) != expected:
+            raise _Overtaken
+        else:
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            self._fs.pipe_file(path, written)
+
+
+def _serialised(table: Table, ticker: str) -> bytes:
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        TICKER_KEY: ticker.encode(),
+        CHECKSUM_KEY: _checksum(table),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="snappy",
+        use_dictionary=["source"],
+        write_page_checksum=True,
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _checksum(table: Table) -> bytes:
+    """CRC of the days, times and numbers. Parquet's own checksums do not cover the headers of its pages."""
+    crc = len(table)
+    for column in table.columns:
+        if not pa.types.is_string(column.type):
+            crc = zlib.crc32(np.ascontiguousarray(column.to_numpy()).view(np.int64).data, crc)
+    return f"{crc:08x}".encode()

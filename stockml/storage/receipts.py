@@ -1,0 +1,124 @@
+"""What tasks hand each other: a ticker, where something stands, and the SHA-256 of what stands there."""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+from stockml.storage.files import sha256_of
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a step was done: `sha256` is the content's identity, and what the next step's cache key is made of."""
+
+    ticker: str
+    path: str
+    sha256: str
+
+    def intact(self) -> bool:
+        """Whether what the receipt speaks of still stands there, unchanged."""
+        return sha256_of(self.path) == self.sha256
+
+    def identity(self) -> tuple[str, ...]:
+        """What of this receipt decides the work of the steps after it."""
+        return (self.ticker, self.sha256)
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PayloadReceipt(Receipt):
+    """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it."""
+
+    session: date
+    newest: date
+    received_at: datetime | None = None
+
+    def identity(self) -> tuple[str, ...]:
+        """One answer may serve several sessions; when it came decides nothing."""
+        return (*super().identity(), str(self.session))
+
+    def intact(self) -> bool:
+        """A payload that lacked its session's bar is asked for again."""
+        return self.newest >= self.session and super().intact()
+
+
+@dataclass(frozen=True)
+class StoreReceipt(Receipt):
+    """The ticker's Parquet file after an append."""
+
+    session: date
+    added: int
+    restated: int
+    unchanged: int
+
+    def identity(self) -> tuple[str, ...]:
+        """One file serves every session in it."""
+        return (*super().identity(), str(self.session))
+
+
+@dataclass(frozen=True)
+class DatasetReceipt(Receipt):
+    """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash."""
+
+    session: date
+    sessions: int
+
+
+@dataclass(frozen=True)
+class DecisionReceipt(Receipt):
+    """What tonight's training does and why; the file also says which champion it was decided beside."""
+
+    session: date
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelReceipt(Receipt):
+    """A model's folder. `sha256` covers weights, settings and history, not the time it took."""
+
+    session: date
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EvaluationReceipt(Receipt):
+    """The folder of tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
+
+    session: date
+
+
+@dataclass(frozen=True)
+class RunReceipt(Receipt):
+    """The MLflow run of a night; `path` is the night's record here, which waits while MLflow is away."""
+
+    key: str
+    run_id: str | None
+    model_version: str | None
+
+    def intact(self) -> bool:
+        """A night that MLflow does not have yet is logged again."""
+        return self.run_id is not None and super().intact()
+
+    def identity(self) -> tuple[str, ...]:
+        return (self.ticker, self.key, self.run_id or "", self.model_version or "")
+
+
+@dataclass(frozen=True)
+class PromotionReceipt(Receipt):
+    """The ticker's append-only promotion history after tonight's verdict."""
+
+    key: str
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class LedgerReceipt(Receipt):
+    """The ticker's ledger with tonight's path in it."""
+
+    key: str
+    added: int

@@ -1,0 +1,1 @@
+"""MLflow: runs, models, aliases, retention, the served model. Never here: decisions."""

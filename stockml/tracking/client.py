@@ -1,0 +1,230 @@
+"""MLflow: one experiment a ticker, one flat run a night's key, one model version a trained model.
+
+The only importer of mlflow, inside functions. What a run holds is decided in `run_content`; here it is carried there,
+so that a run killed anywhere is resumed and logging a night twice adds nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from stockml.errors import TrackingUnavailable
+from stockml.home import Home
+from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.tracking import connection, models, retention, run_content, runs, trials
+from stockml.tracking.retention import OldRun
+from stockml.training.trial import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+RETURN_S = 60.0  # a server that is restarted is back by then
+WAITING = "waiting"  # beside a night's record until MLflow has it
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where a night stands in MLflow. `model_version` is None when no model of it was ever registered."""
+
+    run_id: str
+    experiment_id: str
+    model_version: str | None
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files."""
+
+    uri: str
+    artifacts: str
+    nights: Path
+    locks: Path
+    return_s: float = RETURN_S
+
+    @classmethod
+    def of(cls, home: Home) -> "Tracking":
+        return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
+
+    def prepare(self) -> None:
+        """Make MLflow's tables where they are missing; one process at a time. Raises TrackingUnavailable."""
+        with self._client():
+            pass
+
+    def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
+        """Keep the night's record, log it, and return it with its run, version and address on `pages`.
+
+        A server that answers at first and goes away meanwhile is waited for, `return_s` at most.
+        Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
+        """
+        path = night_path(self.nights, night.ticker, night.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(WAITING).touch()  # first: a record whose process dies here still waits
+        write_night(night, path)
+        logged = self._log_patiently(night)
+        known = replace(
+            night,
+            mlflow_run_id=logged.run_id,
+            mlflow_run_url=run_url(pages, logged.experiment_id, logged.run_id) if pages else None,
+            model_version=logged.model_version,
+        )
+        write_night(known, path)
+        path.with_name(WAITING).unlink(missing_ok=True)
+        return known
+
+    def log_night(self, night: Night) -> Logged:
+        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
+
+        Raises TrackingUnavailable.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with self._client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+            experiment_id = self._experiment(client, night.ticker)
+            run = runs.of_key(client, experiment_id, night.key)
+            if run is None or run.info.status != "FINISHED":
+                run = runs.started(client, experiment_id, night, run)
+                runs.fill(client, run, night)
+                models.log(client, run, night)
+                client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
+            version = models.version_of(client, night)
+            return Logged(run.info.run_id, experiment_id, version)
+
+    def _log_patiently(self, night: Night) -> Logged:
+        """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
+        if urlsplit(self.uri).scheme not in {"http", "https"}:
+            return self.log_night(night)
+        with self._client() as client:
+            client.get_experiment_by_name(experiment_name(night.ticker))
+        attempts = Retrying(
+            retry=retry_if_exception_type(TrackingUnavailable),
+            wait=wait_fixed(1),
+            stop=stop_after_delay(self.return_s),
+            reraise=True,
+        )
+        return attempts(self.log_night, night)
+
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float], at: datetime) -> None:
+        """Add numbers that became known after the night was logged. Repeating it adds nothing."""
+        with self._client() as client:
+            runs.log_points(client, run_id, run_content.metric_points(metrics, runs.milliseconds(at)))
+
+    def log_trial(self, trial: TrialRecord) -> str:
+        """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
+        with self._client() as client:
+            return trials.log(client, self._experiment(client, f"{trial.ticker}/trials"), trial)
+
+    def sweep_orphans(
+        self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
+    ) -> dict[str, str]:
+        """End every run (of one ticker) that a dead process left RUNNING; returns run id → "resumed" or "failed".
+
+        A run is an orphan when its process on this host is gone, or when another host began it `older_than` ago.
+        It is resumed when the night's record is here, else marked FAILED.
+        """
+        ended: dict[str, str] = {}
+        with self._client() as client:
+            for run in runs.unfinished(client, experiment_name(ticker)):
+                if runs.orphaned(run, now - older_than):
+                    ended[run.info.run_id] = self._end(client, run)
+        return ended
+
+    def pending(self, ticker: str = "*") -> tuple[Night, ...]:
+        """The kept nights (of one ticker) that MLflow does not have yet, oldest first."""
+        records = [mark.with_name("night.json") for mark in self.nights.glob(f"{ticker}/*/{WAITING}")]
+        waiting = [read_night(record) for record in records if record.is_file()]
+        return tuple(sorted(waiting, key=lambda night: night.finished_at))
+
+    def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
+        """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
+        return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
+
+    def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+        """The runs of nights begun before the moment that no champion and no rollback needs."""
+        with self._client() as client:
+            return retention.outdated(client, experiment_name("%"), before, kept_keys)
+
+    def to_trash(self, runs: Collection[OldRun]) -> bool:
+        """Put runs with their model versions into MLflow's trash; returns whether `mlflow gc` has work."""
+        with self._client() as client:
+            retention.to_trash(client, runs)
+            return retention.has_trash(client, experiment_name("%"))
+
+    def mirror_champion(self, ticker: str, version: str) -> None:
+        """Let the alias `champion` of lstm-<ticker> follow the local registry."""
+        with self._client() as client:
+            client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+
+    def follow_champion(self, ticker: str, key: str) -> str | None:
+        """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
+
+        Raises TrackingUnavailable.
+        """
+        with self._client() as client:
+            version = models.version_of_key(client, f"lstm-{ticker}", key)
+            if version and version != models.champion(client, f"lstm-{ticker}"):
+                client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+            return version
+
+    def runs(self, ticker: str) -> tuple[str, dict[str, str]]:
+        """The ticker's experiment, and its runs by name, newest first."""
+        with self._client() as client:
+            experiment_id = self._experiment(client, ticker)
+            found = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+            return experiment_id, {run.info.run_name: run.info.run_id for run in found}
+
+    def _end(self, client: "MlflowClient", run: "Run") -> str:
+        tags = run.data.tags
+        path = night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"])
+        if path.is_file():
+            self.keep_and_log(read_night(path))
+            return "resumed"
+        client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
+        client.set_terminated(run.info.run_id, "FAILED")
+        return "failed"
+
+    def _experiment(self, client: "MlflowClient", ticker: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        name = experiment_name(ticker)
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        try:
+            return str(client.create_experiment(name, self._artifact_location(ticker), run_content.EXPERIMENT_TAGS))
+        except MlflowException:
+            if found := client.get_experiment_by_name(name):  # another process was faster
+                return str(found.experiment_id)
+            raise
+
+    def _artifact_location(self, ticker: str) -> str | None:
+        """The same place whether the run goes to the database or to a server of this machine.
+
+        A server elsewhere cannot read this machine's files: it is left to choose its own.
+        """
+        address = urlsplit(self.uri)
+        elsewhere = address.scheme in {"http", "https"} and address.hostname not in connection.LOOPBACK
+        return None if elsewhere and self.artifacts.startswith("file:") else f"{self.artifacts.rstrip('/')}/{ticker}"
+
+    def _client(self) -> "AbstractContextManager[MlflowClient]":
+        return connection.client(self.uri, self.artifacts, self.locks)
+
+
+def experiment_name(ticker: str) -> str:
+    return f"stockml/{ticker}"
+
+
+def experiment_url(address: str, experiment_id: str) -> str:
+    """The experiment's charts in the model-training layout, on the MLflow server at `address`."""
+    view = "compareRunsMode=CHART&workflowType=machine_learning"
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{view}"
+
+
+def run_url(address: str, experiment_id: str, run_id: str) -> str:
+    """The run's page in the model-training layout."""
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"

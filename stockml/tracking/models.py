@@ -1,0 +1,181 @@
+"""A night's model in MLflow: logged once, registered once, loadable without this repository.
+
+Imported by `tracking` only; imports mlflow inside functions.
+"""
+
+import tempfile
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stockml.nights.record import Night
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.models import ModelSignature
+
+PACKAGE = Path(__file__).parents[1]
+SCRIPT = Path(__file__).with_name("served_model.py")
+PINNED = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "tensorflow",
+    "keras",
+    "exchange_calendars",
+    "filelock",
+    "fsspec",
+)
+EXAMPLE_SESSIONS = 300
+COLUMNS = ("open", "high", "low", "close", "volume")
+COVERAGES = (50, 80, 95)
+
+
+def log(client: "MlflowClient", run: "Run", night: Night) -> None:
+    """Log and register what was trained tonight; a night that kept the champion registers nothing.
+
+    Every step looks first whether an earlier, killed attempt has done it.
+    """
+    if night.model_folder is None or night.mode == "keep":
+        return
+    version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
+    client.set_registered_model_alias(night.model_name, "challenger", version)
+
+
+def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
+    """A new version of the ticker's registered model; returns its number."""
+    _create_registered_model(client, night)
+    version = client.create_model_version(
+        night.model_name,
+        source=model.artifact_location,
+        run_id=run.info.run_id,
+        model_id=model.model_id,
+        tags=_version_tags(night),
+    )
+    return str(version.version)
+
+
+def version_of(client: "MlflowClient", night: Night) -> str | None:
+    """The version that this night registered; for a night that kept the champion, the champion's."""
+    found = version_of_key(client, night.model_name, night.key)
+    return champion(client, night.model_name) if found is None and night.mode == "keep" else found
+
+
+def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
+    """The version of the registered model that the night with this key made."""
+    found = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
+    return str(min(found, key=lambda version: int(version.version)).version) if found else None
+
+
+def champion(client: "MlflowClient", name: str) -> str | None:
+    """The champion's version; None as long as there is none, which MLflow answers in two ways."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(name, "champion").version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _uploaded(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
+    """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
+    from mlflow.entities import LoggedModelOutput
+
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    model = found[0] if found else _new_model(client, run, night)
+    if not (run.outputs and run.outputs.model_outputs):
+        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    if str(model.status) != "READY":
+        _upload(client, model, run, night)
+        client.finalize_logged_model(model.model_id, "READY")
+    return model
+
+
+def _new_model(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
+    tags = _version_tags(night)
+    return client.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=tags)
+
+
+def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
+    """Write the pyfunc model beside its weights, bands and the source it needs, and upload the folder."""
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            python_model=str(SCRIPT),
+            artifacts=_artifacts(night),
+            code_paths=[str(PACKAGE)],
+            signature=_signature(),
+            input_example=_example(night),
+            pip_requirements=[f"{name}=={installed(name)}" for name in PINNED],
+            model_config={"ticker": night.ticker},
+            mlflow_model=Model(
+                artifact_path=model.artifact_location,
+                run_id=run.info.run_id,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+            ),
+        )
+        client.log_model_artifacts(model.model_id, str(path))
+
+
+def _artifacts(night: Night) -> dict[str, str]:
+    found = {"model": night.model_folder, "evaluation": night.evaluation_folder}
+    return {name: folder for name, folder in found.items() if folder}
+
+
+def _signature() -> "ModelSignature":
+    """Bars in, one row a lead out. A session may be a date, a timestamp or text: CSV and JSON know only text."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    session = AnyType()  # type: ignore[no-untyped-call]
+    bars: list[Any] = [ColSpec(session, "session"), *(ColSpec("double", name) for name in COLUMNS)]
+    path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
+    bands = [ColSpec("double", f"{side}_{coverage}") for coverage in COVERAGES for side in ("low", "high")]
+    return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))
+
+
+def _example(night: Night) -> "pd.DataFrame | None":
+    """The newest bars that the model saw, as `predict` wants them."""
+    if night.dataset_path is None:
+        return None
+    import pandas as pd
+
+    bars = pd.read_parquet(night.dataset_path).tail(EXAMPLE_SESSIONS).reset_index(drop=True)
+    bars["session"] = pd.to_datetime(bars["session"])
+    return bars[["session", *COLUMNS]]
+
+
+def _version_tags(night: Night) -> dict[str, str]:
+    found = {
+        "stockml.key": night.key,
+        "stockml.model_sha256": night.model_sha256 or "",
+        "session": night.session.isoformat(),
+        "mode": night.mode,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _create_registered_model(client: "MlflowClient", night: Night) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            night.model_name,
+            tags={"ticker": night.ticker},
+            description=f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out.",
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

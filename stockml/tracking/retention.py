@@ -1,0 +1,131 @@
+"""Old nights in MLflow: which runs may go with their models, and putting them into MLflow's trash, then out of it.
+
+Imported by `tracking` only; takes its client. What may go is decided on the local promotion history and on MLflow's
+own alias: a champion's run stays, whichever of the two names it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from stockml.tracking.runs import milliseconds
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 500
+GC_TIMEOUT_S = 3600
+
+
+@dataclass(frozen=True)
+class OldRun:
+    """A run that may go, the model versions that came from it, and the bytes of its files where they are local."""
+
+    run_id: str
+    name: str
+    models: tuple[tuple[str, str], ...]
+    logged: tuple[str, ...]
+    size: int
+
+
+def outdated(
+    client: "MlflowClient", experiments: str, before: datetime, kept_keys: Collection[str]
+) -> tuple[OldRun, ...]:
+    """The ended runs of nights begun before the moment, oldest first.
+
+    Left out: nights whose key is in `kept_keys`, those with a version that has an alias, the newest of each experiment.
+    """
+    found = []
+    for experiment in client.search_experiments(filter_string=f"name LIKE '{experiments}'"):
+        newest = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)
+        spared = {run.info.run_id for run in newest}
+        for run in _begun_before(client, experiment.experiment_id, milliseconds(before)):
+            if run.info.run_id in spared or run.data.tags.get("stockml.key") in kept_keys:
+                continue
+            if (old := _old(client, run)) is not None:
+                found.append(old)
+    return tuple(found)
+
+
+def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> None:
+    """Delete versions, models and runs, in this order: killed in between, the next time goes on."""
+    for run in runs:
+        for name, version in run.models:
+            client.delete_model_version(name, version)
+        for model_id in run.logged:
+            client.delete_logged_model(model_id)
+        client.delete_run(run.run_id)
+
+
+def has_trash(client: "MlflowClient", experiments: str) -> bool:
+    """Whether any run of these experiments is in the trash."""
+    from mlflow.entities import ViewType
+
+    ids = [each.experiment_id for each in client.search_experiments(filter_string=f"name LIKE '{experiments}'")]
+    return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
+
+
+def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
+    """Remove what has been in MLflow's trash for that long, files too; returns what mlflow said.
+
+    `database` may hold a password: it goes through the environment. Raises CalledProcessError.
+    """
+    environ = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": database,
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
+    return done.stdout.strip()
+
+
+def _begun_before(client: "MlflowClient", experiment_id: str, moment_ms: int) -> "Iterator[Run]":
+    query = f"attributes.start_time < {moment_ms} AND attributes.status != 'RUNNING'"
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], query, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
+    """The run with all that hangs on it; None when one of its versions is in office or on trial."""
+    run_id = run.info.run_id
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    if any(_aliases(client, version) for version in versions):
+        return None
+    logged = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    folders = [run.info.artifact_uri, *(model.artifact_location for model in logged)]
+    return OldRun(
+        run_id=run_id,
+        name=run.info.run_name or run_id,
+        models=tuple((version.name, str(version.version)) for version in versions),
+        logged=tuple(model.model_id for model in logged),
+        size=sum(_size(folder) for folder in folders),
+    )
+
+
+def _aliases(client: "MlflowClient", version: Any) -> list[str]:
+    """A search leaves aliases out; reading the version has them."""
+    return list(client.get_model_version(version.name, version.version).aliases)
+
+
+def _size(address: str | None) -> int:
+    parts = urlsplit(address or "")
+    if parts.scheme not in {"", "file"} or not parts.path:
+        return 0
+    folder = Path(url2pathname(parts.path))
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

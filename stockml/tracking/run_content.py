@@ -1,0 +1,188 @@
+"""What a night's run holds in MLflow: names and values as plain data. Talks to nothing, imports no mlflow."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
+from stockml.evaluation.promotion_gate import publishes
+from stockml.models.baselines import LAST_VALUE
+from stockml.nights import summary
+from stockml.nights.record import Night
+from stockml.storage.files import as_text
+
+if TYPE_CHECKING:
+    from stockml.evaluation.assessment import Assessment
+
+Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+CURVES = {
+    "loss": "training/loss",
+    "validation_loss": "training/validation_loss",
+    "learning_rate": "training/learning_rate",
+    "seconds": "training/epoch_seconds",
+}
+FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
+PLOTS_SHOWN = ("forecast", "leads", "ledger")
+WHOLE = ("lstm", "champion", "published")  # contenders whose figures are all shown; of the others, MSE and skill
+
+
+def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float]:
+    """The night's figures under the same names every night; what is not defined is left out.
+
+    MLflow sorts its charts by the part before the slash and labels bars with two decimals: so `answer/…` comes first,
+    in percent, with what a person wants to know in the morning; figures as they were measured follow.
+    `live`: the ledger's scores, `live/skill` and so on.
+    """
+    found = {"answer/" + name: 100 * value for name, value in _headline(assessment, live).items() if value is not None}
+    for name, value in assessment.evaluation.metrics().items():
+        candidate, _, figure = name.rpartition("/") if name.count("/") < 2 else name.partition("/")
+        if candidate in WHOLE:
+            found[f"{candidate}/{figure.replace('/', '_')}"] = value
+        elif figure in ("mse", "skill"):
+            found[f"baselines/{candidate}_{figure}"] = value
+    return {**found, **assessment.band_scores.metrics(), **live}
+
+
+def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
+    evaluation = assessment.evaluation
+    rival = evaluation.comparison(LSTM, CHAMPION)
+    return {
+        "beats_champion_pct": rival.skill_difference if rival else None,
+        "beats_last_value_pct": evaluation.scores[LSTM].skill,
+        "published_beats_last_value_pct": evaluation.scores[PUBLISHED].skill,
+        "beats_last_value_live_pct": live.get("live/skill") if live.get("live/matured") else None,
+        "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
+        "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
+        "forecast_model_share_pct": fmean(assessment.forecast.weights),
+        "rise_chance_pct": assessment.forecast.probability_of_rise,
+    }
+
+
+def params(night: Night) -> dict[str, str]:
+    """The one configuration, in dotted names."""
+    return {name: _param(value) for name, value in night.settings.items()}
+
+
+def tags(night: Night) -> dict[str, str]:
+    """What a night is found, grouped and compared by."""
+    verdict = night.verdict
+    found = {
+        "stockml.key": night.key,
+        "stockml.ticker": night.ticker,
+        "stockml.data_hash": night.data_hash,
+        "stockml.config_hash": night.config_hash,
+        "stockml.code_hash": night.code_hash,
+        "ticker": night.ticker,
+        "session": night.session.isoformat(),
+        "mode": night.mode,
+        "reason": night.reason,
+        "verdict": "" if verdict is None else "promoted" if verdict.promoted else "not promoted",
+        "verdict_reason": verdict.reason if verdict else "",
+        "mlflow.source.name": "flows/nightly.py",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": night.git_commit or "",
+        "git_dirty": "no" if night.git_diff is None else f"yes, diff {night.git_diff[:16]}",
+        "prefect_flow_run": night.flow_run_url or "",
+        "mlflow.user": "stockml",
+    }
+    if verdict:
+        found |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def description(night: Night, experiment_id: str, run_id: str) -> str:
+    """The run page's text: the verdict, the table, the plots themselves and links to all of them."""
+    plots = plot_files(night)
+    parts = [summary.markdown(night, heading=False)]
+    parts += [_image(run_id, name) for name in PLOTS_SHOWN if f"{name}.png" in plots]
+    if plots:
+        page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
+        links = [f"[{Path(name).stem.replace('_', ' ')}]({page}/{name})" for name in plots]
+        parts.append("Plots: " + " · ".join(links))
+    return "\n\n".join(parts)
+
+
+def points(night: Night, at: int) -> list[Point]:
+    """All of the night's metrics: single figures, one step an epoch, and one step a lead."""
+    return [*metric_points(night.metrics, at), *curve_points(night.history, at), *lead_points(night, at)]
+
+
+def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[Point]:
+    """The finite ones only: one NaN breaks the run page for good."""
+    return [(name, float(value), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
+
+
+def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
+    """One step an epoch; the published network's curve beside the measured one's."""
+    found: list[Point] = []
+    for row in history:
+        suffix = "" if row.get("network", "held_out") == "held_out" else "_published"
+        named = {
+            f"{CURVES[name]}{suffix}": value for name, value in row.items() if name in CURVES and value is not None
+        }
+        found += metric_points(named, at, step=int(row["epoch"]))
+    return found
+
+
+def lead_points(night: Night, at: int) -> list[Point]:
+    """One step a lead, so that MLflow draws nights over each other: the skill by lead, and the published path."""
+    found: list[Point] = []
+    lstm, naive = night.score(LSTM), night.score(LAST_VALUE)
+    if lstm and naive:
+        for lead, (mse, naive_mse) in enumerate(zip(lstm.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
+            if mse is not None and naive_mse:
+                found += metric_points({"answer/skill_by_lead": 1 - mse / naive_mse}, at, step=lead)
+    if night.forecast:
+        band = night.forecast.band(80)
+        for lead, prices in enumerate(zip(night.forecast.path, band.low, band.high, strict=True), start=1):
+            found += metric_points(dict(zip(FORECAST_CURVES, prices, strict=True)), at, step=lead)
+    return found
+
+
+def dataset(night: Night) -> dict[str, str]:
+    """The bars as MLflow's dataset entity: what the model saw, and its digest."""
+    columns = {"session": "datetime"} | dict.fromkeys(("open", "high", "low", "close", "volume"), "double")
+    schema = [{"type": kind, "name": name, "required": True} for name, kind in columns.items()]
+    return {
+        "name": f"{night.ticker} bars",
+        "digest": night.data_hash[:16],
+        "source_type": "local",
+        "source": json.dumps({"uri": night.dataset_path or ""}),
+        "schema": json.dumps({"mlflow_colspec": schema}),
+        "profile": json.dumps({"num_rows": night.sessions, "last_session": night.session.isoformat()}),
+    }
+
+
+def record(night: Night) -> str:
+    """The whole night as JSON, kept as the run's artifact."""
+    bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, model_version=None)
+    return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
+
+
+def decision(night: Night) -> str:
+    """The gate's decision, the numbers that it rests on, and the weight of each lead: the artifact `decision.json`."""
+    promoted = asdict(night.verdict) if night.verdict else {}
+    weights = night.forecast.weights if night.forecast else ()
+    share = {"published": publishes(weights), "weights": weights} if weights else {}
+    return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
+
+
+def plot_files(night: Night) -> tuple[str, ...]:
+    """Names of the night's figures, in name order."""
+    if not night.plots_folder:
+        return ()
+    return tuple(sorted(path.name for path in Path(night.plots_folder).glob("*.png")))
+
+
+def _image(run_id: str, name: str) -> str:
+    return f"![{name}](get-artifact?path=plots%2F{name}.png&run_uuid={run_id})"
+
+
+def _param(value: Any) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,117 @@
+"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died.
+
+Imported by `tracking` only; imports mlflow inside functions.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stockml.nights.record import Night
+from stockml.tracking import run_content
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+BATCH = 1000
+
+
+def of_key(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
+    """The key's run. Its twins go to the trash: this host began them when the answer to a request was lost.
+
+    To be called by one process of this host at a time.
+    """
+    found = client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'")
+    found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
+    for twin in found[1:]:
+        if _process(twin)[0] == socket.gethostname():
+            client.delete_run(twin.info.run_id)
+    return found[0] if found else None
+
+
+def started(client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None") -> "Run":
+    """The key's run, RUNNING and marked as this process's."""
+    if run is None:
+        tags = {**run_content.tags(night), **_claim()}
+        start = milliseconds(night.finished_at) - int(night.seconds * 1000)
+        return client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
+    for name, value in _claim().items():
+        client.set_tag(run.info.run_id, name, value)
+    client.update_run(run.info.run_id, status="RUNNING")
+    return run
+
+
+def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
+    """Parameters, tags, metrics, the bars and the plots. Every value is the same when it is logged again."""
+    from mlflow.entities import Param, RunTag
+
+    run_id, at = run.info.run_id, milliseconds(night.finished_at)
+    note = run_content.description(night, run.info.experiment_id, run_id)
+    tags = {**run_content.tags(night), "mlflow.note.content": note}
+    client.log_batch(
+        run_id,
+        params=[Param(name, value) for name, value in run_content.params(night).items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
+    log_points(client, run_id, run_content.points(night, at))
+    client.log_inputs(run_id, datasets=[_dataset(night)])
+    if night.plots_folder and Path(night.plots_folder).is_dir():
+        client.log_artifacts(run_id, night.plots_folder, "plots")
+    client.log_text(run_id, run_content.decision(night), "decision.json")
+    client.log_text(run_id, run_content.record(night), "night.json")
+
+
+def log_points(client: "MlflowClient", run_id: str, points: list[run_content.Point]) -> None:
+    """All at once, in batches of what MLflow accepts: a tenth of the time of single calls."""
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*point) for point in points]
+    for first in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+
+
+def _dataset(night: Night) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
+
+
+def _claim() -> dict[str, str]:
+    return {"stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":
+    experiments = client.search_experiments(filter_string=f"name LIKE '{names}'")
+    if experiments:
+        ids = [experiment.experiment_id for experiment in experiments]
+        yield from client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
+
+
+def orphaned(run: "Run", before: datetime) -> bool:
+    host, pid = _process(run)
+    if host == socket.gethostname():
+        return not _alive(int(pid))
+    return bool(run.info.start_time < milliseconds(before))
+
+
+def _process(run: "Run") -> tuple[str, str]:
+    host, _, pid = run.data.tags.get("stockml.process", "").rpartition(":")
+    return host, pid
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

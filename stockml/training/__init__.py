@@ -1,0 +1,1 @@
+"""Trainer, checkpoints, tuning, the tutorial's training. Never here: scores of the test part."""

@@ -1,0 +1,84 @@
+"""Where an interrupted training goes on: one file, replaced after every epoch, removed when all is done."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stockml.storage.arrays import packed, unpacked
+from stockml.storage.files import write_atomically
+
+NAME = "_checkpoint.npz"
+
+
+@dataclass
+class TrainingProgress:
+    """How far a training has come. `state` is the network under way, `finished` the weights of those done.
+
+    `best` are the weights of the epoch with the lowest validation loss so far.
+    """
+
+    network: str = "held_out"
+    epoch: int = 0
+    state: list[Any] | None = None
+    best: list[Any] | None = None
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    residual_weight: float = 0.0
+    shrinkage: float = 0.0
+    finished: dict[str, list[Any]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
+    """Replace the checkpoint in one step; `fingerprint` names the training it belongs to."""
+    groups = {"state": progress.state, "best": progress.best} | progress.finished
+    facts = {k: v for k, v in vars(progress).items() if k not in ("state", "best", "finished")}
+    header = {
+        "fingerprint": fingerprint,
+        "groups": [[name, len(arrays)] for name, arrays in groups.items() if arrays is not None],
+        "facts": facts,
+    }
+    arrays = [array for group in groups.values() if group is not None for array in group]
+    label = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    write_atomically(folder / NAME, packed([label, *arrays]))
+
+
+def resume(folder: Path, fingerprint: str) -> TrainingProgress:
+    """The kept progress of this very training, or a fresh start: a checkpoint of another one is of no use."""
+    try:
+        label, *arrays = unpacked((folder / NAME).read_bytes())
+        header = json.loads(label.tobytes())
+    except (OSError, ValueError):
+        return TrainingProgress()
+    if header["fingerprint"] != fingerprint:
+        return TrainingProgress()
+    groups = {}
+    for name, count in header["groups"]:
+        groups[name], arrays = arrays[:count], arrays[count:]
+    state, best = groups.pop("state", None), groups.pop("best", None)
+    return TrainingProgress(**header["facts"], state=state, best=best, finished=groups)
+
+
+def remove(folder: Path) -> None:
+    (folder / NAME).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class EpochProgress:
+    """An epoch that has just ended; losses are of unit variance for a random walk.
+
+    `watched` are the paths, in price, that the network would have said after each of `watched_origins`: to look at, and
+    nothing is chosen by them. None for the published network.
+    """
+
+    network: str
+    epoch: int
+    epochs: int
+    loss: float
+    validation_loss: float | None
+    learning_rate: float
+    seconds: float
+    watched: list[list[float]] | None = None

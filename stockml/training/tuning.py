@@ -1,0 +1,267 @@
+"""Searching a ticker's settings: each trial learns from the training part and is judged on the validation part.
+
+The test part is not looked at, so that a night may still measure on it. Optuna is loaded inside the functions. A
+study belongs to one series, one set of other settings and one code: there its trials compare, and there it resumes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from stockml.code_version import code_hash
+from stockml.errors import Diverged, InvalidSetting
+from stockml.features.scaling import FeatureScaler
+from stockml.home import Home
+from stockml.models import lstm
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings, settings_for
+from stockml.storage.locks import file_lock
+from stockml.training import checkpoint, trainer
+from stockml.training.checkpoint import EpochProgress
+from stockml.training.train import learning_sha256
+from stockml.training.trainer import TrainingSet
+from stockml.training.trial import State, TrialRecord
+from stockml.training.tuned_settings import PROFILE, write_tuned_settings
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+Sampler = Literal["tpe", "random", "grid"]
+BUSY_WAIT_S = 1.0
+FIRST_UNPRUNED = 5  # trials, before the median of the others at the same epoch may end one
+
+SPACE: dict[str, tuple[Any, ...]] = {
+    "network.cell": ("lstm", "gru", "peephole"),
+    "network.units": ((8,), (16,), (32,), (16, 16), (32, 32)),
+    "network.dropout": (0.0, 0.2),
+    "network.look_back": (10, 20, 40, 60),
+    "training.learning_rate": (3e-4, 1e-3, 3e-3),
+    "training.batch_size": (128, 256, 512),
+    "training.epochs": (3, 6),
+}
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What the search came to. `default_loss` is the loss of the settings that it started from: trial 0."""
+
+    ticker: str
+    study: str
+    trials: int
+    pruned: int
+    failed: int
+    loss: float
+    default_loss: float | None
+    settings: Mapping[str, Any]
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One search: the series, the settings that are not searched, and the space of those that are."""
+
+    ticker: str
+    series: PriceSeries
+    base: Settings
+    sampler: Sampler = "tpe"
+    space: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: SPACE)
+
+    def __post_init__(self) -> None:
+        if self.base.profile != PROFILE:
+            raise InvalidSetting("profile", self.base.profile, f"{PROFILE}: the tutorial's settings are the published")
+        for name, values in self.space.items():
+            for value in values:
+                settings_for(PROFILE, {name: value})
+
+    @property
+    def study(self) -> str:
+        """The study's name: equal where trials compare."""
+        facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
+        digest = hashlib.sha256(f"{facts} {code_hash('training.trainer')}".encode())
+        for values in vars(self.series).values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return f"{self.ticker} {digest.hexdigest()[:16]}"
+
+    def labels(self) -> dict[str, list[str]]:
+        """The space as Optuna stores it: a category a value, in JSON."""
+        return {name: [json.dumps(value) for value in values] for name, values in self.space.items()}
+
+    def start(self) -> dict[str, str]:
+        """The base's own value of each searched setting, where the space has it."""
+        flat = self.base.flat()
+        own = {name: json.dumps(flat[name]) for name in self.space}
+        return {name: value for name, value in own.items() if value in self.labels()[name]}
+
+    def settings(self, found: Mapping[str, Any]) -> Settings:
+        return settings_for(PROFILE, {**_overrides(self.base), **found})
+
+
+def tune(
+    home: Home,
+    search: Search,
+    *,
+    trials: int,
+    on_trial: Callable[[TrialRecord], None] | None = None,
+) -> TuningResult:
+    """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
+
+    `on_trial` hears of every finished trial, those of an earlier, interrupted call first. Ctrl-C ends the search,
+    keeps what is done, and passes on. Raises TooFewBars, StoreBusy, and Diverged when every trial diverged.
+    """
+    heard = on_trial or (lambda _: None)
+    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
+        study = _study(home, search)
+        for done in _finished(study):
+            heard(_record(search, study, done, trials))
+        missing = trials - len(_finished(study))
+        try:
+            if missing > 0:
+                study.optimize(
+                    lambda trial: _loss(search, study, trial),
+                    n_trials=missing,
+                    catch=(Diverged,),
+                    callbacks=[lambda _, trial: heard(_record(search, study, trial, trials))],
+                )
+        finally:
+            kept = _kept(home, search, study)
+    if kept is None:
+        raise Diverged(0, float("nan"))
+    return kept
+
+
+def lowest_validation_loss(lesson: TrainingSet, on_epoch: Callable[[EpochProgress], None]) -> float:
+    """The lowest validation loss over the epochs of a network that learned from the training part only."""
+    settings = lesson.settings
+    network = lstm.Network(settings.network, settings.training, lesson.rows.shape[1], lesson.horizon)
+    network.reset()
+    progress = checkpoint.TrainingProgress()
+    scale = FeatureScaler.fit(lesson.series.until(lesson.learned_until("held_out") + 1))
+    trainer.fit(lesson, network, scale, progress, continued=False, ended=on_epoch)
+    return progress.best_loss
+
+
+def _loss(search: Search, study: "Study", trial: "Trial") -> float:
+    """A trial: its settings' validation loss; ended early when it falls behind the others."""
+    from optuna import TrialPruned
+
+    chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
+    if (known := _known(study, chosen)) is not None:
+        return known
+    lesson = TrainingSet.of(search.series, search.settings(_read(chosen)))
+
+    def ended(row: EpochProgress) -> None:
+        assert row.validation_loss is not None  # held_out always has one
+        trial.report(row.validation_loss, row.epoch)
+        if trial.should_prune() and row.epoch < row.epochs:
+            raise TrialPruned
+
+    return lowest_validation_loss(lesson, ended)
+
+
+def _known(study: "Study", chosen: Mapping[str, Any]) -> float | None:
+    """The loss of an earlier trial of the same settings: equal seeds would only repeat it."""
+    from optuna.trial import TrialState
+
+    same = (t.value for t in study.get_trials(False, (TrialState.COMPLETE,)) if t.params == dict(chosen))
+    return next(same, None)
+
+
+def _study(home: Home, search: Search) -> "Study":
+    """The study in its journal, created with the present settings as its first trial, or found again."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = home.root / "tuning" / f"{search.ticker}.journal"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        study_name=search.study,
+        load_if_exists=True,
+        direction="minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
+    )
+    for left in study.get_trials(False, (TrialState.RUNNING,)):
+        study.tell(left.number, state=TrialState.FAIL)  # its process was killed: the lock says that none runs
+    study.sampler = _sampler(search, len(study.trials))
+    if not study.trials:
+        study.enqueue_trial(search.start())
+    return study
+
+
+def _sampler(search: Search, trials_done: int) -> "BaseSampler":
+    """Seeded, and by the number of trials too: a resumed search must not draw the same again."""
+    from optuna import samplers
+
+    seed = search.base.training.seed + trials_done
+    if search.sampler == "grid":
+        return samplers.GridSampler(search.labels(), seed=search.base.training.seed)
+    return samplers.RandomSampler(seed=seed) if search.sampler == "random" else samplers.TPESampler(seed=seed)
+
+
+def _finished(study: "Study") -> "list[FrozenTrial]":
+    from optuna.trial import TrialState
+
+    return study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
+    """Write the best so far as the ticker's settings; None when no trial is complete."""
+    done = [trial for trial in _finished(study) if trial.value is not None and trial.state.name == "COMPLETE"]
+    if not done:
+        return None
+    best = min(done, key=lambda trial: (trial.value, trial.number))
+    own = next((trial.value for trial in done if trial.number == 0), None)
+    settings = {**_overrides(search.base), **_read(best.params)}
+    found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
+    states = [trial.state.name for trial in study.trials]
+    return TuningResult(
+        ticker=search.ticker,
+        study=search.study,
+        trials=len(_finished(study)),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        loss=float(best.value or 0.0),
+        default_loss=own,
+        settings=settings,
+        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": len(_finished(study))}),
+    )
+
+
+def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> TrialRecord:
+    states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
+    state = states.get(trial.state.name, "failed")
+    complete = [t.value for t in _finished(study) if t.state.name == "COMPLETE" and t.value is not None]
+    return TrialRecord(
+        ticker=search.ticker,
+        study=search.study,
+        number=trial.number,
+        of=of,
+        state=state,
+        settings=_read(trial.params),
+        losses=tuple(trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)),
+        loss=trial.value if state == "complete" else None,
+        best=min(complete, default=None),
+        began=(trial.datetime_start or datetime.now()).astimezone(UTC),
+        seconds=trial.duration.total_seconds() if trial.duration else 0.0,
+    )
+
+
+def _read(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: json.loads(value) for name, value in params.items()}
+
+
+def _overrides(base: Settings) -> dict[str, Any]:
+    """What the base changes in its profile."""
+    usual = settings_for(PROFILE).flat()
+    return {name: value for name, value in base.flat().items() if value != usual[name] and name != "mode"}

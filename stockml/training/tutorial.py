@@ -1,0 +1,202 @@
+"""Training by the tutorial's recipe: resumable, judged after every epoch, and what comes out of it as forecasts."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.errors import Diverged, TooFewBars
+from stockml.models.tutorial.network import StreamNetwork
+from stockml.models.tutorial.recipe import (
+    Decay,
+    Prepared,
+    Streams,
+    Weights,
+    futures,
+    half_mse,
+    pasts,
+    prepare,
+    rollout,
+    starts,
+)
+from stockml.settings import Settings
+from stockml.storage.arrays import Floats, Indices, packed
+from stockml.training import checkpoint
+from stockml.training.checkpoint import EpochProgress
+
+VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
+POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so that an epoch still has some steps
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What one training by the tutorial's recipe learns from, and what it is judged by.
+
+    `learned_end`: points before it are learned from. `validation`, `test`: starts (the first predicted points), the
+    test's being those of the tutorial; empty when nothing follows the training part.
+    """
+
+    settings: Settings
+    prepared: Prepared
+    learned_end: int
+    validation: Indices
+    test: Indices
+
+    @classmethod
+    def of(cls, mid: Floats, train_end: int, settings: Settings) -> "Recipe":
+        """mid: (n,), price; the first `train_end` points are the training part.
+
+        The validation part is its newest eleventh, learned from only with `decay_on="test"`, the published recipe;
+        otherwise learning ends one horizon before it.
+        """
+        horizon = settings.evaluation.horizon
+        validated = train_end - train_end // VALIDATION_SHARE
+        learned_end = train_end if settings.training.decay_on == "test" else validated - horizon
+        needed = VALIDATION_SHARE * horizon
+        if train_end < needed:
+            raise TooFewBars(needed, train_end, "the training part of the tutorial's recipe")
+        recipe = cls(
+            settings=settings,
+            prepared=prepare(mid, train_end),
+            learned_end=learned_end,
+            validation=starts(validated, train_end, horizon),
+            test=starts(train_end, len(mid), horizon),
+        )
+        if len(recipe.judged) == 0:
+            raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
+        return recipe
+
+    @property
+    def judged(self) -> Indices:
+        """The starts that lower the learning rate."""
+        return self.test if self.settings.training.decay_on == "test" else self.validation
+
+    @property
+    def width(self) -> int:
+        """Parallel streams: 500 in the tutorial, fewer for a short series."""
+        return min(self.settings.training.batch_size, self.learned_end // POINTS_A_STREAM)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps an epoch: training points / streams."""
+        return self.prepared.train_end // self.width
+
+    def streams(self) -> Streams:
+        values = self.prepared.values[: self.learned_end]
+        return Streams.of(values, self.width, self.settings.network.look_back)
+
+    def predictions(self, weights: Weights, at: Indices) -> Floats:
+        """(m, horizon), scaled: the paths from these starts."""
+        fed = pasts(self.prepared.values, at, self.settings.network.look_back)
+        return rollout(weights, fed, self.settings.evaluation.horizon)
+
+    def error(self, predicted: Floats, at: Indices) -> float | None:
+        """0.5 · MSE of paths from these starts, scaled; None when there are none."""
+        horizon = self.settings.evaluation.horizon
+        return half_mse(predicted, futures(self.prepared.values, at, horizon)) if len(at) else None
+
+    def fingerprint(self, start: Weights | None) -> str:
+        """What a checkpoint must agree on to be continued."""
+        facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end])
+        return hashlib.sha256(facts.encode() + self.prepared.values.tobytes() + packed(start or ())).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class TutorialFit:
+    """What a training came to.  history: a row an epoch, as in EpochProgress, with `test_loss`.
+
+    weights: of the epoch `chosen`, the one that the validation part likes best; with `decay_on="test"`, the published
+    recipe, the last one. The figures of late epochs still scatter by a third; the validation part tells which are good.
+    test_predictions: (epochs, starts, horizon), scaled: how the paths of the test part changed over the epochs.
+    """
+
+    recipe: Recipe
+    weights: tuple[NDArray[np.float32], ...]
+    chosen: int
+    history: tuple[dict[str, Any], ...]
+    test_predictions: Floats
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    name: str = "tutorial",
+    start: Weights | None = None,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
+) -> TutorialFit:
+    """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
+
+    `start`: weights to go on from instead of fresh ones. An epoch's draws follow from the seed and its number;
+    the test part is predicted after each, and lowers the learning rate only with `decay_on="test"`.
+    Raises TooFewBars, Diverged.
+    """
+    training = recipe.settings.training
+    fingerprint = recipe.fingerprint(start)
+    network = StreamNetwork(recipe.settings, recipe.width)
+    if start is not None:
+        network.set_weights(start)
+    progress = checkpoint.resume(folder, fingerprint)
+    streams = _resumed(recipe.streams(), network, progress)
+    decay = Decay(training.learning_rate)
+    for row in progress.history:
+        decay = decay.after(row[f"{training.decay_on}_loss"])
+    for epoch in range(progress.epoch + 1, training.epochs + 1):
+        began = time.perf_counter()
+        x, y, streams = epoch_of(streams, recipe.steps, np.random.default_rng((training.seed, epoch)))
+        loss = network.fit_epoch(x, y, decay.rate)
+        if not np.isfinite(loss):
+            raise Diverged(epoch, loss)
+        judged = _judged(recipe, network.weights())
+        seconds, validation_loss = time.perf_counter() - began, judged["validation_loss"]
+        ended = EpochProgress(name, epoch, training.epochs, loss, validation_loss, decay.rate, seconds)
+        progress.history.append(asdict(ended) | judged)
+        if validation_loss < progress.best_loss:
+            progress.best, progress.best_epoch, progress.best_loss = network.weights(), epoch, validation_loss
+        progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
+        checkpoint.save(folder, fingerprint, progress)
+        decay = decay.after(judged[f"{training.decay_on}_loss"])
+        if on_epoch:
+            on_epoch(ended)
+    predictions = np.array([row.pop("test_predictions") for row in progress.history])
+    epoch, weights = training.epochs, network.weights()
+    if training.decay_on == "validation" and progress.best is not None:
+        epoch, weights = progress.best_epoch, progress.best
+    return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
+
+
+def _resumed(streams: Streams, network: StreamNetwork, progress: checkpoint.TrainingProgress) -> Streams:
+    """Set the network as the checkpoint left it; return the streams as it left them."""
+    if progress.state is None:
+        return streams
+    cursors, *state = progress.state
+    network.restore(state)
+    return replace(streams, cursors=cursors)
+
+
+def epoch_of(
+    streams: Streams, steps: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Streams]:
+    """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams after it."""
+    points, labels = [], []
+    for _ in range(steps):
+        x, y, streams = streams.read(rng.random((streams.unrolled, len(streams.cursors), 2)))
+        points.append(x)
+        labels.append(y)
+    return np.concatenate(points).astype(np.float32), np.concatenate(labels).astype(np.float32), streams
+
+
+def _judged(recipe: Recipe, weights: Weights) -> dict[str, Any]:
+    validation = recipe.predictions(weights, recipe.validation)
+    test = recipe.predictions(weights, recipe.test)
+    return {
+        "validation_loss": recipe.error(validation, recipe.validation),
+        "test_loss": recipe.error(test, recipe.test),
+        "test_predictions": test.tolist(),
+    }

@@ -1,0 +1,107 @@
+"""The steps of the weekly maintenance. In a dry run each says what it would do and changes nothing."""
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from prefect import task
+from prefect.client.orchestration import get_client
+
+from stockml.home import Home, home
+from stockml.maintenance import retention
+from stockml.maintenance.report import StepReport
+from stockml.maintenance.retention import RetentionSettings
+from stockml.models.registry import Registry
+from stockml.tracking.client import Tracking
+from stockml.tracking.retention import empty_trash
+from tasks import run_records
+
+
+@task(name="end zombies")
+def end_zombies(now: datetime, silence: timedelta, spared: UUID | None, dry_run: bool) -> StepReport:
+    """Mark runs that say they are running, and cannot be, as Crashed."""
+    with get_client(sync_client=True) as client:
+        dead = run_records.zombies(client, now, silence, [spared] if spared else [])
+        if not dry_run:
+            for run, why in dead:
+                run_records.crash(client, run, why)
+    return StepReport("zombie runs ended", len(dead), things=tuple(f"{run.name}: {why}" for run, why in dead))
+
+
+@task(name="resume what waited")
+def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
+    """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
+    tracking = Tracking.of(home())
+    if dry_run:
+        waiting = tracking.pending()
+        return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
+    ended = tracking.sweep_orphans(now=now)
+    logged = tracking.log_pending()
+    things = tuple(f"run {run_id}: {what}" for run_id, what in ended.items())
+    return StepReport(
+        "nights and runs resumed", len(ended) + len(logged), things=(*things, *(n.run_name for n in logged))
+    )
+
+
+@task(name="clear folders")
+def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
+    """Remove what is old and not needed under STOCKML_HOME; a step a kind."""
+    planned = retention.plan(home(), keep, now)
+    gone = planned if dry_run else retention.remove(home(), keep, planned)
+    root = home().root
+    steps = [
+        StepReport(kind, count, size, tuple(_named(each, root) for each in gone if each.kind == kind))
+        for kind, (count, size) in sorted(retention.totals(gone).items())
+    ]
+    unreadable = retention.needed(home(), keep.champions).unreadable
+    return (
+        [*steps, StepReport("left alone because unreadable", len(unreadable), things=unreadable)]
+        if unreadable
+        else steps
+    )
+
+
+@task(name="clear MLflow")
+def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
+    """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
+    tracking = Tracking.of(home())
+    old = tracking.outdated(now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
+    things = tuple(run.name for run in old)
+    if not dry_run:
+        has_trash, database = tracking.to_trash(old), _mlflow_database(home())
+        if has_trash and database:
+            empty_trash(database, home().tracking_uri, trash_days)
+        elif has_trash:
+            things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
+    return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
+
+
+@task(name="clear Prefect")
+def clear_prefect(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
+    """Delete flow runs that ended long ago, with their tasks, logs and artifacts."""
+    with get_client(sync_client=True) as client:
+        old = run_records.ended_before(client, now - timedelta(days=keep.prefect_days))
+        count = len(old) if dry_run else run_records.delete(client, old)
+    return StepReport("Prefect runs", count, things=tuple(f"{run.name}, {run.state_name}" for run in old))
+
+
+def _named(removal: retention.Removal, root: Path) -> str:
+    return f"`{removal.path.relative_to(root)}`, {removal.written:%Y-%m-%d}"
+
+
+def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
+    """The nights of the champions in office and of those that a rollback needs."""
+    tickers = [path.name for path in place.models.iterdir() if path.is_dir()] if place.models.is_dir() else []
+    registry = Registry(place.models)
+    return {reign.key for ticker in tickers for reign in registry.champion_history(ticker)[-keep.champions :]}
+
+
+def _mlflow_database(place: Home) -> str | None:
+    """The database behind MLflow, where this machine may know it."""
+    if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
+        return named
+    if not place.tracking_uri.startswith(("http:", "https:")):
+        return place.tracking_uri
+    beside = place.root / "mlflow.db"
+    return f"sqlite:///{beside}" if beside.exists() else None

@@ -1,0 +1,87 @@
+"""Searching a ticker's settings; the library, and TensorFlow with it, is loaded where it works."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from stockml.errors import TrackingUnavailable
+from stockml.home import home
+from stockml.settings import Settings
+from stockml.tracking.client import Tracking
+from stockml.training.trial import TrialRecord
+from tasks.artifacts import progress_bar
+
+if TYPE_CHECKING:
+    from stockml.training.tuning import Sampler, TuningResult
+
+BAR = 24  # characters
+
+
+@task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
+def tune_settings(
+    ticker: str,
+    settings: Settings,
+    *,
+    trials: int,
+    sampler: "Sampler",
+    space: Mapping[str, Any],
+    calendar: str | None,
+) -> "TuningResult":
+    """Search on the stored series; the study resumes by itself, so the task needs no cache."""
+    from stockml.prices.series import PriceSeries
+    from stockml.prices.store import bar_store
+    from stockml.training.tuning import SPACE, Search, tune
+
+    series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
+    within = {name: tuple(values) for name, values in (space or SPACE).items()}
+    search = Search(ticker, series, settings, sampler, within)
+    return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
+
+
+class TrialReport:
+    """A log line, an MLflow run and a step of the progress bar for each trial."""
+
+    def __init__(self, ticker: str) -> None:
+        self.key = f"tuning-{ticker.lower().replace('.', '-')}"
+        self.bar: UUID | None = None
+        self.done = 0
+        self.logger = get_run_logger()
+
+    def on_trial(self, trial: TrialRecord) -> None:
+        self.done += 1
+        best = "" if trial.best is None else f", best {trial.best:.5f}"
+        loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
+        share = min(1.0, self.done / trial.of)
+        bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
+        self.logger.info("%s trial %d of %d: %s%s (%.1f s)", bar, self.done, trial.of, loss, best, trial.seconds)
+        if self.bar is None:
+            self.bar = progress_bar(100 * share, key=self.key, description=f"tuning {trial.ticker}")
+        else:
+            update_progress_artifact(artifact_id=self.bar, progress=100 * share)
+        try:
+            Tracking.of(home()).log_trial(trial)
+        except TrackingUnavailable as error:
+            self.logger.warning("the next run of this search logs the trial: %s", error)
+
+
+def show_tuned(tuned: "TuningResult") -> None:
+    """What was found, as Markdown on the run's page."""
+    own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
+    rows = [f"| {name} | {value} |" for name, value in tuned.settings.items()]
+    text = "\n".join(
+        [
+            f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "
+            f"of the settings before: {own}. The test part was not looked at.",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *rows,
+        ]
+    )
+    key = f"tuned-{tuned.ticker.lower().replace('.', '-')}"
+    create_markdown_artifact(text, key=key, description=f"Written to {tuned.path}")

@@ -1,0 +1,71 @@
+"""The benchmark runs, and says what it found; how fast this machine is, is no test's business."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench import report
+from tests.bench.catalogue import FIGURES, PARTS, SCALES
+from tests.bench.material import payload, repeated
+from tests.bench.measuring import Measured
+from tests.support.recordings import recorded
+
+CHEAP = ("parse", "append", "read", "import", "baselines", "tracking")
+MEASURED = [*CHEAP[:-1], "log"]
+
+
+def test_a_part_of_it_runs_and_keeps_its_table_beside_the_machine(tmp_path: Path) -> None:
+    """Without Kaggle's files, as on a machine that has none."""
+    command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in CHEAP)]
+    environment = {name: value for name, value in os.environ.items() if name != "STOCKML_KAGGLE_DIR"}
+    ran = subprocess.run(
+        command, env=environment | {"STOCKML_HOME": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    (kept,), (page,) = tmp_path.glob("bench/*.json"), tmp_path.glob("bench/*.md")
+    found = json.loads(kept.read_text())
+    assert [row["figure"] for row in found["figures"]] == MEASURED
+    for row in found["figures"]:
+        assert min(row["values"]) <= row["median"] <= max(row["values"])
+        assert 0 < row["peak_bytes"] < 2e9
+        assert row["says"] in page.read_text()
+    assert {"CPU", "cores", "memory", "Python", "numpy", "tensorflow"} <= set(found["machine"])
+    assert "IBM's recording, repeated" in ran.stdout
+    assert [path.suffix for path in tmp_path.glob("bench/*")].count("") == 0, "the scratch folder is gone"
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.029, "reached"), (0.031, "missed")])
+def test_a_figure_is_held_to_its_target_by_its_median(seconds: float, verdict: str) -> None:
+    measured = Measured("parse", (seconds, 9.0, 0.001), peak_bytes=150_000_000, first=0.2)
+    row = report.cells(measured)
+    assert row[-1] == verdict
+    assert row[1:6] == ("≤ 30 ms", f"{seconds * 1e3:.0f} ms", "1–9000", "3", "200 ms")
+    assert row[6] == "0.15 GB"
+
+
+def test_a_step_is_said_as_a_share_of_the_machines_speed() -> None:
+    speed = Measured("tensorflow float32", (200e9,), peak_bytes=1)
+    step = Measured("tutorial step", (0.5,), peak_bytes=1, flop=50e9)
+    assert "100 GFLOP/s, 50% of the machine's float32 speed" in " ".join(report.notes([speed, step]))
+
+
+def test_every_figure_has_a_unit_that_is_known_and_every_part_a_function() -> None:
+    assert {figure.unit for figure in FIGURES} <= set(SCALES)
+    assert all(Path(target.partition(":")[0].replace(".", "/") + ".py").is_file() for target in PARTS.values())
+
+
+def test_the_recording_goes_back_as_far_as_is_asked() -> None:
+    bars = repeated(recorded("IBM"), 10_000)
+    assert len(bars) == 10_000
+    assert bars.index.is_monotonic_increasing
+    assert bars.iloc[-3_000:].equals(recorded("IBM").iloc[-3_000:].round(4))
+    assert bars["close"].pct_change().abs().max() < 0.25
+
+
+def test_a_payload_is_one_that_the_provider_could_have_sent() -> None:
+    answer = json.loads(payload(recorded("IBM").iloc[-3:]))
+    assert list(answer["Time Series (Daily)"]) == ["2013-03-01", "2013-02-28", "2013-02-27"]
+    assert answer["Time Series (Daily)"]["2013-03-01"]["4. close"] == "202.9100"

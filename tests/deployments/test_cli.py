@@ -1,0 +1,264 @@
+"""The command line: quick, one line for what goes wrong, exit codes that tell the truth, JSON and nothing else."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from deployments.cli.app import run
+from deployments.cli.options import as_settings, as_time
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from stockml.home import Home
+from stockml.prices.store import BarStore
+
+HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
+Captured = pytest.CaptureFixture[str]
+
+
+def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own, in the test's home."""
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | more, timeout=300, check=False)
+
+
+def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
+    store = BarStore(home.store, home.locks)
+    bars = recorded_bars(ticker).tail(sessions)
+    now = datetime(2013, 3, 4, tzinfo=UTC)
+    store.append(ticker, bars, recorded_at=now, source="recording", session=bars.index[-1].date())
+    return store
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    asked = f"from deployments.cli import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert shown.stdout.endswith("set()\n")
+    assert "nightly" in shown.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+
+
+def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> None:
+    assert run([]) == 0
+    assert capsys.readouterr().out.startswith("Usage: stockml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nightly"], "Missing argument 'TICKER'"),
+        (["nightly", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
+        (["nightly", "IBM", "--session", "2013-02-30"], "expected a trading day as YYYY-MM-DD, found '2013-02-30'"),
+        (["nightly", "IBM", "--mode", "fast"], "'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'"),
+        (["nightly", "IBM", "--profile", "secret"], "'secret' is not one of 'nightly', 'tutorial'"),
+        (["nightly", "IBM", "--set", "epochs=3"], "expected a setting as training.epochs=3, found 'epochs=3'"),
+        (["nightly", "IBM", "--set", "training.luck=1"], "expected training.luck to be one of batch_size"),
+        (
+            ["nightly", "IBM", "--set", "training.epochs=0"],
+            "expected training.epochs to be between 1 and 1000, found 0",
+        ),
+        (["universe", "IBM", "not a ticker"], "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'"),
+        (["backfill", "IBM", "2013-02-01", "yesterday"], "expected a trading day as YYYY-MM-DD, found 'yesterday'"),
+        (["maintenance", "--keep", "models"], "expected NAME=NUMBER such as model_days=30, found 'models'"),
+        (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
+        (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
+        (["feed", "--port", "70000"], "less than or equal to 65535"),
+        (["dance"], "No such command 'dance'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: str, capsys: Captured) -> None:
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert "--help" in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bars", "IBM"], "no bars of IBM; fetch with `stockml nightly`, or bring history with `stockml import`"),
+        (["forecast", "IBM"], "expected a published forecast, found none; make one with `stockml nightly IBM`"),
+        (["ledger", "IBM"], "no bars and no history of IBM"),
+        (["rollback", "IBM"], "no earlier champion to go back to"),
+        (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_one(
+    arguments: list[str], says: str, home: Home, capsys: Captured
+) -> None:
+    assert run(arguments) == 1
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
+
+
+def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCKML_STORE", "nosuchprotocol://somewhere")
+    assert run(["bars", "IBM"]) == 1
+    shown = capsys.readouterr()
+    assert len(shown.err.splitlines()) == 1
+    assert "unexpected ValueError" in shown.err
+    assert "Traceback" in (home.root / "last-error.txt").read_text()
+
+
+def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("STOCKML_HOME", str(blocked))
+    failed = stockml("nightly", "IBM")
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+
+
+def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> None:
+    store_of(home)
+    assert run(["bars", "ibm"]) == 0
+    assert capsys.readouterr().out.startswith("IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n")
+    assert run(["bars", "IBM", "--csv"]) == 0
+    shown = pd.read_csv(pd.io.common.StringIO(capsys.readouterr().out), index_col="session", parse_dates=True)
+    assert shown.to_numpy().tolist() == recorded_bars("IBM").tail(300).to_numpy().tolist()
+    assert run(["bars", "IBM", "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
+
+
+def test_bars_as_of_a_time_know_nothing_recorded_later(home: Home, capsys: Captured) -> None:
+    store_of(home)
+    assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
+    assert "recorded by 2013-03-03 23:59:59+00:00" in capsys.readouterr().err
+    assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
+
+
+def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    for symbol in ("IBM", "MSFT"):
+        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / f"{symbol.lower()}.us.txt")
+    (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
+    assert run(["import", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "IBM: 50 sessions" in captured.out
+    assert "MSFT: 50 sessions" in captured.out
+    assert "broken.csv" in captured.err
+
+
+def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").head(3)
+    store = BarStore(home.store, home.locks)
+    for hour, volume in ((8, 1.0), (9, 2.0)):
+        recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
+        store.append(
+            "IBM", bars.assign(volume=volume), recorded_at=recorded_at, source="test", session=date(2000, 3, 3)
+        )
+    assert run(["bars", "IBM", "--restated"]) == 0
+    shown = capsys.readouterr().out
+    assert "volume" in shown
+    assert shown.count("2000-03-0") >= 3
+
+
+def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
+    bars.to_csv(file, date_format="%Y-%m-%d")
+    assert run(["import", "IBM", str(file)]) == 0
+    assert "50 sessions from 2000-03-01 to 2000-05-10 imported" in capsys.readouterr().out
+    assert run(["import", "IBM", str(file)]) == 0
+    assert "nothing changed" in capsys.readouterr().out
+    assert run(["import", "IBM", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recorded"] is False
+
+
+def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:
+    store_of(home, sessions=3000)
+    command = f"{sys.executable} -m deployments.cli bars IBM --csv | head -1"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ, check=False)
+    assert (shown.stdout, shown.stderr) == ("session,open,high,low,close,volume\n", "")
+
+
+def test_a_port_that_is_taken_is_said(feed: Feed, home: Home) -> None:
+    port = feed.address.rpartition(":")[2]
+    failed = stockml("feed", "--port", port)
+    assert failed.returncode == 1
+    assert f"expected port {port} to be free for the replay feed" in failed.stderr
+    assert "--port" in failed.stderr
+
+
+def test_settings_and_times_are_read_as_people_write_them() -> None:
+    assert as_settings(["training.epochs=3", "network.units=[64, 64]", "network.cell=gru"]) == {
+        "training": {"epochs": 3},
+        "network": {"units": [64, 64], "cell": "gru"},
+    }
+    assert as_time("2026-11-20T22:45:00-05:00").astimezone(UTC) == datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
+    assert as_time("2026-11-20T10:00").tzinfo is UTC
+    assert as_time("2026-11-20").time().isoformat() == "23:59:59"
+
+
+def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    command = [sys.executable, "-m", "deployments.run", "HPQ"]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert failed.returncode == 1
+    assert "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
+
+
+@pytest.mark.slow
+def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    command = [sys.executable, "-m", "deployments.run", "MSFT"]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, timeout=600, check=False) for _ in range(2)
+    )
+    assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
+    for line in (
+        "LSTM",
+        "last value",
+        "standard average",
+        "EMA",
+        "drift",
+        "forecast",
+        "chance of a rise",
+        "MLflow run",
+    ):
+        assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
+    assert "epoch 1 of" in first.stderr
+    assert second.stdout == first.stdout
+    assert "epoch" not in second.stderr
+    assert "as before" in second.stderr
+    assert "warning" not in (first.stderr + second.stderr).lower()
+
+    shown = json.loads(stockml("forecast", "MSFT", "--json").stdout)
+    assert (shown["origin"], len(shown["path"])) == ("2013-03-01", 50)
+    kept = json.loads(stockml("ledger", "MSFT", "--json").stdout)
+    assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
+
+
+@pytest.mark.slow
+def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
+    home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.set_clock(date(2013, 3, 1))
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.url)
+    ran = stockml("nightly", "IBM", "--session", "2013-03-01", "--json")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "bring history with `stockml import`" in ran.stderr
+    assert "freekey12345" not in ran.stderr
+    assert len(BarStore(home.store, home.locks).read("IBM")) == 100
+    refused = stockml("history", "IBM")
+    assert refused.returncode == 1
+    assert "premium key" in refused.stderr
+    assert len(refused.stderr.splitlines()[-1:]) == 1

@@ -1,0 +1,94 @@
+"""The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from deployments.doctor import Check, examine
+from deployments.replay.feed import Feed
+from stockml.home import Home
+from tests.deployments.test_cli import Captured, store_of
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+PORTS = {"Prefect": 4200}
+
+
+def found(home: Home, environ: dict[str, str] | None = None, now: datetime = NOW) -> dict[str, Check]:
+    return {check.name: check for check in examine(home, environ or {}, now, PORTS)}
+
+
+def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
+    checks = found(home)
+    assert {check.verdict for check in checks.values()} == {"ok", "note"}
+    assert "recorded prices are played" in checks["key"].advice
+    assert "newest final session 2026-11-23" in checks["clock"].found
+    assert "make run" in checks["store"].advice
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "verdict", "says"),
+    [
+        ({"ALPHAVANTAGE_API_KEY": "demo"}, "key", "problem", "get one of your own"),
+        ({"ALPHAVANTAGE_API_KEY": "two words"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
+        ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "key", "ok", "plan free"),
+        ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "quota", "ok", "25 requests left today"),
+        ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
+        ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "much"}, "quota", "problem", "ALPHAVANTAGE_PLAN"),
+        ({"ALPHAVANTAGE_URL": "http://127.0.0.1:9"}, "price service", "problem", "check the network"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
+    ],
+)
+def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:
+    check = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9", **environ})[name]
+    assert check.verdict == verdict
+    assert says in str(check)
+    assert "K3Y12345" not in str(check)
+
+
+def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: Feed) -> None:
+    assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
+    assert feed.requests == 0
+
+
+def test_a_mlflow_server_that_is_away_is_a_problem(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Home(home.root, home.store, home.artifacts, "http://me:secret@127.0.0.1:9")
+    check = found(away)["MLflow"]
+    assert check.verdict == "problem"
+    assert "secret" not in str(check)
+
+
+def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
+    store_of(home, "IBM")
+    store_of(home, "MSFT")
+    Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
+    checks = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))
+    assert checks["IBM"].verdict == "note"
+    assert "11 sessions behind" in checks["IBM"].found
+    assert checks["MSFT"].verdict == "problem"
+    assert "MSFT.parquet" in checks["MSFT"].found
+
+
+def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> None:
+    assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
+
+
+def test_a_server_that_is_gone_and_a_taken_port_are_notes(home: Home, feed: Feed) -> None:
+    home.root.mkdir()
+    home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
+    port = int(feed.address.rpartition(":")[2])
+    checks = {check.name: check for check in examine(home, {}, NOW, {"MLflow": port})}
+    assert "start `stockml up` again" in checks["Prefect"].advice
+    assert "choose a port with --mlflow-port" in checks[f"port {port}"].found
+
+
+def test_the_command_exits_with_one_on_a_problem(home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    assert run(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["healthy"] is True
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert run(["doctor"]) == 1
+    assert "PROBLEM Prefect" in capsys.readouterr().out

@@ -1,0 +1,47 @@
+"""The recording is complete, in order, and jumps exactly where its splits say."""
+
+from datetime import date
+
+import exchange_calendars
+import pytest
+
+from deployments.replay.recording import recorded_adjusted_close, recorded_bars, recorded_rows, recorded_splits, symbols
+from stockml.errors import NotRecorded
+
+
+def test_the_recording_holds_five_symbols() -> None:
+    assert symbols() == ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])
+def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
+    bars = recorded_bars(symbol)
+    calendar = exchange_calendars.get_calendar("XNYS", start="2000-01-01", end="2013-12-31")
+    assert list(bars.index) == list(calendar.sessions_in_range(bars.index[0], bars.index[-1]))
+    assert bars.index.name == "session"
+    assert [str(kind) for kind in bars.dtypes] == ["float64"] * 5
+    assert (bars.low <= bars[["open", "close"]].min(axis=1)).all()
+    assert (bars.high >= bars[["open", "close"]].max(axis=1)).all()
+    assert (bars > 0).all().all()
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
+def test_a_split_halves_the_raw_close_and_leaves_the_adjusted_close_alone(symbol: str) -> None:
+    raw, adjusted = recorded_bars(symbol).close, recorded_adjusted_close(symbol)
+    for split in recorded_splits(symbol):
+        at = list(raw.index.date).index(split.effective)
+        ratio = raw.iloc[at - 1] / raw.iloc[at] / (adjusted.iloc[at - 1] / adjusted.iloc[at])
+        assert ratio == pytest.approx(split.factor, rel=0.01)
+
+
+def test_a_crash_is_not_in_the_list_of_splits() -> None:
+    assert date(2000, 9, 29) not in {split.effective for split in recorded_splits("AAPL")}
+
+
+def test_the_last_recorded_session_is_known() -> None:
+    assert recorded_rows("IBM")[-1].session == date(2013, 3, 1)
+
+
+def test_an_unknown_symbol_says_what_the_recording_holds() -> None:
+    with pytest.raises(NotRecorded, match="AAPL, FB, GOOG, IBM, MSFT"):
+        recorded_rows("HPQ")

@@ -1,0 +1,154 @@
+"""tickers.yaml is checked in words; Prefect's deployments agree with it: added, updated, deleted, never un-paused."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.registration.deployments import MANAGED, Registered, of_other_flows, of_tickers, register
+from deployments.registration.tickers import TickerEntry, TickersFile, read_tickers, staggered
+from stockml.errors import InvalidFile
+
+PROJECT = Path(__file__).parents[2]
+
+
+def listed(*entries: Any, **defaults: Any) -> TickersFile:
+    return TickersFile.model_validate({"defaults": defaults, "tickers": list(entries)})
+
+
+def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
+    lines = staggered(read_tickers().tickers)
+    shipped = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    of_prefect = [
+        (each["name"], each["parameters"], each["schedules"][0]["cron"], each["schedules"][0]["timezone"])
+        for each in shipped
+        if each["entrypoint"] == "flows/nightly.py:nightly"
+    ]
+    of_tickers = [(entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines]
+    assert of_prefect == of_tickers
+    assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT", "HPQ", "AAL"]
+    assert all(each["concurrency_limit"]["limit"] == 1 for each in shipped[:5])
+    assert not any("active" in schedule for each in shipped for schedule in each.get("schedules", []))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("tickers: [IBM, ../etc]", "tickers.1.ticker: expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc'"),
+        ("tickers: [IBM, ibm]", "expected every ticker once, found IBM again"),
+        ("tickers: []", "tickers: Tuple should have at least 1 item"),
+        ("tickers: [{ticker: IBM, at: '01:30'}]", "expected a time outside 00:00 to 03:00"),
+        ("tickers: [{ticker: IBM, at: '18:00'}]", "expected a start after 22:45, when the day's bar is final, found"),
+        ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
+        ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
+        ("tickers: [{ticker: IBM, calender: XNYS}]", "tickers.0.calender: Extra inputs are not permitted"),
+        ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
+        ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
+        ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
+        ("tickers: [42]", "tickers.0"),
+        ("stocks: [IBM]", "Extra inputs are not permitted"),
+        ("[IBM]", "expected `tickers:` with a list"),
+        ("tickers: [IBM", "expected YAML, found"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_words(tmp_path: Path, content: str, says: str) -> None:
+    file = tmp_path / "tickers.yaml"
+    file.write_text(content)
+    with pytest.raises(InvalidFile) as refused:
+        read_tickers(file)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "cron", "zone"),
+    [
+        ({"ticker": "IBM"}, "0 23 * * 1-5", "America/New_York"),
+        ({"ticker": "TSCO.LON"}, "0 6 * * 2-6", "Europe/London"),
+        ({"ticker": "SAP.DEX"}, "0 6 * * 2-6", "Europe/Berlin"),
+        ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
+        ({"ticker": "IBM", "at": "23:30"}, "30 23 * * 1-5", "America/New_York"),
+        ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
+    ],
+)
+def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
+    entry: dict[str, Any], cron: str, zone: str
+) -> None:
+    made = TickerEntry(**entry)
+    assert (made.cron(), made.timezone) == (cron, zone)
+
+
+def test_equal_start_times_are_spread_and_stay_away_from_midnight() -> None:
+    lines = staggered(listed(*(f"T{number}" for number in range(100))).tickers)
+    starts = [cron.split()[:2] for _, cron in lines]
+    assert {int(hour) for _, hour in starts} == {23}
+    assert max(Counter(int(minute) for minute, _ in starts).values()) <= 3
+
+
+def test_a_late_start_is_never_spread_past_midnight() -> None:
+    lines = staggered(listed(*(f"T{number}" for number in range(40)), at="23:45").tickers)
+    assert [cron for _, cron in lines][-1] == "59 23 * * 1-5"
+
+
+def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
+    file = listed("IBM", {"ticker": "MSFT", "settings": {"training.epochs": 8}, "tags": ["mine"]}, profile="nightly")
+    assert file.tickers[1].parameters() == {
+        "ticker": "MSFT",
+        "profile": "nightly",
+        "settings": {"training": {"epochs": 8}},
+    }
+    assert [entry.ticker for entry in file.named(["KO", "MSFT"])] == ["KO", "MSFT"]
+
+
+@pytest.mark.slow
+def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    first = register(of_tickers(listed("AAA", "BBB", "CCC").tickers), delete_others=True)
+    assert first == Registered(created=("AAA", "BBB", "CCC"), updated=(), unchanged=(), deleted=())
+    with get_client(sync_client=True) as client:
+        paused = client.read_deployment_by_name("nightly/BBB")
+        client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
+        client.create_deployment(paused.flow_id, "by hand", tags=["mine"])
+
+    changed = listed("AAA", {"ticker": "BBB", "settings": {"training.epochs": 3}}, "DDD")
+    second = register(of_tickers(changed.tickers), delete_others=True)
+    assert second == Registered(created=("DDD",), updated=("BBB",), unchanged=("AAA",), deleted=("CCC",))
+    third = register(of_tickers(listed("EEE").tickers), delete_others=False)
+    assert (third.created, third.deleted) == (("EEE",), ())
+    with get_client(sync_client=True) as client:
+        kept = {each.name: each for each in client.read_deployments()}
+        assert {"AAA", "BBB", "DDD", "EEE", "by hand"} <= set(kept)
+        assert "CCC" not in kept
+        assert [kept[name].schedules[0].active for name in ("AAA", "BBB", "DDD")] == [True, False, True]
+        assert kept["BBB"].parameters["settings"] == {"training": {"epochs": 3}}
+        assert (kept["AAA"].global_concurrency_limit.limit, kept["AAA"].work_pool_name) == (1, "stockml")
+        assert MANAGED in kept["AAA"].tags
+        form = kept["AAA"].parameter_openapi_schema["properties"]
+        assert "Alpha Vantage" in form["ticker"]["description"]
+
+
+@pytest.mark.slow
+def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    others = of_other_flows(listed("IBM", "MSFT").tickers)
+    register(others, delete_others=True)
+    assert len(register(others, delete_others=True).unchanged) == len(others)
+    with get_client(sync_client=True) as client:
+        weekly = client.read_deployment_by_name("maintenance/weekly")
+        universe = client.read_deployment_by_name("universe/all tickers")
+    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
+        "30 9 * * 0",
+        "flows/maintenance.py:maintenance",
+    )
+    assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
+
+
+@pytest.mark.slow
+def test_a_hundred_deployments_are_registered_and_left_as_they_are_the_second_time(prefect_server: None) -> None:
+    hundred = listed(*(f"N{number}" for number in range(100))).tickers
+    assert len(register(of_tickers(hundred), delete_others=True).created) == 100
+    assert len(register(of_tickers(hundred), delete_others=True).unchanged) == 100

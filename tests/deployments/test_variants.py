@@ -1,0 +1,56 @@
+"""The Docker and Kubernetes variants name what exists: flows, variables that the work pools know, the template."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.kubernetes.template import base_job_template, prefects_own
+
+PROJECT = Path(__file__).parents[2]
+VARIANTS = [("docker", "prefect-docker", "docker"), ("kubernetes", "prefect-kubernetes", "kubernetes")]
+
+
+def variant(name: str) -> tuple[str, dict[str, Any]]:
+    text = (PROJECT / "deployments" / name / "prefect.yaml").read_text()
+    return text, yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(("name", "package", "kind"), VARIANTS)
+def test_deployments_use_variables_that_the_work_pool_knows(name: str, package: str, kind: str) -> None:
+    known = prefects_own(package, kind)["variables"]["properties"]
+    for deployment in variant(name)[1]["deployments"]:
+        assert set(deployment["work_pool"]["job_variables"]) <= set(known)
+        assert (PROJECT / deployment["entrypoint"].partition(":")[0]).is_file()
+        assert (deployment["entrypoint"], deployment["concurrency_limit"]["limit"]) == ("flows/nightly.py:nightly", 1)
+
+
+@pytest.mark.parametrize(("name", "package", "kind"), VARIANTS)
+def test_every_variable_is_explained_and_no_secret_is_among_them(name: str, package: str, kind: str) -> None:
+    text, content = variant(name)
+    used = set(re.findall(r"\{\{ \$(\w+) \}\}", json.dumps(content)))
+    explained = set(re.findall(r"^#   ([A-Z_]+) ", text, re.MULTILINE))
+    assert used
+    assert used <= explained
+    assert not any("KEY" in variable for variable in used)
+
+
+def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
+    kept = json.loads((PROJECT / "deployments/kubernetes/base-job-template.json").read_text())
+    assert kept == base_job_template()
+    pod = kept["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    claim = yaml.safe_load((PROJECT / "deployments/kubernetes/state.yaml").read_text())["metadata"]["name"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
+    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/state"
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "stockml"}}]
+
+
+def test_the_image_holds_every_package_of_the_project() -> None:
+    recipe = (PROJECT / "deployments/docker/Dockerfile").read_text()
+    for package in ("stockml", "tasks", "flows", "deployments"):
+        assert f"COPY {package} {package}" in recipe
+    assert "--require-hashes" in recipe
+    assert "USER stockml" in recipe

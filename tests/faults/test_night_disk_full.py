@@ -1,0 +1,195 @@
+"""The disk is full while a night logs: a real file system without room, under the home or under what MLflow keeps.
+
+Nothing half-written is believed, the night's end says what is wrong, and once there is room the next run ends as if
+nothing had been. Each night runs in a process of its own, which alone sees its small disk.
+"""
+
+import logging
+import os
+import re
+import shutil
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.storage.files import sha256_of
+from tests.support import replaying
+from tests.support.night_process import IMPORTED, PASSED_ON, Standing, copied, nights, standing, start_night, stored
+from tests.support.small_disk import fill, make_room, mount_small_disk
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+PATIENCE_S = 240.0
+NO_ROOM = re.compile("No space left on device|database or disk is full")
+MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Which folder of the home lies on a small disk ("" for all of it), and how much room is there as the night starts.
+
+    `share` is that of what an undisturbed night adds to its home; its bars, model and scores are the first tenth.
+    """
+
+    folder: str
+    share: float
+
+
+SHORTAGES = {
+    "half of what MLflow keeps of a night": Shortage("artifacts", 0.1),
+    "MLflow's database, not made yet": Shortage("mlflow", 0.0),
+    "the home, from the plots on": Shortage("", 0.2),
+    "the home, from the run in MLflow on": Shortage("", 0.4),
+    "the home, from the model in MLflow on": Shortage("", 0.75),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A night without room, as it ended and what it left; then what stands after the next run, with room.
+
+    `steps` failed or warned, in the order of their last words, which are in `said`.
+    """
+
+    ended: str
+    steps: tuple[str, ...]
+    said: str
+    left: tuple[str | None, int, int]  # the bars' hash, the nights and the ledger's entries that can be read
+    half_written: list[str]
+    again: str
+    bars: str | None
+    after: Standing
+    files: list[str]
+
+
+def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_room(ready: Home, tmp_path: Path) -> None:
+    undisturbed = copied(ready, tmp_path / "undisturbed")
+    start_night(undisturbed, **ASKED).join(PATIENCE_S)
+    expected, files, added = standing(undisturbed), logged_files(undisturbed), size(undisturbed) - size(ready)
+    assert [len(each) for each in (expected.runs, expected.versions, expected.entries, expected.promotions)] == [1] * 4
+
+    def with_shortage(name: str) -> Seen:
+        return ends(SHORTAGES[name], ready, tmp_path / name, int(SHORTAGES[name].share * added))
+
+    with ThreadPoolExecutor(2) as two_at_once:
+        seen = dict(zip(SHORTAGES, two_at_once.map(with_shortage, SHORTAGES), strict=True))
+    for name, found in seen.items():
+        assert found.steps == ("log",), (name, found)
+        assert NO_ROOM.search(found.said), (name, found)
+        if found.ended == "Completed, not in MLflow":
+            assert "is kept and logged on the next run" in found.said, (name, found)
+            assert found.left == (found.bars, 1, 1), (name, found)
+        else:
+            assert found.ended == "Failed: DiskFull", (name, found)
+            assert "make room, then run this again" in found.said, (name, found)
+            assert found.left in ((found.bars, 0, 0), (found.bars, 1, 0)), (name, found)
+        assert found.half_written == [], name
+        assert found.again == "Completed", (name, found)
+        assert found.after == expected, name
+        assert found.files == files, name
+    assert {found.ended for found in seen.values()} == {"Completed, not in MLflow", "Failed: DiskFull"}
+
+
+def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
+    """What comes of a night that starts with so many bytes free, in a process that has a disk of its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    environ = {name: value for name in PASSED_ON if (value := os.environ.get(name))}
+    context = get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    here, there = context.Pipe(duplex=False)
+    arguments = (shortage.folder, ready, folder, free, environ, PREFECT_API_URL.value(), there)
+    process = context.Process(target=_short_of_room, args=arguments)
+    process.start()
+    there.close()
+    found = here.recv() if here.poll(PATIENCE_S) else "it did not end"
+    process.join(PATIENCE_S)
+    assert isinstance(found, Seen), found
+    return found
+
+
+def _short_of_room(
+    on_disk: str, ready: Home, folder: Path, free: int, environ: dict[str, str], api: str, result: Connection
+) -> None:
+    try:
+        mount_small_disk(folder / on_disk)  # first: a process with threads may not
+        os.environ.update(environ, STOCKML_HOME=str(folder))
+        if on_disk == "mlflow":
+            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / on_disk / 'mlflow.db'}"
+        shutil.copytree(ready.root, folder, dirs_exist_ok=True)
+        result.send(_seen(home_of(), folder / on_disk, free, api))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        result.send("".join(traceback.format_exception(error)))
+
+
+def _seen(home: Home, disk: Path, free: int, api: str) -> Seen:
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+
+    quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
+    with temporary_settings({PREFECT_API_URL: api, **quiet}), Warnings() as warned:
+        fill(disk, free)
+        ended = _night()
+        steps, said = tuple(warned.last), " | ".join(warned.last.values())
+        left = (stored(home), len(nights(home)), len(Ledger(home.ledger).entries("IBM")))
+        half_written = [str(path.relative_to(home.root)) for path in home.root.rglob(".*.tmp")]
+        make_room(disk)
+        again = _night()
+    return Seen(ended, steps, said, left, half_written, again, stored(home), standing(home), logged_files(home))
+
+
+def _night() -> str:
+    """How the night ended, in a few words."""
+    from flows.nightly import nightly
+
+    state = nightly(**ASKED, return_state=True)
+    if state.is_failed():
+        return f"Failed: {type(state.result(raise_on_failure=False)).__name__}"
+    return "Completed" if state.result().mlflow_run_id else "Completed, not in MLflow"
+
+
+class Warnings(logging.Handler):
+    """Keeps the last warning or error of each step that has one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last: dict[str, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "Concurrency limits" not in text:  # the test's server keeps no turns
+            self.last[getattr(record, "task_run_name", "?").split(" ")[0]] = text
+
+    def __enter__(self) -> "Warnings":
+        logging.getLogger("prefect.task_runs").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("prefect.task_runs").removeHandler(self)
+
+
+def logged_files(home: Home) -> list[str]:
+    """What MLflow keeps of the nights, its own names aside; with the content of pictures and weights."""
+    root = home.root / "artifacts"
+    kept = [path for path in root.rglob("*") if path.is_file()]
+    known = {path: sha256_of(str(path)) if path.suffix in (".png", ".npz") else "" for path in kept}
+    return sorted(MLFLOWS_OWN.sub("", f"{path.relative_to(root)} {content}") for path, content in known.items())
+
+
+def size(home: Home) -> int:
+    """Bytes that the home's files take, in whole pages."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in home.root.rglob("*") if path.is_file())

@@ -1,0 +1,150 @@
+"""What is done to a night, on real servers: killed, doubled, without MLflow. What stands afterwards is as if nothing
+had been done.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+
+from deployments.replay.feed import Feed
+from flows.nightly import nightly
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.tracking.client import Tracking
+from tests.support import replaying
+from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+FRIDAY = date(2013, 3, 1)
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+TRIES, AT_ONCE = 20, 2
+EARLIER = 0.8
+PATIENCE_S = 240.0
+
+
+@dataclass(frozen=True)
+class Try:
+    """A night that was killed, at the latest moment tried that was not too late, and run again."""
+
+    moments_s: list[float]
+    exit_code: int | None
+    bars_as_left: bool
+    after: Standing
+    held: list[Path]
+
+
+def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s: float) -> Try:
+    """SIGKILL the night's process at this moment of its life, then run the night to its end.
+
+    How long a night takes depends on what else the machine does: one that has ended before the moment came is done
+    over in a fresh home, and killed earlier.
+    """
+    moments = []
+    while True:
+        home = copied(ready, folder / str(len(moments)))
+        if first_night:
+            (home.root / "mlflow.db").unlink()  # a first night makes MLflow's database as well
+        moments.append(moment_s)
+        lived_s, was_killed = killed(home, moment_s)
+        if was_killed:
+            break
+        moment_s = EARLIER * lived_s
+    before, left = stored(ready), stored(home)
+    again = start_night(home, **ASKED)
+    again.join(PATIENCE_S)
+    return Try(moments, again.exitcode, left in (before, stored(home)), standing(home), list(held_locks(home)))
+
+
+def killed(home: Home, moment_s: float) -> tuple[float, bool]:
+    """How long a night lived that was to be killed at this moment, and whether it was still at work then."""
+    began, night = time.monotonic(), start_night(home, **ASKED)
+    night.join(moment_s)
+    lived_s = time.monotonic() - began
+    night.kill()
+    night.join()
+    return lived_s, night.exitcode == KILLED
+
+
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(ready: Home, tmp_path: Path) -> None:
+    start_night(copied(ready, tmp_path / "warm"), **ASKED).join(PATIENCE_S)
+    undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as at_once:
+        length_s = min(length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S]))
+        expected = standing(undisturbed[0])
+        once = (expected.runs, expected.versions, expected.entries, expected.promotions)
+        assert [len(each) for each in once] == [1] * 4
+        chance = random.Random(20130228)
+        moments = [length_s * (n + chance.random()) / TRIES for n in range(TRIES)]
+        folders = [tmp_path / f"try {n}" for n in range(TRIES)]
+        tries = list(at_once.map(killed_and_run_again, TRIES * [ready], folders, 4 * [True, *4 * [False]], moments))
+    wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
+    assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
+    assert signed_and_unfinished() == []
+    again = sum(len(each.moments_s) > 1 for each in tries)
+    print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
+
+
+def signed_and_unfinished() -> list[str]:
+    """The server's runs that are said to be under way in a process that is known."""
+    unfinished = FlowRunFilter(state={"type": {"any_": ["RUNNING", "CANCELLING"]}})
+    with get_client(sync_client=True) as client:
+        return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
+
+
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: Feed) -> None:
+    alone = copied(ready, tmp_path / "alone")
+    start_night(alone, **ASKED).join(PATIENCE_S)
+    asked = feed.requests
+    both = [start_night(ready, **ASKED) for _ in range(2)]
+    for night in both:
+        night.join(PATIENCE_S)
+    assert [night.exitcode for night in both] == [0, 0]
+    assert standing(ready) == standing(alone)
+    assert feed.requests == 2 * asked
+
+
+@pytest.fixture
+def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """While it lasts, the tracking address is one where nothing listens."""
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        yield away
+
+
+def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
+    ready: Home, no_mlflow: pytest.MonkeyPatch
+) -> None:
+    night = nightly(**ASKED, return_state=True).result()
+    assert (night.status, night.mlflow_run_id) == ("completed", None)
+    assert len(Ledger(ready.ledger).entries("IBM")) == 1
+    assert Tracking.of(ready).pending("IBM")[0].key == night.key
+    no_mlflow.undo()
+    again = nightly(**ASKED, return_state=True).result()
+    assert again.mlflow_run_id
+    found = standing(ready)
+    assert found.runs == ((night.key, "FINISHED"),)
+    assert found.versions == found.entries == found.promotions == (night.key,)
+    assert found.waiting == 0
+
+
+def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: Feed, no_mlflow: pytest.MonkeyPatch) -> None:
+    first = nightly(**ASKED, return_state=True).result()
+    no_mlflow.undo()
+    feed.set_clock(FRIDAY)
+    second = nightly(**ASKED | {"session": FRIDAY}, return_state=True).result()
+    assert first.key != second.key
+    found = standing(ready)
+    assert found.runs == tuple(sorted((night.key, "FINISHED") for night in (first, second)))
+    assert found.entries == (first.key, second.key)
+    assert found.waiting == 0
+    assert nights(ready)[0].mlflow_run_id

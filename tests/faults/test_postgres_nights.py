@@ -1,0 +1,96 @@
+"""Beyond one machine: `make run` and `make up` on PostgreSQL, and eight nights at once on both its servers."""
+
+import subprocess
+import sys
+import time
+from datetime import date
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from deployments.replay.feed import Feed
+from stockml.home import Home
+from stockml.home import home as home_of
+from tests.pages.prefect_session import up
+from tests.support import replaying
+from tests.support.night_process import nights, standing, start_night
+from tests.support.postgres_server import is_installed, postgres_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed under /usr/lib/postgresql"),
+]
+
+PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(8)}
+ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMALL, "late_retries": 0}
+PATIENCE_S = 300.0
+
+
+def test_both_servers_on_postgresql_take_eight_nights_at_once(
+    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
+        monkeypatch.setenv("STOCKML_DATABASE_URL", address)
+        ran = subprocess.run(
+            [sys.executable, "-m", "deployments.run", "IBM"], capture_output=True, text=True, timeout=600, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        with up(home.root) as pages:
+            assert not any("postgresql" in word for each in psutil.process_iter() for word in arguments_of(each))
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", pages.mlflow)
+            with temporary_settings({PREFECT_API_URL: f"{pages.prefect}/api"}):
+                eight_nights_at_once(home_of(), monkeypatch)
+        with psycopg.connect(f"{address}/prefect") as database:
+            runs = database.execute("SELECT state_type::text, count(*) FROM flow_run GROUP BY 1 ORDER BY 1").fetchall()
+            assert dict(runs)["COMPLETED"] == 2 + len(PLAYED_BY)
+        with psycopg.connect(f"{address}/mlflow") as database:
+            finished = database.execute("SELECT status, count(*) FROM runs GROUP BY 1").fetchall()
+            assert finished == [("FINISHED", 1 + len(PLAYED_BY))]
+    assert not (home.root / "mlflow.db").exists()
+    assert not (home.prefect / "prefect.db").exists()
+
+
+def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaying.fill(home, PLAYED_BY)
+    with Feed(aliases=PLAYED_BY) as feed:
+        replaying.use(feed, monkeypatch)
+        feed.set_clock(ASKED["session"])
+        monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
+        began = time.monotonic()
+        at_work = [start_night(home, ticker=ticker, quiet=False, **ASKED) for ticker in PLAYED_BY]
+        for night in at_work:
+            night.join(PATIENCE_S)
+        seconds = time.monotonic() - began
+    assert [night.exitcode for night in at_work] == [0] * len(PLAYED_BY)
+    recorded = completed(len(PLAYED_BY))
+    longest = max(run.total_run_time.total_seconds() for run in recorded)
+    print(f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest {longest:.1f} s")
+    for ticker in PLAYED_BY:
+        found, [night] = standing(home, ticker), nights(home, ticker)
+        assert found.runs == ((night.key, "FINISHED"),)
+        assert found.versions == found.entries == found.promotions == (night.key,)
+
+
+@retry(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+def completed(count: int) -> list[FlowRun]:
+    """The nights of these tickers, once all are Completed on the server."""
+    with get_client(sync_client=True) as client:
+        runs = [run for run in client.read_flow_runs() if run.parameters.get("ticker") in PLAYED_BY]
+    done = [run for run in runs if run.state_name == "Completed"]
+    return done if len(done) == len(runs) == count else []
+
+
+def arguments_of(process: psutil.Process) -> list[str]:
+    """The command line of a process that `stockml up` started; empty for any other."""
+    try:
+        words = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+    return words if "deployments.servers.ends_with_parent" in words else []

@@ -1,0 +1,85 @@
+"""`make run` killed outright, its whole process, at several points of one night: the next run goes on where it was.
+
+Run to its end at last, the home holds one of everything, and no server of any of these runs is left.
+"""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+
+import psutil
+import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from stockml.home import Home
+from tests.support import replaying
+from tests.support.night_process import held_locks, nights, standing
+
+pytestmark = pytest.mark.slow
+
+SEED = 20130301
+REACHED: dict[str, Callable[[Home], bool]] = {
+    "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),
+    "the answer is kept": lambda home: any(home.payloads.rglob("*.gz")),
+    "a network is there": lambda home: any(home.models.rglob("held_out.npz")),
+    "the record waits for MLflow": lambda home: any(home.nights.rglob("waiting")),
+}
+
+
+def make_run() -> "subprocess.Popen[str]":
+    """What `make run` starts, on recorded prices."""
+    command = [sys.executable, "-m", "deployments.run", "IBM"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.01), stop=stop_after_delay(180))
+def until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> bool:
+    assert process.poll() is None, process.communicate()[0]
+    return reached(home)
+
+
+@retry(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(40))
+def left_of(home: Home) -> list[str]:
+    """The programs that still work in this home."""
+    return [" ".join(found.cmdline()) for found in psutil.process_iter() if works_in(found, home)]
+
+
+def works_in(process: psutil.Process, home: Home) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(home.root)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    replaying.fill(home, ["IBM"], date(2013, 2, 28))
+    chance = random.Random(SEED)
+    for reached in REACHED.values():
+        process = make_run()
+        until(reached, home, process)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=0.2 * chance.random())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        left_of(home)
+    last = make_run()
+    said, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    found, [night] = standing(home), nights(home)
+    assert found.runs == ((night.key, "FINISHED"),)
+    assert found.versions == found.entries == found.promotions == (night.key,)
+    assert found.waiting == 0
+    assert set(states(home)) == {"COMPLETED", "CRASHED"}
+    assert left_of(home) == list(held_locks(home)) == []
+
+
+def states(home: Home) -> list[str]:
+    """The states of all runs in the home's Prefect database."""
+    with sqlite3.connect(home.prefect / "prefect.db") as database:
+        return [state for (state,) in database.execute("SELECT state_type FROM flow_run")]

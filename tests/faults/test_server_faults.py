@@ -1,0 +1,177 @@
+"""Servers that go away under a night: Prefect's restarted while it works, MLflow's restarted while it is logged to.
+
+The night ends well and once, and what stands is as if its servers had been there all the time.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from deployments.replay.feed import Asked, Feed
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.tracking.client import Tracking
+from tests.support import replaying
+from tests.support.night_process import Standing, copied, nights, standing, start_night
+from tests.support.own_servers import OwnServer
+
+pytestmark = pytest.mark.slow
+
+ASKED: dict[str, Any] = {
+    "ticker": "IBM",
+    "session": date(2013, 2, 28),
+    "settings": replaying.SMALL,
+    "late_retries": 0,
+    "quiet": False,
+}
+PATIENCE_S = 240.0
+AWAY_S = 10.0
+
+until_true = retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.02), stop=stop_after_delay(120))
+
+
+class Stopper:
+    """Stops a server once, in the way it is told, when the feed is asked; the answer comes after that."""
+
+    def __init__(self) -> None:
+        self.stop: Any = None
+
+    def __call__(self, asked: Asked) -> None:
+        if stop := self.stop:
+            self.stop = None
+            stop()
+
+
+@pytest.fixture(scope="module")
+def stopper() -> Stopper:
+    return Stopper()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with nothing but MLflow's tables, which take seconds to make and none to copy."""
+    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("empty"))})
+    Tracking.of(home).prepare()
+    return home
+
+
+@pytest.fixture(scope="module")
+def replay(stopper: Stopper) -> Iterator[Feed]:
+    with Feed(on_request=stopper) as feed, pytest.MonkeyPatch.context() as environment:
+        replaying.use(feed, environment)
+        feed.set_clock(ASKED["session"])
+        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield feed
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory, replay: Feed) -> Iterator[OwnServer]:
+    """A Prefect server over an SQLite database of its own; nights of this module are recorded there."""
+    with OwnServer.prefect(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("prefect"))})) as server:
+        server.start().wait()
+        with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+            yield server
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect: OwnServer, empty: Home, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """What stands after the same night on servers that stay."""
+    home = copied(empty, tmp_path_factory.mktemp("undisturbed") / "home")
+    night = start_night(home, **ASKED)
+    night.join(PATIENCE_S)
+    assert night.exitcode == 0
+    return standing(home)
+
+
+@until_true
+def has_ended(server: OwnServer, count: int) -> bool:
+    """Whether `count` runs are on the server and none of them is said to be under way."""
+    with get_client(sync_client=True) as client:
+        states = [run.state_name for run in client.read_flow_runs()]
+    return len(states) == count and set(states) == {"Completed"}
+
+
+@until_true
+def decided(home: Home) -> bool:
+    """Whether the decision stands: what comes next is training."""
+    return any(home.root.rglob("decision*.json"))
+
+
+@pytest.mark.parametrize("when", ["the feed is asked", "it trains"])
+def test_a_night_outlives_a_restart_of_prefect(
+    when: str, prefect: OwnServer, undisturbed: Standing, empty: Home, stopper: Stopper, tmp_path: Path
+) -> None:
+    """Stopped in order before a step that waits for its turn at the server, and killed before the first artifact."""
+    home = copied(empty, tmp_path / "home")
+    if when == "the feed is asked":
+        stopper.stop = prefect.stop
+    night = start_night(home, **ASKED)
+    if when == "it trains":
+        decided(home)
+        prefect.kill()
+    else:
+        until_true(lambda: prefect.child is None)()
+    assert night.is_alive()
+    prefect.start().wait()
+    night.join(PATIENCE_S)
+    assert night.exitcode == 0
+    assert standing(home) == undisturbed
+    has_ended(prefect, count=2 if when == "the feed is asked" else 3)
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """An MLflow server over an SQLite database of its own, not started yet."""
+    with OwnServer.mlflow(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})) as server:
+        yield server
+
+
+def test_an_mlflow_server_killed_while_it_makes_its_tables_starts_again(mlflow: OwnServer) -> None:
+    database = mlflow.home.root / "mlflow.db"
+    mlflow.start()
+    until_true(lambda: has_tables(database.with_name(".mlflow.db.making")))()
+    mlflow.kill()
+    assert not database.exists()
+    mlflow.start().wait()
+    assert replace(Tracking.of(mlflow.home), uri=mlflow.address).runs("IBM")[1] == {}
+
+
+def test_a_night_outlives_a_restart_of_mlflow(
+    mlflow: OwnServer, undisturbed: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes when the night's run has begun there, and is back ten seconds later."""
+    if mlflow.child is None:
+        mlflow.start().wait()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.address)
+    night = start_night(mlflow.home, **ASKED)
+    until_true(run_begun)(mlflow.home)
+    mlflow.stop()
+    night.join(AWAY_S)
+    assert night.is_alive(), "it waits for the server"
+    mlflow.start().wait()
+    night.join(PATIENCE_S)
+    assert night.exitcode == 0
+    assert standing(mlflow.home) == undisturbed
+    assert nights(mlflow.home)[0].mlflow_run_id
+
+
+def has_tables(database: Path) -> bool:
+    """Whether some are there already; a database in the making may be locked, or have none."""
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as making:
+            return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5
+    except sqlite3.OperationalError:
+        return False
+
+
+def run_begun(home: Home) -> bool:
+    with sqlite3.connect(f"file:{home.root}/mlflow.db?mode=ro", uri=True) as database:
+        return bool(database.execute("SELECT 1 FROM runs").fetchone())

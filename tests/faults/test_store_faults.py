@@ -1,0 +1,243 @@
+"""Faults of the store: after each no row is lost and none there twice, or an error names the file and the way back."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.prices.bars import Split
+from stockml.prices.revisions import BAR_SCHEMA
+from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
+from stockml.storage.locks import file_lock
+from stockml.storage.parquet_files import TableFiles
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+IBM = recorded("IBM")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BarStore:
+    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+
+
+def append(store: BarStore, rows: slice, recorded_at: datetime = NOW):
+    bars = IBM.iloc[rows]
+    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "tests.support.appending", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_fifty_writers_killed_at_random_moments_lose_nothing_and_write_nothing_twice(store):
+    killed = run("kill", store.root, store.locks, 20261124)
+    assert killed.returncode == 0, killed.stderr
+    assert killed.stdout.startswith("50 killed")
+
+
+def test_two_writers_at_once_store_every_session_once(store):
+    with ThreadPoolExecutor() as pool:
+        ends = list(pool.map(lambda first: run("write", store.root, store.locks, first, 2), (0, 1)))
+    assert [end.stderr for end in ends] == ["", ""]
+    last_2000 = IBM.iloc[-2000:]
+    assert store.read("IBM").equals(last_2000.iloc[:200])
+    sources = pq.read_table(store.path("IBM"))["source"].to_pylist()
+    assert Counter(sources) == {"writer 0": 100, "writer 1": 100}
+
+
+def test_two_writers_of_the_same_bars_store_them_once(store):
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: append(store, slice(0, 100)), range(8)))
+    assert len(pq.read_table(store.path("IBM"))) == 100
+
+
+def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
+    files = TableFiles(store.root, store.locks, lock_timeout_s=0.1)
+    with (
+        file_lock(store.locks / "store-IBM.parquet.lock", 1.0),
+        pytest.raises(StoreBusy, match=r"store-IBM\.parquet\.lock"),
+    ):
+        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: table)
+
+
+@pytest.fixture
+def files_of_10_kib():
+    """No file may grow beyond 10 KiB, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10 << 10, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+def check_full_disk(store: BarStore, rows: slice) -> None:
+    before = append(store, slice(0, 20))
+    with pytest.raises(StoreError, match=re.escape(store.path("IBM")) + ".*make room") as refusal:
+        append(store, rows, NOW + timedelta(days=1))
+    assert refusal.value.path == store.path("IBM")
+    assert sha256_of(before.path) == before.sha256
+    assert store.read("IBM").equals(IBM.iloc[:20])
+    assert [entry.name for entry in Path(store.root).iterdir()] == ["IBM.parquet"]
+
+
+def test_a_failing_write_leaves_the_file_as_it_was(store, files_of_10_kib):
+    check_full_disk(store, slice(0, 1000))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root; the failing write is tested anyway")
+def test_a_full_disk_leaves_the_file_as_it_was(store):
+    disk = Path(store.root)
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"this machine mounts nothing: {mounted.stderr.decode().strip()}")
+    try:
+        check_full_disk(store, slice(0, 3000))
+        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        assert append(store, slice(0, 3000), NOW + timedelta(days=1)).added == 2980
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+DAMAGES = {
+    "zero length": lambda content: b"",
+    "truncated in the middle": lambda content: content[: len(content) // 2],
+    "last byte gone": lambda content: content[:-1],
+    "only the first bytes": lambda content: content[:10],
+    "another format": lambda content: b"session,open,high,low,close\n",
+    "zeros of the right length": lambda content: bytes(len(content)),
+    "a page of zeros": lambda content: content[:5000] + bytes(1000) + content[6000:],
+    "one flipped byte": lambda content: content[:7777] + bytes([content[7777] ^ 0x10]) + content[7778:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, damage):
+    path = Path(append(store, slice(0, 1000)).path)
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](whole))
+    damaged = path.read_bytes()
+    for use in (store.read, store.adjusted, store.restatements, store.last_session, store.unexplained_jumps):
+        with pytest.raises(StoreUnreadable, match=re.escape(str(path)) + ".*restore it from a backup"):
+            use("IBM")
+    with pytest.raises(StoreUnreadable):
+        append(store, slice(0, 1100))
+    assert path.read_bytes() == damaged
+    path.write_bytes(whole)
+    assert append(store, slice(900, 1100), NOW + timedelta(days=1)).added == 100
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 3000), flipped=st.integers(1, 255), gone=st.integers(0, 3))
+def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, at, flipped, gone):
+    path = Path(append(store, slice(0, 50)).path)
+    whole = path.read_bytes()
+    at %= len(whole)
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 + gone :])
+    try:
+        assert store.read("IBM").equals(IBM.iloc[:50])
+    except StoreUnreadable as refusal:
+        assert refusal.path == str(path)  # noqa: PT017 - either outcome is right
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", ["splits", "history"])
+def test_damage_beside_the_bars_is_an_error_too(store, kind):
+    append(store, slice(-1000, None))
+    store.record_splits("IBM", [Split(IBM.index[-1100].date(), 2.0)], recorded_at=NOW, source="test")
+    store.record_import("IBM", IBM.iloc[:-900], recorded_at=NOW, source="test")
+    path = Path(store.root) / kind / "IBM.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StoreUnreadable, match=re.escape(str(path))):
+        store.adjusted("IBM")
+    assert store.read("IBM").equals(IBM.iloc[-1000:])
+
+
+def test_another_tickers_file_and_other_layouts_are_refused(store):
+    path = Path(append(store, slice(0, 100)).path)
+    shutil.copy(path, path.with_name("MSFT.parquet"))
+    with pytest.raises(StoreUnreadable, match="a file of IBM, expected MSFT"):
+        store.read("MSFT")
+    table = pq.read_table(path)
+    newer = {**table.schema.metadata, b"stockml.schema_version": b"2"}
+    pq.write_table(table.replace_schema_metadata(newer), path)
+    with pytest.raises(StoreUnreadable, match="schema version 2, this program reads 1"):
+        store.read("IBM")
+    pq.write_table(table.drop_columns(["volume"]), path)
+    with pytest.raises(StoreUnreadable, match="unexpected names or types"):
+        append(store, slice(0, 100))
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(StoreUnreadable, match="schema version none"):
+        store.read("IBM")
+
+
+def test_a_folder_or_a_file_in_the_way_is_an_error_that_names_it(store):
+    Path(store.path("IBM")).mkdir(parents=True)
+    with pytest.raises(StoreUnreadable, match=r"IBM\.parquet"):
+        append(store, slice(0, 100))
+    shutil.rmtree(store.root)
+    Path(store.root).write_text("not a folder")
+    with pytest.raises(StoreError, match=r"IBM\.parquet"):
+        append(store, slice(0, 100))
+
+
+def test_a_clock_that_goes_backwards_loses_no_restatement_and_rewrites_no_past(store):
+    append(store, slice(0, 100))
+    known_then = store.read("IBM", as_of=NOW)
+    restated = IBM.iloc[:101].copy()
+    restated.iloc[99, 4] *= 1.015
+    an_hour_back = NOW - timedelta(hours=1)
+    receipt = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
+    assert (receipt.added, receipt.restated) == (1, 1)
+    assert store.read("IBM").equals(restated)
+    assert store.read("IBM", as_of=NOW).equals(known_then)
+    times = pq.read_table(receipt.path)["recorded_at"].to_pylist()
+    assert times == sorted(times)
+    assert times[-1] == NOW + timedelta(microseconds=1)
+    again = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
+    assert again.sha256 == receipt.sha256
+
+
+def test_an_empty_store_folder_that_is_removed_comes_back(store):
+    Path(store.root).mkdir()
+    store.tickers()
+    Path(store.root).rmdir()
+    assert append(store, slice(0, 100)).added == 100
+
+
+def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
+    append(store, slice(0, 100))
+
+    def removing(table: pa.Table) -> pa.Table:
+        shutil.rmtree(store.root)
+        return table.slice(0, 99)
+
+    store.files.update("IBM.parquet", "IBM", BAR_SCHEMA, removing)
+    assert store.read("IBM").equals(IBM.iloc[:99])
+
+
+def test_locks_that_were_removed_come_back(store):
+    append(store, slice(0, 100))
+    shutil.rmtree(store.locks)
+    assert append(store, slice(0, 101), NOW + timedelta(days=1)).added == 1

@@ -1,0 +1,136 @@
+"""Past sessions in order, on a real Prefect server and a real feed: what each night saw, and what was asked for."""
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from prefect.states import State
+
+from deployments.replay.feed import Fault, Feed
+from flows.backfill import backfill
+from stockml.errors import InvalidSession
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.registry import Registry
+from stockml.pipeline.backfill import past_sessions
+from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
+from tests.support import PAYLOADS
+from tests.support.replaying import SMALL, fill, store_of, use
+
+WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
+
+
+def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **changes: Any) -> State:
+    return backfill(ticker, first, last, return_state=True, **{"settings": SMALL} | changes)
+
+
+@pytest.fixture
+def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
+    use(feed, monkeypatch)
+    fill(home, ["IBM"])
+    return home
+
+
+@pytest.mark.slow
+def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: Feed) -> None:
+    state = run(learn="every night")
+    rows = state.result()
+    assert [(row.session, row.mode, row.status) for row in rows] == [
+        (WEDNESDAY, "retrain", "completed"),
+        (date(2013, 2, 28), "fine-tune", "completed"),
+        (FRIDAY, "fine-tune", "completed"),
+    ]
+    assert state.name == "Completed"
+    assert feed.requests == 1
+    for row in rows:
+        seen = PriceSeries.read(replay.datasets / "IBM" / f"{row.session}.parquet")
+        assert seen.sessions[-1].item() == row.session
+    assert [entry.forecast.origin for entry in Ledger(replay.ledger).entries("IBM")] == [row.session for row in rows]
+
+
+@pytest.mark.slow
+def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay: Home, feed: Feed) -> None:
+    run(first=FRIDAY)
+    champion = Registry(replay.models).champion("IBM")
+    rows = run(last=date(2013, 2, 28), learn="every night").result()
+    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [(27, "retrain", True), (28, "retrain", True)]
+    decided = [json.loads(path.read_text()) for path in replay.nights.glob("IBM/decision-*.json")]
+    earlier = [each for each in decided if each["session"] != str(FRIDAY)]
+    assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2
+    assert [each["champion"] for each in earlier] == [None, None]
+    assert Registry(replay.models).champion("IBM") == champion
+
+
+@pytest.mark.slow
+def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: Feed) -> None:
+    (row,) = run().result()
+    assert (row.session, row.mode) == (FRIDAY, "retrain")
+    assert store_of(replay).last_session("IBM") == FRIDAY
+    assert len(Ledger(replay.ledger).entries("IBM")) == 1
+    before = feed.requests
+    assert run().result()[0].mode == "retrain"
+    assert feed.requests == before
+
+
+@pytest.mark.slow
+def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home, feed: Feed) -> None:
+    fill(replay, ["MSFT"], date(2000, 4, 28))
+    state = run("MSFT", date(2000, 4, 27), date(2000, 4, 28), learn="every night")
+    assert state.is_failed()
+    assert "2 failed" in state.message
+    assert "MSFT 2000-04-27: TooFewBars: expected at least" in state.message
+    assert feed.requests == 0
+
+
+@pytest.mark.slow
+def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, feed: Feed) -> None:
+    before_its_first_day = date(2004, 1, 5)
+    state = run("GOOG", before_its_first_day, before_its_first_day)
+    assert (state.name, state.is_completed()) == ("No bar", True)
+    assert [asked.outputsize for asked in feed.asked] == ["compact", "full"]
+
+
+@pytest.mark.slow
+def test_a_free_key_does_not_ask_for_what_it_cannot_have(
+    replay: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(feed, monkeypatch, plan="free")
+    assert run("AAPL", date(2012, 1, 3), date(2012, 1, 3)).name == "No bar"
+    assert [asked.outputsize for asked in feed.asked] == ["compact"]
+
+
+@pytest.mark.slow
+def test_a_spent_quota_ends_as_skipped(replay: Home, feed: Feed) -> None:
+    feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
+    state = run()
+    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
+
+
+NOW = datetime(2013, 3, 3, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "why"),
+    [
+        (FRIDAY, WEDNESDAY, "exchange the two"),
+        (WEDNESDAY, date(2013, 3, 4), "the newest that is final is 2013-03-01"),
+        (date(2013, 3, 2), date(2013, 3, 2), "final|does not trade"),
+        (date(2013, 2, 23), date(2013, 2, 24), "does not trade"),
+        (date(2000, 1, 3), FRIDAY, "at most 1000 at a time"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(first: date, last: date, why: str) -> None:
+    with pytest.raises(InvalidSession, match=why):
+        past_sessions(sessions_for("IBM"), first, last, NOW)
+
+
+def test_a_range_is_its_sessions_in_order() -> None:
+    assert past_sessions(sessions_for("IBM"), date(2013, 2, 23), FRIDAY, NOW) == (
+        date(2013, 2, 25),
+        date(2013, 2, 26),
+        WEDNESDAY,
+        date(2013, 2, 28),
+        FRIDAY,
+    )

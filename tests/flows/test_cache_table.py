@@ -1,0 +1,76 @@
+"""Exactly what a change touches runs again, on real servers; the rest comes from the cache, and nothing is kept twice.
+
+The changes, and the table of them for people, stand in cache_table.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.replay.feed import Feed
+from stockml.home import home as home_of
+from tests.support.cache_table import CHANGES, STEPS, THURSDAY, Nights, own_sources
+from tests.support.night_process import Standing, standing
+from tests.support.replaying import use
+
+pytestmark = pytest.mark.slow
+
+FROM_APPEND, FROM_RENORMALISE, FROM_DECIDE = STEPS[1:], STEPS[2:], STEPS[3:]
+RUNS_AGAIN = {
+    "nothing": (),
+    "a new session": STEPS,
+    "the newest bar restated": FROM_APPEND,
+    "setting training.epochs": FROM_DECIDE,
+    "setting evaluation.origin_every": FROM_DECIDE,
+    "a line of provider/client.py": ("fetch", "append", "renormalise", "decide", "log run"),
+    "a line of prices/store.py": ("append", "renormalise", "decide", "log run"),
+    "a line of features/scaling.py": FROM_RENORMALISE,
+    "a line of training/trainer.py": FROM_DECIDE,
+    "a line of pipeline/train.py": ("train",),
+    "a line of pipeline/evaluate.py": ("evaluate",),
+    "a line of plots/forecast.py": ("log run",),
+    "a line of tracking/runs.py": ("log run",),
+    "a line of pipeline/publish.py": ("publish",),
+    "a line of nights/universe.py": (),
+    "the models lost": ("train", "promote"),
+    "the plots lost": (),
+    "--force": STEPS,
+}
+ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behind its numbers
+    "a new session",
+    "the newest bar restated",
+    "setting training.epochs",
+    "setting evaluation.origin_every",
+    "a line of features/scaling.py",
+    "a line of training/trainer.py",
+}
+
+
+@pytest.fixture(scope="module")
+def nights(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    folder = tmp_path_factory.mktemp("nights")
+    with pytest.MonkeyPatch.context() as patch, Feed() as feed, own_sources(folder / "stockml", patch):
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("STOCKML_HOME", str(folder / "home"))
+        use(feed, patch)
+        feed.set_clock(THURSDAY)
+        yield Nights.begun(home_of(), feed, folder)
+
+
+@pytest.fixture(scope="module")
+def first(nights: Nights) -> Standing:
+    """What stands after Thursday's night."""
+    return standing(nights.home)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_runs_again_what_depends_on_it(nights: Nights, first: Standing, change: str) -> None:
+    assert nights.after(CHANGES[change]).steps == RUNS_AGAIN[change]
+    assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
+
+
+def test_with_nothing_changed_a_night_is_over_in_five_seconds_and_tensorflow_is_not_imported(nights: Nights) -> None:
+    """Processor seconds: with nothing else to do on the machine, no fewer than those that pass."""
+    ran, processor_s, has_tensorflow = nights.in_a_fresh_process()
+    assert (ran.steps, has_tensorflow) == ((), False)
+    assert processor_s < 5

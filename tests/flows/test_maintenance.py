@@ -1,0 +1,257 @@
+"""The weekly maintenance on a real Prefect server and a real MLflow store: what it ends, resumes and removes."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+from prefect.states import Cancelling, Completed, Running
+
+from flows.maintenance import maintenance
+from stockml.home import Home
+from stockml.maintenance.report import StepReport, markdown, readable, summary
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import night_path, write_night
+from stockml.tracking.client import Tracking
+from stockml.tracking.retention import empty_trash
+from stockml.training import checkpoint
+from tasks.run_records import SignsOfLife, why_dead
+from tests.support.nights import recorded_night, with_files
+
+HOST = socket.gethostname()
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SILENCE = timedelta(minutes=30)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without a row: making them takes seconds, copying them none."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=NOW)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def mlflow(home: Home, empty_database: Path) -> None:
+    home.root.mkdir()
+    shutil.copy(empty_database, home.root / "mlflow.db")
+
+
+@flow
+def nothing() -> int:
+    """A run to make a record of."""
+    return 1
+
+
+@pytest.fixture
+def prefect_client(prefect_server: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The id of a process that has just ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def running(client: SyncPrefectClient, name: str, pid: int, **more: Any) -> FlowRun:
+    run = client.create_flow_run(nothing, name=name, state=Running(), **more)
+    client.update_flow_run(run.id, infrastructure_pid=f"{HOST}:{pid}")
+    return run
+
+
+def steps(**arguments: Any) -> dict[str, StepReport]:
+    return {step.name: step for step in maintenance(**arguments, return_state=True).result()}
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
+    home: Home, prefect_client: SyncPrefectClient, dead_pid: int
+) -> None:
+    dead, alive = running(prefect_client, "dead", dead_pid), running(prefect_client, "alive", os.getpid())
+    stuck = running(prefect_client, "stuck", dead_pid)
+    prefect_client.set_flow_run_state(stuck.id, Cancelling(), force=True)
+    found = steps(dry_run=True)["zombie runs ended"]
+    assert {thing.split(":")[0] for thing in found.things} == {"dead", "stuck"}
+    assert prefect_client.read_flow_run(dead.id).state_name == "Running"
+    assert steps()["zombie runs ended"].count == 2
+    ended = prefect_client.read_flow_run(dead.id).state
+    assert (ended.name, ended.message) == ("Crashed", f"Ended from outside: its process {dead_pid} is gone")
+    assert prefect_client.read_flow_run(stuck.id).state_name == "Crashed"
+    assert prefect_client.read_flow_run(alive.id).state_name == "Running"
+    prefect_client.delete_flow_run(alive.id)
+
+
+def dated(run: FlowRun, column: str, days_ago: float) -> FlowRun:
+    """Date the run's record back in Prefect's database: the API stamps its own time."""
+    database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    moment = f"{datetime.now(UTC) - timedelta(days=days_ago):%Y-%m-%d %H:%M:%S.%f}"
+    with closing(sqlite3.connect(database)) as tables, tables:
+        changed = tables.execute(f"UPDATE flow_run SET {column} = ? WHERE id = ?", (moment, str(run.id)))
+        assert changed.rowcount == 1
+    return run
+
+
+def ended(client: SyncPrefectClient, days_ago: float) -> FlowRun:
+    """The record of a run that ended some days ago."""
+    run = client.create_flow_run(nothing, name=f"{days_ago} days ago", state=Completed())
+    return dated(run, "end_time", days_ago)
+
+
+@pytest.mark.slow
+def test_prefect_runs_of_long_ago_go_and_those_under_way_stay(home: Home, prefect_client: SyncPrefectClient) -> None:
+    old, newer = ended(prefect_client, 10), ended(prefect_client, 8)
+    under_way = running(prefect_client, "under way", os.getpid())
+    assert steps(dry_run=True, keep={"prefect_days": 11})["Prefect runs"].count == 0
+    assert steps(dry_run=True, keep={"prefect_days": 9})["Prefect runs"].things == ("10 days ago, Completed",)
+    assert prefect_client.read_flow_run(old.id)
+    assert steps(keep={"prefect_days": 9})["Prefect runs"].count == 1
+    kept = {run.id for run in prefect_client.read_flow_runs()}
+    assert old.id not in kept
+    assert {newer.id, under_way.id} <= kept
+    prefect_client.delete_flow_run(under_way.id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replayed", ["2013-03-01T23:00:00-05:00", "2100-01-01T00:00:00+00:00"])
+def test_a_replayed_day_makes_nothing_older_or_younger(
+    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, replayed: str
+) -> None:
+    """Runs and files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions only."""
+    monkeypatch.setenv("STOCKML_CLOCK", replayed)
+    silent, recent = (
+        dated(prefect_client.create_flow_run(nothing, name=name, state=Running()), "start_time", days)
+        for name, days in (("silent", 1 / 24), ("recent", 0))
+    )
+    old, newer = ended(prefect_client, 100), ended(prefect_client, 80)
+    model, unfinished = home.models / "IBM" / "old", home.models / "IBM" / "new"
+    for folder, days in ((model, 100), (unfinished, 1)):
+        folder.mkdir(parents=True)
+        (folder / checkpoint.NAME).touch()
+        written = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+        os.utime(folder / checkpoint.NAME, (written, written))
+    found = steps()
+    assert found["zombie runs ended"].things[0].startswith("silent: no sign of life since ")
+    assert found["zombie runs ended"].count == 1
+    assert found["Prefect runs"].things == ("100 days ago, Completed",)
+    assert (model.exists(), unfinished.exists()) == (False, True)
+    assert prefect_client.read_flow_run(recent.id).state_name == "Running"
+    for run in (silent, recent, newer):
+        prefect_client.delete_flow_run(run.id)
+    assert old.id not in {run.id for run in prefect_client.read_flow_runs()}
+
+
+def log(home: Home, tmp_path: Path, day: date) -> Any:
+    night = with_files(recorded_night(day=day), tmp_path / str(day))
+    return Tracking.of(home).keep_and_log(night)
+
+
+def runs(home: Home) -> set[str]:
+    client = MlflowClient(home.tracking_uri)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return {run.info.run_name for run in client.search_runs(ids)}
+
+
+@pytest.mark.slow
+def test_old_mlflow_runs_go_but_never_a_champions_nor_the_newest(
+    home: Home, tmp_path: Path, prefect_client: SyncPrefectClient
+) -> None:
+    champion, other, newest = (log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28))
+    line = Promotion(
+        "IBM", "promote", champion.key, champion.model_folder, "", None, champion.session, "", champion.finished_at
+    )
+    Registry(home.models).promote(line)
+    MlflowClient(home.tracking_uri).delete_registered_model_alias("lstm-IBM", "challenger")
+    promised = steps(dry_run=True)["MLflow runs"]
+    assert promised.things == (other.run_name,)
+    assert promised.size > 10_000
+    assert len(runs(home)) == 3
+    assert steps()["MLflow runs"] == promised
+    assert runs(home) == {champion.run_name, newest.run_name}
+    versions = MlflowClient(home.tracking_uri).search_model_versions("name = 'lstm-IBM'")
+    assert {version.run_id for version in versions} == {champion.mlflow_run_id, newest.mlflow_run_id}
+    files = set(Path(home.root / "artifacts").rglob("night.json"))
+    empty_trash(home.tracking_uri, home.tracking_uri, 0)
+    assert len(files - set(Path(home.root / "artifacts").rglob("night.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_night_that_mlflow_missed_is_logged(home: Home, prefect_client: SyncPrefectClient) -> None:
+    night = recorded_night()
+    path = night_path(home.nights, night.ticker, night.key)
+    write_night(night, path)
+    path.with_name("waiting").touch()
+    assert steps(dry_run=True)["nights waiting for MLflow"].things == (night.run_name,)
+    assert steps()["nights and runs resumed"].count == 1
+    assert runs(home) == {night.run_name}
+
+
+@pytest.mark.slow
+def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
+    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free}")
+    state = maintenance(return_state=True)
+    assert state.name == "Completed with failures"
+    failed = {step.name: step.failed for step in state.result() if step.failed}
+    assert set(failed) == {"resume what waited", "clear MLflow"}
+    assert "cannot be reached" in failed["clear MLflow"]
+
+
+@pytest.mark.parametrize(
+    ("process", "heartbeat_minutes", "parent_ended", "why"),
+    [
+        (f"{HOST}:this one", 1, False, None),
+        (f"{HOST}:this one", 1, True, "the run that it belongs to has ended"),
+        (f"{HOST}:this one", None, False, None),
+        (f"{HOST}:this one", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
+        (f"elsewhere:{2**22 + 1}", 1, False, None),
+        (f"elsewhere:{2**22 + 1}", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
+        (f"{HOST}:{2**22 + 1}", 1, False, f"its process {2**22 + 1} is gone"),
+        (None, 1, False, None),
+        (None, None, False, "no sign of life since 2026-11-24 11:00 UTC"),
+    ],
+)
+def test_a_run_is_dead_when_nothing_speaks_for_its_life(
+    process: str | None, heartbeat_minutes: int | None, parent_ended: bool, why: str | None
+) -> None:
+    heartbeat = None if heartbeat_minutes is None else NOW - timedelta(minutes=heartbeat_minutes)
+    living = process.replace("this one", str(os.getpid())) if process else None
+    signs = SignsOfLife(NOW - timedelta(hours=1), parent_ended, living, heartbeat)
+    assert why_dead(signs, NOW, SILENCE) == why
+
+
+def test_the_account_names_what_went_and_what_could_not_be_done() -> None:
+    account = [
+        StepReport("models", 2, 2_500_000, ("`models/IBM/a`", "`models/IBM/b`")),
+        StepReport("clear MLflow", failed="away"),
+    ]
+    assert summary(account) == "2 things, 2.5 MB. Not done: clear MLflow: away"
+    text = markdown(account, dry_run=True)
+    assert "dry run: nothing was changed" in text
+    assert "| models | 2 | 2.5 MB |" in text
+    assert "| clear MLflow | not done: away | – |" in text
+    assert "- `models/IBM/b`" in text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert readable(int(size)) == text

@@ -1,0 +1,168 @@
+"""The night by the clock, through the real flow and a feed whose clock is the same: holidays, half days, and both
+changes of New York's clock. A bar is final at 22:45 there, on either side of a change and on a half day too.
+"""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from prefect.states import State
+
+from deployments.replay.feed import Feed
+from flows.nightly import nightly
+from stockml.errors import InvalidSession, TooFewBars
+from stockml.home import Home
+from stockml.home import home as home_of
+from tests.support import replaying
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+NEW_YORK = ZoneInfo("America/New_York")
+ASKED: dict[str, Any] = {"ticker": "IBM", "settings": replaying.SMALL, "late_retries": 0}
+
+
+class Evening:
+    """A replayed clock that the night and the feed share."""
+
+    def __init__(self, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.feed, self._monkeypatch = feed, monkeypatch
+
+    def night(self, moment: datetime, session: date | None = None) -> State:
+        """The night that is started at this moment."""
+        self.feed.set_clock(moment)
+        self._monkeypatch.setenv("STOCKML_CLOCK", moment.astimezone(UTC).isoformat())
+        return nightly(**ASKED, session=session or "", return_state=True)
+
+
+@pytest.fixture
+def evening(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Evening:
+    replaying.use(feed, monkeypatch, plan="free")
+    monkeypatch.setattr("stockml.clock.wait", lambda seconds: None)  # the free plan's second between two requests
+    return Evening(feed, monkeypatch)
+
+
+def at(text: str, fold: int = 0) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK, fold=fold)
+
+
+Step = tuple[str, date | None, str, int]
+THANKSGIVING: tuple[Step, ...] = (
+    # New York time, the session asked for (None: the newest final one), how it ends, requests
+    ("2012-11-21T23:00", None, "retrain 2012-11-21", 1),
+    ("2012-11-22T23:00", None, "No session", 0),  # the holiday
+    ("2012-11-23T12:59", None, "retrain 2012-11-21", 0),  # the half day trades until 13:00: Wednesday's night again
+    ("2012-11-23T12:59", date(2012, 11, 23), "InvalidSession", 0),
+    ("2012-11-23T13:01", date(2012, 11, 23), "InvalidSession", 0),
+    ("2012-11-23T18:31", date(2012, 11, 23), "InvalidSession", 0),  # the feed shows a bar that may still change
+    ("2012-11-23T22:45", None, "fine-tune 2012-11-23", 1),
+    ("2012-11-24T12:00", None, "No session", 0),  # the weekend
+    ("2012-11-25T23:00", None, "No session", 0),
+)
+CHRISTMAS: tuple[Step, ...] = (
+    ("2012-12-21T23:00", None, "retrain 2012-12-21", 1),
+    ("2012-12-23T23:00", None, "No session", 0),
+    ("2012-12-24T12:59", date(2012, 12, 24), "InvalidSession", 0),
+    ("2012-12-24T13:01", date(2012, 12, 24), "InvalidSession", 0),
+    ("2012-12-24T22:45", None, "fine-tune 2012-12-24", 1),
+    ("2012-12-25T23:00", None, "No session", 0),
+    ("2012-12-25T23:00", date(2012, 12, 25), "No session", 0),
+)
+
+
+@pytest.mark.parametrize("days", [THANKSGIVING, CHRISTMAS], ids=["Thanksgiving", "Christmas"])
+def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_it_is_final(
+    days: tuple[Step, ...], evening: Evening, home: Home
+) -> None:
+    first = at(days[0][0]).date()
+    replaying.fill(home, ["IBM"], until=date(first.year, first.month, first.day - 1))
+    for moment, session, expected, requests in days:
+        before = evening.feed.requests
+        state = evening.night(at(moment), session)
+        assert (ended(state), evening.feed.requests - before) == (expected, requests), (moment, state.message)
+    stored = replaying.store_of(home).read("IBM").loc[str(first) :]
+    fetched = [at(moment).date() for moment, _, end, asked in days if asked and end != "No session"]
+    assert [day.date() for day in stored.index] == fetched
+
+
+def ended(state: State) -> str:
+    """How a night ended: its mode and session, the name of what it skipped for, or its error."""
+    if state.is_failed():
+        return type(state.result(raise_on_failure=False)).__name__
+    night = state.result()
+    return f"{night.mode} {night.session}" if night.status == "completed" else str(state.name)
+
+
+def test_a_half_day_that_is_not_final_yet_says_when_it_will_be(evening: Evening, home: Home) -> None:
+    with pytest.raises(InvalidSession, match="its bar is final at 2012-11-23 22:45 EST"):
+        evening.night(at("2012-11-23T13:01"), date(2012, 11, 23)).result()
+    with pytest.raises(InvalidSession, match="its bar is final at 2012-03-12 22:45 EDT"):
+        evening.night(at("2012-03-12T22:44"), date(2012, 3, 12)).result()
+    assert evening.feed.requests == 0
+
+
+FORWARD = (
+    # New York time, fold; the newest bar that the feed shows, and the newest that may be stored
+    ("2012-03-09T18:29", 0, date(2012, 3, 9), date(2012, 3, 8)),
+    ("2012-03-09T22:45", 0, date(2012, 3, 9), date(2012, 3, 9)),
+    ("2012-03-11T01:59", 0, date(2012, 3, 9), date(2012, 3, 9)),
+    ("2012-03-11T03:00", 0, date(2012, 3, 9), date(2012, 3, 9)),  # a minute later
+    ("2012-03-12T18:29", 0, date(2012, 3, 12), date(2012, 3, 9)),
+    ("2012-03-12T18:31", 0, date(2012, 3, 12), date(2012, 3, 9)),
+    ("2012-03-12T22:44", 0, date(2012, 3, 12), date(2012, 3, 9)),
+    ("2012-03-12T22:45", 0, date(2012, 3, 12), date(2012, 3, 12)),
+)
+BACK = (
+    ("2012-11-02T18:31", 0, date(2012, 11, 2), date(2012, 11, 1)),
+    ("2012-11-02T22:45", 0, date(2012, 11, 2), date(2012, 11, 2)),
+    ("2012-11-04T01:30", 0, date(2012, 11, 2), date(2012, 11, 2)),
+    ("2012-11-04T01:30", 1, date(2012, 11, 2), date(2012, 11, 2)),  # an hour later
+    ("2012-11-05T18:29", 0, date(2012, 11, 5), date(2012, 11, 2)),
+    ("2012-11-05T18:31", 0, date(2012, 11, 5), date(2012, 11, 2)),
+    ("2012-11-05T22:44", 0, date(2012, 11, 5), date(2012, 11, 2)),
+    ("2012-11-05T22:45", 0, date(2012, 11, 5), date(2012, 11, 5)),
+)
+
+
+@pytest.mark.parametrize("moments", [FORWARD, BACK], ids=["forward", "back"])
+def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_change_of_the_clock(
+    moments: tuple[Any, ...], evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A first night with a free key: the 100 sessions of the answer are stored, and too few to train with."""
+    found = []
+    for number, (moment, fold, _, _) in enumerate(moments):
+        monkeypatch.setenv("STOCKML_HOME", str(tmp_path / str(number)))
+        state = evening.night(at(moment, fold))
+        assert isinstance(state.result(raise_on_failure=False), TooFewBars), (moment, state.message)
+        newest = replaying.store_of(home_of()).last_session("IBM")
+        found.append((moment, fold, evening.feed.newest, newest))
+    assert found == list(moments)
+
+
+PAST_THE_RECORDING = (
+    # New York time; the session that the night is of, and by how many sessions the feed, which ends on March 1, is late
+    ("2013-03-08T22:44", date(2013, 3, 7), 4),
+    ("2013-03-08T22:45", date(2013, 3, 8), 5),
+    ("2013-03-10T01:59", date(2013, 3, 8), 5),
+    ("2013-03-10T03:00", date(2013, 3, 8), 5),  # a minute later
+    ("2013-03-11T18:31", date(2013, 3, 8), 5),
+    ("2013-03-11T22:44", date(2013, 3, 8), 5),
+    ("2013-03-11T22:45", date(2013, 3, 11), 6),
+)
+
+
+def test_a_late_feed_is_measured_in_sessions_across_a_change_of_the_clock(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = []
+    for number, (moment, _, _) in enumerate(PAST_THE_RECORDING):
+        monkeypatch.setenv("STOCKML_HOME", str(tmp_path / str(number)))
+        state = evening.night(at(moment))
+        found.append((moment, state.name, state.message))
+    assert found == [
+        (moment, "Stale", f"the feed is stale: its last bar is of 2013-03-01, {age} sessions before {session}")
+        if age >= 5
+        else (moment, "Late", f"the bar of {session} is late; the newest published is 2013-03-01")
+        for moment, session, age in PAST_THE_RECORDING
+    ]

@@ -1,0 +1,253 @@
+"""The provider refuses: every answer of the contract that is no usable series, through the real flow over real HTTP.
+
+What each ends in, after how many requests, and that nothing but the quota's own file is left behind.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pytest
+from prefect.states import State
+
+from deployments.replay.feed import Asked, Fault, Feed
+from flows.nightly import nightly
+from stockml.errors import StockmlError
+from stockml.home import Home
+from tests.support import PAYLOADS, loopback, replaying
+from tests.support.loopback import Answer, Loopback
+from tests.support.night_process import stored
+from tests.support.secret_key import KEY, prefect_database, with_key
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+ECHOED_KEY = "ABCDEF0123456789"  # in info_daily_limit_key.json
+THURSDAY = date(2013, 2, 28)
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+GOOD = (PAYLOADS / "daily_compact.json").read_bytes()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a night ends: state and error, after how many requests, and the longest wait between two of them."""
+
+    state: str
+    requests: int
+    wait_s: int = 0
+
+
+NO_DATA = Ending("Failed: NoData", 6, 2)
+BURST = Ending("Failed: RateLimited", 6, 1)
+MINUTE = Ending("Failed: RateLimited", 6, 65)
+UNKNOWN = Ending("Failed: UnknownSymbol", 3, 2)
+QUOTA = Ending("Skipped: quota", 1)
+BAD_KEY = Ending("Failed: BadKey", 1)
+PREMIUM = Ending("Failed: PremiumOnly", 1)
+NOT_ITS_OWN = Ending("Failed: BadPayload", 1)
+
+REFUSALS: dict[str, tuple[Ending, str]] = {
+    # the file that the provider answers with: how the night ends, and what its message says
+    "info_burst_free_1rps.json": (BURST, "asked too fast, ask again in 2 s"),
+    "info_demo_key_2rps.json": (BURST, "2 requests per second"),
+    "info_premium_burst.json": (BURST, "Burst pattern detected"),
+    "info_premium_minute_limit.json": (MINUTE, "ask again in 65 s"),
+    "note_5_per_min_500_per_day_2018_2023.json": (MINUTE, "5 calls per minute"),
+    "info_daily_limit_2024.json": (QUOTA, "the next night catches up"),
+    "info_daily_limit_key.json": (QUOTA, "your API key as ***"),
+    "info_premium_endpoint.json": (PREMIUM, "TIME_SERIES_DAILY needs a premium key"),
+    "info_outputsize_full_premium.json": (PREMIUM, "outputsize=full needs a premium key"),
+    "info_demo_key.json": (BAD_KEY, "get a free key at alphavantage.co"),
+    "err_apikey_missing.json": (BAD_KEY, "ALPHAVANTAGE_API_KEY"),
+    "err_apikey_missing_old.json": (BAD_KEY, "ALPHAVANTAGE_API_KEY"),
+    "err_invalid_symbol.json": (UNKNOWN, "check the spelling"),
+    "err_bad_function.json": (NO_DATA, "does not exist"),
+    "err_intraday_internal_2017.json": (NO_DATA, "internal or external error"),
+    "info_2018_call_frequency.json": (NO_DATA, "call frequency"),
+    "info_2018_call_volume.json": (NO_DATA, "call volume"),
+    "info_contact_premium.json": (NO_DATA, "call volume"),
+    "empty_object.json": (NO_DATA, "found '{}'"),
+    "premium_artificial_200.json": (NO_DATA, "ARTIFICIAL"),
+    "html_503_heroku_2018.html": (NO_DATA, "HTTP 503: <!DOCTYPE html>"),
+    "detail_405_post.json": (NO_DATA, "HTTP 405"),
+    "detail_406_accept.json": (NO_DATA, "HTTP 406"),
+    "daily_compact.csv": (NO_DATA, "timestamp,open"),
+    "daily_adjusted_compact.csv": (NO_DATA, "timestamp,open"),
+    "splits.json": (NO_DATA, "effective_date"),
+    "splits.csv": (NO_DATA, "effective_date"),
+    "splits_empty_INFERRED.json": (NO_DATA, "NEWCO"),
+    "dividends.json": (NO_DATA, "ex_dividend_date"),
+    "dividends.csv": (NO_DATA, "ex_dividend_date"),
+    "daily_legacy_2018_2020_intraday_refresh.json": (NOT_ITS_OWN, "found that of 'aapl'"),
+    "daily_short_history_new_listing.json": (NOT_ITS_OWN, "found that of 'NEWCO'"),
+    "daily_stale_delisted.json": (NOT_ITS_OWN, "found that of 'GONE'"),
+    "daily_with_split_unadjusted.json": (NOT_ITS_OWN, "found that of 'SPLT'"),
+}
+STATUS = {"html_503_heroku_2018.html": 503, "detail_405_post.json": 405, "detail_406_accept.json": 406}
+FAULTS: dict[str, tuple[Answer, Ending, str]] = {
+    # what goes wrong on the way: how the night ends, and what its message says
+    "the key echoed with the day's refusal": (loopback.echo, QUOTA, "your API key as ***"),
+    "a proxy's page with the address in it": (loopback.page, NO_DATA, "HTTP 502"),
+    "a redirect": (loopback.redirect, NO_DATA, "HTTP 302"),
+    "a reset connection": (loopback.reset, NO_DATA, "no complete answer from 127.0.0.1"),
+    "half a body": (loopback.short(GOOD), NO_DATA, "no complete answer from 127.0.0.1"),
+    "JSON that breaks off": (loopback.whole(GOOD[:-100]), NO_DATA, "Meta Data"),
+    "an empty body": (loopback.whole(b""), NO_DATA, "found ''"),
+    "a body without end": (loopback.endless, NO_DATA, "bytes"),
+    "a malformed header": (loopback.bad_header(b"{}"), NO_DATA, "found '{}'"),
+    "a good series under HTTP 500": (loopback.whole(GOOD, 500), NO_DATA, "a series, but under HTTP 500"),
+    "a session that comes twice": (loopback.whole(GOOD.replace(b"2026-11-19", b"2026-11-20")), NOT_ITS_OWN, "twice"),
+}
+
+
+def expected() -> dict[str, tuple[Answer, Ending, str]]:
+    files = {
+        name: (loopback.whole((PAYLOADS / name).read_bytes(), STATUS.get(name, 200)), ending, words)
+        for name, (ending, words) in REFUSALS.items()
+    }
+    return files | FAULTS
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the nights would have waited; no time passes."""
+    waited: list[float] = []
+    monkeypatch.setattr("stockml.clock.wait", waited.append)
+    for step in ("fetch_daily", "explain_jumps"):
+        monkeypatch.setattr(f"tasks.data.{step}.retry_delay_seconds", 0)
+    return waited
+
+
+@pytest.fixture
+def ready(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Home:
+    """IBM's bars up to a week before Thursday's night, and a feed at it."""
+    replaying.use(feed, monkeypatch)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
+    feed.set_clock(THURSDAY)
+    replaying.fill(home, ["IBM"])
+    return home
+
+
+def named(state: State) -> str:
+    """A completed state by its name, a failed one by its error as well."""
+    if state.is_completed():
+        return str(state.name)
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, StockmlError), error
+    return f"{state.name}: {type(error).__name__}"
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
+    """Collects what is told of the nights; in the end no key may be in it, nor in anything shown or logged."""
+    told: list[str] = []
+    with caplog.at_level(logging.DEBUG):
+        yield told
+    shown = capfd.readouterr()
+    everything = "".join([*told, caplog.text, shown.out, shown.err]).upper()
+    assert [key for key in (KEY, ECHOED_KEY) if key in everything] == []
+
+
+def test_every_refusal_in_turn_ends_as_it_should_and_the_next_good_answer_completes_the_night(
+    ready: Home, waits: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ended, unsaid = stored(ready), {}, []
+    for number, (name, (answer, _, words)) in enumerate(expected().items()):
+        waits.clear()
+        with Loopback(answer) as provider, monkeypatch.context() as asked:
+            asked.setenv("ALPHAVANTAGE_URL", provider.address)
+            asked.setenv("ALPHAVANTAGE_API_KEY", f"{KEY}-{number}")  # each key has a day's quota of its own
+            state = nightly(**ASKED, return_state=True)
+        ended[name] = Ending(named(state), len(provider.asked), int(max([0.0, *waits])))
+        unsaid += [] if words in state.message else [(name, state.message)]
+        said += [str(state), str(state.result(raise_on_failure=False))]
+        assert stored(ready) == before, name
+    assert ended == {name: ending for name, (_, ending, _) in expected().items()}
+    assert unsaid == []
+    assert not ready.payloads.exists()
+
+    night = nightly(**ASKED, return_state=True).result()
+    assert (night.status, night.rows_added) == ("completed", 6)
+    for key in (KEY, ECHOED_KEY):
+        assert [*with_key(ready.root, key), *with_key(prefect_database(), key)] == []
+
+
+def test_the_table_names_every_payload_that_is_no_series_of_the_ticker() -> None:
+    usable = {path.name for path in PAYLOADS.glob("daily_*.json") if b'"2. Symbol": "IBM"' in path.read_bytes()}
+    assert {path.name for path in PAYLOADS.iterdir() if path.name != "README.md"} == usable | set(REFUSALS)
+    assert len(usable) == 5
+
+
+def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(
+    ready: Home, feed: Feed, waits: list[float]
+) -> None:
+    feed.script(Fault.file(PAYLOADS / "info_daily_limit_2024.json"))
+    assert [nightly(**ASKED, return_state=True).name for _ in range(2)] == ["Skipped: quota"] * 2
+    assert feed.requests == 1
+    for spent in ready.quota.glob("*.json"):
+        spent.rename(spent.with_name(spent.name.replace(spent.stem[-10:], "2013-02-27")))
+    assert nightly(**ASKED, return_state=True).result().rows_added == 6
+
+
+SPLIT_DAY = date(2005, 2, 28)
+AFTER_THE_BARS: dict[str, Ending] = {
+    # what SPLITS is answered with, once the bars are stored; the bars' own request is the first
+    "info_daily_limit_key.json": Ending("Skipped: quota", 2),
+    "info_premium_endpoint.json": Ending("Failed: PremiumOnly", 2),
+    "err_apikey_missing.json": Ending("Failed: BadKey", 2),
+    "err_invalid_symbol.json": Ending("Failed: UnknownSymbol", 4, 2),
+    "info_premium_minute_limit.json": Ending("Failed: RateLimited", 7, 65),
+    "dividends.json": Ending("Failed: BadPayload", 2),
+    "empty_object.json": Ending("Failed: NoData", 7, 2),
+}
+
+
+def test_a_refusal_to_tell_the_splits_keeps_the_bars_and_the_next_run_asks_again(
+    home: Home, waits: list[float], monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    """Apple's share was split two for one: its night may not go on before the provider has said so."""
+    asked = ASKED | {"ticker": "AAPL", "session": SPLIT_DAY}
+    replaying.fill(home, ["AAPL"], until=date(2005, 2, 25))
+    refusal = {"file": ""}
+
+    def refuse_splits(request: Asked) -> None:
+        if request.function == "TIME_SERIES_DAILY" and refusal["file"]:
+            feed.outage(Fault.file(PAYLOADS / refusal["file"]))
+
+    with Feed(on_request=refuse_splits) as feed:
+        feed.set_clock(SPLIT_DAY)
+        replaying.use(feed, monkeypatch)
+        ended = {}
+        for number, name in enumerate(AFTER_THE_BARS):
+            monkeypatch.setenv("ALPHAVANTAGE_API_KEY", f"{KEY}-{number}")
+            waits.clear()
+            feed.outage(None)
+            refusal["file"], requests = name, feed.requests
+            state = nightly(**asked, force=True, return_state=True)
+            ended[name] = Ending(named(state), feed.requests - requests, int(max([0.0, *waits])))
+            said.append(str(state))
+            assert replaying.store_of(home).last_session("AAPL") == SPLIT_DAY
+        assert ended == AFTER_THE_BARS
+        refusal["file"] = ""
+        feed.outage(None)
+        night = nightly(**asked, return_state=True).result()
+    assert night.status == "completed"
+    assert [split.effective for split in replaying.store_of(home).splits("AAPL")][-1] == SPLIT_DAY
+
+
+def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
+    ready: Home, feed: Feed, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wednesday's answer first, with five bars; Thursday's an interval later, with one more and Wednesday restated."""
+    feed.set_clock(date(2013, 2, 27))
+
+    def next_evening(seconds: float) -> None:
+        waits.append(seconds)
+        if seconds > 60:
+            feed.set_clock(THURSDAY)
+
+    monkeypatch.setattr("stockml.clock.wait", next_evening)
+    night = nightly(**ASKED | {"late_retries": 1, "late_wait_s": 1200.0}, return_state=True).result()
+    assert (night.status, night.rows_added, night.rows_restated) == ("completed", 6, 1)
+    assert max(waits) == 1200.0

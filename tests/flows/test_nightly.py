@@ -1,0 +1,194 @@
+"""The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs, what is cached, what
+stands afterwards, and how nights without an ordinary bar end."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect.states import State
+
+from deployments.replay.feed import Fault, Feed
+from deployments.replay.recording import recorded_bars
+from flows.nightly import nightly
+from stockml.errors import BadKey, TooFewBars, UnknownSymbol
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.registry import Registry
+from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
+from tests.support import PAYLOADS
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
+SMALL = {
+    "network": {"units": [4], "look_back": 10},
+    "training": {"epochs": 1},
+    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
+}
+
+
+@dataclass
+class Replay:
+    """A home with recorded IBM bars up to a week before, and a feed at Thursday's night."""
+
+    home: Home
+    feed: Feed
+
+    def night(self, ticker: str = "IBM", session: date = THURSDAY, **changes: Any) -> State:
+        wanted = {"settings": SMALL, "late_retries": 0} | changes
+        return nightly(ticker, session, return_state=True, **wanted)
+
+    @property
+    def store(self) -> BarStore:
+        return BarStore(self.home.store, self.home.locks)
+
+    def mlflow_runs(self, ticker: str = "IBM") -> list[Any]:
+        client = MlflowClient(self.home.tracking_uri)
+        experiments = [e.experiment_id for e in client.search_experiments() if e.name.endswith(ticker)]
+        return list(client.search_runs(experiments)) if experiments else []
+
+    def stands(self) -> tuple[Any, ...]:
+        """What must be the same however often a night is run."""
+        runs = sorted(run.info.run_id for run in self.mlflow_runs())
+        entries = [entry.key for entry in Ledger(self.home.ledger).entries("IBM")]
+        promotions = [line.key for line in Registry(self.home.models).history("IBM")]
+        return (sha256_of(self.store.path("IBM")), runs, entries, promotions)
+
+
+@pytest.fixture
+def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
+    feed.set_clock(THURSDAY)
+    past = recorded_bars("IBM").loc[:"2013-02-20"]
+    recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
+    store = BarStore(home.store, home.locks)
+    store.append("IBM", past, recorded_at=recorded_at, source="recording", session=date(2013, 2, 20))
+    return Replay(home, feed)
+
+
+def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:
+    first = replay.night()
+    night = first.result()
+    assert (night.status, night.mode, night.reason) == ("completed", "retrain", "no champion yet")
+    assert night.rows_added == 6
+    assert night.mlflow_run_id
+    before = replay.stands()
+    asked = replay.feed.requests
+    again = replay.night()
+    assert again.result().key == night.key
+    assert replay.stands() == before
+    assert replay.feed.requests == asked
+    assert [len(each) for each in before[1:]] == [1, 1, 1]
+
+
+def test_the_next_night_continues_the_champion(replay: Replay) -> None:
+    replay.night()
+    replay.feed.set_clock(FRIDAY)
+    second = replay.night(session=FRIDAY).result()
+    assert (second.mode, second.reason) == ("fine-tune", "1 new session")
+    assert (second.rows_added, second.rows_restated) == (1, 1)
+    assert "champion" in second.evaluation.scores
+    assert len(replay.mlflow_runs()) == 2
+
+
+def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay: Replay) -> None:
+    first = replay.night().result()
+    before = replay.stands()
+    shutil.rmtree(replay.home.results)
+    again = replay.night().result()
+    assert (again.key, again.mode, again.reason) == (first.key, first.mode, first.reason)
+    assert replay.stands() == before
+
+
+def test_a_night_killed_as_soon_as_its_bars_stood_still_counts_them_when_it_is_run_again(replay: Replay) -> None:
+    """All that such a night leaves is the answer, the receipt for it, and the store."""
+    first = replay.night().result()
+    for path in replay.home.root.iterdir():
+        if path.name not in ("store", "payloads", "results"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for result in replay.home.results.iterdir():
+        if not result.name.startswith("fetch-"):
+            result.unlink()
+    asked = replay.feed.requests
+    again = replay.night().result()
+    assert (again.key, again.rows_added, again.rows_restated) == (first.key, 6, 0)
+    assert replay.feed.requests == asked
+
+
+def test_a_day_without_a_session_ends_at_once(replay: Replay) -> None:
+    state = replay.night(session=date(2013, 3, 2))
+    assert (state.name, state.result().status) == ("No session", "skipped")
+    assert "2013-03-04" in state.message
+    assert replay.feed.requests == 0
+
+
+def test_a_late_bar_is_asked_for_again_and_then_reported(replay: Replay) -> None:
+    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
+    assert state.name == "Late"
+    assert "the newest published is 2013-02-28" in state.message
+    assert replay.feed.requests == 3
+    assert replay.store.last_session("IBM") == THURSDAY
+
+
+def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
+    replay.feed.set_clock(date(2013, 2, 19))
+    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
+    assert state.name == "Stale"
+    assert "8 sessions" in state.message
+    assert replay.feed.requests == 1
+
+
+def test_a_spent_quota_skips_the_night_and_loses_nothing(replay: Replay) -> None:
+    replay.feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
+    state = replay.night()
+    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
+    assert "ABCDEF" not in str(state)
+    assert replay.store.last_session("IBM") == date(2013, 2, 20)
+
+
+def test_a_bad_key_fails_at_once(replay: Replay) -> None:
+    replay.feed.script(Fault.file(PAYLOADS / "err_apikey_missing.json"))
+    state = replay.night()
+    assert state.is_failed()
+    with pytest.raises(BadKey):
+        state.result()
+    assert replay.feed.requests == 1
+
+
+def test_an_unknown_symbol_fails_with_a_clear_message(replay: Replay) -> None:
+    with pytest.raises(UnknownSymbol, match="check the spelling"):
+        replay.night(ticker="NOPE").result()
+
+
+def test_too_little_history_keeps_what_was_fetched_and_says_what_is_missing(replay: Replay) -> None:
+    with pytest.raises(TooFewBars, match="500 are missing"):
+        replay.night(ticker="MSFT").result()
+    assert len(replay.store.read("MSFT")) == 100
+
+
+def test_importing_the_flow_loads_no_heavy_library() -> None:
+    code = "import sys, flows.nightly; print([m for m in ('tensorflow', 'mlflow', 'matplotlib') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_champion_that_cannot_be_read_any_more_is_replaced(replay: Replay) -> None:
+    """As after an update whose models are written in another form: the night retrains and says so."""
+    replay.night()
+    champion = Registry(replay.home.models).champion("IBM")
+    folder = Path(champion.path)
+    (folder / "model.json").write_text("{}")
+    line = Registry(replay.home.models).file("IBM")
+    line.write_text(line.read_text().replace(champion.sha256, sha256_of(str(folder))))
+    replay.feed.set_clock(FRIDAY)
+    night = replay.night(session=FRIDAY).result()
+    assert (night.mode, night.reason) == ("retrain", "no champion yet")

@@ -1,0 +1,174 @@
+"""Many tickers in one run, on a real Prefect server, a real feed, real worker processes: who is run, what stands
+afterwards, and what the end says."""
+
+import csv
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.states import State
+
+from deployments.replay.feed import Asked, Feed
+from flows.universe import plan_requests, universe
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.nights.universe import NightRow, as_csv, ending, records
+from stockml.provider.quota import QuotaLedger
+from tasks.quota import requests_left
+from tests.support.replaying import SMALL, fill, store_of, use
+
+THURSDAY = date(2013, 2, 28)
+
+
+class Killer:
+    """SIGKILLs, once, the worker process that asks for `symbol`; told by the feed while that request is open."""
+
+    def __init__(self) -> None:
+        self.symbol: str | None = None
+        self.killed: int | None = None
+
+    def __call__(self, asked: Asked) -> None:
+        if self.killed is None and asked.symbol == self.symbol:
+            self.killed = next(process.pid for process in workers() if is_connected(process))
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def workers() -> list[psutil.Process]:
+    """Dask's worker processes of this test."""
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+def is_connected(process: psutil.Process) -> bool:
+    port = int(os.environ["ALPHAVANTAGE_URL"].rpartition(":")[2])
+    return any(held.raddr and held.raddr.port == port for held in process.net_connections("tcp"))
+
+
+@pytest.fixture
+def killer() -> Killer:
+    return Killer()
+
+
+@pytest.fixture
+def replay(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[Feed]:
+    with Feed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
+        use(feed, monkeypatch)
+        feed.set_clock(THURSDAY)
+        yield feed
+
+
+def run(tickers: list[str], **changes: Any) -> State:
+    wanted = {"session": THURSDAY, "settings": SMALL, "late_retries": 0, "processes": 2} | changes
+    return universe(tickers, return_state=True, **wanted)
+
+
+def states_of_nights(state: State) -> list[str]:
+    children = FlowRunFilter(parent_flow_run_id={"any_": [state.state_details.flow_run_id]})
+    with get_client(sync_client=True) as client:
+        return [str(run.state_name) for run in client.read_flow_runs(flow_run_filter=children)]
+
+
+@pytest.mark.slow
+def test_neither_a_failure_nor_a_dying_process_stops_the_others(home: Home, replay: Feed, killer: Killer) -> None:
+    """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at its work."""
+    fill(home, {"T1": "IBM", "T2": "AAPL"})
+    damaged = Path(store_of(home).path("BAD"))
+    damaged.write_bytes(b"PAR1")
+    killer.symbol = "T2"
+    state = run(["T1", "T2", "NOPE", "BAD"])
+    assert killer.killed
+    rows = {row.ticker: row for row in state.result()}
+    assert state.name == "Completed with failures"
+    assert state.message.startswith("2 completed, 2 failed. Failed: ")
+    assert "NOPE 2013-02-28: UnknownSymbol" in state.message
+    assert [rows[ticker].status for ticker in ("T1", "T2", "NOPE", "BAD")] == [*2 * ["completed"], *2 * ["failed"]]
+    assert rows["BAD"].why.startswith(f"StoreUnreadable: {damaged}")
+    assert all(len(Ledger(home.ledger).entries(ticker)) == 1 for ticker in ("T1", "T2"))
+    assert set(states_of_nights(state)) == {"Completed", "Crashed", "Failed"}
+    with (home.universe / "2013-02-28.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T1", "T2"]
+    assert float(table[2]["naive_mse"]) > 0
+    assert "universe" in artifacts(state)
+
+
+def artifacts(state: State) -> set[str]:
+    with get_client(sync_client=True) as client:
+        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_="universe%")), flow_run_filter=this_run
+        )
+        return {artifact.key for artifact in found}
+
+
+@pytest.mark.slow
+def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, replay: Feed, monkeypatch: Any) -> None:
+    """On a free key with one request left, the ticker that waited longest is asked."""
+    use(replay, monkeypatch, plan="free")
+    fill(home, ["IBM"], date(2013, 2, 20))
+    fill(home, ["AAPL"], date(2013, 2, 19))
+    fill(home, ["MSFT"], THURSDAY)
+    spend_all_but_one(home)
+    turn = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
+    assert (turn.asked, turn.skipped) == (("AAPL", "MSFT"), ("IBM",))
+    spend(home, 1)
+    state = run(["IBM"])
+    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
+    assert (home.universe / "2013-02-28.csv").read_text().splitlines()[1].startswith("IBM,2013-02-28,skipped,")
+
+
+def spend_all_but_one(home: Home) -> None:
+    spend(home, (requests_left() or 0) - 1)
+
+
+def spend(home: Home, requests: int) -> None:
+    """Use up requests of today's quota, as so many nights would have."""
+    ledger = QuotaLedger.of(home.quota, os.environ["ALPHAVANTAGE_API_KEY"])
+    for _ in range(requests):
+        ledger.spend("IBM", datetime.now(UTC))
+
+
+def row(ticker: str, status: Any, outcome: str = "", why: str = "") -> NightRow:
+    return NightRow(ticker, THURSDAY, status, outcome or status, why=why)
+
+
+GOOD, SKIPPED = row("IBM", "completed"), row("KO", "skipped", "Skipped: quota")
+BAD, WORSE = row("AAPL", "failed", why="BadKey: no"), row("MSFT", "failed", why="Diverged: inf")
+
+
+@pytest.mark.parametrize(
+    ("rows", "fail_when", "failed", "name", "message"),
+    [
+        ([GOOD, SKIPPED], "all fail", False, "Completed", "1 completed, 1 skipped"),
+        ([SKIPPED], "all fail", False, "Skipped: quota", "1 skipped"),
+        ([SKIPPED, row("F", "skipped", "No session")], "any fails", False, "Skipped", "2 skipped"),
+        ([GOOD, BAD], "all fail", False, "Completed with failures", "Failed: AAPL 2013-02-28: BadKey: no"),
+        ([GOOD, BAD], "any fails", True, "Failed", "1 completed, 1 failed"),
+        ([BAD, WORSE], "all fail", True, "Failed", "BadKey: no; MSFT 2013-02-28: Diverged: inf"),
+        ([BAD, WORSE], "never", False, "Completed with failures", "2 failed"),
+        ([BAD, SKIPPED], "all fail", False, "Completed with failures", "1 skipped, 1 failed"),
+        ([], "all fail", False, "Skipped", "nothing to do"),
+    ],
+)
+def test_the_end_tells_the_truth(rows: list[NightRow], fail_when: Any, failed: bool, name: str, message: str) -> None:
+    end = ending(rows, fail_when)
+    assert (end.failed, end.name) == (failed, name)
+    assert message in end.message
+
+
+def test_of_many_failures_twenty_are_named() -> None:
+    assert ending([row(f"T{i}", "failed", why="x") for i in range(30)]).message.endswith("; and 10 more")
+
+
+def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:
+    rows = [GOOD, SKIPPED, BAD]
+    assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
+    read = list(csv.DictReader(as_csv(rows).decode().splitlines()))
+    assert [(line["ticker"], line["skill"]) for line in read] == [("AAPL", ""), ("KO", ""), ("IBM", "")]
+    assert list(read[0]) == list(records(rows)[0])

@@ -1,0 +1,106 @@
+"""MLflow's pages in headless Chromium: the charts of a ticker's nights, a comparison of three, one night's run.
+
+`python -m tests.pages.mlflow_pages HOME FOLDER` writes the pictures that the README shows, from the nights of a
+real home.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stockml.home import home
+from stockml.tracking.client import Tracking, experiment_url, run_url
+from tests.support.mlflow_server import mlflow_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+NO_ASSISTANT = """
+localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
+localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
+"""
+PATIENCE_MS = 60_000
+
+
+@contextmanager
+def browser_page(width: int = 1600, height: int = 1000) -> "Iterator[Page]":
+    """A page of a fresh Chromium profile, MLflow's assistant closed."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=str(CHROMIUM),
+            headless=True,
+            args=list(FLAGS),
+            viewport={"width": width, "height": height},
+        )
+        context.add_init_script(NO_ASSISTANT)
+        context.set_default_timeout(PATIENCE_MS)
+        try:
+            yield context.new_page()
+        finally:
+            context.close()
+
+
+def open_charts(page: "Page", address: str, experiment_id: str) -> None:
+    """The link of the summaries: it lands on the nights' charts in the model-training layout."""
+    page.goto(experiment_url(address, experiment_id))
+    page.get_by_text("answer/beats_last_value_pct").first.wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
+
+
+def compare(page: "Page", names: list[str]) -> None:
+    """Select the named runs and press Compare."""
+    for name in names:
+        row = page.get_by_role("row").filter(has_text=name)
+        row.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text(f"Comparing {len(names)} Runs", exact=False).first.wait_for()
+
+
+def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> None:
+    """The run's page with the whole description: verdict, table, plots."""
+    page.goto(run_url(address, experiment_id, run_id))
+    page.get_by_text("Show more").click()
+    page.locator("img[src*='forecast.png']").first.wait_for()
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+
+
+def main(root: str, folder: str) -> None:
+    installation = home({"STOCKML_HOME": root})
+    tracking = Tracking.of(installation)
+    experiment_id, runs = tracking.runs("IBM")
+    with mlflow_server(installation) as address:
+        with browser_page() as page:
+            open_charts(page, address, experiment_id)
+            page.screenshot(path=f"{folder}/mlflow-three-nights.png")
+        with browser_page(height=920) as page:
+            open_charts(page, address, experiment_id)
+            compare(page, list(runs)[:3])
+            page.get_by_text("Model training", exact=True).first.click()  # the comparison opens in the other layout
+            for section in ("Visualizations", "Parameters"):
+                page.get_by_text(section, exact=True).first.click()
+            page.get_by_text("answer/beats_last_value_pct").first.wait_for()
+            page.screenshot(path=f"{folder}/mlflow-comparison.png")
+        with browser_page(1900, 1500) as page:
+            open_run(page, address, experiment_id, next(iter(runs.values())))
+            page.screenshot(path=f"{folder}/mlflow-run.png")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

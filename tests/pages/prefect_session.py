@@ -1,0 +1,176 @@
+"""`stockml up` as a person starts it, on free ports and recorded prices, for tests that click through its pages."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from tenacity import (
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
+
+from stockml.storage.arrays import unpacked
+from stockml.training import checkpoint
+from tests.pages.prefect_pages import BUSY
+
+EPOCH = re.compile("held out: epoch ([0-9]+) of ")
+ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "STOCKML_CLOCK")
+
+
+class NotYet(Exception):
+    """What is waited for has not happened."""
+
+
+def is_busy(error: BaseException) -> bool:
+    return isinstance(error, HTTPError) and error.code == BUSY
+
+
+@dataclass(frozen=True)
+class Up:
+    """Both pages' addresses, and the home they show."""
+
+    home: Path
+    prefect: str
+    mlflow: str
+
+    @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_attempt(5), reraise=True)
+    def api(self, path: str, content: Any = None) -> Any:
+        """Ask Prefect's API, as its own client does: again where the database was busy."""
+        sent = None if content is None else json.dumps(content).encode()
+        request = Request(f"{self.prefect}/api{path}", sent, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=30) as reply:
+            return json.load(reply)
+
+    def runs(self, flow: str = "nightly") -> list[dict[str, Any]]:
+        """All runs of a flow that are not merely scheduled, newest first."""
+        begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        wanted = {"flow_runs": begun, "flows": {"name": {"any_": [flow]}}}
+        return list(self.api("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", **wanted}))
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return dict(self.api(f"/flow_runs/{run_id}"))
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(240))
+    def finished(self, count: int) -> dict[str, Any]:
+        """The newest night, once there are `count` and it has ended."""
+        runs = self.runs()
+        if len(runs) < count or runs[0]["state_type"] not in ENDS:
+            raise NotYet
+        return runs[0]
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(240))
+    def until(self, run_id: str, *names: str) -> dict[str, Any]:
+        """The run, once its state has one of these names."""
+        if (run := self.run(run_id))["state_name"] not in names:
+            raise NotYet
+        return run
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(240))
+    def training(self, ticker: str, epochs: int = 3) -> Path:
+        """The checkpoint of the ticker's training under way, once it has had some epochs."""
+        for kept in self.home.glob(f"models/{ticker}/*/{checkpoint.NAME}"):
+            if epochs_of(kept) >= epochs:
+                return kept
+        raise NotYet
+
+    def epochs(self, run_id: str) -> list[int]:
+        """The numbers of the epochs that the run has told of, in order."""
+        wanted = {"flow_run_id": {"any_": [run_id]}}
+        lines = self.api("/logs/filter", {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": 200})
+        return [int(found[1]) for line in lines if (found := EPOCH.match(line["message"]))]
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """Begin a run of `flow/deployment`, as its form does; the run's id."""
+        known = self.api(f"/deployments/name/{quote(deployment)}")
+        asked = {"parameters": known["parameters"] | parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
+
+    def overdue(self, ticker: str) -> None:
+        """A night that should have begun an hour ago, on a pool that no worker looks at."""
+        due = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        self.api("/work_pools/", {"name": "nobody", "type": "process"})
+        flow = self.api("/flows/", {"name": "nightly"})["id"]
+        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": "nobody"}
+        deployment = self.api("/deployments/", of_nobody)["id"]
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
+        self.api(f"/deployments/{deployment}/create_flow_run", {"name": f"{ticker} 2013-03-04", "state": state})
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(120))
+    def notice(self) -> str:
+        """The first line of notices.log, without its moment, once there is one."""
+        kept = self.home / "notices.log"
+        if not kept.exists() or not (lines := kept.read_text().splitlines()):
+            raise NotYet
+        return lines[0].partition(" ")[2]
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(60))
+    def states(self, run_id: str, count: int) -> set[str]:
+        """The states of a run's steps, once the server has recorded the ends of `count`: they reach it as events."""
+        steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+        if len(steps) < count or any(step["state_type"] not in ENDS for step in steps):
+            raise NotYet
+        return {step["state_name"] for step in steps}
+
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(30))
+    def at_rest(self) -> None:
+        """Wait until the server has recorded that no step of any run is at work."""
+        if self.api("/task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}):
+            raise NotYet
+
+    def artifact(self, key: str) -> dict[str, Any]:
+        """The newest artifact of a key."""
+        wanted = {"sort": "CREATED_DESC", "limit": 1, "artifacts": {"key": {"any_": [key]}}}
+        return dict(self.api("/artifacts/filter", wanted)[0])
+
+
+def epochs_of(kept: Path) -> int:
+    """How many epochs of its first network a kept training has had."""
+    label = unpacked(kept.read_bytes())[0]
+    return int(json.loads(label.tobytes())["facts"]["epoch"])
+
+
+@contextmanager
+def up(home: Path) -> Iterator[Up]:
+    """Start both pages and a worker; stop them as Ctrl-C does."""
+    ports = [str(_free_port()) for _ in range(2)]
+    command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
+    environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    process = subprocess.Popen(
+        command,
+        env=environ | {"STOCKML_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said = []
+        while not said or "Ctrl-C" not in said[-1]:
+            said.append(process.stdout.readline() if process.stdout else "")
+            assert said[-1], "`stockml up` ended: " + "".join(said)
+        yield Up(home, *(f"http://127.0.0.1:{port}" for port in ports))
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

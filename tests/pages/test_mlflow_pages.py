@@ -1,0 +1,79 @@
+"""What a person sees: three nights of one ticker as charts, side by side, and one night's run with its plots."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stockml.home import Home, home
+from stockml.plots import forecast, style
+from stockml.tracking.client import Tracking
+from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run
+from tests.support.mlflow_server import mlflow_server
+from tests.support.nights import recorded_night, series_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
+]
+
+DAYS = (date(2013, 2, 26), date(2013, 2, 27), date(2013, 2, 28))
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A server over a home with three nights. runs: name → id, newest first."""
+
+    address: str
+    experiment_id: str
+    runs: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+@pytest.fixture(scope="module")
+def pages(installation: Home) -> Iterator[Pages]:
+    tracking = Tracking.of(installation)
+    for number, day in enumerate(DAYS):
+        night, series = recorded_night(day=day, share=0.5 + 0.2 * number), series_until("IBM", day)
+        assert night.forecast
+        folder = installation.plots / str(day)
+        drawn = {"forecast": forecast.forecast_fan("IBM", night.forecast, series.sessions, series.mid)}
+        style.save(drawn, folder)
+        tracking.log_night(recorded_night(day=day, share=0.5 + 0.2 * number, plots_folder=str(folder)))
+    with mlflow_server(installation) as address:
+        yield Pages(address, *tracking.runs("IBM"))
+
+
+def test_the_link_lands_on_the_charts_and_three_nights_compare(pages: Pages, tmp_path: Path) -> None:
+    names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
+    assert list(pages.runs) == names
+    with browser_page() as page:
+        open_charts(page, pages.address, pages.experiment_id)
+        shown = page.inner_text("body")
+        assert all(name in shown for name in names)
+        assert all(f"answer/{name}" in shown for name in ("beats_champion_pct", "beats_last_value_pct"))
+        compare(page, names)
+        compared = page.inner_text("body")
+        assert all(name in compared for name in names)
+        assert "answer/beats_last_value_pct" in compared
+        assert "network.units" in compared
+
+
+def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> None:
+    run_id = next(iter(pages.runs.values()))
+    with browser_page() as page:
+        open_run(page, pages.address, pages.experiment_id, run_id)
+        shown = page.inner_text("body")
+        assert "IBM 2013-02-28 fine-tune" in shown
+        assert "better than the last value" in shown
+        assert "standard average" in shown
+        assert "lstm-IBM" not in shown  # no model was trained in this night
+        with page.context.expect_page() as opened:
+            page.get_by_role("link", name="forecast", exact=True).click()
+        opened.value.get_by_text("plots/forecast.png").first.wait_for()

@@ -1,0 +1,173 @@
+"""A person's evening: be refused in Prefect's form, start a night with changed settings, see it complete, find it in
+MLflow's page with its metrics and plots. With STOCKML_IMAGES the README's pictures are taken on the way."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from stockml.home import home as home_of
+from tests.pages import mlflow_pages
+from tests.pages.mlflow_pages import CHROMIUM, browser_page, open_charts
+from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
+from tests.pages.prefect_session import Up, epochs_of, up
+from tests.support.night_process import held_locks, standing, stored
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
+]
+STEPS = 9  # fetch to publish
+MANY = 100  # epochs: long enough to be cancelled, short enough to be waited for
+IMAGES = os.environ.get("STOCKML_IMAGES")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Both pages and a worker, and a night that was due an hour ago on a pool where nobody works."""
+    with up(tmp_path_factory.mktemp("home")) as running:
+        running.overdue("KO")
+        yield running
+
+
+def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None:
+    with browser_page() as page:
+        open_form(page, pages.prefect, "IBM")
+        assert "Passes over the training part. 1 to 1,000; nightly 3, tutorial 30" in page.inner_text("body")
+        fill(page, "ticker (Optional)", "../etc")
+        submit(page)
+        page.get_by_text("'../etc' does not match").first.wait_for()
+        fill(page, "ticker (Optional)", "IBM")
+        fill(page, "Epochs (Optional)", "0")
+        submit(page)
+        page.get_by_text("minimum of 1").first.wait_for()
+        picture(page, "prefect-refusal.png")
+    assert pages.runs() == []
+
+
+REFUSED = (
+    ("compare policies", "nights (Optional)", "0", "less than the minimum of 1"),
+    ("search settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
+    ("weekly", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
+)
+
+
+def test_every_form_refuses_what_is_out_of_bounds(pages: Up) -> None:
+    with browser_page() as page:
+        for deployment, label, value, said in REFUSED:
+            open_form(page, pages.prefect, deployment)
+            fill(page, label, value)
+            submit(page)
+            page.get_by_text(said).first.wait_for()
+        assert "The provider's answers; they can be parsed again. 1 to 36,500; usually 400" in page.inner_text("body")
+    assert [pages.runs(flow) for flow in ("walk forward", "tune", "maintenance")] == [[], [], []]
+
+
+def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
+    with browser_page() as page:
+        open_form(page, pages.prefect, "IBM")
+        fill(page, "Epochs (Optional)", "2")
+        start(page)
+        run = pages.finished(1)
+        assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
+        open_run(page, pages.prefect, run["id"])
+        page.get_by_text("retrain IBM 2013-03-01").first.wait_for()
+        picture(page, "prefect-night.png")
+        artifact = pages.artifact("night-ibm")
+        open_artifact(page, pages.prefect, artifact["id"])
+        picture(page, "prefect-summary.png", height=1500)
+        assert "standard average" in page.inner_text("body")
+        link = re.search(r"\((http\S+)/#/experiments/(\d+)/runs/(\w+)\S*\)", artifact["data"])
+        assert link
+        assert link[1] == pages.mlflow
+        mlflow_pages.open_run(page, *link.groups())
+        shown = page.inner_text("body")
+        assert "IBM 2013-03-01 retrain" in shown
+        assert "training.epochs" in shown
+        open_charts(page, pages.mlflow, link[2])
+        assert "answer/beats_last_value_pct" in page.inner_text("body")
+
+
+def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
+    with browser_page() as page:
+        open_form(page, pages.prefect, "IBM")
+        fill(page, "Epochs (Optional)", "2")
+        start(page)
+        run = pages.finished(2)
+    assert run["state_name"] == "Completed"
+    assert pages.states(run["id"], STEPS) == {"Cached"}
+
+
+def family(run: dict[str, Any]) -> list[psutil.Process]:
+    """The process that works on the run, and all that it started."""
+    process = psutil.Process(int(run["infrastructure_pid"].rpartition(":")[2]))
+    return [process, *process.children(recursive=True)]
+
+
+def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
+    """No process, no lock, no run or step that says it is at work."""
+    psutil.wait_procs(processes, timeout=10)
+    assert [process for process in processes if process.is_running()] == []
+    assert list(held_locks(home_of({"STOCKML_HOME": str(pages.home)}))) == []
+    at_work = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    ours = {"name": {"any_": ["nightly", "universe"]}}
+    assert pages.api("/flow_runs/filter", {"flow_runs": at_work, "flows": ours}) == []
+    pages.at_rest()
+
+
+def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_is_run_again(pages: Up) -> None:
+    home = home_of({"STOCKML_HOME": str(pages.home)})
+    with browser_page() as page:
+        run_id = pages.start("nightly/AAPL", settings={"training": {"epochs": MANY}})
+        run = pages.until(run_id, "Running")
+        open_run(page, pages.prefect, run_id)
+        kept = pages.training("AAPL")
+        processes, bars = family(run), stored(home, "AAPL")
+        cancel(page)
+        pages.until(run_id, "Cancelled")
+        page.get_by_role("button", name="Retry", exact=True).wait_for()
+        nothing_is_left(pages, processes)
+        assert stored(home, "AAPL") == bars
+        reached, told = epochs_of(kept), len(pages.epochs(run_id))
+        assert 3 <= reached < MANY
+        run_again(page)
+        run = pages.until(run_id, "Completed", "Failed", "Crashed")
+    assert (run["state_name"], run["run_count"]) == ("Completed", 2)
+    assert pages.epochs(run_id)[told] == reached + 1
+    found = standing(home, "AAPL")
+    assert found.runs == tuple((key, "FINISHED") for key in found.entries)
+    assert [len(each) for each in (found.runs, found.versions, found.entries)] == [1, 1, 1]
+
+
+def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up) -> None:
+    with browser_page() as page:
+        long = {"training": {"epochs": MANY}, "network": {"units": [17]}}
+        run_id = pages.start("universe/all tickers", tickers=["MSFT", "GOOG"], processes=1, settings=long)
+        run = pages.until(run_id, "Running")
+        open_run(page, pages.prefect, run_id)
+        pages.training("*", epochs=1)  # one of them; the other waits
+        processes = family(run)
+        assert len(processes) > 1
+        cancel(page)
+        pages.until(run_id, "Cancelled")
+    nothing_is_left(pages, processes)
+    nights = [run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG")]
+    assert [night["state_name"] for night in nights] == ["Cancelled"]
+
+
+def test_a_night_that_nobody_began_is_told_in_the_log(pages: Up) -> None:
+    assert pages.notice() == "stockml: nightly KO 2013-03-04 Late: no message"
+
+
+def picture(page: "Page", name: str, height: int = 1000) -> None:
+    """For docs/images, when STOCKML_IMAGES asks for it."""
+    if IMAGES:
+        page.set_viewport_size({"width": 1600, "height": height})
+        page.screenshot(path=str(Path(IMAGES) / name))

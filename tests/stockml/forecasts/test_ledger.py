@@ -1,0 +1,282 @@
+"""What was published stays, once a key; how it turned out is found from the bars, whatever happened to them since."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from filelock import FileLock
+
+from stockml.errors import InvalidForecast, InvalidTicker, RecordUnreadable, StoreBusy
+from stockml.forecasts.ledger import Ledger
+from stockml.prices.bars import mid_prices
+from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, forecast
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
+    assert ledger.entries("IBM") == ()
+    assert len(ledger.scored("IBM", bars())) == 0
+    live = ledger.live("IBM", bars())
+    assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (0, 0, 0, None, None)
+    assert live.metrics() == {f"live/{name}": 0.0 for name in ("forecasts", "matured", "steps", "late", "directions")}
+
+
+def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
+    published = (entry(10), replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5))
+    for each in published:
+        assert ledger.publish(each).added == 1
+    assert ledger.entries("IBM") == published
+
+
+def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
+    first = ledger.publish(entry(10))
+    before = ledger.file("IBM").read_bytes()
+    again = ledger.publish(replace(entry(10, slope=0.9), published_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    assert ledger.file("IBM").read_bytes() == before
+    assert (again.added, again.sha256) == (0, first.sha256)
+    assert again.intact()
+
+
+def test_equal_publications_give_equal_files(tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "other"):
+        for at in (10, 11, 12):
+            Ledger(tmp_path / name).publish(entry(at))
+        files.append(Ledger(tmp_path / name).file("IBM").read_bytes())
+    assert files[0] == files[1]
+
+
+def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    path = ledger.file("IBM")
+    assert len(pd.read_parquet(path)) == HORIZON
+    assert pl.read_parquet(path)["lead"].to_list() == list(range(1, HORIZON + 1))
+    assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [(1, day(11))]
+
+
+def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
+        scored = ledger.scored("IBM", bars(newest + 1))
+        assert len(scored) == due
+        assert ledger.live("IBM", bars(newest + 1)).matured == (1 if due == HORIZON else 0)
+
+
+def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
+    origins = (10, 11, 30, 95)
+    for at in origins:
+        ledger.publish(entry(at, slope=0.002, chance=0.6))
+    errors, naive, inside, right, briers = [], [], 0, [], []
+    for at in origins:
+        for k in range(1, HORIZON + 1):
+            if at + k >= 100:
+                continue
+            actual = MID[at + k] / MID[at]
+            errors.append((1 + 0.002 * k - actual) ** 2)
+            naive.append((1 - actual) ** 2)
+            inside += abs(actual / (1 + 0.002 * k) - 1) <= 0.02 * k**0.5
+            if k == STEP:
+                right.append(actual > 1)
+                briers.append((0.6 - (actual > 1)) ** 2)
+    live = ledger.live("IBM", bars(100))
+    assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
+    assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
+    assert live.coverage_80 == pytest.approx(inside / 34)
+    assert live.direction_accuracy == pytest.approx(np.mean(right))
+    assert live.brier == pytest.approx(np.mean(briers))
+    assert live.coverage_50 is not None
+    assert live.coverage_95 is not None
+    assert live.coverage_50 <= live.coverage_80 <= live.coverage_95
+
+
+def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
+    for at in (10, 30):
+        ledger.publish(entry(at))
+    before, after = ledger.live("IBM", bars(100)), ledger.live("IBM", bars(100, scale=1 / 7))
+    assert before.steps == after.steps
+    assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
+
+
+def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    gappy = bars(60).drop(pd.Timestamp(day(13)))
+    scored = ledger.scored("IBM", gappy)
+    assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+    assert ledger.live("IBM", gappy).matured == 1
+
+
+def test_scored_steps_stand_beside_what_happened(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    row = ledger.scored("IBM", bars(60)).iloc[3]
+    assert row["due"] == pd.Timestamp(day(14))
+    assert row["actual"] == pytest.approx(mid_prices(bars())[14] / mid_prices(bars())[10])
+    assert row["error"] == pytest.approx(row["forecast"] - row["actual"])
+
+
+def test_of_two_forecasts_of_one_evening_the_later_counts_and_both_stay(ledger: Ledger) -> None:
+    ledger.publish(entry(10, key="a" * 64, slope=0.001))
+    ledger.publish(entry(10, key="b" * 64, slope=0.002, hours_later=1))
+    assert len(ledger.entries("IBM")) == 2
+    assert set(ledger.scored("IBM", bars(60))["key"]) == {"b" * 64}
+    assert ledger.live("IBM", bars(60)).forecasts == 1
+
+
+def test_a_forecast_made_with_hindsight_never_replaces_one_made_in_time(ledger: Ledger) -> None:
+    ledger.publish(entry(10, key="a" * 64))
+    ledger.publish(entry(10, key="b" * 64, hours_later=24 * 30))
+    assert set(ledger.counting("IBM")["key"]) == {"a" * 64}
+    assert ledger.live("IBM", bars(60)).late == 0
+
+
+def test_a_night_that_was_caught_up_counts_and_is_called_late(ledger: Ledger) -> None:
+    ledger.publish(entry(10, key="a" * 64, hours_later=24 * 9))
+    ledger.publish(entry(10, key="b" * 64, hours_later=24 * 10))
+    ledger.publish(entry(11, hours_later=6))
+    live = ledger.live("IBM", bars(60))
+    assert set(ledger.counting("IBM")["key"]) == {"b" * 64, entry(11).key}
+    assert (live.forecasts, live.late) == (2, 1)
+
+
+@pytest.mark.parametrize(("hours_later", "late"), [(0.0, 0), (12.5, 0), (12.6, 1)])
+def test_in_time_is_until_noon_utc_of_the_first_steps_day(ledger: Ledger, hours_later: float, late: int) -> None:
+    at = next(at for at in range(10, 20) if day(at).weekday() == 0)
+    ledger.publish(entry(at, hours_later=hours_later))
+    assert ledger.live("IBM", bars(60)).late == late
+
+
+def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> None:
+    late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
+    for order in ((late, in_time, first), (first, late, in_time), (in_time, first, late)):
+        ledger = Ledger(tmp_path / "".join(each.key[0] for each in order))
+        for each in order:
+            ledger.publish(each)
+        assert set(ledger.counting("IBM")["key"]) == {in_time.key}
+
+
+def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
+    ledger.publish(entry(10, slope=0.0, chance=0.5))
+    live = ledger.live("IBM", bars(60))
+    assert live.skill == 0.0
+    assert live.direction_accuracy is None
+    assert live.brier == 0.25
+
+
+def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    still = bars(60)
+    still.loc[:, ["open", "high", "low", "close"]] = 50.0
+    live = ledger.live("IBM", still)
+    assert live.skill is None
+    assert np.isfinite(list(live.metrics().values())).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": (1.0,) * 3}, "different lengths"),
+        ({"path": (float("nan"),) * HORIZON}, "not finite"),
+        ({"path": (-1.0,) * HORIZON}, "above 0"),
+        ({"last_value": float("inf")}, "not finite"),
+        ({"weights": (0.5,)}, "different lengths"),
+        ({"weights": (1.2,) * HORIZON}, "weights"),
+        ({"probability_of_rise": float("nan")}, "chance"),
+        ({"probability_of_rise": 1.2}, "chance"),
+        ({"bands": ()}, "bands"),
+        ({"sessions": tuple(reversed(forecast(10).sessions))}, "ascend"),
+        ({"origin": date(2030, 1, 1)}, "ascend"),
+    ],
+)
+def test_what_must_not_be_published_is_refused_and_nothing_is_written(
+    ledger: Ledger, change: dict[str, object], said: str
+) -> None:
+    ledger.publish(entry(9))
+    before = ledger.file("IBM").read_bytes()
+    with pytest.raises(InvalidForecast, match=said):
+        ledger.publish(replace(entry(10), forecast=replace(forecast(10), **change)))
+    assert ledger.file("IBM").read_bytes() == before
+
+
+def test_a_time_without_its_zone_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(InvalidForecast, match="UTC offset"):
+        ledger.publish(replace(entry(10), published_at=datetime(2013, 1, 1)))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other columns", "not Parquet"])
+def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(ledger: Ledger, damage: str) -> None:
+    ledger.publish(entry(10))
+    path = ledger.file("IBM")
+    whole = path.read_bytes()
+    if damage == "other columns":
+        pd.DataFrame({"a": [1]}).to_parquet(path)
+    else:
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage])
+    found = path.read_bytes()
+    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.live("IBM", bars())):
+        with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
+            attempt()
+    assert path.read_bytes() == found
+
+
+def test_tickers_have_files_of_their_own_and_are_checked(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    ledger.publish(replace(entry(10), ticker="BRK-B"))
+    assert len(ledger.entries("IBM")) == len(ledger.entries("BRK-B")) == 1
+    with pytest.raises(InvalidTicker):
+        ledger.publish(replace(entry(10), ticker="../IBM"))
+
+
+def test_a_ledger_that_another_process_holds_is_busy(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    with FileLock(ledger.file("IBM").with_name(".IBM.parquet.lock")), pytest.raises(StoreBusy):
+        replace(ledger, lock_timeout_s=0.05).publish(entry(11))
+
+
+PUBLISH_FOR_EVER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from stockml.forecasts.ledger import Ledger
+from tests.support.forecasts import entry
+
+ledger, number = Ledger(Path(sys.argv[1])), 0
+while True:
+    number += 1
+    ledger.publish(replace(entry(number % 180), key=f"{sys.argv[2]}{number}"))
+    print(number, flush=True)
+"""
+
+
+def test_killing_publishers_at_any_moment_loses_nothing_that_was_said_to_be_published(ledger: Ledger) -> None:
+    for attempt, wait_for in enumerate((2, 11)):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", PUBLISH_FOR_EVER, str(ledger.folder), f"{attempt}-{each}-"],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=Path(__file__).parents[3],
+            )
+            for each in range(2)
+        ]
+        said = []
+        for each, writer in enumerate(writers):
+            assert writer.stdout is not None
+            said += [f"{attempt}-{each}-{writer.stdout.readline().strip()}" for _ in range(wait_for)]
+        for writer in writers:
+            os.kill(writer.pid, signal.SIGKILL)
+            writer.communicate()
+        keys = [each.key for each in ledger.entries("IBM")]
+        assert len(keys) == len(set(keys))
+        assert set(said) <= set(keys)

@@ -1,0 +1,184 @@
+"""What may go and what stays, over a home with every kind of thing in it, old and new."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidSetting
+from stockml.home import Home
+from stockml.maintenance.retention import Removal, RetentionSettings, needed, plan, remove, totals
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night, night_path, write_night
+from stockml.storage.files import sha256_of, write_atomically
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+KEEP = RetentionSettings(
+    payload_days=30, model_days=30, dataset_days=30, evaluation_days=30, plot_days=30, night_days=30
+)
+
+
+def put(path: Path, days_old: float, content: bytes = b"0123456789") -> Path:
+    write_atomically(path, content)
+    at = (NOW - timedelta(days=days_old)).timestamp()
+    os.utime(path, (at, at))
+    return path
+
+
+def model(home: Home, name: str, days_old: float, file: str = "model.json") -> Path:
+    return put(home.models / "IBM" / name / file, days_old).parent
+
+
+def crown(home: Home, folder: Path, number: int) -> None:
+    line = Promotion(
+        "IBM", "promote", f"{number:064x}", str(folder), sha256_of(str(folder)) or "", None, SESSION, "", NOW
+    )
+    Registry(home.models).promote(line)
+
+
+SESSION = date(2026, 1, 5)
+
+
+def night(home: Home, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None) -> Path:
+    key = f"{number}" * 64
+    told = Night("IBM", SESSION + timedelta(days=number), key, "", "", "", NOW, mlflow_run_id=run_id)
+    path = night_path(home.nights, "IBM", key)
+    write_night(replace(told, model_folder=str(folder) if folder else None), path)
+    return put(path, days_old, path.read_bytes()).parent
+
+
+def going(home: Home, keep: RetentionSettings = KEEP) -> list[str]:
+    return sorted(f"{each.kind} {each.path.relative_to(home.root)}" for each in plan(home, keep, NOW))
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("payloads", "payloads/IBM/{}.json.gz"),
+        ("datasets", "datasets/IBM/2026-01-0{}.parquet"),
+        ("evaluations", "evaluations/IBM/{}/metrics.json"),
+        ("plots", "plots/IBM/{}/fan.png"),
+    ],
+)
+def test_old_things_go_but_the_newest_of_a_ticker_stays(home: Home, kind: str, place: str) -> None:
+    for number, days_old in ((1, 90), (2, 60), (3, 40)):
+        put(home.root / place.format(number), days_old)
+    for_two = [(home.root / place.format(number)) for number in (1, 2)]
+    named = [path.parent if path.parent.parent.name == "IBM" else path for path in for_two]
+    assert going(home) == sorted(f"{kind} {path.relative_to(home.root)}" for path in named)
+
+
+def test_results_go_by_age_alone(home: Home) -> None:
+    put(home.results / "train-1", 46)
+    put(home.results / "train-2", 44)
+    assert going(home) == ["results results/train-1"]
+
+
+def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) -> None:
+    folders = [model(home, f"m{number}", 500 - number) for number in range(5)]
+    for number, folder in enumerate(folders[:3]):
+        crown(home, folder, number)
+    assert going(home) == ["models models/IBM/m0", "models models/IBM/m3"]
+    assert going(home, replace(KEEP, champions=3)) == ["models models/IBM/m3"]
+
+
+def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
+    for number in range(3):
+        crown(home, model(home, f"m{number}", 500 - number), number)
+    Registry(home.models).rollback("IBM", at=NOW)
+    model(home, "newest", 400)
+    assert going(home) == ["models models/IBM/m2"]
+    planned = plan(home, KEEP, NOW)
+    Registry(home.models).rollback("IBM", at=NOW)
+    crown(home, home.models / "IBM" / "m2", 7)
+    assert remove(home, KEEP, planned) == ()
+
+
+def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
+    model(home, "under-way", 6, "_checkpoint.npz")
+    model(home, "given-up", 8, "_checkpoint.npz")
+    assert going(home) == ["checkpoints models/IBM/given-up"]
+
+
+def test_what_a_pending_night_needs_stays(home: Home) -> None:
+    needed_model, other = model(home, "m1", 90), model(home, "m2", 80)
+    model(home, "m3", 70)
+    night(home, 1, 90, run_id=None, folder=needed_model)
+    night(home, 2, 80, run_id="logged", folder=other)
+    night(home, 3, 70, run_id="logged")
+    assert going(home) == ["models models/IBM/m2", f"nights nights/IBM/{'2' * 16}"]
+
+
+def damage_promotions(home: Home) -> None:
+    put(Registry(home.models).file("IBM"), 1, b"not JSON\n")
+
+
+def damage_night(home: Home) -> None:
+    put(home.nights / "IBM" / "0" / "night.json", 1, b"{")
+
+
+@pytest.mark.parametrize("damage", [damage_promotions, damage_night])
+def test_what_cannot_be_read_is_taken_for_needed(home: Home, damage: Callable[[Home], None]) -> None:
+    for number in range(3):
+        model(home, f"m{number}", 500 - number)
+        put(home.models / "AAPL" / f"m{number}" / "model.json", 500 - number)
+    damage(home)
+    assert going(home) == ["models models/AAPL/m0", "models models/AAPL/m1"]
+    (why,) = needed(home, 2).unreadable
+    assert "IBM" in why
+
+
+def test_leftovers_of_killed_writers_go(home: Home) -> None:
+    put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
+    put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
+    put(home.models / "IBM" / ".m0.removed" / "model.json", 2)
+    assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
+
+
+def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:
+    old = [put(home.root / place, 5_000) for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")]
+    inside = replace(home, store=str(home.payloads / "IBM"))
+    for number in range(3):
+        put(home.payloads / "IBM" / f"{number}.json.gz", 5_000)
+    assert plan(inside, KEEP, NOW) == ()
+    remove(home, KEEP, plan(home, KEEP, NOW))
+    assert all(path.exists() for path in old)
+
+
+def test_looking_removes_nothing_and_removing_frees_what_was_said(home: Home) -> None:
+    for number in range(3):
+        put(home.payloads / "IBM" / f"{number}.json.gz", 100 - number, bytes(100))
+        model(home, f"m{number}", 100 - number)
+    planned = plan(home, KEEP, NOW)
+    assert totals(planned) == {"payloads": (2, 200), "models": (2, 20)}
+    assert all(each.path.exists() for each in planned)
+    assert set(remove(home, KEEP, planned)) == set(planned)
+    assert going(home) == []
+    assert remove(home, KEEP, planned) == ()
+    assert [path.name for path in (home.models / "IBM").iterdir()] == ["m2"]
+
+
+def test_a_link_is_not_followed(home: Home, tmp_path: Path) -> None:
+    outside = put(tmp_path / "elsewhere" / "model.json", 900)
+    (home.models / "IBM").mkdir(parents=True)
+    (home.models / "IBM" / "link").symlink_to(outside.parent)
+    model(home, "m1", 90)
+    assert going(home) == []
+
+
+def test_an_empty_home_has_nothing_to_remove(home: Home) -> None:
+    assert plan(home, KEEP, NOW) == ()
+    assert not home.root.exists()
+
+
+def test_nothing_is_kept_for_less_than_a_day() -> None:
+    with pytest.raises(InvalidSetting, match=r"keep\.model_days"):
+        RetentionSettings(model_days=0)
+
+
+def test_a_removal_names_its_kind_size_and_age(home: Home) -> None:
+    path = put(home.results / "train-1", 100, bytes(7))
+    assert plan(home, KEEP, NOW) == (Removal("results", path, 7, NOW - timedelta(days=100)),)

@@ -1,0 +1,120 @@
+"""The baselines say what naive loops say, see nothing ahead, and give the tutorial's published figures."""
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from stockml.models.baselines import BASELINES, baseline_paths, damped, exponential_mean, trailing_mean
+from tests.support.kaggle import kaggle_mid
+
+
+def prices(n: int = 400, seed: int = 3) -> np.ndarray:
+    return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0003, 0.015, n)))
+
+
+def loop_average(past: np.ndarray, lead: int) -> float:
+    return sum(past[-100:]) / len(past[-100:])
+
+
+def loop_ema(past: np.ndarray, lead: int) -> float:
+    level = past[0]
+    for value in past:
+        level = 0.5 * level + 0.5 * value
+    return level
+
+
+def loop_last(past: np.ndarray, lead: int) -> float:
+    return past[-1]
+
+
+def loop_drift(past: np.ndarray, lead: int) -> float:
+    steps = [after - before for before, after in pairwise(past)][-2500:]
+    return past[-1] + lead * (sum(steps) / len(steps) if steps else 0.0)
+
+
+def loop_momentum(past: np.ndarray, lead: int) -> float:
+    steps = [after - before for before, after in pairwise(past)][-20:]
+    value, step = past[-1], sum(steps) / len(steps) if steps else 0.0
+    for _ in range(lead):
+        step *= 0.9
+        value += step
+    return value
+
+
+ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
+    "standard average": loop_average,
+    "EMA": loop_ema,
+    "last value": loop_last,
+    "drift": loop_drift,
+    "momentum": loop_momentum,
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("n", [1, 2, 30, 400])
+def test_paths_and_single_steps_are_what_a_loop_finds(name: str, n: int) -> None:
+    mid = prices(n)
+    origins = np.unique(np.linspace(0, n - 1, 7).astype(np.int64))
+    paths, steps = BASELINES[name].path(mid, origins, 6), BASELINES[name].one_step(mid)
+    for row, origin in enumerate(origins):
+        expected = [ORACLES[name](mid[: origin + 1], lead) for lead in range(1, 7)]
+        np.testing.assert_allclose(paths[row], expected, rtol=1e-10)
+        np.testing.assert_allclose(steps[origin], expected[0], rtol=1e-10)
+
+
+def test_drift_forgets_what_is_older_than_2500_sessions() -> None:
+    mid = np.concatenate([prices(300), 40.0 + 0.01 * np.arange(2_501)])
+    path = BASELINES["drift"].path(mid, np.array([len(mid) - 1]), 2)
+    np.testing.assert_allclose(path[0], mid[-1] + np.array([0.01, 0.02]))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
+    mid, origins = prices(), np.array([5, 120, 250])
+    changed = mid.copy()
+    changed[251:] *= 7.0
+    np.testing.assert_array_equal(BASELINES[name].path(mid, origins, 50), BASELINES[name].path(changed, origins, 50))
+    np.testing.assert_array_equal(BASELINES[name].one_step(mid)[:251], BASELINES[name].one_step(changed)[:251])
+
+
+def test_the_damped_trend_goes_on_ever_weaker() -> None:
+    np.testing.assert_allclose(damped(3, 0.5), [0.5, 0.75, 0.875])
+
+
+def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:
+    mid, origins = prices(14_000), np.arange(13_950)
+
+    def seconds() -> float:  # of this process: neighbours on the machine do not count
+        start = time.process_time()
+        baseline_paths(mid, origins, 50)
+        for baseline in BASELINES.values():
+            baseline.one_step(mid)
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(10)) <= 0.020
+
+
+def smoothed_training_part(mid: np.ndarray) -> np.ndarray:
+    """The tutorial's first 11,000 points: min-max scaled in windows of 2,500, then smoothed, 0.1, from 0."""
+    scaled = np.concatenate([(part - part.min()) / (part.max() - part.min()) for part in windows(mid[:11_000])])
+    return exponential_mean(scaled, decay=0.9, start=0.0)
+
+
+def windows(mid: np.ndarray) -> list[np.ndarray]:
+    return [mid[start : start + 2_500] for start in range(0, len(mid), 2_500)]
+
+
+@pytest.fixture(scope="module")
+def hpq() -> np.ndarray:
+    return smoothed_training_part(kaggle_mid("hpq"))
+
+
+def test_the_published_figures_on_hpq_are_found_again(hpq: np.ndarray) -> None:
+    average = 0.5 * np.mean((trailing_mean(hpq)[99:-1] - hpq[100:]) ** 2)
+    ema = 0.5 * np.mean((exponential_mean(hpq, start=0.0)[:-1] - hpq[1:]) ** 2)
+    assert f"{average:.5f}" == "0.00418"
+    assert f"{ema:.5f}" == "0.00003"
+    assert ema == pytest.approx(0.0000274, abs=5e-8)

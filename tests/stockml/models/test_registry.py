@@ -1,0 +1,201 @@
+"""Promotions are only ever added, once a key; a rollback goes back one reign at a time; damage is named."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy
+from stockml.models.registry import Promotion, Registry
+from stockml.storage.files import sha256_of
+
+EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)
+
+
+def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
+    """The promotion of a model that was made on the `number`-th evening."""
+    folder = models / ticker / f"{number:016x}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights.npz").write_bytes(f"weights {number}".encode())
+    return Promotion(
+        ticker=ticker,
+        event="promote",
+        key=f"{number:064x}",
+        path=str(folder),
+        sha256=sha256_of(str(folder)) or "",
+        version=str(number),
+        session=date(2013, 2, 28) + timedelta(days=number),
+        reason=f"beats the champion of evening {number - 1}",
+        at=EVENING + timedelta(days=number),
+    )
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry: Registry) -> None:
+    assert registry.champion("IBM") is None
+    assert registry.history("IBM") == ()
+    assert not registry.models.exists()
+
+
+def test_the_newest_promotion_is_champion_and_reads_back_as_written(registry: Registry) -> None:
+    first, second = night(registry.models, 1), night(registry.models, 2)
+    assert registry.promote(first)
+    assert registry.promote(second)
+    assert registry.champion("IBM") == second
+    assert registry.history("IBM") == (first, second)
+    assert second.intact()
+
+
+def test_a_repeated_night_changes_no_byte(registry: Registry) -> None:
+    registry.promote(night(registry.models, 1))
+    registry.promote(night(registry.models, 2))
+    before = registry.file("IBM").read_bytes()
+    assert not registry.promote(replace(night(registry.models, 1), reason="again", at=EVENING + timedelta(days=9)))
+    assert registry.file("IBM").read_bytes() == before
+
+
+def test_lines_are_only_added(registry: Registry) -> None:
+    written = b""
+    for number in range(1, 6):
+        registry.promote(night(registry.models, number))
+        grown = registry.file("IBM").read_bytes()
+        assert grown.startswith(written)
+        written = grown
+    registry.rollback("IBM", at=EVENING + timedelta(days=9))
+    assert registry.file("IBM").read_bytes().startswith(written)
+    assert len(registry.history("IBM")) == 6
+
+
+def test_rolling_back_goes_one_reign_further_each_time(registry: Registry) -> None:
+    nights = [night(registry.models, number) for number in (1, 2, 3)]
+    for each in nights:
+        registry.promote(each)
+    for expected in (nights[1], nights[0]):
+        back = registry.rollback("IBM", at=EVENING + timedelta(days=5), reason="it misbehaves")
+        assert back == registry.champion("IBM")
+        assert (back.key, back.path, back.version, back.session) == (
+            expected.key,
+            expected.path,
+            expected.version,
+            expected.session,
+        )
+        assert (back.event, back.reason) == ("rollback", "it misbehaves")
+    with pytest.raises(NoChampion, match="no earlier champion"):
+        registry.rollback("IBM", at=EVENING)
+
+
+def test_a_promotion_after_a_rollback_is_rolled_back_to_the_one_before(registry: Registry) -> None:
+    for number in (1, 2):
+        registry.promote(night(registry.models, number))
+    registry.rollback("IBM", at=EVENING + timedelta(days=3))
+    registry.promote(night(registry.models, 3))
+    assert registry.rollback("IBM", at=EVENING + timedelta(days=4)).version == "1"
+
+
+def test_running_the_night_again_does_not_undo_its_rollback(registry: Registry) -> None:
+    for number in (1, 2):
+        registry.promote(night(registry.models, number))
+    registry.rollback("IBM", at=EVENING + timedelta(days=3))
+    assert not registry.promote(night(registry.models, 2))
+    champion = registry.champion("IBM")
+    assert champion is not None
+    assert champion.version == "1"
+
+
+def test_a_model_that_is_gone_or_was_changed_is_not_put_back(registry: Registry) -> None:
+    first = night(registry.models, 1)
+    registry.promote(first)
+    registry.promote(night(registry.models, 2))
+    before = registry.file("IBM").read_bytes()
+    (Path(first.path) / "weights.npz").write_bytes(b"other")
+    with pytest.raises(NoChampion, match="gone or was changed"):
+        registry.rollback("IBM", at=EVENING)
+    assert registry.file("IBM").read_bytes() == before
+
+
+def test_an_installation_that_was_moved_still_finds_its_models(registry: Registry, tmp_path: Path) -> None:
+    registry.promote(night(registry.models, 1))
+    registry.models.rename(tmp_path / "elsewhere")
+    champion = Registry(tmp_path / "elsewhere").champion("IBM")
+    assert champion is not None
+    assert champion.intact()
+
+
+def test_tickers_do_not_mix_and_are_checked(registry: Registry) -> None:
+    registry.promote(night(registry.models, 1))
+    registry.promote(night(registry.models, 2, "BRK-B"))
+    assert [line.ticker for line in registry.history("IBM")] == ["IBM"]
+    with pytest.raises(InvalidTicker):
+        registry.history("../IBM")
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n"])
+def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(
+    registry: Registry, damage: bytes
+) -> None:
+    registry.promote(night(registry.models, 1))
+    path = registry.file("IBM")
+    path.write_bytes(path.read_bytes() + damage)
+    found = path.read_bytes()
+    for attempt in (
+        lambda: registry.champion("IBM"),
+        lambda: registry.promote(night(registry.models, 2)),
+        lambda: registry.rollback("IBM", at=EVENING),
+    ):
+        with pytest.raises(RecordUnreadable, match=r"promotions\.jsonl"):
+            attempt()
+    assert path.read_bytes() == found
+
+
+def test_a_history_that_another_process_holds_is_busy(registry: Registry) -> None:
+    registry.promote(night(registry.models, 1))
+    impatient = replace(registry, lock_timeout_s=0.05)
+    with FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock")), pytest.raises(StoreBusy):
+        impatient.promote(night(registry.models, 2))
+
+
+PROMOTE_FOR_EVER = """
+import sys
+from datetime import date, datetime, timedelta, UTC
+from pathlib import Path
+from stockml.models.registry import Promotion, Registry
+
+registry, number = Registry(Path(sys.argv[1])), 0
+while True:
+    number += 1
+    at = datetime(2013, 3, 1, tzinfo=UTC) + timedelta(days=number)
+    registry.promote(Promotion("IBM", "promote", f"{sys.argv[2]}{number}", "x", "0", None, at.date(), "better", at))
+    print(number, flush=True)
+"""
+
+
+def test_killing_writers_at_any_moment_loses_nothing_that_was_said_to_be_written(registry: Registry) -> None:
+    for attempt, wait_for in enumerate((1, 7, 23)):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROMOTE_FOR_EVER, str(registry.models), f"{attempt}-{each}-"],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for each in range(2)
+        ]
+        said = []
+        for each, writer in enumerate(writers):
+            assert writer.stdout is not None
+            said += [f"{attempt}-{each}-{writer.stdout.readline().strip()}" for _ in range(wait_for)]
+        for writer in writers:
+            os.kill(writer.pid, signal.SIGKILL)
+            writer.communicate()
+        keys = [line.key for line in registry.history("IBM")]
+        assert len(keys) == len(set(keys))
+        assert set(said) <= set(keys)

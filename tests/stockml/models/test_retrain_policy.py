@@ -1,0 +1,52 @@
+"""The facts decide, an explicit wish wins where it is possible, and the reason says which it was."""
+
+from dataclasses import replace
+
+import pytest
+
+from stockml.models.retrain_policy import Facts, decide
+from stockml.settings import Mode, PolicySettings
+
+POLICY = PolicySettings()
+FRESH = Facts(has_champion=True, new_sessions=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "mode", "reason"),
+    [
+        (Facts(has_champion=False), "retrain", "no champion"),
+        (replace(FRESH, same_settings=False), "retrain", "settings changed"),
+        (replace(FRESH, same_code=False), "retrain", "code changed"),
+        (replace(FRESH, same_settings=False, same_code=False), "retrain", "settings and code changed"),
+        (replace(FRESH, same_adjustment=False), "retrain", "adjustment changed"),
+        (replace(FRESH, sessions_since_retrain=21), "retrain", "21 sessions since the last full training"),
+        (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
+        (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted"),
+        (replace(FRESH, live_skill=-0.3), "retrain", "live skill -0.300 fell"),
+        (replace(FRESH, live_skill=-0.1), "fine-tune", "1 new session"),
+        (replace(FRESH, new_sessions=3), "fine-tune", "3 new sessions"),
+        (replace(FRESH, new_sessions=0), "keep", "nothing new"),
+    ],
+)
+def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
+    decision = decide(facts, "auto", POLICY)
+    assert decision.mode == mode
+    assert reason in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted", "mode", "reason"),
+    [
+        (replace(FRESH, new_sessions=0), "retrain", "retrain", "asked for"),
+        (replace(FRESH, scale_drift=9.0), "fine-tune", "fine-tune", "asked for"),
+        (replace(FRESH, same_code=False), "keep", "keep", "asked for"),
+        (replace(FRESH, same_settings=False), "keep", "keep", "asked for"),
+        (replace(FRESH, same_settings=False), "fine-tune", "retrain", "settings changed"),
+        (Facts(has_champion=False), "fine-tune", "retrain", "no champion yet (fine-tune was asked for)"),
+        (Facts(has_champion=False), "keep", "retrain", "no champion yet (keep was asked for)"),
+    ],
+)
+def test_an_explicit_mode_wins_where_it_is_possible(facts: Facts, wanted: Mode, mode: str, reason: str) -> None:
+    decision = decide(facts, wanted, POLICY)
+    assert decision.mode == mode
+    assert reason in decision.reason

@@ -1,0 +1,36 @@
+"""TensorFlow loads in silence, and nothing else is lost on the way."""
+
+import subprocess
+import sys
+
+import pytest
+
+HELD_BACK = """
+import os, sys
+from stockml.models.tensorflow import without_notices
+with without_notices():
+    os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
+    os.write(2, b"I0000 00:00:1795537070.5 1 port.cc:153] oneDNN custom operations are on.\\n")
+    print("what somebody has to know", file=sys.stderr, flush=True)
+print("and this", file=sys.stderr)
+"""
+
+
+def stderr_of(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()
+
+
+def test_only_the_known_notices_are_dropped() -> None:
+    assert stderr_of(HELD_BACK) == ["what somebody has to know", "and this"]
+
+
+def test_a_failure_inside_is_passed_on() -> None:
+    code = "from stockml.models.tensorflow import without_notices\nwith without_notices():\n    raise SystemExit(3)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 3
+
+
+@pytest.mark.slow
+def test_tensorflow_loads_in_silence() -> None:
+    assert stderr_of("from stockml.models.tensorflow import tensorflow\ntensorflow().constant(1.0) + 1") == []

@@ -1,0 +1,165 @@
+"""The tutorial's recipe in numbers: each part against a naive loop, and its two leaks, labelled as such."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import TooFewBars
+from stockml.models.tutorial import recipe
+from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
+
+
+def random_prices(n: int, seed: int = 0) -> recipe.Floats:
+    return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
+
+
+def hpq_mid() -> recipe.Floats:
+    folder = os.environ.get("STOCKML_KAGGLE_DIR")
+    if not folder:
+        pytest.skip("STOCKML_KAGGLE_DIR does not name a folder with Kaggle's price files")
+    columns = np.loadtxt(Path(folder) / "Stocks" / "hpq.us.txt", delimiter=",", skiprows=1, usecols=(2, 3))
+    return columns.mean(axis=1)
+
+
+def naive_read(values: recipe.Floats, cursors: list[int], draws: recipe.Floats) -> tuple[list, list]:
+    """The tutorial's generator as it loops: a stream at a time, a step at a time; randomness from the same draws."""
+    unrolled, streams, _ = draws.shape
+    readable = len(values) - unrolled
+    segment = readable // streams
+    points, labels = [], []
+    for step in range(unrolled):
+        for stream in range(streams):
+            restart, reach = draws[step, stream]
+            if cursors[stream] + 1 >= readable:
+                cursors[stream] = int(restart * (stream + 1) * segment)
+            points.append(values[cursors[stream]])
+            labels.append(values[cursors[stream] + 1 + int(reach * 4)])
+            cursors[stream] = (cursors[stream] + 1) % readable
+    return points, labels
+
+
+@pytest.mark.parametrize(("n", "count", "unrolled"), [(110, 4, 10), (333, 7, 5), (60, 50, 10), (997, 3, 50)])
+def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled: int) -> None:
+    values = random_prices(n)
+    streams, rng = Streams.of(values, count, unrolled), np.random.default_rng(1)
+    cursors = [stream * ((n - unrolled) // count) for stream in range(count)]
+    for _ in range(3 * n // unrolled):
+        draws = rng.random((unrolled, count, 2))
+        x, y, streams = streams.read(draws)
+        points, labels = naive_read(values, cursors, draws)
+        assert x.T.ravel().tolist() == points
+        assert y.T.ravel().tolist() == labels
+        assert streams.cursors.tolist() == cursors
+
+
+def test_a_label_is_one_of_the_next_four_points_each_equally_often() -> None:
+    streams = Streams.of(np.arange(11_000.0), 500, 50)
+    x, y, _ = streams.read(np.random.default_rng(3).random((50, 500, 2)))
+    ahead, counts = np.unique(y - x, return_counts=True)
+    assert ahead.tolist() == [1, 2, 3, 4]
+    assert counts == pytest.approx(np.full(4, 6250), rel=0.05)
+
+
+def test_more_streams_than_points_are_refused_with_the_number_that_is_missing() -> None:
+    with pytest.raises(TooFewBars) as refused:
+        Streams.of(np.zeros(540), 500, 50)
+    assert refused.value.needed - refused.value.found == 10
+
+
+def test_the_series_is_scaled_in_windows_and_smoothed_as_the_tutorials_loop_does_it() -> None:
+    mid = random_prices(6_400)
+    expected = mid.copy()
+    for begin in (0, 2_500, 5_000):
+        part = mid[begin : min(begin + 2_500, 5_830)]
+        expected[begin : begin + len(part)] = (part - part.min()) / (part.max() - part.min())
+    expected[5_830:] = (mid[5_830:] - part.min()) / (part.max() - part.min())
+    mean = 0.0
+    for t in range(5_830):
+        mean = 0.1 * expected[t] + 0.9 * mean
+        expected[t] = mean
+    prepared = prepare(mid, 5_830)
+    assert prepared.values == pytest.approx(expected, abs=1e-12)
+    at = np.array([5_900, 6_000])
+    assert prepared.prices(at, prepared.values[at, None])[:, 0] == pytest.approx(mid[at])
+
+
+def test_a_constant_stretch_is_scaled_to_finite_values() -> None:
+    assert np.isfinite(prepare(np.full(3_000, 7.0), 2_700).values).all()
+
+
+@pytest.mark.parametrize(
+    ("train_end", "expected"),
+    [
+        (11_000, [0, 2_500, 5_000, 7_500, 10_000, 11_000]),
+        (10_999, [0, 2_500, 5_000, 7_500, 10_000, 10_999]),
+        (10_100, [0, 2_500, 5_000, 7_500, 10_100]),
+        (901, [0, 901]),
+    ],
+)
+def test_windows_hold_2500_points_and_a_short_remainder_joins_the_last(train_end: int, expected: list[int]) -> None:
+    assert windows(train_end) == list(pairwise(expected))
+
+
+def test_other_lengths_train_on_the_same_share() -> None:
+    assert [recipe.train_length(n) for n in (12_075, 12_074, 14_059, 989)] == [11_000, 10_999, 12_807, 901]
+
+
+def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None:
+    assert recipe.starts(11_000, 12_075, 50).tolist() == list(range(11_000, 12_000, 50))
+    assert recipe.starts(901, 989, 50).tolist() == [901]
+    assert recipe.starts(901, 940, 50).tolist() == []
+
+
+def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> None:
+    decay, rates = Decay(1e-4), []
+    for loss in (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3):
+        decay = decay.after(loss)
+        rates.append(decay.rate)
+    # 4.0 again is no worse than the best: the count starts afresh, as in the tutorial
+    assert rates == [1e-4] * 6 + [5e-5] * 3 + [2.5e-5]
+    for _ in range(100):
+        decay = decay.after(9.0)
+    assert decay.rate == 1e-6
+
+
+def test_the_baselines_err_as_the_tutorials_loops_do() -> None:
+    prepared = prepare(random_prices(1_200), 1_000)
+    trained = prepared.values[:1_000]
+    standard = [(trained[i - 100 : i].mean() - trained[i]) ** 2 for i in range(100, 1_000)]
+    running, ema = 0.0, []
+    for i in range(1, 1_000):
+        running = 0.5 * running + 0.5 * trained[i - 1]
+        ema.append((running - trained[i]) ** 2)
+    assert recipe.standard_average_error(prepared) == pytest.approx(0.5 * np.mean(standard))
+    assert recipe.ema_error(prepared) == pytest.approx(0.5 * np.mean(ema))
+
+
+def test_on_hpq_the_baselines_are_the_published_ones() -> None:
+    mid = hpq_mid()
+    prepared = prepare(mid, recipe.train_length(len(mid)))
+    assert prepared.train_end == 11_000
+    assert f"{recipe.standard_average_error(prepared):.5f}" == "0.00418"
+    assert f"{recipe.ema_error(prepared):.5f}" == "0.00003"
+    at = recipe.starts(11_000, len(mid), 50)
+    assert f"{recipe.last_value_error(prepared, at, 50):.5f}" == "0.00268"
+
+
+def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:
+    mid = random_prices(6_000)
+    later = mid.copy()
+    later[4_999] *= 3  # the last point of the window 2,500 to 5,000
+    before, after = prepare(mid, 5_500).values, prepare(later, 5_500).values
+    assert before[:2_500] == pytest.approx(after[:2_500])
+    assert np.abs(before[2_600:4_900] - after[2_600:4_900]).max() > 0.1
+
+
+def test_nothing_of_the_test_part_reaches_the_scale_or_the_training_part() -> None:
+    mid = random_prices(6_000)
+    later = mid.copy()
+    later[5_500:] *= 3
+    before, after = prepare(mid, 5_500), prepare(later, 5_500)
+    assert before.values[:5_500].tolist() == after.values[:5_500].tolist()
+    assert (before.low.tolist(), before.high.tolist()) == (after.low.tolist(), after.high.tolist())

@@ -1,0 +1,82 @@
+"""A night's record is kept whole, byte for byte the same, and nothing else is taken for one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidFile
+from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.storage.receipts import ModelReceipt, RunReceipt
+from tasks.results import promote
+from tests.support.nights import recorded_night
+
+
+def skipped() -> Night:
+    return replace(
+        recorded_night(),
+        status="skipped",
+        mode="",
+        reason="quota: 25 requests a day",
+        evaluation=None,
+        metrics={},
+        history=(),
+        verdict=None,
+        forecast=None,
+    )
+
+
+@pytest.mark.parametrize("night", [recorded_night(), skipped()], ids=["completed", "skipped"])
+def test_a_night_is_read_as_it_was_written(night: Night, tmp_path: Path) -> None:
+    path = night_path(tmp_path, night.ticker, night.key)
+    write_night(night, path)
+    found = read_night(path)
+    assert replace(found, settings={}, history=()) == replace(night, settings={}, history=())
+    assert [dict(row) for row in found.history] == [dict(row) for row in night.history]
+    assert {name: _listed(value) for name, value in night.settings.items()} == found.settings
+
+
+def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -> None:
+    write_night(recorded_night(), tmp_path / "new")
+    kept = json.loads((tmp_path / "new").read_text())
+    kept["forecast"]["weight"] = 0.25
+    del kept["forecast"]["weights"]
+    (tmp_path / "old").write_text(json.dumps(kept))
+    forecast = read_night(tmp_path / "old").forecast
+    assert forecast
+    assert forecast.weights == (0.25,) * len(forecast.path)
+
+
+def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_night(recorded_night(), tmp_path / "a")
+    write_night(read_night(tmp_path / "a"), tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"})])
+def test_what_is_not_a_night_is_an_error_that_names_the_file(content: str, tmp_path: Path) -> None:
+    (tmp_path / "night.json").write_text(content)
+    with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
+        read_night(tmp_path / "night.json")
+
+
+def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:
+    write_night(skipped(), path := tmp_path / "night.json")
+    model = ModelReceipt("IBM", str(tmp_path), "", skipped().session, "retrain", "asked for")
+    run = RunReceipt("IBM", str(path), "", skipped().key, run_id=None, model_version=None)
+    with pytest.raises(InvalidFile, match=r"night\.json: expected the gate's verdict"):
+        promote.fn(model, run, skipped().finished_at)
+
+
+def test_a_night_is_kept_under_its_ticker_and_key(tmp_path: Path) -> None:
+    night = recorded_night()
+    assert night_path(tmp_path, "IBM", night.key) == tmp_path / "IBM" / night.key[:16] / "night.json"
+
+
+def test_a_run_is_named_by_ticker_session_and_mode() -> None:
+    assert recorded_night().run_name == "IBM 2013-02-28 fine-tune"
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,73 @@
+"""From kept answers into the store: in whatever order nights are run again, the newest answer counts."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+from stockml.home import Home
+from stockml.pipeline import ingest
+from stockml.provider.payload_archive import Payload, archive
+from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+BARS = recorded("IBM").iloc[-100:]
+LAST = BARS.index[-1].date()
+
+
+def answer(last: date, volume_factor: float) -> bytes:
+    """What the provider says after `last`: every volume restated by a factor."""
+    series = {
+        str(day.date()): {
+            "1. open": f"{bar.open:.4f}",
+            "2. high": f"{bar.high:.4f}",
+            "3. low": f"{bar.low:.4f}",
+            "4. close": f"{bar.close:.4f}",
+            "5. volume": str(round(bar.volume * volume_factor)),
+        }
+        for day, bar in BARS[::-1].iterrows()
+        if day.date() <= last
+    }
+    meta = {"1. Information": "Daily Prices", "2. Symbol": "IBM", "3. Last Refreshed": str(last)}
+    return json.dumps({"Meta Data": meta, "Time Series (Daily)": series}).encode()
+
+
+def kept(home: Home, last: date, volume_factor: float, received_at: datetime) -> PayloadReceipt:
+    payload = Payload("IBM", "TIME_SERIES_DAILY", answer(last, volume_factor), received_at)
+    file = archive(payload, home.payloads)
+    return PayloadReceipt("IBM", file.path, file.sha256, last, last, received_at)
+
+
+def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
+    return ingest.append(home, payload, calendar=None, now=now)
+
+
+def test_running_an_old_night_again_does_not_undo_what_was_restated_since(home):
+    monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
+    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
+    assert append(home, monday, NOW).added == 99
+    newest = append(home, tuesday, NOW + timedelta(days=1))
+    assert (newest.added, newest.restated) == (1, 99)
+    again = append(home, monday, NOW + timedelta(days=2))
+    assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
+
+
+def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
+    """As when the night is killed between the append and its receipt, and run again."""
+    monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
+    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
+    for payload, brought in ((monday, (99, 0, 0)), (tuesday, (1, 99, 0))):
+        first = append(home, payload, NOW + timedelta(days=1))
+        assert (first.added, first.restated, first.unchanged) == brought
+        assert append(home, payload, NOW + timedelta(days=1)) == first
+    same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2))
+    asked_anew = append(home, same_again, NOW + timedelta(days=2))
+    assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
+
+
+def test_one_answer_that_serves_two_sessions_is_two_inputs(home):
+    newest = kept(home, LAST, 1.0, NOW)
+    earlier = PayloadReceipt("IBM", newest.path, newest.sha256, BARS.index[-2].date(), LAST, NOW + timedelta(hours=1))
+    assert newest.identity() != earlier.identity()
+    assert append(home, newest, NOW).identity() != append(home, earlier, NOW).identity()
+    later = PayloadReceipt("IBM", newest.path, newest.sha256, LAST, LAST, NOW + timedelta(hours=1))
+    assert later.identity() == newest.identity()

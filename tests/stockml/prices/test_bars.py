@@ -1,0 +1,267 @@
+"""What may be stored, what looks like a split, and prices adjusted for splits and back."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from stockml.errors import BadPayload, NoOverlap, UnevenOverlap
+from stockml.prices.bars import (
+    COLUMNS,
+    Bars,
+    Jump,
+    Split,
+    checked,
+    days_of,
+    jumps,
+    make_bars,
+    mid_prices,
+    missing_sessions,
+    until,
+)
+from stockml.prices.calendar import sessions_for
+from stockml.prices.split_adjustment import as_traded, back_adjusted, joined, share_factors
+from tests.support import strategies
+from tests.support.recordings import recorded
+
+NEW_YORK = sessions_for("IBM")
+DAYS = NEW_YORK.between(date(2024, 1, 2), date(2024, 12, 31))
+
+
+def flat_bars(n: int = 10, price: float = 100.0, first: int = 0, volume: float = 1e6) -> Bars:
+    """n neighbouring sessions from the `first` of 2024 on, each at `price`, 1 % wide."""
+    prices = np.full(n, price)
+    columns = {"open": prices, "high": prices * 1.005, "low": prices * 0.995, "close": prices}
+    return make_bars(DAYS[first : first + n], {**columns, "volume": np.full(n, volume)})
+
+
+def with_value(bars: Bars, row: int, column: str, value: float) -> Bars:
+    changed = bars.copy()
+    changed.iloc[row, list(COLUMNS).index(column)] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "rule"),
+    [
+        (3, "low", 100.2, "low ≤ open and close ≤ high"),
+        (3, "high", 99.8, "low ≤ open and close ≤ high"),
+        (3, "close", 101.0, "low ≤ open and close ≤ high"),
+        (3, "open", 0.0, "finite prices above 0"),
+        (3, "close", -1.0, "finite prices above 0"),
+        (3, "high", np.inf, "finite prices above 0"),
+        (3, "low", np.nan, "finite prices above 0"),
+        (3, "volume", -1.0, "volume of at least 0"),
+        (3, "volume", np.inf, "volume of at least 0"),
+    ],
+)
+def test_a_broken_bar_is_refused_by_session_and_rule(row, column, value, rule):
+    with pytest.raises(BadPayload, match=f"session {DAYS[row]}: expected {rule}"):
+        checked("IBM", with_value(flat_bars(), row, column, value), NEW_YORK)
+
+
+@pytest.mark.parametrize(
+    ("days", "named", "rule"),
+    [
+        ([DAYS[0], DAYS[0]], DAYS[0], "unique and ascending"),
+        ([DAYS[1], DAYS[0]], DAYS[0], "unique and ascending"),
+        ([DAYS[0], date(2024, 1, 6)], date(2024, 1, 6), "a session of the calendar XNYS"),
+        ([date(2024, 1, 1), DAYS[0]], date(2024, 1, 1), "a session of the calendar XNYS"),
+    ],
+)
+def test_days_must_be_sessions_in_order(days, named, rule):
+    bars = make_bars(days, {name: np.full(len(days), 5.0) for name in COLUMNS})
+    with pytest.raises(BadPayload, match=f"session {named}.*{rule}"):
+        checked("IBM", bars, NEW_YORK)
+
+
+def test_bars_without_a_column_or_without_a_session_are_refused():
+    with pytest.raises(BadPayload, match="found no low"):
+        checked("IBM", flat_bars().drop(columns="low"), NEW_YORK)
+    with pytest.raises(BadPayload, match="found no session"):
+        checked("IBM", flat_bars(0), NEW_YORK)
+
+
+@settings(deadline=None)
+@given(strategies.series())
+def test_what_keeps_the_rules_is_left_as_it_is(bars):
+    assert checked("IBM", bars[list(reversed(COLUMNS))], NEW_YORK).equals(bars)
+
+
+def test_missing_sessions_are_named_and_not_invented():
+    bars = flat_bars().drop(flat_bars().index[[2, 5]])
+    assert missing_sessions(bars, NEW_YORK) == (DAYS[2], DAYS[5])
+    assert len(checked("IBM", bars, NEW_YORK)) == 8
+    assert missing_sessions(flat_bars(0), NEW_YORK) == ()
+
+
+def test_the_mid_price_is_halfway_between_high_and_low():
+    bars = with_value(flat_bars(3), 1, "high", 104.5)
+    assert mid_prices(bars).tolist() == [100.0, 102.0, 100.0]
+
+
+def test_until_cuts_after_a_day_that_need_not_be_a_session():
+    assert days_of(until(flat_bars(), date(2024, 1, 7)))[-1] == np.datetime64("2024-01-05")
+    assert until(flat_bars(), None).equals(flat_bars())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "found"),
+    [
+        ("AAPL", [(date(2000, 6, 21), 2.0), (date(2005, 2, 28), 2.0)]),
+        ("MSFT", [(date(2003, 2, 18), 2.0)]),
+        ("IBM", []),
+        ("GOOG", []),
+        ("FB", []),
+    ],
+)
+def test_in_the_recording_exactly_the_real_splits_look_like_splits(symbol, found):
+    assert [(jump.session, jump.factor) for jump in jumps(recorded(symbol))] == found
+
+
+def test_apples_crash_in_2000_is_not_a_split():
+    around = recorded("AAPL").loc["2000-08-01":"2000-10-31"]
+    assert around["close"].pct_change().min() < -0.5
+    assert jumps(around) == ()
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 1.5, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 0.5, 0.2, 0.1, 0.04, 1.25])
+@pytest.mark.parametrize("overnight", [0.985, 1.0, 1.015])
+def test_common_splits_are_seen_through_an_overnight_move(factor, overnight):
+    before, after = flat_bars(30), flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e6 * factor)
+    bars = make_bars(DAYS[:40], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})
+    (jump,) = jumps(bars)
+    assert (jump.session, jump.factor) == (DAYS[30], pytest.approx(factor, rel=0.04))
+    assert jump == Jump(DAYS[30], pytest.approx(factor / overnight), pytest.approx(factor, rel=0.04))
+
+
+@pytest.mark.parametrize("fall", [0.5, 1 / 3, 0.75, 0.48])
+@pytest.mark.parametrize("sign", ["volume", "range"])
+def test_a_fall_on_a_wild_day_is_a_crash(fall, sign):
+    before = flat_bars(30)
+    after = flat_bars(10, 100.0 * fall, first=30, volume=2e7 if sign == "volume" else 1e6)
+    bars = make_bars(DAYS[:40], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})
+    crash = bars if sign == "volume" else with_value(bars, 30, "low", 80.0 * fall)
+    assert jumps(crash) == ()
+
+
+def test_the_ORLY_split_of_the_contract_is_seen():  # noqa: N802
+    before, after = flat_bars(30, 1348.1), flat_bars(5, 90.0, first=30, volume=1.5e7)
+    bars = make_bars(DAYS[:35], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})
+    assert [jump.factor for jump in jumps(bars)] == [15.0]
+
+
+def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
+    bars = recorded("AAPL")
+    for end in (date(2000, 6, 21), date(2000, 6, 22), date(2000, 9, 29)):
+        assert jumps(until(bars, end)) == tuple(jump for jump in jumps(bars) if jump.session <= end)
+
+
+@settings(deadline=None)
+@given(strategies.series(), strategies.splits)
+def test_back_adjustment_and_its_removal_are_the_identity(bars, splits):
+    there_and_back = as_traded(back_adjusted(bars, splits), splits)
+    np.testing.assert_allclose(there_and_back.to_numpy(), bars.to_numpy(), rtol=1e-13)
+    assert there_and_back.index.equals(bars.index)
+
+
+@settings(deadline=None)
+@given(strategies.series(), strategies.splits)
+def test_adjusted_bars_keep_the_rules_and_the_money_traded(bars, splits):
+    adjusted = back_adjusted(bars, splits)
+    checked("IBM", adjusted, NEW_YORK)
+    money, was = (b["close"].to_numpy() * b["volume"].to_numpy() for b in (adjusted, bars))
+    np.testing.assert_allclose(money, was, rtol=1e-12)
+    assert adjusted.iloc[-1].equals(bars.iloc[-1])
+
+
+def test_share_factors_against_a_loop():
+    splits = [Split(DAYS[3], 2.0), Split(DAYS[6], 3.0), Split(DAYS[9], 7.0)]
+    days = days_of(flat_bars(9))
+    expected = [np.prod([s.factor for s in splits if day < s.effective <= days[-1].item()]) for day in days.tolist()]
+    assert share_factors(days, splits).tolist() == expected
+
+
+def test_an_announced_split_changes_nothing_before_its_day():
+    bars = flat_bars(9)
+    assert back_adjusted(bars, [Split(DAYS[9], 2.0)]).equals(bars)
+
+
+def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:
+    series, join = joined("IBM", history, bars, NEW_YORK)
+    assert join is not None
+    assert join.ratio == pytest.approx(ratio)
+    assert days_of(series)[0] == np.datetime64(first)
+    assert series.iloc[-len(bars) :].equals(bars)
+    past = days_of(history) < days_of(bars)[0]
+    np.testing.assert_allclose(series["close"].to_numpy()[: past.sum()], history["close"].to_numpy()[past] * ratio)
+    checked("IBM", series, NEW_YORK)
+
+
+def test_history_is_scaled_by_the_ratio_of_the_overlap():
+    check_join(flat_bars(60, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
+    check_join(flat_bars(41, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
+
+
+def test_history_without_an_earlier_session_adds_nothing():
+    bars = flat_bars(50, 100.0)
+    series, join = joined("IBM", flat_bars(20, 25.0, first=0), bars, NEW_YORK)
+    assert series.equals(bars)
+    assert join is None
+
+
+@pytest.mark.parametrize(("history_length", "missing"), [(35, DAYS[35:41]), (40, DAYS[40:41])])
+def test_a_gap_is_refused_with_its_sessions(history_length, missing):
+    with pytest.raises(NoOverlap) as refusal:
+        joined("IBM", flat_bars(history_length, 25.0), flat_bars(50, 100.0, first=40), NEW_YORK)
+    assert refusal.value.missing == missing
+    assert str(missing[0]) in str(refusal.value)
+
+
+def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven():
+    before, after = flat_bars(60, 25.0), flat_bars(40, 12.5, first=60)
+    history = make_bars(DAYS[:100], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})
+    with pytest.raises(UnevenOverlap) as refusal:
+        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
+    assert refusal.value.session == DAYS[60]
+
+
+@pytest.mark.parametrize("row", [40, 41, 50, 59])
+@pytest.mark.parametrize("factor", [0.98, 1.02, 1.5])
+def test_one_differing_close_in_the_overlap_is_refused(row, factor):
+    history = flat_bars(60, 25.0)
+    history.iloc[row] = history.iloc[row] * factor
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_one_odd_close_in_a_hundred_is_no_reason_to_refuse_and_two_are(factor):
+    history, bars = flat_bars(150, 25.0), flat_bars(200, 100.0, first=40)
+    history.iloc[90] = history.iloc[90] * factor
+    check_join(history, bars, DAYS[0], 4.0)
+    history.iloc[120] = history.iloc[120] * factor
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history, bars, NEW_YORK)
+
+
+def test_another_companys_prices_are_refused():
+    noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
+    history = make_bars(DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS})
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
+
+
+def test_a_dividend_inside_the_overlap_of_an_adjusted_history_is_no_reason_to_refuse():
+    dividend = np.where(np.arange(100) < 63, 0.99, 1.0)
+    history = make_bars(DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * dividend for name in COLUMNS})
+    check_join(history, flat_bars(100, 100.0, first=40), DAYS[0], 4.0 / 0.99)
+
+
+def test_later_sessions_of_the_overlap_do_not_move_the_ratio():
+    history = flat_bars(100, 25.0)
+    history["close"] = history["close"] * (1 + np.random.default_rng(5).uniform(-1e-4, 1e-4, 100))
+    bars = flat_bars(100, 100.0, first=40)
+    ratios = {joined("IBM", history, until(bars, DAYS[end]), NEW_YORK)[1].ratio for end in (60, 70, 99)}
+    assert len(ratios) == 1

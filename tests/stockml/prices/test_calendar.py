@@ -1,0 +1,188 @@
+"""The exchanges' days: weekends, holidays, half days, both changes of the clock, and what kind of night it is."""
+
+import pickle
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidSession, InvalidSetting
+from stockml.pipeline.session_status import Late, NoSession, Ordinary, Stale, night_outcome
+from stockml.prices.calendar import Sessions, sessions_for
+
+NEW_YORK = sessions_for("IBM")
+
+
+def at(text: str, zone: str = "America/New_York") -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+
+
+@pytest.mark.parametrize(
+    ("ticker", "calendar", "zone"),
+    [
+        ("IBM", "XNYS", "America/New_York"),
+        ("BRK-B", "XNYS", "America/New_York"),
+        ("BRK.B", "XNYS", "America/New_York"),
+        ("LON", "XNYS", "America/New_York"),
+        ("TSCO.LON", "XLON", "Europe/London"),
+        ("SHOP.TRT", "XTSE", "America/Toronto"),
+        ("GPV.TRV", "XTSE", "America/Toronto"),
+        ("MBG.DEX", "XETR", "Europe/Berlin"),
+        ("RELIANCE.BSE", "XBOM", "Asia/Kolkata"),
+        ("600104.SHH", "XSHG", "Asia/Shanghai"),
+        ("000002.SHZ", "XSHG", "Asia/Shanghai"),
+    ],
+)
+def test_the_suffix_names_the_exchange(ticker, calendar, zone):
+    assert sessions_for(ticker) == Sessions(calendar)
+    assert sessions_for(ticker).tz == ZoneInfo(zone)
+
+
+def test_the_calendar_can_be_overridden_by_one_that_exists():
+    assert sessions_for("IBM", "XLON").name == "XLON"
+    with pytest.raises(InvalidSetting, match="XNOWHERE"):
+        sessions_for("IBM", "XNOWHERE")
+
+
+@pytest.mark.parametrize(
+    ("day", "is_session"),
+    [
+        (date(2026, 11, 24), True),
+        (date(2026, 11, 21), False),  # Saturday
+        (date(2026, 11, 26), False),  # Thanksgiving
+        (date(2026, 11, 27), True),  # the half day after it
+        (date(2001, 9, 12), False),
+        (date(2012, 10, 29), False),  # hurricane
+        (date(1962, 1, 2), True),
+        (date(1900, 1, 2), False),  # before any calendar
+    ],
+)
+def test_weekends_holidays_and_closures_are_no_sessions(day, is_session):
+    assert NEW_YORK.is_session(day) is is_session
+    assert NEW_YORK.are_sessions(np.array([day], dtype="datetime64[D]")).tolist() == [is_session]
+
+
+@pytest.mark.parametrize(
+    ("now", "last_final"),
+    [
+        ("2026-11-24T22:44:59", date(2026, 11, 23)),
+        ("2026-11-24T22:45:00", date(2026, 11, 24)),
+        ("2026-11-25T09:00:00", date(2026, 11, 24)),
+        ("2026-11-26T23:00:00", date(2026, 11, 25)),  # Thanksgiving
+        ("2026-11-27T14:00:00", date(2026, 11, 25)),  # the half day has closed, its bar is not final
+        ("2026-11-27T22:45:00", date(2026, 11, 27)),
+        ("2026-11-29T12:00:00", date(2026, 11, 27)),  # Sunday
+        ("2026-03-06T22:45:00", date(2026, 3, 6)),  # Friday before the clock goes forward
+        ("2026-03-08T03:00:00", date(2026, 3, 6)),
+        ("2026-03-09T22:44:00", date(2026, 3, 6)),
+        ("2026-03-09T22:45:00", date(2026, 3, 9)),
+        ("2026-10-30T22:45:00", date(2026, 10, 30)),  # Friday before it goes back
+        ("2026-11-01T01:30:00", date(2026, 10, 30)),
+        ("2026-11-02T22:44:00", date(2026, 10, 30)),
+        ("2026-11-02T22:45:00", date(2026, 11, 2)),
+    ],
+)
+def test_a_bar_is_final_at_a_quarter_to_eleven_in_new_york(now, last_final):
+    assert NEW_YORK.last_final(at(now)) == last_final
+    assert NEW_YORK.last_final(at(now).astimezone(UTC)) == last_final
+
+
+@pytest.mark.parametrize(
+    ("ticker", "now", "last_final"),
+    [
+        ("TSCO.LON", at("2026-11-24T23:14", "Europe/London"), date(2026, 11, 23)),
+        ("TSCO.LON", at("2026-11-24T23:15", "Europe/London"), date(2026, 11, 24)),
+        ("MBG.DEX", at("2026-11-25T00:14", "Europe/Berlin"), date(2026, 11, 23)),
+        ("MBG.DEX", at("2026-11-25T00:15", "Europe/Berlin"), date(2026, 11, 24)),
+        ("600104.SHH", at("2026-11-24T21:45", "Asia/Shanghai"), date(2026, 11, 24)),
+    ],
+)
+def test_elsewhere_it_is_final_as_long_after_the_usual_close(ticker, now, last_final):
+    assert sessions_for(ticker).last_final(now) == last_final
+
+
+def test_a_time_without_a_zone_is_refused():
+    with pytest.raises(InvalidSession, match="zone"):
+        NEW_YORK.last_final(datetime(2026, 11, 24, 12))
+
+
+def test_closes_follow_half_days_and_the_clock():
+    assert NEW_YORK.close_time(date(2026, 11, 27)) == at("2026-11-27T13:00")
+    assert NEW_YORK.is_half_day(date(2026, 11, 27))
+    assert not NEW_YORK.is_half_day(date(2026, 11, 24))
+    assert NEW_YORK.close_time(date(2026, 3, 6)).utcoffset() == timedelta(hours=-5)
+    assert NEW_YORK.close_time(date(2026, 3, 9)).utcoffset() == timedelta(hours=-4)
+    with pytest.raises(InvalidSession, match="2026-11-26"):
+        NEW_YORK.close_time(date(2026, 11, 26))
+
+
+def test_sessions_are_counted_from_any_day():
+    assert NEW_YORK.between(date(2026, 11, 25), date(2026, 11, 30)) == (
+        date(2026, 11, 25),
+        date(2026, 11, 27),
+        date(2026, 11, 30),
+    )
+    assert NEW_YORK.between(date(2026, 11, 30), date(2026, 11, 25)) == ()
+    assert NEW_YORK.after(date(2026, 11, 25), 2) == (date(2026, 11, 27), date(2026, 11, 30))
+    assert NEW_YORK.after(date(2026, 11, 26), 1) == (date(2026, 11, 27),)
+    assert NEW_YORK.before(date(2026, 11, 26), 2) == (date(2026, 11, 24), date(2026, 11, 25))
+    with pytest.raises(InvalidSession):
+        NEW_YORK.after(date(2040, 12, 28), 50)
+
+
+def test_a_forecast_can_look_beyond_what_bombay_has_announced():
+    ahead = sessions_for("RELIANCE.BSE").after(date(2026, 12, 15), 50)
+    assert len(ahead) == 50
+    assert all(day.weekday() < 5 for day in ahead)
+
+
+@pytest.mark.parametrize(
+    ("last", "age"),
+    [(date(2026, 11, 24), 0), (date(2026, 11, 23), 1), (date(2026, 11, 20), 2), (date(2026, 11, 27), 0)],
+)
+def test_the_age_of_a_series_counts_final_sessions(last, age):
+    assert NEW_YORK.age(last, at("2026-11-24T23:00")) == age
+
+
+TUESDAY_NIGHT, THANKSGIVING_NIGHT = at("2026-11-24T23:00"), at("2026-11-26T23:00")
+
+
+@pytest.mark.parametrize(
+    ("requested", "now", "last_stored", "newest", "outcome"),
+    [
+        (None, TUESDAY_NIGHT, None, None, Ordinary(date(2026, 11, 24), False)),
+        (None, TUESDAY_NIGHT, date(2026, 11, 23), date(2026, 11, 24), Ordinary(date(2026, 11, 24), False)),
+        (None, TUESDAY_NIGHT, date(2026, 11, 24), None, Ordinary(date(2026, 11, 24), False)),
+        (None, at("2026-11-27T23:00"), date(2026, 11, 25), None, Ordinary(date(2026, 11, 27), True)),
+        (None, THANKSGIVING_NIGHT, date(2026, 11, 25), None, NoSession(date(2026, 11, 26), date(2026, 11, 27))),
+        (None, THANKSGIVING_NIGHT, date(2026, 11, 24), None, Ordinary(date(2026, 11, 25), False)),  # catches up
+        (None, THANKSGIVING_NIGHT, None, None, Ordinary(date(2026, 11, 25), False)),  # a first night
+        (date(2026, 11, 26), THANKSGIVING_NIGHT, None, None, NoSession(date(2026, 11, 26), date(2026, 11, 27))),
+        (date(2026, 11, 20), TUESDAY_NIGHT, None, date(2026, 11, 24), Ordinary(date(2026, 11, 20), False)),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 23), Late(date(2026, 11, 24), date(2026, 11, 23), 1)),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 18), Late(date(2026, 11, 24), date(2026, 11, 18), 4)),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 17), Stale(date(2026, 11, 24), date(2026, 11, 17), 5)),
+        (None, TUESDAY_NIGHT, None, date(2026, 6, 30), Stale(date(2026, 11, 24), date(2026, 6, 30), 103)),
+    ],
+)
+def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outcome):
+    found = night_outcome(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
+    assert found == outcome
+    assert str(found)
+
+
+def test_an_unfinished_session_cannot_be_asked_for():
+    with pytest.raises(InvalidSession, match="22:45 EST"):
+        night_outcome(NEW_YORK, requested=date(2026, 11, 24), now=at("2026-11-24T12:00"), last_stored=None)
+
+
+def test_sessions_travel_between_processes():
+    assert pickle.loads(pickle.dumps(NEW_YORK)) == NEW_YORK
+
+
+def test_importing_sessions_does_not_import_the_calendar_library():
+    code = "import sys, stockml.prices.calendar; sys.exit('exchange_calendars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

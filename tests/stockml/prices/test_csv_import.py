@@ -1,0 +1,306 @@
+"""Imported history: every layout in any order and case, what is repaired, what is left out, what is refused."""
+
+import os
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
+from stockml.prices.bars import checked, days_of, jumps
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
+from stockml.prices.store import BarStore
+from tests.support import strategies
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+NEW_YORK = sessions_for("IBM")
+KAGGLE = os.environ.get("STOCKML_KAGGLE_DIR")
+needs_kaggle = pytest.mark.skipif(not KAGGLE, reason="STOCKML_KAGGLE_DIR does not name Kaggle's files")
+
+ROWS = {date(2026, 11, 19): (10.0, 11.0, 9.0, 10.5, 1000.0), date(2026, 11, 20): (1234.5, 1300.0, 1200.0, 1250.0, 12e6)}
+
+LAYOUTS = {
+    "Kaggle": """Date,Open,High,Low,Close,Volume,OpenInt
+2026-11-19,10,11,9,10.5,1000,0
+2026-11-20,1234.5,1300,1200,1250,12000000,0
+""",
+    "Kaggle with stock_id, Windows line ends and a byte order mark": """\ufeffDate,Open,High,Low,Close,Volume,stock_id\r
+2026-11-19,10,11,9,10.5,1000,5681\r
+2026-11-20,1234.5,1300,1200,1250,12000000,5681\r
+""",
+    "Stooq, bulk": """<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>
+IBM.US,D,20261119,000000,10,11,9,10.5,1000,0
+IBM.US,D,20261120,000000,1234.5,1300,1200,1250,12000000,0
+""",
+    "Stooq, single": """Date,Open,High,Low,Close,Volume
+2026-11-19,10,11,9,10.5,1000
+2026-11-20,1234.5,1300,1200,1250,12000000
+""",
+    "Yahoo, download": """Date,Open,High,Low,Close,Adj Close,Volume
+2026-11-18,null,null,null,null,null,null
+2026-11-19,10.000000,11.000000,9.000000,10.500000,10.500000,1000
+2026-11-20,1234.500000,1300.000000,1200.000000,1250.000000,1250.000000,12000000
+""",
+    "Yahoo, page": """Date,Open,High,Low,Close*,Volume
+"Nov 20, 2026","1,234.50","1,300.00","1,200.00","1,250.00","12,000,000"
+"Nov 20, 2026",0.88 Dividend,,,,
+"Nov 19, 2026",10.00,11.00,9.00,10.50,"1,000"
+""",
+    "Yahoo, as yfinance writes it": """Date,Open,High,Low,Close,Volume,Dividends,Stock Splits
+2026-11-19 00:00:00-05:00,10,11,9,10.5,1000,0.0,0.0
+2026-11-20 00:00:00-05:00,1234.5,1300,1200,1250,12000000,0.88,0.0
+""",
+    "Alpha Vantage": """timestamp,open,high,low,close,volume
+2026-11-20,1234.5000,1300.0000,1200.0000,1250.0000,12000000
+2026-11-19,10.0000,11.0000,9.0000,10.5000,1000
+""",
+    "Nasdaq": """Date,Close/Last,Volume,Open,High,Low
+11/20/2026,$1250.00,12000000,$1234.50,$1300.00,$1200.00
+11/19/2026,$10.50,1000,$10.00,$11.00,$9.00
+""",
+    "semicolons, capitals, another order, an empty line at the end": """VOLUME;CLOSE;DATE;LOW;HIGH;OPEN
+12000000;1250;2026/11/20;1200;1300;1234.5
+1000;10.5;2026/11/19;9;11;10
+
+""",
+}
+
+
+def written(folder: Path, text: str, name: str = "IBM.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_bars(tmp_path, layout):
+    history = read_history(written(tmp_path, LAYOUTS[layout]), NEW_YORK)
+    assert history.bars.equals(strategies.bars_of(ROWS))
+    assert (history.ticker, history.repaired, history.off_calendar) == ("IBM", 0, ())
+
+
+def test_rows_without_prices_are_left_out_and_counted(tmp_path):
+    assert read_history(written(tmp_path, LAYOUTS["Yahoo, download"]), NEW_YORK).empty == 1
+    assert read_history(written(tmp_path, LAYOUTS["Yahoo, page"]), NEW_YORK).empty == 1
+
+
+def test_adjusted_closes_scale_the_whole_bar(tmp_path):
+    text = LAYOUTS["Yahoo, download"].replace("10.500000,10.500000", "10.500000,5.250000")
+    bars = read_history(written(tmp_path, text), NEW_YORK).bars
+    assert bars.iloc[0].tolist() == [5.0, 5.5, 4.5, 5.25, 1000.0]
+    assert bars.iloc[1].tolist() == list(ROWS[date(2026, 11, 20)])
+
+
+@pytest.mark.parametrize("volume", ["", ",Volume"])
+def test_a_volume_that_is_missing_is_not_invented(tmp_path, volume):
+    empty = "," if volume else ""
+    bars = read_history(
+        written(tmp_path, f"Date,Open,High,Low,Close{volume}\n2026-11-20,1,2,1,2{empty}\n"), NEW_YORK
+    ).bars
+    assert np.isnan(bars["volume"].iloc[0])
+
+
+def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path):
+    text = "Date,Open,High,Low,Close\n2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,10.5,10.49,9,10\n"
+    history = read_history(written(tmp_path, text), NEW_YORK)
+    assert history.repaired == 2
+    assert history.bars["low"].tolist() == [0.30627, 9.0]
+    assert history.bars["high"].tolist() == [0.30628, 10.5]
+
+
+def test_the_odd_day_without_a_session_is_left_out_and_named(tmp_path):
+    text = LAYOUTS["Stooq, single"] + "2026-11-21,10,11,9,10.5,1000\n"
+    history = read_history(written(tmp_path, text), NEW_YORK)
+    assert history.off_calendar == (date(2026, 11, 21),)
+    assert history.bars.equals(strategies.bars_of(ROWS))
+
+
+def test_a_line_that_is_there_twice_counts_once(tmp_path):
+    text = LAYOUTS["Stooq, single"] + LAYOUTS["Stooq, single"].splitlines()[-1] + "\n"
+    assert read_history(written(tmp_path, text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
+
+
+HEADER = "Date,Open,High,Low,Close,Volume\n"
+REFUSALS = {
+    "an empty file": ("", "found an empty file"),
+    "white space": ("\n\n", "found an empty file"),
+    "a header alone": (HEADER, "found no row that has any"),
+    "no prices": ("Date,Value\n2026-11-20,5\n", "no column open, high, low, close among Date, Value"),
+    "two closes": ("Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n", "two columns of one meaning"),
+    "a word for a number": (
+        HEADER + "2026-11-19,1,1,1,1,1\n2026-11-20,1,1,one,1,1\n",
+        "line 3: expected a number as low",
+    ),
+    "a word for a volume": (HEADER + "2026-11-20,1,1,1,1,many\n", "line 2: expected a number as volume, found 'many'"),
+    "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "line 2: expected a number as low, found ''"),
+    "not a date": (HEADER + "yesterday,1,1,1,1,1\n", "line 2: expected a date like 2026-11-20, found 'yesterday'"),
+    "no such date": (HEADER + "2026-11-20,1,1,1,1,1\n2026-02-30,1,1,1,1,1\n", "line 3: expected a date"),
+    "dates of two kinds": (HEADER + "2026-11-20,1,1,1,1,1\n11/19/2026,1,1,1,1,1\n", "line 3: expected a date"),
+    "a high below the close": (HEADER + "2026-11-20,1,1.5,1,2,1\n", "session 2026-11-20: expected low ≤ open"),
+    "a price of zero": (HEADER + "2026-11-20,1,1,0,1,1\n", "session 2026-11-20: expected finite prices above 0"),
+    "a negative volume": (HEADER + "2026-11-20,1,1,1,1,-1\n", "session 2026-11-20: expected volume of at least 0"),
+    "an infinite price": (HEADER + "2026-11-20,1,inf,1,1,1\n", "session 2026-11-20: expected finite prices above 0"),
+    "two bars of one day": (
+        HEADER + "2026-11-20,1,1,1,1,1\n2026-11-20,2,2,2,2,1\n",
+        "two different ones of 2026-11-20",
+    ),
+    "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
+    "more cells than columns": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "expected a CSV file of daily prices"),
+    "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no column date"),
+    "bytes": ("\x00\x01\x02\x03", "found no column date"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_is_wrong_is_refused_by_name(tmp_path, case):
+    text, why = REFUSALS[case]
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidFile) as refusal:
+        read_history(path, NEW_YORK)
+    assert why in str(refusal.value)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidFile, match="No such file"):
+        read_history(tmp_path / "IBM.csv", NEW_YORK)
+    with pytest.raises(InvalidFile, match="Is a directory"):
+        read_history(tmp_path, NEW_YORK, "IBM")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
+)
+def test_only_typed_errors_come_out_of_damaged_files(tmp_path, layout, at, gone, put):
+    content = LAYOUTS[layout].encode()
+    path = tmp_path / "IBM.csv"
+    path.write_bytes(content[:at] + put + content[at + gone :])
+    with suppress(InvalidFile):
+        history = read_history(path, NEW_YORK)
+        assert checked("IBM", history.bars, NEW_YORK).equals(history.bars)
+
+
+@pytest.mark.parametrize(
+    ("name", "ticker"),
+    [
+        ("ibm.us.txt", "IBM"),
+        ("IBM.csv", "IBM"),
+        ("IBM (1).csv", "IBM"),
+        ("brk-b.us.txt", "BRK-B"),
+        ("BRK.B.csv", "BRK.B"),
+        ("TSCO.LON.csv", "TSCO.LON"),
+        ("TSCO.L.csv", "TSCO.LON"),
+        ("tsco.uk.txt", "TSCO.LON"),
+        ("SHOP.TO.csv", "SHOP.TRT"),
+        ("mbg.de.txt", "MBG.DEX"),
+        ("RELIANCE.BO.csv", "RELIANCE.BSE"),
+        ("600104.SS.csv", "600104.SHH"),
+        ("us.txt", "US"),
+    ],
+)
+def test_a_file_is_named_for_its_ticker(name, ticker):
+    assert ticker_of(Path(name)) == ticker
+
+
+@pytest.mark.parametrize("name", ["^spx.csv", "prices of last year.csv", ".csv"])
+def test_a_file_that_is_not_named_for_a_ticker_needs_one(tmp_path, name):
+    path = written(tmp_path, LAYOUTS["Kaggle"], name)
+    with pytest.raises(InvalidTicker):
+        read_history(path, NEW_YORK)
+    assert read_history(path, NEW_YORK, "ibm").ticker == "IBM"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BarStore:
+    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+
+
+def as_csv(symbol: str, rows: slice) -> str:
+    bars = recorded(symbol).iloc[rows]
+    return bars.rename_axis("Date").rename(columns=str.title).to_csv()
+
+
+def test_an_imported_file_is_read_back_and_kept_once(store, tmp_path):
+    path = written(tmp_path, as_csv("IBM", slice(0, 2000)))
+    report = import_file(store, path, recorded_at=NOW)
+    assert (report.ticker, report.recorded, report.sessions) == ("IBM", True, 2000)
+    assert (report.first, report.last) == (date(2000, 3, 1), recorded("IBM").index[1999].date())
+    assert store.adjusted("IBM").equals(recorded("IBM").iloc[:2000])
+    assert not import_file(store, path, recorded_at=NOW).recorded
+
+
+def test_a_folder_is_imported_whole_and_a_refusal_stops_nothing(store, tmp_path):
+    folder = tmp_path / "Stocks"
+    (folder / "more").mkdir(parents=True)
+    written(folder, as_csv("IBM", slice(0, 500)), "ibm.us.txt")
+    broken = written(folder, "", "empty.us.txt")
+    written(folder, as_csv("MSFT", slice(0, 500)), "more/MSFT.csv")
+    written(folder, "not prices", "README.md")
+    progress = []
+    reports, refusals = import_folder(
+        store, folder, recorded_at=NOW, on_file=lambda done, total, path: progress.append((done, total, path.name))
+    )
+    assert [report.ticker for report in reports] == ["IBM", "MSFT"]
+    assert list(refusals) == [str(broken)]
+    assert isinstance(refusals[str(broken)], InvalidFile)
+    assert progress == [(1, 3, "empty.us.txt"), (2, 3, "ibm.us.txt"), (3, 3, "MSFT.csv")]
+    assert store.tickers() == ("IBM", "MSFT")
+
+
+def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, tmp_path):
+    bars = recorded("IBM").iloc[-100:]
+    store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
+    path = written(tmp_path, as_csv("IBM", slice(0, -105)))
+    with pytest.raises(NoOverlap) as refusal:
+        import_file(store, path, recorded_at=NOW)
+    assert refusal.value.missing == tuple(day.date() for day in recorded("IBM").index[-105:-99])
+
+
+def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
+    path = written(tmp_path, LAYOUTS["Stooq, single"])
+    import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
+    assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]
+
+
+@needs_kaggle
+def test_every_kaggle_file_is_imported_whole(store):
+    folder = Path(KAGGLE or "")
+    reports, refusals = import_folder(store, folder, recorded_at=NOW)
+    assert refusals == {}
+    assert {report.ticker: report.sessions for report in reports} == {
+        "AAL": 989, "GE": 14058, "HPQ": 12075, "IBM": 14059, "KO": 12075, "XOM": 12074,
+    }  # fmt: skip
+    assert all(report.last == date(2017, 11, 10) for report in reports)
+    assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
+
+
+@needs_kaggle
+@pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
+def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store, rows):
+    bars = recorded("IBM").iloc[rows]
+    store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
+    import_file(store, Path(KAGGLE or "") / "Stocks" / "ibm.us.txt", recorded_at=NOW)
+    series = store.adjusted("IBM")
+    assert days_of(series)[0] == np.datetime64("1962-01-02")
+    assert series.iloc[-len(bars) :].equals(bars)
+    seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
+    assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
+
+
+@needs_kaggle
+def test_no_day_of_adjusted_history_looks_like_a_split():
+    for path in files_in(Path(KAGGLE or "")):
+        assert jumps(read_history(path, NEW_YORK).bars) == ()
+
+
+@needs_kaggle
+def test_hewlett_packards_twelve_thousand_rows_are_imported_whole(store):
+    (path,) = [path for path in files_in(Path(KAGGLE or "")) if path.name == "hpq.us.txt"]
+    assert import_file(store, path, recorded_at=NOW).sessions == 12_075

@@ -1,0 +1,116 @@
+"""Properties of the store over generated bars, payloads and orders, against a naive model."""
+
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import NoBars
+from stockml.prices.bars import Bars, Split
+from stockml.prices.revisions import BAR_SCHEMA
+from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
+from tests.support import strategies
+from tests.support.strategies import RECORDING_STARTS, bars_of
+
+
+@contextmanager
+def empty_store():
+    with tempfile.TemporaryDirectory() as folder:
+        yield BarStore(f"{folder}/store", Path(folder) / "locks")
+
+
+def append(store: BarStore, bars: Bars, recorded_at: datetime):
+    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+
+
+def values_of(bars: Bars) -> dict:
+    return {day.date(): tuple(row) for day, row in zip(bars.index, bars.to_numpy().tolist(), strict=True)}
+
+
+@given(strategies.series(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_order_and_any_batches_give_the_same_view(bars, data):
+    batches = data.draw(st.lists(st.lists(st.sampled_from(range(len(bars))), min_size=1, unique=True), max_size=6))
+    batches = data.draw(st.permutations([*batches, list(range(len(bars)))]))
+    with empty_store() as store:
+        for number, rows in enumerate(batches):
+            append(store, bars.iloc[sorted(rows)], RECORDING_STARTS + timedelta(hours=number))
+        assert store.read("IBM").equals(bars)
+        assert store.restatements("IBM").empty
+
+
+@given(strategies.payloads())
+@settings(max_examples=60, deadline=None)
+def test_appending_twice_changes_no_byte(payloads):
+    with empty_store() as store:
+        for recorded_at, bars in payloads:
+            first = append(store, bars, recorded_at)
+            again = append(store, bars, recorded_at)
+            assert again.sha256 == first.sha256 == sha256_of(first.path)
+            assert (again.added, again.restated, again.unchanged) == (0, 0, len(bars))
+        for recorded_at, bars in payloads:
+            assert append(store, bars, recorded_at).sha256 == first.sha256
+
+
+@given(strategies.payloads())
+@settings(max_examples=60, deadline=None)
+def test_a_view_as_of_a_time_never_shows_later_knowledge(payloads):
+    known: dict = {}
+    models = []
+    with empty_store() as store:
+        for recorded_at, bars in payloads:
+            receipt = append(store, bars, recorded_at)
+            news = values_of(bars)
+            assert receipt.added == len(news.keys() - known.keys())
+            assert receipt.restated == sum(known[day] != news[day] for day in news.keys() & known.keys())
+            known = {**known, **news}
+            models.append((recorded_at, known))
+        for recorded_at, model in models:
+            assert store.read("IBM", as_of=recorded_at).equals(bars_of(model))
+        for (time, model), (next_time, _) in pairwise(models):
+            assert store.read("IBM", as_of=next_time - timedelta(microseconds=1)).equals(bars_of(model))
+            assert store.read("IBM", as_of=time).equals(bars_of(model))
+
+
+@given(strategies.payloads(), st.lists(st.integers(-(10**9), 10**9), min_size=5, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
+    known: dict = {}
+    views = {}  # of two answers recorded at one microsecond, both were known by then
+    with empty_store() as store:
+        for offset, (_, bars) in zip(offsets, payloads, strict=False):
+            recorded_at = RECORDING_STARTS + timedelta(microseconds=offset)
+            already_known = _view_as_of(store, recorded_at)
+            append(store, bars, recorded_at)
+            known |= {day: row for day, row in values_of(bars).items() if already_known.get(day) != row}
+            newest = store.files.read("IBM.parquet", "IBM", BAR_SCHEMA)["recorded_at"].to_numpy()
+            assert (np.diff(newest) >= np.timedelta64(0)).all()
+            views[newest[-1].astype("datetime64[us]").item()] = store.read("IBM")
+        assert store.read("IBM").equals(bars_of(known))
+        for time, view in views.items():
+            assert store.read("IBM", as_of=time).equals(view)
+
+
+def _view_as_of(store: BarStore, recorded_at: datetime) -> dict:
+    try:
+        return values_of(store.read("IBM", as_of=recorded_at))
+    except NoBars:
+        return {}
+
+
+@given(strategies.series(min_size=2), st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors))
+@settings(max_examples=60, deadline=None)
+def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, split):
+    with empty_store() as store:
+        append(store, bars, RECORDING_STARTS)
+        before, hash_before = store.adjusted("IBM"), store.adjustment_hash("IBM")
+        store.record_splits("IBM", [split], recorded_at=RECORDING_STARTS, source="test")
+        changed = not store.adjusted("IBM").equals(before)
+        assert changed == (bars.index[0].date() < split.effective <= bars.index[-1].date() and split.factor != 1)
+        assert (store.adjustment_hash("IBM") != hash_before) == changed

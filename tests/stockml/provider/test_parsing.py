@@ -1,0 +1,322 @@
+"""Every shape that the provider is known to answer with ends in the right type, and in the right numbers."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    NoData,
+    PremiumOnly,
+    QuotaSpent,
+    RateLimited,
+    UnknownSymbol,
+)
+from stockml.prices.bars import Split
+from stockml.provider.parsing import MAX_BYTES, Daily, decoded, parse_daily, parse_splits
+from tests.support import PAYLOADS
+
+FRIDAY = date(2026, 11, 20)
+THURSDAY = date(2026, 11, 19)
+
+SERIES = {
+    # file: ticker, final bars at the close of 2026-11-20, oldest, newest
+    "daily_adjusted_compact.json": ("IBM", 100, date(2026, 7, 2), FRIDAY),
+    "daily_compact.json": ("IBM", 100, date(2026, 7, 2), FRIDAY),
+    "daily_entitlement_delayed_partial_bar.json": ("IBM", 100, date(2026, 7, 2), FRIDAY),
+    "daily_full_excerpt.json": ("IBM", 260, date(2025, 11, 10), FRIDAY),
+    "daily_latest_volume_provisional.json": ("IBM", 100, date(2026, 7, 2), FRIDAY),
+    "daily_legacy_2018_2020_intraday_refresh.json": ("AAPL", 2, date(2026, 11, 18), THURSDAY),
+    "daily_short_history_new_listing.json": ("NEWCO", 79, date(2026, 8, 3), FRIDAY),
+    "daily_stale_delisted.json": ("GONE", 100, date(2026, 2, 13), date(2026, 7, 9)),
+    "daily_with_split_unadjusted.json": ("SPLT", 100, date(2026, 7, 2), FRIDAY),
+}
+SPLITS = {
+    "splits.json": ("IBM", (Split(date(1999, 5, 27), 2.0), Split(date(2021, 11, 4), 1.046))),
+    "splits_empty_INFERRED.json": ("NEWCO", ()),
+}
+REFUSALS: dict[str, tuple[type[FeedError], str]] = {
+    # file: the type, and what its text must say
+    "daily_adjusted_compact.csv": (NoData, "timestamp,open"),
+    "daily_compact.csv": (NoData, "timestamp,open"),
+    "detail_405_post.json": (NoData, "POST"),
+    "detail_406_accept.json": (NoData, "Accept header"),
+    "dividends.csv": (NoData, "ex_dividend_date"),
+    "dividends.json": (NoData, "ex_dividend_date"),
+    "empty_object.json": (NoData, "{}"),
+    "err_apikey_missing.json": (BadKey, "ALPHAVANTAGE_API_KEY"),
+    "err_apikey_missing_old.json": (BadKey, "ALPHAVANTAGE_API_KEY"),
+    "err_bad_function.json": (NoData, "does not exist"),
+    "err_intraday_internal_2017.json": (NoData, "internal or external error"),
+    "err_invalid_symbol.json": (UnknownSymbol, "unknown symbol?"),
+    "html_503_heroku_2018.html": (NoData, "<!DOCTYPE html>"),
+    "info_2018_call_frequency.json": (NoData, "call frequency"),
+    "info_2018_call_volume.json": (NoData, "call volume"),
+    "info_burst_free_1rps.json": (RateLimited, "1 request per second"),
+    "info_contact_premium.json": (NoData, "call volume"),
+    "info_daily_limit_2024.json": (QuotaSpent, "25 requests per day"),
+    "info_daily_limit_key.json": (QuotaSpent, "25 requests per day"),
+    "info_demo_key.json": (BadKey, "get a free key"),
+    "info_demo_key_2rps.json": (RateLimited, "2 requests per second"),
+    "info_outputsize_full_premium.json": (PremiumOnly, "outputsize=full"),
+    "info_premium_burst.json": (RateLimited, "Burst pattern"),
+    "info_premium_endpoint.json": (PremiumOnly, "TIME_SERIES_DAILY"),
+    "info_premium_minute_limit.json": (RateLimited, "Minute-level"),
+    "note_5_per_min_500_per_day_2018_2023.json": (RateLimited, "5 calls per minute"),
+    "premium_artificial_200.json": (NoData, "ARTIFICIAL"),
+    "splits.csv": (NoData, "effective_date"),
+}
+WAIT_S = {
+    "info_burst_free_1rps.json": (1, 2),
+    "info_demo_key_2rps.json": (1, 2),
+    "info_premium_burst.json": (1, 2),
+    "info_premium_minute_limit.json": (65, 70),
+    "note_5_per_min_500_per_day_2018_2023.json": (65, 70),
+}
+
+
+def parsed(content: bytes, ticker: str = "IBM", last_final: date = FRIDAY, today: date = FRIDAY) -> Daily:
+    return parse_daily(content, ticker, last_final=last_final, today=today)
+
+
+def test_the_table_names_every_payload_file() -> None:
+    files = {path.name for path in PAYLOADS.iterdir() if path.name != "README.md"}
+    assert files == {*SERIES, *SPLITS, *REFUSALS}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_series_becomes_ascending_bars_with_the_numbers_of_the_file(name: str) -> None:
+    ticker, count, oldest, newest = SERIES[name]
+    content = (PAYLOADS / name).read_bytes()
+    daily = parsed(content, ticker)
+    bars = daily.bars
+    assert (len(bars), bars.index[0].date(), bars.index[-1].date(), daily.newest) == (count, oldest, newest, newest)
+    assert bars.index.is_monotonic_increasing
+    assert bars.index.is_unique
+    assert (bars.index.name, bars.index.tz, [str(t) for t in bars.dtypes]) == ("session", None, ["float64"] * 5)
+    series = json.loads(content)["Time Series (Daily)"]
+    for day, row in zip(bars.index, bars.to_numpy(), strict=True):
+        values = [
+            v for k, v in series[f"{day:%Y-%m-%d}"].items() if k[3:] in {"open", "high", "low", "close", "volume"}
+        ]
+        np.testing.assert_array_equal(row, [float(v) for v in values])
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_splits_come_oldest_first(name: str) -> None:
+    ticker, expected = SPLITS[name]
+    assert parse_splits((PAYLOADS / name).read_bytes(), ticker) == expected
+
+
+@pytest.mark.parametrize("parse", [parsed, parse_splits], ids=["daily", "splits"])
+@pytest.mark.parametrize("name", [name for name in REFUSALS if name != "dividends.json"])
+def test_a_refusal_ends_in_its_type(name: str, parse: Callable[[bytes, str], object]) -> None:
+    expected, text = REFUSALS[name]
+    with pytest.raises(FeedError) as caught:
+        parse((PAYLOADS / name).read_bytes(), "IBM")
+    assert type(caught.value) is expected
+    if expected is PremiumOnly and name == "info_premium_endpoint.json":
+        text = "TIME_SERIES_DAILY" if parse is parsed else "SPLITS"
+    assert text in str(caught.value)
+    if isinstance(caught.value, RateLimited):
+        low, high = WAIT_S[name]
+        assert low <= caught.value.wait_s <= high
+
+
+def test_dividends_are_neither_bars_nor_splits() -> None:
+    content = (PAYLOADS / "dividends.json").read_bytes()
+    with pytest.raises(NoData):
+        parsed(content)
+    with pytest.raises(BadPayload, match="effective_date"):
+        parse_splits(content, "IBM")
+
+
+def test_the_echoed_key_is_redacted() -> None:
+    with pytest.raises(QuotaSpent) as caught:
+        parsed((PAYLOADS / "info_daily_limit_key.json").read_bytes())
+    assert "ABCDEF0123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "ticker"),
+    [
+        ("daily_entitlement_delayed_partial_bar.json", "IBM"),
+        ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL"),
+    ],
+)
+def test_todays_unfinished_bar_is_dropped_and_named(name: str, ticker: str) -> None:
+    daily = parsed((PAYLOADS / name).read_bytes(), ticker, last_final=THURSDAY)
+    assert (daily.newest, daily.dropped, daily.last_refreshed) == (THURSDAY, (FRIDAY,), FRIDAY)
+
+
+def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_about_later() -> None:
+    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes()
+    assert parsed(content, "AAPL", last_final=FRIDAY).dropped == (FRIDAY,)
+    after_close = content.replace(b"14:07:03", b"16:00:01")
+    assert parsed(after_close, "AAPL", last_final=FRIDAY).dropped == ()
+
+
+def test_a_time_in_the_answer_says_nothing_about_an_exchange_that_closed_before_new_york() -> None:
+    meta = {"2. Symbol": "TSCO.LON", "3. Last Refreshed": "2026-11-20 12:00:00"}
+    assert parsed(answer({"2026-11-20": BAR}, meta), "TSCO.LON").newest == FRIDAY
+
+
+def test_only_an_unfinished_bar_is_no_data() -> None:
+    with pytest.raises(NoData, match="unfinished"):
+        parsed(answer({"2026-11-20": BAR}), last_final=THURSDAY)
+
+
+BAR = {"1. open": "2.0", "2. high": "3.0", "3. low": "1.0", "4. close": "2.5", "5. volume": "10"}
+META = {"2. Symbol": "IBM", "3. Last Refreshed": "2026-11-20"}
+
+
+def answer(series: object, meta: object = META) -> bytes:
+    return json.dumps({"Meta Data": meta, "Time Series (Daily)": series}).encode()
+
+
+def bar(**changed: Any) -> dict[str, Any]:
+    named = {name[3:]: name for name in BAR}
+    return BAR | {named[name]: value for name, value in changed.items()}
+
+
+@pytest.mark.parametrize("symbol", ["IBM", "ibm", " IBM "])
+def test_the_symbol_may_come_back_in_any_case(symbol: str) -> None:
+    assert len(parsed(answer({"2026-11-20": BAR}, META | {"2. Symbol": symbol})).bars) == 1
+
+
+def test_both_spellings_of_a_share_class_are_one_symbol() -> None:
+    assert parsed(answer({"2026-11-20": BAR}, META | {"2. Symbol": "BRK.B"}), "BRK-B").newest == FRIDAY
+
+
+@pytest.mark.parametrize("number", ["2.5", "2", "2.5e0", "-1.0", 2.5, 2])
+def test_a_number_may_be_text_or_a_json_number(number: object) -> None:
+    assert parsed(answer({"2026-11-20": bar(open=number)})).bars["open"].iloc[0] == float(str(number))
+
+
+BAD_NUMBERS = ["", "None", "nan", "inf", "-Infinity", "1e999", "1_000", "1,000", " 1", "٣", "0x1", None, True, [], {}]
+
+
+@pytest.mark.parametrize("number", BAD_NUMBERS, ids=str)
+@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume"])
+def test_a_number_that_is_none_is_refused_by_field_and_date(field: str, number: object) -> None:
+    with pytest.raises(BadPayload, match=rf"finite number for '\d. {field}' on 2026-11-20"):
+        parsed(answer({"2026-11-20": bar(**{field: number})}))
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1" * 5_000])
+def test_a_json_number_that_is_not_finite_is_refused(constant: str) -> None:
+    content = answer({"2026-11-20": bar(close="CLOSE")}).replace(b'"CLOSE"', constant.encode())
+    with pytest.raises(BadPayload, match=r"finite number for '4\. close'"):
+        parsed(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (answer({"2026-11-20": BAR}, META | {"2. Symbol": "MSFT"}), "series of IBM, found that of 'MSFT'"),
+        (answer({"2026-11-20": BAR}, {"3. Last Refreshed": "2026-11-20"}), "series of IBM, found that of 'None'"),
+        (answer({"2026-11-20": BAR}, "none"), "'Meta Data'"),
+        (answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "yesterday"}), "'yesterday'"),
+        (answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "2026-11-20 25:00:00"}), "25:00:00"),
+        (answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "2026-11-21"}), "no date after 2026-11-20"),
+        (answer({"2026-11-21": BAR}), "no date after 2026-11-20, found 2026-11-21"),
+        (answer({"2026-02-30": BAR}), "'2026-02-30'"),
+        (answer({"0001-01-01": BAR}), "'0001-01-01'"),
+        (answer({"20261120": BAR}), "'20261120'"),
+        (answer({"2026-11-20 ": BAR}), "date as YYYY-MM-DD"),
+        (answer({"2026-11-20": {}}), "'1. open' on 2026-11-20"),
+        (answer({"2026-11-20": "bar"}), "a bar on 2026-11-20"),
+        (answer({"2026-11-20": BAR, "2026-11-19": BAR}).replace(b"2026-11-19", b"2026-11-20"), "2026-11-20' twice"),
+    ],
+)
+def test_a_series_that_must_not_be_stored_is_refused_by_name(content: bytes, what: str) -> None:
+    with pytest.raises(BadPayload) as caught:
+        parsed(content)
+    assert what in str(caught.value)
+    assert "IBM" in str(caught.value)
+
+
+def splits_answer(*entries: object) -> bytes:
+    return json.dumps({"symbol": "IBM", "data": entries}).encode()
+
+
+def split_entry(day: object, factor: object = "2.0000") -> dict[str, object]:
+    return {"effective_date": day, "split_factor": factor}
+
+
+def test_a_split_without_a_date_is_skipped() -> None:
+    content = splits_answer(split_entry("None"), split_entry("2020-01-02", "0.1000"))
+    assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), 0.1),)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (splits_answer(split_entry("2020-13-01")), "'2020-13-01'"),
+        (splits_answer(split_entry("2020-01-02", "None")), "the split of 2020-01-02"),
+        (splits_answer(split_entry("2020-01-02", "0.0000")), "above 0"),
+        (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
+        (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "two on 2020-01-02"),
+        (splits_answer("2020-01-02"), "effective_date"),
+        (splits_answer().replace(b"IBM", b"MSFT"), "found that of 'MSFT'"),
+    ],
+)
+def test_a_split_that_must_not_be_stored_is_refused_by_name(content: bytes, what: str) -> None:
+    with pytest.raises(BadPayload) as caught:
+        parse_splits(content, "IBM")
+    assert what in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe{\x00}\x00",
+        b'{"Time Series (Daily)": {}}',
+        b'{"Time Series (Daily)": null}',
+        b"[" * 2_000_000,
+        b'{"a":' * 100_000,
+        b'"' + b'\\"' * 500_000,
+        b'{"deep": ' + b"[" * 9 + b"]" * 9 + b"}",
+        b" " * (MAX_BYTES + 1),
+        b"[" + b"{}," * 1_000_000 + b"{}]",
+    ],
+    ids=lambda content: repr(content[:12]),
+)
+def test_anything_else_is_no_data_and_found_out_quickly(content: bytes) -> None:
+    with pytest.raises(NoData):
+        parsed(content)
+
+
+def test_a_name_among_very_many_that_comes_twice_is_found_quickly() -> None:
+    content = json.dumps(dict.fromkeys(map(str, range(200_000)), "")).encode()[:-1] + b', "777": ""}'
+    with pytest.raises(BadPayload, match="'777' twice"):
+        decoded(content, "IBM")
+
+
+def test_brackets_inside_text_do_not_nest() -> None:
+    assert decoded(json.dumps({"Information": '[["{' * 50 + '\\"'}).encode(), "IBM")
+
+
+def test_a_notice_is_shown_on_one_printable_line_of_200_characters() -> None:
+    content = json.dumps({"Information": "first\n\x1b[31m \ud800 " + "x" * 10_000}).encode()
+    with pytest.raises(NoData) as caught:
+        parsed(content)
+    assert len(caught.value.notice) <= 200
+    assert caught.value.notice.isprintable()
+
+
+def test_a_full_history_parses_in_well_under_a_second() -> None:
+    days = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("1999-11-01", "2026-11-20")]
+    daily = parsed(answer(dict.fromkeys(reversed(days), BAR)))
+    assert [f"{day:%Y-%m-%d}" for day in daily.bars.index] == days

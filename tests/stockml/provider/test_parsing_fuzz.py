@@ -1,0 +1,207 @@
+"""Whatever arrives, only typed errors come out, and what is accepted is fit to be checked and stored."""
+
+import json
+import pickle
+import random
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import FeedError
+from stockml.prices.bars import Split
+from stockml.provider.parsing import SERIES, Daily, parse_daily, parse_splits
+from tests.support import PAYLOADS
+
+TODAY = date(2026, 11, 20)
+BARS_EACH = 4
+ROUNDS = 800
+
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1e308, -1e308, 10**400, float("nan"), float("inf"), [], {}, [[]], {"": {}}),
+    *("", " ", "None", "null", "nan", "inf", "-inf", "1e999", "0", "-0.0", "1_0", "0x10", "9" * 5_000, "٣", "²"),
+    *("IBM", "MSFT", "ibm\x00", "\ud800", "\u202e", "😀" * 300, "../../etc/passwd", "apikey=ABC&x", "{" * 100),
+    *("2026-11-20", "2026-11-21", "2026-02-30", "0000-00-00", "9999-12-31", "2026-W01-1", "20261120", "२०२६-११-२०"),
+    *(
+        "2026-11-20 14:07:03",
+        "2026-11-20 99:99:99",
+        "calls per day",
+        "per second",
+        "premium endpoint",
+        "Invalid API call",
+    ),
+)
+FRAGMENTS = (
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b"\\",
+    b",",
+    b":",
+    b"\x00",
+    b"\xff",
+    b"\\ud800",
+    b"NaN",
+    b"[" * 50,
+    b"1e9999",
+)
+
+
+def trimmed(path: Path) -> bytes:
+    """The file with only its first bars, so that many mutations are quick and often hit what matters."""
+    if path.suffix != ".json":
+        return path.read_bytes()[:2_000]
+    answer = json.loads(path.read_bytes())
+    if SERIES in answer:
+        answer[SERIES] = dict(list(answer[SERIES].items())[:BARS_EACH])
+    return json.dumps(answer).encode()
+
+
+FILES = {path.name: trimmed(path) for path in sorted(PAYLOADS.iterdir()) if path.name != "README.md"}
+
+
+def mutated_bytes(content: bytes, chance: random.Random) -> bytes:
+    """One to four cuts, copies, flips or insertions anywhere."""
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randrange(len(content) + 1)
+        end = min(len(content), start + chance.choice((0, 1, 1, 5, 50, 500)))
+        middle = chance.choice((b"", content[start:end] * 2, bytes([chance.randrange(256)]), chance.choice(FRAGMENTS)))
+        content = content[:start] + middle + content[end:]
+    return content
+
+
+def mutated_tree(content: bytes, chance: random.Random) -> bytes:
+    """One to three values replaced, names changed, entries dropped, doubled or moved somewhere inside the JSON."""
+    try:
+        tree = json.loads(content)
+    except ValueError:
+        return mutated_bytes(content, chance)
+    for _ in range(chance.randint(1, 3)):
+        tree = _changed(tree, chance)
+    text = json.dumps(tree)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _changed(tree: Any, chance: random.Random) -> Any:
+    if not isinstance(tree, dict | list) or not tree or chance.random() < 0.1:
+        return deepcopy(chance.choice(HOSTILE))
+    if isinstance(tree, list):
+        at = chance.randrange(len(tree))
+        return chance.choice((tree[:at], [*tree, tree[at]], [*tree[:at], _changed(tree[at], chance), *tree[at + 1 :]]))
+    name = chance.choice(list(tree))
+    rest = {key: value for key, value in tree.items() if key != name}
+    hostile_name = str(chance.choice([*HOSTILE, *tree]))
+    return chance.choice(
+        (rest, rest | {hostile_name: tree[name]}, {**tree, hostile_name: tree[name]})
+        + (tree | {name: _changed(tree[name], chance)},) * 7
+    )
+
+
+def doubled_name(content: bytes, chance: random.Random) -> bytes:
+    """A name that comes twice, which `json.loads` alone would swallow."""
+    names = re.findall(rb'"([^"]+)"\s*:', content) or [b"name"]
+    first, second = chance.choice(names), chance.choice(names)
+    return content.replace(b'"' + first + b'"', b'"' + second + b'"', 1)
+
+
+MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+    mutated_bytes,
+    mutated_tree,
+    mutated_tree,
+    doubled_name,
+)
+
+
+def check(content: bytes, ticker: str) -> str:
+    """Parse as both kinds of answer; the outcome's name. Anything but a typed error, or bad bars, fails the test."""
+    outcome = "nothing"
+    for parse in (_daily, parse_splits):
+        try:
+            parsed = parse(content, ticker)
+        except FeedError as error:
+            outcome = _fit_to_be_shown(error)
+        else:
+            return _fit_to_be_checked(parsed) if isinstance(parsed, Daily) else _fit_to_be_applied(parsed)
+    return outcome
+
+
+def _daily(content: bytes, ticker: str) -> Daily:
+    return parse_daily(content, ticker, last_final=TODAY, today=TODAY)
+
+
+def _fit_to_be_shown(error: FeedError) -> str:
+    assert len(str(error).encode()) < 2_000
+    assert str(error).isprintable()
+    assert pickle.loads(pickle.dumps(error)).args == error.args
+    return type(error).__name__
+
+
+def _fit_to_be_applied(splits: tuple[Split, ...]) -> str:
+    assert all(split.factor > 0 and np.isfinite(split.factor) for split in splits)
+    assert len({split.effective for split in splits}) == len(splits)
+    return "splits"
+
+
+def _fit_to_be_checked(daily: Daily) -> str:
+    index = daily.bars.index
+    assert len(index) > 0
+    assert index.is_unique
+    assert index.is_monotonic_increasing
+    assert index[-1].date() == daily.newest <= TODAY
+    assert np.isfinite(daily.bars.to_numpy()).all()
+    return "bars"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_typed_errors_come_out_of_mutated_payloads(name: str) -> None:
+    chance = random.Random(name)  # the same mutations in every run
+    ticker = "AAPL" if "legacy" in name else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
+    outcomes = {check(chance.choice(MUTATIONS)(FILES[name], chance), ticker) for _ in range(ROUNDS)}
+    assert outcomes
+
+
+def test_the_mutations_are_more_than_ten_thousand() -> None:
+    assert len(FILES) * ROUNDS >= 10_000
+
+
+def test_the_mutations_reach_every_outcome() -> None:
+    chance = random.Random(3)
+    outcomes = {
+        check(chance.choice(MUTATIONS)(content, chance), "IBM") for content in FILES.values() for _ in range(20)
+    }
+    assert outcomes >= {"bars", "splits", "NoData", "BadPayload", "RateLimited", "QuotaSpent", "BadKey", "PremiumOnly"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+DAY = st.dates().map(str) | st.text(max_size=12)
+NUMBER = st.floats().map(str) | JSON
+FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
+BAR = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, NUMBER))
+META = st.fixed_dictionaries({}, optional={"2. Symbol": st.just("IBM") | JSON, "3. Last Refreshed": DAY | JSON})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries({SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON})
+)
+def test_only_typed_errors_come_out_of_anything_shaped_like_a_series(answer: dict[str, Any]) -> None:
+    check(json.dumps(answer).encode(), "IBM")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()))
+def test_only_typed_errors_come_out_of_any_bytes(content: bytes) -> None:
+    check(content, "IBM")

@@ -1,0 +1,280 @@
+"""The quota on disk: never more than the plan allows, whoever asks, whatever is killed, however the clock goes."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
+from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day, stalest_first
+from stockml.storage.locks import file_lock
+
+KEY = "CANARY0SECRET0KEY"
+NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)  # 19:30 in New York, on the 20th
+FAST = Plan(requests_per_minute=1_200, requests_per_day=None)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> QuotaLedger:
+    return QuotaLedger.of(tmp_path, KEY)
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("free", FREE),
+        (" Free ", FREE),
+        ("75/min", Plan(75, None)),
+        ("1200 / minute", Plan(1_200, None)),
+    ],
+)
+def test_a_plan_is_named_as_people_write_it(text: str, plan: Plan) -> None:
+    assert Plan.parse(text) == plan
+
+
+@pytest.mark.parametrize("text", ["", "premium", "0/min", "1201/min", "75", "-5/min", "75/hour"])
+def test_an_unknown_plan_says_what_is_expected(text: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"free.*75/min|between 1 and 1200"):
+        Plan.parse(text)
+
+
+def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:
+    assert ledger.remaining(NOW) == 25
+    assert ledger.next_slot(NOW) == NOW
+    assert list(ledger.folder.iterdir()) == []
+
+
+def test_requests_are_counted_until_the_day_is_spent_and_begin_anew_on_the_next(ledger: QuotaLedger) -> None:
+    for left in range(24, -1, -1):
+        ledger.spend("IBM", NOW)
+        assert ledger.remaining(NOW) == left
+    with pytest.raises(QuotaSpent, match="25 of 25 on 2026-11-20"):
+        ledger.spend("IBM", NOW)
+    assert ledger.remaining(NOW + timedelta(days=1)) == 25
+
+
+def test_a_premium_plan_has_no_cap_unless_the_provider_says_so(tmp_path: Path) -> None:
+    ledger = QuotaLedger.of(tmp_path, KEY, FAST)
+    for _ in range(30):
+        ledger.spend("IBM", NOW)
+    assert ledger.remaining(NOW) is None
+    ledger.mark_spent("25 requests per day", NOW)
+    assert ledger.remaining(NOW) == 0
+
+
+def test_the_providers_own_word_ends_the_day_and_no_longer(ledger: QuotaLedger) -> None:
+    ledger.spend("IBM", NOW)
+    ledger.mark_spent("25 requests per day", NOW)
+    with pytest.raises(QuotaSpent, match=r"MSFT.*25 requests per day"):
+        ledger.spend("MSFT", NOW)
+    assert ledger.remaining(NOW + timedelta(days=1)) == 25
+
+
+def test_an_evening_in_new_york_is_one_day_all_year() -> None:
+    for evening in (datetime(2026, 1, 5), datetime(2026, 7, 6), datetime(2026, 3, 8), datetime(2026, 11, 1)):
+        local = evening.replace(tzinfo=ZoneInfo("America/New_York"))
+        assert {quota_day(local.replace(hour=h, minute=59).astimezone(UTC)) for h in range(18, 24)} == {evening.date()}
+
+
+def test_a_clock_without_a_zone_is_refused(ledger: QuotaLedger) -> None:
+    with pytest.raises(InvalidSetting, match="time zone"):
+        ledger.spend("IBM", datetime(2026, 11, 20, 19, 30))
+
+
+def test_keys_have_ledgers_of_their_own_and_are_not_written(tmp_path: Path) -> None:
+    mine, other = QuotaLedger.of(tmp_path, KEY), QuotaLedger.of(tmp_path, "OTHER")
+    mine.spend("IBM", NOW)
+    mine.mark_spent("spent", NOW)
+    assert other.remaining(NOW) == 25
+    assert all(KEY not in f"{path}{path.read_text()}" for path in tmp_path.iterdir())
+    assert KEY not in repr(mine)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    per_minute=st.integers(1, 1_200),
+    pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12),
+)
+def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
+    tmp_path_factory: pytest.TempPathFactory, per_minute: int, pauses: list[float]
+) -> None:
+    ledger = QuotaLedger.of(tmp_path_factory.mktemp("quota"), KEY, Plan(per_minute, None))
+    now, slots = NOW, []
+    for pause in pauses:
+        now += timedelta(seconds=pause)
+        expected = ledger.next_slot(now)
+        slots.append(ledger.spend("IBM", now))
+        assert slots[-1] == expected >= now
+    assert all(later - earlier >= timedelta(seconds=60 / per_minute) for earlier, later in pairwise(slots))
+    assert slots[0] == NOW + timedelta(seconds=pauses[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(jumps=st.lists(st.floats(-200_000, 200_000), min_size=1, max_size=20))
+def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_wait_is_long(
+    tmp_path_factory: pytest.TempPathFactory, jumps: list[float]
+) -> None:
+    ledger = QuotaLedger.of(tmp_path_factory.mktemp("quota"), KEY, Plan(60, 3))
+    now, sent = NOW, dict[date, int]()
+    for jump in jumps:
+        now += timedelta(seconds=jump)
+        day = quota_day(now)
+        assert ledger.remaining(now) == 3 - sent.get(day, 0)
+        if ledger.remaining(now):
+            assert ledger.spend("IBM", now) - now < timedelta(seconds=70)
+            sent[day] = sent.get(day, 0) + 1
+        else:
+            with pytest.raises(QuotaSpent):
+                ledger.spend("IBM", now)
+
+
+def test_the_rate_holds_across_midnight_too(ledger: QuotaLedger) -> None:
+    midnight = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
+    before = ledger.spend("IBM", midnight - timedelta(milliseconds=1))
+    assert ledger.spend("MSFT", midnight) - before >= timedelta(seconds=1)
+    assert ledger.remaining(midnight) == 24
+
+
+def test_a_waiting_process_whose_clock_reading_is_older_still_gets_a_slot_of_its_own(ledger: QuotaLedger) -> None:
+    first = ledger.spend("IBM", NOW + timedelta(seconds=5))
+    assert ledger.spend("MSFT", NOW) - first >= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"requests": "3"}', '{"requests": -1}', "\x00\xff"])
+def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(ledger: QuotaLedger, content: str) -> None:
+    ledger.spend("IBM", NOW)
+    path = ledger.path(date(2026, 11, 20))
+    path.write_text(content, encoding="latin-1")
+    for ask in (ledger.remaining, ledger.next_slot, lambda now: ledger.spend("IBM", now)):
+        with pytest.raises(StoreError, match="delete it") as caught:
+            ask(NOW)
+        assert str(path) in str(caught.value)
+    assert path.read_text(encoding="latin-1") == content
+
+
+def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None:
+    ledger.spend("IBM", NOW)
+    path = ledger.path(date(2026, 11, 20))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"slot": "2026-11-20T19:30:00"}))
+    with pytest.raises(StoreError):
+        ledger.next_slot(NOW)
+
+
+def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = QuotaLedger.of(tmp_path, KEY)
+    monkeypatch.setattr("stockml.provider.quota.LOCK_TIMEOUT_S", 0.05)
+    with file_lock(tmp_path / f"{ledger.key_hash}.lock", 1), pytest.raises(StoreBusy):
+        ledger.spend("IBM", NOW)
+
+
+def test_threads_of_one_process_share_the_quota(ledger: QuotaLedger) -> None:
+    outcomes: list[str] = []
+
+    def ask() -> None:
+        for _ in range(10):
+            try:
+                outcomes.append(ledger.spend("IBM", NOW).isoformat())
+            except QuotaSpent:
+                outcomes.append("")
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    slots = [slot for slot in outcomes if slot]
+    assert (len(slots), len(set(slots)), len(outcomes)) == (25, 25, 40)
+
+
+ASKING = """
+import sys
+from datetime import datetime, UTC
+from pathlib import Path
+from stockml.errors import QuotaSpent
+from stockml.provider.quota import Plan, QuotaLedger
+ledger = QuotaLedger.of(Path(sys.argv[1]), "KEY-OF-TWO", Plan(1200, int(sys.argv[2])))
+for _ in range(int(sys.argv[3])):
+    try:
+        print(ledger.spend("IBM", datetime.now(UTC)).isoformat(), flush=True)
+    except QuotaSpent:
+        print("spent", flush=True)
+"""
+
+
+def asking(folder: Path, cap: int, times: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", ASKING, str(folder), str(cap), str(times)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_at_once_share_one_quota_and_one_rate(tmp_path: Path) -> None:
+    outputs = [process.communicate(timeout=60)[0].split() for process in [asking(tmp_path, 40, 30) for _ in range(2)]]
+    slots = sorted(datetime.fromisoformat(line) for output in outputs for line in output if line != "spent")
+    assert [len(output) for output in outputs] == [30, 30]
+    assert len(slots) == 40
+    assert all(later - earlier >= timedelta(seconds=60 / 1_200) for earlier, later in pairwise(slots))
+
+
+def test_a_killed_process_leaves_a_readable_count_that_misses_no_request(tmp_path: Path) -> None:
+    ledger = QuotaLedger.of(tmp_path, "KEY-OF-TWO", Plan(1_200, 1_000_000))
+    seen = 0
+    for lines in (1, 2, 5, 9, 14):
+        process = asking(tmp_path, 1_000_000, 1_000_000)
+        assert process.stdout is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        seen += lines + len(process.communicate(timeout=60)[0].split())
+    days = {quota_day(datetime.now(UTC)), quota_day(datetime.now(UTC) - timedelta(minutes=5))}
+    counted = sum(json.loads(ledger.path(day).read_bytes())["requests"] for day in days if ledger.path(day).exists())
+    assert seen <= counted <= seen + 5
+    ledger.spend("IBM", datetime.now(UTC))
+
+
+LAST = {"A": date(2026, 11, 20), "B": date(2026, 11, 18), "C": None, "D": date(2026, 11, 18)}
+
+
+@pytest.mark.parametrize(
+    ("remaining", "asked", "skipped"),
+    [
+        (None, ("C", "B", "D", "A"), ()),
+        (25, ("C", "B", "D", "A"), ()),
+        (2, ("C", "B"), ("D", "A")),
+        (0, (), ("C", "B", "D", "A")),
+    ],
+)
+def test_the_stalest_tickers_are_asked_first(
+    remaining: int | None, asked: tuple[str, ...], skipped: tuple[str, ...]
+) -> None:
+    turn = stalest_first(LAST, remaining)
+    assert (turn.asked, turn.skipped) == (asked, skipped)
+
+
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates()),
+    st.none() | st.integers(0, 12),
+)
+def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
+    last: dict[str, date | None], remaining: int | None
+) -> None:
+    turn = stalest_first(last, remaining)
+    assert sorted(turn.asked + turn.skipped) == sorted(last)
+    assert len(turn.asked) == (len(last) if remaining is None else min(remaining, len(last)))
+    ages = [last[ticker] or date.min for ticker in turn.asked + turn.skipped]
+    assert ages == sorted(ages)
+
+
+def test_with_more_tickers_than_quota_everyone_is_asked_within_as_many_nights_as_it_takes() -> None:
+    last: dict[str, date | None] = {f"T{n}": date(2026, 11, 2) for n in range(60)}
+    for night in range(3):
+        for ticker in stalest_first(last, 25).asked:
+            last[ticker] = date(2026, 11, 3 + night)
+    assert min(day for day in last.values() if day) > date(2026, 11, 2)

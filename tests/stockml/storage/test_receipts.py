@@ -1,0 +1,59 @@
+"""A receipt is the content's identity: it holds while the content stands, and no longer."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import DiskFull
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.receipts import PayloadReceipt, Receipt
+
+
+def receipt_of(path: Path) -> Receipt:
+    return Receipt("IBM", str(path), sha256_of(str(path)) or "")
+
+
+def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> None:
+    path = tmp_path / "bars.parquet"
+    path.write_bytes(b"bars")
+    receipt = receipt_of(path)
+    assert receipt.intact()
+    path.write_bytes(b"other bars")
+    assert not receipt.intact()
+    path.unlink()
+    assert not receipt.intact()
+
+
+def test_a_folder_counts_names_and_contents_but_not_side_information(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"w")
+    receipt = receipt_of(tmp_path)
+    (tmp_path / "_timing.json").write_bytes(b"{}")
+    assert receipt.intact()
+    (tmp_path / "weights").rename(tmp_path / "wights")
+    assert not receipt.intact()
+
+
+def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "payload.json.gz"
+    path.write_bytes(b"payload")
+    kept = receipt_of(path)
+    early = PayloadReceipt(kept.ticker, kept.path, kept.sha256, date(2013, 3, 1), newest=date(2013, 2, 28))
+    full = PayloadReceipt(kept.ticker, kept.path, kept.sha256, date(2013, 3, 1), newest=date(2013, 3, 1))
+    assert not early.intact()
+    assert full.intact()
+
+
+def test_a_write_without_room_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger"
+    write_atomically(path, b"old")
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(DiskFull, match=r"ledger: expected room .*No space left.*make room"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["ledger"]

@@ -1,0 +1,95 @@
+"""A step's code hash follows what the sources that it uses mean, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stockml import code_version
+from stockml.code_version import code_hash
+
+SOURCES = {
+    "training/__init__.py": "",
+    "training/train.py": (
+        '"""Trains."""\n\nfrom stockml.features.windows import cut\n\n\n'
+        'def train():\n    """Train."""\n    from stockml.models import lstm\n'
+    ),
+    "features/__init__.py": "",
+    "features/windows.py": "import numpy\n\nimport stockml.errors\n\n\ndef cut(): ...\n",
+    "models/__init__.py": "",
+    "models/lstm.py": "UNITS = 32\n",
+    "plots/__init__.py": "",
+    "plots/style.py": "from stockml.features.windows import cut\n",
+    "errors.py": "class TooFewBars(Exception): ...\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small package: train imports windows at the top and lstm inside a function; plots stand apart."""
+    for name, source in SOURCES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
+    return tmp_path
+
+
+def a_statement(source: str) -> str:
+    return source + "MORE = 1\n"
+
+
+def a_comment(source: str) -> str:
+    return "# why\n" + source + "  # what for\n\n\n"
+
+
+def another_docstring(source: str) -> str:
+    return source.replace("Trains.", "Learns.").replace("Train.", "Learn.")
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "moves"),
+    [
+        ("features/windows", a_statement, True),
+        ("models/lstm", a_statement, True),
+        ("training/train", a_statement, True),
+        ("plots/style", a_statement, False),
+        ("errors", a_statement, False),
+        ("training/train", a_comment, False),
+        ("models/lstm", a_comment, False),
+        ("training/train", another_docstring, False),
+    ],
+)
+def test_what_a_used_source_means_moves_the_hash_and_nothing_else_does(
+    package: Path, module: str, change: Callable[[str], str], moves: bool
+) -> None:
+    before, file = code_hash("training.train"), package / f"{module}.py"
+    file.write_text(change(SOURCES[f"{module}.py"]))
+    assert file.read_text() != SOURCES[f"{module}.py"]
+    assert (code_hash("training.train") != before) is moves
+
+
+def test_a_library_that_decides_numbers_moves_the_hash(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_hash("training.train")
+    monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ("numpy",))
+    assert code_hash("training.train") != before
+
+
+@pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
+def test_a_module_that_is_not_there_is_an_error_and_not_left_out(package: Path, source: str) -> None:
+    (package / "training/train.py").write_text(source)
+    with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
+        code_hash("training.train")
+
+
+def test_every_step_names_modules_that_are_there_and_follows_them_through_every_room() -> None:
+    from tasks import data, model, results
+
+    steps = [
+        each
+        for room in (data, model, results)
+        for each in vars(room).values()
+        if getattr(getattr(each, "cache_policy", None), "modules", ())
+    ]
+    assert len(steps) == 10
+    hashes = {each.name: code_hash(*each.cache_policy.modules) for each in steps}
+    assert len(set(hashes.values())) >= 8, "append and explain jumps, and fetch, share a module"

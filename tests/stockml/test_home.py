@@ -1,0 +1,34 @@
+"""Where state lives: the environment decides, reading it creates nothing, tickers are safe in paths and URLs."""
+
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidTicker
+from stockml.home import home
+from stockml.tickers import validated_ticker
+
+
+def test_the_environment_names_the_folder_and_nothing_is_created(tmp_path: Path) -> None:
+    root = tmp_path / "elsewhere"
+    place = home({"STOCKML_HOME": str(root)})
+    assert place.root == root
+    assert place.tracking_uri == f"sqlite:///{root}/mlflow.db"
+    assert place.store == str(root / "store")
+    assert not root.exists()
+
+
+def test_store_artifacts_and_tracking_can_lie_elsewhere() -> None:
+    place = home({"STOCKML_STORE": "s3://b/s", "STOCKML_ARTIFACTS": "s3://b/a", "MLFLOW_TRACKING_URI": "http://x"})
+    assert (place.store, place.artifacts, place.tracking_uri) == ("s3://b/s", "s3://b/a", "http://x")
+
+
+@pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
+def test_a_ticker_is_read_in_upper_case(text: str) -> None:
+    assert validated_ticker(text) == text.strip().upper()
+
+
+@pytest.mark.parametrize("text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB"])
+def test_what_could_touch_a_path_or_a_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTicker, match="expected a ticker"):
+        validated_ticker(text)

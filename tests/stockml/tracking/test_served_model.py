@@ -1,0 +1,165 @@
+"""A registered model predicts from bars alone, in another folder, without this repository; directly and by a server."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.assessment import assess, read_assessment, write_assessment
+from stockml.home import Home, home
+from stockml.models.retrain_policy import Decision
+from stockml.nights.record import Night
+from stockml.prices.calendar import sessions_for
+from stockml.settings import settings_for
+from stockml.tracking.client import Tracking
+from stockml.training.train import train
+from tests.support.mlflow_server import mlflow_server
+from tests.support.nights import recorded_night, series_until
+
+pytestmark = pytest.mark.slow
+
+DAY = date(2013, 2, 28)
+COLUMNS = ["lead", "session", "path", "low_50", "high_50", "low_80", "high_80", "low_95", "high_95"]
+
+PREDICT = """
+import json, sys
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/lstm-IBM@champion")
+import stockml
+frames = {"csv": pd.read_csv("bars.csv"), "parquet": pd.read_parquet("bars.parquet")}
+found = {kind: model.predict(bars).astype({"session": str}).to_dict("list") for kind, bars in frames.items()}
+json.dump({"code": stockml.__file__, **found}, open("found.json", "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+@pytest.fixture(scope="module")
+def night(installation: Home) -> Night:
+    """A night whose model is a real, small network."""
+    settings = settings_for("nightly", {"network.units": [4], "training.epochs": 1})
+    series = series_until("IBM", DAY)
+    root = installation.root
+    model = train(series, settings, Decision("retrain", "no champion yet"), champion=None, folder=root / "model")
+    upcoming = sessions_for("IBM").after(DAY, settings.evaluation.horizon)
+    write_assessment(assess(series, model, None, settings.evaluation, upcoming), root / "evaluation")
+    series.write(root / "series.parquet")
+    (root / "plots").mkdir()
+    (root / "plots" / "forecast.png").write_bytes(b"\x89PNG of a forecast")
+    return replace(
+        recorded_night(),
+        dataset_path=str(root / "series.parquet"),
+        evaluation_folder=str(root / "evaluation"),
+        model_folder=str(root / "model"),
+        plots_folder=str(root / "plots"),
+        history=model.history,
+    )
+
+
+@pytest.fixture(scope="module")
+def champion(installation: Home, night: Night) -> Tracking:
+    """The night is logged straight to the database, and its model is champion."""
+    tracking = Tracking.of(installation)
+    tracking.mirror_champion("IBM", tracking.log_night(night).model_version or "")
+    return tracking
+
+
+def predicted(uri: str, folder: Path) -> dict[str, Any]:
+    """What `models:/lstm-IBM@champion` predicts in a process of its own, in a folder without this repository."""
+    bars = _bars()
+    bars.to_csv(folder / "bars.csv", index=False)
+    bars.to_parquet(folder / "bars.parquet")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", PREDICT, uri]
+    ended = subprocess.run(command, cwd=folder, env=environ, check=False, timeout=300, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return dict(json.loads((folder / "found.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def prediction(champion: Tracking, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return predicted(champion.uri, tmp_path_factory.mktemp("elsewhere"))
+
+
+def _bars() -> Any:
+    import pandas as pd
+
+    series = series_until("IBM", DAY)
+    names = ("open", "high", "low", "close", "volume")
+    frame = {"session": pd.to_datetime(series.sessions), **{name: getattr(series, name) for name in names}}
+    return pd.DataFrame(frame).tail(400)
+
+
+def test_the_champion_predicts_with_the_code_it_was_logged_with(prediction: dict[str, Any], installation: Home) -> None:
+    assert prediction["code"].startswith(str(installation.root / "artifacts"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict[str, Any]) -> None:
+    frame = prediction[kind]
+    assert list(frame) == [*COLUMNS, "probability_of_rise"]
+    assert frame["lead"] == list(range(1, 51))
+    assert frame["session"][0] == "2013-03-01"
+    low_to_high = [frame[name] for name in ("low_95", "low_80", "low_50", "high_50", "high_80", "high_95")]
+    assert (np.diff(np.array(low_to_high), axis=0) > 0).all()
+    assert (np.diff(np.array(frame["high_80"]) / np.array(frame["low_80"])) > 0).all()
+    assert all(0 < chance < 1 for chance in frame["probability_of_rise"])
+
+
+def test_it_is_the_published_path_with_its_bands(prediction: dict[str, Any], night: Night) -> None:
+    forecast = read_assessment(Path(night.evaluation_folder or "")).forecast
+    assert not forecast.no_skill
+    assert prediction["csv"]["path"] == pytest.approx(forecast.path, rel=1e-3)
+    assert prediction["csv"]["low_80"] == pytest.approx(forecast.band(80).low, rel=5e-3)
+
+
+def test_the_model_names_what_it_needs(champion: Tracking) -> None:
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.models import Model
+
+    client = MlflowClient(tracking_uri=champion.uri, registry_uri=champion.uri)
+    version = client.get_model_version_by_alias("lstm-IBM", "champion")
+    folder = Path(urllib.parse.urlsplit(version.source).path)
+    model = Model.load(str(folder))
+    assert model.signature.inputs.input_names()[0] == "session"
+    assert model.saved_input_example_info is not None
+    pinned = (folder / "requirements.txt").read_text().split()
+    assert f"mlflow=={mlflow.__version__}" in pinned
+    assert all("==" in requirement for requirement in pinned)
+
+
+def test_the_server_shows_what_was_logged_without_it_and_the_other_way_round(
+    champion: Tracking, installation: Home, night: Night, tmp_path: Path
+) -> None:
+    direct = champion.log_night(night)
+    with mlflow_server(installation) as address:
+        served = replace(champion, uri=address)
+        assert served.log_night(night) == direct
+        assert _artifact(address, direct.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        second = served.log_night(replace(night, key="e" * 64))
+        assert second.model_version == "2"
+        assert _artifact(address, second.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        assert len(predicted(address, tmp_path)["csv"]["path"]) == 50
+    assert champion.log_night(replace(night, key="e" * 64)) == second
+    champion.mirror_champion("IBM", "2")
+    assert len(predicted(champion.uri, tmp_path)["csv"]["path"]) == 50
+
+
+def _artifact(address: str, run_id: str, path: str) -> bytes:
+    query = urllib.parse.urlencode({"path": path, "run_uuid": run_id})
+    with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as answer:
+        return bytes(answer.read())

@@ -1,0 +1,163 @@
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9, its winner used by the ticker's nights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from flows.form import chosen
+from flows.tune import tune as tune_flow
+from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
+from stockml.home import Home
+from stockml.settings import Settings
+from stockml.storage.locks import file_lock
+from stockml.tracking.client import experiment_name
+from stockml.training.trial import TrialRecord
+from stockml.training.tuned_settings import path_of, tuned_settings
+from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, tune
+from tests.support.replaying import SMALL as SMALL_FORM
+from tests.support.replaying import fill
+from tests.support.walks import SMALL, altered_after, walk
+
+SERIES = walk(420)
+TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
+TEST_START = 360
+
+
+def search(sampler: Sampler = "tpe", base: Settings = SMALL, **changed: object) -> Search:
+    return Search("ABC", changed.pop("series", SERIES), base, sampler, TINY)  # type: ignore[arg-type]
+
+
+def tuned(home: Home, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResult, list[TrialRecord]]:
+    heard: list[TrialRecord] = []
+    return tune(home, search(sampler), trials=trials, on_trial=heard.append), heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_the_winner_is_the_trial_with_the_lowest_validation_loss(home: Home, sampler: Sampler) -> None:
+    found, heard = tuned(home, 4, sampler)
+    assert [trial.number for trial in heard] == [0, 1, 2, 3]
+    complete = [trial for trial in heard if trial.loss is not None]
+    best = min(complete, key=lambda trial: trial.loss or 0.0)
+    assert found.loss == best.loss
+    assert dict(best.settings).items() <= dict(found.settings).items()
+    assert (found.trials, heard[-1].best, found.path) == (4, found.loss, path_of(home, "ABC"))
+
+
+@pytest.mark.slow
+def test_the_first_trial_is_the_present_settings_so_the_winner_is_not_worse(home: Home) -> None:
+    found, heard = tuned(home, 2)
+    assert heard[0].settings == {"network.units": [4], "training.learning_rate": 1e-3}
+    assert found.default_loss == heard[0].loss
+    assert found.loss <= (found.default_loss or 0.0)
+
+
+@pytest.mark.slow
+def test_nothing_of_the_test_part_reaches_a_trial(home: Home, tmp_path: Path) -> None:
+    elsewhere = replace(home, root=tmp_path / "elsewhere")
+    losses = []
+    for place, series in ((home, SERIES), (elsewhere, altered_after(SERIES, TEST_START - 1))):
+        heard: list[TrialRecord] = []
+        tune(place, search(series=series), trials=2, on_trial=heard.append)
+        losses.append([trial.losses for trial in heard])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_the_same_call_goes_on(home: Home) -> None:
+    def interrupt(trial: TrialRecord) -> None:
+        if trial.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(home, search(), trials=4, on_trial=interrupt)
+    assert tuned_settings(home, "ABC")
+    found, heard = tuned(home, 4)
+    assert found.trials == 4
+    assert len({trial.number for trial in heard}) == 4
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_with_what_was_done(home: Home) -> None:
+    script = (
+        "import os, signal; from tests.stockml.training.test_tuning import search; from stockml.home import home; "
+        "from stockml.training.tuning import tune\n"
+        "def die(trial):\n    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "tune(home(), search(), trials=4, on_trial=die)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    found, heard = tuned(home, 4)
+    assert [trial.number for trial in heard][:2] == [0, 1]
+    assert found.trials == 4
+
+
+@pytest.mark.slow
+def test_a_finished_study_is_not_run_again_and_new_bars_begin_another(home: Home) -> None:
+    first, _ = tuned(home, 2)
+    second, heard = tuned(home, 2)
+    assert (second.loss, len(heard)) == (first.loss, 2)
+    assert search().study != search(series=walk(421)).study
+    assert search().study != search(base=replace(SMALL, training=replace(SMALL.training, seed=8))).study
+
+
+def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
+    with file_lock(home.locks / "tune-ABC.lock", 1.0), pytest.raises(StoreBusy):
+        tuned(home, 1)
+
+
+def test_a_series_too_short_to_split_is_refused(home: Home) -> None:
+    with pytest.raises(TooFewBars):
+        tune(home, search(series=walk(40)), trials=1)
+
+
+def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_with_its_bound() -> None:
+    Search("ABC", SERIES, SMALL, "tpe", SPACE)
+    with pytest.raises(InvalidSetting, match=r"network\.dropout"):
+        Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
+    with pytest.raises(InvalidSetting, match="profile"):
+        Search("ABC", SERIES, replace(SMALL, profile="tutorial"), "tpe", SPACE)
+
+
+def test_a_tickers_nights_use_its_settings_file_and_the_form_wins_over_it(home: Home) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    path_of(home, "ABC").write_text(json.dumps({"settings": {"network.units": [7], "training.epochs": 9}}))
+    used = chosen("nightly", "auto", {"training": {"epochs": 2}}, ticker="ABC")
+    assert (used.network.units, used.training.epochs) == ((7,), 2)
+    assert chosen("nightly", "auto", None, ticker="XYZ") == chosen("nightly", "auto", None)
+    assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}'])
+def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: str) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    path_of(home, "ABC").write_text(content)
+    with pytest.raises(InvalidFile, match=r"ABC\.json"):
+        tuned_settings(home, "ABC")
+
+
+@pytest.mark.slow
+def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
+    home: Home, prefect_server: None
+) -> None:
+    fill(home, ["IBM"])
+    space = {"network.units": [[3], [4]]}
+    for _ in range(2):
+        found = tune_flow("IBM", trials=2, sampler="random", settings=SMALL_FORM, space=space)
+    client = MlflowClient(tracking_uri=home.tracking_uri)
+    experiment = client.get_experiment_by_name(experiment_name("IBM/trials"))
+    runs = client.search_runs([experiment.experiment_id], f"tags.`stockml.study` = '{found.study}'")
+    assert sorted(run.data.tags["stockml.trial"] for run in runs) == ["0", "1"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert min(run.data.metrics["lowest_validation_loss"] for run in runs) == found.loss
+    assert {run.data.params["network.units"] for run in runs} <= {"[3]", "[4]"}
+    assert tuned_settings(home, "IBM") == json.loads(json.dumps(dict(found.settings)))
+    assert np.isfinite(found.loss)

@@ -1,0 +1,245 @@
+"""The tutorial's network: its dropout, its carried state, its loss; resumed, repeated, and what the rate may see."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stockml.errors import Diverged, TooFewBars
+from stockml.evaluation.tutorial_report import report, tutorial_report
+from stockml.models.retrain_policy import Decision
+from stockml.models.trained_model import load_model
+from stockml.models.tutorial import network
+from stockml.models.tutorial.recipe import pasts, rollout
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings, settings_for
+from stockml.storage.files import sha256_of
+from stockml.training.checkpoint import EpochProgress
+from stockml.training.train import train
+from stockml.training.tutorial import Recipe, TutorialFit, fit
+
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "network.units": (6, 5),
+    "network.look_back": 5,
+    "training.batch_size": 16,
+    "training.epochs": 4,
+    "training.learning_rate": 1e-3,
+    "evaluation.direction_step": 5,
+    "evaluation.horizon": 10,
+}
+
+
+def small(**changed: Any) -> Settings:
+    return settings_for("tutorial", SMALL | {name.replace("__", "."): value for name, value in changed.items()})
+
+
+def random_prices(n: int = 700, seed: int = 0) -> np.ndarray:
+    return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
+
+
+def random_series(n: int = 700) -> PriceSeries:
+    mid = random_prices(n)
+    sessions = np.arange(np.datetime64("2000-01-03"), np.datetime64("2000-01-03") + n)
+    return PriceSeries(sessions, mid, mid * 1.01, mid * 0.99, mid, np.full(n, 1e6))
+
+
+def fitted(folder: Path, mid: np.ndarray, settings: Settings, **options: Any) -> TutorialFit:
+    return fit(Recipe.of(mid, 600, settings), folder=folder, **options)
+
+
+def digest(weights: Any) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(w).tobytes() for w in weights)).hexdigest()
+
+
+def weights_of(model: Any) -> list[np.ndarray]:
+    return [v.numpy() for v in model.trainable_variables]
+
+
+def test_a_rollout_in_numpy_is_the_keras_network_step_by_step() -> None:
+    model = network.build(small(), streams=3)
+    fed = np.random.default_rng(0).random((3, 5))
+    one_step = model(fed[..., None].astype(np.float32), training=False).numpy()[:, -1, 0]
+    path = rollout(weights_of(model), fed, 4)
+    assert path[:, 0] == pytest.approx(one_step, abs=1e-6)
+    longer = rollout(weights_of(model), np.column_stack([fed, path[:, 0]]), 3)
+    assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
+
+
+def test_dropout_takes_a_fifth_of_outputs_and_apart_from_them_of_states_but_no_memory() -> None:
+    cell = network.stream_cell()(400, 1, 0.2, seed=3)
+    inputs = np.ones((200, 1), np.float32)
+    states = [np.full((200, 400), 0.3, np.float32), np.full((200, 400), 0.5, np.float32)]
+    hidden, (_, memory) = cell(inputs, states, training=False)
+    output, (carried, kept_memory) = cell(inputs, states, training=True)
+    output, carried, hidden = output.numpy(), carried.numpy(), hidden.numpy()
+    assert kept_memory.numpy() == pytest.approx(memory.numpy(), abs=0.03)  # products are in bfloat16
+    for dropped in (output, carried):
+        assert np.mean(dropped == 0) == pytest.approx(0.2, abs=0.01)
+        assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=0.03)
+    assert np.mean((output == 0) & (carried == 0)) == pytest.approx(0.04, abs=0.005)
+    again = cell(inputs, states, training=True)[0].numpy()
+    assert np.mean((output == 0) & (again == 0)) == pytest.approx(0.04, abs=0.005)
+
+
+def test_the_streams_state_is_carried_from_step_to_step() -> None:
+    whole = network.build(small(network__dropout=0.0, network__look_back=10), streams=4)
+    halves = network.build(small(network__dropout=0.0), streams=4)
+    x = np.random.default_rng(0).random((4, 10, 1)).astype(np.float32)
+    in_one = whole(x, training=True).numpy()
+    in_two = [halves(part, training=True).numpy() for part in (x[:, :5], x[:, 5:])]
+    assert np.concatenate(in_two, axis=1) == pytest.approx(in_one, abs=1e-6)
+
+
+def test_the_loss_is_the_sum_over_the_steps_of_the_mean_of_half_the_squared_error() -> None:
+    real, predicted = np.random.default_rng(0).random((2, 7, 5, 1)).astype(np.float32)
+    expected = sum(np.mean(0.5 * (real[:, step] - predicted[:, step]) ** 2) for step in range(5))
+    assert float(np.mean(network.summed_loss(real, predicted))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_optimiser_is_adam_at_the_configured_rate_clipped_to_a_global_norm_of_5() -> None:
+    optimizer = network.build(settings_for("tutorial", SMALL), streams=2).optimizer
+    assert (type(optimizer).__name__, optimizer.global_clipnorm) == ("Adam", 5.0)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    def stop_after_two(progress: EpochProgress) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    mid = random_prices()
+    whole = fitted(tmp_path / "whole", mid, small())
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "cut", mid, small(), on_epoch=stop_after_two)
+    epochs: list[int] = []
+    resumed = fitted(tmp_path / "cut", mid, small(), on_epoch=lambda progress: epochs.append(progress.epoch))
+    assert epochs == [3, 4]
+    assert digest(resumed.weights) == digest(whole.weights)
+    assert resumed.test_predictions.tolist() == whole.test_predictions.tolist()
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+
+
+def test_a_checkpoint_of_another_training_is_not_continued(tmp_path: Path) -> None:
+    first = fitted(tmp_path, random_prices(seed=1), small())
+    other = fitted(tmp_path, random_prices(seed=2), small())
+    assert digest(first.weights) != digest(other.weights)
+    assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
+
+
+def test_the_same_seed_gives_the_same_weights_in_another_process_and_another_seed_others(tmp_path: Path) -> None:
+    here = digest(fitted(tmp_path / "here", random_prices(), small()).weights)
+    script = (
+        "from pathlib import Path\n"
+        "from tests.stockml.training.test_tutorial import digest, fitted, random_prices, small\n"
+        f"print(digest(fitted(Path({str(tmp_path / 'there')!r}), random_prices(), small()).weights))"
+    )
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert there.stdout.split()[-1] == here
+    assert digest(fitted(tmp_path / "other", random_prices(), small(training__seed=8)).weights) != here
+
+
+def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(tmp_path: Path) -> None:
+    got = fitted(tmp_path, random_prices(), small())
+    assert got.test_predictions.shape == (4, 10, 10)
+    assert set(got.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
+    assert got.recipe.error(got.test_predictions[-1], got.recipe.test) == got.history[-1]["test_loss"]
+    fed = pasts(got.recipe.prepared.values, got.recipe.test, 5)
+    assert rollout(got.weights, fed, 10).tolist() == got.test_predictions[got.chosen - 1].tolist()
+    assert got.history[got.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in got.history)
+
+
+def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: Path) -> None:
+    mid = random_prices()
+    later = mid.copy()
+    later[600:] *= 3
+    settings = small(training__epochs=8)
+    before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
+    assert digest(before.weights) == digest(after.weights)
+    assert [row["learning_rate"] for row in before.history] == [row["learning_rate"] for row in after.history]
+
+
+def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_path: Path) -> None:
+    mid = random_prices()
+    later = mid.copy()
+    later[600:] = mid[:600].min() * 0.5  # below all that was learned: learning leads away from it
+    settings = small(training__epochs=8, training__decay_on="test")
+    before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
+    assert before.recipe.learned_end == 600  # the published recipe, learning from the whole training part
+    assert digest(before.weights) != digest(after.weights)
+
+
+def test_the_validation_part_is_not_learned_from_and_lies_a_horizon_later() -> None:
+    recipe = Recipe.of(random_prices(12_075), 11_000, settings_for("tutorial"))
+    assert recipe.validation.tolist() == list(range(10_000, 11_000, 50))
+    assert recipe.learned_end + recipe.settings.evaluation.horizon == recipe.validation[0]
+    assert (recipe.width, recipe.steps) == (500, 22)
+
+
+def test_a_loss_that_is_no_number_stops_the_training_with_a_typed_error(tmp_path: Path) -> None:
+    damaged = [np.full_like(w, np.nan) for w in weights_of(network.build(small(), streams=2))]
+    with pytest.raises(Diverged):
+        fitted(tmp_path, random_prices(), small(), start=damaged)
+
+
+def test_a_short_training_part_is_refused_with_what_is_missing() -> None:
+    with pytest.raises(TooFewBars) as refused:
+        Recipe.of(random_prices(500), 100, small())
+    assert (refused.value.needed, refused.value.found) == (110, 100)
+
+
+def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path: Path) -> None:
+    series = random_series()
+    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=2)
+    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "first")
+    assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
+    assert model.published.learned_until == series.sessions[-1]
+    assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
+    at = np.array([600, 650, 699])
+    paths = load_model(tmp_path / "first").published.paths(series, at)
+    assert paths.tolist() == model.published.paths(series, at).tolist()
+    assert paths.shape == (3, 10)
+    assert np.isfinite(paths).all()
+    train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
+    assert sha256_of(str(tmp_path / "first")) == sha256_of(str(tmp_path / "second"))
+    tuned = train(series, settings, Decision("fine-tune", "asked"), champion=tmp_path / "first", folder=tmp_path / "3")
+    assert len(tuned.history) == 2 * settings.training.fine_tune_epochs
+    assert digest(tuned.published.weights) != digest(model.published.weights)
+
+
+def test_after_what_it_learned_from_a_path_sees_no_later_bar(tmp_path: Path) -> None:
+    series = random_series()
+    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=1)
+    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path)
+    at = np.arange(model.parts.test.start, 690)
+    for t in (600, 650):
+        later = replace(series, high=np.where(np.arange(700) > t, series.high * 2, series.high))
+        seen = at <= t
+        assert model.held_out.paths(series, at)[seen].tolist() == model.held_out.paths(later, at)[seen].tolist()
+
+
+def test_the_report_prints_each_figure_beside_what_it_compares_with(tmp_path: Path) -> None:
+    prices = random_prices(700)
+    path = tmp_path / "made.csv"
+    rows = [f"2000-01-{1 + i % 28:02d},{p},{p * 1.01},{p * 0.99},{p},100" for i, p in enumerate(prices.tolist())]
+    path.write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows[:300]]))
+    got = tutorial_report(prices, small(), folder=tmp_path / "fit")
+    table = got.table()
+    for name in (
+        "standard average",
+        "EMA",
+        "last value",
+        "LSTM, 4 epochs, kept",
+        "LSTM, as epoch 4 left it",
+        "s a step",
+    ):
+        assert name in table
+    assert f"{got.lstm:.5f}" in table
+    with pytest.raises(TooFewBars):
+        report(path, epochs=1)

@@ -1,0 +1,98 @@
+"""A process that appends bars one session at a time, and one that kills such processes at random moments.
+
+`python -m tests.support.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL at a random moment
+of its work and checks the store after each. Forking from one process that has imported everything keeps it to seconds.
+`python -m tests.support.appending write ROOT LOCKS FIRST STEP` appends every STEP-th session from FIRST on.
+"""
+
+import os
+import random
+import select
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from stockml.prices.store import BarStore
+from tests.support.recordings import recorded
+
+START = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+BARS = recorded("IBM").iloc[-2000:]
+FIRST_BATCH, KILLS, LONGEST_LIFE_S = 1000, 50, 0.06
+
+
+def append(store: BarStore, stop: int) -> None:
+    """Append the last 100 sessions before position `stop`, as a night does."""
+    bars = BARS.iloc[max(stop - 100, 0) : stop]
+    recorded_at = START + timedelta(minutes=stop)
+    store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+
+
+def stored(store: BarStore) -> int:
+    """How many sessions stand in the store, after making sure that they are right."""
+    bars = store.read("IBM")
+    assert bars.equals(BARS.iloc[: len(bars)])
+    return len(bars)
+
+
+def write_on(store: BarStore, acknowledge: int) -> None:
+    """Append one session after the other, and say after each how many there are."""
+    for stop in range(stored(store) + 1, len(BARS) + 1):
+        append(store, stop)
+        os.write(acknowledge, stop.to_bytes(4, "big"))
+
+
+def live_until_killed(store: BarStore, life_s: float) -> int:
+    """Fork a writer, kill it after `life_s` of work; how many sessions it had acknowledged."""
+    reading, writing = os.pipe()
+    if (writer := os.fork()) == 0:
+        write_on(store, writing)
+        os._exit(0)
+    os.close(writing)
+    acknowledged = os.read(reading, 4)
+    select.select([], [], [], life_s)
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+    while more := os.read(reading, 4096):
+        acknowledged += more
+    os.close(reading)
+    return int.from_bytes(acknowledged[-4:], "big")
+
+
+def kill_writers(root: str, locks: Path, seed: int) -> None:
+    """No acknowledged session is lost and none is there twice; in the end the store is that of an undisturbed run."""
+    store, chance = BarStore(root, locks), random.Random(seed)
+    store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
+    caught_writing = 0
+    for _ in range(KILLS):
+        acknowledged = live_until_killed(store, chance.uniform(0, LONGEST_LIFE_S))
+        assert stored(store) - acknowledged in (0, 1), (stored(store), acknowledged)
+        caught_writing += any(Path(root).glob(".*.tmp"))
+    reached = stored(store) + 1
+    append(store, reached)
+    assert not list(Path(root).glob(".*.tmp"))
+    undisturbed = BarStore(f"{root}-undisturbed", locks)
+    undisturbed.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
+    for stop in range(FIRST_BATCH + 1, reached + 1):
+        append(undisturbed, stop)
+    assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
+    print(f"{KILLS} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions")
+
+
+def write(root: str, locks: Path, first: int, step: int) -> None:
+    """Append every `step`-th session from the `first` on, each in an append of its own."""
+    store = BarStore(root, locks)
+    for at in range(first, 200, step):
+        day = BARS.iloc[at : at + 1]
+        store.append("IBM", day, recorded_at=START, source=f"writer {first}", session=day.index[0].date())
+
+
+if __name__ == "__main__":
+    assert np.isfinite(BARS.to_numpy()).all()
+    job, root, locks, *numbers = sys.argv[1:]
+    if job == "kill":
+        kill_writers(root, Path(locks), int(numbers[0]))
+    else:
+        write(root, Path(locks), int(numbers[0]), int(numbers[1]))

@@ -1,0 +1,238 @@
+"""What a night runs again when something has changed: a bar, a setting, a line of `stockml/`, a file, or nothing.
+
+`python -m tests.support.cache_table` prints the table that test_cache_table.py checks, with the seconds of each night.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from stockml import code_version
+from stockml.home import Home
+from stockml.home import home as home_of
+from tests.support.replaying import SMALL, fill, store_of, use
+
+THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
+STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish")
+ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL, "late_retries": 0}
+MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
+A_NIGHT = """
+import json, pathlib, sys, time
+from stockml import code_version
+from flows.nightly import nightly
+code_version.PACKAGE = pathlib.Path(sys.argv[2])
+began = time.perf_counter(), time.process_time()
+state = nightly(**json.loads(sys.argv[1]), return_state=True)
+seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+print(json.dumps([str(state.state_details.flow_run_id), *seconds, "tensorflow" in sys.modules]))
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A night's steps that were computed, in the chain's order; the others came from the cache. Seconds of the flow."""
+
+    steps: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A home in which Thursday's night has been run once. `sources` is the stockml/ whose lines decide cache keys."""
+
+    home: Home
+    feed: Feed
+    sources: Path
+    before: Path
+
+    @classmethod
+    def begun(cls, home: Home, feed: Feed, folder: Path) -> "Nights":
+        """Run Thursday's night, and keep what stands then."""
+        fill(home, ["IBM"])
+        made = cls(home, feed, code_version.PACKAGE, folder / "before")
+        made.night()
+        with closing(sqlite3.connect(home.root / "mlflow.db")) as live, closing(sqlite3.connect(folder / "db")) as kept:
+            live.backup(kept)
+        shutil.copytree(home.root, made.before / "home", ignore=shutil.ignore_patterns("mlflow.db*", "prefect"))
+        shutil.copytree(made.sources, made.before / "sources")
+        return made
+
+    def put_back(self) -> None:
+        """As it was after Thursday's night. MLflow keeps its database open, so that one is written over in place."""
+        with (
+            closing(sqlite3.connect(self.before.with_name("db"))) as kept,
+            closing(sqlite3.connect(self.home.root / "mlflow.db")) as live,
+        ):
+            kept.backup(live)
+        for saved in (self.before / "home").iterdir():
+            if saved.is_dir():
+                shutil.rmtree(self.home.root / saved.name, ignore_errors=True)
+                shutil.copytree(saved, self.home.root / saved.name)
+        shutil.copytree(self.before / "sources", self.sources, dirs_exist_ok=True)
+        self.feed.set_clock(THURSDAY)
+
+    def night(self, **changes: Any) -> Ran:
+        from flows.nightly import nightly
+
+        began = time.perf_counter()
+        state = nightly(**ASKED | changes, return_state=True)
+        seconds = time.perf_counter() - began
+        assert state.is_completed(), state.message
+        return Ran(computed(state.state_details.flow_run_id), seconds)
+
+    def after(self, change: "Callable[[Nights], dict[str, Any]]") -> Ran:
+        """Thursday's night, run once more after a change."""
+        self.put_back()
+        return self.night(**change(self))
+
+    def in_a_fresh_process(self) -> tuple[Ran, float, bool]:
+        """With nothing changed: what ran, the flow's processor seconds, and whether TensorFlow was imported."""
+        from prefect.settings import PREFECT_API_URL
+
+        self.put_back()
+        asked = json.dumps(ASKED, default=str)
+        environ = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
+        command = [sys.executable, "-c", A_NIGHT, asked, str(self.sources)]
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
+        run_id, seconds, processor_s, has_tensorflow = json.loads(done.stdout)
+        return Ran(computed(run_id), seconds), processor_s, has_tensorflow
+
+
+def computed(flow_run_id: Any) -> tuple[str, ...]:
+    """The run's steps that did not come from the cache, once the server has recorded all their ends."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+    this_run = FlowRunFilter(id={"any_": [flow_run_id]})
+
+    def states() -> dict[str, str]:
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
+        return {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
+
+    waiting = Retrying(
+        retry=retry_if_result(lambda found: len(found) < len(STEPS)), wait=wait_fixed(0.1), stop=stop_after_delay(60)
+    )
+    try:
+        found = waiting(states)
+    except RetryError as error:
+        raise AssertionError(f"expected the steps {STEPS}, found {error.last_attempt.result()}") from error
+    return tuple(step for step in STEPS if found[step] == "Completed")
+
+
+def step_of(task_run_name: str) -> str:
+    """`retrain IBM 2013-02-28` is the step `train`."""
+    word = task_run_name.split(" ", maxsplit=1)[0]
+    return "train" if word in MODES else "log run" if word == "log" else word
+
+
+def nothing(nights: Nights) -> dict[str, Any]:
+    return {}
+
+
+def a_new_session(nights: Nights) -> dict[str, Any]:
+    nights.feed.set_clock(FRIDAY)
+    return {"session": FRIDAY}
+
+
+def the_newest_bar(nights: Nights) -> dict[str, Any]:
+    """Thursday's volume is restated."""
+    bars = recorded_bars("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
+    store_of(nights.home).append("IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY)
+    return {}
+
+
+def a_setting(**section: dict[str, Any]) -> Callable[[Nights], dict[str, Any]]:
+    changed = SMALL | {name: {**SMALL.get(name, {}), **values} for name, values in section.items()}
+    return lambda nights: {"settings": changed}
+
+
+def a_line_of(module: str) -> Callable[[Nights], dict[str, Any]]:
+    """A name more at the end of a source: the same work, but who knows."""
+
+    def change(nights: Nights) -> dict[str, Any]:
+        with (nights.sources / f"{module}.py").open("a") as source:
+            source.write("CHANGED = True\n")
+        return {}
+
+    return change
+
+
+def a_lost(folder: str) -> Callable[[Nights], dict[str, Any]]:
+    def change(nights: Nights) -> dict[str, Any]:
+        shutil.rmtree(nights.home.root / folder)
+        return {}
+
+    return change
+
+
+CHANGES: dict[str, Callable[[Nights], dict[str, Any]]] = {
+    "nothing": nothing,
+    "a new session": a_new_session,
+    "the newest bar restated": the_newest_bar,
+    "setting training.epochs": a_setting(training={"epochs": 2}),
+    "setting evaluation.origin_every": a_setting(evaluation={"origin_every": 20}),
+    "a line of provider/client.py": a_line_of("provider/client"),
+    "a line of prices/store.py": a_line_of("prices/store"),
+    "a line of features/scaling.py": a_line_of("features/scaling"),
+    "a line of training/trainer.py": a_line_of("training/trainer"),
+    "a line of pipeline/train.py": a_line_of("pipeline/train"),
+    "a line of pipeline/evaluate.py": a_line_of("pipeline/evaluate"),
+    "a line of plots/forecast.py": a_line_of("plots/forecast"),
+    "a line of tracking/runs.py": a_line_of("tracking/runs"),
+    "a line of pipeline/publish.py": a_line_of("pipeline/publish"),
+    "a line of nights/universe.py": a_line_of("nights/universe"),
+    "the models lost": a_lost("models"),
+    "the plots lost": a_lost("plots"),
+    "--force": lambda nights: {"force": True},
+}
+
+
+@contextmanager
+def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Cache keys are made of a copy of stockml/, in which lines may be changed."""
+    shutil.copytree(code_version.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    patch.setattr(code_version, "PACKAGE", folder)
+    yield
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch, Feed() as feed:
+        folder = Path(name)
+        patch.setenv("STOCKML_HOME", str(folder / "home"))
+        use(feed, patch)
+        feed.set_clock(THURSDAY)
+        from deployments.servers.prefect_api import prefect_api
+
+        with own_sources(folder / "stockml", patch), prefect_api(home_of()):
+            nights = Nights.begun(home_of(), feed, folder)
+            fresh, _, has_tensorflow = nights.in_a_fresh_process()
+            print(f"| what changed | {' | '.join(STEPS)} | flow, s |")
+            print(f"|---|{':-:|' * len(STEPS)}--:|")
+            print(_row(f"nothing, fresh process, TensorFlow {'' if has_tensorflow else 'not '}imported", fresh))
+            for change, make in CHANGES.items():
+                print(_row(change, nights.after(make)), flush=True)
+
+
+def _row(change: str, ran: Ran) -> str:
+    return f"| {change} | {' | '.join('runs' if s in ran.steps else '·' for s in STEPS)} | {ran.seconds:.1f} |"
+
+
+if __name__ == "__main__":
+    main()

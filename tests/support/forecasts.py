@@ -1,0 +1,44 @@
+"""A made-up share of 200 sessions and forecasts of it, to publish and to score."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+
+from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.ledger import LedgerEntry
+from stockml.prices.bars import Bars, make_bars
+
+HORIZON, STEP = 10, 6
+DAYS = np.busday_offset("2012-06-01", np.arange(200), roll="forward")
+MID = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 200)))
+
+
+def bars(until: int = 200, scale: float = 1.0) -> Bars:
+    """The first `until` sessions, at `scale` times the price (a later split)."""
+    mid = MID[:until] * scale
+    columns = {"open": mid, "high": mid * 1.01, "low": mid * 0.99, "close": mid, "volume": np.full(until, 1e6)}
+    return make_bars(DAYS[:until], columns)
+
+
+def day(at: int) -> date:
+    found: date = DAYS[at].item()
+    return found
+
+
+def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 0.02) -> Forecast:
+    """After the close of session `at`: up by `slope` a session; the 80 % band is `width` times √lead on either side."""
+    lead = np.arange(1, HORIZON + 1)
+    path = MID[at] * (1 + slope * lead)
+    sides = {50: width / 2, 80: width, 95: width * 2}
+    bands = tuple(
+        Band(band, tuple((path * (1 - w * lead**0.5)).tolist()), tuple((path * (1 + w * lead**0.5)).tolist()))
+        for band, w in sides.items()
+    )
+    sessions = tuple(DAYS[at + 1 : at + 1 + HORIZON].tolist())
+    return Forecast(day(at), float(MID[at]), sessions, tuple(path.tolist()), bands, chance, (0.5,) * HORIZON, STEP)
+
+
+def entry(at: int, key: str = "", hours_later: float = 0.0, **shape: float) -> LedgerEntry:
+    """Published at 23:30 UTC of its session, or later."""
+    published = datetime.combine(day(at), time(23, 30), UTC) + timedelta(hours=hours_later)
+    return LedgerEntry("IBM", key or f"{at:064x}", published, forecast(at, **shape), f"run-{at}", str(at))

@@ -1,0 +1,127 @@
+"""Nights in processes of their own, to be killed: each is forked from one that has imported everything already.
+
+Importing takes 10 s, a small night 3 s: so every try begins where a night begins, and 20 of them stay affordable.
+"""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.models.registry import Registry
+from stockml.nights.record import Night, read_night
+from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
+from stockml.tracking.client import Tracking
+
+IMPORTED = ["flows.nightly", "stockml.pipeline.train", "keras", "matplotlib.figure", "mlflow.pyfunc"]
+KILLED = -9
+PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "MLFLOW_TRACKING_URI", "STOCKML_CLOCK")
+
+
+def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process.
+
+    A quiet night sends the server neither heartbeats nor logs, and is a second faster.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    environ = {name: os.environ.get(name) for name in PASSED_ON} | {"STOCKML_HOME": str(home.root)}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    night = context.Process(target=_night, args=(environ, PREFECT_API_URL.value(), quiet, asked))
+    night.start()
+    return night
+
+
+def _night(environ: dict[str, str | None], api: str, quiet: bool, asked: dict[str, Any]) -> None:
+    for name, value in environ.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+
+    loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
+    reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
+    with temporary_settings({PREFECT_API_URL: api, **reports}):
+        from flows.nightly import nightly
+
+        nightly(**asked)
+
+
+def copied(home: Home, folder: Path) -> Home:
+    """The same home in another place; nothing in it may name its place yet."""
+    shutil.copytree(home.root, folder)
+    return home_of({"STOCKML_HOME": str(folder)})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands after a night. Moments, which differ from try to try, are left out."""
+
+    bars: str
+    rows: int
+    nights: tuple[tuple[str, str, str], ...]
+    runs: tuple[tuple[str, str], ...]
+    versions: tuple[str, ...]
+    entries: tuple[str, ...]
+    promotions: tuple[str, ...]
+    waiting: int
+
+
+def standing(home: Home, ticker: str = "IBM") -> Standing:
+    """The store's bars and rows, the nights' keys and models, and what MLflow, ledger and history hold for them."""
+    table = pd.read_parquet(BarStore(home.store, home.locks).path(ticker)).drop(columns="recorded_at")
+    client = MlflowClient(home.tracking_uri)
+    found = client.get_experiment_by_name(f"stockml/{ticker}")
+    runs = client.search_runs([found.experiment_id]) if found else []
+    versions = client.search_model_versions(f"name = 'lstm-{ticker}'")
+    return Standing(
+        bars=str(pd.util.hash_pandas_object(table, index=False).sum()),
+        rows=len(table),
+        nights=tuple((night.key, night.mode, night.model_sha256 or "") for night in nights(home, ticker)),
+        runs=tuple(sorted((run.data.tags["stockml.key"], run.info.status) for run in runs)),
+        versions=tuple(sorted(version.tags["stockml.key"] for version in versions)),
+        entries=tuple(entry.key for entry in Ledger(home.ledger).entries(ticker)),
+        promotions=tuple(line.key for line in Registry(home.models).history(ticker)),
+        waiting=len(Tracking.of(home).pending()),
+    )
+
+
+def nights(home: Home, ticker: str = "IBM") -> list[Night]:
+    """The records of the ticker's nights, oldest first."""
+    kept = [read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json")]
+    return sorted(kept, key=lambda night: night.session)
+
+
+def stored(home: Home, ticker: str = "IBM") -> str | None:
+    """The hash of the ticker's file in the store."""
+    return sha256_of(BarStore(home.store, home.locks).path(ticker))
+
+
+def held_locks(home: Home) -> Iterable[Path]:
+    """The locks under the home that somebody holds."""
+    for path in home.root.rglob("*.lock"):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:
+            yield path
+        else:
+            lock.release()

@@ -1,0 +1,120 @@
+"""Nights to log and draw, over recorded prices: part of the drift stands in for a trained network."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deployments.replay.recording import recorded_bars
+from stockml.evaluation.assessment import Assessment, assess, write_assessment
+from stockml.models.baselines import BASELINES
+from stockml.nights.record import Night
+from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings
+from stockml.tracking import run_content
+
+SETTINGS = Settings()
+LIVE = {"live/matured": 12.0, "live/skill": 0.021, "live/coverage_80": 0.78}
+
+
+@dataclass(frozen=True)
+class DriftPart:
+    """A forecaster that follows `share` of the drift."""
+
+    share: float
+
+    @property
+    def learned_until(self) -> np.datetime64:
+        return np.datetime64("2003-01-01")
+
+    def paths(self, series: PriceSeries, origins: np.ndarray) -> np.ndarray:
+        start = series.mid[origins][:, None]
+        drift = BASELINES["drift"].path(series.mid, origins, SETTINGS.evaluation.horizon)
+        return start + self.share * (drift - start)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A night's model: both networks follow the same share of the drift."""
+
+    held_out: DriftPart
+    published: DriftPart
+
+    @classmethod
+    def of(cls, share: float) -> "StandIn":
+        return cls(DriftPart(share), DriftPart(share))
+
+
+@cache
+def series_until(ticker: str, day: date) -> PriceSeries:
+    return PriceSeries.from_bars(recorded_bars(ticker).loc[: pd.Timestamp(day)])
+
+
+@cache
+def assessed(ticker: str, day: date, share: float = 0.6, champion: float = 0.4) -> Assessment:
+    upcoming = sessions_for(ticker).after(day, SETTINGS.evaluation.horizon)
+    rival = StandIn.of(champion)
+    return assess(series_until(ticker, day), StandIn.of(share), rival, SETTINGS.evaluation, upcoming)
+
+
+def recorded_night(ticker: str = "IBM", day: date = date(2013, 2, 28), share: float = 0.6, **changes: Any) -> Night:
+    """A completed night after the close of `day`."""
+    found, series = assessed(ticker, day, share), series_until(ticker, day)
+    key = hashlib.sha256(f"{ticker} {day} {share}".encode()).hexdigest()
+    night = Night(
+        ticker=ticker,
+        session=day,
+        key=key,
+        data_hash=hashlib.sha256(series.mid.tobytes()).hexdigest(),
+        config_hash=SETTINGS.sha256(),
+        code_hash=hashlib.sha256(b"code").hexdigest(),
+        finished_at=datetime.combine(day, time(23, 31), UTC),
+        settings=SETTINGS.flat(),
+        mode="fine-tune",
+        reason="1 new session",
+        rows_added=1,
+        sessions=len(series),
+        evaluation=found.evaluation,
+        metrics=run_content.metrics(found, LIVE),
+        history=history(),
+        verdict=found.verdict,
+        forecast=found.forecast,
+        model_sha256=hashlib.sha256(key.encode()).hexdigest(),
+        git_commit="d82736010f4f7ab6f6a4f0e5d4b0f7d1f6f1a0b2",
+        flow_run_url="http://127.0.0.1:4200/runs/flow-run/0f6f",
+        seconds=41.5,
+    )
+    return replace(night, **changes)
+
+
+def with_files(night: Night, folder: Path) -> Night:
+    """The night with its series, its assessment and something in its model's folder on disk."""
+    series_until(night.ticker, night.session).write(folder / "series.parquet")
+    write_assessment(assessed(night.ticker, night.session), folder / "evaluation")
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    (folder / "model" / "model.json").write_text("{}")
+    return replace(
+        night,
+        dataset_path=str(folder / "series.parquet"),
+        evaluation_folder=str(folder / "evaluation"),
+        model_folder=str(folder / "model"),
+    )
+
+
+def history() -> tuple[dict[str, Any], ...]:
+    """Five epochs of the measured network, then five of the published one."""
+    losses = (0.31, 0.262, 0.248, 0.243, 0.241)
+    rates = (1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4)
+    rows = []
+    for network in ("held_out", "published"):
+        for n, (loss, rate) in enumerate(zip(losses, rates, strict=True), start=1):
+            held_out = network == "held_out"
+            row = {"network": network, "epoch": n, "loss": loss if held_out else loss * 0.97, "learning_rate": rate}
+            rows.append(row | {"validation_loss": loss * 1.04 + 0.002 * n if held_out else None, "seconds": 1.1})
+    return tuple(rows)

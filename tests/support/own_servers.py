@@ -1,0 +1,81 @@
+"""Real servers in processes of their own, started as `stockml up` starts them, to be stopped and started again."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import psutil
+
+from deployments.servers import processes
+from deployments.servers.environment import settings_of
+from deployments.servers.processes import Child
+from deployments.servers.stack import start_mlflow, start_prefect
+from stockml.home import Home
+
+START_S = 120.0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class OwnServer:
+    """A server over a home's own database, on one loopback port for as long as this object lives."""
+
+    home: Home
+    begin: Callable[[Home, int, Mapping[str, str]], Child]
+    health: str
+    port: int = field(default_factory=_free_port)
+    child: Child | None = None
+
+    @classmethod
+    def prefect(cls, home: Home) -> Self:
+        return cls(home, start_prefect, "/api/health")
+
+    @classmethod
+    def mlflow(cls, home: Home) -> Self:
+        return cls(home, start_mlflow, "/health")
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Start it; `wait` for it to answer."""
+        environ = {**os.environ, **settings_of(self.home, {})}
+        self.child = self.begin(self.home, self.port, environ)
+        return self
+
+    def wait(self) -> Self:
+        assert self.child
+        processes.wait_until_healthy(self.child, f"{self.address}{self.health}", time.monotonic() + START_S)
+        return self
+
+    def stop(self) -> None:
+        """As `stockml up` stops it: SIGTERM."""
+        if self.child:
+            processes.stop([self.child])
+        self.child = None
+
+    def kill(self) -> None:
+        """SIGKILL it with all that it started."""
+        assert self.child
+        top = psutil.Process(self.child.process.pid)
+        for process in [top, *top.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        self.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,30 @@
+"""A home just before Thursday's night, for tests that do something to that night."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from deployments.replay.feed import Feed
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.tracking.client import Tracking
+from tests.support import replaying
+
+
+@pytest.fixture(scope="session")
+def before_the_night(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """IBM's bars up to a week before Thursday, and an empty MLflow: its tables take seconds to make, none to copy."""
+    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
+    replaying.fill(home, ["IBM"])
+    Tracking.of(home).sweep_orphans(now=datetime.now(UTC))
+    return home
+
+
+@pytest.fixture
+def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home of the test's own before Thursday's night, and the feed at it."""
+    from tests.support.night_process import copied  # with MLflow, which few tests need
+
+    replaying.use(feed, monkeypatch)
+    feed.set_clock(replaying.THURSDAY)
+    return copied(before_the_night, home.root)

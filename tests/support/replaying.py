@@ -1,0 +1,38 @@
+"""A home with recorded bars up to a week before the end of the recording, and a feed to fetch the rest from."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from stockml.home import Home
+from stockml.prices.store import BarStore
+
+STORED_UNTIL, THURSDAY = date(2013, 2, 20), date(2013, 2, 28)
+SMALL = {
+    "network": {"units": [4], "look_back": 10},
+    "training": {"epochs": 1},
+    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
+}
+
+
+def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> None:
+    """Let the price client of this process, and of those that it starts, ask the feed."""
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "premium-replay")
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", plan)
+
+
+def store_of(home: Home) -> BarStore:
+    return BarStore(home.store, home.locks)
+
+
+def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
+    """Give the tickers their recorded history, or that of the recorded symbols that they are mapped to."""
+    played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
+    recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)
+    for ticker, symbol in played_by.items():
+        past = recorded_bars(symbol).loc[: str(until)]
+        store_of(home).append(ticker, past, recorded_at=recorded_at, source="recording", session=until)

@@ -1,0 +1,101 @@
+"""Steps are cached by content: same content, same key; anything that matters changed, the right step runs again."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from stockml.home import Home, home
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+from tasks import caching
+from tasks.caching import identity, step, with_home_storage
+
+FRIDAY = date(2013, 3, 1)
+
+
+@step("write prices", modules=("home",))
+def write_prices(ticker: str, session: date) -> PayloadReceipt:
+    path = home().root / f"{ticker} prices"
+    write_atomically(path, f"prices of {ticker} on {session}".encode())
+    return PayloadReceipt(ticker, str(path), sha256_of(str(path)) or "", session, newest=session)
+
+
+@step("count prices", modules=("settings",))
+def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
+    path = home().root / "count"
+    write_atomically(path, f"{Path(prices.path).read_bytes()!r} {weight}".encode())
+    return StoreReceipt(prices.ticker, str(path), sha256_of(str(path)) or "", prices.session, 1, 0, 0)
+
+
+@flow
+def two_steps(ticker: str = "IBM", weight: float = 1.0, force: bool = False) -> list[str]:
+    """The states of both steps, in order."""
+    first = with_home_storage(write_prices, force=force)(ticker, FRIDAY, return_state=True)
+    second = with_home_storage(count_prices, force=force)(first.result(), weight, return_state=True)
+    return [first.name, second.name]
+
+
+def nothing(place: Home) -> dict[str, object]:
+    return {}
+
+
+def lose_the_first_file(place: Home) -> dict[str, object]:
+    (place.root / "IBM prices").unlink()
+    return {}
+
+
+def change_the_second_file(place: Home) -> dict[str, object]:
+    (place.root / "count").write_text("somebody else's")
+    return {}
+
+
+def break_a_kept_result(place: Home) -> dict[str, object]:
+    next(place.results.glob("count-prices-*")).write_text("{ broken")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "states"),
+    [
+        (nothing, ["Cached", "Cached"]),
+        (lambda place: {"weight": 2.0}, ["Cached", "Completed"]),
+        (lambda place: {"ticker": "MSFT"}, ["Completed", "Completed"]),
+        (lambda place: {"force": True}, ["Completed", "Completed"]),
+        (lose_the_first_file, ["Completed", "Cached"]),
+        (change_the_second_file, ["Cached", "Completed"]),
+        (break_a_kept_result, ["Cached", "Completed"]),
+    ],
+)
+@pytest.mark.usefixtures("prefect_server")
+def test_exactly_the_right_steps_run_again(
+    home: Home, change: Callable[[Home], dict[str, object]], states: list[str]
+) -> None:
+    assert two_steps() == ["Completed", "Completed"]
+    assert two_steps(**change(home)) == states
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_changed_line_of_code_reruns_the_step_that_uses_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert two_steps() == ["Completed", "Completed"]
+    real = caching.code_hash
+    monkeypatch.setattr(caching, "code_hash", lambda *modules: real(*modules) + "x" * ("settings" in modules))
+    assert two_steps() == ["Cached", "Completed"]
+
+
+def test_a_lock_ends_with_its_holder_and_is_seen_by_others(home: Home) -> None:
+    locks, others = caching.ProcessLocks(), caching.ProcessLocks()
+    assert locks.acquire_lock("key", "me")
+    assert locks.is_lock_holder("key", "me")
+    assert others.is_locked("key")
+    assert not others.acquire_lock("key", "them", acquire_timeout=0)
+    locks.release_lock("key", "me")
+    assert others.acquire_lock("key", "them", acquire_timeout=0)
+    others.release_lock("key", "them")
+
+
+def test_an_input_without_an_identity_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected a receipt"):
+        identity(object())
