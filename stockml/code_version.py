@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,21 +13,23 @@ NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-l
 TEXTS_ONLY = {"errors"}  # what an error says decides no number
 
 
-def code_hash(*modules: str) -> str:
+def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
     """SHA-256 over what the named stockml modules (`"training.train"`) mean, and all that they import of stockml.
 
     Imports inside functions count; comments, docstrings and the wording of errors do not. The versions of the libraries
     that decide numbers are part of it. The sources are read, not imported: a night without training never loads
-    TensorFlow to know its key. Raises ModuleNotFoundError for a stockml module that is not there.
+    TensorFlow to know its key. `package`: the folder of the sources (None: these). Raises ModuleNotFoundError for a
+    stockml module that is not there.
     """
+    package = package or PACKAGE
     closure: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
         if module not in closure and module not in TEXTS_ONLY:
-            closure[module], imported = _read(_file(module).read_text(encoding="utf-8"))
+            closure[module], imported = _read(_file(module, package).read_text(encoding="utf-8"), package)
             waiting.extend(imported)
-    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES).encode())
+    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
     for module, sha256 in sorted(closure.items()):
         digest.update(f"{module} {sha256}\n".encode())
     return digest.hexdigest()
@@ -49,12 +51,12 @@ def _is_text(line: ast.stmt) -> bool:
 
 
 @cache
-def _read(source: str) -> tuple[str, frozenset[str]]:
+def _read(source: str, package: Path) -> tuple[str, frozenset[str]]:
     """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules that it imports."""
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
-        imported.update(_named(node))
+        imported.update(_named(node, package))
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
@@ -65,25 +67,25 @@ def _version(library: str) -> str:
     return version(library)
 
 
-def _file(module: str) -> Path:
+def _file(module: str, package: Path) -> Path:
     """The source of `"prices.store"`, or of a package."""
-    place = PACKAGE.joinpath(*module.split("."))
+    place = package.joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     if not file.is_file():
         raise ModuleNotFoundError(f"expected the module stockml.{module} at {file}, found none; correct the name")
     return file
 
 
-def _named(node: ast.AST) -> Iterator[str]:
+def _named(node: ast.AST, package: Path) -> Iterator[str]:
     """The stockml modules that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
     elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":
-        package = (node.module or "").removeprefix("stockml").removeprefix(".")
-        if package and not PACKAGE.joinpath(*package.split(".")).is_dir():
-            yield package
+        room = (node.module or "").removeprefix("stockml").removeprefix(".")
+        if room and not package.joinpath(*room.split(".")).is_dir():
+            yield room
         else:  # `from stockml.models import lstm`
-            yield from (f"{package}.{alias.name}".removeprefix(".") for alias in node.names)
+            yield from (f"{room}.{alias.name}".removeprefix(".") for alias in node.names)
 
 
 def _git(*arguments: str) -> str | None:

@@ -14,19 +14,19 @@ LIMIT = "alphavantage"
 RETURN_S = 60.0  # a server that is restarted is back by then
 
 
-def wait_for_rate_limit() -> None:
+def wait_for_rate_limit(limit: str = LIMIT, return_s: float = RETURN_S) -> None:
     """Wait for this request's slot; where the server knows no such limit there is nothing to wait for.
 
-    A server that is being restarted is waited for. One that stays away keeps nobody from asking: the ledger still
-    spaces this machine's requests.
+    A server that is being restarted is waited for, up to `return_s`. One that stays away keeps nobody from asking: the
+    ledger still spaces this machine's requests.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(ConcurrencySlotAcquisitionError),
         wait=wait_fixed(1),
-        stop=stop_after_delay(RETURN_S),
+        stop=stop_after_delay(return_s),
         retry_error_callback=_unspaced,
     )
-    attempts(rate_limit, LIMIT, strict=False)
+    attempts(rate_limit, limit, strict=False)
 
 
 def _unspaced(attempts: RetryCallState) -> None:

@@ -81,6 +81,7 @@ class QuotaLedger:
     folder: Path
     key_hash: str
     plan: Plan
+    lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
     def of(cls, folder: Path, key: str | None, plan: Plan = FREE) -> "QuotaLedger":
@@ -127,7 +128,7 @@ class QuotaLedger:
         return self.folder / f"{self.key_hash}-{day}.json"
 
     def _locked(self) -> AbstractContextManager[None]:
-        return file_lock(self.folder / f"{self.key_hash}.lock", LOCK_TIMEOUT_S)
+        return file_lock(self.folder / f"{self.key_hash}.lock", self.lock_timeout_s)
 
     def _read(self, day: date) -> SpentRequests:
         path = self.path(day)

@@ -1,5 +1,6 @@
 """A replay names its moment; otherwise it is now."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,13 @@ def test_a_replay_names_its_moment() -> None:
 def test_without_one_it_is_now() -> None:
     before = datetime.now(UTC)
     assert before <= clock.now({}) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)])
+def test_only_a_replay_waits_for_nothing(environ: dict[str, str], waits: bool) -> None:
+    before = time.monotonic()
+    clock.wait(0.2, environ)
+    assert (time.monotonic() - before >= 0.2) is waits
 
 
 @pytest.mark.parametrize("named", ["yesterday", "2013-03-01T23:00:00"])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from stockml import code_version
 from stockml.code_version import code_hash
 
 SOURCES = {
@@ -25,12 +24,11 @@ SOURCES = {
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path) -> Path:
     """A small package: train imports windows at the top and lstm inside a function; plots stand apart."""
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
-    monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
     return tmp_path
 
 
@@ -62,23 +60,22 @@ def another_docstring(source: str) -> str:
 def test_what_a_used_source_means_moves_the_hash_and_nothing_else_does(
     package: Path, module: str, change: Callable[[str], str], moves: bool
 ) -> None:
-    before, file = code_hash("training.train"), package / f"{module}.py"
+    before, file = code_hash("training.train", package=package), package / f"{module}.py"
     file.write_text(change(SOURCES[f"{module}.py"]))
     assert file.read_text() != SOURCES[f"{module}.py"]
-    assert (code_hash("training.train") != before) is moves
+    assert (code_hash("training.train", package=package) != before) is moves
 
 
-def test_a_library_that_decides_numbers_moves_the_hash(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = code_hash("training.train")
-    monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ("numpy",))
-    assert code_hash("training.train") != before
+def test_a_library_that_decides_numbers_moves_the_hash(package: Path) -> None:
+    fewer = code_hash("training.train", package=package, libraries=("numpy",))
+    assert fewer != code_hash("training.train", package=package)
 
 
 @pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
 def test_a_module_that_is_not_there_is_an_error_and_not_left_out(package: Path, source: str) -> None:
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
-        code_hash("training.train")
+        code_hash("training.train", package=package)
 
 
 def test_every_step_names_modules_that_are_there_and_follows_them_through_every_room() -> None:

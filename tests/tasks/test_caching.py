@@ -1,12 +1,18 @@
 """Steps are cached by content: same content, same key; anything that matters changed, the right step runs again."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import Task, flow
 
+import stockml
+from stockml.code_version import code_hash
 from stockml.home import Home, home
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
@@ -31,11 +37,19 @@ def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
 
 
 @flow
-def two_steps(ticker: str = "IBM", weight: float = 1.0, force: bool = False) -> list[str]:
-    """The states of both steps, in order."""
-    first = with_home_storage(write_prices, force=force)(ticker, FRIDAY, return_state=True)
-    second = with_home_storage(count_prices, force=force)(first.result(), weight, return_state=True)
+def two_steps(
+    ticker: str = "IBM", weight: float = 1.0, force: bool = False, sources: Path | None = None
+) -> list[str]:
+    """The states of both steps, in order; `sources` is where stockml's are read."""
+    write, count = (with_home_storage(_read_from(sources, each), force=force) for each in (write_prices, count_prices))
+    first = write(ticker, FRIDAY, return_state=True)
+    second = count(first.result(), weight, return_state=True)
     return [first.name, second.name]
+
+
+def _read_from(sources: Path | None, cached: Task[..., Any]) -> Task[..., Any]:
+    policy = replace(cached.cache_policy, code=partial(code_hash, package=sources))
+    return cached.with_options(cache_policy=policy)
 
 
 def nothing(place: Home) -> dict[str, object]:
@@ -78,11 +92,12 @@ def test_exactly_the_right_steps_run_again(
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_changed_line_of_code_reruns_the_step_that_uses_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert two_steps() == ["Completed", "Completed"]
-    real = caching.code_hash
-    monkeypatch.setattr(caching, "code_hash", lambda *modules: real(*modules) + "x" * ("settings" in modules))
-    assert two_steps() == ["Cached", "Completed"]
+def test_a_changed_line_of_code_reruns_the_step_that_uses_it(home: Home, tmp_path: Path) -> None:
+    sources = shutil.copytree(Path(stockml.__file__).parent, tmp_path / "stockml")
+    assert two_steps(sources=sources) == ["Completed", "Completed"]
+    with (sources / "settings.py").open("a") as file:
+        file.write("MORE = 1\n")
+    assert two_steps(sources=sources) == ["Cached", "Completed"]
 
 
 def test_a_lock_ends_with_its_holder_and_is_seen_by_others(home: Home) -> None:

@@ -8,7 +8,6 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stockml.provider.quota import Plan
-from tasks import rate_limit
 from tasks.rate_limit import LIMIT, configure_rate_limit, wait_for_rate_limit
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -38,11 +37,9 @@ def test_requests_wait_for_their_turn_once_the_server_keeps_turns() -> None:
 @flow
 def a_request_while_the_server_is_away() -> str:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        wait_for_rate_limit()
+        wait_for_rate_limit("never asked for before", return_s=0.1)
     return "asked"
 
 
-def test_a_server_that_stays_away_keeps_nobody_from_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "RETURN_S", 0.1)
-    monkeypatch.setattr(rate_limit, "LIMIT", "never asked for before")
+def test_a_server_that_stays_away_keeps_nobody_from_asking() -> None:
     assert a_request_while_the_server_is_away() == "asked"

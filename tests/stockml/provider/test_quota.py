@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -169,9 +170,8 @@ def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None
         ledger.next_slot(NOW)
 
 
-def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = QuotaLedger.of(tmp_path, KEY)
-    monkeypatch.setattr("stockml.provider.quota.LOCK_TIMEOUT_S", 0.05)
+def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path) -> None:
+    ledger = replace(QuotaLedger.of(tmp_path, KEY), lock_timeout_s=0.05)
     with file_lock(tmp_path / f"{ledger.key_hash}.lock", 1), pytest.raises(StoreBusy):
         ledger.spend("IBM", NOW)
 
