@@ -20,7 +20,7 @@ from stockml.home import home
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
-from stockml.tickers import validated_ticker
+from stockml.tickers import as_key, validated_ticker
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import append_bars, fetch_daily
@@ -66,7 +66,7 @@ def backfill(
             ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
         )
         rows.append(row_of(ticker, session, state))
-    show_rows(rows, key=f"backfill-{ticker.lower().replace('.', '-')}", description=f"{ticker} {first} to {last}")
+    show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     return ended(rows)
 
 

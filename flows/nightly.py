@@ -157,14 +157,14 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     """From the store to the ledger."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
     dataset = with_home_storage(renormalise, force=force)(bars, calendar)
-    decision = with_home_storage(decide_mode, force=force)(dataset, settings, calendar)
+    decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
-    model = with_home_storage(train_model, force=force)(dataset, decision, settings, calendar)
+    model = with_home_storage(train_model, force=force)(dataset, decision, settings)
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     done = StepReceipts(bars, dataset, model, evaluation, settings)
     page = url_for("flow-run", obj_id=flow_run.id)
-    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page, calendar)
+    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     with_home_storage(promote, force=force)(model, run, now)
     with_home_storage(publish_forecast, force=force)(evaluation, run, now)
     return read_night(Path(run.path))

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.settings import Mode, Profile
-from stockml.tickers import validated_ticker
+from stockml.tickers import as_key, validated_ticker
 from tasks.backtest import replay_policy
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def walk_forward(
         for policy in dict.fromkeys(policies)
     ]
     text = "\n".join(table(rows))
-    key = f"walk-forward-{ticker.lower().replace('.', '-')}"
+    key = f"walk-forward-{as_key(ticker)}"
     create_markdown_artifact(text, key=key, description=f"{ticker}, {nights} nights")
     get_run_logger().info("\n%s", text)
     return rows

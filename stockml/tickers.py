@@ -13,3 +13,8 @@ def validated_ticker(text: str) -> str:
     if not TICKER.fullmatch(ticker) or ticker in {"CON", "NUL", "PRN", "AUX"}:
         raise InvalidTicker(text)
     return ticker
+
+
+def as_key(ticker: str) -> str:
+    """The ticker within a Prefect artifact's key, which has small letters, digits and dashes only: `tsco-lon`."""
+    return ticker.lower().replace(".", "-")

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 from stockml.home import Home, home
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
+from stockml.tickers import as_key
 from stockml.training.checkpoint import EpochProgress
 
 
@@ -30,7 +31,7 @@ class EpochReport:
 
     def __init__(self, ticker: str, session: str) -> None:
         self.title = f"training {ticker} {session}"
-        self.key = f"training-{ticker.lower().replace('.', '-')}"
+        self.key = f"training-{as_key(ticker)}"
         self.artifact: UUID | None = None
         self.done: dict[str, int] = {}
         self.logger = get_run_logger()
@@ -59,7 +60,7 @@ class EpochReport:
 
 def show_night(night: Night) -> None:
     """The night's text as Markdown, and its scores as a table."""
-    ticker = night.ticker.lower().replace(".", "-")
+    ticker = as_key(night.ticker)
     # the spaces that keep MLflow's columns apart would be shown as they are written here
     text = "\n\n".join([markdown(night).replace("&emsp;", " "), *_in_mlflow(night)])
     create_markdown_artifact(text, key=f"night-{ticker}", description=f"{night.ticker} {night.session}")

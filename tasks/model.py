@@ -11,21 +11,18 @@ from tasks.caching import step
 
 
 @step("decide", modules=("pipeline.decide",), task_run_name="decide {dataset.ticker} {dataset.session}")
-def decide_mode(dataset: DatasetReceipt, settings: Settings, calendar: str | None) -> DecisionReceipt:
+def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
-    return decide.decide_mode(home(), dataset, settings, calendar=calendar)
+    return decide.decide_mode(home(), dataset, settings)
 
 
 @step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
-def train_model(
-    dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings, calendar: str | None
-) -> ModelReceipt:
+def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided, going on from the last epoch where an earlier run was interrupted."""
     from stockml.pipeline import train
 
-    adjustment = decide.adjustment(home(), dataset, calendar)
     with EpochReport(dataset.ticker, str(dataset.session)) as report:
-        return train.train_night(home(), dataset, decision, settings, adjustment=adjustment, on_epoch=report.on_epoch)
+        return train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
 
 
 @step("evaluate", modules=("pipeline.evaluate",), task_run_name="evaluate {dataset.ticker} {dataset.session}")

@@ -22,9 +22,7 @@ from tasks.caching import step
     aside=("now", "flow_run_url", "seconds"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
-def log_run(
-    done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None, calendar: str | None
-) -> RunReceipt:
+def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here.
 
     seconds: how long the night took until now.
@@ -36,7 +34,6 @@ def log_run(
         seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(home()),
-        calendar=calendar,
         missed=lambda error: get_run_logger().warning("%s", error),
     )
 

@@ -1,7 +1,5 @@
 """Prefect's own records: runs that are old enough to go, and runs that say they are running while nothing runs."""
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +27,8 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
+from stockml.storage.process_marks import is_gone, is_of_this_host, mark
+
 PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
@@ -50,8 +50,7 @@ def why_dead(signs: SignsOfLife, now: datetime, silence: timedelta) -> str | Non
         return "the run that it belongs to has ended"
     if why := why_gone(signs.process):
         return why
-    host, _, pid = (signs.process or "").rpartition(":")
-    if host == socket.gethostname() and pid.isdigit() and signs.heartbeat is None:  # they may be switched off
+    if is_of_this_host(signs.process) and signs.heartbeat is None:  # they may be switched off
         return None
     last = signs.heartbeat or signs.started
     if last < now - silence:
@@ -95,7 +94,7 @@ def sign(run_id: UUID) -> None:
     """
     with suppress(HTTPError), get_client(sync_client=True) as client:
         if client.read_flow_run(run_id).infrastructure_pid is None:
-            client.update_flow_run(run_id, infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
+            client.update_flow_run(run_id, infrastructure_pid=mark())
 
 
 def end_killed(ticker: str) -> None:
@@ -108,9 +107,7 @@ def end_killed(ticker: str) -> None:
 
 def why_gone(process: str | None) -> str | None:
     """Why a run with this process (host:pid) is dead; None when it lives, or when this host cannot know."""
-    host, _, pid = (process or "").rpartition(":")
-    dead = host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid))
-    return f"its process {pid} is gone" if dead else None
+    return f"its process {(process or '').rpartition(':')[2]} is gone" if is_gone(process) else None
 
 
 def end_children(parent: UUID, state: State) -> None:
@@ -184,13 +181,3 @@ def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
     )
     page = client.read_events(wanted, limit=1)
     return page.events[0].occurred if page.events else None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

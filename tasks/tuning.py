@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
 from stockml.settings import Settings
+from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.training.trial import TrialRecord
 from tasks.artifacts import progress_bar
@@ -47,7 +48,7 @@ class TrialReport:
     """A log line, an MLflow run and a step of the progress bar for each trial."""
 
     def __init__(self, ticker: str) -> None:
-        self.key = f"tuning-{ticker.lower().replace('.', '-')}"
+        self.key = f"tuning-{as_key(ticker)}"
         self.bar: UUID | None = None
         self.done = 0
         self.logger = get_run_logger()
@@ -83,5 +84,5 @@ def show_tuned(tuned: "TuningResult") -> None:
             *rows,
         ]
     )
-    key = f"tuned-{tuned.ticker.lower().replace('.', '-')}"
+    key = f"tuned-{as_key(tuned.ticker)}"
     create_markdown_artifact(text, key=key, description=f"Written to {tuned.path}")

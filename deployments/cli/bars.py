@@ -146,10 +146,11 @@ def forecast(ticker: Ticker, as_json: Json = False) -> None:
 def ledger(ticker: Ticker, as_json: Json = False) -> None:
     """Show a ticker's forecasts, and how they turned out."""
     from stockml.forecasts.ledger import Ledger
+    from stockml.prices.series import PriceSeries
 
     kept = Ledger(home().ledger)
     entries = kept.entries(ticker)
-    live = kept.live(ticker, _store(ticker, None).adjusted(ticker))
+    live = kept.live(ticker, PriceSeries.from_bars(_store(ticker, None).adjusted(ticker)))
     if as_json:
         made = [_plain_entry(entry) for entry in entries]
         print(json.dumps({"ticker": ticker, "entries": made, **vars(live)}))

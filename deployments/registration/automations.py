@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from deployments.registration import POOL
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.events.schemas.automations import AutomationCore
 
 PROJECT = Path(__file__).parents[2]
-POOL = "stockml"
 PREFIX = "stockml: "
 WEBHOOK_BLOCK = "stockml-notices"
 WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "walk forward")

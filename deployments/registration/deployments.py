@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deployments.registration import POOL
 from deployments.registration.tickers import TickerEntry, staggered
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-POOL = "stockml"
 MANAGED = "tickers.yaml"
 PROJECT = Path(__file__).parents[2]
 AT_ONCE = 2  # more at once only wait for each other in SQLite

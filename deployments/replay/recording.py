@@ -88,12 +88,3 @@ def recorded_bars(symbol: str) -> "pd.DataFrame":
     index = pd.DatetimeIndex([row.session for row in rows], name="session")
     names = ("open", "high", "low", "close", "volume")
     return pd.DataFrame({name: [float(getattr(row, name)) for row in rows] for name in names}, index=index)
-
-
-def recorded_adjusted_close(symbol: str) -> "pd.Series":
-    """The source's close adjusted for splits and dividends, those after the recording included."""
-    import pandas as pd
-
-    rows = recorded_rows(symbol)
-    index = pd.DatetimeIndex([row.session for row in rows], name="session")
-    return pd.Series([row.adjusted_close for row in rows], index=index, name="adjusted_close")

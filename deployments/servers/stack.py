@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
+from deployments.registration import POOL
 from deployments.replay.feed import Feed
 from deployments.replay.source import replay_environment
 from deployments.servers import processes
@@ -24,7 +25,6 @@ from stockml.home import Home
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
-POOL = "stockml"
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,6 @@ from stockml.settings import Mode, Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.train import facts_about, train
 
-POLICIES: tuple[Mode, ...] = ("retrain", "fine-tune", "auto", "keep")
-
 
 @dataclass(frozen=True)
 class PolicyScore:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from stockml.errors import InvalidForecast, RecordUnreadable
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import BANDS, LiveScores, counting_steps, live_scores, scored_steps
-from stockml.prices.bars import Bars
+from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.receipts import LedgerReceipt
@@ -102,18 +102,10 @@ class Ledger:
         """The steps of the forecasts that count: one a session, as `live.counting_steps` chooses."""
         return counting_steps(self.steps(ticker))
 
-    def scored(self, ticker: str, bars: Bars) -> pd.DataFrame:
-        """The counting steps that came due, beside what happened.  bars: split-adjusted, any length.
-
-        Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
-        matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
-        """
-        return scored_steps(self.counting(ticker), bars)
-
-    def live(self, ticker: str, bars: Bars) -> LiveScores:
-        """The record so far.  bars: split-adjusted, any length."""
+    def live(self, ticker: str, series: PriceSeries) -> LiveScores:
+        """The record so far.  series: split-adjusted, any length."""
         counting = self.counting(ticker)
-        return live_scores(counting, scored_steps(counting, bars))
+        return live_scores(counting, scored_steps(counting, series))
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)

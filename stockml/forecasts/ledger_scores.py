@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.forecasts.conformal import COVERAGES, percent
-from stockml.prices.bars import Bars, mid_prices
+from stockml.prices.series import PriceSeries
 
 IN_TIME = pd.Timedelta(hours=12)  # before New York opens, and after any night's run that began the evening before
 BANDS = tuple(percent(coverage) for coverage in COVERAGES)
@@ -61,9 +61,13 @@ def counting_steps(steps: pd.DataFrame) -> pd.DataFrame:
     return counting.assign(late=counting["key"].map(chosen).astype(bool)).sort_values(["session", "lead"])
 
 
-def scored_steps(counting: pd.DataFrame, bars: Bars) -> pd.DataFrame:
-    """The steps that came due, with the columns that `Ledger.scored` names."""
-    price = pd.Series(mid_prices(bars), index=bars.index.astype("datetime64[us]"))
+def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
+    """The counting steps that came due, beside what happened.  series: split-adjusted, any length.
+
+    Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
+    matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
+    """
+    price = pd.Series(series.mid, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
     actual = counting["due"].map(price) / counting["session"].map(price)
     last_due = counting.groupby("key")["due"].transform("max")
     newest = price.index[-1] if len(price) else pd.Timestamp.min

@@ -188,13 +188,6 @@ class Predictor:
         return _in_pieces(self._forward, x)
 
 
-def keras_model(settings: NetworkSettings, features: int, horizon: int, weights: Sequence[NDArray[Any]]) -> Any:
-    """The Keras model with these weights, to be saved as `.keras` or logged."""
-    model = build(settings, features, horizon)
-    model.set_weights(list(weights))
-    return model
-
-
 def _in_pieces(forward: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
     pieces = [x[i : i + PREDICTED_AT_ONCE] for i in range(0, len(x), PREDICTED_AT_ONCE)]
     return np.concatenate([forward(piece).numpy() for piece in pieces])

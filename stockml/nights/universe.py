@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from stockml.evaluation.evaluate import LSTM
 from stockml.home import Home
+from stockml.models.baselines import LAST_VALUE
 from stockml.nights.record import Night, Status
 from stockml.storage.files import write_atomically
 
 FailWhen = Literal["all fail", "any fails", "never"]
-LAST_VALUE = "last value"
 NAMED = 20  # tickers in a message; the table has all of them
 
 

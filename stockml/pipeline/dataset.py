@@ -19,7 +19,9 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     The scale is fitted where the model is, since what may be learned from depends on the parts.
     Raises NoBars, HistoryError.
     """
-    adjusted = bar_store(home, bars.ticker, calendar).adjusted(bars.ticker, until=bars.session)
+    store = bar_store(home, bars.ticker, calendar)
+    adjusted, adjustment = store.adjusted_with_identity(bars.ticker, until=bars.session)
     path = home.datasets / bars.ticker / f"{bars.session}.parquet"
     PriceSeries.from_bars(adjusted).write(path)
-    return DatasetReceipt(bars.ticker, str(path), sha256_of(str(path)) or "", bars.session, sessions=len(adjusted))
+    sha256 = sha256_of(str(path)) or ""
+    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, sessions=len(adjusted), adjustment=adjustment)

@@ -1,4 +1,4 @@
-"""Retrain, fine-tune or keep: the facts are gathered here, `policy` decides, and the decision is kept."""
+"""Retrain, fine-tune or keep: the facts are gathered here, `retrain_policy` decides, and the decision is kept."""
 
 import hashlib
 import json
@@ -14,7 +14,6 @@ from stockml.models.retrain_policy import Facts, decide
 from stockml.models.trained_model import load_model
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import bar_store
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt
@@ -23,7 +22,7 @@ from stockml.training.train import facts_about
 FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured paths' worth
 
 
-def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, calendar: str | None) -> DecisionReceipt:
+def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
     The file's name follows what the night's key does, the data, the settings and the code of its numbers: a repeated
@@ -33,12 +32,24 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings, *, cale
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
     record = _kept(path)
     if record is None:
-        champion = _readable(champion_for(home, dataset.ticker, dataset.session))
-        decision = decide(_facts(home, dataset, settings, champion, calendar), settings.mode, settings.policy)
-        record = as_record(dataset, champion) | {"mode": decision.mode, "reason": decision.reason}
+        champion, facts = _champion_and_facts(home, dataset, settings)
+        decision = decide(facts, settings.mode, settings.policy)
+        record = {
+            "session": dataset.session.isoformat(),
+            "champion": champion.path if champion else None,
+            "champion_sha256": champion.sha256 if champion else None,
+            "mode": decision.mode,
+            "reason": decision.reason,
+        }
         write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     sha256 = sha256_of(str(path)) or ""
     return DecisionReceipt(dataset.ticker, str(path), sha256, dataset.session, record["mode"], record["reason"])
+
+
+def champion_folder(decision: DecisionReceipt) -> Path | None:
+    """The folder of the champion beside which it was decided; None without one."""
+    record: dict[str, Any] = json.loads(Path(decision.path).read_text())
+    return Path(record["champion"]) if record["champion"] else None
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
@@ -51,57 +62,28 @@ def _kept(path: Path) -> dict[str, Any] | None:
     return record if champion is None or sha256_of(champion) == record["champion_sha256"] else None
 
 
-def _readable(champion: Promotion | None) -> Promotion | None:
-    """The champion, or none when an earlier version of the code wrote it in a form that is not read any more."""
+def _champion_and_facts(home: Home, dataset: DatasetReceipt, settings: Settings) -> tuple[Promotion | None, Facts]:
+    """The champion that tonight may know, and how tonight compares with it.
+
+    One that an earlier version of the code wrote, in a form that is not read any more, counts as none.
+    """
+    champion = champion_for(home, dataset.ticker, dataset.session)
     try:
         if champion:
-            load_model(Path(champion.path))
-            Provenance.read(Path(champion.path))
+            model, provenance = load_model(Path(champion.path)), Provenance.read(Path(champion.path))
     except InvalidFile:
-        return None
-    return champion
-
-
-def _facts(
-    home: Home, dataset: DatasetReceipt, settings: Settings, champion: Promotion | None, calendar: str | None
-) -> Facts:
+        champion = None
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)
-        return Facts(has_champion=False, champion_is_later=present is not None and present.session > dataset.session)
+        later = present is not None and present.session > dataset.session
+        return None, Facts(has_champion=False, champion_is_later=later)
     series = PriceSeries.read(Path(dataset.path))
-    provenance = Provenance.read(Path(champion.path))
-    return facts_about(
-        load_model(Path(champion.path)),
+    live = Ledger(home.ledger).live(dataset.ticker, series)
+    return champion, facts_about(
+        model,
         series,
         settings,
         same_code=provenance.code == training_code(),
-        same_adjustment=provenance.adjustment == adjustment(home, dataset, calendar),
-        live_skill=_live_skill(home, dataset, calendar),
+        same_adjustment=provenance.adjustment == dataset.adjustment,
+        live_skill=live.skill if live.steps >= FEWEST_STEPS else None,
     )
-
-
-def adjustment(home: Home, dataset: DatasetReceipt, calendar: str | None) -> str:
-    """Identity of the price adjustment behind the dataset."""
-    return bar_store(home, dataset.ticker, calendar).adjustment_hash(dataset.ticker, until=dataset.session)
-
-
-def _live_skill(home: Home, dataset: DatasetReceipt, calendar: str | None) -> float | None:
-    """The ledger's skill as of the session; None until enough steps have come due."""
-    bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
-    live = Ledger(home.ledger).live(dataset.ticker, bars)
-    return live.skill if live.steps >= FEWEST_STEPS else None
-
-
-def champion_folder(decision: DecisionReceipt) -> Path | None:
-    """The folder of the champion beside which it was decided; None without one."""
-    record: dict[str, Any] = json.loads(Path(decision.path).read_text())
-    return Path(record["champion"]) if record["champion"] else None
-
-
-def as_record(dataset: DatasetReceipt, champion: Promotion | None) -> dict[str, Any]:
-    """What a decision remembers of the champion that it was made beside."""
-    return {
-        "session": dataset.session.isoformat(),
-        "champion": champion.path if champion else None,
-        "champion_sha256": champion.sha256 if champion else None,
-    }

@@ -16,7 +16,6 @@ from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.plots import night_figures
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import bar_store
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
@@ -43,7 +42,6 @@ def log_night(
     seconds: float,
     flow_run_url: str | None,
     pages: str | None,
-    calendar: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
     """Draw the plots, keep the night's record, and log it under its key; a night logged before gains nothing.
@@ -53,7 +51,7 @@ def log_night(
     tracking = Tracking.of(home)
     key = night_key(done.dataset, done.settings)
     path = night_path(home.nights, done.dataset.ticker, key)
-    night = _kept(path) or _night(home, done, key, now=now, seconds=seconds, url=flow_run_url, calendar=calendar)
+    night = _kept(path) or _night(home, done, key, now=now, seconds=seconds, url=flow_run_url)
     try:
         night = tracking.keep_and_log(night, pages=pages)
         _catch_up(home, tracking, night.ticker, now=now, pages=pages)
@@ -80,17 +78,14 @@ def _kept(path: Path) -> Night | None:
         return None
 
 
-def _night(
-    home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None, calendar: str | None
-) -> Night:
+def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
-    bars = bar_store(home, dataset.ticker, calendar).adjusted(dataset.ticker, until=dataset.session)
     ledger = Ledger(home.ledger)
     plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
     night_figures.draw(plots, dataset.ticker, series, assessment, model, ledger.entries(dataset.ticker))
-    live = ledger.live(dataset.ticker, bars).metrics()
+    live = ledger.live(dataset.ticker, series).metrics()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,

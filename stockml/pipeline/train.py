@@ -23,7 +23,6 @@ def train_night(
     decision: DecisionReceipt,
     settings: Settings,
     *,
-    adjustment: str,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> ModelReceipt:
     """Train as decided. Interrupted, it goes on from its last epoch when it is called again with the same content.
@@ -32,7 +31,7 @@ def train_night(
     """
     name = f"{dataset.sha256} {decision.sha256} {learning_sha256(settings)} {training_code()}"
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
-    Provenance(adjustment, training_code(), dataset.sha256).write(folder)
+    Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)
     train(
         PriceSeries.read(Path(dataset.path)),
         settings,

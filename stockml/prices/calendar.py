@@ -34,10 +34,9 @@ FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
 
 class _Days(NamedTuple):
-    """One calendar: its sessions (n,) datetime64[D] ascending, their closes (n,) datetime64[s] UTC, its usual close."""
+    """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual close."""
 
     sessions: Days
-    closes: Days
     early: frozenset[date]
     usual_close: time
     tz: ZoneInfo
@@ -83,15 +82,6 @@ class Sessions:
         days = _days(self.name).sessions
         stop = int(np.searchsorted(days, np.datetime64(day, "D"), "left"))
         return self._counted(days[max(stop - n, 0) : stop], day, n)
-
-    def close_time(self, day: date) -> datetime:
-        """When the session of `day` closes, in the exchange's zone. Raises InvalidSession."""
-        known = _days(self.name)
-        at = int(np.searchsorted(known.sessions, np.datetime64(day, "D")))
-        if not self.is_session(day):
-            raise InvalidSession(str(day), f"{self.name} does not trade on this day")
-        closed: datetime = known.closes[at].item()
-        return closed.replace(tzinfo=ZoneInfo("UTC")).astimezone(known.tz)
 
     def is_half_day(self, day: date) -> bool:
         return day in _days(self.name).early
@@ -151,12 +141,9 @@ def _days(name: str) -> _Days:
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
     tz = ZoneInfo(str(calendar.tz))
     usual_close = calendar.close_times[-1][1]
-    closes = calendar.closes_nanos.astype("datetime64[ns]").astype("datetime64[s]")
     future = _weekdays_after(sessions[-1])
-    future_closes = np.array([_utc(datetime.combine(day, usual_close, tz)) for day in future.tolist()], "datetime64[s]")
     return _Days(
         np.concatenate([sessions, future]),
-        np.concatenate([closes, future_closes]),
         frozenset(calendar.early_closes.date),
         usual_close,
         tz,
@@ -186,7 +173,3 @@ def _weekdays_after(last: np.datetime64) -> Days:
     """Monday to Friday from `last` to LAST_DAY: Bombay and Shanghai name their holidays only a year ahead."""
     days = np.arange(last + 1, np.datetime64(LAST_DAY, "D") + 1, dtype="datetime64[D]")
     return days[np.is_busday(days)] if np.datetime64(LAST_DAY, "D") - last > np.timedelta64(7, "D") else days[:0]
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from stockml.errors import InvalidFile
+from stockml.prices.bars import COLUMNS
 from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
-
-COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,11 +44,6 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     return _scaled(bars, 1.0 / share_factors(days_of(bars), splits)) if splits else bars
 
 
-def as_traded(bars: Bars, splits: Sequence[Split]) -> Bars:
-    """The inverse of `back_adjusted`, with the same splits: prices as they were traded."""
-    return _scaled(bars, share_factors(days_of(bars), splits)) if splits else bars
-
-
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
     """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
 

@@ -99,11 +99,25 @@ class BarStore:
         Knows nothing recorded after `as_of`, and nothing of sessions after `until`.
         Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
         """
-        return self._adjusted(ticker, as_of, until)[0]
+        return self.adjusted_with_identity(ticker, as_of=as_of, until=until)[0]
 
-    def adjustment_hash(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> str:
-        """Identity of the adjustment: changes when a split or a join changes the bars that were there before."""
-        return self._adjusted(ticker, as_of, until)[1]
+    def adjusted_with_identity(
+        self, ticker: str, *, as_of: datetime | None = None, until: date | None = None
+    ) -> tuple[Bars, str]:
+        """As `adjusted`, with the identity of the adjustment.
+
+        It changes when a split or a join changes the bars that were there before.
+        """
+        bars, applied = self._back_adjusted(ticker, as_of, until)
+        imports = revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        series, joins = self._chained(ticker, bars, imports)
+        if series is None:
+            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
+        adjustment = [
+            [[str(split.effective), split.factor] for split in applied],
+            [[str(join.cut), join.ratio] for join in joins],
+        ]
+        return series, hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session that has a raw bar."""
@@ -215,18 +229,6 @@ class BarStore:
         first, last = raw.index[0].date(), raw.index[-1].date()
         applied = [split for split in self.splits(ticker, as_of=as_of) if first < split.effective <= last]
         return split_adjustment.back_adjusted(raw, applied), applied
-
-    def _adjusted(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars, str]:
-        bars, applied = self._back_adjusted(ticker, as_of, until)
-        imports = revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
-        series, joins = self._chained(ticker, bars, imports)
-        if series is None:
-            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
-        adjustment = [
-            [[str(split.effective), split.factor] for split in applied],
-            [[str(join.cut), join.ratio] for join in joins],
-        ]
-        return series, hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
 
     def _chained(self, ticker: str, bars: Bars | None, imports: Sequence[Bars]) -> tuple[Bars | None, list[Join]]:
         """Put imports before the bars one by one, those that reach furthest towards today first."""

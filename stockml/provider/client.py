@@ -18,7 +18,7 @@ import requests
 import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from stockml.errors import BadKey, InvalidSetting, NoData, PremiumOnly, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
 from stockml.provider.parsing import DAILY, MAX_BYTES, SPLITS, check_success, decoded
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
@@ -93,13 +93,6 @@ class AlphaVantage:
         # A misspelled size would silently be answered as compact.
         check_choice("outputsize", outputsize, get_args(OutputSize))
         return self._ask(ticker, DAILY, {"outputsize": outputsize})
-
-    def longest_daily(self, ticker: str) -> Payload:
-        """All daily bars that the key's plan gives: `full`, or `compact` where full is refused as premium."""
-        try:
-            return self.daily(ticker, "full")
-        except PremiumOnly:
-            return self.daily(ticker, "compact")
 
     def splits(self, ticker: str) -> Payload:
         """All splits; one request. Raises as `daily`."""

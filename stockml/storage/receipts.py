@@ -60,10 +60,14 @@ class StoreReceipt(Receipt):
 
 @dataclass(frozen=True)
 class DatasetReceipt(Receipt):
-    """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash."""
+    """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
+
+    `adjustment` is the identity of the price adjustment behind it: it changes when a split or a join changes the past.
+    """
 
     session: date
     sessions: int
+    adjustment: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The only importer of mlflow, inside functions. What a run holds is decided in `r
 so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -110,11 +110,6 @@ class Tracking:
         )
         return attempts(self.log_night, night)
 
-    def add_metrics(self, run_id: str, metrics: Mapping[str, float], at: datetime) -> None:
-        """Add numbers that became known after the night was logged. Repeating it adds nothing."""
-        with self._client() as client:
-            runs.log_points(client, run_id, run_content.metric_points(metrics, runs.milliseconds(at)))
-
     def log_trial(self, trial: TrialRecord) -> str:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
         with self._client() as client:
@@ -172,13 +167,6 @@ class Tracking:
                 client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
             return version
 
-    def runs(self, ticker: str) -> tuple[str, dict[str, str]]:
-        """The ticker's experiment, and its runs by name, newest first."""
-        with self._client() as client:
-            experiment_id = self._experiment(client, ticker)
-            found = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-            return experiment_id, {run.info.run_name: run.info.run_id for run in found}
-
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
         path = night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"])
@@ -217,12 +205,6 @@ class Tracking:
 
 def experiment_name(ticker: str) -> str:
     return f"stockml/{ticker}"
-
-
-def experiment_url(address: str, experiment_id: str) -> str:
-    """The experiment's charts in the model-training layout, on the MLflow server at `address`."""
-    view = "compareRunsMode=CHART&workflowType=machine_learning"
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{view}"
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:

@@ -4,11 +4,14 @@ Imported by `tracking` only; imports mlflow inside functions.
 """
 
 import tempfile
+import zipfile
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stockml.forecasts.conformal import COVERAGES, percent
 from stockml.nights.record import Night
+from stockml.prices.bars import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +34,6 @@ PINNED = (
     "fsspec",
 )
 EXAMPLE_SESSIONS = 300
-COLUMNS = ("open", "high", "low", "close", "volume")
-COVERAGES = (50, 80, 95)
 
 
 def log(client: "MlflowClient", run: "Run", night: Night) -> None:
@@ -112,8 +113,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(SCRIPT),
-            artifacts=_artifacts(night),
-            code_paths=[str(PACKAGE)],
+            artifacts={**_artifacts(night), "code": str(_zipped_package(Path(folder)))},
             signature=_signature(),
             input_example=_example(night),
             pip_requirements=[f"{name}=={installed(name)}" for name in PINNED],
@@ -126,6 +126,18 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
             ),
         )
         client.log_model_artifacts(model.model_id, str(path))
+
+
+def _zipped_package(folder: Path) -> Path:
+    """The package's sources in one file, from which Python imports: a model brings its own code wherever it is loaded.
+
+    MLflow's own way, `code_paths`, would upload some eighty files a night.
+    """
+    path = folder / "stockml.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for source in sorted(PACKAGE.rglob("*.py")):
+            file.write(source, source.relative_to(PACKAGE.parent))
+    return path
 
 
 def _artifacts(night: Night) -> dict[str, str]:
@@ -142,7 +154,7 @@ def _signature() -> "ModelSignature":
     session = AnyType()  # type: ignore[no-untyped-call]
     bars: list[Any] = [ColSpec(session, "session"), *(ColSpec("double", name) for name in COLUMNS)]
     path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
-    bands = [ColSpec("double", f"{side}_{coverage}") for coverage in COVERAGES for side in ("low", "high")]
+    bands = [ColSpec("double", f"{side}_{percent(coverage)}") for coverage in COVERAGES for side in ("low", "high")]
     return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))
 
 

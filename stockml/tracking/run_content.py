@@ -13,6 +13,7 @@ from stockml.evaluation.promotion_gate import publishes
 from stockml.models.baselines import LAST_VALUE
 from stockml.nights import summary
 from stockml.nights.record import Night
+from stockml.prices.bars import COLUMNS
 from stockml.storage.files import as_text
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def lead_points(night: Night, at: int) -> list[Point]:
 
 def dataset(night: Night) -> dict[str, str]:
     """The bars as MLflow's dataset entity: what the model saw, and its digest."""
-    columns = {"session": "datetime"} | dict.fromkeys(("open", "high", "low", "close", "volume"), "double")
+    columns = {"session": "datetime"} | dict.fromkeys(COLUMNS, "double")
     schema = [{"type": kind, "name": name, "required": True} for name, kind in columns.items()]
     return {
         "name": f"{night.ticker} bars",

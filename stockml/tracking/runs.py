@@ -3,14 +3,13 @@
 Imported by `tracking` only; imports mlflow inside functions.
 """
 
-import os
-import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stockml.nights.record import Night
+from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 BATCH = 1000
+PROCESS = "stockml.process"
 
 
 def of_key(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
@@ -28,7 +28,7 @@ def of_key(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None"
     found = client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'")
     found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
     for twin in found[1:]:
-        if _process(twin)[0] == socket.gethostname():
+        if is_of_this_host(twin.data.tags.get(PROCESS)):
             client.delete_run(twin.info.run_id)
     return found[0] if found else None
 
@@ -81,7 +81,7 @@ def _dataset(night: Night) -> "DatasetInput":
 
 
 def _claim() -> dict[str, str]:
-    return {"stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
+    return {PROCESS: mark()}
 
 
 def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":
@@ -92,25 +92,8 @@ def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":
 
 
 def orphaned(run: "Run", before: datetime) -> bool:
-    host, pid = _process(run)
-    if host == socket.gethostname():
-        return not _alive(int(pid))
-    return bool(run.info.start_time < milliseconds(before))
-
-
-def _process(run: "Run") -> tuple[str, str]:
-    host, _, pid = run.data.tags.get("stockml.process", "").rpartition(":")
-    return host, pid
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    process = run.data.tags.get(PROCESS)
+    return is_gone(process) if is_of_this_host(process) else bool(run.info.start_time < milliseconds(before))
 
 
 def milliseconds(moment: datetime) -> int:

@@ -1,10 +1,11 @@
 """The model as MLflow serves it: bars in, the path with its intervals out.
 
-MLflow runs this file as a script ("models from code", no pickle) with the stockml package of its night on the path;
-nothing else imports it. What it needs of stockml it imports where it predicts.
+MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. The stockml package of its
+night lies beside the weights, zipped, and what is needed of it is imported once that is on the path.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-COLUMNS = ["open", "high", "low", "close", "volume"]
-
 
 class ServedModel(PythonModel):
     """Loads the night's network and bands once, then predicts after the last bar that it is given."""
 
     def load_context(self, context: PythonModelContext) -> None:
+        sys.path.insert(0, context.artifacts["code"])
         from stockml.forecasts.shrinkage import ShrunkForecast
         from stockml.models.trained_model import load_model
 
@@ -38,10 +38,11 @@ class ServedModel(PythonModel):
         from stockml.errors import TooFewBars
         from stockml.forecasts.conformal import COVERAGES, percent
         from stockml.forecasts.error_scaling import volatility
+        from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import sessions_for
         from stockml.prices.series import PriceSeries
 
-        bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[COLUMNS].sort_index()
+        bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[list(COLUMNS)].sort_index()
         needed = self.model.settings.network.look_back
         if len(bars) < needed:
             raise TooFewBars(needed, len(bars), "a forecast")

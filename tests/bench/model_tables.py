@@ -14,11 +14,11 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
-from stockml.evaluation.backtest import POLICIES, PolicyScore, backtest, nights_of, table
+from stockml.evaluation.backtest import PolicyScore, backtest, nights_of, table
 from stockml.evaluation.evaluate import LSTM, evaluate
 from stockml.features.windows import origins, outcomes
 from stockml.forecasts.error_scaling import past_range
@@ -26,7 +26,7 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.tensorflow import tensorflow
 from stockml.models.trained_model import TrainedModel
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings, settings_for
+from stockml.settings import EvaluationSettings, Mode, Settings, settings_for
 from stockml.storage.arrays import Indices
 from stockml.training.train import train
 from tests.bench.interval_tables import series_of
@@ -113,7 +113,7 @@ def walk_table(tickers: list[str], nights: int) -> list[str]:
     for ticker in tickers:
         series, settings = series_of(ticker.lower()), settings_for()
         at = nights_of(series, settings, nights)
-        for policy in POLICIES:
+        for policy in get_args(Mode):
             with tempfile.TemporaryDirectory() as folder:
                 rows.append(backtest(ticker.upper(), series, settings, policy, at, folder=Path(folder)))
             print(table(rows)[-1], file=sys.stderr, flush=True)

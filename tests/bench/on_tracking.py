@@ -10,11 +10,10 @@ from typing import Any
 from deployments.replay.recording import recorded_bars
 from deployments.servers.environment import set_environment
 from stockml.home import Home, home
-from stockml.models import champions
 from stockml.nights.record import read_night
-from stockml.pipeline import publish
+from stockml.pipeline import promote, publish
 from stockml.pipeline.dataset import renormalise
-from stockml.pipeline.decide import adjustment, decide_mode
+from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
 from stockml.pipeline.ingest import SOURCE
 from stockml.pipeline.log import StepReceipts, log_night
@@ -60,9 +59,8 @@ class Nights:
         known = self.bars.iloc[:stop]
         stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=SOURCE, session=session)
         dataset = renormalise(self.place, stored, calendar=None)
-        decision = decide_mode(self.place, dataset, SETTINGS, calendar=None)
-        identity = adjustment(self.place, dataset, None)
-        model = train_night(self.place, dataset, decision, SETTINGS, adjustment=identity)
+        decision = decide_mode(self.place, dataset, SETTINGS)
+        model = train_night(self.place, dataset, decision, SETTINGS)
         upcoming = sessions_for(TICKER).after(session, SETTINGS.evaluation.horizon)
         evaluation = evaluate_night(self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming)
         return StepReceipts(stored, dataset, model, evaluation, SETTINGS)
@@ -70,7 +68,7 @@ class Nights:
     def log(self, done: StepReceipts) -> RunReceipt:
         now = datetime.now(UTC)
         missed: list[Exception] = []
-        facts: dict[str, Any] = {"now": now, "seconds": 40.0, "flow_run_url": None, "pages": None, "calendar": None}
+        facts: dict[str, Any] = {"now": now, "seconds": 40.0, "flow_run_url": None, "pages": None}
         run = log_night(self.place, done, **facts, missed=missed.append)
         assert run.run_id, missed
         self.before = (done, run)
@@ -80,5 +78,5 @@ class Nights:
         """What the flow does after logging."""
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
-        champions.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+        promote.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
         publish.publish(self.place, done.evaluation, run, now=now)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stockml.home import home
-from stockml.tracking.client import Tracking, experiment_url, run_url
+from stockml.tracking.client import Tracking, run_url
 from tests.support.mlflow_server import mlflow_server
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def browser_page(width: int = 1600, height: int = 1000) -> "Iterator[Page]":
 
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:
     """The link of the summaries: it lands on the nights' charts in the model-training layout."""
-    page.goto(experiment_url(address, experiment_id))
+    view = "compareRunsMode=CHART&workflowType=machine_learning"
+    page.goto(f"{address}/#/experiments/{experiment_id}/runs?{view}")
     page.get_by_text("answer/beats_last_value_pct").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
@@ -84,7 +85,10 @@ def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> Non
 def main(root: str, folder: str) -> None:
     installation = home({"STOCKML_HOME": root})
     tracking = Tracking.of(installation)
-    experiment_id, runs = tracking.runs("IBM")
+    with tracking._client() as client:
+        experiment = client.get_experiment_by_name("stockml/IBM")
+        found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    experiment_id, runs = experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
     with mlflow_server(installation) as address:
         with browser_page() as page:
             open_charts(page, address, experiment_id)

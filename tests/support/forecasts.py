@@ -7,6 +7,7 @@ import numpy as np
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.prices.bars import Bars, make_bars
+from stockml.prices.series import PriceSeries
 
 HORIZON, STEP = 10, 6
 DAYS = np.busday_offset("2012-06-01", np.arange(200), roll="forward")
@@ -18,6 +19,11 @@ def bars(until: int = 200, scale: float = 1.0) -> Bars:
     mid = MID[:until] * scale
     columns = {"open": mid, "high": mid * 1.01, "low": mid * 0.99, "close": mid, "volume": np.full(until, 1e6)}
     return make_bars(DAYS[:until], columns)
+
+
+def series(until: int = 200, scale: float = 1.0) -> PriceSeries:
+    """The same as arrays."""
+    return PriceSeries.from_bars(bars(until, scale))
 
 
 def day(at: int) -> date:

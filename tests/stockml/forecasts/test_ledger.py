@@ -17,8 +17,9 @@ from filelock import FileLock
 
 from stockml.errors import InvalidForecast, InvalidTicker, RecordUnreadable, StoreBusy
 from stockml.forecasts.ledger import Ledger
-from stockml.prices.bars import mid_prices
-from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, forecast
+from stockml.forecasts.ledger_scores import scored_steps
+from stockml.prices.series import PriceSeries
+from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, forecast, series
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert ledger.entries("IBM") == ()
-    assert len(ledger.scored("IBM", bars())) == 0
-    live = ledger.live("IBM", bars())
+    assert len(scored_steps(ledger.counting("IBM"), series())) == 0
+    live = ledger.live("IBM", series())
     assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (0, 0, 0, None, None)
     assert live.metrics() == {f"live/{name}": 0.0 for name in ("forecasts", "matured", "steps", "late", "directions")}
 
@@ -70,9 +71,9 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
 def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
-        scored = ledger.scored("IBM", bars(newest + 1))
+        scored = scored_steps(ledger.counting("IBM"), series(newest + 1))
         assert len(scored) == due
-        assert ledger.live("IBM", bars(newest + 1)).matured == (1 if due == HORIZON else 0)
+        assert ledger.live("IBM", series(newest + 1)).matured == (1 if due == HORIZON else 0)
 
 
 def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
@@ -91,7 +92,7 @@ def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
             if k == STEP:
                 right.append(actual > 1)
                 briers.append((0.6 - (actual > 1)) ** 2)
-    live = ledger.live("IBM", bars(100))
+    live = ledger.live("IBM", series(100))
     assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
     assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
     assert live.coverage_80 == pytest.approx(inside / 34)
@@ -105,24 +106,24 @@ def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
 def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     for at in (10, 30):
         ledger.publish(entry(at))
-    before, after = ledger.live("IBM", bars(100)), ledger.live("IBM", bars(100, scale=1 / 7))
+    before, after = ledger.live("IBM", series(100)), ledger.live("IBM", series(100, scale=1 / 7))
     assert before.steps == after.steps
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
 
 
 def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     ledger.publish(entry(10))
-    gappy = bars(60).drop(pd.Timestamp(day(13)))
-    scored = ledger.scored("IBM", gappy)
+    gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
+    scored = scored_steps(ledger.counting("IBM"), gappy)
     assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
     assert ledger.live("IBM", gappy).matured == 1
 
 
 def test_scored_steps_stand_beside_what_happened(ledger: Ledger) -> None:
     ledger.publish(entry(10))
-    row = ledger.scored("IBM", bars(60)).iloc[3]
+    row = scored_steps(ledger.counting("IBM"), series(60)).iloc[3]
     assert row["due"] == pd.Timestamp(day(14))
-    assert row["actual"] == pytest.approx(mid_prices(bars())[14] / mid_prices(bars())[10])
+    assert row["actual"] == pytest.approx(series().mid[14] / series().mid[10])
     assert row["error"] == pytest.approx(row["forecast"] - row["actual"])
 
 
@@ -130,22 +131,22 @@ def test_of_two_forecasts_of_one_evening_the_later_counts_and_both_stay(ledger: 
     ledger.publish(entry(10, key="a" * 64, slope=0.001))
     ledger.publish(entry(10, key="b" * 64, slope=0.002, hours_later=1))
     assert len(ledger.entries("IBM")) == 2
-    assert set(ledger.scored("IBM", bars(60))["key"]) == {"b" * 64}
-    assert ledger.live("IBM", bars(60)).forecasts == 1
+    assert set(scored_steps(ledger.counting("IBM"), series(60))["key"]) == {"b" * 64}
+    assert ledger.live("IBM", series(60)).forecasts == 1
 
 
 def test_a_forecast_made_with_hindsight_never_replaces_one_made_in_time(ledger: Ledger) -> None:
     ledger.publish(entry(10, key="a" * 64))
     ledger.publish(entry(10, key="b" * 64, hours_later=24 * 30))
     assert set(ledger.counting("IBM")["key"]) == {"a" * 64}
-    assert ledger.live("IBM", bars(60)).late == 0
+    assert ledger.live("IBM", series(60)).late == 0
 
 
 def test_a_night_that_was_caught_up_counts_and_is_called_late(ledger: Ledger) -> None:
     ledger.publish(entry(10, key="a" * 64, hours_later=24 * 9))
     ledger.publish(entry(10, key="b" * 64, hours_later=24 * 10))
     ledger.publish(entry(11, hours_later=6))
-    live = ledger.live("IBM", bars(60))
+    live = ledger.live("IBM", series(60))
     assert set(ledger.counting("IBM")["key"]) == {"b" * 64, entry(11).key}
     assert (live.forecasts, live.late) == (2, 1)
 
@@ -154,7 +155,7 @@ def test_a_night_that_was_caught_up_counts_and_is_called_late(ledger: Ledger) ->
 def test_in_time_is_until_noon_utc_of_the_first_steps_day(ledger: Ledger, hours_later: float, late: int) -> None:
     at = next(at for at in range(10, 20) if day(at).weekday() == 0)
     ledger.publish(entry(at, hours_later=hours_later))
-    assert ledger.live("IBM", bars(60)).late == late
+    assert ledger.live("IBM", series(60)).late == late
 
 
 def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> 
 
 def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
-    live = ledger.live("IBM", bars(60))
+    live = ledger.live("IBM", series(60))
     assert live.skill == 0.0
     assert live.direction_accuracy is None
     assert live.brier == 0.25
@@ -178,7 +179,7 @@ def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) 
     ledger.publish(entry(10))
     still = bars(60)
     still.loc[:, ["open", "high", "low", "close"]] = 50.0
-    live = ledger.live("IBM", still)
+    live = ledger.live("IBM", PriceSeries.from_bars(still))
     assert live.skill is None
     assert np.isfinite(list(live.metrics().values())).all()
 
@@ -224,7 +225,7 @@ def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(l
     else:
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage])
     found = path.read_bytes()
-    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.live("IBM", bars())):
+    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.live("IBM", series())):
         with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
             attempt()
     assert path.read_bytes() == found

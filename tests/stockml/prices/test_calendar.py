@@ -3,7 +3,7 @@
 import pickle
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -109,14 +109,11 @@ def test_a_time_without_a_zone_is_refused():
         NEW_YORK.last_final(datetime(2026, 11, 24, 12))
 
 
-def test_closes_follow_half_days_and_the_clock():
-    assert NEW_YORK.close_time(date(2026, 11, 27)) == at("2026-11-27T13:00")
+
+
+def test_the_day_after_thanksgiving_is_a_half_day():
     assert NEW_YORK.is_half_day(date(2026, 11, 27))
     assert not NEW_YORK.is_half_day(date(2026, 11, 24))
-    assert NEW_YORK.close_time(date(2026, 3, 6)).utcoffset() == timedelta(hours=-5)
-    assert NEW_YORK.close_time(date(2026, 3, 9)).utcoffset() == timedelta(hours=-4)
-    with pytest.raises(InvalidSession, match="2026-11-26"):
-        NEW_YORK.close_time(date(2026, 11, 26))
 
 
 def test_sessions_are_counted_from_any_day():

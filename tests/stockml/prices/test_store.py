@@ -125,7 +125,7 @@ def test_a_session_that_the_feed_lacks_is_reported(store):
 
 
 def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
-    for read in (store.read, store.adjusted, store.adjustment_hash):
+    for read in (store.read, store.adjusted):
         with pytest.raises(NoBars, match="stockml import"):
             read("IBM")
     assert store.tickers() == ()
@@ -278,7 +278,7 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     hashes = []
 
     def now_differs() -> bool:
-        hashes.append(store.adjustment_hash("MSFT"))
+        hashes.append(store.adjusted_with_identity("MSFT")[1])
         return len(hashes) > 1 and hashes[-1] != hashes[-2]
 
     before_the_split = bars.loc[:"2003-02-14"]

@@ -280,10 +280,6 @@ def test_a_clock_that_is_set_back_while_waiting_does_not_stop_the_client(connect
     assert max(clock.slept) < 2
 
 
-def test_the_longest_history_falls_back_to_compact_on_a_free_key(connected: Connected) -> None:
-    with Loopback(refusing("info_outputsize_full_premium.json"), loopback.whole(DAILY)) as server:
-        assert connected(server).longest_daily("IBM").content == DAILY
-    assert [asked["outputsize"] for asked in server.asked] == ["full", "compact"]
 
 
 def test_full_on_a_free_key_says_what_needs_a_premium_one(connected: Connected) -> None:
@@ -328,7 +324,7 @@ def test_the_replay_feed_and_the_client_speak_one_contract(feed: Feed, connected
         client.daily("IBM", "full")
     with pytest.raises(UnknownSymbol):
         client.daily("NOSUCH")
-    premium = connected(feed.url, "premium-key", FAST).longest_daily("IBM").content
+    premium = connected(feed.url, "premium-key", FAST).daily("IBM", "full").content
     assert len(parse_daily(premium, "IBM", last_final=session, today=session).bars) > 3_000
 
 

@@ -23,7 +23,7 @@ from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.storage.files import sha256_of
-from stockml.tracking.client import Tracking, experiment_url, run_url
+from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.connection import without_password
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.nights import SETTINGS, recorded_night, with_files
@@ -341,11 +341,6 @@ def champion(tracking: Tracking) -> str:
     return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
 
 
-def test_late_metrics_are_added_once(tracking: Tracking, night: Night) -> None:
-    run_id = tracking.log_night(night).run_id
-    for _ in range(2):
-        tracking.add_metrics(run_id, {"live/directions": 3.0}, night.finished_at)
-    assert len(client(tracking).get_metric_history(run_id, "live/directions")) == 1
 
 
 @pytest.mark.parametrize(
@@ -367,10 +362,9 @@ def test_a_message_never_shows_a_password() -> None:
     assert without_password("sqlite:////home/mlflow.db") == "sqlite:////home/mlflow.db"
 
 
-def test_links_land_on_the_charts_in_the_model_training_layout() -> None:
-    link = experiment_url("http://127.0.0.1:5000/", "3")
-    assert link == "http://127.0.0.1:5000/#/experiments/3/runs?compareRunsMode=CHART&workflowType=machine_learning"
-    assert run_url("http://127.0.0.1:5000", "3", "a1").startswith("http://127.0.0.1:5000/#/experiments/3/runs/a1")
+def test_a_runs_link_lands_in_the_model_training_layout() -> None:
+    link = run_url("http://127.0.0.1:5000/", "3", "a1")
+    assert link == "http://127.0.0.1:5000/#/experiments/3/runs/a1?workflowType=machine_learning"
 
 
 def test_importing_tracking_loads_no_mlflow() -> None:
