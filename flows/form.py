@@ -1,15 +1,13 @@
-"""The run form: one optional field a setting, with the bounds and descriptions that stand in `stockml.config`."""
+"""The run form: one optional field a setting, with the bounds and descriptions that stand in `stockml.settings`."""
 
 from collections.abc import Mapping
-from dataclasses import Field as Setting
-from dataclasses import fields, is_dataclass
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from stockml.home import home
-from stockml.settings import PROFILES, Settings, kind_of, settings_for
+from stockml.settings import PROFILES, Checked, Settings, Units, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -44,38 +42,33 @@ NO_DAY: Any = ""
 NO_CHANGES: Any = {}
 
 
-def form_of(settings: type, usual: Mapping[str, Any]) -> type[Form]:
-    """A pydantic model with a field for each setting of a dataclass of settings.
+def form_of(settings: type[Checked], usual: Mapping[str, Any]) -> type[Form]:
+    """A pydantic model with a field for each setting, without those that are settings themselves.
 
     `usual` are the settings that hold where a field stays empty, under the word by which the form names them.
     """
     found: dict[str, Any] = {}
-    for each in fields(settings):
-        kind, described = kind_of(settings, each.name), each.metadata
-        if is_dataclass(kind):
-            continue
-        bounds: dict[str, Any] = {}
-        if described["low"] is not None:
-            bounds = {"ge": described["low"], "le": described["high"]}
-        if kind == tuple[int, ...]:
-            kind, bounds = list[Annotated[int, Field(**bounds)]], {}
-        shown: dict[str, Any] = {
-            "title": each.name.replace("_", " ").capitalize(),
-            "description": _described(each, {word: getattr(values, each.name) for word, values in usual.items()}),
-            "json_schema_extra": unfilled,
-        }
-        found[each.name] = (kind, Field(None, **shown, **bounds))
+    for name, described in settings.model_json_schema()["properties"].items():
+        kind: Any = list[Units] if "items" in described else settings.model_fields[name].annotation
+        shown = Field(
+            None,
+            title=name.replace("_", " ").capitalize(),
+            description=_described(described, {word: getattr(values, name) for word, values in usual.items()}),
+            json_schema_extra=unfilled,
+            ge=described.get("minimum"),
+            le=described.get("maximum"),
+        )
+        found[name] = (kind, shown)
     return create_model(settings.__name__, __base__=Form, __doc__=settings.__doc__, **found)
 
 
-def _described(each: "Setting[Any]", usual: Mapping[str, Any]) -> str:
+def _described(described: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """What the setting means, its bounds and usual values: `Passes … part. 1 to 1,000; nightly 3, tutorial 30`."""
-    low, high = each.metadata["low"], each.metadata["high"]
-    values = {word: _plainly(value) for word, value in usual.items()}
+    allowed, values = described.get("items", described), {word: _plainly(value) for word, value in usual.items()}
     same = len(set(values.values())) == 1
     words = f"usually {values.popitem()[1]}" if same else ", ".join(f"{name} {value}" for name, value in values.items())
-    rule = words.capitalize() if low is None else f"{_plainly(low)} to {_plainly(high)}; {words}"
-    return f"{each.metadata['description']}. {rule}"
+    bounds = f"{_plainly(allowed['minimum'])} to {_plainly(allowed['maximum'])}; " if "minimum" in allowed else ""
+    return f"{described['description']}. {bounds}{words if bounds else words.capitalize()}"
 
 
 def _plainly(value: Any) -> str:
@@ -89,12 +82,11 @@ def _plainly(value: Any) -> str:
 
 def _sections() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for each in fields(Settings):
-        kind = kind_of(Settings, each.name)
-        if isinstance(kind, type) and is_dataclass(kind):
-            made = form_of(kind, {name: getattr(profile, each.name) for name, profile in PROFILES.items()})
-            shown = Field(default_factory=made, title=each.name.capitalize(), description=kind.__doc__)
-            found[each.name] = (made, shown)
+    for name, usual in PROFILES["nightly"]:
+        if isinstance(usual, Checked):
+            made = form_of(type(usual), {word: getattr(profile, name) for word, profile in PROFILES.items()})
+            shown = Field(default_factory=made, title=name.capitalize(), description=made.__doc__)
+            found[name] = (made, shown)
     return found
 
 

@@ -3,13 +3,20 @@
 A setting's bounds and its description stand beside its default, once; the run form is made from them.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from functools import cache
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from stockml.errors import InvalidSetting
 
@@ -19,54 +26,46 @@ Profile = Literal["nightly", "tutorial"]
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
-
-
-def setting(default: Any, description: str, low: float | None = None, high: float | None = None) -> Any:
-    """A field with its default, what it means, and the bounds of its value (of each value, for a tuple)."""
-    return field(default=default, metadata={"description": description, "low": low, "high": high})
-
-
-class Checked:
-    """Refuses values out of bounds or of another kind, by name. Subclasses are frozen dataclasses of settings."""
-
-    PREFIX: ClassVar[str] = ""
-
-    def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]
-            _check(f"{self.PREFIX}{each.name}", getattr(self, each.name), each, kind_of(type(self), each.name))
-
-
-def _check(name: str, value: Any, each: "dataclasses.Field[Any]", kind: Any) -> None:
-    if choices := choices_of(kind):
-        if value not in choices:
-            raise InvalidSetting(name, value, "one of " + ", ".join(choices))
-        return
-    low, high = each.metadata.get("low"), each.metadata.get("high")
-    if low is None or high is None:
-        return
-    if isinstance(value, tuple) and not 1 <= len(value) <= MOST_LAYERS:
-        raise InvalidSetting(f"{name}: layers", len(value), f"between 1 and {MOST_LAYERS}")
-    for one in value if isinstance(value, tuple) else (value,):
-        if isinstance(one, bool) or not isinstance(one, int | float) or not low <= one <= high:
-            raise InvalidSetting(name, one, f"between {low} and {high}")
-
+Units = Annotated[int, Field(ge=1, le=1024)]
 
 MOST_LAYERS = 6
 
 
-@cache
-def _kinds(settings: type) -> dict[str, Any]:
-    return get_type_hints(settings)
+class Checked(BaseModel):
+    """Frozen settings. Raises InvalidSetting, by name, for a value out of bounds, of another kind, or unknown."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    PREFIX: ClassVar[str] = ""
 
-def kind_of(settings: type, name: str) -> Any:
-    """The declared type of a setting."""
-    return _kinds(settings)[name]
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_name(cls, given: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(given)
+        except ValidationError as found:
+            raise cls._refusal(found) from None
 
+    @classmethod
+    def _refusal(cls, found: ValidationError) -> InvalidSetting:
+        first = found.errors(include_url=False)[0]
+        value, kind, where = first["input"], first["type"], first["loc"]
+        name, known = str(where[0]), cls.model_json_schema()["properties"]
+        if kind == "is_instance_of":
+            return InvalidSetting(name, value, f"a {first['ctx']['class']}")
+        if kind == "extra_forbidden":
+            return InvalidSetting(cls.PREFIX + name, name, "one of " + ", ".join(sorted(known)))
+        if kind in ("too_short", "too_long"):
+            return InvalidSetting(f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MOST_LAYERS}")
+        allowed = known[name].get("items", known[name])
+        if choices := allowed.get("enum"):
+            return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
+        if kind.endswith("_type") and len(where) == 1:
+            return InvalidSetting(cls.PREFIX + name, value, f"a {kind.removesuffix('_type')}")
+        return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
-def choices_of(kind: Any) -> tuple[str, ...]:
-    """The choices of a Literal type; none for any other."""
-    return tuple(get_args(kind)) if get_origin(kind) is Literal else ()
+    def changed(self, **values: Any) -> Self:
+        """A copy with other values, checked together: two settings that bound each other may change at once."""
+        return type(self)(**{**dict(self), **values})
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -74,83 +73,93 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidSetting(name, value, "one of " + ", ".join(choices))
 
 
-@dataclass(frozen=True)
 class NetworkSettings(Checked):
     """The network's shape."""
 
     PREFIX: ClassVar[str] = "network."
 
-    cell: Cell = setting("lstm", "Recurrent cell")
-    units: tuple[int, ...] = setting((16,), "Units of each recurrent layer, first to last", 1, 1024)
-    dropout: float = setting(0.0, "Share of outputs dropped while learning", 0.0, 0.9)
-    look_back: int = setting(20, "Sessions that the network sees before an origin", 5, 500)
+    cell: Cell = Field("lstm", description="Recurrent cell")
+    units: tuple[Units, ...] = Field(
+        (16,),
+        description="Units of each recurrent layer, first to last",
+        min_length=1,
+        max_length=MOST_LAYERS,
+        strict=False,  # a list, as JSON has it, will do
+    )
+    dropout: float = Field(0.0, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
+    look_back: int = Field(20, description="Sessions that the network sees before an origin", ge=5, le=500)
 
 
-@dataclass(frozen=True)
 class TrainingSettings(Checked):
     """How the network learns."""
 
     PREFIX: ClassVar[str] = "training."
 
-    optimizer: Optimizer = setting("adam", "Optimiser")
-    loss: Loss = setting("mse", "Loss of the scaled path")
-    learning_rate: float = setting(1e-3, "Learning rate of a full training", 1e-7, 1.0)
-    batch_size: int = setting(256, "Origins in a step", 1, 65_536)
-    epochs: int = setting(3, "Passes over the training part", 1, 1_000)
-    fine_tune_epochs: int = setting(1, "Passes when the champion is continued", 1, 1_000)
+    optimizer: Optimizer = Field("adam", description="Optimiser")
+    loss: Loss = Field("mse", description="Loss of the scaled path")
+    learning_rate: float = Field(1e-3, description="Learning rate of a full training", ge=1e-7, le=1.0)
+    batch_size: int = Field(256, description="Origins in a step", ge=1, le=65_536)
+    epochs: int = Field(3, description="Passes over the training part", ge=1, le=1_000)
+    fine_tune_epochs: int = Field(1, description="Passes when the champion is continued", ge=1, le=1_000)
     # A night adds one window to thousands: the larger steps of a full training would walk away towards the newest year.
-    fine_tune_learning_rate: float = setting(1e-5, "Learning rate when the champion is continued", 1e-7, 1.0)
-    decay_on: DecayPart = setting("validation", "Part that lowers the rate (tutorial profile only; test leaks)")
-    seed: int = setting(7, "Seed of weights and shuffles", 0, 2**31 - 1)
+    fine_tune_learning_rate: float = Field(
+        1e-5, description="Learning rate when the champion is continued", ge=1e-7, le=1.0
+    )
+    decay_on: DecayPart = Field(
+        "validation", description="Part that lowers the rate (tutorial profile only; test leaks)"
+    )
+    seed: int = Field(7, description="Seed of weights and shuffles", ge=0, le=2**31 - 1)
 
 
-@dataclass(frozen=True)
 class EvaluationSettings(Checked):
     """What is forecast, and on which origins it is measured. All counts are sessions."""
 
     PREFIX: ClassVar[str] = "evaluation."
 
-    horizon: int = setting(50, "Sessions that are forecast", 1, 250)
-    direction_step: int = setting(30, "Lead at which the direction is judged", 1, 250)
-    test_sessions: int = setting(1_500, "Newest sessions that only measure", 50, 20_000)
-    validation_sessions: int = setting(1_000, "Sessions before them that choose and calibrate", 50, 20_000)
-    origin_every: int = setting(10, "Sessions between two origins", 1, 250)
-    scale_sessions: int = setting(2_500, "Sessions whose range scales an error", 50, 20_000)
+    horizon: int = Field(50, description="Sessions that are forecast", ge=1, le=250)
+    direction_step: int = Field(30, description="Lead at which the direction is judged", ge=1, le=250)
+    test_sessions: int = Field(1_500, description="Newest sessions that only measure", ge=50, le=20_000)
+    validation_sessions: int = Field(
+        1_000, description="Sessions before them that choose and calibrate", ge=50, le=20_000
+    )
+    origin_every: int = Field(10, description="Sessions between two origins", ge=1, le=250)
+    scale_sessions: int = Field(2_500, description="Sessions whose range scales an error", ge=50, le=20_000)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _direction_within_horizon(self) -> Self:
         if self.direction_step > self.horizon:
             raise InvalidSetting("evaluation.direction_step", self.direction_step, f"between 1 and {self.horizon}")
+        return self
 
 
-@dataclass(frozen=True)
 class PolicySettings(Checked):
     """When `auto` retrains from scratch rather than fine-tunes."""
 
     PREFIX: ClassVar[str] = "policy."
 
-    retrain_after_sessions: int = setting(20, "Sessions after which a full training is due", 1, 10_000)
-    scale_drift: float = setting(2.0, "Ratio of volatility, now to learned, that calls for one", 1.05, 100.0)
-    live_skill_floor: float = setting(-0.2, "Live skill below which one is due", -100.0, 1.0)
+    retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
+    scale_drift: float = Field(
+        2.0, description="Ratio of volatility, now to learned, that calls for one", ge=1.05, le=100.0
+    )
+    live_skill_floor: float = Field(-0.2, description="Live skill below which one is due", ge=-100.0, le=1.0)
 
 
-@dataclass(frozen=True)
 class Settings(Checked):
     """Everything that decides a night's numbers, apart from the data and the code."""
 
-    profile: Profile = setting("nightly", "`nightly`, or the published `tutorial` recipe")
-    mode: Mode = setting("auto", "`auto` decides from facts and says why")
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    policy: PolicySettings = field(default_factory=PolicySettings)
+    profile: Profile = Field("nightly", description="`nightly`, or the published `tutorial` recipe")
+    mode: Mode = Field("auto", description="`auto` decides from facts and says why")
+    network: InstanceOf[NetworkSettings] = NetworkSettings()
+    training: InstanceOf[TrainingSettings] = TrainingSettings()
+    evaluation: InstanceOf[EvaluationSettings] = EvaluationSettings()
+    policy: InstanceOf[PolicySettings] = PolicySettings()
 
     def asdict(self) -> dict[str, Any]:
-        return asdict(self)
+        return self.model_dump()
 
     def flat(self) -> dict[str, Any]:
         """One level, dotted names: what MLflow logs as parameters."""
-        return dict(_flatten(self.asdict()))
+        return _flat(self.asdict())
 
     def sha256(self) -> str:
         """The configuration hash of a night's key."""
@@ -173,52 +182,30 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     Raises InvalidSetting for an unknown profile, an unknown name or a value out of bounds.
     """
     check_choice("profile", profile, tuple(PROFILES))
-    changed: Settings = _replaced(PROFILES[profile], overrides or {})
-    return changed
+    usual = PROFILES[profile]
+    changes: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for dotted, value in (overrides or {}).items():
+        section, _, name = dotted.partition(".")
+        if name:
+            parts.setdefault(section, {})[name] = value
+        else:
+            changes[section] = value
+    for section, values in parts.items():
+        part = getattr(usual, section, None)
+        changes[section] = part.changed(**values) if isinstance(part, Checked) else values
+    return usual.changed(**changes)
 
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
     """The Settings that `asdict` (or its JSON) came from. Raises InvalidSetting for an unknown name or a bad value."""
-    return settings_for(kept["profile"], {name: value for name, value in _flatten(kept) if name != "profile"})
+    return settings_for(kept["profile"], {name: value for name, value in _flat(kept).items() if name != "profile"})
 
 
-def _replaced(part: Any, overrides: Mapping[str, Any], prefix: str = "") -> Any:
-    """The part with all its overrides at once: two settings that bound each other may change together."""
-    changes: dict[str, Any] = {}
-    for dotted, value in overrides.items():
-        name, _, rest = dotted.partition(".")
-        if name not in (known := {f.name for f in fields(part)}):
-            raise InvalidSetting(prefix + dotted, name, "one of " + ", ".join(sorted(known)))
-        old = getattr(part, name)
-        if not rest:
-            changes[name] = _as_type_of(old, prefix + dotted, value)
-        elif not is_dataclass(old):
-            raise InvalidSetting(prefix + dotted, value, "a setting's name")
-        else:
-            changes.setdefault(name, {})[rest] = value
-    for name, inner in changes.items():
-        if is_dataclass(getattr(part, name)):
-            changes[name] = _replaced(getattr(part, name), inner, f"{prefix}{name}.")
-    return replace(part, **changes)
-
-
-def _as_type_of(old: object, name: str, value: Any) -> Any:
-    if isinstance(old, tuple):
-        return tuple(value)
-    if is_dataclass(old) or isinstance(value, bool) != isinstance(old, bool):
-        raise InvalidSetting(name, value, f"a {type(old).__name__}")
-    if isinstance(old, float) and isinstance(value, int):
-        return float(value)
-    if not isinstance(value, type(old)):
-        raise InvalidSetting(name, value, f"a {type(old).__name__}")
-    return value
-
-
-def _flatten(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in part.items():
-        if isinstance(value, Mapping):
-            pairs.extend(_flatten(value, f"{prefix}{name}."))
-        else:
-            pairs.append((f"{prefix}{name}", value))
-    return pairs
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, part in settings.items():
+        found |= (
+            {f"{name}.{each}": value for each, value in part.items()} if isinstance(part, Mapping) else {name: part}
+        )
+    return found

@@ -20,6 +20,7 @@ from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecord
 from prefect.tasks import RetryConditionCallable
 from prefect.transactions import IsolationLevel
+from pydantic import BaseModel
 
 from stockml.code_version import code_hash
 from stockml.home import home
@@ -126,7 +127,7 @@ def identity(value: Any) -> Any:
     """What of an input counts for the key, as plain JSON."""
     if isinstance(value, Receipt):
         return [type(value).__name__, *value.identity()]
-    if is_dataclass(value) and not isinstance(value, type):
+    if (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, BaseModel):
         return {name: identity(part) for name, part in vars(value).items()}
     if isinstance(value, date | datetime):
         return value.isoformat()

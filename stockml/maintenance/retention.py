@@ -11,34 +11,39 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
-from stockml.settings import Checked, setting
+from stockml.settings import Checked
 from stockml.training import checkpoint
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
 
 
-@dataclass(frozen=True)
 class RetentionSettings(Checked):
     """For how many days each thing is kept after it was last written."""
 
     PREFIX: ClassVar[str] = "keep."
 
-    payload_days: int = setting(400, "The provider's answers; they can be parsed again", 1, 36_500)
-    model_days: int = setting(90, "Models that are neither champion nor needed for a rollback", 1, 36_500)
-    champions: int = setting(2, "Champions kept whatever their age: the present one and those before it", 2, 1_000)
-    checkpoint_days: int = setting(7, "Trainings that were interrupted and not gone on with", 1, 36_500)
-    dataset_days: int = setting(90, "Adjusted series; they are computed again when missing", 1, 36_500)
-    evaluation_days: int = setting(90, "Evaluations; they are computed again when missing", 1, 36_500)
-    plot_days: int = setting(90, "Plots; MLflow has its own copies", 1, 36_500)
-    night_days: int = setting(800, "Records of nights that MLflow has", 1, 36_500)
-    result_days: int = setting(45, "Cached results of steps", 1, 36_500)
-    prefect_days: int = setting(90, "Flow runs that have ended, in Prefect's database", 1, 36_500)
-    mlflow_days: int = setting(800, "MLflow's runs of models that are not kept as champions", 1, 36_500)
+    payload_days: int = Field(400, description="The provider's answers; they can be parsed again", ge=1, le=36_500)
+    model_days: int = Field(
+        90, description="Models that are neither champion nor needed for a rollback", ge=1, le=36_500
+    )
+    champions: int = Field(
+        2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
+    )
+    checkpoint_days: int = Field(7, description="Trainings that were interrupted and not gone on with", ge=1, le=36_500)
+    dataset_days: int = Field(90, description="Adjusted series; they are computed again when missing", ge=1, le=36_500)
+    evaluation_days: int = Field(90, description="Evaluations; they are computed again when missing", ge=1, le=36_500)
+    plot_days: int = Field(90, description="Plots; MLflow has its own copies", ge=1, le=36_500)
+    night_days: int = Field(800, description="Records of nights that MLflow has", ge=1, le=36_500)
+    result_days: int = Field(45, description="Cached results of steps", ge=1, le=36_500)
+    prefect_days: int = Field(90, description="Flow runs that have ended, in Prefect's database", ge=1, le=36_500)
+    mlflow_days: int = Field(800, description="MLflow's runs of models that are not kept as champions", ge=1, le=36_500)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +62,12 @@ def _fit(
     on_epoch: Callable[[EpochProgress], None] | None,
 ) -> TutorialFit:
     """On sessions before `train_end` only: the test part of a night is not even looked at."""
-    training = replace(settings.training, decay_on="validation")
+    training = settings.training.changed(decay_on="validation")
     weights = None
     if start is not None:
         weights = getattr(start, name).weights
-        training = replace(training, epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
-    recipe = Recipe.of(series.mid[:train_end], train_end, replace(settings, training=training))
+        training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
+    recipe = Recipe.of(series.mid[:train_end], train_end, settings.changed(training=training))
     return fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
 
 

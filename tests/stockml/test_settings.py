@@ -1,12 +1,12 @@
 """The one configuration: bounds are enforced by name, overrides are dotted, and the hash follows the content."""
 
-from dataclasses import replace
+import json
 from typing import Any
 
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import NetworkSettings, settings_for
+from stockml.settings import NetworkSettings, settings_for, settings_from_dict
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,12 @@ from stockml.settings import NetworkSettings, settings_for
         ({"training.epoch": 3}, "epoch"),
         ({"nonsense": 3}, "nonsense"),
         ({"training": {"epochs": 3}}, "training"),
+        ({"training": 3}, "a TrainingSettings"),
+        ({"network.units": 64}, "a tuple"),
+        ({"network.units": [1] * 7}, "layers to be between 1 and 6, found 7"),
+        ({"network.units": ["a"]}, "network.units to be between 1 and 1024, found 'a'"),
+        ({"network.dropout": float("nan")}, "network.dropout to be between 0.0 and 0.9, found nan"),
+        ({"evaluation.horizon": 20}, "evaluation.direction_step to be between 1 and 20, found 30"),
         ({"mode.x": 3}, "mode"),
         ({"mode": "sometimes"}, "auto, retrain, fine-tune, keep"),
     ],
@@ -45,9 +51,31 @@ def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
     assert changed.sha256() != settings_for("nightly").sha256()
 
 
+def test_settings_that_bound_each_other_change_together() -> None:
+    assert settings_for("nightly", {"evaluation.horizon": 20, "evaluation.direction_step": 20}).evaluation.horizon == 20
+
+
+@pytest.mark.parametrize(
+    ("profile", "sha256"),
+    [
+        ("nightly", "5163101cd57246bad1d0677fff9f58c5da51368f36a7ed33e0eab5cceecd2216"),
+        ("tutorial", "7fe505b6ccc702942a65c4eeae7fbc5e6f3273b46495a7055078de118c63f26c"),
+    ],
+)
+def test_a_profile_has_the_hash_that_recorded_nights_know_it_by(profile: str, sha256: str) -> None:
+    assert settings_for(profile).sha256() == sha256
+
+
+@pytest.mark.parametrize("overrides", [{}, {"network.units": [8, 4], "training.learning_rate": 1, "mode": "keep"}])
+@pytest.mark.parametrize("profile", ["nightly", "tutorial"])
+def test_settings_are_read_from_json_as_they_were_written(profile: str, overrides: dict[str, Any]) -> None:
+    settings = settings_for(profile, overrides)
+    assert settings_from_dict(json.loads(json.dumps(settings.asdict()))) == settings
+
+
 def test_the_hash_depends_on_content_alone() -> None:
     settings = settings_for("nightly")
-    assert replace(settings, network=NetworkSettings(**vars(settings.network))).sha256() == settings.sha256()
+    assert settings.changed(network=NetworkSettings(**vars(settings.network))).sha256() == settings.sha256()
 
 
 def test_the_flat_view_names_every_setting_once() -> None:

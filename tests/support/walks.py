@@ -1,6 +1,5 @@
 """Generated price series and tiny settings, so that tests of the model take moments."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ SMALL = Settings(
 
 def small(**changes: Any) -> Settings:
     """SMALL with other network or training settings: `small(network={"cell": "gru"})`."""
-    return replace(SMALL, **{part: replace(getattr(SMALL, part), **values) for part, values in changes.items()})
+    return SMALL.changed(**{part: getattr(SMALL, part).changed(**values) for part, values in changes.items()})
 
 
 def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:

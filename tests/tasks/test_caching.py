@@ -14,6 +14,7 @@ from prefect import Task, flow
 import stockml
 from stockml.code_version import code_hash
 from stockml.home import Home, home
+from stockml.settings import NetworkSettings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tasks import caching
@@ -37,9 +38,7 @@ def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
 
 
 @flow
-def two_steps(
-    ticker: str = "IBM", weight: float = 1.0, force: bool = False, sources: Path | None = None
-) -> list[str]:
+def two_steps(ticker: str = "IBM", weight: float = 1.0, force: bool = False, sources: Path | None = None) -> list[str]:
     """The states of both steps, in order; `sources` is where stockml's are read."""
     write, count = (with_home_storage(_read_from(sources, each), force=force) for each in (write_prices, count_prices))
     first = write(ticker, FRIDAY, return_state=True)
@@ -114,3 +113,8 @@ def test_a_lock_ends_with_its_holder_and_is_seen_by_others(home: Home) -> None:
 def test_an_input_without_an_identity_is_refused() -> None:
     with pytest.raises(TypeError, match="expected a receipt"):
         identity(object())
+
+
+def test_settings_count_by_their_values() -> None:
+    network = {"cell": "lstm", "units": [8, 4], "dropout": 0.0, "look_back": 20}
+    assert identity([NetworkSettings(units=(8, 4)), FRIDAY]) == [network, "2013-03-01"]

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +177,6 @@ def test_paths_of_the_wrong_shape_are_refused() -> None:
 
 
 def test_a_short_horizon_has_only_the_leads_it_reaches() -> None:
-    short = replace(SETTINGS, horizon=12, direction_step=10)
+    short = SETTINGS.changed(horizon=12, direction_step=10)
     found = evaluate(prices(), ORIGINS, {}, short)
     assert list(found.scores["drift"].skill_by_lead) == ["1", "5", "10"]

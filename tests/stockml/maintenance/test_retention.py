@@ -82,7 +82,7 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) 
     for number, folder in enumerate(folders[:3]):
         crown(home, folder, number)
     assert going(home) == ["models models/IBM/m0", "models models/IBM/m3"]
-    assert going(home, replace(KEEP, champions=3)) == ["models models/IBM/m3"]
+    assert going(home, KEEP.changed(champions=3)) == ["models models/IBM/m3"]
 
 
 def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:

@@ -24,7 +24,7 @@ from stockml.training.tuned_settings import path_of, tuned_settings
 from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, tune
 from tests.support.replaying import SMALL as SMALL_FORM
 from tests.support.replaying import fill
-from tests.support.walks import SMALL, altered_after, walk
+from tests.support.walks import SMALL, altered_after, small, walk
 
 SERIES = walk(420)
 TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
@@ -106,7 +106,7 @@ def test_a_finished_study_is_not_run_again_and_new_bars_begin_another(home: Home
     second, heard = tuned(home, 2)
     assert (second.loss, len(heard)) == (first.loss, 2)
     assert search().study != search(series=walk(421)).study
-    assert search().study != search(base=replace(SMALL, training=replace(SMALL.training, seed=8))).study
+    assert search().study != search(base=small(training={"seed": 8})).study
 
 
 def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
@@ -124,7 +124,7 @@ def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_wi
     with pytest.raises(InvalidSetting, match=r"network\.dropout"):
         Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
     with pytest.raises(InvalidSetting, match="profile"):
-        Search("ABC", SERIES, replace(SMALL, profile="tutorial"), "tpe", SPACE)
+        Search("ABC", SERIES, SMALL.changed(profile="tutorial"), "tpe", SPACE)
 
 
 def test_a_tickers_nights_use_its_settings_file_and_the_form_wins_over_it(home: Home) -> None:
