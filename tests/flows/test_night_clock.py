@@ -39,7 +39,6 @@ class Evening:
 @pytest.fixture
 def evening(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Evening:
     replaying.use(feed, monkeypatch, plan="free")
-    monkeypatch.setattr("stockml.clock.wait", lambda seconds: None)  # the free plan's second between two requests
     return Evening(feed, monkeypatch)
 
 

@@ -34,6 +34,7 @@ def asked(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     replaying.use(feed, monkeypatch)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
     feed.set_clock(THURSDAY)
+    monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())  # nothing is waited for before a request is tried again
     replaying.fill(home, ["IBM"])
     return {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
 
@@ -62,7 +63,6 @@ def test_a_failed_night_does_not_name_the_key(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("stockml.errors.TransientFeedError.wait_s", 0.0)
     monkeypatch.setattr("tasks.data.fetch_daily.retry_delay_seconds", 0)
     feed.outage(fault)
     with caplog.at_level(logging.DEBUG):

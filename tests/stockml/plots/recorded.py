@@ -1,0 +1,89 @@
+"""Every figure of a recorded night: IBM after the close of February 28, 2013."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stockml.features.windows import OriginSplit, split_origins
+from stockml.forecasts.forecast import Forecast
+from stockml.nights.record import Night
+from stockml.plots import comparison, diagnostics, forecast, training
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats
+from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DAY = date(2013, 2, 28)
+
+
+def series() -> PriceSeries:
+    return series_until("IBM", DAY)
+
+
+def split() -> OriginSplit:
+    return split_origins(len(series()), SETTINGS.evaluation)
+
+
+def rising(said: Forecast, by: float) -> Forecast:
+    """The forecast with a path that grows by the share `by` a session: what was published on that night is flat."""
+    return replace(said, path=tuple(said.last_value * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50)
+
+
+def tonight() -> Forecast:
+    return rising(assessed("IBM", DAY).forecast, by=0.001)
+
+
+def night_before() -> Night:
+    """February 27's, with another forecast."""
+    night = recorded_night(day=date(2013, 2, 27), share=0.5)
+    return replace(night, forecast=rising(assessed("IBM", date(2013, 2, 27), 0.5).forecast, by=-0.0005))
+
+
+def last_night() -> Night:
+    """February 28's."""
+    return replace(recorded_night(), forecast=tonight())
+
+
+@cache
+def past_forecasts() -> tuple[Forecast, ...]:
+    """Five of the last 120 sessions, 24 sessions apart; a path each."""
+    nights = [series().sessions[i].item() for i in range(-120, 0, 24)]
+    return tuple(rising(assessed("IBM", day).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
+
+
+def moves() -> Floats:
+    """Daily returns in units of 1.5 %."""
+    return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / 0.015
+
+
+def by_epoch() -> Floats:
+    """(3, origins, 50): three epochs, the first of which goes the wrong way and the last of which is right."""
+    found = assessed("IBM", DAY)
+    start = series().mid[found.test_origins[::5], None]
+    return np.stack([start + share * (found.paths["LSTM"][::5] - start) for share in (-1.0, 0.0, 1.0)])
+
+
+def drawn(name: str) -> "Figure":
+    found = assessed("IBM", DAY)
+    sessions, mid, at = series().sessions, series().mid, found.test_origins
+    figures: dict[str, Callable[[], Figure]] = {
+        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, mid),
+        "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
+        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), sessions, mid),
+        "empty ledger": lambda: diagnostics.ledger("IBM", (), sessions, mid),
+        "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
+        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, at, found.paths["LSTM"]),
+        "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
+        "history": lambda: training.price_history("IBM", sessions, mid, split()),
+        "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),
+        "training": lambda: training.training_curves("IBM", history()),
+        "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),
+        "changes": lambda: comparison.nights(night_before(), last_night(), sessions, mid),
+    }
+    return figures[name]()

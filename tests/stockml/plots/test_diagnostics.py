@@ -1,0 +1,159 @@
+"""Residuals, coverage and past forecasts are drawn as they were: found again here session by session."""
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from stockml.forecasts.forecast import Forecast
+from stockml.plots import diagnostics
+from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH
+from tests.stockml.plots.drawing import (
+    Band,
+    Curve,
+    as_numbers,
+    check_bands,
+    check_curves,
+    check_holds,
+    days_shown,
+    in_order,
+    labels,
+    levels,
+)
+from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, tonight
+from tests.support.nights import assessed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAIVE = COLOURS["standard average"]
+
+
+def missed() -> tuple[list[float], list[float]]:
+    """How far the price was from the LSTM's and from the last value's, 50 sessions after each origin; shares."""
+    found, mid = assessed("IBM", DAY), series().mid
+    lstm = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["LSTM"], strict=True)]
+    return lstm, [mid[o + 50] / mid[o] - 1 for o in found.test_origins]
+
+
+def test_residuals_stand_at_their_origins() -> None:
+    axes, _ = drawn("residuals").axes
+    lstm, naive = missed()
+    at = series().sessions[assessed("IBM", DAY).test_origins]
+    check_curves(axes, (NAIVE, at, naive), (MODEL, at, lstm))
+    assert levels(axes) == [(TRUTH, 0.0)]
+    check_holds(axes, [*lstm, *naive])
+    assert axes.get_ylabel() == "price after 50 sessions, from the forecast"
+    assert axes.yaxis.get_major_formatter()(0.25) == "25%"
+
+
+def test_residuals_are_counted_in_the_same_bins() -> None:
+    from matplotlib.colors import to_hex
+
+    axes, beside = drawn("residuals").axes
+    lstm, naive = missed()
+    edges = np.linspace(min(lstm + naive), max(lstm + naive), 24)
+    *bars, steps = beside.patches
+    assert [bar.get_y() for bar in bars] == pytest.approx(edges[:-1])
+    assert [bar.get_width() for bar in bars] == counted(naive, edges)
+    assert {to_hex(bar.get_facecolor()) for bar in bars} == {NAIVE}
+    outline = steps.get_xy()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(outline[::2, 1], edges)
+    assert outline[1:-1:2, 0].tolist() == counted(lstm, edges)
+    assert to_hex(steps.get_edgecolor()) == MODEL
+    assert beside.get_ylim() == axes.get_ylim()
+    assert beside.get_xlabel() == "origins"
+    assert [text for text, _ in labels(beside)] == ["LSTM", "last value"]
+
+
+def counted(values: list[float], edges: np.ndarray) -> list[int]:
+    """How many values are in each bin; the last one has its upper edge."""
+    inside = [sum(low <= value < high for value in values) for low, high in pairwise(edges)]
+    inside[-1] += sum(value == edges[-1] for value in values)
+    return inside
+
+
+def test_coverage_is_drawn_lead_by_lead_beside_what_was_promised() -> None:
+    (axes,), scores = drawn("calibration").axes, assessed("IBM", DAY).band_scores.bands
+    colours = {"50": COLOURS["drift"], "80": MODEL, "95": COLOURS["champion"]}
+    leads = np.arange(1, 51)
+    check_curves(axes, *((colours[name], leads, scores[name].coverage_by_lead) for name in colours))
+    assert levels(axes) == [(colour, int(name) / 100) for name, colour in colours.items()]
+    ends = [
+        (f"{name}%: {scores[name].coverage:.0%} inside", scores[name].coverage_by_lead[-1], colour)
+        for name, colour in colours.items()
+    ]
+    assert labels(axes) == in_order(ends)
+    assert (axes.get_xlim(), axes.get_ylim()) == ((1, 50), (0.2, 1.02))
+    assert axes.yaxis.get_major_formatter()(0.8) == "80%"
+    assert axes.get_xlabel() == "lead, sessions (dashed: what was promised)"
+    assert axes.get_ylabel() == "inside the band"
+
+
+@pytest.mark.parametrize("after_split", [1.0, 0.5])
+def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_split: float) -> None:
+    sessions, mid = series().sessions, after_split * series().mid
+    (axes,) = diagnostics.ledger("IBM", past_forecasts(), sessions, mid).axes
+    check_fans(axes, past_forecasts(), after_split)
+    assert labels(axes) == [("what happened", ACCENT)]
+    assert days_shown(axes)[0] == as_numbers(sessions[sessions >= np.datetime64(past_forecasts()[0].origin) - 60])[0]
+    assert axes.get_ylabel() == "mid price"
+
+
+def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float = 1.0) -> None:
+    """These forecasts and no others, each from its origin's price on; and the price, from 60 days before the first."""
+    sessions, mid = series().sessions, after_split * series().mid
+    price = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
+    bands: list[Band] = []
+    curves: list[Curve] = []
+    for said in published:
+        days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
+        unit = price[said.origin] / said.last_value
+        for band in (said.band(coverage) for coverage in (95, 80, 50)):
+            low, high = (unit * np.array([said.last_value, *side]) for side in (band.low, band.high))
+            bands.append((MODEL, FAN[band.coverage] / 2, days, low, high))
+        curves.append((MODEL, days, unit * np.array([said.last_value, *said.path])))
+        curves.append((MODEL, days[:1], [price[said.origin]]))
+    shown = sessions >= np.datetime64(published[0].origin) - np.timedelta64(60, "D")
+    check_bands(axes, *bands)
+    check_curves(axes, *curves, (ACCENT, sessions[shown], mid[shown]))
+    check_holds(axes, [*mid[shown], *(edge for _, _, _, low, high in bands for edge in (*low, *high))])
+
+
+def nightly(count: int) -> tuple[Forecast, ...]:
+    """A forecast on each of the last `count` nights; of the newest nothing has come due."""
+    days = (*series().sessions.tolist(), *tonight().sessions)
+    nights = range(len(series()) - count, len(series()))
+    return tuple(replace(tonight(), origin=days[i], sessions=days[i + 1 : i + 51]) for i in nights)
+
+
+def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_that_is_not_due() -> None:
+    published = nightly(12)
+    figure = diagnostics.ledger("IBM", published, series().sessions, series().mid)
+    check_fans(figure.axes[0], tuple(published[i] for i in (0, 2, 4, 6, 8, 10)))
+    due = f"11 forecasts with sessions that came due, from {published[0].origin} to {published[10].origin}"
+    assert figure.texts[1].get_text() == f"{due}, 6 of them shown"
+
+
+def test_the_share_that_the_bands_held_is_counted_over_all_that_came_due() -> None:
+    known = dict(zip(series().sessions.tolist(), series().mid.tolist(), strict=True))
+    held = [
+        low <= known[day] <= high
+        for said in past_forecasts()
+        for day, low, high in zip(said.sessions, said.band(80).low, said.band(80).high, strict=True)
+        if day in known
+    ]
+    title = f"IBM: the published 80% bands have held {sum(held) / len(held):.0%} of the prices so far"
+    for after_split in (1.0, 0.5):
+        figure = diagnostics.ledger("IBM", past_forecasts(), series().sessions, after_split * series().mid)
+        assert figure.texts[0].get_text() == title
+
+
+def test_before_the_first_forecast_comes_due_the_price_alone_is_drawn() -> None:
+    (axes,) = drawn("empty ledger").axes
+    shown = series().sessions >= series().sessions[-1] - np.timedelta64(60, "D")
+    check_curves(axes, (TRUTH, series().sessions[shown], series().mid[shown]))
+    check_bands(axes)
+    assert labels(axes) == [("what happened", TRUTH)]

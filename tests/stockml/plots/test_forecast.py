@@ -1,0 +1,115 @@
+"""The fan and the skill by lead are drawn as the forecast and the evaluation have them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+
+from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.metrics import Evaluation
+from stockml.plots.forecast import forecast_fan, skill_by_lead
+from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH
+from stockml.storage.arrays import Days
+from tests.stockml.plots.drawing import (
+    as_numbers,
+    check_bands,
+    check_curves,
+    check_holds,
+    days_shown,
+    in_order,
+    labels,
+    levels,
+    marks,
+)
+from tests.stockml.plots.recorded import DAY, drawn, series, tonight
+from tests.support.nights import assessed
+
+LEADS = np.arange(1, 51)
+
+
+def days() -> Days:
+    """The origin, where every line of a forecast begins, and its 50 sessions."""
+    return np.array([tonight().origin, *tonight().sessions], dtype="datetime64[D]")
+
+
+def test_the_fan_is_the_forecast_after_the_last_150_sessions() -> None:
+    (axes,), said, mid = drawn("forecast").axes, tonight(), series().mid
+    drift = (mid[-1] - mid[-2_501]) / 2_500 * LEADS
+    momentum = (mid[-1] - mid[-21]) / 20 * np.cumsum(0.9**LEADS)
+    check_curves(
+        axes,
+        (TRUTH, series().sessions[-150:], mid[-150:]),
+        (MODEL, days(), [mid[-1], *said.path]),
+        (COLOURS["drift"], days(), [mid[-1], *(mid[-1] + drift)]),
+        (COLOURS["momentum"], days(), [mid[-1], *(mid[-1] + momentum)]),
+    )
+    bands = {band.coverage: ([mid[-1], *band.low], [mid[-1], *band.high]) for band in said.bands}
+    check_bands(axes, *((MODEL, FAN[coverage], days(), *bands[coverage]) for coverage in (95, 80, 50)))
+    (level,) = (each for each in axes.collections if isinstance(each, LineCollection))
+    first, last = as_numbers(days()[[0, -1]])
+    np.testing.assert_allclose(level.get_segments()[0], [(first, mid[-1]), (last, mid[-1])])
+    assert marks(axes) == [(MUTED, first)]
+
+
+def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
+    (axes,), said, mid = drawn("forecast").axes, tonight(), series().mid
+    ends = [
+        ("drift", mid[-1] + (mid[-1] - mid[-2_501]) / 50, COLOURS["drift"]),
+        ("momentum", mid[-1] + (mid[-1] - mid[-21]) / 20 * np.sum(0.9**LEADS), COLOURS["momentum"]),
+        (f"published  {said.path[-1]:.2f}", said.path[-1], MODEL),
+        ("last value", mid[-1], TRUTH),
+        *((f"{band.coverage}%  {end:.0f}", end, MUTED) for band in said.bands for end in (band.low[-1], band.high[-1])),
+    ]
+    assert labels(axes) == in_order(ends)
+    assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-150], days()[-1]])))
+    check_holds(axes, [*mid[-150:], *said.band(95).low, *said.band(95).high])
+    assert axes.get_ylabel() == "mid price"
+
+
+def test_no_skill_is_said_in_the_forecast_title() -> None:
+    hopeless = replace(tonight(), weights=(0.0,) * 50)
+    figure = forecast_fan("IBM", hopeless, series().sessions, series().mid)
+    assert figure.texts[0].get_text() == "IBM: no skill shown, so the last value 201.96 is published"
+    near = replace(hopeless, weights=(1.0,) * 7 + (0.0,) * 43)
+    figure = forecast_fan("IBM", near, series().sessions, series().mid)
+    assert figure.texts[0].get_text() == "IBM: skill shown up to lead 7, then the last value 201.96"
+
+
+def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
+    naive = evaluation.scores["last value"].mse_by_lead
+    return {
+        name: [1 - (mse or 0.0) / (lazy or 1.0) for mse, lazy in zip(score.mse_by_lead, naive, strict=True)]
+        for name, score in evaluation.scores.items()
+        if name != "last value"
+    }
+
+
+def test_skill_is_drawn_lead_by_lead_and_what_is_far_below_is_named_at_the_edge() -> None:
+    (axes,), skills = drawn("leads").axes, skills_of(assessed("IBM", DAY).evaluation)
+    floor, ceiling = min(-0.3, min(skills[LSTM]) - 0.05), max(0.15, max(map(max, skills.values())) + 0.05)
+    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
+    assert np.isnan(shown["standard average"]).all()
+    check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
+    below = f"standard average  (≤ {max(skills['standard average']):.1f})"
+    ends = {name: (name, skill[-1], COLOURS[name]) for name, skill in skills.items()}
+    ends["standard average"] = (below, floor, COLOURS["standard average"])
+    assert labels(axes) == in_order([*ends.values(), ("last value", 0.0, TRUTH)])
+    assert levels(axes) == [(TRUTH, 0.0)]
+    assert axes.get_ylim() == pytest.approx((floor, ceiling))
+    assert axes.get_xlim() == (1, 50)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("lead, sessions", "skill")
+
+
+def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> None:
+    found = assessed("IBM", DAY).evaluation
+    unknown = {
+        name: replace(score, mse_by_lead=(None, *score.mse_by_lead[1:10])) for name, score in found.scores.items()
+    }
+    (axes,) = skill_by_lead("IBM", replace(found, scores=unknown, horizon=10)).axes
+    skills = {name: [np.nan, *skill[1:10]] for name, skill in skills_of(found).items()}
+    floor = min(-0.3, np.nanmin(skills[LSTM]) - 0.05)
+    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
+    check_curves(axes, *((COLOURS[name], range(1, 11), skill) for name, skill in shown.items()))
+    assert axes.get_xlim() == (1, 10)
+    assert axes.get_xticks().tolist() == list(range(1, 11))

@@ -1,0 +1,75 @@
+"""A night's folder has each figure that the night can have, drawn from the night's own values, and no other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from stockml.features.scaling import FEATURES, features
+from stockml.features.windows import OriginSplit
+from stockml.forecasts.ledger import LedgerEntry
+from stockml.models.trained_model import TrainedModel
+from stockml.plots import forecast, training
+from stockml.plots.night_figures import SCALING, draw, draw_changes
+from stockml.plots.style import png
+from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, past_forecasts, series, split
+from tests.support.nights import assessed, history
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the figures show of a trained model."""
+
+    parts: OriginSplit
+    history: tuple[Mapping[str, Any], ...]
+
+
+def files_of(rows: tuple[Mapping[str, Any], ...], folder: Path) -> dict[str, bytes]:
+    """The night's figures as PNG by name; `rows` are the model's epochs."""
+    moment = datetime(2013, 2, 1, tzinfo=UTC)
+    published = [LedgerEntry("IBM", str(i), moment, said) for i, said in enumerate(past_forecasts())]
+    draw(folder, "IBM", series(), assessed("IBM", DAY), cast(TrainedModel, Learned(split(), rows)), published)
+    return {path.stem: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None:
+    found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
+    at = np.arange(split().test.start, split().test.stop, 50)
+    said = mid[at, None] * np.linspace(1.0, 1.1, 50)
+    rows = tuple(dict(row, watched=(said + n).tolist()) if n < 5 else row for n, row in enumerate(history()))
+    scaled = features(series())[:, FEATURES.index("return")]
+    smoothed = pd.Series(scaled).ewm(alpha=0.1).mean().to_numpy()
+    expected = {name: drawn(name) for name in ("leads", "ledger", "calibration", "residuals", "averages", "history")}
+    expected |= {
+        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
+        "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
+        "training": training.training_curves("IBM", rows),
+        "evolution": training.evolution("IBM", sessions, mid, at, np.stack([said + n for n in range(5)])),
+    }
+    files = files_of(rows, tmp_path)
+    assert set(files) == set(expected)
+    assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
+
+
+def test_one_epoch_is_no_curve(tmp_path: Path) -> None:
+    watched = [[100.0] * 50] * len(range(split().test.start, split().test.stop, 50))
+    files = files_of((history()[0] | {"watched": watched}, *history()[5:]), tmp_path)
+    assert len(files) == 8
+    assert {"training", "evolution"}.isdisjoint(files)
+
+
+def test_epochs_that_were_not_watched_have_a_curve_and_no_paths(tmp_path: Path) -> None:
+    files = files_of(history(), tmp_path)
+    assert "training" in files
+    assert "evolution" not in files
+
+
+def test_changes_since_the_night_before_are_added(tmp_path: Path) -> None:
+    (tmp_path / "forecast.png").write_bytes(b"PNG")
+    draw_changes(tmp_path, night_before(), last_night(), series())
+    assert {path.name for path in tmp_path.iterdir()} == {"forecast.png", "changes.png"}
+    assert (tmp_path / "changes.png").read_bytes() == png(drawn("changes"))

@@ -1,0 +1,71 @@
+"""Figures say what they found, lose nothing at their edges, and come out the same every time."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockml.plots import style
+from tests.stockml.plots.recorded import drawn
+
+TITLES = {
+    "forecast": "IBM: 212.31 expected in 50 sessions, +5.1%",
+    "leads": "IBM: the LSTM beats the last value at 49 of 50 leads",
+    "ledger": "IBM: the published 80% bands have held",
+    "empty ledger": "IBM: no published forecast has come due yet",
+    "calibration": "IBM: the 80% bands held",
+    "residuals": "IBM: forecasts lean low, by 3.3% at 50 sessions",
+    "averages": "IBM: both averages lag, the last value alone is closer",
+    "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
+    "normalised": "IBM: scaled by what was known",
+    "training": "IBM: the validation loss is lowest after epoch 5 of 5",
+    "evolution": "IBM: the test predictions are best after epoch 3 of 3",
+    "changes": "IBM: tonight's model is better than the one of 2013-02-27",
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_the_title_says_what_was_found_and_nothing_is_cut_off(name: str) -> None:
+    figure = drawn(name)
+    assert figure.texts[0].get_text().startswith(TITLES[name])
+    figure.draw_without_rendering()
+    page = figure.bbox
+    for axes in figure.axes:
+        shown = [*figure.texts, *axes.texts, axes.xaxis.label, axes.yaxis.label]
+        for text in (text for text in shown if text.get_text()):
+            box = text.get_window_extent()
+            inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+            assert inside, f"{text.get_text()!r} leaves the page: {box} in {page}"
+
+
+@pytest.mark.parametrize("name", ["forecast", "calibration", "changes"])
+def test_the_same_figure_gives_the_same_bytes(name: str) -> None:
+    assert style.png(drawn(name)) == style.png(drawn(name))
+
+
+@pytest.mark.parametrize("name", ["leads", "forecast", "calibration", "averages", "training", "changes"])
+def test_labels_at_the_edge_do_not_overlap(name: str) -> None:
+    figure = drawn(name)
+    figure.draw_without_rendering()
+    boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: float(box.y0))
+    assert all(lower.y0 + 0.8 * lower.height <= upper.y0 for lower, upper in pairwise(boxes))
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=15))
+def test_labels_stand_apart_in_order_and_on_the_page(heights: list[float]) -> None:
+    placed = style._spread(sorted(heights), 0.05)
+    assert all(upper - lower >= 0.05 - 1e-9 for lower, upper in pairwise(placed))
+    assert max(placed) <= 1.0 + 1e-9
+
+
+def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
+    code = (
+        "import sys; from tests.stockml.plots.recorded import drawn; from stockml.plots import style; "
+        "style.png(drawn('forecast'));"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert ran.stdout == "False\n"

@@ -1,0 +1,135 @@
+"""The series, the averages and the training's course are drawn as they were."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from stockml.plots import training
+from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH
+from tests.stockml.plots.drawing import (
+    as_numbers,
+    check_curves,
+    check_holds,
+    curves,
+    days_shown,
+    in_order,
+    labels,
+    levels,
+    marks,
+)
+from tests.stockml.plots.recorded import DAY, by_epoch, drawn, moves, series, split
+from tests.support.nights import assessed, history
+
+
+def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
+    (axes,), days = drawn("history").axes, as_numbers(series().sessions)
+    check_curves(axes, (TRUTH, series().sessions, series().mid))
+    starts = {
+        "train": (MUTED, days[0]),
+        "validation": (COLOURS["drift"], days[split().validation.start]),
+        "test": (MODEL, days[split().test.start]),
+    }
+    assert marks(axes) == list(starts.values())
+    named = {text.get_text().strip(): (text.get_color(), *as_numbers(text.xy[0])) for text in axes.texts}  # type: ignore[attr-defined]
+    assert named == starts
+    assert axes.get_yscale() == "log"
+    assert axes.yaxis.get_major_formatter()(150.0) == "150"
+    assert days_shown(axes) == (days[0], days[-1])
+    check_holds(axes, series().mid)
+    assert axes.get_ylabel() == "mid price"
+
+
+def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
+    axes, below = drawn("normalised").axes
+    check_curves(axes, (COLOURS["EMA"], series().sessions, moves()))
+    check_curves(below, (MODEL, series().sessions, moves() / 2))
+    assert levels(axes) == levels(below) == [(TRUTH, 0.0)]
+    check_holds(axes, moves())
+    check_holds(below, moves() / 2)
+    days, (first, last) = as_numbers(series().sessions), days_shown(below)
+    assert first <= days[0] < days[-1] <= last
+    assert days_shown(axes) == (first, last)
+    assert (axes.get_ylabel(), below.get_ylabel()) == ("scaled", "smoothed")
+    inside = sum(abs(move) <= 3 for move in moves()) / len(moves())
+    title, unit = (text.get_text() for text in drawn("normalised").texts)
+    assert (title, unit) == (
+        f"IBM: scaled by what was known, {inside:.1%} of the moves stay within ±3",
+        "in units of 1.5 %",
+    )
+
+
+def test_an_average_stands_at_the_session_that_it_was_said_of() -> None:
+    """Entry i of each was known one session before."""
+    (axes,), mid = drawn("averages").axes, series().mid
+    ema, said = mid[0], []
+    for price in mid:
+        ema = 0.5 * ema + 0.5 * price
+        said.append(ema)
+    standard = [mid[i - 100 : i].mean() for i in range(len(mid) - 400, len(mid))]
+    days = series().sessions[-400:]
+    check_curves(axes, (TRUTH, days, mid[-400:]), (MODEL, days, said[-401:-1]), (ACCENT, days, standard))
+    ends = [("price", mid[-1], TRUTH), ("EMA", said[-2], MODEL), ("standard average", standard[-1], ACCENT)]
+    assert labels(axes) == in_order(ends)
+    assert days_shown(axes) == tuple(as_numbers(days[[0, -1]]))
+    check_holds(axes, mid[-400:])
+    assert axes.get_ylabel() == "mid price"
+
+
+def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
+    axes, below = drawn("training").axes
+    rows = history()[:5]
+    epochs, loss, validation = (
+        [1, 2, 3, 4, 5],
+        [row["loss"] for row in rows],
+        [row["validation_loss"] for row in rows],
+    )
+    best = (MODEL, [5], [min(validation)])
+    check_curves(axes, (COLOURS["EMA"], epochs, loss), (MODEL, epochs, validation), best)
+    check_curves(below, (ACCENT, epochs, [row["learning_rate"] for row in rows]))
+    assert labels(axes) == in_order(
+        [("training", loss[-1], COLOURS["EMA"]), ("validation", validation[-1], MODEL)],
+    )
+    assert [text.get_text() for text in below.get_yticklabels()] == ["0.00025", "0.0005", "0.001"]
+    assert below.get_yticks() == pytest.approx([0.00025, 0.0005, 0.001])
+    assert (axes.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("loss", "learning rate", "epoch")
+    assert curves(below)[0].get_drawstyle() == "steps-mid"
+
+
+def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss_of_the_measured_network() -> None:
+    rows: list[dict[str, Any]] = [dict(row) for row in history()]
+    rows[1]["validation_loss"], rows[7]["validation_loss"] = 0.1, 0.01
+    figure = training.training_curves("IBM", rows)
+    circle = curves(figure.axes[0])[-1]
+    assert (circle.get_xdata().tolist(), circle.get_ydata().tolist()) == ([2], [0.1])
+    assert figure.texts[0].get_text() == "IBM: the validation loss is lowest after epoch 2 of 5"
+
+
+def test_every_epochs_paths_stand_above_and_the_best_ones_below() -> None:
+    """The nearest to what happened, which here is the last, alone; above, later epochs are darker."""
+    above, below = drawn("evolution").axes
+    sessions, mid, at = series().sessions, series().mid, assessed("IBM", DAY).test_origins[::5]
+    shown = slice(at[0] - 50, at[-1] + 51)
+    truth = (TRUTH, sessions[shown], mid[shown])
+    paths = [
+        [(ACCENT, sessions[o + 1 : o + 51], path) for o, path in zip(at, epoch, strict=True)] for epoch in by_epoch()
+    ]
+    check_curves(above, truth, *paths[0], *paths[1], *paths[2])
+    check_curves(below, truth, *paths[2])
+    shades = [line.get_alpha() for line in curves(above)[1 :: len(at)]]
+    assert shades == pytest.approx([0.12, 0.51, 0.9])
+    assert {line.get_alpha() for line in curves(below)[1:]} == {1.0}
+    for axes in (above, below):
+        check_holds(axes, mid[shown])
+        assert days_shown(axes) == tuple(as_numbers(sessions[shown][[0, -1]]))
+        assert axes.get_ylabel() == "mid price"
+
+
+def test_the_best_epoch_is_the_nearest_to_what_happened() -> None:
+    at = assessed("IBM", DAY).test_origins[::5]
+    figure = training.evolution("IBM", series().sessions, series().mid, at, by_epoch()[::-1])
+    assert figure.texts[0].get_text() == "IBM: the test predictions are best after epoch 1 of 3"
+    best = curves(figure.axes[1])[1]
+    np.testing.assert_allclose(best.get_ydata(), by_epoch()[2][0])
+    assert to_rgba(best.get_color()) == to_rgba(ACCENT)
