@@ -1,0 +1,64 @@
+"""Proper scores of a forecast distribution: lower is better, and only the truth is best on average.
+
+A distribution is its quantiles at ascending levels, on the last axis; a score has one number for each outcome.
+Units are the outcome's own (log price, say), but for Brier's, which has none.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.storage.arrays import Floats
+
+ROUNDING = 1e-9  # of a level: 1 − 0.9 is not quite 0.1
+
+
+def pinball(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
+    """(…, q) loss of each quantile: level · (actual − quantile) above it, (1 − level) · (quantile − actual) below.
+
+    quantiles: (…, q).  levels: (q,).  actual: (…).  Koenker and Bassett 1978.
+    """
+    above = actual[..., None] - quantiles
+    return np.asarray(np.maximum(levels * above, (levels - 1) * above), dtype=np.float64)
+
+
+def crps(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
+    """(…) continuous ranked probability score, as twice the mean pinball loss of its quantiles.
+
+    quantiles: (…, q), at least 19.  levels: (q,).  actual: (…).  The integral over all levels (Gneiting and Raftery
+    2007; Laio and Tamea 2007), of which this is the mean over those at hand.
+    """
+    return np.asarray(2 * pinball(quantiles, levels, actual).mean(axis=-1), dtype=np.float64)
+
+
+def band(quantiles: Floats, levels: Floats, coverage: float) -> tuple[Floats, Floats]:
+    """The central band, low and high (…), that holds the outcome with the chance `coverage`.
+
+    quantiles: (…, q).  A bound between two levels is interpolated; one beyond them is refused (ValueError).
+    """
+    bounds = np.array([(1 - coverage) / 2, (1 + coverage) / 2])
+    if bounds[0] < levels[0] - ROUNDING or bounds[1] > levels[-1] + ROUNDING:
+        raise ValueError(f"expected a band within levels {levels[0]:g} to {levels[-1]:g}, found {coverage:g}")
+    weights = np.stack([np.interp(bounds, levels, unit) for unit in np.eye(len(levels))], axis=-1)
+    low, high = (np.asarray(quantiles @ weight, dtype=np.float64) for weight in weights)
+    return low, high
+
+
+def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -> Floats:
+    """(…) width of the band, and 2 / (1 − coverage) times what it was missed by.
+
+    low, high, actual: (…).  Winkler 1972; Gneiting and Raftery 2007, equation 43.
+    """
+    missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
+    return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
+
+
+def coverage_by_lead(low: Floats, high: Floats, actual: Floats) -> Floats:
+    """(leads,) share of the origins whose outcome was in the band, bounds included.  low, high, actual: (m, leads)."""
+    return np.asarray(((low <= actual) & (actual <= high)).mean(axis=0), dtype=np.float64)
+
+
+def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Floats:
+    """(…) squared difference of a chance from what came, 1 or 0.  chance: (…), 0 to 1.  Brier 1950, halved."""
+    return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)

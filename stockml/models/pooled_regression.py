@@ -1,0 +1,196 @@
+"""The strongest simple distribution: one regression of how far shares move, and one shape, over many tickers.
+
+A ticker's own history is too short to learn its width from; a hundred tickers together are not. What is forecast is
+log(mid price at a lead / close of the origin), centred on that close: how far, not which way.
+
+Never here: files, networks, scores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+
+import numpy as np
+
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
+LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # what lies between is interpolated in ln(lead)
+TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
+
+CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled regression"
+WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its own
+
+ORIGIN_EVERY = 5
+FIRST_ORIGIN = 60  # before it, the volatility that all is measured in has not settled
+FEWEST_ORIGINS = 100
+FEWEST_RETURNS = 20  # a month, for a width that is worth saying
+SMALLEST_MOVE = 0.05  # in units of the width: so that a price that stood still does not rule the fit
+FURTHEST_TERM = 2.0  # a day without a range, or a misprint, says no more than a factor of e²
+DECIMALS = 8  # what is kept: the last bits of a fit differ from one processor to another
+
+
+@dataclass(frozen=True, eq=False)
+class PooledRegression:
+    """ln(|move| / (EWMA 60 · √lead) + 0.05), a lead, from ln(TERMS / EWMA 60) (HAR, Corsi 2009; pooled over tickers).
+
+    through: the last session that was looked at.  tickers, sessions, origins: what it was learned from.  means: (6,)
+    of the terms over those origins, taken for one that a history is too short for.  intercepts: (11,) and
+    coefficients: (11, 6), at LEADS.  shapes: for each of WIDTHS (11, 21), the quantiles at LEVELS of the move over
+    width · √lead.
+    """
+
+    through: date
+    tickers: tuple[str, ...]
+    sessions: int
+    origins: int
+    means: Floats
+    intercepts: Floats
+    coefficients: Floats
+    shapes: Mapping[str, Floats]
+
+    def __post_init__(self) -> None:
+        knots, terms = len(LEADS), len(TERMS)
+        wanted = {"means": (terms,), "intercepts": (knots,), "coefficients": (knots, terms)}
+        for name, shape in wanted.items():
+            _check(name, getattr(self, name), shape)
+        for name in WIDTHS:
+            _check(f"the shape of {name}", self.shapes[name], (knots, len(LEVELS)))
+            if (np.diff(self.shapes[name]) < 0).any():
+                raise ValueError(f"expected the quantiles of {name} to rise, found some that fall")
+
+    @classmethod
+    def fit(cls, series: Mapping[str, PriceSeries], until: date, *, every: int = ORIGIN_EVERY) -> Self:
+        """Learn from every `every`-th session of each ticker whose 50 following sessions are known by `until`.
+
+        series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, in whatever order the
+        tickers come.  Raises TooFewBars.
+        """
+        known = {ticker: _known(series[ticker], until) for ticker in sorted(series)}
+        found = {ticker: _Material.of(bars, every) for ticker, bars in known.items()}
+        learned = [ticker for ticker, material in found.items() if len(material.moves)]
+        origins = sum(len(found[ticker].moves) for ticker in learned)
+        if origins < FEWEST_ORIGINS:
+            longest = max((len(bars) for bars in known.values()), default=0)
+            raise TooFewBars(FIRST_ORIGIN + LEADS[-1] + every * FEWEST_ORIGINS, longest, "a regression of the width")
+        return cls(
+            through=max(known[ticker].sessions[-1] for ticker in learned).item(),
+            tickers=tuple(learned),
+            sessions=sum(len(known[ticker]) for ticker in learned),
+            origins=origins,
+            **_learned(_Material.joined([found[ticker] for ticker in learned])),
+        )
+
+    def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        """(m, leads) expected spread of log(mid / close of the origin); times a shape's quantiles, the forecast.
+
+        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
+        Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.
+        """
+        seen = Volatilities.of(series)
+        check_history(seen, origins)
+        terms = _terms(seen, origins)
+        between = at_leads(leads)
+        exponent = np.where(np.isnan(terms), self.means, terms) @ (between @ self.coefficients).T
+        exponent += between @ self.intercepts
+        widths: Floats = np.exp(exponent) * seen.ewma_60[origins, None] * np.sqrt(leads)
+        return widths
+
+    def shape(self, width: str, leads: Indices) -> Floats:
+        """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
+        return np.asarray(at_leads(leads) @ self.shapes[width], dtype=np.float64)
+
+    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, *, symmetric: bool = False) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.
+
+        symmetric: without the years' rise that the shape has learned.  Otherwise as `widths`.
+        """
+        shape = self.shape(POOLED, leads)
+        return self.widths(series, origins, leads)[..., None] * (symmetrised(shape) if symmetric else shape)
+
+
+def symmetrised(quantiles: Floats) -> Floats:
+    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without a location or a skew.  (…, 21), at symmetric levels."""
+    return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
+
+
+def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+    """(m, leads) what is forecast: log(mid price of the session `lead` later / close of the origin)."""
+    later = np.log(series.mid)[origins[:, None] + leads]
+    return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
+
+
+def check_history(seen: Volatilities, origins: Indices) -> None:
+    """Raises TooFewBars where an origin has fewer than a month of moves before it."""
+    fewest = int(seen.returns[origins].min(initial=FEWEST_RETURNS))
+    if fewest < FEWEST_RETURNS:
+        raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
+
+
+def at_leads(leads: Indices) -> Floats:
+    """(leads, 11) weights that interpolate what is known at LEADS, linearly in ln(lead).  Raises InvalidSetting."""
+    if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
+        raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
+    knots = np.log(LEADS)
+    return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """Of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
+
+    terms: Floats
+    units: Floats
+    moves: Floats
+
+    @classmethod
+    def of(cls, series: PriceSeries, every: int) -> "_Material":
+        seen, leads = Volatilities.of(series), np.array(LEADS)
+        origins = np.arange(FIRST_ORIGIN, len(series) - LEADS[-1], every)
+        origins = origins[seen.returns[origins] >= FEWEST_RETURNS]
+        units = np.stack([seen.constant, seen.ewma_20, seen.ewma_60], axis=1)[origins]
+        return cls(_terms(seen, origins), units, moves(series, origins, leads) / np.sqrt(leads))
+
+    @classmethod
+    def joined(cls, parts: "list[_Material]") -> "_Material":
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("terms", "units", "moves")))
+
+
+def _learned(material: _Material) -> dict[str, Any]:
+    from sklearn.linear_model import LinearRegression
+
+    counts = np.isfinite(material.terms).sum(axis=0)
+    means = np.nansum(material.terms, axis=0) / np.maximum(counts, 1)
+    terms = np.where(np.isnan(material.terms), means, material.terms)
+    constant, ewma_20, ewma_60 = material.units.T[:, :, None]
+    regression = LinearRegression().fit(terms, np.log(np.abs(material.moves) / ewma_60 + SMALLEST_MOVE))
+    width = np.exp(regression.predict(terms)) * ewma_60
+    shapes = {
+        name: np.quantile(material.moves / unit, LEVELS, axis=0).T
+        for name, unit in zip(WIDTHS, (constant, ewma_20, ewma_60, width), strict=True)
+    }
+    return {
+        "means": means.round(DECIMALS),
+        "intercepts": regression.intercept_.round(DECIMALS),
+        "coefficients": regression.coef_.round(DECIMALS),
+        "shapes": {name: shape.round(DECIMALS) for name, shape in shapes.items()},
+    }
+
+
+def _terms(seen: Volatilities, origins: Indices) -> Floats:
+    """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
+    terms = np.column_stack([seen.range[origins], seen.ewma_20[origins]])
+    return np.clip(np.log(terms / seen.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
+
+
+def _known(series: PriceSeries, until: date) -> PriceSeries:
+    return series.until(int(np.searchsorted(series.sessions, np.datetime64(until), side="right")))
+
+
+def _check(name: str, found: Floats, shape: tuple[int, ...]) -> None:
+    if found.shape != shape or not np.isfinite(found).all():
+        raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")

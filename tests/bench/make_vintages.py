@@ -1,0 +1,99 @@
+"""Make the shipped vintages of the pooled regression, and the README beside them, from a folder of price files.
+
+python -m tests.bench.make_vintages ../shared/kaggle-universe [--into FOLDER]
+
+It stands here and not under `deployments/`: the price files are no part of the project, and nobody who runs stockml
+needs it; like the other tables here it is how a figure, or a file, that is shipped can be made again.
+"""
+
+import argparse
+import hashlib
+import sys
+import textwrap
+import time
+from datetime import date
+from pathlib import Path
+
+from stockml.errors import StockmlError
+from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_vintages import SHIPPED, write
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import files_in, read_history, ticker_of
+from stockml.prices.series import PriceSeries
+
+ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
+
+README = """# The pooled regression, by vintage
+
+Each file holds one regression of how far a share moves, with one shape of its quantiles a lead, learned from many
+tickers up to a date: `stockml/models/pooled_regression.py` says what the numbers mean. A forecast uses the newest one
+that ends before what it is scored on. Made by
+
+    python -m tests.bench.make_vintages {folder}
+
+from daily files of the "Huge Stock Market Dataset" (Boris Marjanovic, Kaggle; CC0), adjusted for splits and dividends.
+
+**All of these tickers were still listed in November 2017.** What was learned has seen no share that failed, was bought
+or was delisted before: its widths are those of survivors, and so is every figure that was measured on them.
+
+| file | sessions seen through | tickers | sessions | origins | SHA-256 of the file |
+|---|---|--:|--:|--:|---|
+{rows}
+
+Tickers of the newest:
+{tickers}.
+{refused}"""
+
+
+def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+    """Every price file under a folder by its ticker, and the refusals by the name of the file."""
+    series, refusals = {}, {}
+    for path in files_in(folder):
+        try:
+            ticker = ticker_of(path)
+            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).bars)
+        except StockmlError as refusal:
+            refusals[path.name] = refusal
+    return series, refusals
+
+
+def make(folder: Path, into: Path) -> list[Path]:
+    """Fit and write one vintage for each of ENDS, and the README."""
+    series, refusals = read_folder(folder)
+    made = [PooledRegression.fit(series, until) for until in ENDS]
+    paths = [write(model, into) for model in made]
+    rows = [_row(path, model) for path, model in zip(paths, made, strict=True)]
+    refused = "".join(f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items())
+    text = README.format(folder=folder, rows="\n".join(rows), tickers=_wrapped(made[-1].tickers), refused=refused)
+    (into / "README.md").write_text(text, encoding="utf-8")
+    return paths
+
+
+def _row(path: Path, model: PooledRegression) -> str:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    counts = f"{len(model.tickers)} | {model.sessions:,} | {model.origins:,}"
+    return f"| `{path.name}` | {model.through} | {counts} | `{sha256}` |"
+
+
+def _wrapped(tickers: tuple[str, ...]) -> str:
+    return textwrap.fill(", ".join(tickers), 118, break_on_hyphens=False)
+
+
+def _why(refusal: StockmlError, name: str) -> str:
+    """The refusal without the path on this machine."""
+    return str(refusal).split(f"{name}: ", 1)[-1].split(";", maxsplit=1)[0]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--into", type=Path, default=SHIPPED)
+    chosen = options.parse_args()
+    began = time.monotonic()
+    for path in make(chosen.folder, chosen.into):
+        print(f"{path} ({path.stat().st_size:,} bytes)")
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

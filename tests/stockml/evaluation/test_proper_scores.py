@@ -1,0 +1,79 @@
+"""Proper scores: equal to the library scoringrules and to naive loops; the truth scores best."""
+
+import numpy as np
+import pytest
+import scoringrules
+from scipy.stats import norm
+
+from stockml.evaluation.proper_scores import band, brier, coverage_by_lead, crps, interval_score, pinball
+from stockml.models.pooled_regression import LEVELS
+
+
+def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return np.sort(generator.normal(size=(40, 5, len(LEVELS))), axis=-1), generator.normal(size=(40, 5))
+
+
+def test_crps_is_that_of_scoringrules() -> None:
+    quantiles, actual = forecasts()
+    np.testing.assert_allclose(
+        crps(quantiles, LEVELS, actual), scoringrules.crps_quantile(actual, quantiles, LEVELS), rtol=0, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
+def test_interval_score_is_that_of_scoringrules(coverage: float) -> None:
+    quantiles, actual = forecasts(1)
+    low, high = band(quantiles, LEVELS, coverage)
+    found = interval_score(low, high, actual, coverage)
+    np.testing.assert_allclose(found, scoringrules.interval_score(actual, low, high, 1 - coverage), rtol=0, atol=1e-9)
+
+
+def test_brier_is_that_of_scoringrules() -> None:
+    generator = np.random.default_rng(2)
+    chance, happened = generator.random(200), generator.random(200) < 0.4
+    expected = scoringrules.brier_score(happened.astype(float), chance)
+    np.testing.assert_allclose(brier(chance, happened), expected, rtol=0, atol=1e-9)
+
+
+def test_losses_by_loop() -> None:
+    quantiles, actual = forecasts(3)
+    losses, scores = pinball(quantiles, LEVELS, actual), crps(quantiles, LEVELS, actual)
+    for i in range(3):
+        for lead in range(5):
+            total = 0.0
+            for j, level in enumerate(LEVELS):
+                off = actual[i, lead] - quantiles[i, lead, j]
+                loss = level * off if off >= 0 else (level - 1) * off
+                assert losses[i, lead, j] == pytest.approx(loss)
+                total += loss
+            assert scores[i, lead] == pytest.approx(2 * total / len(LEVELS))
+
+
+def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
+    quantiles, actual = forecasts(4)
+    low, high = band(quantiles, LEVELS, 0.8)
+    actual[0] = low[0]
+    found = coverage_by_lead(low, high, actual)
+    for lead in range(5):
+        inside = sum(low[i, lead] <= actual[i, lead] <= high[i, lead] for i in range(40))
+        assert found[lead] == pytest.approx(inside / 40)
+
+
+def test_a_band_is_read_off_the_levels_or_between_them_and_never_beyond() -> None:
+    quantiles, _ = forecasts(5)
+    low, high = band(quantiles, LEVELS, 0.95)
+    np.testing.assert_allclose(low, quantiles[..., 0])
+    np.testing.assert_allclose(high, quantiles[..., -1])
+    low, _ = band(quantiles, LEVELS, 0.85)
+    np.testing.assert_allclose(low, (quantiles[..., 1] + quantiles[..., 2]) / 2)
+    with pytest.raises(ValueError, match="expected a band within levels"):
+        band(quantiles, LEVELS, 0.99)
+
+
+def test_the_truth_scores_better_than_a_wider_a_narrower_and_a_shifted_forecast() -> None:
+    actual = np.random.default_rng(6).normal(size=20_000)
+    truth = norm.ppf(LEVELS)
+    others = {"wider": 1.2 * truth, "narrower": 0.8 * truth, "shifted": truth + 0.2}
+    best = crps(truth, LEVELS, actual).mean()
+    assert all(crps(quantiles, LEVELS, actual).mean() > best for quantiles in others.values())

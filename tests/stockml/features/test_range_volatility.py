@@ -1,0 +1,86 @@
+"""Volatilities: what the formulas say by loop, nothing later than their row, NaN and not a guess where unknown."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, range_variance
+from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.prices.series import COLUMNS, PriceSeries
+from tests.support.walks import altered_after, walk
+
+ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "returns")
+
+
+def edited(series: PriceSeries, factor: np.ndarray) -> PriceSeries:
+    prices = [getattr(series, name) * factor for name in COLUMNS[:4]]
+    return PriceSeries(series.sessions, *prices, series.volume)
+
+
+def test_each_sessions_variance_is_parkinsons_and_the_night_before_it() -> None:
+    series = walk(30)
+    found = range_variance(series)
+    for t in range(30):
+        parkinson = math.log(series.high[t] / series.low[t]) ** 2 / (4 * math.log(2))
+        night = math.log(series.open[t] / series.close[t - 1]) ** 2 if t else 0.0
+        assert found[t] == pytest.approx(parkinson + night)
+
+
+def test_terms_are_means_of_full_windows_only() -> None:
+    series = walk(1_100)
+    variance, found = range_variance(series), Volatilities.of(series).range
+    for column, sessions in enumerate(RANGE_SESSIONS):
+        assert np.isnan(found[: sessions - 1, column]).all()
+        for t in (sessions - 1, 1_050, 1_099):
+            naive = math.sqrt(sum(variance[t - sessions + 1 : t + 1]) / sessions)
+            assert found[t, column] == pytest.approx(naive)
+
+
+@pytest.mark.parametrize(("name", "span"), [("ewma_20", 20), ("ewma_60", 60), ("constant", None)])
+def test_weighted_means_of_squared_close_returns(name: str, span: int | None) -> None:
+    series = walk(80)
+    squares = [math.log(series.close[t] / series.close[t - 1]) ** 2 for t in range(1, 80)]
+    keep = 1 - 2 / (span + 1) if span else 1.0
+    found = getattr(Volatilities.of(series), name)
+    assert np.isnan(found[0])
+    for t in (1, 2, 40, 79):
+        weights = [keep**back for back in reversed(range(t))]
+        naive = math.sqrt(sum(w * x for w, x in zip(weights, squares[:t], strict=True)) / sum(weights))
+        assert found[t] == pytest.approx(naive)
+
+
+@pytest.mark.parametrize("t", [0, 1, 40, 250, 1_005])
+def test_no_row_sees_a_later_bar(t: int) -> None:
+    series = walk(1_030)
+    before, after = Volatilities.of(series), Volatilities.of(altered_after(series, t))
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(before, name)[: t + 1], getattr(after, name)[: t + 1])
+
+
+def test_a_halted_share_has_the_floor_everywhere() -> None:
+    flat = np.full(1_010, 20.0)
+    sessions = np.datetime64("2001-01-01") + np.arange(1_010)
+    found = Volatilities.of(PriceSeries(sessions, flat, flat, flat, flat, flat))
+    for name in ARRAYS[:4]:
+        last = np.atleast_1d(getattr(found, name)[-1])
+        np.testing.assert_array_equal(last, np.full(last.shape, VOLATILITY_FLOOR))
+
+
+def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
+    wild = edited(walk(40), np.where(np.arange(40) < 20, 1e6, 1.0))
+    found = Volatilities.of(wild)
+    assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
+
+
+def test_the_move_across_a_hole_is_no_sessions_move() -> None:
+    whole = walk(400)
+    late = whole.sessions + np.where(np.arange(400) < 200, 0, 365)
+    jumped = edited(
+        PriceSeries(late, *(getattr(whole, name) for name in COLUMNS)), np.where(late > late[199], 3.0, 1.0)
+    )
+    found, without = Volatilities.of(jumped), Volatilities.of(whole)
+    assert found.returns[-1] == without.returns[-1] - 1
+    assert found.ewma_60[200] == found.ewma_60[199]
+    assert found.range[200, 0] < 0.1
+    assert found.ewma_60[-1] == pytest.approx(without.ewma_60[-1], rel=0.01)

@@ -1,0 +1,204 @@
+"""The pooled regression: what least squares says, no look ahead, and a sane distribution for insane prices."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.models.pooled_regression import (
+    LEADS,
+    LEVELS,
+    POOLED,
+    PooledRegression,
+    at_leads,
+    moves,
+    symmetrised,
+)
+from stockml.models.pooled_vintages import digest
+from stockml.prices.series import COLUMNS, PriceSeries
+from tests.support.walks import altered_after, walk
+
+UNTIL = date(2005, 12, 31)
+ALL = np.arange(1, 51)
+
+
+def breathing(n: int, seed: int) -> PriceSeries:
+    """A walk whose volatility swings slowly between a half and twice its mean: there is something to learn."""
+    calm = walk(n, seed)
+    swing = np.exp(0.7 * np.sin(np.arange(n) / 60 + seed))
+    close = 50 * np.exp(np.cumsum(swing * np.diff(np.log(calm.close), prepend=np.log(calm.close[0]))))
+    spread = {name: close * (getattr(calm, name) / calm.close) ** swing for name in ("open", "high", "low")}
+    high, low = np.maximum(spread["high"], close), np.minimum(spread["low"], close)
+    return PriceSeries(calm.sessions, np.clip(spread["open"], low, high), high, low, close, calm.volume)
+
+
+def tickers(count: int = 6) -> dict[str, PriceSeries]:
+    return {f"T{i}": breathing(1_400 + 40 * i, seed=i) for i in range(count)}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> PooledRegression:
+    return PooledRegression.fit(tickers(), UNTIL)
+
+
+def with_prices(series: PriceSeries, factor: np.ndarray | float) -> PriceSeries:
+    prices = [getattr(series, name) * factor for name in COLUMNS[:4]]
+    return PriceSeries(series.sessions, *prices, series.volume)
+
+
+def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]], list[float], list[float], list[int]]:
+    """Terms, EWMA 60, moves at lead 10 over √10, and origins: one origin at a time."""
+    seen, rows, units, found, at = Volatilities.of(series), [], [], [], []
+    for t in range(60, len(series) - 50, 5):
+        unit = seen.ewma_60[t]
+        terms = [np.log(v / unit) for v in [*seen.range[t], seen.ewma_20[t]]]
+        rows.append([m if np.isnan(x) else min(max(x, -2.0), 2.0) for x, m in zip(terms, means, strict=True)])
+        units.append(unit)
+        found.append((np.log(series.mid[t + 10]) - np.log(series.close[t])) / np.sqrt(10))
+        at.append(t)
+    return rows, units, found, at
+
+
+def test_coefficients_and_shape_are_those_of_least_squares_and_of_the_quantiles(fitted: PooledRegression) -> None:
+    parts = [naive_rows(s, fitted.means) for s in tickers().values()]
+    rows, units, found = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    design = np.column_stack([np.ones(len(rows)), rows])
+    solved = np.linalg.lstsq(design, np.log(np.abs(found) / units + 0.05))[0]
+    lead = LEADS.index(10)
+    np.testing.assert_allclose([fitted.intercepts[lead], *fitted.coefficients[lead]], solved, atol=1e-6)
+    shape = np.quantile(found / (np.exp(design @ solved) * units), LEVELS)
+    np.testing.assert_allclose(fitted.shape(POOLED, np.array([10]))[0], shape, atol=1e-6)
+    assert fitted.origins == len(rows)
+    assert fitted.sessions == sum(map(len, tickers().values()))
+
+
+def test_quantiles_are_width_times_shape_and_hold_what_they_say(fitted: PooledRegression) -> None:
+    unseen = breathing(3_000, seed=77)
+    origins = np.arange(1_100, 2_950)
+    found = fitted.quantiles(unseen, origins, ALL)
+    width = fitted.widths(unseen, origins, ALL)
+    np.testing.assert_allclose(found, width[..., None] * fitted.shape(POOLED, ALL))
+    inside = moves(unseen, origins, ALL)
+    assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(0.8, abs=0.06)
+
+
+def test_it_has_learned_when_moves_are_large(fitted: PooledRegression) -> None:
+    unseen = breathing(3_000, seed=78)
+    origins = np.arange(1_100, 2_950, 5)
+    width, moved = fitted.widths(unseen, origins, np.array([10]))[:, 0], np.abs(moves(unseen, origins, np.array([10])))
+    wide = width > np.median(width)
+    assert moved[wide].mean() > 1.5 * moved[~wide].mean()
+
+
+def test_what_is_forecast_is_the_mid_price_against_tonights_close() -> None:
+    series = walk(40)
+    expected = np.log((series.high[13] + series.low[13]) / 2) - np.log(series.close[10])
+    assert moves(series, np.array([10]), np.array([3]))[0, 0] == pytest.approx(expected)
+
+
+def test_nothing_after_until_is_learned(fitted: PooledRegression) -> None:
+    last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
+    changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
+    before, after = (PooledRegression.fit(each, date(2004, 6, 30)) for each in (tickers(), changed))
+    assert digest(before) == digest(after)
+    assert before.through == date(2004, 6, 30)
+    assert digest(before) != digest(fitted)
+
+
+def test_no_origin_sees_a_later_bar(fitted: PooledRegression) -> None:
+    series, origins = walk(1_300), np.array([30, 100, 700, 1_100])
+    for t in origins:
+        same = fitted.quantiles(altered_after(series, int(t)), origins[origins <= t], ALL)
+        np.testing.assert_array_equal(same, fitted.quantiles(series, origins[origins <= t], ALL))
+
+
+def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(fitted: PooledRegression) -> None:
+    assert digest(PooledRegression.fit(dict(reversed(tickers().items())), UNTIL)) == digest(fitted)
+    origins = np.array([200, 1_200])
+    dear = with_prices(walk(1_300), 1_000.0)
+    np.testing.assert_allclose(fitted.quantiles(dear, origins, ALL), fitted.quantiles(walk(1_300), origins, ALL))
+
+
+def constant() -> PriceSeries:
+    flat = np.full(1_200, 12.5)
+    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, flat)
+
+
+def begins_tenfold() -> PriceSeries:
+    return with_prices(walk(1_200), np.where(np.arange(1_200) < 100, 10.0, 1.0))
+
+
+def hole_of_a_year() -> PriceSeries:
+    series = walk(1_200)
+    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
+    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
+
+
+@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
+def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
+    origins = np.arange(20, len(series))
+    for symmetric in (False, True):
+        found = fitted.quantiles(series, origins, ALL, symmetric=symmetric)
+        assert np.isfinite(found).all()
+        assert (np.diff(found, axis=-1) >= 0).all()
+    assert (fitted.widths(series, origins, ALL) > 0).all()
+
+
+def test_a_price_that_begins_tenfold_or_stops_for_a_year_is_forgotten(fitted: PooledRegression) -> None:
+    origins, plain = np.array([1_190]), fitted.quantiles(walk(1_200), np.array([1_190]), ALL)
+    np.testing.assert_allclose(fitted.quantiles(hole_of_a_year(), origins, ALL), plain, rtol=0.1)
+    tenfold = fitted.quantiles(begins_tenfold(), origins, ALL)
+    assert (np.abs(tenfold) < 2 * np.abs(plain) + 0.02).all()
+
+
+def test_bad_tickers_in_the_pool_are_survived() -> None:
+    pool = tickers() | {"FLAT": constant(), "TENFOLD": begins_tenfold(), "HOLE": hole_of_a_year(), "NEW": walk(100)}
+    found = PooledRegression.fit(pool, UNTIL).quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
+    assert np.isfinite(found).all()
+
+
+def test_a_hundred_sessions_are_enough_and_are_filled_from_the_pool(fitted: PooledRegression) -> None:
+    seen = Volatilities.of(walk(100))
+    terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
+    assert np.isnan(terms).tolist() == [False, False, False, True, True, False]
+    filled = np.where(np.isnan(terms), fitted.means, terms)
+    lead = LEADS.index(20)
+    expected = np.exp(fitted.intercepts[lead] + fitted.coefficients[lead] @ filled) * seen.ewma_60[-1] * np.sqrt(20)
+    assert fitted.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
+
+
+def test_less_than_a_month_is_refused_with_what_is_missing(fitted: PooledRegression) -> None:
+    with pytest.raises(TooFewBars) as refusal:
+        fitted.quantiles(walk(100), np.array([19, 50]), ALL)
+    assert (refusal.value.needed, refusal.value.found) == (21, 20)
+    with pytest.raises(TooFewBars):
+        PooledRegression.fit({"NEW": walk(100)}, UNTIL)
+    with pytest.raises(TooFewBars):
+        PooledRegression.fit(tickers(), date(1990, 1, 1))
+
+
+def test_a_young_pool_that_knows_no_long_term_still_learns() -> None:
+    young = PooledRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
+    assert young.means[3:5].tolist() == [0.0, 0.0]
+    assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
+
+
+def test_between_the_leads_it_is_interpolated_in_ln_lead_and_beyond_them_refused(fitted: PooledRegression) -> None:
+    np.testing.assert_allclose(at_leads(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
+    share = np.log(4 / 3) / np.log(5 / 3)
+    expected = (1 - share) * fitted.intercepts[2] + share * fitted.intercepts[3]
+    assert (at_leads(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
+    for lead in (0, 51):
+        with pytest.raises(InvalidSetting):
+            fitted.shape(POOLED, np.array([1, lead]))
+
+
+def test_symmetrised_quantiles_have_no_location_and_keep_a_symmetric_width() -> None:
+    quantiles = np.sort(np.random.default_rng(3).normal(0.5, 1, (4, 21)))
+    found = symmetrised(quantiles)
+    for row, plain in zip(found, quantiles, strict=True):
+        for j in range(21):
+            assert row[j] == pytest.approx((plain[j] - plain[20 - j]) / 2)
+    np.testing.assert_allclose(symmetrised(found), found)

@@ -1,0 +1,123 @@
+"""Vintages: what was written comes back, what is damaged or foreign is named, and a date chooses the right one."""
+
+import hashlib
+import json
+import shutil
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidFile
+from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_vintages import SHIPPED, NoVintage, digest, newest_before, read, write
+from tests.support.walks import walk
+
+
+@pytest.fixture(scope="module")
+def model() -> PooledRegression:
+    return PooledRegression.fit({f"T{i}": walk(700, seed=i) for i in range(3)}, date(2002, 6, 30))
+
+
+def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(model: PooledRegression, tmp_path: Path) -> None:
+    path = write(model, tmp_path)
+    found, content = read(path), path.read_bytes()
+    assert path.name == "pooled-2002-06.json"
+    assert (found.through, found.tickers, found.sessions) == (model.through, model.tickers, model.sessions)
+    assert digest(found) == digest(model) == json.loads(content)["sha256"]
+    origins, leads = np.array([100, 600]), np.arange(1, 51)
+    np.testing.assert_array_equal(
+        found.quantiles(walk(700), origins, leads), model.quantiles(walk(700), origins, leads)
+    )
+    assert write(found, tmp_path).read_bytes() == content
+
+
+def resigned(record: dict[str, object]) -> str:
+    """A record whose SHA-256 is right again: someone meant it."""
+    rest = {name: value for name, value in record.items() if name != "sha256"}
+    sha256 = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(rest | {"sha256": sha256})
+
+
+DAMAGES = {
+    "empty": lambda text, record: "",
+    "cut short": lambda text, record: text[: len(text) // 2],
+    "binary": lambda text, record: "\x00\x01\x02",
+    "another JSON": lambda text, record: "[1, 2]",
+    "another record": lambda text, record: json.dumps({"sha256": "0"}),
+    "a digit changed": lambda text, record: text.replace('"origins": 2', '"origins": 3', 1),
+    "no SHA-256": lambda text, record: json.dumps({k: v for k, v in record.items() if k != "sha256"}),
+    "another format": lambda text, record: resigned(record | {"format": "stockml pooled regression, 2"}),
+    "other leads": lambda text, record: resigned(record | {"leads": [1, 2]}),
+    "fewer means": lambda text, record: resigned(record | {"means": [0.0]}),
+    "no number": lambda text, record: resigned(record | {"means": [float("nan")] * 6}),
+    "no shapes": lambda text, record: resigned(record | {"shapes": {}}),
+    "falling quantiles": lambda text, record: resigned(
+        record | {"shapes": {name: [row[::-1] for row in rows] for name, rows in record["shapes"].items()}}
+    ),
+    "no date": lambda text, record: resigned(record | {"through": "lately"}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_foreign_file_is_named(model: PooledRegression, tmp_path: Path, damage: str) -> None:
+    path = write(model, tmp_path)
+    text = path.read_text()
+    changed = DAMAGES[damage](text, json.loads(text))
+    assert changed != text
+    path.write_text(changed)
+    with pytest.raises(InvalidFile) as refusal:
+        read(path)
+    assert str(path) in str(refusal.value)
+    assert "make it anew" in str(refusal.value)
+
+
+def test_a_missing_or_renamed_file_is_named(model: PooledRegression, tmp_path: Path) -> None:
+    renamed = write(model, tmp_path).rename(tmp_path / "pooled-1999-06.json")
+    for path in (renamed, tmp_path / "pooled-2001-01.json"):
+        with pytest.raises(InvalidFile, match=path.name):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("day", "through"),
+    [
+        ("1999-07-01", "1999-06-30"),
+        ("2001-06-29", "1999-06-30"),
+        ("2001-06-30", "2001-06-29"),
+        ("2011-11-01", "2011-06-30"),
+        ("2030-01-01", "2017-06-30"),
+    ],
+)
+def test_the_newest_vintage_that_ends_before_a_date_is_chosen(day: str, through: str) -> None:
+    found = newest_before(date.fromisoformat(day))
+    assert isinstance(found, PooledRegression)
+    assert found.through == date.fromisoformat(through)
+
+
+def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
+    found = newest_before(date(1999, 6, 30))
+    assert found == NoVintage(date(1999, 6, 30), date(1999, 6, 30))
+    assert "the oldest has seen sessions through 1999-06-30" in str(found)
+    assert str(newest_before(date(2020, 1, 1), tmp_path)).endswith("there is none")
+
+
+def test_a_damaged_newest_vintage_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
+    for path in SHIPPED.glob("pooled-201*.json"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "pooled-2017-06.json").write_text("{}")
+    with pytest.raises(InvalidFile, match="pooled-2017-06"):
+        newest_before(date(2018, 1, 1), tmp_path)
+
+
+def test_shipped_vintages_are_sound_at_most_two_years_apart_and_described() -> None:
+    models = [read(path) for path in sorted(SHIPPED.glob("pooled-*.json"))]
+    ends = [model.through for model in models]
+    assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
+    assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
+    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    for path in SHIPPED.glob("pooled-*.json"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in described
+    assert "were still listed" in described
