@@ -157,9 +157,9 @@ def mlflow(home: Home) -> Check:
 
 
 def port(name: str, number: int, home: Home) -> Check:
+    from deployments.servers.errors import PortTaken
     from deployments.servers.prefect_api import running_server
     from deployments.servers.processes import check_port
-    from stockml.errors import PortTaken
 
     if running_server(home):
         return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")

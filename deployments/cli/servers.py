@@ -94,7 +94,7 @@ def feed(
 ) -> None:
     """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
-    from stockml.errors import PortTaken
+    from deployments.servers.errors import PortTaken
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from stockml.errors import NotRecorded
+from deployments.replay.errors import NotRecorded
 
 if TYPE_CHECKING:
     import pandas as pd

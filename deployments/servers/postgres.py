@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stockml.errors import ServerUnavailable
+from deployments.servers.errors import ServerUnavailable
 
 DATABASES = ("mlflow", "prefect")
 

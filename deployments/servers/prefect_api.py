@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from deployments.servers.environment import set_environment
+from deployments.servers.errors import ServerFailed, ServerUnavailable
 from deployments.servers.postgres import create_databases
-from stockml.errors import ServerFailed, ServerUnavailable
 from stockml.home import Home
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own

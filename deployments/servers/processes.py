@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from deployments.servers.errors import PortTaken, ServerFailed
 from deployments.servers.prefect_api import last_line
-from stockml.errors import PortTaken, ServerFailed
 
 
 @dataclass(frozen=True)

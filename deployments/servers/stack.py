@@ -17,10 +17,10 @@ from deployments.replay.feed import Feed
 from deployments.replay.source import replay_environment
 from deployments.servers import processes
 from deployments.servers.environment import mlflow_database, settings_of
+from deployments.servers.errors import AlreadyUp
 from deployments.servers.postgres import create_databases
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
-from stockml.errors import AlreadyUp
 from stockml.home import Home
 from stockml.storage.files import write_atomically
 

@@ -5,8 +5,8 @@ from datetime import date
 import exchange_calendars
 import pytest
 
+from deployments.replay.errors import NotRecorded
 from deployments.replay.recording import recorded_bars, recorded_rows, recorded_splits, symbols
-from stockml.errors import NotRecorded
 
 
 def test_the_recording_holds_five_symbols() -> None:
@@ -23,8 +23,6 @@ def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
     assert (bars.low <= bars[["open", "close"]].min(axis=1)).all()
     assert (bars.high >= bars[["open", "close"]].max(axis=1)).all()
     assert (bars > 0).all().all()
-
-
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])

@@ -56,6 +56,14 @@ def browser_page(width: int = 1600, height: int = 1000) -> "Iterator[Page]":
             context.close()
 
 
+def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
+    """The ticker's experiment, and its runs by name, newest first."""
+    with tracking._client() as client:
+        experiment = client.get_experiment_by_name(f"stockml/{ticker}")
+        found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    return experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
+
+
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:
     """The link of the summaries: it lands on the nights' charts in the model-training layout."""
     view = "compareRunsMode=CHART&workflowType=machine_learning"
@@ -85,10 +93,7 @@ def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> Non
 def main(root: str, folder: str) -> None:
     installation = home({"STOCKML_HOME": root})
     tracking = Tracking.of(installation)
-    with tracking._client() as client:
-        experiment = client.get_experiment_by_name("stockml/IBM")
-        found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    experiment_id, runs = experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
+    experiment_id, runs = runs_of(tracking, "IBM")
     with mlflow_server(installation) as address:
         with browser_page() as page:
             open_charts(page, address, experiment_id)

@@ -10,7 +10,7 @@ import pytest
 from stockml.home import Home, home
 from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
-from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run
+from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run, runs_of
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import recorded_night, series_until
 
@@ -47,7 +47,7 @@ def pages(installation: Home) -> Iterator[Pages]:
         style.save(drawn, folder)
         tracking.log_night(recorded_night(day=day, share=0.5 + 0.2 * number, plots_folder=str(folder)))
     with mlflow_server(installation) as address:
-        yield Pages(address, *tracking.runs("IBM"))
+        yield Pages(address, *runs_of(tracking, "IBM"))
 
 
 def test_the_link_lands_on_the_charts_and_three_nights_compare(pages: Pages, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from datetime import date
 
 import pytest
 
+from deployments.replay.errors import NotRecorded
+from deployments.servers.errors import AlreadyUp, PortTaken, ServerFailed, ServerUnavailable
 from stockml import errors
 
 SAMPLES = [
@@ -15,7 +17,6 @@ SAMPLES = [
     errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),
-    errors.LateBar("IBM", date(2013, 3, 1), date(2013, 2, 28)),
     errors.QuotaSpent("IBM", "25 a day"),
     errors.BadKey("IBM", "none"),
     errors.PremiumOnly("IBM", "outputsize=full"),
@@ -31,14 +32,14 @@ SAMPLES = [
     errors.Diverged(3, float("inf")),
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
-    errors.NotRecorded("XYZ", ("AAPL", "IBM")),
+    NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
     errors.NoForecast("IBM"),
-    errors.ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
-    errors.ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
-    errors.AlreadyUp("http://127.0.0.1:4200", "servers.json"),
-    errors.PortTaken("MLflow", 5000, "--mlflow-port"),
+    ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
+    ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
+    AlreadyUp("http://127.0.0.1:4200", "servers.json"),
+    PortTaken("MLflow", 5000, "--mlflow-port"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
 ]
 
@@ -58,10 +59,10 @@ def test_every_error_that_can_be_raised_has_a_sample() -> None:
         below = kind.__subclasses__()
         return set().union(*map(leaves, below)) if below else {kind}
 
-    named = {kind for kind in leaves(errors.StockmlError) if kind.__module__ == "stockml.errors"}
+    named = {kind for kind in leaves(errors.StockmlError) if kind.__module__.startswith(("stockml.", "deployments."))}
     assert named <= {type(sample) for sample in SAMPLES}
 
 
 def test_only_transient_feed_errors_are_worth_asking_again() -> None:
     transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
-    assert transient == {errors.RateLimited, errors.NoData, errors.LateBar}
+    assert transient == {errors.RateLimited, errors.NoData}

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from stockml.prices.series import COLUMNS, PriceSeries
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, NetworkSettings, Settings, TrainingSettings
 
 SMALL = Settings(

@@ -8,7 +8,8 @@ import pytest
 from stockml.errors import InvalidFile
 from stockml.features.scaling import FEATURES, VOLATILITY_FLOOR, FeatureScaler, features, volatility
 from stockml.models.trend_prior import prior_path, trend
-from stockml.prices.series import COLUMNS, PriceSeries
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
 from tests.support.walks import walk
 

@@ -15,7 +15,8 @@ from stockml.features.scaling import FeatureScaler
 from stockml.models import lstm
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.series import COLUMNS, PriceSeries
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from stockml.settings import settings_for
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress

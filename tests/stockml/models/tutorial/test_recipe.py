@@ -10,13 +10,14 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
 from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
+from stockml.storage.arrays import Floats
 
 
-def random_prices(n: int, seed: int = 0) -> recipe.Floats:
+def random_prices(n: int, seed: int = 0) -> Floats:
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
 
-def hpq_mid() -> recipe.Floats:
+def hpq_mid() -> Floats:
     folder = os.environ.get("STOCKML_KAGGLE_DIR")
     if not folder:
         pytest.skip("STOCKML_KAGGLE_DIR does not name a folder with Kaggle's price files")
@@ -24,7 +25,7 @@ def hpq_mid() -> recipe.Floats:
     return columns.mean(axis=1)
 
 
-def naive_read(values: recipe.Floats, cursors: list[int], draws: recipe.Floats) -> tuple[list, list]:
+def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
     """The tutorial's generator as it loops: a stream at a time, a step at a time; randomness from the same draws."""
     unrolled, streams, _ = draws.shape
     readable = len(values) - unrolled

@@ -1,0 +1,51 @@
+"""What keeps the local servers (Prefect, MLflow, the feed) from being there."""
+
+from dataclasses import dataclass
+
+from stockml.errors import (
+    StockmlError,
+)
+
+
+class ServerError(StockmlError):
+    """A server that this needs is not there, or cannot start."""
+
+
+@dataclass(eq=False, repr=False)
+class ServerUnavailable(ServerError):
+    name: str
+    address: str
+    advice: str
+    text = "expected {name} at {address}, found no answer; {advice}"
+
+
+@dataclass(eq=False, repr=False)
+class ServerFailed(ServerError):
+    """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
+
+    name: str
+    code: int | None
+    log: str
+    last_line: str
+
+    def __str__(self) -> str:
+        found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
+        return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
+
+
+@dataclass(eq=False, repr=False)
+class AlreadyUp(ServerError):
+    address: str
+    record: str
+    text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
+
+
+@dataclass(eq=False, repr=False)
+class PortTaken(ServerError):
+    name: str
+    port: int
+    option: str
+    text = (
+        "expected port {port} to be free for {name}, found another program on it; "
+        "stop that program, or choose a port with {option}"
+    )
