@@ -64,9 +64,12 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
     Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
     rest of its window); from `train_end` on by the last window's. Then the training part's exponential mean, from 0.
     """
+    from sklearn.preprocessing import MinMaxScaler
+
     low, high = np.empty_like(mid), np.empty_like(mid)
     for begin, end in windows(train_end):
-        low[begin:end], high[begin:end] = mid[begin:end].min(), mid[begin:end].max()
+        scaler = MinMaxScaler().fit(mid[begin:end, None])
+        low[begin:end], high[begin:end] = scaler.data_min_[0], scaler.data_max_[0]
     low[train_end:], high[train_end:] = low[train_end - 1], high[train_end - 1]
     values = (mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny)
     values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=0.0)
