@@ -1,7 +1,6 @@
 """Automations on a real Prefect server: what is installed, that it stays as a person left it, and that it tells."""
 
 import json
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -118,4 +117,3 @@ def test_without_a_webhook_a_line_is_kept(home: Home, prefect_client: SyncPrefec
     notice("nightly KO 2013-02-28 Failed:\nno bars")
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")
-    assert "STOCKML_HOME" in os.environ

@@ -109,18 +109,21 @@ def artifacts(state: State) -> set[str]:
 
 @pytest.mark.slow
 def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, replay: Feed, monkeypatch: Any) -> None:
-    """On a free key with one request left, the ticker that waited longest is asked."""
+    """On a free key with one request left, the ticker that waited longest is asked; the others keep what they have."""
     use(replay, monkeypatch, plan="free")
-    fill(home, ["IBM"], date(2013, 2, 20))
-    fill(home, ["AAPL"], date(2013, 2, 19))
+    fill(home, ["IBM"], date(2013, 2, 19))
+    fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but_one(home)
     turn = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
-    assert (turn.asked, turn.skipped) == (("AAPL", "MSFT"), ("IBM",))
-    spend(home, 1)
-    state = run(["IBM"])
-    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
-    assert (home.universe / "2013-02-28.csv").read_text().splitlines()[1].startswith("IBM,2013-02-28,skipped,")
+    assert (turn.asked, turn.skipped) == (("IBM", "MSFT"), ("AAPL",))
+    state = run(["AAPL", "IBM"])
+    assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
+    assert [(asked.function, asked.symbol) for asked in replay.asked] == [("TIME_SERIES_DAILY", "IBM")]
+    with (home.universe / "2013-02-28.csv").open() as file:
+        table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
+    assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
+    assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
 
 
 def spend_all_but_one(home: Home) -> None:

@@ -23,6 +23,10 @@ from tests.support import PAYLOADS
 TODAY = date(2026, 11, 20)
 BARS_EACH = 4
 ROUNDS = 800
+OUTCOMES = {
+    *("bars", "splits"),
+    *("NoData", "BadPayload", "RateLimited", "QuotaSpent", "BadKey", "PremiumOnly", "UnknownSymbol"),
+}
 
 HOSTILE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1e308, -1e308, 10**400, float("nan"), float("inf"), [], {}, [[]], {"": {}}),
@@ -166,11 +170,7 @@ def test_only_typed_errors_come_out_of_mutated_payloads(name: str) -> None:
     chance = random.Random(name)  # the same mutations in every run
     ticker = "AAPL" if "legacy" in name else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
     outcomes = {check(chance.choice(MUTATIONS)(FILES[name], chance), ticker) for _ in range(ROUNDS)}
-    assert outcomes
-
-
-def test_the_mutations_are_more_than_ten_thousand() -> None:
-    assert len(FILES) * ROUNDS >= 10_000
+    assert {check(FILES[name], ticker)} <= outcomes <= OUTCOMES
 
 
 def test_the_mutations_reach_every_outcome() -> None:
@@ -178,7 +178,7 @@ def test_the_mutations_reach_every_outcome() -> None:
     outcomes = {
         check(chance.choice(MUTATIONS)(content, chance), "IBM") for content in FILES.values() for _ in range(20)
     }
-    assert outcomes >= {"bars", "splits", "NoData", "BadPayload", "RateLimited", "QuotaSpent", "BadKey", "PremiumOnly"}
+    assert outcomes >= OUTCOMES - {"UnknownSymbol"}
 
 
 JSON = st.recursive(
