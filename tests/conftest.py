@@ -1,6 +1,6 @@
 """What many tests start from: a running replay feed and an empty home."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
+from tests.support import skipped
 
 pytest_plugins = ("tests.support.prefect_server", "tests.support.ready_home")
 
@@ -26,3 +27,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     return home_of()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """The last line before the counts: what was not run, for want of what."""
+    yield
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.getreports("skipped")]
+    if line := skipped.said(reasons):
+        terminalreporter.write_line(line, yellow=True)

@@ -1,6 +1,6 @@
 """The coverage and skill tables, as Markdown.
 
-`STOCKML_KAGGLE_DIR=… python -m tests.bench.interval_tables [--lstm] [--eras 6]`.
+`python -m tests.bench.interval_tables [--lstm] [--eras 6]`.
 
 Bands are calibrated on the validation part and measured on the test part, an origin every 10 sessions, 50 leads.
 An era ends 1,500 sessions before the next: the same measurement, had it been made that much earlier. "published" is
@@ -9,7 +9,6 @@ shown till then.
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from stockml.prices.csv_import import read_history
 from stockml.prices.series import PriceSeries
 from stockml.settings import settings_for
 from stockml.training.train import train
-from tests.support.kaggle import LONG, kaggle_folder
+from tests.support.kaggle import ABSENT, LONG, kaggle_at_hand, kaggle_folder
 
 ERA = 1_500
 FEWEST = 4_500
@@ -135,8 +134,8 @@ def main() -> None:
     options.add_argument("--lstm", action="store_true", help="a trained network, not the last value")
     options.add_argument("--eras", type=int, default=1)
     chosen = options.parse_args()
-    if not os.environ.get("STOCKML_KAGGLE_DIR"):
-        options.error("expected STOCKML_KAGGLE_DIR to name the folder that holds Stocks/hpq.us.txt and others")
+    if kaggle_at_hand() is None:
+        options.error(ABSENT)
     found = list(rows(chosen.lstm, chosen.eras))
     print("\n".join([*coverage_table(found), "", *skill_table(found)]))
 

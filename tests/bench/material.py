@@ -1,7 +1,6 @@
-"""What is measured on: Kaggle's long price files where STOCKML_KAGGLE_DIR names them, else the recording, repeated."""
+"""What is measured on: Kaggle's long price files where they are at hand, else the recording, repeated."""
 
 import json
-import os
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from deployments.replay.recording import recorded_bars
 from stockml.prices.bars import COLUMNS, PRICES, Bars, days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history
+from tests.support.kaggle import kaggle_at_hand
 
 TICKER = "IBM"
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
@@ -27,8 +27,8 @@ def long_bars(sessions: int) -> tuple[Bars, str]:
 
 
 def kaggle_file(ticker: str) -> Path | None:
-    folder = os.environ.get("STOCKML_KAGGLE_DIR")
-    return Path(folder) / "Stocks" / f"{ticker}.us.txt" if folder else None
+    folder = kaggle_at_hand()
+    return folder / "Stocks" / f"{ticker}.us.txt" if folder else None
 
 
 def repeated(bars: Bars, sessions: int) -> Bars:

@@ -24,7 +24,7 @@ from tests.support.postgres_server import is_installed, postgres_server
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed under /usr/lib/postgresql"),
+    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
 ]
 
 PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(8)}

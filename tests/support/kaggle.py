@@ -1,4 +1,6 @@
-"""The long daily files that `STOCKML_KAGGLE_DIR` names; a test that needs them says so where they are absent."""
+"""The long daily files of Kaggle: in the folder that `STOCKML_KAGGLE_DIR` names, or in ../shared/kaggle beside the
+project. The variable set to nothing means that there are none. A test that needs them is skipped where they are absent.
+"""
 
 import os
 from pathlib import Path
@@ -8,13 +10,22 @@ import pandas as pd
 import pytest
 
 LONG = ("hpq", "ibm", "ko", "ge", "xom")
+BESIDE = Path(__file__).parents[2].parent / "shared" / "kaggle"
+ABSENT = "Kaggle's price files are absent: name their folder in STOCKML_KAGGLE_DIR, or put it at ../shared/kaggle"
+
+
+def kaggle_at_hand() -> Path | None:
+    """The folder that holds Stocks/hpq.us.txt and others."""
+    named = os.environ.get("STOCKML_KAGGLE_DIR")
+    folder = BESIDE if named is None else Path(named or os.devnull)
+    return folder if (folder / "Stocks").is_dir() else None
 
 
 def kaggle_folder() -> Path:
-    folder = os.environ.get("STOCKML_KAGGLE_DIR")
-    if not folder:
-        pytest.skip("STOCKML_KAGGLE_DIR is not set: the Kaggle files are not at hand")
-    return Path(folder)
+    folder = kaggle_at_hand()
+    if folder is None:
+        pytest.skip(ABSENT)
+    return folder
 
 
 def kaggle_mid(ticker: str) -> np.ndarray:

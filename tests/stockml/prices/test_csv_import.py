@@ -1,6 +1,5 @@
 """Imported history: every layout in any order and case, what is repaired, what is left out, what is refused."""
 
-import os
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deployments.replay.recording import recorded_rows
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import checked, days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
 from stockml.prices.store import BarStore
 from tests.support import strategies
+from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 NEW_YORK = sessions_for("IBM")
-KAGGLE = os.environ.get("STOCKML_KAGGLE_DIR")
-needs_kaggle = pytest.mark.skipif(not KAGGLE, reason="STOCKML_KAGGLE_DIR does not name Kaggle's files")
 
 ROWS = {date(2026, 11, 19): (10.0, 11.0, 9.0, 10.5, 1000.0), date(2026, 11, 20): (1234.5, 1300.0, 1200.0, 1250.0, 12e6)}
 
@@ -269,10 +268,36 @@ def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]
 
 
-@needs_kaggle
+@pytest.mark.parametrize("symbol", ["IBM", "MSFT"])
+@pytest.mark.parametrize("rows", [slice(-1500, None), slice(-100, None), slice(-1000, -900)])
+def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tmp_path, symbol, rows):
+    """The recording itself, as a provider that adjusts writes it in Kaggle's layout."""
+    bars = recorded(symbol).iloc[rows]
+    store.append(symbol, bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
+    path = written(tmp_path, adjusted_for_dividends(symbol), f"{symbol.lower()}.us.txt")
+    assert jumps(read_history(path, NEW_YORK).bars) == ()
+    import_file(store, path, recorded_at=NOW)
+    series = store.adjusted(symbol)
+    assert days_of(series)[0] == days_of(recorded(symbol))[0]
+    assert series.iloc[-len(bars) :].equals(bars)
+    real = {np.datetime64(row.session): np.log(row.adjusted_close) for row in recorded_rows(symbol)}
+    seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
+    moves = np.diff([real[day] for day in days_of(seam)])
+    np.testing.assert_allclose(np.diff(np.log(seam["close"])), moves, atol=0.01)
+
+
+def adjusted_for_dividends(symbol: str) -> str:
+    """The recorded prices times their session's adjustment for the dividends and splits after it."""
+    lines = ["Date,Open,High,Low,Close,Volume,OpenInt"]
+    for row in recorded_rows(symbol):
+        by = row.adjusted_close / row.close
+        prices = ",".join(f"{by * price:.4f}" for price in (row.open, row.high, row.low, row.close))
+        lines.append(f"{row.session},{prices},{row.volume},0")
+    return "\n".join(lines) + "\n"
+
+
 def test_every_kaggle_file_is_imported_whole(store):
-    folder = Path(KAGGLE or "")
-    reports, refusals = import_folder(store, folder, recorded_at=NOW)
+    reports, refusals = import_folder(store, kaggle_folder(), recorded_at=NOW)
     assert refusals == {}
     assert {report.ticker: report.sessions for report in reports} == {
         "AAL": 989, "GE": 14058, "HPQ": 12075, "IBM": 14059, "KO": 12075, "XOM": 12074,
@@ -281,12 +306,11 @@ def test_every_kaggle_file_is_imported_whole(store):
     assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
 
 
-@needs_kaggle
 @pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
 def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store, rows):
     bars = recorded("IBM").iloc[rows]
     store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
-    import_file(store, Path(KAGGLE or "") / "Stocks" / "ibm.us.txt", recorded_at=NOW)
+    import_file(store, kaggle_folder() / "Stocks" / "ibm.us.txt", recorded_at=NOW)
     series = store.adjusted("IBM")
     assert days_of(series)[0] == np.datetime64("1962-01-02")
     assert series.iloc[-len(bars) :].equals(bars)
@@ -294,13 +318,11 @@ def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store,
     assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
 
 
-@needs_kaggle
 def test_no_day_of_adjusted_history_looks_like_a_split():
-    for path in files_in(Path(KAGGLE or "")):
+    for path in files_in(kaggle_folder()):
         assert jumps(read_history(path, NEW_YORK).bars) == ()
 
 
-@needs_kaggle
 def test_hewlett_packards_twelve_thousand_rows_are_imported_whole(store):
-    (path,) = [path for path in files_in(Path(KAGGLE or "")) if path.name == "hpq.us.txt"]
+    (path,) = [path for path in files_in(kaggle_folder()) if path.name == "hpq.us.txt"]
     assert import_file(store, path, recorded_at=NOW).sessions == 12_075

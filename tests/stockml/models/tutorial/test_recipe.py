@@ -1,8 +1,6 @@
 """The tutorial's recipe in numbers: each part against a naive loop, and its two leaks, labelled as such."""
 
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,18 +9,11 @@ from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
 from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
 from stockml.storage.arrays import Floats
+from tests.support.kaggle import kaggle_mid
 
 
 def random_prices(n: int, seed: int = 0) -> Floats:
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
-
-
-def hpq_mid() -> Floats:
-    folder = os.environ.get("STOCKML_KAGGLE_DIR")
-    if not folder:
-        pytest.skip("STOCKML_KAGGLE_DIR does not name a folder with Kaggle's price files")
-    columns = np.loadtxt(Path(folder) / "Stocks" / "hpq.us.txt", delimiter=",", skiprows=1, usecols=(2, 3))
-    return columns.mean(axis=1)
 
 
 def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
@@ -139,7 +130,7 @@ def test_the_baselines_err_as_the_tutorials_loops_do() -> None:
 
 
 def test_on_hpq_the_baselines_are_the_published_ones() -> None:
-    mid = hpq_mid()
+    mid = kaggle_mid("hpq")
     prepared = prepare(mid, recipe.train_length(len(mid)))
     assert prepared.train_end == 11_000
     assert f"{recipe.standard_average_error(prepared):.5f}" == "0.00418"

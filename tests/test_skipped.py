@@ -1,0 +1,32 @@
+"""A test run says in one line what it left out for want of something, and how to run that."""
+
+import os
+import subprocess
+import sys
+
+from tests.support.kaggle import ABSENT
+from tests.support.skipped import said
+
+
+def test_each_reason_stands_once_with_its_number() -> None:
+    assert said(["Skipped: no browser", "no disk", "Skipped: no browser"]) == (
+        "3 tests not run: 2 × no browser; 1 × no disk"
+    )
+    assert said(["no disk"]) == "1 test not run: 1 × no disk"
+    assert said([]) == ""
+
+
+def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None:
+    one = "tests/stockml/models/test_baselines.py::test_the_published_figures_on_hpq_are_found_again"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    environment = os.environ | {"STOCKML_KAGGLE_DIR": ""}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout.splitlines()[-2] == f"1 test not run: 1 × {ABSENT}"
+    assert ran.stdout.splitlines()[-1].startswith("1 skipped")
+
+
+def test_a_run_that_left_nothing_out_says_nothing_of_it() -> None:
+    one = "tests/test_skipped.py::test_each_reason_stands_once_with_its_number"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "not run" not in ran.stdout
