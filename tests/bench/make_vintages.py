@@ -11,6 +11,7 @@ import hashlib
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, Stockml
     return series, refusals
 
 
-def make(folder: Path, into: Path) -> list[Path]:
-    """Fit and write one vintage for each of ENDS, and the README."""
+def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
+    """Fit and write one vintage for each end, and the README."""
     series, refusals = read_folder(folder)
-    made = [PooledRegression.fit(series, until) for until in ENDS]
+    made = [PooledRegression.fit(series, until) for until in ends]
     paths = [write(model, into) for model in made]
     rows = [_row(path, model) for path, model in zip(paths, made, strict=True)]
     refused = "".join(f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items())

@@ -7,7 +7,8 @@ import pytest
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, range_variance
 from stockml.features.scaling import VOLATILITY_FLOOR
-from stockml.prices.series import COLUMNS, PriceSeries
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, walk
 
 ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "returns")

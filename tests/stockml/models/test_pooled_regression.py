@@ -17,7 +17,8 @@ from stockml.models.pooled_regression import (
     symmetrised,
 )
 from stockml.models.pooled_vintages import digest
-from stockml.prices.series import COLUMNS, PriceSeries
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2005, 12, 31)

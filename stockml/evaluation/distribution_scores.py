@@ -1,0 +1,152 @@
+"""Scores of forecast distributions, and whether one is better than another by more than luck, in one ticker and across.
+
+All leads count about alike: what is averaged over them is CRPS / √lead, in log price a square root of a session.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stockml.evaluation.proper_scores import band, coverage_by_lead, crps, interval_score
+from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
+from stockml.evaluation.simple_distributions import POOLED, DistributionRows
+from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.storage.arrays import Days, Floats, Indices
+
+COVERAGES = {"50": 0.5, "80": 0.8, "95": 0.95}
+QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks share outcomes
+
+
+@dataclass(frozen=True)
+class DistributionScore:
+    """One forecast on its origins; by lead where the name says so, first to last.
+
+    crps: over all leads, each over √lead.  crps_by_lead, interval_scores: log price.  coverage: a share, 0 to 1.
+    """
+
+    origins: int
+    crps: float
+    crps_by_lead: tuple[float, ...]
+    coverage: dict[str, float]
+    coverage_by_lead: dict[str, tuple[float, ...]]
+    interval_scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CrpsComparison:
+    """`name` against `reference`: skill = 1 − CRPS / CRPS of the reference (> 0: better), over all leads and by lead.
+
+    symmetric: the widths alone were compared.  test: of the losses an origin, over all leads; > 0 where `name` loses.
+    """
+
+    name: str
+    reference: str
+    symmetric: bool
+    skill: float
+    skill_by_lead: tuple[float, ...]
+    test: DieboldMariano | None
+
+
+@dataclass(frozen=True, eq=False)
+class DatedLosses:
+    """A ticker's losses of a forecast and of its reference, (m,) each, with the sessions of their origins."""
+
+    sessions: Days
+    loss: Floats
+    reference: Floats
+
+
+def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
+    """quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), what then came.  leads: (leads,)."""
+    bands = {name: band(quantiles, LEVELS, coverage) for name, coverage in COVERAGES.items()}
+    covered = {name: coverage_by_lead(low, high, actual) for name, (low, high) in bands.items()}
+    return DistributionScore(
+        origins=len(actual),
+        crps=float(losses(quantiles, actual, leads).mean()),
+        crps_by_lead=tuple(crps(quantiles, LEVELS, actual).mean(axis=0).tolist()),
+        coverage={name: float(found.mean()) for name, found in covered.items()},
+        coverage_by_lead={name: tuple(found.tolist()) for name, found in covered.items()},
+        interval_scores={
+            name: float(interval_score(low, high, actual, COVERAGES[name]).mean())
+            for name, (low, high) in bands.items()
+        },
+    )
+
+
+def losses(quantiles: Floats, actual: Floats, leads: Indices) -> Floats:
+    """(m,) an origin's CRPS over √lead, averaged over the leads."""
+    return np.asarray((crps(quantiles, LEVELS, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
+
+
+def compared(
+    rows: DistributionRows, actual: Floats, *, reference: str = POOLED, symmetric: bool = True
+) -> dict[str, CrpsComparison]:
+    """Every row but the reference against it, on the same origins; with `symmetric` all widths alone, none's location.
+
+    actual: (m, leads).  Empty where the reference itself cannot be had.
+    """
+    if reference not in rows.quantiles:
+        return {}
+    by_lead = {name: crps(_as(q, symmetric), LEVELS, actual) for name, q in rows.quantiles.items()}
+    overall = {name: (found / np.sqrt(rows.leads)).mean(axis=1) for name, found in by_lead.items()}
+    shared = overlap(rows.origins, int(np.max(rows.leads)))
+    return {
+        name: CrpsComparison(
+            name,
+            reference,
+            symmetric,
+            skill=_skill(overall[name].mean(), overall[reference].mean()),
+            skill_by_lead=tuple(
+                _skill(*pair) for pair in zip(by_lead[name].mean(axis=0), by_lead[reference].mean(axis=0), strict=True)
+            ),
+            test=diebold_mariano(overall[name], overall[reference], shared),
+        )
+        for name in rows.quantiles
+        if name != reference
+    }
+
+
+def dated_losses(
+    rows: DistributionRows,
+    name: str,
+    actual: Floats,
+    sessions: Days,
+    *,
+    reference: str = POOLED,
+    symmetric: bool = True,
+) -> DatedLosses:
+    """What `pooled_test` needs of one ticker.  sessions: (n,) of its whole series."""
+    both = (losses(_as(rows.quantiles[row], symmetric), actual, rows.leads) for row in (name, reference))
+    return DatedLosses(sessions[rows.origins], *both)
+
+
+def pooled_test(tickers: Iterable[DatedLosses], months: int = QUARTER) -> DieboldMariano | None:
+    """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months, so many are not more.
+
+    Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
+    observation; blocks next to each other share outcomes. A block with less than half the usual number of origins,
+    an era's first or last, is left out. None where too few blocks remain.
+    """
+    dated = [each for each in tickers if len(each.loss) and each.reference.mean() > 0]
+    if not dated:
+        return None
+    block = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in dated])
+    values = [
+        np.concatenate([getattr(each, what) / each.reference.mean() for each in dated])
+        for what in ("loss", "reference")
+    ]
+    _, at = np.unique(block, return_inverse=True)
+    counts = np.bincount(at)
+    whole = counts >= np.median(counts) / 2
+    loss, other = (np.bincount(at, weights=value)[whole] / counts[whole] for value in values)
+    return diebold_mariano(loss, other, 2)
+
+
+def _as(quantiles: Floats, symmetric: bool) -> Floats:
+    return symmetrised(quantiles) if symmetric else quantiles
+
+
+def _skill(loss: float, reference: float) -> float:
+    """NaN where the reference made no error."""
+    return float(1 - loss / reference) if reference > 0 else float("nan")

@@ -1,0 +1,157 @@
+"""The distributions that a sceptic would try: the last close, and how far around it, by simple means.
+
+Each is a width times a shape of 21 quantiles a lead. All get the same calibration: the shape of the pool of tickers for
+that width, or the ticker's own, of the last sessions before what is scored. What a ticker's own history teaches ends
+before the first origin.
+
+Never here: networks, scores.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.models import pooled_regression as pooled
+from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+CONSTANT = "last close, constant width"
+EWMA_20, EWMA_60 = "EWMA 20", "EWMA 60"
+OWN_HAR = "HAR range (ticker's own)"
+POOLED = "pooled regression"
+SHAPES = {
+    CONSTANT: pooled.CONSTANT,
+    EWMA_20: pooled.EWMA_20,
+    EWMA_60: pooled.EWMA_60,
+    OWN_HAR: pooled.POOLED,  # the same regression, so in the same units
+    POOLED: pooled.POOLED,
+}
+
+CALIBRATION_SESSIONS = 1_000
+FEWEST_CALIBRATED = 250
+OWN_SESSIONS = 2_000  # a thousand for the longest term to be known, a thousand more to learn what it is worth
+
+Calibration = Literal["pooled", "own"]
+Width = Callable[[PriceSeries, Indices, Indices], Floats]
+"""(series, origins, leads) → (m, leads), the spread of log(mid / close of the origin); row i sees nothing later."""
+
+
+@dataclass(frozen=True, eq=False)
+class DistributionRows:
+    """Quantiles of log(mid at the lead / close of the origin) of several forecasts, all on the same origins and leads.
+
+    origins: (m,), ascending session indices.  leads: (leads,).  quantiles: by row (m, leads, 21), at LEVELS.
+    reasons: for a row that cannot be had, why.
+    """
+
+    origins: Indices
+    leads: Indices
+    quantiles: Mapping[str, Floats]
+    reasons: Mapping[str, str]
+
+    def with_row(self, name: str, origins: Indices, leads: Indices, quantiles: Floats) -> "DistributionRows":
+        """With one more forecast, a network's say. Raises ValueError where it is not of the same origins and leads."""
+        for what, mine, others in (("origins", self.origins, origins), ("leads", self.leads, leads)):
+            if not np.array_equal(mine, others):
+                named = ", ".join(self.quantiles)
+                raise ValueError(
+                    f"expected the {what} of {name} to be those of {named}, {_ends(mine)}; found {_ends(others)}"
+                )
+        shape = (len(origins), len(leads), len(LEVELS))
+        if quantiles.shape != shape:
+            raise ValueError(f"expected quantiles {shape} of {name}, found {quantiles.shape}")
+        return replace(self, quantiles={**self.quantiles, name: quantiles})
+
+
+def simple_distributions(
+    series: PriceSeries,
+    origins: Indices,
+    leads: Indices,
+    pool: PooledRegression,
+    calibration: Calibration = "pooled",
+) -> DistributionRows:
+    """Every simple row from the same origins; one that the history is too short for has its reason instead.
+
+    origins: (m,), ascending.  leads: (leads,), 1 to 50.  Raises InvalidSetting for a pool that has seen the first
+    origin's session or a later one.
+    """
+    first = series.sessions[origins[0]].item()
+    if pool.through >= first:
+        raise InvalidSetting("the pooled regression's last session", str(pool.through), f"before the origin {first}")
+    quantiles, reasons = {}, {}
+    for name in SHAPES:
+        try:
+            width, shape = _calibrated(name, series, int(origins[0]), leads, pool, calibration)
+            quantiles[name] = width(series, origins, leads)[..., None] * shape
+        except TooFewBars as refusal:
+            reasons[name] = str(refusal)
+    return DistributionRows(origins, leads, quantiles, reasons)
+
+
+def own_shape(series: PriceSeries, width: Width, origins: Indices, leads: Indices) -> Floats:
+    """(leads, 21) quantiles at LEVELS of move / width over a ticker's own origins, whose outcomes must be known."""
+    ratios = moves(series, origins, leads) / width(series, origins, leads)
+    return np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
+
+
+def calibration_origins(first: int, furthest: int) -> Indices:
+    """The last 1,000 origins, or all there are, whose outcomes are known at origin `first`. Raises TooFewBars."""
+    stop = first - furthest + 1
+    found = np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_ORIGIN), stop)
+    if len(found) < FEWEST_CALIBRATED:
+        needed = pooled.FIRST_ORIGIN + FEWEST_CALIBRATED + furthest
+        raise TooFewBars(needed, first + 1, "a shape of the ticker's own")
+    return found
+
+
+def _calibrated(
+    name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, calibration: Calibration
+) -> tuple[Width, Floats]:
+    if calibration == "pooled":
+        return _width(name, series.until(first + 1), pool), pool.shape(SHAPES[name], leads)
+    calibrated = calibration_origins(first, int(np.max(leads)))
+    width = _width(name, series.until(int(calibrated[0]) + 1), pool)
+    return width, own_shape(series.until(first + 1), width, calibrated, leads)
+
+
+def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
+    """The row's width, with what it learns from the ticker itself learned from `known` alone."""
+    if name == POOLED:
+        return pool.widths
+    if name == OWN_HAR:
+        if len(known) < OWN_SESSIONS:
+            raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")
+        return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
+    if name == CONSTANT:
+        seen = Volatilities.of(known)
+        pooled.check_history(seen, np.array([len(known) - 1]))
+        return _ConstantWidth(float(seen.constant[-1]))
+    return _EwmaWidth(name)
+
+
+@dataclass(frozen=True)
+class _ConstantWidth:
+    volatility: float
+
+    def __call__(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        return np.tile(self.volatility * np.sqrt(leads), (len(origins), 1))
+
+
+@dataclass(frozen=True)
+class _EwmaWidth:
+    name: str
+
+    def __call__(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        seen = Volatilities.of(series)
+        pooled.check_history(seen, origins)
+        volatility = seen.ewma_20 if self.name == EWMA_20 else seen.ewma_60
+        return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
+
+
+def _ends(found: Indices) -> str:
+    return f"{len(found)} from {found[0]} to {found[-1]}" if len(found) else "none"

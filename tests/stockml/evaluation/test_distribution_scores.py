@@ -1,0 +1,140 @@
+"""Scores of distributions: what loops say, widths alone when asked, and honest tests across tickers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.distribution_scores import (
+    DatedLosses,
+    compared,
+    dated_losses,
+    losses,
+    pooled_test,
+    scored,
+)
+from stockml.evaluation.significance import diebold_mariano
+from stockml.evaluation.simple_distributions import DistributionRows
+from stockml.models.pooled_regression import LEVELS
+
+LEADS = np.array([1, 10, 50])
+ORIGINS = np.arange(100, 1_600, 5)
+SESSIONS = np.datetime64("2001-01-01") + np.arange(2_000)
+
+
+def shape() -> np.ndarray:
+    from scipy.stats import norm
+
+    return np.asarray(norm.ppf(LEVELS))
+
+
+def quantiles(width: float, location: float = 0.0) -> np.ndarray:
+    roots = np.sqrt(LEADS)[:, None]
+    return np.tile(width * roots * shape() + location * roots, (len(ORIGINS), 1, 1))
+
+
+def rows(**found: np.ndarray) -> DistributionRows:
+    return DistributionRows(ORIGINS, LEADS, found, {})
+
+
+def outcomes(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.01, (len(ORIGINS), len(LEADS))) * np.sqrt(LEADS)
+
+
+def loop_crps(forecast: np.ndarray, actual: float) -> float:
+    pinballs = [max(p * (actual - q), (p - 1) * (actual - q)) for p, q in zip(LEVELS, forecast, strict=True)]
+    return float(2 * sum(pinballs) / len(pinballs))
+
+
+def test_scores_are_what_a_loop_says() -> None:
+    forecast, actual = quantiles(0.012), outcomes()
+    found = scored(forecast, actual, LEADS)
+    each = [[loop_crps(forecast[i, k], actual[i, k]) for k in range(3)] for i in range(len(ORIGINS))]
+    assert found.origins == len(ORIGINS)
+    for k in range(3):
+        assert found.crps_by_lead[k] == pytest.approx(sum(row[k] for row in each) / len(each))
+    over = [sum(row[k] / math.sqrt(LEADS[k]) for k in range(3)) / 3 for row in each]
+    np.testing.assert_allclose(losses(forecast, actual, LEADS), over)
+    assert found.crps == pytest.approx(sum(over) / len(over))
+    low, high = forecast[..., 2], forecast[..., -3]
+    inside = [[low[i, k] <= actual[i, k] <= high[i, k] for k in range(3)] for i in range(len(ORIGINS))]
+    assert found.coverage["80"] == pytest.approx(np.mean(inside))
+    assert found.coverage_by_lead["80"][1] == pytest.approx(np.mean([row[1] for row in inside]))
+    missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
+    assert found.interval_scores["80"] == pytest.approx((high - low + 2 / 0.2 * missed).mean())
+
+
+def test_skill_names_its_reference_and_the_right_width_wins() -> None:
+    found = compared(rows(right=quantiles(0.01), wide=quantiles(0.02)), outcomes(), reference="right")
+    assert list(found) == ["wide"]
+    comparison = found["wide"]
+    assert (comparison.name, comparison.reference, comparison.symmetric) == ("wide", "right", True)
+    mean = {w: losses(quantiles(w), outcomes(), LEADS).mean() for w in (0.01, 0.02)}
+    assert comparison.skill == pytest.approx(1 - mean[0.02] / mean[0.01])
+    assert comparison.skill < -0.05
+    assert comparison.test is not None
+    assert comparison.test.p_worse < 0.01
+    by_lead = [scored(quantiles(w), outcomes(), LEADS).crps_by_lead for w in (0.02, 0.01)]
+    np.testing.assert_allclose(comparison.skill_by_lead, 1 - np.array(by_lead[0]) / by_lead[1])
+
+
+def test_a_location_counts_only_where_it_is_asked_for() -> None:
+    both, risen = rows(centred=quantiles(0.01), rising=quantiles(0.01, 0.003)), outcomes() + 0.003 * np.sqrt(LEADS)
+    widths = compared(both, risen, reference="centred")["rising"]
+    whole = compared(both, risen, reference="centred", symmetric=False)["rising"]
+    assert widths.skill == pytest.approx(0, abs=1e-9)
+    assert whole.skill > 0.02
+    assert not whole.symmetric
+
+
+def test_without_its_reference_nothing_is_compared() -> None:
+    assert compared(rows(wide=quantiles(0.02)), outcomes(), reference="absent") == {}
+
+
+def test_a_reference_without_error_gives_no_skill() -> None:
+    nothing = np.zeros((len(ORIGINS), len(LEADS)))
+    found = compared(rows(exact=quantiles(0.0), wide=quantiles(0.01)), nothing, reference="exact")
+    assert math.isnan(found["wide"].skill)
+
+
+def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
+    generator = np.random.default_rng(4)
+    tickers = [
+        DatedLosses(SESSIONS[ORIGINS] + 60, generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300)) for i in (0, 1)
+    ]
+    sums: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for each in tickers:
+        for day, loss, other in zip(each.sessions.tolist(), each.loss, each.reference, strict=True):
+            unit = each.reference.mean()
+            sums.setdefault((day.year, (day.month - 1) // 3), []).append((loss / unit, other / unit))
+    usual = np.median([len(pairs) for pairs in sums.values()])
+    means = np.array([np.mean(sums[q], axis=0) for q in sorted(sums) if len(sums[q]) >= usual / 2])
+    assert len(means) < len(sums)
+    expected, found = diebold_mariano(means[:, 0], means[:, 1], 2), pooled_test(tickers)
+    assert vars(found) == pytest.approx(vars(expected))
+
+
+def test_many_tickers_of_the_same_months_are_not_more_evidence() -> None:
+    generator = np.random.default_rng(5)
+    blocks = SESSIONS[ORIGINS].astype("datetime64[M]").astype(int) // 3
+    shared = generator.normal(size=blocks.max() + 1)[blocks]  # one shock a quarter, the same for every ticker
+
+    def ticker(noise: int) -> DatedLosses:
+        own = np.random.default_rng(noise).normal(0, 0.01, len(ORIGINS))
+        return DatedLosses(SESSIONS[ORIGINS], 5 + shared + own, np.full(len(ORIGINS), 5.0) + own)
+
+    one, fifty = pooled_test([ticker(0)]), pooled_test([ticker(i) for i in range(50)])
+    assert one is not None
+    assert fifty is not None
+    assert fifty.statistic == pytest.approx(one.statistic, rel=0.1)
+
+
+def test_a_pooled_test_finds_a_worse_forecast_and_says_nothing_of_too_little() -> None:
+    both = rows(right=quantiles(0.01), wide=quantiles(0.02))
+    tickers = [dated_losses(both, "wide", outcomes(i), SESSIONS, reference="right") for i in range(5)]
+    found = pooled_test(tickers)
+    assert found is not None
+    assert found.p_worse < 1e-6
+    assert pooled_test([]) is None
+    short = [DatedLosses(each.sessions[:20], each.loss[:20], each.reference[:20]) for each in tickers]
+    assert pooled_test(short) is None

@@ -1,0 +1,156 @@
+"""Simple distributions: what each row says by loop, nothing of the ticker's future, reasons instead of refusals."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidSetting
+from stockml.evaluation.simple_distributions import (
+    CALIBRATION_SESSIONS,
+    CONSTANT,
+    EWMA_20,
+    EWMA_60,
+    OWN_HAR,
+    POOLED,
+    SHAPES,
+    Calibration,
+    DistributionRows,
+    calibration_origins,
+    simple_distributions,
+)
+from stockml.features.range_volatility import Volatilities
+from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, walk
+
+LEADS = np.array([1, 5, 10, 20, 50])
+LATE = np.arange(3_700, 3_900, 5)
+CALIBRATIONS: tuple[Calibration, ...] = ("pooled", "own")
+
+
+@pytest.fixture(scope="module")
+def pool() -> PooledRegression:
+    return PooledRegression.fit({f"T{i}": walk(800, seed=10 + i) for i in range(4)}, date(2002, 12, 31))
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+def test_every_row_is_there_finite_rising_and_of_the_same_origins(
+    pool: PooledRegression, calibration: Calibration
+) -> None:
+    rows = simple_distributions(walk(4_000), LATE, LEADS, pool, calibration)
+    assert list(rows.quantiles) == list(SHAPES)
+    assert rows.reasons == {}
+    for quantiles in rows.quantiles.values():
+        assert quantiles.shape == (len(LATE), len(LEADS), len(LEVELS))
+        assert np.isfinite(quantiles).all()
+        assert (np.diff(quantiles, axis=-1) >= 0).all()
+
+
+def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(pool: PooledRegression) -> None:
+    series = walk(4_000)
+    seen, found = Volatilities.of(series), simple_distributions(series, LATE, LEADS, pool).quantiles
+    returns = np.diff(np.log(series.close[: LATE[0] + 1]))
+    for row, t in enumerate(LATE[:3]):
+        for column, lead in enumerate(LEADS):
+            root = np.sqrt(lead)
+            shape = {name: pool.shape(kind, LEADS)[column] for name, kind in SHAPES.items()}
+            expected = np.sqrt(np.mean(returns**2)) * root * shape[CONSTANT]
+            np.testing.assert_allclose(found[CONSTANT][row, column], expected)
+            np.testing.assert_allclose(found[EWMA_20][row, column], seen.ewma_20[t] * root * shape[EWMA_20])
+            np.testing.assert_allclose(found[EWMA_60][row, column], seen.ewma_60[t] * root * shape[EWMA_60])
+    np.testing.assert_allclose(found[POOLED], pool.quantiles(series, LATE, LEADS))
+    known = series.until(int(LATE[0]) + 1)
+    own = PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths(series, LATE, LEADS)
+    np.testing.assert_allclose(found[OWN_HAR], own[..., None] * pool.shape("pooled regression", LEADS))
+
+
+def test_own_rows_are_calibrated_on_the_last_thousand_sessions_that_were_known(pool: PooledRegression) -> None:
+    series = walk(4_000)
+    found = simple_distributions(series, LATE, LEADS, pool, "own").quantiles
+    seen, log_mid, log_close = Volatilities.of(series), np.log(series.mid), np.log(series.close)
+    last = LATE[0] - 50
+    for column, lead in enumerate(LEADS):
+        at = range(last - CALIBRATION_SESSIONS + 1, last + 1)
+        moved = [log_mid[t + lead] - log_close[t] for t in at]
+        units = [seen.ewma_60[t] * np.sqrt(lead) for t in at]
+        shape = np.quantile(np.array(moved) / units, LEVELS)
+        width = seen.ewma_60[LATE[2]] * np.sqrt(lead)
+        np.testing.assert_allclose(found[EWMA_60][2, column], width * shape)
+        np.testing.assert_allclose(found[CONSTANT][2, column], np.quantile(moved, LEVELS))
+
+
+def test_calibration_ends_where_its_outcomes_were_known() -> None:
+    found = calibration_origins(2_000, 50)
+    assert (found[0], found[-1], len(found)) == (951, 1_950, CALIBRATION_SESSIONS)
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+def test_no_row_sees_a_later_bar(pool: PooledRegression, calibration: Calibration) -> None:
+    series = walk(4_000)
+    before = simple_distributions(series, LATE, LEADS, pool, calibration).quantiles
+    for row in (0, 7):
+        changed = altered_after(series, int(LATE[row]))
+        after = simple_distributions(changed, LATE, LEADS, pool, calibration).quantiles
+        for name in SHAPES:
+            np.testing.assert_array_equal(after[name][: row + 1], before[name][: row + 1])
+
+
+def test_a_pool_that_has_seen_the_first_origin_is_refused(pool: PooledRegression) -> None:
+    series = walk(4_000)
+    last = int(np.searchsorted(series.sessions, np.datetime64(pool.through)))
+    with pytest.raises(InvalidSetting, match=str(pool.through)):
+        simple_distributions(series, np.array([last]), LEADS, pool)
+    assert simple_distributions(series, np.array([last + 1]), LEADS, pool).quantiles
+
+
+def later(n: int) -> PriceSeries:
+    """A share that was first traded after the pool's last session."""
+    young = walk(n)
+    return PriceSeries(young.sessions + 3_000, *(getattr(young, name) for name in COLUMNS))
+
+
+def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:
+    rows = simple_distributions(later(100), np.array([99]), LEADS, pool)
+    assert list(rows.quantiles) == [CONSTANT, EWMA_20, EWMA_60, POOLED]
+    assert "expected at least 2000 sessions" in rows.reasons[OWN_HAR]
+    own = simple_distributions(later(100), np.array([99]), LEADS, pool, "own")
+    assert own.quantiles == {}
+    assert "a shape of the ticker's own, found 100" in own.reasons[POOLED]
+
+
+def test_too_few_sessions_for_anything_is_every_rows_reason(pool: PooledRegression) -> None:
+    rows = simple_distributions(later(15), np.array([14]), LEADS, pool)
+    assert (rows.quantiles, set(rows.reasons)) == ({}, set(SHAPES))
+
+
+def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
+    flat = np.full(4_000, 12.5)
+    halted = PriceSeries(walk(4_000).sessions, flat, flat, flat, flat, flat)
+    for calibration in CALIBRATIONS:
+        rows = simple_distributions(halted, LATE, LEADS, pool, calibration)
+        assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
+
+
+def test_another_row_must_be_of_the_same_origins_and_leads(pool: PooledRegression) -> None:
+    rows = simple_distributions(walk(4_000), LATE, LEADS, pool)
+    quantiles = rows.quantiles[POOLED]
+    assert "network" in rows.with_row("network", LATE, LEADS, quantiles).quantiles
+    with pytest.raises(
+        ValueError, match=r"origins of network to be those of .*40 from 3700 to 3895; found 40 from 3701"
+    ):
+        rows.with_row("network", LATE + 1, LEADS, quantiles)
+    with pytest.raises(ValueError, match="leads of network"):
+        rows.with_row("network", LATE, LEADS[:3], quantiles[:, :3])
+    with pytest.raises(ValueError, match="expected quantiles"):
+        rows.with_row("network", LATE, LEADS, quantiles[..., :19])
+
+
+def test_equal_input_gives_equal_bytes(pool: PooledRegression) -> None:
+    def found() -> DistributionRows:
+        return simple_distributions(walk(4_000), LATE, LEADS, pool, "own")
+
+    first, second = found(), found()
+    assert all(first.quantiles[name].tobytes() == second.quantiles[name].tobytes() for name in SHAPES)
+    assert moves(walk(4_000), LATE, LEADS).tobytes() == moves(walk(4_000), LATE, LEADS).tobytes()
