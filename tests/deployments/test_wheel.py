@@ -1,0 +1,103 @@
+"""The wheel holds what the project needs and nothing else, and works where nothing of the checkout is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+PACKAGES = ("stockml", "flows", "tasks", "deployments")
+READ_AT_RUN_TIME = ("stockml/py.typed", "stockml/models/vintages/*.json", "deployments/tickers.yaml")
+ABOUT = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
+IMPORT_ALL = """
+import importlib, json, sys
+found = {}
+for name in sys.argv[1:]:
+    found[name] = importlib.import_module(name).__file__
+print(json.dumps(found))
+"""
+READ_ALL = """
+from deployments.registration.tickers import read_tickers
+from stockml.code_version import code_hash
+from stockml.models.pooled_vintages import SHIPPED
+print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, len(list(SHIPPED.glob("*.json"))) > 0)
+"""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `pip install --target` made of the wheel; `names` are the wheel's files, `source` what it was built from."""
+
+    source: Path
+    folder: Path
+    names: frozenset[str]
+    elsewhere: Path
+
+    def run(self, *command: str) -> str:
+        """What the command says on standard output, from a folder in which there is nothing."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STOCKML_")}
+        environment |= {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.elsewhere / "home")}
+        done = subprocess.run(
+            command, cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Built from a copy of the checkout, tests included: a build leaves files beside what it builds."""
+    tmp = tmp_path_factory.mktemp("wheel")
+    source, folder, elsewhere = tmp / "source", tmp / "installed", tmp / "elsewhere"
+    for name in (*PACKAGES, "tests"):
+        shutil.copytree(
+            PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "homes", "payloads")
+        )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    elsewhere.mkdir()
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps"]
+    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp, source], check=True)
+    [wheel] = tmp.glob("*.whl")
+    subprocess.run([*pip, "install", *offline, "--target", folder, wheel], check=True)
+    return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere)
+
+
+def test_it_holds_every_module_of_the_four_packages_what_they_read_and_nothing_else(installed: Installed) -> None:
+    source = installed.source
+    modules = {path.relative_to(source) for name in PACKAGES for path in (source / name).rglob("*.py")}
+    read = {path.relative_to(source) for pattern in READ_AT_RUN_TIME for path in source.glob(pattern)}
+    about = {name.partition(".dist-info/")[2] for name in installed.names if ".dist-info/" in name}
+    assert {name for name in installed.names if ".dist-info/" not in name} == {str(p) for p in modules | read}
+    assert about == ABOUT
+
+
+def test_its_command_shows_its_help_as_a_module_and_as_a_program(installed: Installed) -> None:
+    shown = installed.run(sys.executable, "-m", "deployments.cli", "--help")
+    assert shown.startswith("Usage: stockml")
+    assert installed.run(str(installed.folder / "bin" / "stockml"), "--help") == shown
+
+
+def test_its_doctor_finds_everything_in_order(installed: Installed) -> None:
+    found = json.loads(installed.run(sys.executable, "-m", "deployments.cli", "doctor", "--json"))
+    assert "problem" not in {check["verdict"] for check in found["checks"]}
+
+
+def test_every_module_is_imported_from_it_alone(installed: Installed) -> None:
+    modules = [name.removesuffix(".py") for name in installed.names if name.endswith(".py")]
+    dotted = sorted(name.removesuffix("/__init__").replace("/", ".") for name in modules if "__main__" not in name)
+    found = json.loads(installed.run(sys.executable, "-c", IMPORT_ALL, *dotted))
+    assert {name: file for name, file in found.items() if not str(file).startswith(str(installed.folder))} == {}
+
+
+def test_what_the_code_reads_beside_itself_is_there(installed: Installed) -> None:
+    assert installed.run(sys.executable, "-c", READ_ALL).split() == ["True"] * 3
