@@ -8,9 +8,8 @@ Never here: training, MLflow, Prefect.
 """
 
 import io
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
@@ -24,18 +23,20 @@ from stockml.evaluation.metrics import Evaluation
 from stockml.features.windows import OriginSplit, origins, split_origins
 from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands
 from stockml.forecasts.error_scaling import volatility
-from stockml.forecasts.forecast import Band, Forecast, forecast_from
+from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.shrinkage import ShrunkForecast
 from stockml.models.baselines import LAST_VALUE
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
-from stockml.storage.files import as_text, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record, written_record
 
 
+@record
 @dataclass(frozen=True)
-class Assessment:
-    """What a night knows of its models. `paths` are the test part's, by contender: (origins, horizon), price.
+class Findings:
+    """What a night knows of its models, as figures.
 
     `publisher` says whose path is published, as far as its skill allows: "LSTM" (tonight's), "champion" or "last
     value"; `published` how far, with which bands; `band_scores` are of those bands. `model` is the same for tonight's
@@ -50,6 +51,12 @@ class Assessment:
     verdict: promotion_gate.Verdict
     publisher: str
     forecast: Forecast
+
+
+@dataclass(frozen=True)
+class Assessment(Findings):
+    """The findings with the test part's `paths`, by contender: (origins, horizon), price."""
+
     test_origins: Indices
     paths: dict[str, Floats]
 
@@ -127,37 +134,16 @@ def write_assessment(assessment: Assessment, folder: Path) -> None:
     arrays = io.BytesIO()
     np.savez(arrays, origins=assessment.test_origins, **assessment.paths)  # type: ignore[arg-type]
     write_atomically(folder / "paths.npz", arrays.getvalue())
-    record = {
-        "session": assessment.session.isoformat(),
-        "evaluation": assessment.evaluation.asdict(),
-        "published": assessment.published.asdict(),
-        "model": assessment.model.asdict(),
-        "band_scores": assessment.band_scores.asdict(),
-        "verdict": asdict(assessment.verdict),
-        "publisher": assessment.publisher,
-        "forecast": asdict(assessment.forecast),
-    }
-    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, default=as_text)
-    write_atomically(folder / "assessment.json", text.encode())
+    findings = Findings(**{each.name: getattr(assessment, each.name) for each in fields(Findings)})
+    write_atomically(folder / "assessment.json", written_record(findings))
 
 
 def read_assessment(folder: Path) -> Assessment:
     """The inverse of `write_assessment`. Raises InvalidFile."""
     try:
-        record = json.loads((folder / "assessment.json").read_text())
+        findings = read_record(Findings, (folder / "assessment.json").read_bytes())
         with np.load(folder / "paths.npz", allow_pickle=False) as arrays:
             paths = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError) as error:
-        raise InvalidFile(str(folder), f"expected an assessment, found {error!r}; run that night again") from error
-    return Assessment(
-        session=date.fromisoformat(record["session"]),
-        evaluation=Evaluation.fromdict(record["evaluation"]),
-        published=ShrunkForecast.fromdict(record["published"]),
-        model=ShrunkForecast.fromdict(record["model"]),
-        band_scores=BandScores.fromdict(record["band_scores"]),
-        verdict=promotion_gate.Verdict(**record["verdict"]),
-        publisher=record["publisher"],
-        forecast=forecast_from(record["forecast"]),
-        test_origins=paths.pop("origins"),
-        paths=paths,
-    )
+        raise InvalidFile(str(folder), f"expected an assessment, found {error}; run that night again") from error
+    return Assessment(**vars(findings), test_origins=paths.pop("origins"), paths=paths)

@@ -4,11 +4,10 @@ Never here: arithmetic on prices.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from stockml.evaluation.significance import DieboldMariano, Interval
+from stockml.storage.records import record
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class Comparison:
     test: DieboldMariano | None
 
 
+@record
 @dataclass(frozen=True)
 class Evaluation:
     """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
@@ -70,19 +70,6 @@ class Evaluation:
     scores: dict[str, Score]
     one_step: dict[str, OneStep]
     comparisons: tuple[Comparison, ...]
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def fromdict(cls, record: Mapping[str, Any]) -> "Evaluation":
-        """The inverse of `asdict`, also after a passage through JSON."""
-        return cls(
-            **{name: record[name] for name in ("origins", "first", "last", "horizon")},
-            scores={name: _score_from(score) for name, score in record["scores"].items()},
-            one_step={name: OneStep(**figures) for name, figures in record["one_step"].items()},
-            comparisons=tuple(_comparison_from(comparison) for comparison in record["comparisons"]),
-        )
 
     def comparison(self, name: str, against: str) -> Comparison | None:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
@@ -120,14 +107,3 @@ def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
         f"{prefix}/dm": test.statistic if test else None,
         f"{prefix}/dm_p_value": test.p_value if test else None,
     }
-
-
-def _score_from(record: Mapping[str, Any]) -> Score:
-    changed = {"direction": Direction(**record["direction"]), "mse_by_lead": tuple(record["mse_by_lead"])}
-    return Score(**{**record, **changed})
-
-
-def _comparison_from(record: Mapping[str, Any]) -> Comparison:
-    interval = Interval(**record["interval"]) if record["interval"] else None
-    test = DieboldMariano(**record["test"]) if record["test"] else None
-    return Comparison(**{**record, "interval": interval, "test": test})

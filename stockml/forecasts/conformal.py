@@ -11,9 +11,7 @@ share's. And the centre is moved so that path and shift together drift as the pr
 Never here: a look at the test part, or at the networks.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -80,14 +78,6 @@ class ConformalIntervals:
     def horizon(self) -> int:
         return len(self.shape)
 
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def fromdict(cls, record: Mapping[str, Any]) -> "ConformalIntervals":
-        tuples = {name: tuple(record[name]) for name in ("shape", "levels", "errors")}
-        return cls(**tuples, tilt=record["tilt"], origins=record["origins"])
-
     def quantiles(self, path: Floats, volatility: Floats | float, coverage: float) -> tuple[Floats, Floats]:
         """The band that holds the price with the chance `coverage`.
 
@@ -125,17 +115,6 @@ class BandScores:
     """The bands on origins they were not calibrated on, keyed by the nominal percentage: "50", "80", "95"."""
 
     bands: dict[str, BandScore]
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def fromdict(cls, record: Mapping[str, Any]) -> "BandScores":
-        scores = {
-            name: BandScore(**{**score, "coverage_by_lead": tuple(score["coverage_by_lead"])})
-            for name, score in record["bands"].items()
-        }
-        return cls(scores)
 
     def metrics(self) -> dict[str, float]:
         """`intervals/coverage_80`, `intervals/interval_score_80`, and so on."""

@@ -1,9 +1,10 @@
 """The published forecast as plain data."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,16 @@ class Band:
     coverage: int
     low: tuple[float, ...]
     high: tuple[float, ...]
+
+
+def _by_lead(found: Any, forecast: ValidationInfo) -> Any:
+    """One weight for all leads, as it was kept before each lead had its own, is every lead's."""
+    return tuple(found) if isinstance(found, list | tuple) else (found,) * len(forecast.data.get("path", ()))
+
+
+KeptWeights = Annotated[
+    tuple[float, ...], BeforeValidator(_by_lead), Field(validation_alias=AliasChoices("weights", "weight"))
+]
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Forecast:
     path: tuple[float, ...]
     bands: tuple[Band, ...]
     probability_of_rise: float
-    weights: tuple[float, ...]
+    weights: KeptWeights
     direction_step: int = 30
 
     def band(self, coverage: int) -> Band:
@@ -43,15 +54,3 @@ class Forecast:
     @property
     def no_skill(self) -> bool:
         return self.skilled_leads == 0
-
-
-def forecast_from(found: Mapping[str, Any]) -> Forecast:
-    """The Forecast that `asdict` (or its JSON) came from."""
-    plain = dict(found)
-    plain["origin"] = date.fromisoformat(found["origin"])
-    plain["sessions"] = tuple(date.fromisoformat(day) for day in found["sessions"])
-    plain["path"] = tuple(found["path"])
-    of_all_leads = plain.pop("weight", None)  # as it was kept before each lead had its own
-    plain["weights"] = tuple(found.get("weights", [of_all_leads] * len(found["path"])))
-    plain["bands"] = tuple(Band(b["coverage"], tuple(b["low"]), tuple(b["high"])) for b in found["bands"])
-    return Forecast(**plain)

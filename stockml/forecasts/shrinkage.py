@@ -5,8 +5,7 @@ Every lead has a weight of its own: what a model knows of tomorrow is mostly mor
 Never here: an outcome that was not known when the forecast was made, or a model's weights.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,8 +14,10 @@ from stockml.forecasts.conformal import ConformalIntervals
 from stockml.forecasts.error_scaling import past_range
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
+from stockml.storage.records import record
 
 
+@record
 @dataclass(frozen=True)
 class ShrunkForecast:
     """last value + weight · (path − last value) at each lead, with the bands that were calibrated for it.
@@ -33,13 +34,6 @@ class ShrunkForecast:
     def path(self, last_value: Floats, paths: Floats) -> Floats:
         """The combination of paths (m, horizon) and the last values (m,), both in price.  Returns (m, horizon)."""
         return combined(last_value, paths, np.asarray(self.weights))
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def fromdict(cls, record: dict[str, Any]) -> "ShrunkForecast":
-        return cls(tuple(record["weights"]), record["validated_skill"], ConformalIntervals.fromdict(record["bands"]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,12 @@ from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record
 
 PROVENANCE = "provenance.json"
 
 
+@record
 @dataclass(frozen=True)
 class Provenance:
     """What a model was made of, kept in its folder: hashes of the price adjustment and of the training code."""
@@ -28,9 +30,9 @@ class Provenance:
     def read(cls, folder: Path) -> "Provenance":
         """Raises InvalidFile."""
         try:
-            return cls(**json.loads((folder / PROVENANCE).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise InvalidFile(str(folder / PROVENANCE), f"expected a model's provenance, found {error!r}") from error
+            return read_record(cls, (folder / PROVENANCE).read_bytes())
+        except (OSError, ValueError) as error:
+            raise InvalidFile(str(folder / PROVENANCE), f"expected a model's provenance, found {error}") from error
 
 
 def champion_for(home: Home, ticker: str, session: date, model_path: str | None = None) -> Promotion | None:

@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stockml.errors import NoChampion, RecordUnreadable
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import as_text, sha256_of, write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.records import read_record, record
 from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0
@@ -22,6 +23,7 @@ FILE = "promotions.jsonl"
 Event = Literal["promote", "rollback"]
 
 
+@record
 @dataclass(frozen=True)
 class Promotion:
     """One line: from `at` (with its UTC offset) on, the model in `path` with content `sha256` is the champion.
@@ -59,10 +61,10 @@ class Registry:
         """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable."""
         path = self.file(ticker)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_bytes().splitlines()
         except FileNotFoundError:
             return ()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise RecordUnreadable(str(path), str(error)) from error
         return tuple(self._read(path, number, line) for number, line in enumerate(lines, start=1))
 
@@ -109,19 +111,16 @@ class Registry:
     def _append(self, promotion: Promotion) -> None:
         path = self.file(promotion.ticker)
         before = path.read_bytes() if path.exists() else b""
-        record = {**asdict(promotion), "path": self._relative(promotion.path)}
-        line = json.dumps(record, sort_keys=True, ensure_ascii=False, default=_iso) + "\n"
+        kept = replace(promotion, path=self._relative(promotion.path))
+        line = json.dumps(asdict(kept), sort_keys=True, ensure_ascii=False, default=as_text) + "\n"
         write_atomically(path, before + line.encode())
 
-    def _read(self, path: Path, number: int, line: str) -> Promotion:
+    def _read(self, path: Path, number: int, line: bytes) -> Promotion:
         try:
-            record: dict[str, Any] = json.loads(line)
-            record["session"] = date.fromisoformat(record["session"])
-            record["at"] = datetime.fromisoformat(record["at"])
-            record["path"] = str(self.models / record["path"])
-            return Promotion(**record)
-        except (ValueError, KeyError, TypeError) as error:
+            promotion = read_record(Promotion, line)
+        except ValueError as error:
             raise RecordUnreadable(str(path), f"line {number}: {error}") from error
+        return replace(promotion, path=str(self.models / promotion.path))
 
     def _relative(self, path: str) -> str:
         inside = Path(path).is_relative_to(self.models)
@@ -140,7 +139,3 @@ def _champion_history(history: Sequence[Promotion]) -> list[Promotion]:
         else:
             champion_history.append(line)
     return champion_history
-
-
-def _iso(value: date | datetime) -> str:
-    return value.isoformat()

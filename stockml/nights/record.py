@@ -1,8 +1,7 @@
 """What one night did, as plain data: what MLflow logs, the terminal prints and `night.json` keeps."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +9,14 @@ from typing import Any, Literal
 from stockml.errors import InvalidFile
 from stockml.evaluation.metrics import Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.forecasts.forecast import Forecast, forecast_from
-from stockml.storage.files import as_text, write_atomically
+from stockml.forecasts.forecast import Forecast
+from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record, written_record
 
 Status = Literal["completed", "skipped", "failed"]
 
 
+@record
 @dataclass(frozen=True)
 class Night:
     """One ticker's night. A skipped or failed one has no evaluation, verdict and forecast.
@@ -78,24 +79,12 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
 
 def write_night(night: Night, path: Path) -> None:
     """Keep the night as JSON; the same night gives the same bytes."""
-    text = json.dumps(asdict(night), indent=1, sort_keys=True, default=as_text, allow_nan=False)
-    write_atomically(path, text.encode())
+    write_atomically(path, written_record(night))
 
 
 def read_night(path: Path) -> Night:
     """The inverse of `write_night`. Raises InvalidFile when the file is not a night."""
     try:
-        return _night(json.loads(path.read_text()))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidFile(str(path), f"expected a night's record, found {error!r}; run that night again") from error
-
-
-def _night(found: dict[str, Any]) -> Night:
-    plain = dict(found)
-    plain["session"] = date.fromisoformat(found["session"])
-    plain["finished_at"] = datetime.fromisoformat(found["finished_at"])
-    plain["evaluation"] = Evaluation.fromdict(found["evaluation"]) if found["evaluation"] else None
-    plain["history"] = tuple(found["history"])
-    plain["verdict"] = Verdict(**found["verdict"]) if found["verdict"] else None
-    plain["forecast"] = forecast_from(found["forecast"]) if found["forecast"] else None
-    return Night(**plain)
+        return read_record(Night, path.read_bytes())
+    except ValueError as error:
+        raise InvalidFile(str(path), f"expected a night's record, found {error}; run that night again") from error

@@ -21,10 +21,11 @@ class ServedModel(PythonModel):
         sys.path.insert(0, context.artifacts["code"])
         from stockml.forecasts.shrinkage import ShrunkForecast
         from stockml.models.trained_model import load_model
+        from stockml.storage.records import read_record
 
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.model = load_model(Path(context.artifacts["model"]))
-        self.combination = ShrunkForecast.fromdict(assessment["model"])
+        self.combination = read_record(ShrunkForecast, json.dumps(assessment["model"]))
         self.ticker = context.model_config["ticker"]
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:

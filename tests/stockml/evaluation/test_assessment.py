@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.replay.recording import recorded_bars
+from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
 from stockml.evaluation.evaluate import evaluate
 from stockml.features.windows import origins, split_origins
@@ -190,6 +191,14 @@ def test_what_is_written_is_read_again_and_equal_assessments_give_equal_bytes(tm
     assert (again.evaluation, again.forecast) == (found.evaluation, found.forecast)
     assert (again.published, again.model) == (found.published, found.model)
     assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"session": "2013-03-01"}'])
+def test_what_is_not_an_assessment_is_an_error_that_names_the_folder(content: str, tmp_path: Path) -> None:
+    write_assessment(assessed(StandIn.following(0.6), None), tmp_path)
+    (tmp_path / "assessment.json").write_text(content)
+    with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):
+        read_assessment(tmp_path)
 
 
 @pytest.mark.parametrize(("challenger", "champion", "version"), [(0.8, 0.2, "2"), (0.2, 0.8, "1"), (-60.0, None, None)])

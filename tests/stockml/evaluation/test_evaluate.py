@@ -1,6 +1,5 @@
 """An evaluation is what naive loops find, on identical origins, from the past alone, finite, and survives JSON."""
 
-import json
 import math
 
 import numpy as np
@@ -13,6 +12,7 @@ from stockml.evaluation.evaluate import CHAMPION, LSTM, evaluate
 from stockml.evaluation.metrics import Evaluation, slug
 from stockml.models.baselines import BASELINES
 from stockml.settings import EvaluationSettings
+from stockml.storage.records import read_record, written_record
 
 SETTINGS = EvaluationSettings(scale_sessions=200)
 ORIGINS = np.arange(300, 540, 10)
@@ -112,7 +112,7 @@ def test_models_are_compared_with_the_last_value_and_with_the_champion() -> None
 
 def test_an_evaluation_survives_json() -> None:
     found = evaluation()
-    assert Evaluation.fromdict(json.loads(json.dumps(found.asdict(), allow_nan=False))) == found
+    assert read_record(Evaluation, written_record(found)) == found
 
 
 def test_metric_names_are_flat_and_the_same_every_night() -> None:
@@ -152,7 +152,7 @@ def test_no_figure_is_ever_nan_or_infinite(every: int, seed: int, halted: int, e
     origins = np.arange(300, 549, every)
     paths = mid[origins[:, None] + np.arange(1, 51)] if exact else guesses(mid, origins, seed)
     found = evaluate(mid, origins, {LSTM: paths}, SETTINGS)
-    json.dumps(found.asdict(), allow_nan=False)
+    assert read_record(Evaluation, written_record(found)) == found
     assert all(math.isfinite(value) for value in found.metrics().values())
 
 

@@ -1,6 +1,5 @@
 """Bands hold what they promise, on sessions they have not seen, and widen with the lead and with the volatility."""
 
-import json
 import math
 from functools import cache
 from itertools import pairwise
@@ -14,6 +13,7 @@ from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalInterval
 from stockml.forecasts.error_scaling import volatility
 from stockml.models.baselines import BASELINES, LAST_VALUE
 from stockml.settings import EvaluationSettings
+from stockml.storage.records import read_record, written_record
 from tests.support.kaggle import LONG, kaggle_mid
 
 SETTINGS = EvaluationSettings()
@@ -156,8 +156,8 @@ def test_coverage_and_interval_score_are_what_a_loop_finds() -> None:
 
 def test_bands_and_their_scores_survive_json() -> None:
     bands, scores = fitted(walk())
-    assert ConformalIntervals.fromdict(json.loads(json.dumps(bands.asdict(), allow_nan=False))) == bands
-    assert BandScores.fromdict(json.loads(json.dumps(scores.asdict(), allow_nan=False))) == scores
+    assert read_record(ConformalIntervals, written_record(bands)) == bands
+    assert read_record(BandScores, written_record(scores)) == scores
     assert all(math.isfinite(value) for value in scores.metrics().values())
     assert {"intervals/coverage_80", "intervals/interval_score_95"} <= set(scores.metrics())
 
@@ -185,8 +185,8 @@ def test_a_share_that_was_halted_for_long_still_has_finite_bands() -> None:
     mid = walk(3_000)
     mid[1_000:2_200] = mid[1_000]
     bands, scores = fitted(mid)
-    assert "NaN" not in (text := json.dumps([bands.asdict(), scores.asdict()]))
-    assert "Infinity" not in text
+    assert read_record(ConformalIntervals, written_record(bands)) == bands
+    assert read_record(BandScores, written_record(scores)) == scores
 
 
 def test_too_few_origins_are_refused() -> None:

@@ -7,6 +7,7 @@ from stockml.evaluation.evaluate import evaluate
 from stockml.forecasts.conformal import ConformalIntervals
 from stockml.forecasts.shrinkage import OutOfSampleMoments, ShrunkForecast, combined
 from stockml.settings import EvaluationSettings
+from stockml.storage.records import read_record, written_record
 
 SETTINGS = EvaluationSettings(scale_sessions=500)
 ORIGINS = np.arange(500, 1_440, 10)
@@ -105,4 +106,4 @@ def test_a_combination_lies_between_the_last_value_and_the_path() -> None:
 
 def test_what_is_kept_is_read_again() -> None:
     found = ShrunkForecast((0.25,) * 50, 0.01, ConformalIntervals.fit(MID, ORIGINS, knowing(0.4)))
-    assert ShrunkForecast.fromdict(found.asdict()) == found
+    assert read_record(ShrunkForecast, written_record(found)) == found

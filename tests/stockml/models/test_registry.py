@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy
 from stockml.models.registry import Promotion, Registry
@@ -54,6 +56,21 @@ def test_the_newest_promotion_is_champion_and_reads_back_as_written(registry: Re
     assert registry.champion("IBM") == second
     assert registry.history("IBM") == (first, second)
     assert second.intact()
+
+
+@given(
+    line=st.builds(
+        Promotion,
+        ticker=st.just("IBM"),
+        event=st.just("promote"),
+        path=st.just("/elsewhere/model"),
+        at=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))])),
+    )
+)
+def test_any_promotion_reads_back_as_written(line: Promotion, tmp_path_factory: pytest.TempPathFactory) -> None:
+    registry = Registry(tmp_path_factory.mktemp("models"))
+    registry.promote(line)
+    assert registry.history("IBM") == (line,)
 
 
 def test_a_repeated_night_changes_no_byte(registry: Registry) -> None:
@@ -139,7 +156,7 @@ def test_tickers_do_not_mix_and_are_checked(registry: Registry) -> None:
         registry.history("../IBM")
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n"])
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n", b'{"at": 1}\n'])
 def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(
     registry: Registry, damage: bytes
 ) -> None:

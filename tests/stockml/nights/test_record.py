@@ -2,11 +2,18 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
+from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
+from stockml.evaluation.promotion_gate import Verdict
+from stockml.evaluation.significance import DieboldMariano, Interval
+from stockml.forecasts.forecast import Band, Forecast
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 from tasks.results import promote
@@ -37,6 +44,64 @@ def test_a_night_is_read_as_it_was_written(night: Night, tmp_path: Path) -> None
     assert {name: _listed(value) for name, value in night.settings.items()} == found.settings
 
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FIGURE = st.none() | FINITE
+FIGURES = st.dictionaries(st.text(), FINITE, max_size=3)
+PRICES = st.lists(FINITE, max_size=3).map(tuple)
+TEXT = st.text(max_size=5)
+TEXT_OR_NONE = st.none() | TEXT
+FORECASTS = st.builds(
+    Forecast,
+    last_value=FINITE,
+    sessions=st.lists(st.dates(), max_size=3).map(tuple),
+    path=PRICES,
+    bands=st.lists(st.builds(Band, low=PRICES, high=PRICES), max_size=2).map(tuple),
+    probability_of_rise=FINITE,
+    weights=PRICES,
+)
+SCORES = st.builds(
+    Score,
+    *[FIGURE] * 6,
+    st.dictionaries(TEXT, FIGURE, max_size=3),
+    st.lists(FIGURE, max_size=3).map(tuple),
+    st.builds(Direction, FIGURE, FIGURE, FIGURE),
+)
+EVALUATIONS = st.builds(
+    Evaluation,
+    scores=st.dictionaries(TEXT, SCORES, max_size=2),
+    one_step=st.dictionaries(TEXT, st.builds(OneStep, *[FIGURE] * 4), max_size=2),
+    comparisons=st.lists(
+        st.builds(
+            Comparison,
+            skill_difference=FIGURE,
+            interval=st.none() | st.builds(Interval, FINITE, FINITE),
+            test=st.none() | st.builds(DieboldMariano, FINITE, FINITE, FINITE),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+NIGHTS = st.builds(
+    Night,
+    finished_at=st.datetimes(timezones=st.just(UTC)),
+    settings=st.dictionaries(TEXT, TEXT | st.integers() | FINITE | st.lists(st.integers()), max_size=3),
+    status=st.sampled_from(["completed", "skipped", "failed"]),
+    evaluation=st.none() | EVALUATIONS,
+    metrics=FIGURES,
+    history=st.lists(st.dictionaries(TEXT, TEXT | FIGURE, max_size=3), max_size=2).map(tuple),
+    verdict=st.none() | st.builds(Verdict, numbers=FIGURES),
+    forecast=st.none() | FORECASTS,
+    seconds=FINITE,
+    mlflow_run_id=TEXT_OR_NONE,
+)
+
+
+@given(night=NIGHTS)
+def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("night") / "night.json"
+    write_night(night, path)
+    assert read_night(path) == night
+
+
 def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -> None:
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
@@ -54,7 +119,7 @@ def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"})])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"}), "\xff"])
 def test_what_is_not_a_night_is_an_error_that_names_the_file(content: str, tmp_path: Path) -> None:
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):

@@ -1,0 +1,63 @@
+"""A record is read back whole, or refused with the place of its first fault."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pytest
+
+from stockml.storage.records import read_record, record, written_record
+
+
+@dataclass(frozen=True)
+class Part:
+    prices: tuple[float, ...]
+    note: str | None = None
+
+
+@record
+@dataclass(frozen=True)
+class Whole:
+    session: date
+    count: int
+    parts: dict[str, Part]
+
+
+WHOLE = Whole(date(2013, 2, 28), 2, {"a": Part((1.5, 5e-324, -0.1)), "b": Part((), "empty")})
+KEPT = json.loads(written_record(WHOLE))
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert read_record(Whole, written_record(WHOLE)) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"session": "yesterday"}, "session: "),
+        ({"count": "2"}, "count: "),
+        ({"count": True}, "count: "),
+        ({"count": None}, "count: "),
+        ({"unknown": 1}, "unknown: "),
+        ({"parts": {"a": {"prices": [1.5, "2.5"]}}}, r"parts\.a\.prices\.1: "),
+        ({"parts": {"a": {"prices": [], "unknown": 1}}}, r"parts\.a\.unknown: "),
+        ({"parts": {"a": {}}}, r"parts\.a\.prices: Field "),
+        ({"parts": []}, "parts: "),
+    ],
+)
+def test_a_fault_is_named_by_its_place_in_one_line(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=f"^{fault}[^\n]+$"):
+        read_record(Whole, json.dumps(KEPT | changes))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{half", b"\xff\xfe", b"{}"])
+def test_what_is_not_a_record_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        read_record(Whole, content)
+
+
+@pytest.mark.parametrize("price", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_never_written(price: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        written_record(Whole(WHOLE.session, 1, {"a": Part((price,))}))
