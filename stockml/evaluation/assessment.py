@@ -22,7 +22,7 @@ from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, evaluate
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.windows import OriginSplit, origins, split_origins
 from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands
-from stockml.forecasts.error_scaling import volatility
+from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.shrinkage import ShrunkForecast
 from stockml.models.baselines import LAST_VALUE
@@ -113,7 +113,7 @@ def _unseen(model: Model, series: PriceSeries, split: OriginSplit) -> bool:
 def _forecast(
     series: PriceSeries, used: ShrunkForecast, published: Floats, upcoming: Sequence[date], step: int
 ) -> Forecast:
-    mid, now = series.mid, float(volatility(series.mid)[-1])
+    mid, now = series.mid, float(absolute_volatility(series.mid)[-1])
     limits = {coverage: used.bands.quantiles(published, now, coverage) for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),

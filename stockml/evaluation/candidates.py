@@ -10,7 +10,7 @@ import numpy as np
 
 from stockml.features.windows import OriginSplit, origins
 from stockml.forecasts.conformal import ConformalIntervals
-from stockml.forecasts.error_scaling import volatility
+from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.forecasts.shrinkage import OutOfSampleMoments, ShrunkForecast, combined
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -41,7 +41,7 @@ class Scored:
 
     def rises(self, mid: Floats, at: Indices, step: int) -> Floats:
         """(origins,) chance of a price above the origin's at `step`."""
-        return self.bands.probability_of_rise(self.paths, volatility(mid)[at], mid[at], step)
+        return self.bands.probability_of_rise(self.paths, absolute_volatility(mid)[at], mid[at], step)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ USUAL_VOLATILITY = 0.015
 FEATURES = ("return", "close gap", "range", "distance 5", "distance 20", "distance 60", "distance 250")
 
 
-def volatility(series: PriceSeries, sessions: int = 60) -> Floats:
+def ewma_volatility(series: PriceSeries, sessions: int = 60) -> Floats:
     """(n,) trailing daily volatility of the log mid price, exponentially weighted with span `sessions`.
 
     Row t sees sessions up to t; the very first has no return yet and gets the usual volatility of any share. The floor
@@ -40,7 +40,7 @@ def features(series: PriceSeries) -> Floats:
     mid = np.log(series.mid)
     columns = [_returns(mid), np.log(series.close) - mid, np.log(series.high) - np.log(series.low)]
     columns += [(mid - _trailing_mean(mid, length)) / np.sqrt(length) for length in (5, 20, 60, 250)]
-    return np.stack(columns, axis=1) / volatility(series)[:, None]
+    return np.stack(columns, axis=1) / ewma_volatility(series)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class FeatureScaler:
 
 
 def _recent_volatility(series: PriceSeries) -> float:
-    return float(np.median(volatility(series)[-60:]))
+    return float(np.median(ewma_volatility(series)[-60:]))
 
 
 def _returns(log_mid: Floats) -> Floats:

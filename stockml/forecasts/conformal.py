@@ -17,7 +17,7 @@ import numpy as np
 
 from stockml.errors import TooFewBars
 from stockml.features.windows import known_outcomes
-from stockml.forecasts.error_scaling import FLOOR, in_units, leads_of, volatility
+from stockml.forecasts.error_scaling import FLOOR, absolute_volatility, in_units, leads_of
 from stockml.forecasts.reference_errors import (
     FEWEST_ORIGINS,
     LEVELS,
@@ -128,7 +128,7 @@ def score_bands(bands: ConformalIntervals, mid: Floats, origins: Indices, paths:
     Arguments as in `ConformalIntervals.fit`.
     """
     actual = known_outcomes(mid, origins, bands.horizon)
-    current = volatility(mid)[origins]
+    current = absolute_volatility(mid)[origins]
     scores = {}
     for coverage in COVERAGES:
         low, high = bands.quantiles(paths, current, coverage)

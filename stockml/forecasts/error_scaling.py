@@ -13,7 +13,7 @@ HALF_LIFE_SESSIONS = 30  # 20 to 45 give the same interval score within 0.5 %
 FLOOR = 1e-6
 
 
-def volatility(mid: Floats) -> Floats:
+def absolute_volatility(mid: Floats) -> Floats:
     """Mean absolute log change a session, recent ones weighing more.  mid: (n,), price.  Returns (n,), causal.
 
     Absolute rather than squared changes: one jump should not widen the bands for months.
@@ -29,7 +29,7 @@ def leads_of(horizon: int) -> Floats:
 
 def in_units(mid: Floats, origins: Indices, relative: Floats) -> Floats:
     """Prices relative to the origin's, as logarithms in units of volatility · √lead.  Returns (m, horizon)."""
-    unit = volatility(mid)[origins, None] * np.sqrt(leads_of(relative.shape[1]))
+    unit = absolute_volatility(mid)[origins, None] * np.sqrt(leads_of(relative.shape[1]))
     return np.asarray(np.log(relative) / unit, dtype=np.float64)
 
 

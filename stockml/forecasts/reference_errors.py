@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from stockml.features.windows import known_outcomes
-from stockml.forecasts.error_scaling import FLOOR, in_units, leads_of, volatility
+from stockml.forecasts.error_scaling import FLOOR, absolute_volatility, in_units, leads_of
 from stockml.storage.arrays import Floats
 
 FEWEST_ORIGINS = 5
@@ -34,7 +34,7 @@ DRIFT_PRIOR_SESSIONS = 1_000  # the drift is shrunk to zero as if this many sess
 def drift_of(mid: Floats) -> float:
     """Mean log change a session, in volatilities; shrunk towards zero where the history is short."""
     sessions = len(mid) - 1
-    plain = math.log(mid[-1] / mid[0]) / float(volatility(mid)[:-1].sum())
+    plain = math.log(mid[-1] / mid[0]) / float(absolute_volatility(mid)[:-1].sum())
     return plain * sessions / (sessions + DRIFT_PRIOR_SESSIONS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.features.scaling import FeatureScaler, features, volatility
+from stockml.features.scaling import FeatureScaler, ewma_volatility, features
 from stockml.features.windows import inputs
 from stockml.models import lstm
 from stockml.models.trend_prior import prior_path
@@ -59,7 +59,7 @@ def expected_moves(series: PriceSeries, origins: Indices, residual_weight: float
 
     steps: the network's output, in units of each origin's daily volatility.
     """
-    own = residual_weight * volatility(series)[origins, None] * steps
+    own = residual_weight * ewma_volatility(series)[origins, None] * steps
     return np.asarray(prior_path(series, origins, steps.shape[1]) + own, dtype=np.float64)
 
 

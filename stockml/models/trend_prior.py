@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stockml.features.scaling import USUAL_VOLATILITY, _trailing_mean, volatility
+from stockml.features.scaling import USUAL_VOLATILITY, _trailing_mean, ewma_volatility
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -30,7 +30,7 @@ def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     """
     mid = np.log(series.mid)
     start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
-    rise = USUAL_RISE * (volatility(series) / USUAL_VOLATILITY) ** RISE_POWER * (1 + trend(series))
+    rise = USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER * (1 + trend(series))
     return np.asarray(start[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
 
 
@@ -42,5 +42,5 @@ def trend(series: PriceSeries) -> Floats:
     """
     mid, n = np.log(series.mid), np.arange(len(series))
     oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
-    swing = volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
+    swing = ewma_volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
     return np.asarray(np.clip((mid[newest] - mid[oldest]) / swing, -1.0, 1.0), dtype=np.float64)

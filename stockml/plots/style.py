@@ -1,8 +1,8 @@
 """How figures look: one palette, titles that say what was found, labels where the lines are. The only importer of
 matplotlib, inside functions; draws on Figure objects, so nothing is shared and no display is needed.
 
-The figures themselves are in `plots_series` (what was learned from), `plots_night` (the forecast and its skill),
-`plots_quality` (how good such forecasts are) and `plots_changes` (last night against tonight).
+The figures themselves are in `training` (what was learned from), `forecast` (the path and its skill),
+`diagnostics` (how good such forecasts are) and `comparison` (last night against tonight).
 """
 
 from collections.abc import Iterable

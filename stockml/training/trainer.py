@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import Diverged, TooFewBars
-from stockml.features.scaling import FeatureScaler, features, volatility
+from stockml.features.scaling import FeatureScaler, ewma_volatility, features
 from stockml.features.windows import OriginSplit, inputs, origins, split_origins, targets
 from stockml.models import lstm
 from stockml.models.forecaster import expected_moves
@@ -45,7 +45,7 @@ class TrainingSet:
         missing = settings.network.look_back + WARM_UP + settings.evaluation.horizon - split.train_end
         if missing > 0:
             raise TooFewBars(len(series) + 2 * missing, len(series), f"a look-back of {settings.network.look_back}")
-        return cls(settings, series, features(series), np.log(series.mid), volatility(series), split)
+        return cls(settings, series, features(series), np.log(series.mid), ewma_volatility(series), split)
 
     @property
     def horizon(self) -> int:

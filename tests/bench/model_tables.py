@@ -12,7 +12,6 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -65,7 +64,7 @@ def hindsight(series: PriceSeries, at: Indices, settings: EvaluationSettings) ->
 
 def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int, every: int) -> tuple[str, Skills]:
     """A line with the skill for each seed, and the mean over the seeds."""
-    seeded = [replace(settings, training=replace(settings.training, seed=seed)) for seed in range(1, seeds + 1)]
+    seeded = [settings.changed(training=settings.training.changed(seed=seed)) for seed in range(1, seeds + 1)]
     found = [measured(series, each, every) for each in seeded]
     mean = Skills(*np.mean([skills for _, skills, _ in found], axis=0))
     cells = " | ".join(f"{skills.model:+.4f}" for _, skills, _ in found)

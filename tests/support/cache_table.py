@@ -100,12 +100,12 @@ class Nights:
         self.put_back()
         return self.night(**change(self))
 
-    def in_a_fresh_process(self) -> tuple[Ran, float, bool]:
-        """With nothing changed: what ran, the flow's processor seconds, and whether TensorFlow was imported."""
+    def in_a_fresh_process(self, change: "Callable[[Nights], dict[str, Any]] | None" = None) -> tuple[Ran, float, bool]:
+        """After a change: what ran, the flow's processor seconds, and whether TensorFlow was imported."""
         from prefect.settings import PREFECT_API_URL
 
         self.put_back()
-        asked = json.dumps(ASKED, default=str)
+        asked = json.dumps(ASKED | (change or nothing)(self), default=str)
         environ = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
         command = [sys.executable, "-c", A_NIGHT, asked, str(self.sources)]
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
@@ -174,6 +174,18 @@ def a_line_of(module: str) -> Callable[[Nights], dict[str, Any]]:
     return change
 
 
+def a_comment_in(*modules: str) -> Callable[[Nights], dict[str, Any]]:
+    """A comment before and a docstring after each source: other bytes, the same meaning."""
+
+    def change(nights: Nights) -> dict[str, Any]:
+        for module in modules:
+            source = nights.sources / f"{module}.py"
+            source.write_text(f"# a typo, mended\n{source.read_text()}\n'''A word more.'''\n")
+        return {}
+
+    return change
+
+
 def a_lost(folder: str) -> Callable[[Nights], dict[str, Any]]:
     def change(nights: Nights) -> dict[str, Any]:
         shutil.rmtree(nights.home.root / folder)
@@ -198,6 +210,7 @@ CHANGES: dict[str, Callable[[Nights], dict[str, Any]]] = {
     "a line of tracking/runs.py": a_line_of("tracking/runs"),
     "a line of pipeline/publish.py": a_line_of("pipeline/publish"),
     "a line of nights/universe.py": a_line_of("nights/universe"),
+    "a comment in errors.py and trainer.py": a_comment_in("errors", "training/trainer"),
     "the models lost": a_lost("models"),
     "the plots lost": a_lost("plots"),
     "--force": lambda nights: {"force": True},

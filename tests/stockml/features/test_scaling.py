@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.features.scaling import FEATURES, VOLATILITY_FLOOR, FeatureScaler, features, volatility
+from stockml.features.scaling import FEATURES, VOLATILITY_FLOOR, FeatureScaler, ewma_volatility, features
 from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
@@ -47,7 +47,7 @@ def test_volatility_follows_its_definition() -> None:
     for t in (1, 2, 20, 39):
         weights = decay ** np.arange(t)[::-1]
         expected = np.sqrt(np.sum(weights * returns[:t] ** 2) / np.sum(weights))
-        np.testing.assert_allclose(volatility(series, span)[t], expected)
+        np.testing.assert_allclose(ewma_volatility(series, span)[t], expected)
 
 
 def test_features_are_finite_even_when_nothing_moves() -> None:
@@ -56,7 +56,7 @@ def test_features_are_finite_even_when_nothing_moves() -> None:
     rows = features(halted)
     assert rows.shape == (100, len(FEATURES))
     assert np.isfinite(rows).all()
-    assert (volatility(halted)[1:] == VOLATILITY_FLOOR).all()
+    assert (ewma_volatility(halted)[1:] == VOLATILITY_FLOOR).all()
 
 
 def steady(rises: list[float]) -> PriceSeries:
@@ -67,7 +67,7 @@ def steady(rises: list[float]) -> PriceSeries:
 
 def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> None:
     series = walk(600, volatility=0.02)
-    mid, swing = np.log(series.mid), volatility(series) * np.sqrt(230)
+    mid, swing = np.log(series.mid), ewma_volatility(series) * np.sqrt(230)
     for t in (250, 251, 400, 599):
         expected = np.clip((mid[t - 20] - mid[t - 250]) / swing[t], -1, 1)
         np.testing.assert_allclose(trend(series)[t], expected)

@@ -10,7 +10,7 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.features.windows import origins, split_origins
 from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands
-from stockml.forecasts.error_scaling import volatility
+from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.models.baselines import BASELINES, LAST_VALUE
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
@@ -134,7 +134,8 @@ def test_what_comes_after_the_calibration_part_changes_nothing() -> None:
     changed = mid.copy()
     changed[split_origins(len(mid), SETTINGS).test.start :] *= 3
     assert fitted(mid)[0] == fitted(changed)[0]
-    np.testing.assert_array_equal(volatility(mid)[:3_000], volatility(np.r_[mid[:3_000], mid[3_000:] * 9])[:3_000])
+    later = np.r_[mid[:3_000], mid[3_000:] * 9]
+    np.testing.assert_array_equal(absolute_volatility(mid)[:3_000], absolute_volatility(later)[:3_000])
 
 
 def test_coverage_and_interval_score_are_what_a_loop_finds() -> None:
@@ -144,7 +145,7 @@ def test_coverage_and_interval_score_are_what_a_loop_finds() -> None:
     paths = BASELINES["momentum"].path(mid, at, 50)
     inside, penalties = 0, []
     for row, origin in enumerate(at):
-        low, high = bands.quantiles(paths[row], float(volatility(mid)[origin]), 0.8)
+        low, high = bands.quantiles(paths[row], float(absolute_volatility(mid)[origin]), 0.8)
         for k in range(50):
             price = mid[origin + 1 + k]
             inside += low[k] <= price <= high[k]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.features.scaling import FeatureScaler, features, volatility
+from stockml.features.scaling import FeatureScaler, ewma_volatility, features
 from stockml.features.windows import inputs, targets
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
@@ -35,7 +35,7 @@ def test_inputs_scale_and_usual_path_as_of_t(t: int) -> None:
     assert not np.array_equal(other.mid, SERIES.mid)
     at = np.array([t])
     np.testing.assert_array_equal(features(other)[: t + 1], features(SERIES)[: t + 1])
-    np.testing.assert_array_equal(volatility(other)[: t + 1], volatility(SERIES)[: t + 1])
+    np.testing.assert_array_equal(ewma_volatility(other)[: t + 1], ewma_volatility(SERIES)[: t + 1])
     np.testing.assert_array_equal(prior_path(other, at, HORIZON), prior_path(SERIES, at, HORIZON))
     one, two = (FeatureScaler.fit(series.until(t + 1)) for series in (SERIES, other))
     assert one.asdict() == two.asdict()
@@ -48,7 +48,7 @@ def test_inputs_scale_and_usual_path_as_of_t(t: int) -> None:
 def test_targets_whose_outcome_is_known_at_t(t: int) -> None:
     other = altered_after(SERIES, t)
     at = np.arange(LOOK_BACK, t - HORIZON + 1)
-    one, two = (targets(np.log(s.mid), volatility(s), at, HORIZON) for s in (SERIES, other))
+    one, two = (targets(np.log(s.mid), ewma_volatility(s), at, HORIZON) for s in (SERIES, other))
     np.testing.assert_array_equal(one, two)
 
 
