@@ -15,7 +15,12 @@ pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 PACKAGES = ("stockml", "flows", "tasks", "deployments")
-READ_AT_RUN_TIME = ("stockml/py.typed", "stockml/models/vintages/*.json", "deployments/tickers.yaml")
+READ_AT_RUN_TIME = (
+    "stockml/py.typed",
+    "stockml/models/vintages/*.json",
+    "stockml/models/vintages/*.npz",
+    "deployments/tickers.yaml",
+)
 ABOUT = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 IMPORT_ALL = """
 import importlib, json, sys
