@@ -87,6 +87,12 @@ class ConformalIntervals:
         width = unit * np.interp(coverage, self.levels, self.errors)
         return path * np.exp(centre - width), path * np.exp(centre + width)
 
+    def quantile_path(self, path: Floats, volatility: Floats | float, levels: Floats) -> Floats:
+        """(m, horizon, levels) prices that are not exceeded with these chances.  levels: (levels,), 0 to 1."""
+        centre, unit = self._centre_and_unit(volatility)
+        sides = np.sign(levels - 0.5) * np.interp(np.abs(2 * levels - 1), self.levels, self.errors)
+        return np.asarray(path[..., None] * np.exp(centre[..., None] + unit[..., None] * sides), dtype=np.float64)
+
     def probability_of_rise(
         self, path: Floats, volatility: Floats | float, last_value: Floats | float, step: int
     ) -> Floats:

@@ -3,14 +3,18 @@
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
-from stockml.evaluation.metrics import Score
+from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.metrics import Comparison, Score
 from stockml.evaluation.promotion_gate import publishes
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
-from stockml.models.baselines import LAST_VALUE
+from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
 
-FIRST = (LSTM, CHAMPION, PUBLISHED, LAST_VALUE)
+FIRST = (LAST_CLOSE, LAST_MID, "last value")
+LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
+NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
 
 
@@ -21,7 +25,7 @@ def text(night: Night) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += ["", *_table(night), ""]
+    lines += ["", *_table(night), *_adds(night), *_distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
@@ -41,7 +45,7 @@ def markdown(night: Night, *, heading: bool = True) -> str:
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(_markdown_table(night))
+    parts += [_markdown_table(night), *_adds_markdown(night), _markdown_distributions(night)]
     if night.forecast:
         said = _published(night)
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night.forecast)}.")
@@ -80,10 +84,33 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
 
 
 def _heading(night: Night) -> str:
-    lstm = night.score(LSTM)
-    if night.status != "completed" or lstm is None or lstm.skill is None:
+    """What is published, and what of it is the network's: the one sentence of a night."""
+    found = night.score(PUBLISHED)
+    if night.status != "completed" or found is None or found.skill is None:
         return night.status
-    return f"skill {lstm.skill:+.3f}, {'better' if lstm.skill > 0 else 'no better'} than the last value"
+    if night.publisher == POOLED:
+        return f"published: the last close and the {POOLED}'s width; the network's distribution is worse"
+    said = f"published: skill {found.skill:+.3f} over the last close"
+    return f"{said}; network adds {adds}" if (adds := _network_adds(night)) else said
+
+
+def _network_adds(night: Night) -> str:
+    """The skill of what is published over the very same procedure without the network, with its noise."""
+    found = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    return _difference(found) if found else ""
+
+
+def _difference(found: Comparison) -> str:
+    if found.skill_difference is None:
+        return ""
+    inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
+    return f"{found.skill_difference:+.3f}{inside}, {_luck(found.test.p_value if found.test else None)}"
+
+
+def _luck(p_value: float | None) -> str:
+    if p_value is None:
+        return "too few origins to test"
+    return f"p {p_value:.2f}" if p_value < NOISE else f"within the noise (p {p_value:.2f})"
 
 
 def _row(label: str, value: str) -> list[str]:
@@ -96,9 +123,10 @@ def _bars(night: Night) -> str:
 
 
 def candidates(night: Night) -> list[tuple[str, Score]]:
-    """Tonight's model first, the champion, what is published and the last value next, then the other baselines."""
+    """The last close first, by which all are measured, then the averages, the prior, the networks, the published."""
     scores = night.evaluation.scores if night.evaluation else {}
-    order = [name for name in FIRST if name in scores] + sorted(name for name in scores if name not in FIRST)
+    between = sorted(name for name in scores if name not in (*FIRST, *LAST))
+    order = [name for name in (*FIRST, *between, *LAST) if name in scores]
     return [(name, scores[name]) for name in order]
 
 
@@ -114,29 +142,102 @@ def _cells(score: Score) -> tuple[str, str, str, str]:
     return mse, skill, rmse, direction
 
 
+def _direction(night: Night) -> str:
+    """The column's name, with how often the price rose: a share that says little by itself."""
+    rates = [score.direction.base_rate for _, score in candidates(night)]
+    return f"direction (rose {rates[0]:.0%})" if rates and rates[0] is not None else "direction"
+
+
 def _table(night: Night) -> list[str]:
-    rows = [("same origins", "MSE", "skill", "RMSE", "direction")]
+    rows = [("path, same origins", "MSE", "skill", "RMSE", _direction(night))]
     rows += [(name, *_cells(score)) for name, score in candidates(night)]
-    return [f"{name:<17} {mse:>10} {skill:>8} {rmse:>9} {direction:>10}" for name, mse, skill, rmse, direction in rows]
+    return [f"{name:<18} {mse:>10} {skill:>8} {rmse:>9} {direction:>20}" for name, mse, skill, rmse, direction in rows]
+
+
+def _adds(night: Night) -> list[str]:
+    return [f"{'network adds':<18} {adds}"] if (adds := _network_adds(night)) else []
+
+
+def _adds_markdown(night: Night) -> list[str]:
+    return [f"Network adds: {adds}."] if (adds := _network_adds(night)) else []
 
 
 def _markdown_table(night: Night) -> str:
-    rows = ["| on the same origins | MSE | skill | RMSE | direction |", "|---|--:|--:|--:|--:|"]
+    rows = [f"| path, same origins | MSE | skill | RMSE | {_direction(night)} |", "|---|--:|--:|--:|--:|"]
     rows += [f"| {name} | {' | '.join(_cells(score))} |" for name, score in candidates(night)]
+    return _padded(rows)
+
+
+def _padded(rows: list[str]) -> str:
     return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
+
+
+def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
+    """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
+    table = night.distributions
+    if table is None:
+        return []
+
+    def skill(found: CrpsComparison | None) -> str:
+        return "–" if found is None else f"{found.skill:+.2%}"
+
+    ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
+    return [
+        (
+            name,
+            f"{100 * table.scores[name].crps:.4f}",
+            skill(table.whole.get(name)),
+            skill(table.widths.get(name)),
+            " ".join(f"{table.scores[name].coverage[level]:.0%}" for level in ("50", "80", "95")),
+        )
+        for name in ordered
+    ]
+
+
+def _distribution_lines(night: Night) -> list[str]:
+    rows = _distribution_rows(night)
+    if not rows:
+        return []
+    head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
+    lines = [
+        f"{name:<26} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
+    ]
+    return [
+        "",
+        *lines,
+        *(f"{name}: {why}" for name, why in (night.distributions.reasons if night.distributions else {}).items()),
+    ]
+
+
+def _markdown_distributions(night: Night) -> str:
+    rows = _distribution_rows(night)
+    if not rows or night.distributions is None:
+        return ""
+    head = f"| distribution | CRPS, % | vs {POOLED} | width alone | inside 50, 80, 95 % |"
+    table = _padded([head, "|---|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])
+    reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
+    return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])
 
 
 def _end_point(forecast: Forecast) -> str:
     band = forecast.band(80)
     return (
         f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
-        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; now {forecast.last_value:.2f})"
+        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; {_now(forecast)})"
     )
+
+
+def _now(forecast: Forecast) -> str:
+    """The close, which anyone can look up; the mid price is what is modelled."""
+    mid = f"mid price {forecast.last_value:.2f}"
+    return f"now {mid}" if forecast.last_close is None else f"close {forecast.last_close:.2f}, {mid}"
 
 
 def _published(night: Night) -> str:
     """What the path is made of, and the skill that says so."""
     assert night.forecast is not None
+    if night.publisher == POOLED:
+        return f"the last close, with the {POOLED}'s quantiles"
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weights)
     return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on unseen sessions)"

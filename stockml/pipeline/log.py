@@ -105,6 +105,8 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
         verdict=assessment.verdict,
         forecast=assessment.forecast,
+        distributions=assessment.distributions,
+        publisher=assessment.publisher,
         model_folder=done.model.path,
         model_sha256=done.model.sha256,
         evaluation_folder=done.evaluation.path,

@@ -19,9 +19,9 @@ ROWS = (
     ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
     ("skill of the champion", "champion/skill", "{:+.4f}"),
     ("MSE of the LSTM", "lstm/mse", "{:.6f}"),
-    ("MSE of the last value", "baselines/last_value_mse", "{:.6f}"),
+    ("MSE of the last close", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
-    ("published beat last value by", "answer/beats_last_value_live_pct", "{:+.1f}%"),
+    ("published beat last close by", "answer/live_beats_last_close_pct", "{:+.1f}%"),
 )
 
 
@@ -65,9 +65,9 @@ def _finding(before: Night, tonight: Night) -> str:
 def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     band = forecast.band(80)
-    low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
+    low, high = ([forecast.now, *side] for side in (band.low, band.high))
     axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
-    axes.plot(days, [forecast.last_value, *forecast.path], color=colour, linewidth=2)
+    axes.plot(days, [forecast.now, *forecast.path], color=colour, linewidth=2)
     return forecast.path[-1]
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM
 from stockml.evaluation.metrics import Evaluation
 from stockml.forecasts.forecast import Forecast
-from stockml.models.baselines import BASELINES, LAST_VALUE
+from stockml.models.baselines import BASELINES
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends
 from stockml.storage.arrays import Days, Floats
 
@@ -26,12 +26,12 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
 
     sessions, mid: (n,), up to the forecast's origin.
     """
-    change = forecast.path[-1] / forecast.last_value - 1
+    change = forecast.path[-1] / forecast.now - 1
     title = f"{ticker}: {forecast.path[-1]:.2f} expected in {len(forecast.path)} sessions, {change:+.1%}"
     if forecast.no_skill:
-        title = f"{ticker}: no skill shown, so the last value {forecast.last_value:.2f} is published"
+        title = f"{ticker}: no skill shown, so the last close {forecast.now:.2f} is published"
     elif (ahead := forecast.skilled_leads) < len(forecast.path):
-        title = f"{ticker}: skill shown up to lead {ahead}, then the last value {forecast.last_value:.2f}"
+        title = f"{ticker}: skill shown up to lead {ahead}, then the last close {forecast.now:.2f}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
@@ -40,10 +40,10 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
     ends = _fan(axes, forecast, days)
     for name in SHOWN_BASELINES:
         path = BASELINES[name].path(mid, np.array([len(mid) - 1]), len(forecast.path))[0]
-        axes.plot(days, [forecast.last_value, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
+        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
         ends.append((name, float(path[-1]), COLOURS[name]))
-    axes.hlines(forecast.last_value, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
-    ends.append((LAST_VALUE, forecast.last_value, TRUTH))
+    axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
+    ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
     axes.margins(x=0)
     axes.set_ylabel("mid price")
@@ -56,24 +56,24 @@ def _fan(axes: "Axes", forecast: Forecast, days: Days) -> list[tuple[str, float,
     """Draw the bands and the path; returns the labels of their ends."""
     ends = []
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
-        low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
+        low, high = ([forecast.now, *side] for side in (band.low, band.high))
         axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage], linewidth=0)
         ends.append((f"{band.coverage}%  {band.high[-1]:.0f}", band.high[-1], MUTED))
         ends.append((f"{band.coverage}%  {band.low[-1]:.0f}", band.low[-1], MUTED))
-    axes.plot(days, [forecast.last_value, *forecast.path], color=MODEL, linewidth=2.2)
+    axes.plot(days, [forecast.now, *forecast.path], color=MODEL, linewidth=2.2)
     ends.append((f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL))
     return ends
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill of the LSTM and every baseline at each lead, on the same origins: above zero beats the last value."""
-    naive = evaluation.scores[LAST_VALUE].mse_by_lead
-    skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items() if name != LAST_VALUE}
+    """Skill of the LSTM and every baseline at each lead, on the same origins: above zero beats the last close."""
+    naive = evaluation.scores[LAST_CLOSE].mse_by_lead
+    skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items() if name != LAST_CLOSE}
     lstm = evaluation.scores[LSTM].skill
     better = sum(1 for skill in skills[LSTM] if skill > 0)
-    title = f"{ticker}: the LSTM beats the last value at {better} of {evaluation.horizon} leads"
+    title = f"{ticker}: the LSTM beats the last close at {better} of {evaluation.horizon} leads"
     overall = "" if lstm is None else f"; {lstm:+.3f} over the whole path"
-    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last value), {evaluation.origins} origins{overall}")
+    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
     floor, ceiling = _skill_limits(skills)
     ends = []
@@ -88,7 +88,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])
     axes.set_xlabel("lead, sessions")
     axes.set_ylabel("skill")
-    label_ends(axes, [*ends, (LAST_VALUE, 0.0, TRUTH)])
+    label_ends(axes, [*ends, (LAST_CLOSE, 0.0, TRUTH)])
     return figure
 
 

@@ -48,7 +48,7 @@ class ServedModel(PythonModel):
         if len(bars) < needed:
             raise TooFewBars(needed, len(bars), "a forecast")
         series = PriceSeries.from_bars(bars)
-        now, last = float(absolute_volatility(series.mid)[-1]), series.mid[-1]
+        now, last = float(absolute_volatility(series.mid)[-1]), series.close[-1]
         path = self.combination.path(last, self.model.published.paths(series, [len(series) - 1])[0])
         bands = self.combination.bands
         leads = range(1, len(path) + 1)
