@@ -63,7 +63,7 @@ class Checked(BaseModel):
             return InvalidSetting(cls.PREFIX + name, value, f"a {kind.removesuffix('_type')}")
         return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self, /, **values: Any) -> Self:
         """A copy with other values, checked together: two settings that bound each other may change at once."""
         return type(self)(**{**dict(self), **values})
 

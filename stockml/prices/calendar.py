@@ -5,7 +5,7 @@ Everything is computed from arguments; no function here looks at the machine's c
 
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -34,10 +34,15 @@ FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
 
 class _Days(NamedTuple):
-    """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual close."""
+    """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual hours.
+
+    opens: (k,) datetime64[us] in UTC, of the first k sessions; those after them are only supposed to take place.
+    """
 
     sessions: Days
+    opens: NDArray[np.datetime64]
     early: frozenset[date]
+    usual_open: time
     usual_close: time
     tz: ZoneInfo
 
@@ -85,6 +90,19 @@ class Sessions:
 
     def is_half_day(self, day: date) -> bool:
         return day in _days(self.name).early
+
+    def open_time(self, day: date) -> datetime:
+        """When trading starts on `day`, in the exchange's zone, late openings included.
+
+        A day that the calendar does not know as a session, or only supposes to be one (Bombay and Shanghai name their
+        holidays a year ahead), has the exchange's usual open.
+        """
+        known = _days(self.name)
+        at = int(np.searchsorted(known.sessions, np.datetime64(day, "D")))
+        if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
+            opened: datetime = known.opens[at].item()
+            return opened.replace(tzinfo=UTC).astimezone(known.tz)
+        return datetime.combine(day, known.usual_open, known.tz)
 
     def final_time(self, day: date) -> datetime:
         """When the bar of `day` counts as final: 6 h 45 min after the exchange's usual close, half day or not.
@@ -140,13 +158,14 @@ def _days(name: str) -> _Days:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
     tz = ZoneInfo(str(calendar.tz))
-    usual_close = calendar.close_times[-1][1]
     future = _weekdays_after(sessions[-1])
     return _Days(
-        np.concatenate([sessions, future]),
-        frozenset(calendar.early_closes.date),
-        usual_close,
-        tz,
+        sessions=np.concatenate([sessions, future]),
+        opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
+        early=frozenset(calendar.early_closes.date),
+        usual_open=calendar.open_times[-1][1],
+        usual_close=calendar.close_times[-1][1],
+        tz=tz,
     )
 
 

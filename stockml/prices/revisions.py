@@ -76,6 +76,14 @@ def view(table: Table | None, as_of: datetime | None, until: date | None) -> Bar
     return make_bars(_days(table, "session")[rows], columns)
 
 
+def first_view(table: Table | None) -> Bars | None:
+    """The row of each session that was recorded first; None when there is none."""
+    if table is None or table.num_rows == 0:
+        return None
+    days, rows = np.unique(_days(table, "session"), return_index=True)
+    return make_bars(days, {name: table[name].to_numpy()[rows] for name in COLUMNS})
+
+
 def restatements(table: Table | None) -> pd.DataFrame:
     """One row for each value that was changed later, in the order in which it was noticed.
 

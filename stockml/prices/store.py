@@ -119,6 +119,19 @@ class BarStore:
         ]
         return series, hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
 
+    def first_known(self, ticker: str) -> Bars:
+        """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
+
+        Adjusted by the splits and joins of `adjusted`, so that both views have the same sessions in the same units and
+        differ only where a bar was restated.  Raises what `adjusted` does.
+        """
+        series = self.adjusted(ticker)
+        first = revisions.first_view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+        if first is None:
+            return series
+        bars = split_adjustment.back_adjusted(first, _within(first, self.splits(ticker)))
+        return pd.concat([series.loc[series.index < first.index[0]], bars])
+
     def last_session(self, ticker: str) -> date | None:
         """The newest session that has a raw bar."""
         raw = self._raw(ticker, None, None)
@@ -226,8 +239,7 @@ class BarStore:
         raw = self._raw(ticker, as_of, until)
         if raw is None:
             return None, []
-        first, last = raw.index[0].date(), raw.index[-1].date()
-        applied = [split for split in self.splits(ticker, as_of=as_of) if first < split.effective <= last]
+        applied = _within(raw, self.splits(ticker, as_of=as_of))
         return split_adjustment.back_adjusted(raw, applied), applied
 
     def _chained(self, ticker: str, bars: Bars | None, imports: Sequence[Bars]) -> tuple[Bars | None, list[Join]]:
@@ -241,6 +253,11 @@ class BarStore:
             bars, join = split_adjustment.joined(ticker, history, bars, self.sessions(ticker))
             joins += [join] if join else []
         return bars, joins
+
+
+def _within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
+    """The splits that came after the first of the bars and by the last."""
+    return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
 
 
 def _bars_file(ticker: str) -> str:

@@ -38,7 +38,7 @@ def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    asked = f"from deployments.cli import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
+    asked = f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -22,6 +22,8 @@ from stockml.settings import NetworkSettings, settings_for, settings_from_dict
         ({"training.epochs": True}, "a int"),
         ({"training.epoch": 3}, "epoch"),
         ({"nonsense": 3}, "nonsense"),
+        ({"nonsense.x": 3}, "nonsense"),
+        ({"training.self": 3}, "training.self"),
         ({"training": {"epochs": 3}}, "training"),
         ({"training": 3}, "a TrainingSettings"),
         ({"network.units": 64}, "a tuple"),

@@ -104,11 +104,30 @@ def test_elsewhere_it_is_final_as_long_after_the_usual_close(ticker, now, last_f
     assert sessions_for(ticker).last_final(now) == last_final
 
 
+@pytest.mark.parametrize(
+    ("ticker", "day", "opens"),
+    [
+        ("IBM", date(2013, 3, 4), at("2013-03-04T09:30")),
+        ("IBM", date(2013, 3, 11), at("2013-03-11T09:30")),  # the clock went forward the night before
+        ("IBM", date(2012, 10, 29), at("2012-10-29T09:30")),  # closed by a hurricane: its usual open
+        ("TSCO.LON", date(2013, 3, 4), at("2013-03-04T08:00", "Europe/London")),
+        ("MBG.DEX", date(2013, 3, 4), at("2013-03-04T09:00", "Europe/Berlin")),
+        ("RELIANCE.BSE", date(2013, 3, 4), at("2013-03-04T09:15", "Asia/Kolkata")),
+        ("600104.SHH", date(2013, 3, 4), at("2013-03-04T09:30", "Asia/Shanghai")),
+        ("RELIANCE.BSE", date(2039, 3, 3), at("2039-03-03T09:15", "Asia/Kolkata")),  # no holidays known yet
+        ("600104.SHH", date(2039, 3, 3), at("2039-03-03T09:30", "Asia/Shanghai")),
+        ("VALE3.SAO", date(2020, 2, 25), at("2020-02-25T10:00", "America/Sao_Paulo")),  # Carnival
+        ("VALE3.SAO", date(2020, 2, 26), at("2020-02-26T13:00", "America/Sao_Paulo")),  # opens late on Ash Wednesday
+    ],
+)
+def test_an_exchange_opens_at_its_own_hour(ticker, day, opens):
+    found = sessions_for(ticker).open_time(day)
+    assert (found, found.tzinfo) == (opens, sessions_for(ticker).tz)
+
+
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(InvalidSession, match="zone"):
         NEW_YORK.last_final(datetime(2026, 11, 24, 12))
-
-
 
 
 def test_the_day_after_thanksgiving_is_a_half_day():

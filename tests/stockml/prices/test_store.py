@@ -91,6 +91,28 @@ def test_an_old_payload_that_is_appended_once_more_undoes_no_restatement(store):
     assert (counts(again), again.sha256) == ((0, 0, 100), newer.sha256)
 
 
+def test_what_was_first_recorded_stays_visible_in_the_units_of_today(store):
+    bars = recorded("MSFT")
+    append(store, bars.iloc[700:800], ticker="MSFT")
+    for days, factor in ((1, 1.01), (2, 1.02)):
+        append(store, restated(bars.iloc[700:800], 30, "high", factor), NOW + timedelta(days=days), "MSFT")
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    store.record_import("MSFT", scaled(bars.iloc[:720], 0.25), recorded_at=NOW, source="test")
+    newest, first = store.adjusted("MSFT"), store.first_known("MSFT")
+    assert first.index.equals(newest.index)
+    assert (first.index[0], first["high"].iloc[730]) == (bars.index[0], bars["high"].iloc[730] / 2)
+    changed = (first != newest).any(axis=1)
+    assert changed[changed].index.tolist() == [bars.index[730]]
+    assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
+
+
+def test_a_series_of_which_nothing_was_restated_is_its_first_record(store):
+    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
+    assert store.first_known("IBM").equals(store.adjusted("IBM"))
+    append(store, IBM.iloc[1990:])
+    assert store.first_known("IBM").equals(store.adjusted("IBM"))
+
+
 def test_a_value_may_be_restated_back(store):
     append(store, IBM.iloc[:100])
     append(store, restated(IBM.iloc[:100], 50, "close", 1.0001), NOW + timedelta(days=1))
@@ -125,7 +147,7 @@ def test_a_session_that_the_feed_lacks_is_reported(store):
 
 
 def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
-    for read in (store.read, store.adjusted):
+    for read in (store.read, store.adjusted, store.first_known):
         with pytest.raises(NoBars, match="stockml import"):
             read("IBM")
     assert store.tickers() == ()
