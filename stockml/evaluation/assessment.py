@@ -20,13 +20,13 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, Model, Scored, TrendPrior
-from stockml.evaluation.distribution_table import DistributionTable, distribution_table, tonights_quantiles
+from stockml.evaluation.distribution_table import DistributionTable, distribution_table, simple_quantiles
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.proper_scores import band
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.features.windows import OriginSplit, origins, split_origins
-from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands
+from stockml.features.windows import OriginSplit, known_outcomes, origins, split_origins
+from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands, score_limits
 from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.shrinkage import ShrunkForecast
@@ -105,9 +105,11 @@ def assess(
     author = candidates.get(publisher) or Candidate.of(series, split, settings, None)
     used = author.combination
     tonight = said.get(publisher) or author.published(series, test)
-    simple = None
+    bands, simple = score_bands(tonight.bands, series.mid, test, tonight.paths), None
     if publisher in said and table.loses_to_the_strongest_simple(publisher):
-        publisher, simple = POOLED, tonights_quantiles(series, settings.horizon)
+        publisher, simple = POOLED, simple_quantiles(series, np.array([len(series) - 1]), settings.horizon)
+        tonight = Candidate.of(series, split, settings, None).published(series, test)
+        bands = _simple_bands(series, test, settings.horizon)
     rows = {**candidates, PUBLISHED: tonight, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
     evaluation = _evaluated(series, test, rows, settings)
     return Assessment(
@@ -115,7 +117,7 @@ def assess(
         evaluation=evaluation,
         published=used,
         model=candidates[LSTM].combination,
-        band_scores=score_bands(tonight.bands, series.mid, test, tonight.paths),
+        band_scores=bands,
         verdict=promotion_gate.verdict(
             promoted,
             reason,
@@ -125,7 +127,9 @@ def assess(
             figures=table.figures(),
         ),
         publisher=publisher,
-        forecast=_forecast(series, used, author.tonight, upcoming, settings.direction_step, simple),
+        forecast=_forecast(
+            series, used, author.tonight, upcoming, settings.direction_step, None if simple is None else simple[0]
+        ),
         distributions=table,
         test_origins=test,
         paths={name: each.paths for name, each in candidates.items()},
@@ -148,6 +152,18 @@ def _incumbent(champion: Model, series: PriceSeries, split: OriginSplit) -> prom
     return promotion_gate.Incumbent(age, unscored)
 
 
+def _simple_bands(series: PriceSeries, test: Indices, horizon: int) -> BandScores:
+    """Of the pooled regression's bands, from the vintage that had seen nothing of the test part."""
+    quantiles = simple_quantiles(series, test, horizon)
+    assert quantiles is not None  # else nothing would have been compared with it
+    return score_limits(_limits(series.close[test, None], quantiles), known_outcomes(series.mid, test, horizon))
+
+
+def _limits(close: Floats, quantiles: Floats) -> dict[float, tuple[Floats, Floats]]:
+    sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
+    return {coverage: (close * np.exp(low), close * np.exp(high)) for coverage, (low, high) in sides.items()}
+
+
 def _forecast(
     series: PriceSeries,
     used: ShrunkForecast,
@@ -164,8 +180,7 @@ def _forecast(
         rise, weights = float(used.bands.probability_of_rise(path, now, close, step)), used.weights
     else:
         path, weights = np.full(len(simple), close), (0.0,) * len(simple)
-        sides = {coverage: band(simple, LEVELS, coverage) for coverage in COVERAGES}
-        limits = {coverage: (close * np.exp(low), close * np.exp(high)) for coverage, (low, high) in sides.items()}
+        limits = _limits(np.array(close), simple)
         rise = float(1 - np.interp(0.0, simple[step - 1], LEVELS))
     return Forecast(
         origin=series.sessions[-1].item(),

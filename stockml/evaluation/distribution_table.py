@@ -16,7 +16,6 @@ from stockml.evaluation.distribution_scores import CrpsComparison, DistributionS
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
 from stockml.features.windows import known_outcomes
-from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import NoVintage, newest_before
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -87,10 +86,10 @@ def distribution_table(series: PriceSeries, origins: Indices, rows: Mapping[str,
     )
 
 
-def tonights_quantiles(series: PriceSeries, horizon: int) -> Floats | None:
-    """(horizon, 21) quantiles at LEVELS of the log move after the newest session, by the newest vintage before it."""
-    pool = newest_before(series.sessions[-1].item())
-    if not isinstance(pool, PooledRegression):
-        return None
-    newest = np.array([len(series) - 1])
-    return np.asarray(pool.quantiles(series, newest, np.arange(1, horizon + 1))[0], dtype=np.float64)
+def simple_quantiles(series: PriceSeries, origins: Indices, horizon: int) -> Floats | None:
+    """(m, horizon, 21) quantiles at LEVELS of the log move from each origin's close, by the pooled regression.
+
+    It is the newest vintage that ends before the first of the origins; None where there is none.
+    """
+    pool = newest_before(series.sessions[origins[0]].item())
+    return None if isinstance(pool, NoVintage) else pool.quantiles(series, origins, np.arange(1, horizon + 1))

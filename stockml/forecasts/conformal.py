@@ -11,6 +11,7 @@ share's. And the centre is moved so that path and shift together drift as the pr
 Never here: a look at the test part, or at the networks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,11 +134,15 @@ def score_bands(bands: ConformalIntervals, mid: Floats, origins: Indices, paths:
 
     Arguments as in `ConformalIntervals.fit`.
     """
-    actual = known_outcomes(mid, origins, bands.horizon)
     current = absolute_volatility(mid)[origins]
+    limits = {coverage: bands.quantiles(paths, current, coverage) for coverage in COVERAGES}
+    return score_limits(limits, known_outcomes(mid, origins, bands.horizon))
+
+
+def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
+    """The same of any bands.  limits: low and high by coverage, (m, horizon), price.  actual: (m, horizon), price."""
     scores = {}
-    for coverage in COVERAGES:
-        low, high = bands.quantiles(paths, current, coverage)
+    for coverage, (low, high) in limits.items():
         inside = (low <= actual) & (actual <= high)
         missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
         scores[percent(coverage)] = BandScore(
