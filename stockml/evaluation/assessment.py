@@ -19,18 +19,16 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Model, Scored, TrendPrior
-from stockml.evaluation.distribution_table import DistributionTable, distribution_table, simple_quantiles
+from stockml.evaluation.candidates import Candidate, Measured, Model, TrendPrior
+from stockml.evaluation.distribution_table import DistributionTable, SimpleForecast, distribution_table
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.proper_scores import band
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import OriginSplit, known_outcomes, origins, split_origins
 from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands, score_limits
 from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.shrinkage import ShrunkForecast
-from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -44,9 +42,9 @@ class Findings:
     """What a night knows of its models, as figures.
 
     `publisher` says whose path is published, as far as its skill allows: "LSTM" (tonight's), "champion", "last close",
-    or "pooled regression" where no network's distribution is as good as that; `published` how far, with which bands;
-    `band_scores` are of those bands. `model` is the same for tonight's model, whoever publishes. `distributions` are
-    the rows by CRPS, None in what an earlier version kept.
+    or "pooled regression" where the network's distribution is worse than that; `published` how far a network's path is
+    followed, with which bands; `model` is the same for tonight's model, whoever publishes. `band_scores` are of the
+    bands that are published. `distributions` are the rows by CRPS, None in what an earlier version kept.
     """
 
     session: date
@@ -104,13 +102,16 @@ def assess(
     publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else LAST_CLOSE
     author = candidates.get(publisher) or Candidate.of(series, split, settings, None)
     used = author.combination
-    tonight = said.get(publisher) or author.published(series, test)
-    bands, simple = score_bands(tonight.bands, series.mid, test, tonight.paths), None
     if publisher in said and table.loses_to_the_strongest_simple(publisher):
-        publisher, simple = POOLED, simple_quantiles(series, np.array([len(series) - 1]), settings.horizon)
-        tonight = Candidate.of(series, split, settings, None).published(series, test)
-        bands = _simple_bands(series, test, settings.horizon)
-    rows = {**candidates, PUBLISHED: tonight, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
+        publisher, simple = POOLED, SimpleForecast.of(series, test, settings.horizon)
+        published: Measured = simple
+        bands = score_limits(simple.limits(), known_outcomes(series.mid, test, settings.horizon))
+        forecast = _simple_forecast(series, upcoming, settings.direction_step)
+    else:
+        published = own = said.get(publisher) or author.published(series, test)
+        bands = score_bands(own.bands, series.mid, test, own.paths)
+        forecast = _forecast(series, used, author.tonight, upcoming, settings.direction_step)
+    rows = {**candidates, PUBLISHED: published, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
     evaluation = _evaluated(series, test, rows, settings)
     return Assessment(
         session=series.sessions[-1].item(),
@@ -122,14 +123,12 @@ def assess(
             promoted,
             reason,
             evaluation,
-            weights=used.weights,
+            weights=forecast.weights,
             validated_skill=used.validated_skill,
             figures=table.figures(),
         ),
         publisher=publisher,
-        forecast=_forecast(
-            series, used, author.tonight, upcoming, settings.direction_step, None if simple is None else simple[0]
-        ),
+        forecast=forecast,
         distributions=table,
         test_origins=test,
         paths={name: each.paths for name, each in candidates.items()},
@@ -137,7 +136,7 @@ def assess(
 
 
 def _evaluated(
-    series: PriceSeries, at: Indices, named: Mapping[str, Scored], settings: EvaluationSettings
+    series: PriceSeries, at: Indices, named: Mapping[str, Measured], settings: EvaluationSettings
 ) -> Evaluation:
     paths = {name: each.paths for name, each in named.items()}
     rises = {name: each.rises(series, at, settings.direction_step) for name, each in named.items()}
@@ -152,39 +151,38 @@ def _incumbent(champion: Model, series: PriceSeries, split: OriginSplit) -> prom
     return promotion_gate.Incumbent(age, unscored)
 
 
-def _simple_bands(series: PriceSeries, test: Indices, horizon: int) -> BandScores:
-    """Of the pooled regression's bands, from the vintage that had seen nothing of the test part."""
-    quantiles = simple_quantiles(series, test, horizon)
-    assert quantiles is not None  # else nothing would have been compared with it
-    return score_limits(_limits(series.close[test, None], quantiles), known_outcomes(series.mid, test, horizon))
-
-
-def _limits(close: Floats, quantiles: Floats) -> dict[float, tuple[Floats, Floats]]:
-    sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
-    return {coverage: (close * np.exp(low), close * np.exp(high)) for coverage, (low, high) in sides.items()}
-
-
 def _forecast(
-    series: PriceSeries,
-    used: ShrunkForecast,
-    tonight: Floats,
-    upcoming: Sequence[date],
-    step: int,
-    simple: Floats | None,
+    series: PriceSeries, used: ShrunkForecast, tonight: Floats, upcoming: Sequence[date], step: int
 ) -> Forecast:
-    """Of the author's path, or where `simple` (horizon, 21) is given, of those quantiles of the log move."""
-    mid, close = series.mid, float(series.close[-1])
-    if simple is None:
-        path, now = used.path(np.array(close), tonight), float(absolute_volatility(mid)[-1])
-        limits = {coverage: used.bands.quantiles(path, now, coverage) for coverage in COVERAGES}
-        rise, weights = float(used.bands.probability_of_rise(path, now, close, step)), used.weights
-    else:
-        path, weights = np.full(len(simple), close), (0.0,) * len(simple)
-        limits = _limits(np.array(close), simple)
-        rise = float(1 - np.interp(0.0, simple[step - 1], LEVELS))
+    """The author's path, drawn towards the last close, with the bands that were calibrated for it."""
+    now, close = float(absolute_volatility(series.mid)[-1]), float(series.close[-1])
+    path = used.path(np.array(close), tonight)
+    limits = {coverage: used.bands.quantiles(path, now, coverage) for coverage in COVERAGES}
+    rise = float(used.bands.probability_of_rise(path, now, close, step))
+    return _of(series, upcoming, path, limits, rise, step, used.weights)
+
+
+def _simple_forecast(series: PriceSeries, upcoming: Sequence[date], step: int) -> Forecast:
+    """The last close, with the pooled regression's quantiles of tonight."""
+    newest = np.array([len(series) - 1])
+    simple = SimpleForecast.of(series, newest, len(upcoming))
+    limits = {coverage: (low[0], high[0]) for coverage, (low, high) in simple.limits().items()}
+    rise = float(simple.rises(series, newest, step)[0])
+    return _of(series, upcoming, simple.paths[0], limits, rise, step, (0.0,) * len(upcoming))
+
+
+def _of(
+    series: PriceSeries,
+    upcoming: Sequence[date],
+    path: Floats,
+    limits: Mapping[float, tuple[Floats, Floats]],
+    rise: float,
+    step: int,
+    weights: tuple[float, ...],
+) -> Forecast:
     return Forecast(
         origin=series.sessions[-1].item(),
-        last_value=float(mid[-1]),
+        last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
         path=tuple(path.tolist()),
         bands=tuple(
@@ -193,7 +191,7 @@ def _forecast(
         probability_of_rise=rise,
         direction_step=step,
         weights=weights,
-        last_close=close,
+        last_close=float(series.close[-1]),
     )
 
 

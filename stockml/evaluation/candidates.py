@@ -34,6 +34,14 @@ class Model(Protocol):
     def published(self) -> Any: ...
 
 
+class Measured(Protocol):
+    """Anything that is scored on origins: paths (m, horizon), price, and chances of a rise."""
+
+    @property
+    def paths(self) -> Floats: ...
+    def rises(self, series: PriceSeries, at: Indices, step: int) -> Floats: ...
+
+
 @dataclass(frozen=True)
 class Scored:
     """Paths on the test part, (origins, horizon), and the bands that belong to them; neither saw anything of it."""

@@ -14,8 +14,12 @@ import numpy as np
 from stockml.evaluation.candidates import Scored
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, compared, scored
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.proper_scores import band
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
 from stockml.features.windows import known_outcomes
+from stockml.forecasts.conformal import COVERAGES
+from stockml.models.pooled_regression import LEADS as LEARNED
+from stockml.models.pooled_regression import LEVELS
 from stockml.models.pooled_vintages import NoVintage, newest_before
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -72,13 +76,13 @@ def distribution_table(series: PriceSeries, origins: Indices, rows: Mapping[str,
         found, through = simple_distributions(series, origins, leads, pool), pool.through
     for name, each in rows.items():
         found = found.with_row(name, origins, leads, each.log_quantiles(series, origins, leads))
-    by_champion = compared(found, actual, reference=CHAMPION, symmetric=False)
-    by_prior = compared(found, actual, reference=WITHOUT_NETWORK, symmetric=False)
+    by_champion = _compared(found, actual, reference=CHAMPION)
+    by_prior = _compared(found, actual, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
         scores={name: scored(quantiles, actual, leads) for name, quantiles in found.quantiles.items()},
-        widths=compared(found, actual),
-        whole=compared(found, actual, symmetric=False),
+        widths=_compared(found, actual, symmetric=True),
+        whole=_compared(found, actual),
         against_champion=by_champion.get(LSTM),
         network_adds=by_prior.get(LSTM),
         through=through,
@@ -86,10 +90,57 @@ def distribution_table(series: PriceSeries, origins: Indices, rows: Mapping[str,
     )
 
 
+def _compared(
+    rows: DistributionRows, actual: Floats, *, reference: str = POOLED, symmetric: bool = False
+) -> dict[str, CrpsComparison]:
+    """Only what is defined: where a price never moved, a reference may have made no error."""
+    found = compared(rows, actual, reference=reference, symmetric=symmetric)
+    return {name: each for name, each in found.items() if np.isfinite([each.skill, *each.skill_by_lead]).all()}
+
+
+@dataclass(frozen=True, eq=False)
+class SimpleForecast:
+    """The last close, and how far around it by the pooled regression: what is published where no network does better.
+
+    close: (m,), price.  quantiles: (m, horizon, 21) of log(mid price / close), at LEVELS.
+    """
+
+    close: Floats
+    quantiles: Floats
+
+    @classmethod
+    def of(cls, series: PriceSeries, origins: Indices, horizon: int) -> "SimpleForecast":
+        """From these origins, by the newest vintage that ends before the first of them, which there must be."""
+        quantiles = simple_quantiles(series, origins, horizon)
+        assert quantiles is not None  # else nothing would have been compared with it
+        return cls(series.close[origins], quantiles)
+
+    @property
+    def paths(self) -> Floats:
+        """(m, horizon), price."""
+        return np.repeat(self.close[:, None], self.quantiles.shape[1], axis=1)
+
+    def rises(self, series: PriceSeries, at: Indices, step: int) -> Floats:
+        """(m,) chance of a mid price above the origin's close at `step`."""
+        return np.array([1 - np.interp(0.0, row, LEVELS) for row in self.quantiles[:, step - 1]])
+
+    def limits(self) -> dict[float, tuple[Floats, Floats]]:
+        """Low and high by coverage, (m, horizon) each, price."""
+        sides = {coverage: band(self.quantiles, LEVELS, coverage) for coverage in COVERAGES}
+        close = self.close[:, None]
+        return {coverage: (close * np.exp(low), close * np.exp(high)) for coverage, (low, high) in sides.items()}
+
+
 def simple_quantiles(series: PriceSeries, origins: Indices, horizon: int) -> Floats | None:
     """(m, horizon, 21) quantiles at LEVELS of the log move from each origin's close, by the pooled regression.
 
-    It is the newest vintage that ends before the first of the origins; None where there is none.
+    It is the newest vintage that ends before the first of the origins; None where there is none. What lies beyond its
+    furthest lead is as wide as there, times the root of the leads' ratio.
     """
     pool = newest_before(series.sessions[origins[0]].item())
-    return None if isinstance(pool, NoVintage) else pool.quantiles(series, origins, np.arange(1, horizon + 1))
+    if isinstance(pool, NoVintage):
+        return None
+    leads = np.arange(1, horizon + 1)
+    learned = np.minimum(leads, LEARNED[-1])
+    found = pool.quantiles(series, origins, learned) * np.sqrt(leads / learned)[:, None]
+    return np.asarray(found, dtype=np.float64)

@@ -11,6 +11,8 @@ from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, W
 from stockml.evaluation.metrics import Evaluation
 
 SIGNIFICANT = 0.05
+NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
+BETTER, WORSE = "better", "worse"
 NO_SKILL = "no skill shown: publishing the last close"
 
 
@@ -42,11 +44,12 @@ def judge(
     """Whether tonight's model becomes champion, and why: the whole distribution is judged, with its noise.
 
     evaluation: tonight's.  kept: no training took place, the challenger is the champion itself.  rival: the challenger
-    against the champion, by CRPS on the same origins; None where there is no champion or it has no score.
+    against the champion, by CRPS on the same origins; None where there is no champion, it has no score, or it made no
+    error.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
 
-    It becomes champion when it is better by more than the noise, or within the noise and that much fresher; without a
-    champion, when it does not significantly lose to the last close.
+    It becomes champion when it is better by more than the noise, noticeably, or as good and that much fresher; without
+    a champion, when it does not significantly lose to the last close.
     """
     if kept:
         return False, "no training tonight: the champion stays"
@@ -62,16 +65,30 @@ def judge(
 
 
 def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
-    if rival is None:
+    if incumbent.unscored is not None:
         return True, f"the champion has no score ({incumbent.unscored}): replaced without a comparison"
-    found = f"CRPS {rival.skill:+.2%} against the champion's on the same origins"
-    chance = None if rival.test is None else rival.test.p_value
-    told = f"{found}, p {chance:.2f}" if chance is not None else f"{found}, too few to test"
-    if chance is not None and chance < SIGNIFICANT:
-        return (True, f"better than the champion: {told}") if rival.skill > 0 else (False, f"worse: {told}; it stays")
+    kind, told = _told(rival)
+    if kind == BETTER:
+        return True, f"{kind} than the champion: {told}"
+    if kind == WORSE:
+        return False, f"{kind}: {told}; it stays"
     if incumbent.age >= replace_after:
-        return True, f"within the noise, and the champion is {incumbent.age} sessions old: {told}"
-    return False, f"within the noise: {told}; the champion of {incumbent.age} sessions ago stays"
+        return True, f"{kind}, and the champion is {incumbent.age} sessions old: {told}"
+    return False, f"{kind}: {told}; the champion of {incumbent.age} sessions ago stays"
+
+
+def _told(rival: CrpsComparison | None) -> tuple[str, str]:
+    if rival is None:
+        return "no comparison", "the champion's distribution made no error on the same origins"
+    found = f"CRPS {rival.skill:+.2%} against the champion's on the same origins"
+    if rival.test is None:
+        return "within the noise", f"{found}, too few to test"
+    found = f"{found}, p {rival.test.p_value:.2f}"
+    if rival.test.p_value >= SIGNIFICANT:
+        return "within the noise", found
+    if abs(rival.skill) < NOTICEABLE:
+        return "too small a difference to matter", found
+    return (BETTER if rival.skill > 0 else WORSE), found
 
 
 def verdict(

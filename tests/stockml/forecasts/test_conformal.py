@@ -11,7 +11,7 @@ from stockml.errors import TooFewBars
 from stockml.features.windows import origins, split_origins
 from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands
 from stockml.forecasts.error_scaling import absolute_volatility
-from stockml.models.baselines import BASELINES, LAST_VALUE
+from stockml.models.baselines import BASELINES, LAST_MID
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 from tests.support.kaggle import LONG, kaggle_mid
@@ -24,7 +24,7 @@ def walk(n: int = 6_000, seed: int = 1, drift: float = 0.0, sigma: float = 0.015
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(drift, sigma, n)))
 
 
-def fitted(mid: np.ndarray, baseline: str = LAST_VALUE) -> tuple[ConformalIntervals, BandScores]:
+def fitted(mid: np.ndarray, baseline: str = LAST_MID) -> tuple[ConformalIntervals, BandScores]:
     """Calibrated on the validation part, scored on the test part."""
     split, path = split_origins(len(mid), SETTINGS), BASELINES[baseline].path
     validation, test = origins(split.validation, 10), origins(split.test, 10)
@@ -124,7 +124,7 @@ def test_a_worse_path_gets_wider_bands() -> None:
     mid = walk()
     narrow, wide = (
         np.log(np.divide(*fitted(mid, name)[0].quantiles(np.full(50, 100.0), 0.012, 0.8)[::-1]))
-        for name in (LAST_VALUE, "standard average")
+        for name in (LAST_MID, "standard average")
     )
     assert wide.mean() > 1.2 * narrow.mean()
 
@@ -193,4 +193,4 @@ def test_a_share_that_was_halted_for_long_still_has_finite_bands() -> None:
 def test_too_few_origins_are_refused() -> None:
     mid, few = walk(600), np.arange(300, 304)
     with pytest.raises(TooFewBars, match="calibrating"):
-        ConformalIntervals.fit(mid, few, BASELINES[LAST_VALUE].path(mid, few, 50))
+        ConformalIntervals.fit(mid, few, BASELINES[LAST_MID].path(mid, few, 50))
