@@ -22,7 +22,7 @@ def prices(n: int = 600, seed: int = 4) -> np.ndarray:
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0003, 0.015, n)))
 
 
-def closes(mid: np.ndarray, seed: int = 7) -> np.ndarray:
+def closes(mid: np.ndarray, seed: int = 12) -> np.ndarray:
     """Where each session ended: not where its middle was."""
     return mid * np.exp(np.random.default_rng(seed).normal(0, 0.03, len(mid)))
 
