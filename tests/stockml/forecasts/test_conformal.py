@@ -9,9 +9,10 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.features.windows import origins, split_origins
-from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands
+from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands, score_limits
 from stockml.forecasts.error_scaling import absolute_volatility
 from stockml.models.baselines import BASELINES, LAST_MID
+from stockml.models.pooled_regression import LEVELS
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 from tests.support.kaggle import LONG, kaggle_mid
@@ -100,6 +101,38 @@ def test_the_chance_of_a_rise_and_the_bands_are_one_distribution() -> None:
         assert above_low == pytest.approx((1 + coverage) / 2, abs=1e-6)
 
 
+def test_quantiles_rise_with_their_level_and_agree_with_the_bands() -> None:
+    bands, _ = fitted(walk(drift=0.0005))
+    paths, now = np.linspace(90, 110, 150).reshape(3, 50), np.array([0.01, 0.02, 0.03])
+    found = bands.quantile_path(paths, now, LEVELS)
+    assert found.shape == (3, 50, len(LEVELS))
+    assert np.all(np.diff(found, axis=-1) > 0)
+    for coverage in COVERAGES:
+        sides = np.array([(1 - coverage) / 2, (1 + coverage) / 2])
+        low, high = bands.quantiles(paths, now, coverage)
+        for side, limit in zip(np.moveaxis(bands.quantile_path(paths, now, sides), -1, 0), (low, high), strict=True):
+            np.testing.assert_allclose(side, limit, rtol=1e-12)
+    middle = bands.quantile_path(paths, now, np.array([0.5]))[..., 0]
+    np.testing.assert_allclose(np.log(middle / paths), bands.tilt * now[:, None] * np.arange(1, 51), atol=1e-12)
+    np.testing.assert_array_equal(bands.quantile_path(paths[1], 0.02, LEVELS), found[1])
+
+
+def test_a_quantile_is_exceeded_with_the_chance_that_is_left() -> None:
+    bands, _ = fitted(walk(drift=0.0005))
+    path = np.linspace(100.0, 104.0, 50)
+    found = bands.quantile_path(path, 0.012, LEVELS)
+    for step in (1, 30, 50):
+        above = [float(bands.probability_of_rise(path, 0.012, float(limit), step)) for limit in found[step - 1]]
+        np.testing.assert_allclose(above, 1 - LEVELS, atol=1e-6)
+
+
+def test_quantiles_at_the_very_ends_are_finite_and_those_of_a_price_that_stands_still_are_its_path() -> None:
+    bands, _ = fitted(walk())
+    path = np.full(50, 100.0)
+    assert np.isfinite(bands.quantile_path(path, 0.01, np.array([0.0, 1.0]))).all()
+    np.testing.assert_array_equal(bands.quantile_path(path, 0.0, LEVELS), np.full((50, len(LEVELS)), 100.0))
+
+
 def test_the_chance_of_a_rise_follows_the_path_and_is_never_outside_0_and_1() -> None:
     bands, _ = fitted(walk())
     paths = np.array([1.0, 80.0, 95.0, 100.0, 105.0, 120.0, 9_000.0])[:, None] * np.ones(50)
@@ -151,6 +184,8 @@ def test_coverage_and_interval_score_are_what_a_loop_finds() -> None:
             inside += low[k] <= price <= high[k]
             penalties.append(high[k] - low[k] + 10 * (max(low[k] - price, 0) + max(price - high[k], 0)))
     found = score_bands(bands, mid, at, paths).bands["80"]
+    limits = {0.8: bands.quantiles(paths, absolute_volatility(mid)[at], 0.8)}
+    assert score_limits(limits, mid[at[:, None] + np.arange(1, 51)]).bands == {"80": found}
     assert found.coverage == pytest.approx(inside / 150)
     assert found.interval_score == pytest.approx(np.mean(penalties))
 
