@@ -1,5 +1,7 @@
 """A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object for scripts."""
 
+import itertools
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -16,11 +18,17 @@ FIRST = (LAST_CLOSE, LAST_MID, "last value")
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
+DISTRIBUTIONS = {  # the rows that are more than their name says
+    LAST_CLOSE: "last close, today's bands",
+    LSTM: "LSTM, drawn to the close",
+    CHAMPION: "champion, drawn to the close",
+}
 
 
 def text(night: Night) -> str:
     """The night for the terminal, about twenty lines of at most 100 columns."""
-    lines = [f"{night.ticker} · session {night.session} · {_heading(night)}", ""]
+    first, *rest = _heading(night)
+    lines = [f"{night.ticker} · session {night.session} · {first}", *rest, ""]
     lines += _row("bars", _bars(night))
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
@@ -30,7 +38,7 @@ def text(night: Night) -> str:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
-        lines += _row("chance of a rise", _rise(night.forecast))
+        lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night))
     lines += _live(night)
     lines += _where(night)
@@ -40,7 +48,7 @@ def text(night: Night) -> str:
 def markdown(night: Night, *, heading: bool = True) -> str:
     """The night as Markdown: the verdict first, then the table, then where everything lies."""
     parts = [f"## {night.ticker} · {night.session}"] if heading else []
-    parts.append(f"**{_heading(night)}**")
+    parts.append(f"**{'; '.join(_heading(night))}**")
     if night.status != "completed":
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
@@ -48,7 +56,7 @@ def markdown(night: Night, *, heading: bool = True) -> str:
     parts += [_markdown_table(night), *_adds_markdown(night), _markdown_distributions(night)]
     if night.forecast:
         said = _published(night)
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night.forecast)}.")
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}.")
         parts.append(f"**{said[0].upper()}{said[1:]}.**" if night.forecast.no_skill else f"Published: {said}.")
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
@@ -83,15 +91,17 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
     return plain
 
 
-def _heading(night: Night) -> str:
-    """What is published, and what of it is the network's: the one sentence of a night."""
+def _heading(night: Night) -> list[str]:
+    """What is published, and what of it is the network's: the one statement of a night."""
     found = night.score(PUBLISHED)
     if night.status != "completed" or found is None or found.skill is None:
-        return night.status
+        return [night.status]
     if night.publisher == POOLED:
-        return f"published: the last close and the {POOLED}'s width; the network's distribution is worse"
+        return [f"published: the last close and the {POOLED}'s width", "the network's distribution is worse"]
+    if night.score(LAST_CLOSE) is None:
+        return [f"published: skill {found.skill:+.3f} over the last mid price"]
     said = f"published: skill {found.skill:+.3f} over the last close"
-    return f"{said}; network adds {adds}" if (adds := _network_adds(night)) else said
+    return [said, f"network adds {adds}"] if (adds := _network_adds(night)) else [said]
 
 
 def _network_adds(night: Night) -> str:
@@ -114,7 +124,9 @@ def _luck(p_value: float | None) -> str:
 
 
 def _row(label: str, value: str) -> list[str]:
-    return [f"{label:<17} {value}"]
+    """As many lines of at most 100 columns as it takes; an address is never broken."""
+    lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
+    return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
 
 
 def _bars(night: Night) -> str:
@@ -144,8 +156,12 @@ def _cells(score: Score) -> tuple[str, str, str, str]:
 
 def _direction(night: Night) -> str:
     """The column's name, with how often the price rose: a share that says little by itself."""
-    rates = [score.direction.base_rate for _, score in candidates(night)]
-    return f"direction (rose {rates[0]:.0%})" if rates and rates[0] is not None else "direction"
+    rate = _base_rate(night)
+    return "direction" if rate is None else f"direction (rose {rate:.0%})"
+
+
+def _base_rate(night: Night) -> float | None:
+    return next((score.direction.base_rate for _, score in candidates(night)), None)
 
 
 def _table(night: Night) -> list[str]:
@@ -184,7 +200,7 @@ def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
     ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
     return [
         (
-            name,
+            DISTRIBUTIONS.get(name, name),
             f"{100 * table.scores[name].crps:.4f}",
             skill(table.whole.get(name)),
             skill(table.widths.get(name)),
@@ -200,13 +216,11 @@ def _distribution_lines(night: Night) -> list[str]:
         return []
     head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
     lines = [
-        f"{name:<26} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
+        f"{name:<29} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
     ]
-    return [
-        "",
-        *lines,
-        *(f"{name}: {why}" for name, why in (night.distributions.reasons if night.distributions else {}).items()),
-    ]
+    reasons = night.distributions.reasons if night.distributions else {}
+    told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
+    return ["", *lines, *itertools.chain(*told)]
 
 
 def _markdown_distributions(night: Night) -> str:
@@ -240,11 +254,17 @@ def _published(night: Night) -> str:
         return f"the last close, with the {POOLED}'s quantiles"
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weights)
-    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on unseen sessions)"
+    if skill is None:
+        return made_of
+    over = "" if night.score(LAST_CLOSE) is None else " over the last close"
+    return f"{made_of} (the model's own path: skill {skill:+.3f}{over} on unseen sessions)"
 
 
-def _rise(forecast: Forecast) -> str:
-    return f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
+def _rise(night: Night, forecast: Forecast) -> str:
+    """With how often it rose on the test part: a chance says little without that."""
+    chance = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
+    rate = _base_rate(night)
+    return chance if rate is None else f"{chance}; it was from {rate:.0%} of the origins"
 
 
 def _live(night: Night) -> list[str]:
@@ -253,7 +273,7 @@ def _live(night: Night) -> list[str]:
         return []
     skill, coverage = night.metrics.get("live/skill"), night.metrics.get("live/coverage_80")
     parts = [f"{matured} forecasts came due"]
-    parts += [f"skill {skill:+.3f}"] if skill is not None else []
+    parts += [f"live skill {skill:+.3f}"] if skill is not None else []
     parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     return _row("so far", ", ".join(parts))
 
