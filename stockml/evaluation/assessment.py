@@ -4,7 +4,7 @@ Everything is measured on the test part, with networks that saw nothing of it; t
 validation part; the published path comes from the network that learned from all that is known, and follows it as far as
 the skill that its held-out twin has shown. Beside it stands what the very same procedure would have published of the
 trend prior alone: the difference is what the network adds. A distribution that is significantly worse than the
-strongest simple one, the pooled regression, is not published; the simple one is.
+strongest simple one, the pooled regression, is not published; the simple one is, and so it is without the network.
 
 Never here: training, MLflow, Prefect.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Measured, Model, TrendPrior
+from stockml.evaluation.candidates import Candidate, Measured, Model, Scored, TrendPrior
 from stockml.evaluation.distribution_table import DistributionTable, SimpleForecast, distribution_table
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
@@ -42,7 +42,7 @@ class Findings:
     """What a night knows of its models, as figures.
 
     `publisher` says whose path is published, as far as its skill allows: "LSTM" (tonight's), "champion", "last close",
-    or "pooled regression" where the network's distribution is worse than that; `published` how far a network's path is
+    or "pooled regression" where the distribution of that one is worse; `published` how far a network's path is
     followed, with which bands; `model` is the same for tonight's model, whoever publishes. `band_scores` are of the
     bands that are published. `distributions` are the rows by CRPS, None in what an earlier version kept.
     """
@@ -88,9 +88,10 @@ def assess(
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(series, split, settings, each) for name, each in models.items()}
     prior = Candidate.of(series, split, settings, TrendPrior(settings.horizon))
-    without = prior.published(series, test)
-    said = {name: each.published(series, test) for name, each in candidates.items()}
-    table = distribution_table(series, test, {**said, WITHOUT_NETWORK: without})
+    bare = Candidate.of(series, split, settings, None)
+    all_of_them = {**candidates, LAST_CLOSE: bare, WITHOUT_NETWORK: prior}
+    said = {name: each.published(series, test) for name, each in all_of_them.items()}
+    table = distribution_table(series, test, said)
     judged = _evaluated(series, test, candidates, settings)
     promoted, reason = promotion_gate.judge(
         judged,
@@ -100,19 +101,18 @@ def assess(
         replace_after=settings.replace_after_sessions,
     )
     publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else LAST_CLOSE
-    author = candidates.get(publisher) or Candidate.of(series, split, settings, None)
+    author = candidates.get(publisher, bare)
     used = author.combination
-    if publisher in said and table.loses_to_the_strongest_simple(publisher):
-        publisher, simple = POOLED, SimpleForecast.of(series, test, settings.horizon)
-        published: Measured = simple
-        bands = score_limits(simple.limits(), known_outcomes(series.mid, test, settings.horizon))
-        forecast = _simple_forecast(series, upcoming, settings.direction_step)
-    else:
-        published = own = said.get(publisher) or author.published(series, test)
-        bands = score_bands(own.bands, series.mid, test, own.paths)
-        forecast = _forecast(series, used, author.tonight, upcoming, settings.direction_step)
+    published, without = (_or_simple(said[name], name, table, series, test) for name in (publisher, WITHOUT_NETWORK))
     rows = {**candidates, PUBLISHED: published, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
     evaluation = _evaluated(series, test, rows, settings)
+    if isinstance(published, SimpleForecast):
+        publisher = POOLED
+        bands = score_limits(published.limits(), known_outcomes(series.mid, test, settings.horizon))
+        forecast = _simple_forecast(series, upcoming, settings.direction_step)
+    else:
+        bands = score_bands(published.bands, series.mid, test, published.paths)
+        forecast = _forecast(series, used, author.tonight, upcoming, settings.direction_step)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
@@ -133,6 +133,15 @@ def assess(
         test_origins=test,
         paths={name: each.paths for name, each in candidates.items()},
     )
+
+
+def _or_simple(
+    own: Scored, name: str, table: DistributionTable, series: PriceSeries, test: Indices
+) -> Scored | SimpleForecast:
+    """The strongest simple forecast, where this one's distribution is significantly worse."""
+    if table.loses_to_the_strongest_simple(name):
+        return SimpleForecast.of(series, test, own.paths.shape[1])
+    return own
 
 
 def _evaluated(
