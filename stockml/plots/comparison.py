@@ -89,8 +89,9 @@ def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     """The table: a row a figure, last night, tonight, and the difference."""
     axes.axis("off")
-    shown = [(label, shape, *(_figure(night, name) for night in (before, tonight))) for label, name, shape in ROWS]
-    rows: list[tuple[str, ...]] = [(label, _text(shape, old), _text(shape, new)) for label, shape, old, new in shown]
+    rows: list[tuple[str, ...]] = [
+        (label, *(_text(shape, _figure(night, name)) for night in (before, tonight))) for label, name, shape in ROWS
+    ]
     if before.forecast and tonight.forecast:
         ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
         rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
