@@ -28,8 +28,8 @@ from stockml.training.train import facts_about, train
 class PolicyScore:
     """One policy over all nights.
 
-    skill: of the models' own paths, over the last close. test_skill: mean over the nights of the held-out network's
-    skill on its own test part. seconds, slowest: of training a night, mean and maximum, without the first full training.
+    skill: of the models' own paths, over the last close. test_skill: the held-out network's on its own test part, mean
+    over the nights. seconds, slowest: of training a night, mean and maximum, without the first full training.
     """
 
     ticker: str
