@@ -22,7 +22,10 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The settings of this installation, by the name of their environment variable."""
-    return {
+    password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    # the servers of this home ask for it; a server elsewhere shall not be told
+    as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
+    return as_client | {
         "STOCKML_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database(home, environ),
