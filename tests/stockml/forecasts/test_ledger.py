@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
@@ -22,6 +23,7 @@ from stockml.forecasts.ledger_scores import FIGURES, independent_count, judged, 
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, forecast, series
+from tests.support.old_homes import BEFORE_ROOMS
 
 NEW_YORK = sessions_for("IBM")
 
@@ -71,6 +73,11 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
     assert len(pd.read_parquet(path)) == HORIZON
     assert pl.read_parquet(path)["lead"].to_list() == list(range(1, HORIZON + 1))
     assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [(1, day(11))]
+
+
+def test_the_columns_are_those_of_earlier_versions_which_read_what_this_one_writes(ledger: Ledger) -> None:
+    ledger.publish(entry(10))
+    assert pq.read_schema(ledger.file("IBM")).equals(pq.read_schema(BEFORE_ROOMS / "ledger" / "IBM.parquet"))
 
 
 def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
