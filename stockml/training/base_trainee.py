@@ -94,14 +94,6 @@ class Trainee:
             losses.append(float(self._step(*batch)))
         return float(np.mean(losses))
 
-    def member(self) -> Member:
-        """What was learned, as plain arrays of half precision: what is scored is what is shipped."""
-        found = [array.astype(np.float16).astype(np.float32) for array in self.model.get_weights()]
-        layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, 3 * len(self.settings.units), 3))
-        dense, head = (found[-4], found[-3]), (found[-2], found[-1])
-        upper = np.cumsum(np.logaddexp(0, self.shape.numpy()), axis=1).astype(np.float32)
-        return Member(self.settings.corrects, layers, dense, head, upper)
-
     def _learn(self, x: Any, base: Any, size: Any, known: Any) -> Any:
         tf = tensorflow()
         with tf.GradientTape() as tape:
@@ -111,6 +103,19 @@ class Trainee:
         gradients = tape.gradient(loss, [v.value for v in self._trained])
         self._optimizer.apply(gradients, self._trained)
         return loss
+
+
+def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
+    """What was learned, as plain arrays of half precision, so that what is scored is what is shipped.
+
+    state: a trainee's.
+    """
+    depth = 3 * len(settings.units)
+    found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
+    layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, depth, 3))
+    dense, head = (found[depth], found[depth + 1]), (found[depth + 2], found[depth + 3])
+    upper = np.cumsum(np.logaddexp(0, state[depth + 4]), axis=1).astype(np.float32)
+    return Member(settings.corrects, layers, dense, head, upper)
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:

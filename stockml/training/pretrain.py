@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import Diverged
-from stockml.models.base_network import BaseNetwork, Member
+from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
-from stockml.training.base_trainee import MemberSettings, Trainee, members_of
+from stockml.training.base_trainee import MemberSettings, Trainee, member_of, members_of
 from stockml.training.checkpoint import TrainingProgress
 from stockml.training.width_lesson import WidthLesson
 
@@ -62,7 +62,7 @@ def pretrain(
         left = sum(each.epochs for each in members[place + 1 :])
         trainee = _trained(lesson, settings, pooled, progress, left, _Kept(folder, fingerprint, on_epoch))
         progress.finished[settings.name] = trainee.state()
-    found = [_member(settings, pooled, progress) for settings in members]
+    found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
     checkpoint.remove(folder)
     return BaseNetwork(
@@ -117,12 +117,6 @@ def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
     """(steps,) learning rates of one epoch, 1 the first, on half a cosine over all epochs."""
     passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * settings.epochs)
     return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)
-
-
-def _member(settings: MemberSettings, pooled: PooledRegression, progress: TrainingProgress) -> Member:
-    trainee = Trainee(settings, pooled)
-    trainee.restore(progress.finished[settings.name])
-    return trainee.member()
 
 
 def _fingerprint(lesson: WidthLesson, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
