@@ -67,8 +67,19 @@ def _database_server(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        # the address may hold a password: name its scheme only
-        raise InvalidSetting("STOCKML_DATABASE_URL", f"{parts.scheme}://…", "postgresql://user:password@host:port")
-    return parts.netloc
+    if (server := _server_in(url)) is None:
+        # the address may hold a password, and not where one expects it: say nothing of what was given
+        wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
+        raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
+    return server
+
+
+def _server_in(url: str) -> str | None:
+    """User, password, host and port; None where they cannot be told apart: a password's `/`, `?` or `#` ends them."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
+    return parts.netloc if known and not misread else None

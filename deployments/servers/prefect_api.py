@@ -30,7 +30,11 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     set_environment(home, environ)
     configured = environ.get("PREFECT_API_URL")
     if configured and not is_healthy(configured, timeout_s=30):
-        raise ServerUnavailable("Prefect", configured, "unset PREFECT_API_URL, or start it with `stockml up`")
+        from stockml.tracking.connection import without_password
+
+        raise ServerUnavailable(
+            "Prefect", without_password(configured), "unset PREFECT_API_URL, or start it with `stockml up`"
+        )
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_pointing_at(address, environ))
