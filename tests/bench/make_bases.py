@@ -32,6 +32,7 @@ MEASURED_EVERY = 10  # of the origins learned from: outcomes 50 sessions long do
 BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
 
 PART = """{begin}
+
 # The base network, by vintage
 
 Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, learned from the tickers above up to the same
@@ -49,6 +50,7 @@ below.
 | file | sessions seen through | tickers | origins | CRPS where it learned | tickers that gain | SHA-256 of the file |
 |---|---|--:|--:|--:|--:|---|
 {rows}
+
 {end}"""
 
 
