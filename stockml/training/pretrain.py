@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.errors import Diverged
+from stockml.errors import Diverged, InvalidSetting
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import digest
@@ -49,8 +49,10 @@ def pretrain(
 
     An interrupted call goes on from its last epoch, kept in `folder`, and ends with the same weights; equal bars and
     settings give equal weights. The base's scores are its losses; what it is worth is for others to measure. Raises
-    TooFewBars, Diverged.
+    TooFewBars, Diverged, InvalidSetting for a regression that has seen more.
     """
+    if pooled.through > until:
+        raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
     lesson = WidthLesson.of(series, until, pooled)
     fingerprint = _fingerprint(lesson, pooled, members)
     progress = checkpoint.resume(folder, fingerprint)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.errors import TooFewBars
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.proper_scores import pinball
 from stockml.models.base_network import UPPER, BaseNetwork
 from stockml.models.base_vintages import digest
@@ -151,3 +151,8 @@ def test_members_have_names_of_their_own() -> None:
 def test_too_short_a_pool_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
         pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path)
+
+
+def test_a_regression_that_has_seen_more_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
+        pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path)
