@@ -1,6 +1,7 @@
 """Both servers as they are started, asked over raw HTTP: by their own names, by others, and by pages of elsewhere."""
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from deployments.servers.prefect_api import prefect_api
+from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support.own_servers import OwnServer
 
@@ -139,6 +142,22 @@ def test_a_request_without_a_name_is_refused(servers: dict[str, OwnServer], name
         with socket.create_connection(("127.0.0.1", servers[name].port), timeout=30) as line:
             line.sendall(f"GET {HEALTH[name]} HTTP/{version}\r\n\r\n".encode())
             assert line.recv(1000).split()[1] in (b"400", b"403")
+
+
+def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
+    with prefect_api(home, dict(os.environ)) as address:
+        port = int(address.rpartition(":")[2].removesuffix("/api"))
+        path, content = CHANGES["prefect"]
+        assert ask(port, HEALTH["prefect"]).status == 200
+        assert ask(port, HEALTH["prefect"], Host="evil.example").status == 403
+        assert ask(port, HEALTH["prefect"], Origin=EVIL).shown_to is None
+        assert ask(port, path, "OPTIONS", Origin=EVIL, **PREFLIGHT).status == 400
+        assert ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type="text/plain").status == 403
+        assert ask(port, path, "POST", json.dumps(content), Content_Type="text/plain").status == 403
+        assert ask(port, path + "name/planted").status == 404
+    kept = [home.root, *home.root.rglob("*")]
+    assert {"prefect.db", "temporary-server.log"} <= {path.name for path in kept}
+    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
 def test_what_the_servers_keep_is_for_its_owner_only(servers: dict[str, OwnServer], home_folder: Path) -> None:
