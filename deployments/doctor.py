@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
     yield python()
     yield home_folder(home)
+    yield from rights(home)
     yield key(environ)
     yield from quota(home, environ, now)
     yield price_service(environ)
@@ -67,6 +69,27 @@ def home_folder(home: Home) -> Check:
     if free_gb < DISK_NEEDED_GB:
         return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
     return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
+
+
+def rights(home: Home) -> Iterator[Check]:
+    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all."""
+    if not home.root.exists():
+        return
+    logs = home.root / "logs"
+    kept = [
+        home.root / "mlflow.db",
+        *home.prefect.glob("prefect.db*"),
+        *home.prefect.glob("*.log"),
+        *logs.glob("*.log"),
+    ]
+    looked_at = (home.root, home.prefect, logs, *kept)
+    wide = [path for path in looked_at if path.exists() and path.stat().st_mode & 0o077]
+    if not wide:
+        yield Check("rights", "ok", "the home, databases and logs are for their owner only")
+        return
+    readable = home.root in wide and any(path.is_file() for path in wide)
+    found = "open to others on this machine: " + ", ".join(map(str, wide))
+    yield Check("rights", "problem" if readable else "note", found, f"`chmod -R go= {quote(str(home.root))}`")
 
 
 def key(environ: Mapping[str, str]) -> Check:
@@ -127,12 +150,14 @@ def clock(now: datetime) -> Check:
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     from deployments.servers.prefect_api import is_healthy, running_server
+    from stockml.tracking.connection import without_password
 
     configured = environ.get("PREFECT_API_URL")
     if configured:
+        shown = without_password(configured)
         if is_healthy(configured):
-            return Check("Prefect", "ok", f"{configured} answers")
-        return Check("Prefect", "problem", f"{configured} does not answer", "start it, or unset PREFECT_API_URL")
+            return Check("Prefect", "ok", f"{shown} answers")
+        return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
     if address := running_server(home):
         return Check("Prefect", "ok", f"`stockml up` answers at {address}")
     if home.servers.exists():

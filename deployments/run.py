@@ -14,7 +14,7 @@ from deployments.replay.feed import Feed
 from deployments.replay.source import night_before, source
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import PremiumOnly
-from stockml.home import Home, home
+from stockml.home import Home, home, owner_only
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
     """Give the ticker its history if it has none, run its newest night, print the summary; the exit code."""
-    with source([ticker], environ) as replay, prefect_api(home(environ), environ):
+    with owner_only(), source([ticker], environ) as replay, prefect_api(home(environ), environ):
         from stockml.nights import summary
 
         if not _has_bars(home(environ), ticker):

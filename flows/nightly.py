@@ -166,7 +166,7 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     page = url_for("flow-run", obj_id=flow_run.id)
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     with_home_storage(promote, force=force)(model, run, now)
-    with_home_storage(publish_forecast, force=force)(evaluation, run, now)
+    with_home_storage(publish_forecast, force=force)(evaluation, run, clock.now())
     return read_night(Path(run.path))
 
 

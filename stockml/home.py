@@ -1,7 +1,8 @@
 """Where state lives: one folder, `STOCKML_HOME`, and what stands in it. Reading it creates nothing."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,16 @@ class Home:
     @property
     def servers(self) -> Path:
         return self.root / "servers.json"
+
+
+@contextmanager
+def owner_only() -> Iterator[None]:
+    """What this process and those that it starts make meanwhile is for its owner only: 0700 and 0600."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Home:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,17 +119,36 @@ def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
 
 
 @app.command()
-def forecast(ticker: Ticker, as_json: Json = False) -> None:
-    """Show the newest published forecast of a ticker."""
+def forecast(
+    ticker: Ticker,
+    expires_after: Annotated[
+        int | None, typer.Option(min=0, metavar="SESSIONS", help="the age beyond which it is called expired, 5")
+    ] = None,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest published forecast of a ticker, and how old it is."""
+    from deployments.cli import ledger_text
+    from stockml import clock
+    from stockml.forecasts.age import EXPIRES_AFTER, age_of
     from stockml.nights.summary import forecast_json
 
-    entry = _newest_entry(ticker)
+    entry, store = _newest_entry(ticker), _store(ticker, calendar)
+    published, sessions = entry.forecast, store.sessions(ticker)
+    limit = EXPIRES_AFTER if expires_after is None else expires_after
+    age, timing = age_of(published.origin, sessions, clock.now(), limit), entry.timing(sessions)
+    close = _close_at(store, ticker, published.origin)
     if as_json:
-        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(entry.forecast)}))
+        told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
+        told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
+        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **told}))
         return
-    published = entry.forecast
     band = published.band(80)
-    print(f"{ticker}: made after {published.origin}, last value {published.last_value:.2f} (mid prices)")
+    print(f"{ticker}: {age}")
+    if timing != "live":
+        print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
+    closed = "" if close is None else f"last close {close:.2f}, "
+    print(f"{closed}last mid price {published.last_value:.2f}; the forecast is of mid prices, (high + low) / 2")
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         low, high = band.low[lead - 1], band.high[lead - 1]
@@ -143,25 +162,26 @@ def forecast(ticker: Ticker, as_json: Json = False) -> None:
 
 
 @app.command()
-def ledger(ticker: Ticker, as_json: Json = False) -> None:
-    """Show a ticker's forecasts, and how they turned out."""
+def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+    """Show a ticker's forecasts, and how they turned out: live ones, and apart those that came late."""
+    from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
     from stockml.prices.series import PriceSeries
 
-    kept = Ledger(home().ledger)
-    entries = kept.entries(ticker)
-    live = kept.live(ticker, PriceSeries.from_bars(_store(ticker, None).adjusted(ticker)))
-    if as_json:
-        made = [_plain_entry(entry) for entry in entries]
-        print(json.dumps({"ticker": ticker, "entries": made, **vars(live)}))
+    kept, store = Ledger(home().ledger), _store(ticker, calendar)
+    entries, sessions = kept.entries(ticker), store.sessions(ticker)
+    series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
+    today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
+    restated = kept.restated(ticker, first, series, sessions)
+    if not as_json:
+        listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
+        print(ledger_text.record_text(ticker, today, first_known, restated, listed))
         return
-    print(f"{ticker}: {live.forecasts} forecasts, {live.steps} steps came due, {live.matured} paths are complete")
-    for name in ("skill", "coverage_50", "coverage_80", "coverage_95", "direction_accuracy", "base_rate", "brier"):
-        value = getattr(live, name)
-        print(f"  {name.replace('_', ' '):<20} {'not known yet' if value is None else f'{value:.3f}'}")
-    for entry in entries[-SHOWN_ROWS:]:
-        end = entry.forecast
-        print(f"  {end.origin}  {end.last_value:.2f} → {end.path[-1]:.2f} on {end.sessions[-1]}  {entry.key[:16]}")
+    made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
+    apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
+    bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
+    found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
+    print(json.dumps({**found, "first_known": vars(first_known.live), "restated_bars": bars}))
 
 
 def _store(ticker: str, calendar: str | None) -> "BarStore":
@@ -178,6 +198,17 @@ def _newest_entry(ticker: str) -> "LedgerEntry":
     if not entries:
         raise NoForecast(ticker)
     return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
+
+
+def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
+    """The close of the session in the shares of its own day; None where its bar is not there."""
+    from stockml.errors import HistoryError, NoBars
+
+    try:
+        bars = store.adjusted(ticker, until=session)
+    except (NoBars, HistoryError):
+        return None
+    return float(bars["close"].iloc[-1]) if bars.index[-1].date() == session else None
 
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:

@@ -22,16 +22,21 @@ TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 def up(
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
+    address: Annotated[
+        str | None, typer.Option(help="where both pages listen; 127.0.0.1 without it, else a password is needed")
+    ] = None,
 ) -> None:
     """Start both pages and a worker here, until Ctrl-C."""
     from deployments.servers import stack
+    from deployments.servers.access import ADDRESS
     from stockml.home import home
 
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
     ports = stack.Ports(prefect_port, mlflow_port)
+    environ = os.environ | ({ADDRESS: address} if address else {})
     try:
-        with stack.up(home(), ports, os.environ, lambda text: print(text, flush=True)) as children:
+        with stack.up(home(), ports, environ, lambda text: print(text, flush=True)) as children:
             stack.watch(children)
     except KeyboardInterrupt:
         print("stopped", flush=True)

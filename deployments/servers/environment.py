@@ -22,7 +22,10 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The settings of this installation, by the name of their environment variable."""
-    return {
+    password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    # the servers of this home ask for it; a server elsewhere shall not be told
+    as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
+    return as_client | {
         "STOCKML_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database(home, environ),
@@ -64,8 +67,19 @@ def _database_server(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        # the address may hold a password: name its scheme only
-        raise InvalidSetting("STOCKML_DATABASE_URL", f"{parts.scheme}://…", "postgresql://user:password@host:port")
-    return parts.netloc
+    if (server := _server_in(url)) is None:
+        # the address may hold a password, and not where one expects it: say nothing of what was given
+        wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
+        raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
+    return server
+
+
+def _server_in(url: str) -> str | None:
+    """User, password, host and port; None where they cannot be told apart: a password's `/`, `?` or `#` ends them."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
+    return parts.netloc if known and not misread else None

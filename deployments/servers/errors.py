@@ -41,6 +41,19 @@ class AlreadyUp(ServerError):
 
 
 @dataclass(eq=False, repr=False)
+class PasswordNeeded(ServerError):
+    """The pages would listen where others can reach them."""
+
+    address: str
+    password: str
+    setting: str
+    text = (
+        "expected a password for pages that listen on {address}, found none; "
+        "set {password}=user:password, or leave {setting} at 127.0.0.1"
+    )
+
+
+@dataclass(eq=False, repr=False)
 class PortTaken(ServerError):
     name: str
     port: int

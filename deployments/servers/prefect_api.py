@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from deployments.servers.environment import set_environment
 from deployments.servers.errors import ServerFailed, ServerUnavailable
 from deployments.servers.postgres import create_databases
-from stockml.home import Home
+from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
 _STOP_S = 10.0
@@ -30,8 +30,12 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     set_environment(home, environ)
     configured = environ.get("PREFECT_API_URL")
     if configured and not is_healthy(configured, timeout_s=30):
-        raise ServerUnavailable("Prefect", configured, "unset PREFECT_API_URL, or start it with `stockml up`")
-    with ExitStack() as stack:
+        from stockml.tracking.connection import without_password
+
+        raise ServerUnavailable(
+            "Prefect", without_password(configured), "unset PREFECT_API_URL, or start it with `stockml up`"
+        )
+    with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_pointing_at(address, environ))
         stack.callback(_drain)

@@ -14,6 +14,7 @@ import psutil
 
 from deployments.servers.errors import PortTaken, ServerFailed
 from deployments.servers.prefect_api import last_line
+from stockml.home import owner_only
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,29 @@ def start(
 ) -> Child:
     """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends when this process does, however that ends.
+    It ends when this process does, however that ends. What it writes is for its owner only.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.servers.ends_with_parent", module, *arguments],
-            env=dict(environ),
-            stdin=subprocess.PIPE,  # held open for as long as this process lives
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    with owner_only():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "deployments.servers.ends_with_parent", module, *arguments],
+                env=dict(environ),
+                stdin=subprocess.PIPE,  # held open for as long as this process lives
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     return Child(name, process, log, reports)
 
 
-def check_port(name: str, port: int, option: str) -> None:
-    """Raises PortTaken unless 127.0.0.1:port can be listened on."""
-    with socket.socket() as probe:
+def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") -> None:
+    """Raises PortTaken unless address:port can be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         # as servers do: a port on which connections are only being closed counts as free
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError as error:
             raise PortTaken(name, port, option) from error
 

@@ -1,7 +1,8 @@
 """Both pages and a worker on this machine: `stockml up`.
 
 Order: Prefect's server and MLflow's together, then the deployments, then the worker; stopped the other way round, so
-that a run that is cut short can still report its state. Everything listens on 127.0.0.1.
+that a run that is cut short can still report its state. Everything listens on 127.0.0.1, unless STOCKML_ADDRESS says
+otherwise: then both pages ask for a password.
 """
 
 import json
@@ -16,12 +17,13 @@ from deployments.registration import POOL
 from deployments.replay.feed import Feed
 from deployments.replay.source import replay_environment
 from deployments.servers import processes
+from deployments.servers.access import PASSWORD, Access
 from deployments.servers.environment import mlflow_database, settings_of
 from deployments.servers.errors import AlreadyUp
 from deployments.servers.postgres import create_databases
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
-from stockml.home import Home
+from stockml.home import Home, owner_only
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
@@ -29,7 +31,7 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the two pages are served on 127.0.0.1."""
+    """Where the two pages are served."""
 
     prefect: int = 4200
     mlflow: int = 5000
@@ -51,23 +53,25 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     """Start everything; yield the children to watch; stop everything. Raises ServerError."""
     if address := running_server(home):
         raise AlreadyUp(address, str(home.servers))
-    check_port("Prefect", ports.prefect, "--prefect-port")
-    check_port("MLflow", ports.mlflow, "--mlflow-port")
+    access = Access.of(environ)
+    check_port("Prefect", ports.prefect, "--prefect-port", access.address)
+    check_port("MLflow", ports.mlflow, "--mlflow-port", access.address)
     environ = {**environ, **{k: v for k, v in settings_of(home, environ).items() if k not in environ}}
     create_databases(environ)
-    with ExitStack() as stack:
+    with owner_only(), ExitStack() as stack:
         environ, feed = _prices(environ, stack, say)
-        servers = _addresses(ports, feed)
+        servers = _addresses(access, ports, feed)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
         children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
-        _wait(children, ports)
+        _wait(children, servers)
         environ = environ | {"PREFECT_API_URL": servers.prefect_api, "MLFLOW_TRACKING_URI": servers.mlflow}
+        environ = environ | _as_client(access)
         _deploy(home, environ, say)
         children.append(_start_worker(home, environ))
         write_atomically(home.servers, json.dumps(asdict(servers), indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        _tell(servers, say)
+        _tell(servers, access, say)
         yield children
 
 
@@ -90,35 +94,43 @@ def _prices(
     return {**environ, **replay_environment(feed)}, feed
 
 
-def _addresses(ports: Ports, feed: Feed | None) -> Servers:
-    prefect = f"http://127.0.0.1:{ports.prefect}"
-    mlflow = f"http://127.0.0.1:{ports.mlflow}"
+def _addresses(access: Access, ports: Ports, feed: Feed | None) -> Servers:
+    prefect, mlflow = access.url(ports.prefect), access.url(ports.mlflow)
     return Servers(os.getpid(), prefect, f"{prefect}/api", mlflow, feed.address if feed else None)
+
+
+def _as_client(access: Access) -> dict[str, str]:
+    """How the worker and its runs are let in."""
+    if not access.password:
+        return {}
+    user, _, password = access.password.partition(":")
+    return {
+        "PREFECT_API_AUTH_STRING": access.password,
+        "MLFLOW_TRACKING_USERNAME": user,
+        "MLFLOW_TRACKING_PASSWORD": password,
+    }
 
 
 def start_prefect(home: Home, port: int, environ: Mapping[str, str]) -> Child:
     """Prefect's server and page."""
-    arguments = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-    # the page asks the API at this address; without it, always at port 4200
-    without_api["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{port}/api"
-    return processes.start("Prefect", "prefect", arguments, without_api, home.root / "logs" / "prefect.log")
+    log = home.root / "logs" / "prefect.log"
+    return processes.start("Prefect", "deployments.servers.prefect_program", [str(port)], without_api, log)
 
 
 def start_mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Child:
     """MLflow's server and page."""
-    arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    arguments += ["--artifacts-destination", home.artifacts]
+    arguments = [str(port), home.artifacts]
     # the address may hold a password, which a command line would show to everyone on this machine
     database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
     log = home.root / "logs" / "mlflow.log"
     return processes.start("MLflow", "deployments.servers.mlflow_program", arguments, {**environ, **database}, log)
 
 
-def _wait(pages: list[Child], ports: Ports) -> None:
+def _wait(pages: list[Child], servers: Servers) -> None:
     deadline = time.monotonic() + START_S
-    processes.wait_until_healthy(pages[0], f"http://127.0.0.1:{ports.prefect}/api/health", deadline)
-    processes.wait_until_healthy(pages[1], f"http://127.0.0.1:{ports.mlflow}/health", deadline)
+    processes.wait_until_healthy(pages[0], f"{servers.prefect_api}/health", deadline)
+    processes.wait_until_healthy(pages[1], f"{servers.mlflow}/health", deadline)
 
 
 def _start_worker(home: Home, environ: Mapping[str, str]) -> Child:
@@ -136,7 +148,12 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     say(child.log.read_text().strip())
 
 
-def _tell(servers: Servers, say: Callable[[str], None]) -> None:
+def _tell(servers: Servers, access: Access, say: Callable[[str], None]) -> None:
     say(f"Prefect  {servers.prefect}   runs, schedules, and runs by hand: Deployments → Quick run")
     say(f"MLflow   {servers.mlflow}   nights and models side by side")
+    if access.address != "127.0.0.1" or access.password:
+        asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
+        say(f"They listen on {access.address}; {asked}")
+    if access.named and not access.password:
+        say(f"Whoever reaches {', '.join(access.named)} can start runs: a password is set with {PASSWORD}")
     say("Ctrl-C stops everything")

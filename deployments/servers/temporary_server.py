@@ -17,6 +17,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from deployments.servers.access import Access
+from deployments.servers.guard import Guard
+from deployments.servers.prefect_program import protection
 from stockml.storage.files import write_atomically
 
 _OFF = (
@@ -34,8 +37,10 @@ def main(descriptor: int, folder: Path) -> None:
     gc.disable()  # imports leave little to collect, and collecting while they run costs a second
     os.environ.update(dict.fromkeys(_OFF, "false"))
     listening = socket.socket(fileno=descriptor)
+    access = Access()
+    os.environ.update(protection(access, listening.getsockname()[1]))
     _bring_up_to_date(folder)
-    server = _server()
+    server = _server(access)
     threading.Thread(target=_stop_when_stdin_ends, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
     os._exit(0)  # everything is flushed; taking the interpreter apart costs another second
@@ -70,14 +75,15 @@ async def _migrate() -> None:
         await run_block_auto_registration(session=session)
 
 
-def _server() -> Any:
+def _server(access: Access) -> Any:
     import uvicorn
     from prefect.server.api.server import create_app
 
     app = create_app(ephemeral=True)
     gc.freeze()
     gc.enable()
-    return uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3))
+    config = uvicorn.Config(Guard(app, access), log_level="error", lifespan="on", timeout_graceful_shutdown=3)
+    return uvicorn.Server(config)
 
 
 def _stop_when_stdin_ends(server: Any) -> None:

@@ -20,7 +20,19 @@ import pyarrow.parquet as pq
 
 from stockml.errors import InvalidForecast, RecordUnreadable
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.ledger_scores import BANDS, LiveScores, counting_steps, live_scores, scored_steps
+from stockml.forecasts.ledger_scores import (
+    BANDS,
+    LiveScores,
+    Record,
+    RestatedBar,
+    Timing,
+    counting_steps,
+    record,
+    restated_bars,
+    scored_steps,
+    timing_of,
+)
+from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
@@ -58,6 +70,10 @@ class LedgerEntry:
     forecast: Forecast
     run_id: str | None = None
     model_version: str | None = None
+
+    def timing(self, sessions: Sessions) -> Timing:
+        """Whether it is live, late or backfilled, by the hours of the ticker's exchange."""
+        return timing_of(self.published_at, self.forecast.sessions[0], sessions)
 
 
 @dataclass(frozen=True)
@@ -98,14 +114,36 @@ class Ledger:
         """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""
         return _frame(self._table(ticker))
 
-    def counting(self, ticker: str) -> pd.DataFrame:
-        """The steps of the forecasts that count: one a session, as `live.counting_steps` chooses."""
-        return counting_steps(self.steps(ticker))
+    def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
+        """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
+        return counting_steps(self.steps(ticker), sessions)
 
-    def live(self, ticker: str, series: PriceSeries) -> LiveScores:
-        """The record so far.  series: split-adjusted, any length."""
-        counting = self.counting(ticker)
-        return live_scores(counting, scored_steps(counting, series))
+    def live_entries(self, ticker: str, sessions: Sessions) -> tuple[LedgerEntry, ...]:
+        """The live ones among those, in the order of publishing: made before the market opened on their first day."""
+        counting = self.counting(ticker, sessions)
+        live = set(counting.loc[counting["timing"] == "live", "key"])
+        return tuple(entry for entry in self.entries(ticker) if entry.key in live)
+
+    def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
+        """The live record so far, late and backfilled forecasts left out.
+
+        series: split-adjusted, any length.  sessions: the calendar of the ticker's exchange.
+        """
+        return self.record(ticker, series, sessions).live
+
+    def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
+        """The record so far, of live forecasts and, apart, of late and of backfilled ones; arguments as for `live`.
+
+        Against the bars as they are known today, or with the series of `BarStore.first_known` as they first were.
+        """
+        counting = self.counting(ticker, sessions)
+        return record(counting, scored_steps(counting, series))
+
+    def restated(
+        self, ticker: str, first_known: PriceSeries, series: PriceSeries, sessions: Sessions
+    ) -> tuple[RestatedBar, ...]:
+        """The bars for which the record as first known differs from today's."""
+        return restated_bars(scored_steps(self.counting(ticker, sessions), series), first_known, series)
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)

@@ -1,31 +1,49 @@
-"""How published forecasts turned out: which of them count, their steps beside what happened, and the record so far.
+"""How published forecasts turned out: which of them are live, their steps beside what happened, and the record so far.
 
 All in relative terms (path / last value against price / price at the origin), so that a later split changes nothing.
+
+*Live* is a forecast that was published before the market opened on the first session that it speaks of. *Late* came
+after that open, *backfilled* when the bar of that session was final, and could have been known. Only live ones count;
+the others are scored apart.
+
+Neighbouring forecasts share most of their sessions, and share their luck. So beside the number of observations stands
+that of *independent* ones: the most forecasts of which no two cover the same session. For nightly forecasts that is
+how often the horizon (the lead, for a figure of one lead) fits into the sessions covered, and one more where a path
+has begun after that; for forecasts further apart than they reach it is their number.
 
 Never here: files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from stockml.forecasts.conformal import COVERAGES, percent
+from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 
-IN_TIME = pd.Timedelta(hours=12)  # before New York opens, and after any night's run that began the evening before
+Timing = Literal["live", "late", "backfilled"]
+TIMINGS: tuple[Timing, ...] = ("live", "late", "backfilled")
 BANDS = tuple(percent(coverage) for coverage in COVERAGES)
+FEWEST_INDEPENDENT = 30  # an 80 % band that is right holds 73 to 87 % of 30 prices two times in three; fewer tell less
+TOO_FEW = "too few to judge"
+SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
 
 
 @dataclass(frozen=True)
 class LiveScores:
-    """How what was published turned out; None until something came due.
+    """How the live forecasts turned out, or others that are scored apart; a figure is None until something came due.
 
-    forecasts: sessions with a forecast.  matured: those of which every step is past.  steps: steps that came due.
-    late: forecasts published only after noon UTC of their first step's day (a night that was caught up).
-    skill: 1 − MSE / MSE(last value) over all steps that came due.  coverage: share of them inside the 80 % band.
-    directions: forecasts whose direction is known; direction_accuracy, base_rate and brier are over these.
+    forecasts: sessions with such a forecast.  matured: those of which every step is past.  steps: steps that came due.
+    late: sessions whose forecast is not live, and is in no figure of the live ones.
+    directions: forecasts whose direction is known.  decided: those of them that gave a chance other than one half.
+    independent, independent_directions, independent_decided: how many of these share no session.
+    skill: 1 − MSE / MSE(last value) over all steps that came due.  coverage: share of them inside the band.
+    direction_accuracy is over `decided`, base_rate (the share that rose) and brier over `directions`.
     """
 
     forecasts: int
@@ -40,25 +58,93 @@ class LiveScores:
     direction_accuracy: float | None
     base_rate: float | None
     brier: float | None
+    decided: int
+    independent: int
+    independent_directions: int
+    independent_decided: int
 
     def metrics(self) -> dict[str, float]:
         """`live/skill`, `live/coverage_80`, `live/matured`, …; what is not known yet is left out."""
         return {f"live/{name}": float(value) for name, value in vars(self).items() if value is not None}
 
+    def observations(self, figure: str) -> tuple[int, int]:
+        """How many observations the figure is made of, and how many of them are independent."""
+        match figure:
+            case "direction_accuracy":
+                return self.decided, self.independent_decided
+            case "base_rate" | "brier":
+                return self.directions, self.independent_directions
+        return self.steps, self.independent
 
-def counting_steps(steps: pd.DataFrame) -> pd.DataFrame:
-    """One forecast a session: the last that was published in time, by noon UTC of its first step's day, else the last.
+
+FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy", "base_rate", "brier")
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that was published, by when it was; each group scored apart from the others."""
+
+    live: LiveScores
+    late: LiveScores
+    backfilled: LiveScores
+
+
+@dataclass(frozen=True)
+class RestatedBar:
+    """A bar that was changed after it was first recorded, and that scores lean on; mid prices in today's shares.
+
+    steps: how many steps that came due have it as their origin or as their outcome.
+    """
+
+    session: date
+    first_known: float
+    restated: float
+    steps: int
+
+
+def judged(value: str, independent: int) -> str:
+    """A figure with the number of its independent observations, and that they are too few where they are."""
+    few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
+    return f"{value} ({independent} independent{few})"
+
+
+def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
+    """The most of the stretches (origin, last session covered] of which no two share a session.
+
+    Taken in the order of their ends, each that starts no earlier than the one before has ended: no choice gives more.
+    """
+    count, ended = 0, None
+    for start, end in sorted(stretches, key=lambda stretch: stretch[1]):
+        if ended is None or start >= ended:
+            count, ended = count + 1, end
+    return count
+
+
+def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Timing:
+    """Whether a forecast is live, late or backfilled, by the hours of the exchange.
+
+    published_at: with its UTC offset.  first_due: the first session that the forecast speaks of.
+    """
+    if published_at < sessions.open_time(first_due):
+        return "live"
+    return "late" if published_at < sessions.final_time(first_due) else "backfilled"
+
+
+def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
+    """One forecast a session, with its `timing`: the last live one, else the last late one, else the last.
 
     So a night that is run again the same evening replaces its forecast, and one that is run again weeks later, when
     part of the outcome is known, does not.
     """
     entries = steps[steps["lead"] == 1].copy()
-    entries["late"] = entries["published_at"].dt.tz_localize(None) > entries["due"] + IN_TIME
+    moments = zip(entries["published_at"], entries["due"], strict=True)
+    timings = [timing_of(at.to_pydatetime(), due.date(), sessions) for at, due in moments]
+    entries["timing"] = pd.Categorical(timings, categories=TIMINGS[::-1], ordered=True)
     entries["order"] = np.arange(len(entries))
-    entries = entries.sort_values(["session", "late", "published_at", "order"], ascending=[True, False, True, True])
-    chosen = entries.drop_duplicates("session", keep="last").set_index("key")["late"]
+    entries = entries.sort_values(["session", "timing", "published_at", "order"])
+    chosen = entries.drop_duplicates("session", keep="last").set_index("key")["timing"].astype(object)
     counting = steps[steps["key"].isin(chosen.index)]
-    return counting.assign(late=counting["key"].map(chosen).astype(bool)).sort_values(["session", "lead"])
+    return counting.assign(timing=counting["key"].map(chosen)).sort_values(["session", "lead"])
 
 
 def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
@@ -67,7 +153,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
     matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
     """
-    price = pd.Series(series.mid, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
+    price = _mid(series)
     actual = counting["due"].map(price) / counting["session"].map(price)
     last_due = counting.groupby("key")["due"].transform("max")
     newest = price.index[-1] if len(price) else pd.Timestamp.min
@@ -83,13 +169,26 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     return found[actual.notna()].reset_index(drop=True)
 
 
+def _mid(series: PriceSeries) -> "pd.Series[float]":
+    return pd.Series(series.mid, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
+
+
 def _inside(counting: pd.DataFrame, actual: "pd.Series[float]", band: str) -> "pd.Series[bool]":
     price = actual * counting["last_value"]
     return (counting[f"low_{band}"] <= price) & (price <= counting[f"high_{band}"])
 
 
-def live_scores(counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
-    """The record so far, from the steps that count and those of them that came due."""
+def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
+    """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
+    missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
+    live, late, backfilled = (
+        _scores(counting[counting["timing"] == timing], scored[scored["timing"] == timing], missed)
+        for timing in TIMINGS
+    )
+    return Record(live, late, backfilled)
+
+
+def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveScores:
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > 1
     # a chance of exactly one half says neither
@@ -101,15 +200,40 @@ def live_scores(counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
         forecasts=int(counting["key"].nunique()),
         matured=int(scored.loc[scored["matured"], "key"].nunique()),
         steps=len(scored),
-        late=int(counting.loc[counting["late"], "key"].nunique()),
+        late=missed,
         directions=len(due),
         skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
         direction_accuracy=_mean(right[said]),
         base_rate=_mean(rose),
         brier=_mean((due["probability_of_rise"] - rose) ** 2),
+        decided=int(said.sum()),
+        independent=_independent(scored),
+        independent_directions=_independent(due),
+        independent_decided=_independent(due[said]),
         **coverages,
     )
 
 
+def _independent(scored: pd.DataFrame) -> int:
+    """Of the forecasts with these steps, how many share no session; each covers its origin to its last step here."""
+    ends = scored.groupby(["key", "session"])["due"].max()
+    return independent_count((session, end) for (_, session), end in ends.items())
+
+
 def _mean(values: "pd.Series[float]") -> float | None:
     return float(values.mean()) if len(values) else None
+
+
+def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
+    """The bars whose restatement changes the error of a scored step, oldest first.
+
+    first_known, series: split-adjusted in the same way, as first recorded and as known today.
+    """
+    first, now = _mid(first_known), _mid(series)
+    moved = (first / now - 1).abs() > SAME_PRICE
+    leaning = pd.concat([scored["session"], scored["due"]]).value_counts()
+    return tuple(
+        RestatedBar(day.date(), float(first[day]), float(now[day]), int(leaning[day]))
+        for day in moved.index[moved]
+        if day in leaning.index
+    )

@@ -13,6 +13,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.models.retrain_policy import Facts, decide
 from stockml.models.trained_model import load_model
 from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
@@ -78,7 +79,7 @@ def _champion_and_facts(home: Home, dataset: DatasetReceipt, settings: Settings)
         later = present is not None and present.session > dataset.session
         return None, Facts(has_champion=False, champion_is_later=later)
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).live(dataset.ticker, series)
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker))
     return champion, facts_about(
         model,
         series,

@@ -16,6 +16,7 @@ from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
 from stockml.plots import night_figures
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
@@ -85,8 +86,9 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
     ledger = Ledger(home.ledger)
     plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
-    night_figures.draw(plots, dataset.ticker, series, assessment, model, ledger.entries(dataset.ticker))
-    live = ledger.live(dataset.ticker, series).metrics()
+    sessions = sessions_for(dataset.ticker)
+    night_figures.draw(plots, dataset.ticker, series, assessment, model, ledger.live_entries(dataset.ticker, sessions))
+    live = ledger.live(dataset.ticker, series, sessions).metrics()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,

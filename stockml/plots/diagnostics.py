@@ -8,6 +8,7 @@ import numpy as np
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM
 from stockml.forecasts.conformal import BandScores
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, independent_count
 from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -71,7 +72,10 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
 
 
 def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floats) -> "Figure":
-    """Past forecasts as fans over what then happened. published: oldest first; sessions, mid: (n,), to tonight."""
+    """Past forecasts as fans over what then happened.
+
+    published: the live ones, oldest first; sessions, mid: (n,), to tonight.
+    """
     due = [forecast for forecast in published if np.datetime64(forecast.sessions[0]) <= sessions[-1]]
     title, subtitle = _ledger_words(ticker, published, due, sessions, mid)
     figure, (axes,) = canvas(title, subtitle)
@@ -98,12 +102,28 @@ def _ledger_words(
 ) -> tuple[str, str]:
     if not due:
         since = f"since {published[0].origin}" if published else "tonight's will be the first"
-        return f"{ticker}: no published forecast has come due yet", f"{len(published)} published, {since}"
+        return f"{ticker}: no live forecast has come due yet", f"{len(published)} published in time, {since}"
     inside = [_inside(forecast, sessions, mid) for forecast in due]
-    held = sum(hits for hits, _ in inside) / max(1, sum(steps for _, steps in inside))
-    title = f"{ticker}: the published 80% bands have held {held:.0%} of the prices so far"
+    steps = sum(steps for _, steps in inside)
+    held = sum(hits for hits, _ in inside) / max(1, steps)
+    independent = _independent(due, sessions)
+    few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
+    title = f"{ticker}: live 80% bands have held {held:.0%} of {_counted(steps, 'price')} so far{few}"
     shown = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
-    return title, f"{len(due)} forecasts with sessions that came due, from {due[0].origin} to {due[-1].origin}{shown}"
+    span = (
+        f"{_counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
+    )
+    return title, f"{span}, {independent} independent{shown}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _independent(due: Sequence[Forecast], sessions: Days) -> int:
+    """How many of the forecasts that came due, as far as they did, share no session."""
+    newest = sessions[-1].item()
+    return independent_count((each.origin, max(day for day in each.sessions if day <= newest)) for each in due)
 
 
 def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 from datetime import date, datetime
+from itertools import takewhile
 from pathlib import Path
 
 import fsspec
@@ -36,16 +37,20 @@ def sha256_of(address: str) -> str | None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
 
+    The folder is synced too: once this returns, a power cut does not bring the old file back.
     Raises DiskFull, and OSError for any other reason; the old file is then still there.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        made = list(takewhile(lambda folder: not folder.exists(), path.parents))
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+        for folder in (path, *made):
+            _sync_folder(folder.parent)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(path), error.strerror or str(error)) from error
@@ -55,7 +60,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable: without it a power cut may bring the old file back."""
+    """Make the new names in it durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,6 +1,7 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +71,28 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     assert "11 sessions behind" in checks["IBM"].found
     assert checks["MSFT"].verdict == "problem"
     assert "MSFT.parquet" in checks["MSFT"].found
+
+
+def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home) -> None:
+    (home.root / "logs").mkdir(parents=True)
+    home.prefect.mkdir()
+    kept = [home.root / "mlflow.db", home.prefect / "prefect.db", home.root / "logs" / "mlflow.log"]
+    for path in kept:
+        path.touch()
+        path.chmod(0o644)
+    home.root.chmod(0o755)
+    check = found(home)["rights"]
+    assert check.verdict == "problem"
+    assert all(str(path) in check.found for path in (home.root, *kept))
+    subprocess.run(check.advice.strip("`"), shell=True, check=True)
+    assert found(home)["rights"].verdict == "ok"
+    assert [path.stat().st_mode & 0o777 for path in (home.root, *kept)] == [0o700, 0o600, 0o600, 0o600]
+
+
+def test_a_password_in_the_address_of_prefect_is_not_shown(home: Home) -> None:
+    check = found(home, {"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"})["Prefect"]
+    assert check.verdict == "problem"
+    assert "secret" not in str(check)
 
 
 def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> None:

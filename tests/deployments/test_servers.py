@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,9 +75,17 @@ def test_one_address_puts_both_databases_on_postgresql(home: Home) -> None:
     environ = {"STOCKML_DATABASE_URL": "postgresql://me:secret@db:5433"}
     assert prefect_database(home, environ) == "postgresql+asyncpg://me:secret@db:5433/prefect"
     assert mlflow_database(home, environ) == "postgresql+psycopg://me:secret@db:5433/mlflow"
-    with pytest.raises(InvalidSetting) as refused:
-        prefect_database(home, {"STOCKML_DATABASE_URL": "mysql://me:secret@db"})
-    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mysql://me:secret@db", *(f"postgresql://me:{mark}secret{mark}word@db:5433" for mark in "/?#@["), "secret"],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(home: Home, address: str) -> None:
+    for database in (prefect_database, mlflow_database):
+        with pytest.raises(InvalidSetting, match="password as %2F") as refused:
+            database(home, {"STOCKML_DATABASE_URL": address})
+        assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_an_api_that_does_not_answer_is_said_at_once(home: Home) -> None:

@@ -29,6 +29,7 @@ from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
 from tests.pages.prefect_pages import BUSY
 
+CLIENT = "tests"
 EPOCH = re.compile("held out: epoch ([0-9]+) of ")
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "STOCKML_CLOCK")
@@ -53,10 +54,17 @@ class Up:
     @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_attempt(5), reraise=True)
     def api(self, path: str, content: Any = None) -> Any:
         """Ask Prefect's API, as its own client does: again where the database was busy."""
-        sent = None if content is None else json.dumps(content).encode()
-        request = Request(f"{self.prefect}/api{path}", sent, {"Content-Type": "application/json"})
+        if content is None:
+            request = Request(f"{self.prefect}/api{path}")
+        else:
+            request = Request(f"{self.prefect}/api{path}", json.dumps(content).encode(), self._headers())
         with urlopen(request, timeout=30) as reply:
             return json.load(reply)
+
+    def _headers(self) -> dict[str, str]:
+        """What the server wants of whoever changes something: a token, for a client that it was given to."""
+        token = self.api(f"/csrf-token?client={CLIENT}")["token"]
+        return {"Content-Type": "application/json", "Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
 
     def runs(self, flow: str = "nightly") -> list[dict[str, Any]]:
         """All runs of a flow that are not merely scheduled, newest first."""

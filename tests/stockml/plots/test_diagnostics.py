@@ -133,8 +133,8 @@ def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_that_is_not_d
     published = nightly(12)
     figure = diagnostics.ledger("IBM", published, series().sessions, series().mid)
     check_fans(figure.axes[0], tuple(published[i] for i in (0, 2, 4, 6, 8, 10)))
-    due = f"11 forecasts with sessions that came due, from {published[0].origin} to {published[10].origin}"
-    assert figure.texts[1].get_text() == f"{due}, 6 of them shown"
+    due = f"11 live forecasts with sessions that came due, from {published[0].origin} to {published[10].origin}"
+    assert figure.texts[1].get_text() == f"{due}, 1 independent, 6 of them shown"
 
 
 def test_the_share_that_the_bands_held_is_counted_over_all_that_came_due() -> None:
@@ -145,10 +145,22 @@ def test_the_share_that_the_bands_held_is_counted_over_all_that_came_due() -> No
         for day, low, high in zip(said.sessions, said.band(80).low, said.band(80).high, strict=True)
         if day in known
     ]
-    title = f"IBM: the published 80% bands have held {sum(held) / len(held):.0%} of the prices so far"
+    title = f"IBM: live 80% bands have held {sum(held) / len(held):.0%} of {len(held)} prices so far, too few to judge"
     for after_split in (1.0, 0.5):
         figure = diagnostics.ledger("IBM", past_forecasts(), series().sessions, after_split * series().mid)
         assert figure.texts[0].get_text() == title
+
+
+def test_one_price_is_no_praise_and_thirty_forecasts_that_share_no_session_may_be_judged() -> None:
+    one = diagnostics.ledger("IBM", nightly(2)[:1], series().sessions, series().mid)
+    assert one.texts[0].get_text().endswith("of 1 price so far, too few to judge")
+    assert "1 live forecast with sessions that came due" in one.texts[1].get_text()
+    far_apart = nightly(1_481)[:-1:50]
+    titles = [
+        diagnostics.ledger("IBM", far_apart[-count:], series().sessions, series().mid).texts[0].get_text()
+        for count in (29, 30)
+    ]
+    assert ["too few" in title for title in titles] == [True, False]
 
 
 def test_before_the_first_forecast_comes_due_the_price_alone_is_drawn() -> None:

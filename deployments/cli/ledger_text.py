@@ -1,0 +1,87 @@
+"""What `stockml ledger` prints: counts first, then each figure with its observations; late forecasts apart."""
+
+from collections.abc import Iterator, Sequence
+
+from stockml.forecasts.ledger import LedgerEntry
+from stockml.forecasts.ledger_scores import (
+    FEWEST_INDEPENDENT,
+    FIGURES,
+    TOO_FEW,
+    LiveScores,
+    Record,
+    RestatedBar,
+    Timing,
+)
+from stockml.prices.calendar import Sessions
+
+SHOWN_ROWS = 10
+WHEN: dict[Timing, str] = {
+    "live": "before the market opened on its first session",
+    "late": "after the market had opened on its first session",
+    "backfilled": "when the bar of its first session was final",
+}
+
+
+def record_text(
+    ticker: str, today: Record, first_known: Record, restated: Sequence[RestatedBar], entries: Sequence[str]
+) -> str:
+    """The record in lines of at most 100 columns.
+
+    today, first_known: against the bars as they are known now, and as they first were.
+    """
+    live, late, backfilled = today.live, today.late, today.backfilled
+    lines = [
+        f"{ticker}: {_counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
+        f"{_counted(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
+    ]
+    for timing in WHEN:
+        lines += _group(timing, getattr(today, timing), getattr(first_known, timing) if restated else None)
+    if live.steps or late.steps or backfilled.steps:
+        lines.append(f"independent: no two of them cover the same session; below {FEWEST_INDEPENDENT}, {TOO_FEW}")
+        lines += _restated(restated)
+    return "\n".join([*lines, *entries])
+
+
+def _group(timing: Timing, today: LiveScores, first_known: LiveScores | None) -> Iterator[str]:
+    if not today.forecasts:
+        return
+    yield f"{timing}: each was published {WHEN[timing]}"
+    if not today.steps:
+        yield "  nothing came due yet"
+        return
+    columns = [("as restated" if first_known else "", today), *([("first known", first_known)] if first_known else [])]
+    heads = "".join(f"{head:>15}" for head, _ in columns)
+    yield f"  {'':<20}{heads}{'observations':>14}{'independent':>13}"
+    for name in FIGURES:
+        values = "".join(f"{_value(name, scores):>15}" for _, scores in columns)
+        observed, independent = today.observations(name)
+        few = f"  {TOO_FEW}" if observed and independent < FEWEST_INDEPENDENT else ""
+        yield f"  {name.replace('_', ' '):<20}{values}{observed:>14,}{independent:>13,}{few}"
+
+
+def _value(name: str, scores: LiveScores) -> str:
+    value: float | None = getattr(scores, name)
+    if value is None:
+        return "not known yet"
+    return f"{value:+.3f}" if name == "skill" else f"{value:.3f}"
+
+
+def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
+    if not bars:
+        yield "restated: no bar that these figures lean on was changed after it was first recorded"
+        return
+    yield f"restated: {_counted(len(bars), 'bar')} changed after being first recorded (mid prices); the figures differ"
+    for bar in bars[-SHOWN_ROWS:]:
+        change = f"{bar.first_known:.2f} → {bar.restated:.2f} ({bar.restated / bar.first_known - 1:+.2%})"
+        yield f"  {bar.session}  {change}, in {_counted(bar.steps, 'step')}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def entry_line(entry: LedgerEntry, sessions: Sessions) -> str:
+    """One published forecast, from its last value to its end."""
+    end = entry.forecast
+    path = f"{end.origin}  {end.last_value:.2f} → {end.path[-1]:.2f} on {end.sessions[-1]}"
+    return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"

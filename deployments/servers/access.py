@@ -1,0 +1,96 @@
+"""Who may use the two pages: where they listen, under which names they may be asked for, with which password.
+
+A web page that a browser has open can send requests to 127.0.0.1, and a name of its own can be made to point there. So
+both servers answer only to their own names, and take nothing from a page of another origin.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Self
+from urllib.parse import urlsplit
+
+from deployments.servers.errors import PasswordNeeded
+from stockml.errors import InvalidSetting
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+ADDRESS = "STOCKML_ADDRESS"
+HOSTS = "STOCKML_ALLOWED_HOSTS"
+PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+_HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Both servers' rules.
+
+    address: where they listen. named: what else they may be called, `name` or `name:port`, in lower case. password:
+    `user:password`, asked for by both when it is set.
+    """
+
+    address: str = "127.0.0.1"
+    named: tuple[str, ...] = ()
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """As the environment says. Raises InvalidSetting, and PasswordNeeded for pages that others can reach."""
+        address = environ.get(ADDRESS) or "127.0.0.1"
+        try:
+            beyond = not ip_address(address).is_loopback
+        except ValueError:
+            if address != "localhost":
+                raise InvalidSetting(ADDRESS, address, "an IP address of this machine, such as 127.0.0.1") from None
+            address, beyond = "127.0.0.1", False
+        password = environ.get(PASSWORD) or None
+        if password and not all(password.partition(":")):
+            raise InvalidSetting(PASSWORD, "…", "user:password")
+        if beyond and not password:
+            raise PasswordNeeded(address, PASSWORD, ADDRESS)
+        return cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
+
+    @property
+    def reached(self) -> str:
+        """How this machine's own programs write the address."""
+        address = _EVERYWHERE.get(self.address, self.address)
+        return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every name that a request may ask for, without ports."""
+        return tuple(dict.fromkeys([*LOOPBACK, self.reached, *(_without_port(name) for name in self.named)]))
+
+    def origins(self, port: int) -> tuple[str, ...]:
+        """Where the server's own pages come from: itself, and what else it is called, behind TLS or not."""
+        own = [f"http://{host}:{port}" for host in dict.fromkeys([self.reached, *LOOPBACK])]
+        named = [name if _without_port(name) != name else f"{name}:{port}" for name in self.named]
+        return (*own, *(f"{scheme}://{each}" for each in dict.fromkeys([*self.named, *named]) for scheme in _SCHEMES))
+
+    def url(self, port: int) -> str:
+        return f"http://{self.reached}:{port}"
+
+    def is_own_name(self, host: str) -> bool:
+        """Whether a Host header's value is one of ours, on whichever port a tunnel or a container maps."""
+        asked = host.lower()
+        return bool(_HOST.fullmatch(asked)) and _without_port(asked) in self.hosts
+
+    def is_own_page(self, origin: str, host: str) -> bool:
+        """Whether an Origin header's value is the server that is asked, or the name that a proxy has replaced."""
+        parts = urlsplit(origin.lower())
+        return parts.scheme in _SCHEMES and parts.netloc in (host.lower(), *self.named)
+
+
+_SCHEMES = ("http", "https")
+
+
+def _names(given: str) -> Iterator[str]:
+    for name in filter(None, (part.strip().lower() for part in given.split(","))):
+        if not _HOST.fullmatch(name):
+            raise InvalidSetting(HOSTS, name, "host names, comma separated, such as stocks.example.org")
+        yield name
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":[0-9]+$", "", host)

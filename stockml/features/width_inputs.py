@@ -1,0 +1,119 @@
+"""What a network sees of a share to say how far it will move: fourteen inputs, all of the share's own.
+
+Nothing here looks ahead: row t depends on sessions up to t only. All but the place of the close are in units of the
+EWMA 60 volatility, or ratios, so that neither price level nor currency matters. What a history is too short for is NaN;
+`InputScale` puts the pool's mean in its place.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stockml.features.range_volatility import LONGEST_CLOSURE, RANGE_SESSIONS, Volatilities
+from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats
+
+INPUTS = (
+    "return",
+    "size of return",
+    *(f"range {sessions}" for sessions in RANGE_SESSIONS),
+    "EWMA 20",
+    "EWMA 250",
+    "overnight gap",
+    "volume",
+    "place of close",
+    "below high 250",
+    "rise 60",
+)
+SMALLEST_MOVE = 0.05  # of the volatility: a close that stood still has a logarithm too
+FURTHEST_MOVE = 10.0  # volatilities: a misprint says no more than a crash
+FURTHEST_RATIO = 3.0  # in ln
+FURTHEST = 5.0  # deviations, of any input
+SETTLED = 60  # sessions until a trailing extreme says anything
+
+
+def width_inputs(series: PriceSeries) -> Floats:
+    """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""
+    seen = Volatilities.of(series)
+    unit, close = seen.ewma_60, np.log(series.close)
+    returns, gaps = (_since_last_close(series, prices) / unit for prices in (series.close, series.open))
+    moves = [returns, gaps, _below_high(series) / unit, (close - _earlier(close, 60)) / (unit * np.sqrt(60))]
+    returns, gaps, below, rise = (np.clip(move, -FURTHEST_MOVE, FURTHEST_MOVE) for move in moves)
+    terms = np.column_stack([seen.range, seen.ewma_20, _ewma_250(series)])
+    ratios = np.clip(np.log(terms / unit[:, None]), -FURTHEST_RATIO, FURTHEST_RATIO)
+    size = np.log(np.abs(returns) + SMALLEST_MOVE)
+    return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
+
+
+@dataclass(frozen=True, eq=False)
+class InputScale:
+    """Mean and deviation of each input, (14,), learned from many tickers and applied to anything."""
+
+    means: Floats
+    deviations: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("means", "deviations"):
+            found = getattr(self, name)
+            if found.shape != (len(INPUTS),) or not np.isfinite(found).all():
+                raise ValueError(f"expected {name} of {len(INPUTS)} inputs, finite; found {found.shape}")
+        if not (self.deviations > 0).all():
+            raise ValueError("expected deviations above 0")
+
+    @classmethod
+    def fit(cls, inputs: Iterable[Floats]) -> "InputScale":
+        """From the inputs (m, 14) of each ticker at what is learned from; an input that none knows has mean 0."""
+        rows = np.concatenate(list(inputs))
+        known = np.isfinite(rows)
+        counts = np.maximum(known.sum(axis=0), 1)
+        means = np.where(known, rows, 0).sum(axis=0) / counts
+        deviations = np.sqrt(np.where(known, (rows - means) ** 2, 0).sum(axis=0) / counts)
+        return cls(means.round(6), np.maximum(deviations.round(6), 1e-3))
+
+    def apply(self, inputs: Floats) -> NDArray[np.float32]:
+        """(n, 14) in deviations from the mean, which stands for what is not known; finite, cut at ±5."""
+        standard = np.nan_to_num((inputs - self.means) / self.deviations)
+        return np.clip(standard, -FURTHEST, FURTHEST).astype(np.float32)
+
+
+def _since_last_close(series: PriceSeries, prices: Floats) -> Floats:
+    """(n,) log of each session's price over the close before; NaN for the first session and across a hole."""
+    moves = np.full(len(series), np.nan)
+    moves[1:] = np.log(prices[1:] / series.close[:-1])
+    moves[1:][np.busday_count(series.sessions[:-1], series.sessions[1:]) > LONGEST_CLOSURE] = np.nan
+    return moves
+
+
+def _earlier(values: Floats, sessions: int) -> Floats:
+    return np.asarray(pd.Series(values).shift(sessions), dtype=np.float64)
+
+
+def _ewma_250(series: PriceSeries) -> Floats:
+    squares = pd.Series(_since_last_close(series, series.close) ** 2)
+    variance = squares.ewm(span=250, ignore_na=True).mean()
+    return np.asarray(np.sqrt(np.maximum(variance, VOLATILITY_FLOOR**2)), dtype=np.float64)
+
+
+def _below_high(series: PriceSeries) -> Floats:
+    """(n,) log of the close over the highest price of the last 250 sessions, over √250."""
+    highest = pd.Series(series.high).rolling(250, min_periods=SETTLED).max()
+    return np.asarray(np.log(series.close / highest) / np.sqrt(250), dtype=np.float64)
+
+
+def _volume(series: PriceSeries) -> Floats:
+    """(n,) ln of the volume over its EWMA 60; NaN where nothing was traded so far."""
+    usual = pd.Series(series.volume).ewm(span=60).mean().to_numpy()
+    ratio = np.divide(series.volume, usual, out=np.full(len(series), np.nan), where=usual > 0)
+    bounds = np.exp([-FURTHEST_RATIO, FURTHEST_RATIO])
+    return np.asarray(np.log(np.clip(ratio, *bounds)), dtype=np.float64)
+
+
+def _place_of_close(series: PriceSeries) -> Floats:
+    """(n,) where in its range a session closed, −½ at the low to ½ at the high; 0 without a range."""
+    spread, above = series.high - series.low, series.close - series.low
+    place = np.divide(above, spread, out=np.full(len(series), 0.5), where=spread > 0)
+    return np.asarray(place - 0.5, dtype=np.float64)

@@ -1,0 +1,168 @@
+"""The base: one LSTM learned across many tickers, that says how far the price of any of them will spread.
+
+Weights are plain arrays and inference is NumPy: a night that uses a base loads no TensorFlow. What is forecast is
+log(mid price at a lead / close of the origin), symmetric about that close: how far, not which way.
+
+Never here: files, epochs, scores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.errors import InvalidSetting
+from stockml.features.range_volatility import Volatilities
+from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_history
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+LOOK_BACK = 64  # sessions
+CURVES = 4  # smooth functions of ln(lead) that a width departs by
+UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
+FURTHEST = 2.0  # ln: no network makes a width more than e² times as large or small
+AT_ONCE = 24  # origins: products so small stay on one thread, several times as fast while others are at work
+LAYERS = ("kernel", "recurrent", "bias")
+
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One trained network: LSTM layers, whose state and the newest inputs lead through a dense layer to four curves.
+
+    corrects: its curves are added to the pooled regression's ln width; else to the EWMA 60's.  layers: each
+    (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.  dense,
+    head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
+    """
+
+    corrects: bool
+    layers: tuple[tuple[Singles, Singles, Singles], ...]
+    dense: tuple[Singles, Singles]
+    head: tuple[Singles, Singles]
+    shape: Singles
+
+    def __post_init__(self) -> None:
+        size = len(INPUTS)
+        for layer in self.layers:
+            units = layer[1].shape[0]
+            _check(LAYERS, layer, ((size, 4 * units), (units, 4 * units), (4 * units,)))
+            size = units
+        hidden = self.dense[1].shape[0]
+        _check(("dense", "dense bias"), self.dense, ((size + len(INPUTS), hidden), (hidden,)))
+        _check(("head", "head bias"), self.head, ((hidden, CURVES), (CURVES,)))
+        _check(("shape",), (self.shape,), ((len(LEADS), len(UPPER)),))
+        if (np.diff(self.shape, axis=1, prepend=0) < 0).any():
+            raise ValueError("expected quantiles of the shape that rise from 0, found some that fall")
+
+    def curves(self, windows: Singles) -> Singles:
+        """(m, 4) weights of the curves.  windows: (m, 64, 14), scaled."""
+        state = windows
+        for layer in self.layers:
+            state = _lstm(state, *layer)
+        known = np.concatenate([state[:, -1], windows[:, -1]], axis=1)
+        hidden = np.maximum(known @ self.dense[0] + self.dense[1], 0)
+        return np.asarray(hidden @ self.head[0] + self.head[1], dtype=np.float32)
+
+    def quantiles_of(self, leads: Indices) -> Floats:
+        """(leads, 21) of the move over the width, at LEVELS."""
+        upper = at_leads(leads) @ self.shape.astype(np.float64)
+        return np.concatenate([-upper[:, ::-1], np.zeros((len(leads), 1)), upper], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class BaseNetwork:
+    """The mean of a few networks of the same tickers.
+
+    through: the last session that was looked at, by the regression that it corrects too.  tickers, sessions, origins:
+    what it was learned from.  scores: what it scored, by name; shares of CRPS, not percent.
+    """
+
+    through: date
+    tickers: tuple[str, ...]
+    sessions: int
+    origins: int
+    scale: InputScale
+    members: tuple[Member, ...]
+    scores: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ValueError("expected at least one network, found none")
+
+    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
+
+        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.  pooled:
+        whose width is corrected; the one of the base's own vintage, or a fresher one.  Raises TooFewBars where an
+        origin has less than a month before it, InvalidSetting for other leads.
+        """
+        seen = Volatilities.of(series)
+        check_history(seen, origins)
+        regression = pooled.widths(series, origins, leads)
+        volatility = seen.ewma_60[origins, None] * np.sqrt(leads)
+        windows = self.windows(series, origins)
+        found = np.zeros((len(origins), len(leads), len(LEVELS)))
+        for member in self.members:
+            width = regression if member.corrects else volatility
+            width = width * np.exp(np.clip(departures(_by_chunks(member, windows), leads), -FURTHEST, FURTHEST))
+            found += width[..., None] * member.quantiles_of(leads)
+        return found / len(self.members)
+
+    def windows(self, series: PriceSeries, origins: Indices) -> Singles:
+        """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first session."""
+        return windows_of(self.scale.apply(width_inputs(series)), origins)
+
+    def check_unseen(self, first: date) -> None:
+        """Raises InvalidSetting where this base has seen the session `first`, or a later one, that it is scored on."""
+        if self.through >= first:
+            raise InvalidSetting("the base network's last session", str(self.through), f"before the origin {first}")
+
+
+def windows_of(rows: Singles, origins: Indices) -> Singles:
+    """(m, 64, 14): for each origin its own row and the 63 before it, zeros before the first.  rows: (n, 14)."""
+    padded = np.concatenate([np.zeros((LOOK_BACK - 1, rows.shape[1]), dtype=np.float32), rows])
+    return np.asarray(padded[origins[:, None] + np.arange(LOOK_BACK)], dtype=np.float32)
+
+
+def curves_at(leads: Indices) -> Floats:
+    """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
+    place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
+    return np.asarray(np.polynomial.legendre.legvander(place, CURVES - 1), dtype=np.float64)
+
+
+def departures(weights: Singles, leads: Indices) -> Floats:
+    """(m, leads) that are added to ln widths.  weights: (m, 4)."""
+    return np.asarray(weights.astype(np.float64) @ curves_at(leads).T, dtype=np.float64)
+
+
+def _by_chunks(member: Member, windows: Singles) -> Singles:
+    parts = [member.curves(windows[first : first + AT_ONCE]) for first in range(0, len(windows), AT_ONCE)]
+    return np.concatenate(parts) if parts else np.zeros((0, CURVES), dtype=np.float32)
+
+
+def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
+    """(m, steps, u) states of an LSTM (Hochreiter and Schmidhuber 1997; forget gate, Gers 2000), from zero.
+
+    A gate's sigmoid is (tanh(x / 2) + 1) / 2, so that one tanh serves all four.
+    """
+    units = recurrent.shape[0]
+    halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
+    kernel, recurrent, bias = kernel * halves, recurrent * halves, bias * halves
+    hidden = memory = np.zeros((len(sequence), units), dtype=np.float32)
+    states = np.empty((*sequence.shape[:2], units), dtype=np.float32)
+    for step in range(sequence.shape[1]):
+        gates = np.tanh(sequence[:, step] @ kernel + hidden @ recurrent + bias)
+        into, forget, candidate, out = (gates[:, i * units : (i + 1) * units] for i in range(4))
+        memory = ((forget + 1) * memory + (into + 1) * candidate) * np.float32(0.5)
+        hidden = states[:, step] = (out + 1) * np.tanh(memory) * np.float32(0.5)
+    return states
+
+
+def _check(names: tuple[str, ...], found: tuple[Singles, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
+    for name, array, shape in zip(names, found, shapes, strict=True):
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ValueError(f"expected {name} to be finite numbers {shape}, found {array.shape}")

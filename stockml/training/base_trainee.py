@@ -1,0 +1,168 @@
+"""The network that a base is learned with, on Keras: its layers, its loss, its state. Keras is loaded within."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.features.width_inputs import INPUTS
+from stockml.models.base_network import CURVES, LOOK_BACK, UPPER, Member, curves_at
+from stockml.models.pooled_regression import EWMA_60, LEADS, ORIGIN_EVERY, POOLED, PooledRegression, symmetrised
+from stockml.models.tensorflow import tensorflow
+from stockml.storage.arrays import Floats, Indices
+from stockml.training.width_lesson import STRETCH, WidthLesson
+
+GRADIENT_NORM = 1.0
+SMALLEST_STEP = 1e-3  # between two quantiles of the first shape
+
+
+@dataclass(frozen=True)
+class MemberSettings:
+    """One network of a base. learning_rate falls to 0 by a cosine; weight_decay as in AdamW, dropout a share."""
+
+    corrects: bool = True
+    seed: int = 1
+    learning_rate: float = 1e-3
+    dropout: float = 0.3
+    weight_decay: float = 1e-2
+    units: tuple[int, ...] = (48, 48)
+    dense: int = 48
+    epochs: int = 4
+    batch: int = 64  # stretches, of eight origins each
+
+    @property
+    def name(self) -> str:
+        return f"{'correction' if self.corrects else 'own width'}, seed {self.seed}"
+
+
+def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
+    """Of each seed a network that corrects the regression, and one that has a width of its own.
+
+    Chosen on cuts of 2003 and 2009, on tickers that were not learned from.
+    """
+    own = MemberSettings(corrects=False, learning_rate=2e-3, dropout=0.1)
+    kinds = (MemberSettings(), own)
+    return tuple(replace(kind, seed=seed) for seed in range(1, seeds + 1) for kind in kinds)
+
+
+class Trainee:
+    """A network under way: the model, its shape and its optimiser; its state is set and read as plain arrays."""
+
+    def __init__(self, settings: MemberSettings, pooled: PooledRegression) -> None:
+        tf = tensorflow()
+        import keras
+
+        self.settings = settings
+        self.model = build(settings)
+        shape = symmetrised(pooled.shapes[POOLED if settings.corrects else EWMA_60])
+        self.shape = keras.Variable(_steps(shape), name="shape")
+        self._trained = [*self.model.trainable_variables, self.shape]
+        self._optimizer = keras.optimizers.AdamW(
+            settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM
+        )
+        self._optimizer.exclude_from_weight_decay(var_names=["bias", "shape"])
+        self._optimizer.build(self._trained)
+        self._step = tf.function(self._learn, jit_compile=False)
+
+    def state(self) -> list[NDArray[Any]]:
+        """Weights, the shape, then the optimiser's variables: all that a resumed training needs."""
+        return [*self.model.get_weights(), self.shape.numpy(), *(v.numpy() for v in self._optimizer.variables)]
+
+    def restore(self, state: list[NDArray[Any]]) -> None:
+        count = len(self.model.weights)
+        self.model.set_weights(state[:count])
+        self.shape.assign(state[count])
+        for variable, value in zip(self._optimizer.variables, state[count + 1 :], strict=True):
+            variable.assign(value)
+
+    def fit_epoch(self, lesson: WidthLesson, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
+        """One pass; returns the mean loss.  order: (batches, batch), stretches.  rates: (batches,).
+
+        `seed` fixes the dropout of this epoch, whatever ran before.
+        """
+        tf = tensorflow()
+        for layer in self.model.layers:
+            if hasattr(layer, "seed_generator"):
+                layer.seed_generator.state.assign(np.asarray(seed, dtype=layer.seed_generator.state.dtype))
+        losses = []
+        for rows, rate in zip(order, rates, strict=True):
+            self._optimizer.learning_rate.assign(rate)
+            x = lesson.rows[lesson.starts[rows, None] + np.arange(STRETCH)]
+            base = lesson.regression[rows] if self.settings.corrects else np.zeros_like(lesson.regression[rows])
+            batch = [tf.constant(array) for array in (x, base, lesson.moves[rows], lesson.known[rows])]
+            losses.append(float(self._step(*batch)))
+        return float(np.mean(losses))
+
+    def _learn(self, x: Any, base: Any, size: Any, known: Any) -> Any:
+        tf = tensorflow()
+        with tf.GradientTape() as tape:
+            departure = tf.matmul(self.model(x, training=True), tf.constant(_curves().T))
+            upper = tf.cumsum(tf.math.softplus(self.shape.value), axis=1)
+            loss = mean_loss(tf.exp(base + departure)[..., None] * upper, size, known)
+        gradients = tape.gradient(loss, [v.value for v in self._trained])
+        self._optimizer.apply(gradients, self._trained)
+        return loss
+
+
+def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
+    """What was learned, as plain arrays of half precision, so that what is scored is what is shipped.
+
+    state: a trainee's.
+    """
+    depth = 3 * len(settings.units)
+    found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
+    layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, depth, 3))
+    dense, head = (found[depth], found[depth + 1]), (found[depth + 2], found[depth + 3])
+    upper = np.cumsum(np.logaddexp(0, state[depth + 4]), axis=1).astype(np.float32)
+    return Member(settings.corrects, layers, dense, head, upper)
+
+
+def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
+    """A Keras model from (stretches, sessions, 14) to the curves (stretches, origins, 4), from zero.
+
+    The first origin is the 64th session, each next one five later.
+    """
+    tensorflow()
+    import keras
+
+    seeds = iter(range(1_000 * settings.seed, 1_000 * settings.seed + 100))
+    entry = keras.Input((sessions, len(INPUTS)))
+    state = entry
+    for units in settings.units:
+        start = {
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=next(seeds)),
+            "recurrent_initializer": keras.initializers.Orthogonal(seed=next(seeds)),
+        }
+        state = keras.layers.LSTM(units, return_sequences=True, **start)(state)
+        state = keras.layers.Dropout(settings.dropout, seed=next(seeds))(state)
+    at_origins = [each[:, LOOK_BACK - 1 :: ORIGIN_EVERY] for each in (state, entry)]
+    known = keras.layers.Concatenate()(at_origins)
+    dense_start = keras.initializers.GlorotUniform(seed=next(seeds))
+    hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=dense_start)(known)
+    hidden = keras.layers.Dropout(settings.dropout, seed=next(seeds))(hidden)
+    return keras.Model(entry, keras.layers.Dense(CURVES, kernel_initializer="zeros")(hidden))
+
+
+def mean_loss(upper: Any, size: Any, known: Any) -> Any:
+    """Mean pinball loss over the upper and the lower levels; a symmetric shape needs the size of a move alone.
+
+    upper: (…, 11, 10) quantiles.  size: (…, 11), |move|.  known: (…), 1 where an origin counts.
+    """
+    tf = tensorflow()
+    levels = tf.constant(UPPER.astype(np.float32))
+    above = size[..., None] - upper
+    mirrored = (1 - levels) * (size[..., None] + upper)
+    loss = (tf.maximum(levels * above, (levels - 1) * above) + mirrored) / 2
+    return tf.reduce_sum(tf.reduce_mean(loss, axis=[-2, -1]) * known) / tf.reduce_sum(known)
+
+
+def _curves() -> NDArray[np.float32]:
+    return curves_at(np.array(LEADS)).astype(np.float32)
+
+
+def _steps(shape: Floats) -> NDArray[np.float32]:
+    """(11, 10) whose cumulated softplus is the upper half of a shape (11, 21)."""
+    middle = shape.shape[1] // 2
+    steps = np.maximum(np.diff(shape[:, middle:], axis=1), SMALLEST_STEP)
+    return np.asarray(np.log(np.expm1(steps)), dtype=np.float32)

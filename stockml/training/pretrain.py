@@ -1,0 +1,127 @@
+"""Learning a base network from many tickers: member after member, epoch after epoch, killed anywhere and resumed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from stockml.errors import Diverged, InvalidSetting
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_vintages import digest
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+from stockml.training import checkpoint
+from stockml.training.base_trainee import MemberSettings, Trainee, member_of, members_of
+from stockml.training.checkpoint import TrainingProgress
+from stockml.training.width_lesson import WidthLesson
+
+MEMBERS = members_of()
+
+
+@dataclass(frozen=True)
+class PretrainProgress:
+    """An epoch that has just ended; loss: mean pinball in units of the EWMA 60 volatility · √lead."""
+
+    member: str
+    epoch: int
+    epochs: int
+    loss: float
+    seconds: float
+    seconds_left: float
+
+
+def pretrain(
+    series: Mapping[str, PriceSeries],
+    until: date,
+    pooled: PooledRegression,
+    *,
+    folder: Path,
+    members: Sequence[MemberSettings] = MEMBERS,
+    on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
+) -> BaseNetwork:
+    """Learn one base, with what is known by `until`, from the regression that it corrects.
+
+    An interrupted call goes on from its last epoch, kept in `folder`, and ends with the same weights; equal bars and
+    settings give equal weights. The base's scores are its losses; what it is worth is for others to measure. Raises
+    TooFewBars, Diverged, InvalidSetting for a regression that has seen more.
+    """
+    if pooled.through > until:
+        raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
+    lesson = WidthLesson.of(series, until, pooled)
+    fingerprint = _fingerprint(lesson, pooled, members)
+    progress = checkpoint.resume(folder, fingerprint)
+    for place, settings in enumerate(members):
+        if settings.name in progress.finished:
+            continue
+        if progress.network != settings.name:
+            progress.network, progress.epoch, progress.state = settings.name, 0, None
+        left = sum(each.epochs for each in members[place + 1 :])
+        trainee = _trained(lesson, settings, pooled, progress, left, _Kept(folder, fingerprint, on_epoch))
+        progress.finished[settings.name] = trainee.state()
+    found = [member_of(settings, progress.finished[settings.name]) for settings in members]
+    scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
+    checkpoint.remove(folder)
+    return BaseNetwork(
+        lesson.through, lesson.tickers, lesson.sessions, lesson.origins, lesson.scale, tuple(found), scores
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    folder: Path
+    fingerprint: str
+    on_epoch: Callable[[PretrainProgress], None]
+
+    def __call__(self, progress: TrainingProgress, row: PretrainProgress) -> None:
+        progress.history.append({"member": row.member, "loss": row.loss})
+        checkpoint.save(self.folder, self.fingerprint, progress)
+        self.on_epoch(row)
+
+
+def _trained(
+    lesson: WidthLesson,
+    settings: MemberSettings,
+    pooled: PooledRegression,
+    progress: TrainingProgress,
+    later_epochs: int,
+    ended: _Kept,
+) -> Trainee:
+    trainee = Trainee(settings, pooled)
+    if progress.state is not None:
+        trainee.restore(progress.state)
+    for epoch in range(progress.epoch + 1, settings.epochs + 1):
+        began = time.monotonic()
+        order = batches(len(lesson.starts), settings.batch, (settings.seed, epoch))
+        rates = cosine_rates(settings, epoch, len(order))
+        loss = trainee.fit_epoch(lesson, order, rates, (settings.seed, epoch))
+        if not np.isfinite(loss):
+            raise Diverged(epoch, loss)
+        progress.epoch, progress.state = epoch, trainee.state()
+        seconds = time.monotonic() - began
+        left = seconds * (settings.epochs - epoch + later_epochs)
+        ended(progress, PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left))
+    return trainee
+
+
+def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:
+    """(batches, size) rows of `count` in an order that `seed` fixes, each once less a remainder."""
+    size = min(size, count)
+    return np.random.default_rng(seed).permutation(count)[: count // size * size].reshape(-1, size)
+
+
+def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
+    """(steps,) learning rates of one epoch, 1 the first, on half a cosine over all epochs."""
+    passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * settings.epochs)
+    return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)
+
+
+def _fingerprint(lesson: WidthLesson, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
+    """What a checkpoint must agree on to be continued."""
+    named = [lesson.sha256(), digest(pooled), *(asdict(member) for member in members)]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

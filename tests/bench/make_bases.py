@@ -1,0 +1,109 @@
+"""Make the shipped vintages of the base network, and their part of the README there, from a folder of price files.
+
+python -m tests.bench.make_bases ../shared/kaggle-universe [--through 2005-06] [--seeds 1] [--into FOLDER]
+
+Each learns from all tickers, and corrects the pooled regression of the same month, which must be there already
+(`make_vintages`). Killed, it goes on from its last epoch. `--readme` writes the README's part alone. It stands here for
+the reason that `make_vintages` names.
+"""
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from stockml.evaluation.base_scores import base_score
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.prices.series import PriceSeries
+from stockml.training.base_trainee import MemberSettings, members_of
+from stockml.training.pretrain import pretrain
+from stockml.training.width_lesson import known_by, origins_of
+from tests.bench.base_tables import said
+from tests.bench.make_vintages import ENDS, read_folder
+
+SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
+MEASURED_EVERY = 10  # of the origins learned from: outcomes 50 sessions long do not overlap
+BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
+
+PART = """{begin}
+
+# The base network, by vintage
+
+Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, learned from the tickers above up to the same
+month: one corrects the pooled regression's width, one has a width of its own. The forecast is their mean, symmetric
+about the last close: `stockml/models/base_network.py`. Plain arrays in half precision, a header in JSON, a SHA-256 over
+all of it; nothing that runs. A forecast uses the newest one that ends before what it is scored on: chosen by date,
+never by score. Made, killed anywhere and resumed, by
+
+    python -m tests.bench.make_bases {folder}
+
+The caveat above holds here too: survivors taught it. CRPS is symmetrised, over the pooled regression with its pooled
+shape, on every 50th session of the very tickers and years that were learned from: no evidence of skill, for that see
+below.
+
+| file | sessions seen through | tickers | origins | CRPS where it learned | tickers that gain | SHA-256 of the file |
+|---|---|--:|--:|--:|--:|---|
+{rows}
+
+{end}"""
+
+
+def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
+    """Learn, score on what was learned from, and write one vintage."""
+    pooled = pooled_vintages.read(into / pooled_vintages.file_name(end))
+    folder = into / f"_pretraining-{end:%Y-%m}"
+    base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
+    known = {ticker: known_by(series[ticker], end) for ticker in base.tickers}
+    score = base_score(base, pooled, known, {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()})
+    learned = {SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
+    path = base_vintages.write(replace(base, scores={**base.scores, **learned}), into)
+    folder.rmdir()
+    return path
+
+
+def write_readme(into: Path, folder: Path) -> None:
+    """Put what is said of the bases that are there between the README's two marks, or at its end."""
+    path = into / "README.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2] or "\n"
+    rows = [_row(file, base_vintages.read(file)) for file in sorted(into.glob("base-*.npz"))]
+    part = PART.format(begin=BEGIN, folder=folder, rows="\n".join(rows), end=END)
+    path.write_text(f"{before.rstrip()}\n\n{part}{after}", encoding="utf-8")
+
+
+def _row(path: Path, base: BaseNetwork) -> str:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    skill, share = (
+        base.scores[f"learned: {name}"] for name in ("CRPS over the pooled regression", "tickers that gain, %")
+    )
+    counts = f"{len(base.tickers)} | {base.origins:,} | {100 * skill:+.2f} % | {share:.0f} %"
+    return f"| `{path.name}` | {base.through} | {counts} | `{sha256}` |"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--through", action="append", help="a month, YYYY-MM; may be repeated; by default all ten")
+    options.add_argument("--seeds", type=int, default=1, help="of each of two kinds of network")
+    options.add_argument("--into", type=Path, default=SHIPPED)
+    options.add_argument("--readme", action="store_true", help="write the README's part alone")
+    chosen = options.parse_args()
+    ends = {f"{end:%Y-%m}": end for end in ENDS}
+    if not chosen.readme:
+        series, _ = read_folder(chosen.folder)
+        for month in chosen.through or ends:
+            began = time.monotonic()
+            path = make(series, ends[month], chosen.into, members_of(chosen.seeds))
+            seconds = time.monotonic() - began
+            print(f"{path} ({path.stat().st_size:,} bytes, {seconds:.0f} s)", file=sys.stderr, flush=True)
+    write_readme(chosen.into, chosen.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Who may use the two pages: their own names, their own pages, and who knows the password."""
+
+import asyncio
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from deployments.servers.access import Access
+from deployments.servers.errors import PasswordNeeded
+from deployments.servers.guard import Guard
+from stockml.errors import InvalidSetting
+
+PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
+TUNNEL = {"STOCKML_ALLOWED_HOSTS": "Stocks.example.org, box.lan:8443,"}
+
+
+def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> int:
+    """The status that a request gets; 0 for a web socket that is refused, 101 for one that is let through."""
+    sent: list[dict[str, Any]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        kind = {"http": "http.response.start", "websocket": "websocket.accept"}[scope["type"]]
+        await send({"type": kind, "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    guard = Guard(application, access, asks_password=True, open_path="/health")
+    scope = {"type": "http", "method": "GET", "path": "/", **more}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers]
+    asyncio.run(guard(scope, send, send))  # type: ignore[arg-type]
+    if sent[0]["type"].startswith("websocket"):
+        return 101 if sent[0]["type"] == "websocket.accept" else 0
+    return int(sent[0]["status"])
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "status"),
+    [
+        ({}, "127.0.0.1:4200", 200),
+        ({}, "localhost:4200", 200),
+        ({}, "LOCALHOST", 200),
+        ({}, "[::1]:4200", 200),
+        ({}, "evil.example", 403),
+        ({}, "127.0.0.1.evil.example", 403),
+        ({}, "localhost.evil.example:4200", 403),
+        ({}, "evil.example#127.0.0.1", 403),
+        ({}, "127.0.0.1:4200:80", 403),
+        ({}, "192.168.1.7:4200", 403),
+        ({}, "", 403),
+        (TUNNEL, "stocks.example.org", 200),
+        (TUNNEL, "stocks.example.org:8443", 200),
+        (TUNNEL, "box.lan:8443", 200),
+        (TUNNEL, "evil.example", 403),
+        ({"STOCKML_ADDRESS": "127.0.0.2"}, "127.0.0.2:4200", 200),
+    ],
+)
+def test_a_server_answers_to_its_own_names_only(environ: dict[str, str], host: str, status: int) -> None:
+    assert answer(Access.of(environ), [("host", host)]) == status
+
+
+def test_a_request_with_two_names_or_none_is_refused() -> None:
+    assert answer(Access(), [("host", "127.0.0.1"), ("host", "evil.example")]) == 403
+    assert answer(Access(), []) == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("http://127.0.0.1:4200", True),
+        ("http://127.0.0.1:4201", False),
+        ("http://localhost:4200", False),
+        ("http://evil.example", False),
+        ("http://127.0.0.1:4200.evil.example", False),
+        ("null", False),
+        ("file://", False),
+        ("https://stocks.example.org", True),
+        ("https://box.lan:8443", True),
+        ("https://box.lan", False),
+    ],
+)
+def test_only_a_page_of_the_server_itself_may_ask_it(origin: str, own: bool) -> None:
+    access, headers = Access.of(TUNNEL), [("host", "127.0.0.1:4200"), ("origin", origin)]
+    assert [answer(access, headers, method=method) == 200 for method in ("GET", "POST", "DELETE")] == [own] * 3
+    assert answer(access, headers, method="OPTIONS") == (200 if own else 400)
+    assert answer(access, headers, type="websocket") == (101 if own else 0)
+
+
+def test_a_password_is_asked_for_everywhere_but_where_a_server_is_waited_for() -> None:
+    access, host = Access.of(PASSWORD), ("host", "127.0.0.1")
+    right, wrong = (base64.b64encode(given.encode()).decode() for given in ("me:secret", "me:other"))
+    assert answer(access, [host]) == 401
+    assert answer(access, [host, ("authorization", f"Basic {wrong}")]) == 401
+    assert answer(access, [host, ("authorization", f"Basic {right}")]) == 200
+    assert answer(access, [host], path="/health") == 200
+    assert answer(access, [host, ("origin", "http://evil.example"), ("authorization", f"Basic {right}")]) == 403
+    assert "secret" not in repr(access)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::"])
+def test_pages_that_others_can_reach_need_a_password(address: str) -> None:
+    with pytest.raises(PasswordNeeded, match=r"set PREFECT_SERVER_API_AUTH_STRING=user:password, or leave STOCKML_ADD"):
+        Access.of({"STOCKML_ADDRESS": address})
+    assert Access.of({"STOCKML_ADDRESS": address, **PASSWORD}).address == address
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"STOCKML_ADDRESS": "everywhere"},
+        {"STOCKML_ALLOWED_HOSTS": "*"},
+        {"STOCKML_ALLOWED_HOSTS": "http://box.lan"},
+        {"PREFECT_SERVER_API_AUTH_STRING": "secret"},
+        {"PREFECT_SERVER_API_AUTH_STRING": "secret:"},
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(environ: dict[str, str]) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        Access.of(environ)
+    assert next(iter(environ)) in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_listens_everywhere_is_reached_on_the_loopback() -> None:
+    everywhere = Access.of({"STOCKML_ADDRESS": "0.0.0.0", **PASSWORD})
+    assert everywhere.url(4200) == "http://127.0.0.1:4200"
+    assert Access.of({"STOCKML_ADDRESS": "fd00::1", **PASSWORD}).url(4200) == "http://[fd00::1]:4200"
+    assert "http://localhost:4200" in everywhere.origins(4200)
+    assert {"https://stocks.example.org", "https://box.lan:8443"} < set(Access.of(TUNNEL).origins(4200))

@@ -1,0 +1,168 @@
+"""`stockml forecast` and `stockml ledger`: an age, counts before figures, live apart from late, what was restated."""
+
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deployments.cli.app import run
+from deployments.replay.recording import recorded_bars
+from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.home import Home
+from stockml.prices.bars import Bars
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import BarStore
+
+HORIZON, DIRECTION = 50, 30
+NEW_YORK = sessions_for("IBM")
+FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock: noon in New York after the recording's last session."""
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T12:00:00-05:00")
+
+
+def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
+    store, recorded_at = BarStore(home.store, home.locks), datetime.combine(at, time(4), UTC)
+    store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+
+
+def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
+    """A path that rises by a thousandth a session, published at 4 in the morning (UTC) after its session, or later."""
+    bar = recorded_bars("IBM").loc[str(origin)]
+    last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
+    path = last * (1 + lead / 1_000)
+    bands = tuple(
+        Band(band, tuple((path * (1 - width)).tolist()), tuple((path * (1 + width)).tolist()))
+        for band, width in ((50, 0.02), (80, 0.04), (95, 0.06))
+    )
+    sessions = sessions_for(ticker).after(origin, HORIZON)
+    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, 0.6, (0.5,) * HORIZON, DIRECTION)
+    published = datetime.combine(origin, time(4), UTC) + timedelta(days=1, hours=hours_later)
+    Ledger(home.ledger).publish(LedgerEntry(ticker, f"{origin} {hours_later}", published, said))
+
+
+def shown(capsys: Captured, *arguments: str) -> str:
+    assert run(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_one_step_is_counted_before_it_is_scored_and_is_too_few_to_judge(home: Home, capsys: Captured) -> None:
+    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    publish(home, date(2013, 2, 28))
+    heading, live, columns, *rows = shown(capsys, "ledger", "IBM").splitlines()
+    assert heading == "IBM: 1 live forecast, 0 complete, 1 step came due; apart: 0 late, 0 backfilled"
+    assert live == "live: each was published before the market opened on its first session"
+    assert columns.split() == ["observations", "independent"]
+    told = {row[:22].strip(): row[22:].split(maxsplit=3) for row in rows[:7]}
+    for name in ("skill", "coverage 50", "coverage 80", "coverage 95"):
+        assert told[name][1:] == ["1", "1", "too few to judge"], name
+    for name in ("direction accuracy", "base rate", "brier"):
+        assert " ".join(told[name]).split() == ["not", "known", "yet", "0", "0"], name
+
+
+def test_late_and_backfilled_forecasts_have_tables_of_their_own(home: Home, capsys: Captured) -> None:
+    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    publish(home, date(2013, 2, 26))
+    alone: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    publish(home, date(2013, 2, 25), hours_later=12)
+    publish(home, FRIDAY, hours_later=24 * 5)
+    lines = shown(capsys, "ledger", "IBM").splitlines()
+    assert lines[0] == "IBM: 1 live forecast, 0 complete, 3 steps came due; apart: 1 late, 1 backfilled"
+    assert [line for line in lines if line.startswith(("live:", "late:", "backfilled:"))] == [
+        "live: each was published before the market opened on its first session",
+        "late: each was published after the market had opened on its first session",
+        "backfilled: each was published when the bar of its first session was final",
+    ]
+    skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
+    assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
+    assert [line.split()[-3] for line in lines[-3:]] == ["live", "late", "backfilled"]
+    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    figures = ("forecasts", "steps", "skill", "coverage_50", "coverage_80", "coverage_95", "matured", "directions")
+    assert {name: found[name] for name in figures} == {name: alone[name] for name in figures}
+    assert (found["late"], found["apart"]["late"]["steps"], found["apart"]["backfilled"]["steps"]) == (2, 4, 5)
+    assert [entry["timing"] for entry in found["entries"]] == ["live", "late", "backfilled"]
+
+
+def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").tail(300)
+    record(home, bars, date(2013, 3, 2))
+    for origin in (FRIDAY, date(2013, 2, 25)):
+        publish(home, origin)
+    before: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    assert "restated: no bar that these figures lean on" in shown(capsys, "ledger", "IBM")
+    corrected = bars.copy()
+    corrected.loc[pd.Timestamp(2013, 2, 25), ["high"]] *= 1.02
+    record(home, corrected, date(2013, 3, 3))
+    lines = shown(capsys, "ledger", "IBM").splitlines()
+    assert lines[2].split() == ["as", "restated", "first", "known", "observations", "independent"]
+    [skill] = [line.split() for line in lines if line.strip().startswith("skill")]
+    assert skill[1] != skill[2]
+    assert skill[2] == f"{before['skill']:+.3f}"
+    [changed] = [line.strip() for line in lines if "→" in line and "in 5 steps" in line]
+    assert changed == "2013-02-25  200.00 → 202.02 (+1.01%), in 5 steps"
+    assert "restated: 1 bar changed after being first recorded (mid prices); the figures differ" in lines
+    after: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    assert after["skill"] != before["skill"]
+    assert after["first_known"]["skill"] == before["skill"]
+    [bar] = after["restated_bars"]
+    assert (bar["session"], bar["steps"]) == ("2013-02-25", 5)
+    assert bar["restated"] > bar["first_known"]
+
+
+def test_the_ledger_in_json_keeps_the_keys_it_had(home: Home, capsys: Captured) -> None:
+    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    publish(home, date(2013, 2, 28))
+    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    known = {"ticker", "entries", "forecasts", "matured", "steps", "late", "directions", "skill", "coverage_50"}
+    known |= {"coverage_80", "coverage_95", "direction_accuracy", "base_rate", "brier"}
+    assert known <= found.keys()
+    assert isinstance(found["late"], int)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "hours_later", "live"), [("TSCO.LON", 3.9, 1), ("TSCO.LON", 4.1, 0), ("RELIANCE.BSE", 0.0, 0)]
+)
+def test_each_exchange_has_its_own_open(
+    home: Home, capsys: Captured, ticker: str, hours_later: float, live: int
+) -> None:
+    """Published on Tuesday at 4 UTC and later: London opens at 8, and Bombay has been open for a quarter of an hour."""
+    bars = recorded_bars("IBM").loc["2013-02-19":"2013-02-28"]  # type: ignore[misc]
+    record(home, bars, date(2013, 3, 2), ticker)
+    publish(home, date(2013, 2, 25), hours_later=hours_later, ticker=ticker)
+    found: dict[str, Any] = json.loads(shown(capsys, "ledger", ticker, "--json"))
+    assert (found["forecasts"], found["late"]) == (live, 1 - live)
+
+
+def test_a_forecast_says_its_age_and_the_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
+    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    publish(home, LAST)
+    age, prices, *_ = shown(capsys, "forecast", "IBM").splitlines()
+    assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
+    assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
+    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
+    assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
+    assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
+
+
+@pytest.mark.parametrize(("limit", "expired"), [([], False), (["--expires-after", "4"], True)])
+def test_an_old_forecast_is_called_expired(home: Home, capsys: Captured, limit: list[str], expired: bool) -> None:
+    publish(home, FRIDAY)
+    first, prices, *_ = shown(capsys, "forecast", "IBM", *limit).splitlines()
+    made = "made after the close of 2013-02-22, 5 sessions ago"
+    assert first == (f"IBM: expired: {made} (limit 4)" if expired else f"IBM: {made}")
+    assert prices.startswith("last mid price"), "there are no bars"
+    assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
+
+
+def test_a_forecast_that_came_late_says_so(home: Home, capsys: Captured) -> None:
+    publish(home, FRIDAY, hours_later=24 * 4)
+    told = shown(capsys, "forecast", "IBM").splitlines()[1]
+    assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"

@@ -1,0 +1,166 @@
+"""Both servers as they are started, asked over raw HTTP: by their own names, by others, and by pages of elsewhere."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deployments.servers.prefect_api import prefect_api
+from stockml.home import Home
+from stockml.home import home as home_of
+from tests.support.own_servers import OwnServer
+
+pytestmark = pytest.mark.slow
+
+EVIL = "http://evil.example"
+HEALTH = {"prefect": "/api/health", "mlflow": "/health"}
+CHANGES = {
+    "prefect": ("/api/variables/", {"name": "planted", "value": "here"}),
+    "mlflow": ("/api/2.0/mlflow/experiments/create", {"name": "planted"}),
+}
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol": "prefect",
+}
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def shown_to(self) -> str | None:
+        """The origin whose pages may read it."""
+        return self.headers.get("access-control-allow-origin")
+
+
+@pytest.fixture(scope="module")
+def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("doors") / "home"
+
+
+@pytest.fixture(scope="module")
+def servers(home_folder: Path) -> Iterator[dict[str, OwnServer]]:
+    """Prefect's and MLflow's, started by a person whose files all can read."""
+    place = home_of({"STOCKML_HOME": str(home_folder)})
+    with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow:
+        for server in (prefect, mlflow):
+            server.start()
+        yield {"prefect": prefect.wait(), "mlflow": mlflow.wait()}
+
+
+@pytest.fixture(params=["prefect", "mlflow"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
+    """What a program on this machine gets that writes its headers as it likes: `Content_Type` is Content-Type."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, {"Host": f"127.0.0.1:{port}", **named})
+    reply = connection.getresponse()
+    answer = Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, "")
+    if reply.status != 101:
+        answer = answer._replace(body=reply.read().decode())
+    connection.close()
+    return answer
+
+
+def test_its_own_address_works_without_a_password(servers: dict[str, OwnServer], name: str) -> None:
+    port = servers[name].port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
+        assert ask(port, HEALTH[name], Host=host).status == 200
+        assert ask(port, HEALTH[name], Host=host, Origin=f"http://{host}").status == 200
+        assert ask(port, "/", Host=host).status == 200
+
+
+def test_another_name_is_refused_with_what_to_do(servers: dict[str, OwnServer], name: str) -> None:
+    port = servers[name].port
+    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "10.evil.example"):
+        for path in (HEALTH[name], "/", "/api/admin/settings"):
+            answer = ask(port, path, Host=host)
+            assert answer.status == 403
+            assert "STOCKML_ALLOWED_HOSTS" in answer.body
+
+
+def test_another_page_gets_nothing_to_read(servers: dict[str, OwnServer], name: str) -> None:
+    port = servers[name].port
+    for origin in (EVIL, "null", f"http://127.0.0.1:{port + 1}", f"http://localhost:{port + 1}"):
+        for path in (HEALTH[name], "/"):
+            assert ask(port, path, Origin=origin).shown_to is None
+        preflight = ask(port, CHANGES[name][0], "OPTIONS", Origin=origin, **PREFLIGHT)
+        assert (preflight.status, preflight.shown_to) == (400, None)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded"])
+def test_another_page_changes_nothing(servers: dict[str, OwnServer], name: str, kind: str) -> None:
+    port, (path, content) = servers[name].port, CHANGES[name]
+    for origin in (EVIL, "null", f"http://localhost:{port + 1}"):
+        assert ask(port, path, "POST", json.dumps(content), Origin=origin, Content_Type=kind).status == 403
+    if name == "prefect":
+        assert ask(port, path + "name/planted").status == 404
+    else:
+        assert ask(port, "/api/2.0/mlflow/experiments/get-by-name?experiment_name=planted").status == 404
+
+
+def test_a_change_without_a_token_is_refused_by_prefect_and_with_one_is_taken(servers: dict[str, OwnServer]) -> None:
+    port, (path, content) = servers["prefect"].port, CHANGES["prefect"]
+    body = json.dumps({**content, "name": "own"})
+    assert ask(port, path, "POST", body, Content_Type="application/json").status == 403
+    token = json.loads(ask(port, "/api/csrf-token?client=me").body)["token"]
+    given = {"Prefect_Csrf_Client": "me", "Prefect_Csrf_Token": token, "Content_Type": "application/json"}
+    assert ask(port, path, "POST", body, **given).status == 201
+    assert ask(port, path + "name/own").status == 200
+
+
+def test_another_page_opens_no_web_socket(servers: dict[str, OwnServer]) -> None:
+    port = servers["prefect"].port
+    for path in ("/api/events/in", "/api/events/out", "/api/logs/out"):
+        assert ask(port, path, **UPGRADE).status == 101
+        assert ask(port, path, Origin=f"http://127.0.0.1:{port}", **UPGRADE).status == 101
+        assert ask(port, path, Origin=EVIL, **UPGRADE).status == 403
+        assert ask(port, path, Host="evil.example", **UPGRADE).status == 403
+
+
+def test_no_page_may_be_framed_elsewhere(servers: dict[str, OwnServer], name: str) -> None:
+    assert ask(servers[name].port, "/").headers["x-frame-options"] == "SAMEORIGIN"
+
+
+def test_a_request_without_a_name_is_refused(servers: dict[str, OwnServer], name: str) -> None:
+    for version in ("1.0", "1.1"):
+        with socket.create_connection(("127.0.0.1", servers[name].port), timeout=30) as line:
+            line.sendall(f"GET {HEALTH[name]} HTTP/{version}\r\n\r\n".encode())
+            assert line.recv(1000).split()[1] in (b"400", b"403")
+
+
+def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
+    with prefect_api(home, dict(os.environ)) as address:
+        port = int(address.rpartition(":")[2].removesuffix("/api"))
+        path, content = CHANGES["prefect"]
+        assert ask(port, HEALTH["prefect"]).status == 200
+        assert ask(port, HEALTH["prefect"], Host="evil.example").status == 403
+        assert ask(port, HEALTH["prefect"], Origin=EVIL).shown_to is None
+        assert ask(port, path, "OPTIONS", Origin=EVIL, **PREFLIGHT).status == 400
+        assert ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type="text/plain").status == 403
+        assert ask(port, path, "POST", json.dumps(content), Content_Type="text/plain").status == 403
+        assert ask(port, path + "name/planted").status == 404
+    kept = [home.root, *home.root.rglob("*")]
+    assert {"prefect.db", "temporary-server.log"} <= {path.name for path in kept}
+    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+
+
+def test_what_the_servers_keep_is_for_its_owner_only(servers: dict[str, OwnServer], home_folder: Path) -> None:
+    kept = [home_folder, *home_folder.rglob("*")]
+    assert {"prefect.db", "mlflow.db", "prefect.log", "mlflow.log"} <= {path.name for path in kept}
+    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []

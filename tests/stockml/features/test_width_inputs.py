@@ -1,0 +1,108 @@
+"""A network's inputs: what the formulas say by loop, nothing later than their row, finite whatever the prices."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities
+from stockml.features.width_inputs import FURTHEST, INPUTS, InputScale, width_inputs
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, walk
+
+
+def with_prices(series: PriceSeries, factor: np.ndarray | float) -> PriceSeries:
+    prices = [getattr(series, name) * factor for name in COLUMNS[:4]]
+    return PriceSeries(series.sessions, *prices, series.volume)
+
+
+def constant(volume: float = 1e6) -> PriceSeries:
+    flat = np.full(1_200, 12.5)
+    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, np.full(1_200, volume))
+
+
+def hole_of_a_year() -> PriceSeries:
+    series = walk(1_200)
+    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
+    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
+
+
+def begins_tenfold() -> PriceSeries:
+    return with_prices(walk(1_200), np.where(np.arange(1_200) < 1, 10.0, 1.0))
+
+
+def test_each_input_is_what_its_name_says() -> None:
+    series, seen = walk(1_100), Volatilities.of(walk(1_100))
+    found = dict(zip(INPUTS, width_inputs(series).T, strict=True))
+    assert len(INPUTS) == 14
+    for t in (300, 1_099):
+        unit = seen.ewma_60[t]
+        move = math.log(series.close[t] / series.close[t - 1]) / unit
+        assert found["return"][t] == pytest.approx(move)
+        assert found["size of return"][t] == pytest.approx(math.log(abs(move) + 0.05))
+        assert found["overnight gap"][t] == pytest.approx(math.log(series.open[t] / series.close[t - 1]) / unit)
+        assert found["EWMA 20"][t] == pytest.approx(math.log(seen.ewma_20[t] / unit))
+        for column, sessions in enumerate(RANGE_SESSIONS[:4]):
+            assert found[f"range {sessions}"][t] == pytest.approx(math.log(seen.range[t, column] / unit))
+        keep = 1 - 2 / 251
+        squares = np.log(series.close[1 : t + 1] / series.close[:t]) ** 2
+        weights = keep ** np.arange(t)[::-1]
+        long = math.sqrt((weights * squares).sum() / weights.sum())
+        assert found["EWMA 250"][t] == pytest.approx(math.log(long / unit))
+        weights = (1 - 2 / 61) ** np.arange(t + 1)[::-1]
+        usual = (weights * series.volume[: t + 1]).sum() / weights.sum()
+        assert found["volume"][t] == pytest.approx(math.log(series.volume[t] / usual))
+        place = (series.close[t] - series.low[t]) / (series.high[t] - series.low[t]) - 0.5
+        assert found["place of close"][t] == pytest.approx(place)
+        high = max(series.high[t - 249 : t + 1])
+        assert found["below high 250"][t] == pytest.approx(math.log(series.close[t] / high) / unit / math.sqrt(250))
+        rise = math.log(series.close[t] / series.close[t - 60])
+        assert found["rise 60"][t] == pytest.approx(rise / unit / math.sqrt(60))
+
+
+@pytest.mark.parametrize("t", [0, 1, 62, 250, 1_005])
+def test_no_row_sees_a_later_bar(t: int) -> None:
+    series = walk(1_030)
+    before, after = width_inputs(series), width_inputs(altered_after(series, t))
+    np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
+
+
+def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
+    series = walk(1_100)
+    dear = with_prices(series, 1_000.0)
+    dear = PriceSeries(dear.sessions, dear.open, dear.high, dear.low, dear.close, 1e-3 * dear.volume)
+    np.testing.assert_allclose(width_inputs(dear), width_inputs(series), atol=1e-7)
+
+
+def test_what_a_short_history_lacks_is_nan_and_gets_the_pools_mean() -> None:
+    scale = InputScale.fit([width_inputs(walk(1_300, seed=seed))[100:] for seed in range(3)])
+    last = width_inputs(walk(100))[-1]
+    assert [name for name, value in zip(INPUTS, last, strict=True) if np.isnan(value)] == ["range 250", "range 1000"]
+    scaled = scale.apply(width_inputs(walk(100)))[-1]
+    assert scaled[np.isnan(last)].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "series", [constant(), constant(volume=0.0), begins_tenfold(), hole_of_a_year(), walk(100), walk(2)]
+)
+def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceSeries) -> None:
+    scale = InputScale.fit([width_inputs(walk(1_300))[100:]])
+    found = scale.apply(width_inputs(series))
+    assert found.shape == (len(series), 14)
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() <= FURTHEST
+
+
+def test_a_scale_learned_from_what_is_known_leaves_mean_0_and_deviation_1() -> None:
+    inputs = width_inputs(walk(3_000))[60:]
+    scaled = InputScale.fit([inputs[:1_000], inputs[1_000:]]).apply(inputs)
+    known = np.where(np.isfinite(inputs), scaled, np.nan)
+    np.testing.assert_allclose(np.nanmean(known, axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(np.nanstd(known, axis=0), 1, atol=0.1)
+
+
+@pytest.mark.parametrize("deviation", [0.0, float("nan"), -1.0])
+def test_a_scale_that_cannot_divide_is_refused(deviation: float) -> None:
+    with pytest.raises(ValueError, match="deviations"):
+        InputScale(np.zeros(14), np.full(14, deviation))

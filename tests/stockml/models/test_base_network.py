@@ -1,0 +1,172 @@
+"""A base network: sane quantiles for insane prices, no look ahead, a loop's arithmetic, and a night without Keras."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.features.width_inputs import InputScale, width_inputs
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, walk
+
+ALL = np.arange(1, 51)
+
+
+def member(corrects: bool = True, seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
+    """A network of random weights: nothing here depends on what was learned."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(*shape: int) -> np.ndarray:
+        return rng.normal(0, size, shape).astype(np.float16).astype(np.float32)
+
+    layers, before = [], 14
+    for own in units:
+        layers.append((drawn(before, 4 * own), drawn(own, 4 * own), drawn(4 * own)))
+        before = own
+    shape = np.cumsum(rng.uniform(0.05, 0.4, (11, 10)), axis=1).astype(np.float32)
+    return Member(corrects, tuple(layers), (drawn(before + 14, 7), drawn(7)), (drawn(7, 4), drawn(4)), shape)
+
+
+def base(*members: Member) -> BaseNetwork:
+    scale = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]])
+    return BaseNetwork(date(2004, 6, 30), ("A", "B"), 2_600, 400, scale, members or (member(), member(False, 1)), {})
+
+
+@pytest.fixture(scope="module")
+def pooled() -> PooledRegression:
+    return PooledRegression.fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
+
+
+def constant() -> PriceSeries:
+    flat = np.full(1_200, 12.5)
+    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, flat)
+
+
+def begins_tenfold() -> PriceSeries:
+    prices = [getattr(walk(1_200), name) * np.where(np.arange(1_200) < 1, 10.0, 1.0) for name in COLUMNS[:4]]
+    return PriceSeries(walk(1_200).sessions, *prices, walk(1_200).volume)
+
+
+def hole_of_a_year() -> PriceSeries:
+    series = walk(1_200)
+    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
+    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
+
+
+@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
+@pytest.mark.parametrize("size", [0.4, 50.0])
+def test_quantiles_are_finite_symmetric_and_rise_whatever_the_prices(
+    pooled: PooledRegression, series: PriceSeries, size: float
+) -> None:
+    origins = np.arange(20, len(series), 7)
+    found = base(member(size=size), member(False, 1, size=size)).quantiles(series, origins, ALL, pooled)
+    assert found.shape == (len(origins), 50, 21)
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=-1) > 0).all()
+    np.testing.assert_array_equal(found, symmetrised(found))
+
+
+def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(pooled: PooledRegression) -> None:
+    series, origins, leads = walk(1_200), np.array([300, 1_199]), np.array(LEADS)
+    both = base()
+    windows = both.windows(series, origins)
+    units = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
+    expected = np.zeros((2, 11, 21))
+    for each, width in zip(both.members, (pooled.widths(series, origins, leads), units), strict=True):
+        departure = np.clip(each.curves(windows) @ curves_at(leads).T, -2, 2)
+        shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
+        expected += (width * np.exp(departure))[..., None] * shape / 2
+    np.testing.assert_allclose(both.quantiles(series, origins, leads, pooled), expected, rtol=1e-5)
+    assert LEVELS[10] == 0.5
+
+
+def test_the_network_is_what_a_loop_over_gates_says() -> None:
+    plain, windows = member(), base().windows(walk(300), np.array([250]))
+    sequence = [row.astype(float) for row in windows[0]]
+    for kernel, recurrent, bias in plain.layers:
+        units = recurrent.shape[0]
+        hidden, memory, states = np.zeros(units), np.zeros(units), []
+        for row in sequence:
+            i, f, c, o = np.split(row @ kernel + hidden @ recurrent + bias, 4)
+            memory = memory / (1 + np.exp(-f)) + np.tanh(c) / (1 + np.exp(-i))
+            hidden = np.tanh(memory) / (1 + np.exp(-o))
+            states.append(hidden)
+        sequence = states
+    known = np.concatenate([sequence[-1], windows[0, -1]])
+    hidden = np.maximum(known @ plain.dense[0] + plain.dense[1], 0)
+    np.testing.assert_allclose(plain.curves(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("t", [30, 100, 700, 1_100])
+def test_no_origin_sees_a_later_bar(pooled: PooledRegression, t: int) -> None:
+    origins = np.array([t])
+    plain = base().quantiles(walk(1_300), origins, ALL, pooled)
+    np.testing.assert_array_equal(base().quantiles(altered_after(walk(1_300), t), origins, ALL, pooled), plain)
+    np.testing.assert_array_equal(base().quantiles(walk(1_300).until(t + 1), origins, ALL, pooled), plain)
+
+
+def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression) -> None:
+    series, origins = walk(1_300), np.arange(100, 1_300)
+    together = base().quantiles(series, origins, np.array([1, 20]), pooled)
+    for place in (0, 600, 1_199):
+        alone = base().quantiles(series, origins[place : place + 1], np.array([1, 20]), pooled)
+        np.testing.assert_allclose(together[place : place + 1], alone, rtol=1e-5)
+    assert base().quantiles(series, origins[:0], ALL, pooled).shape == (0, 50, 21)
+
+
+def test_a_window_before_the_first_session_holds_the_mean() -> None:
+    rows = np.arange(28, dtype=np.float32).reshape(2, 14) + 1
+    found = windows_of(rows, np.array([1]))
+    assert found.shape == (1, LOOK_BACK, 14)
+    np.testing.assert_array_equal(found[0, -2:], rows)
+    assert not found[0, :-2].any()
+
+
+def test_curves_are_smooth_polynomials_of_ln_lead() -> None:
+    place = 2 * np.log(ALL) / np.log(50) - 1
+    expected = np.stack([np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1)
+    np.testing.assert_allclose(curves_at(ALL), expected, atol=1e-12)
+
+
+def test_what_cannot_be_said_is_refused(pooled: PooledRegression) -> None:
+    with pytest.raises(TooFewBars):
+        base().quantiles(walk(100), np.array([19]), ALL, pooled)
+    with pytest.raises(InvalidSetting):
+        base().quantiles(walk(100), np.array([99]), np.array([51]), pooled)
+
+
+def test_a_base_that_has_seen_what_it_is_scored_on_is_refused() -> None:
+    base().check_unseen(date(2004, 7, 1))
+    with pytest.raises(InvalidSetting, match="2004-06-30"):
+        base().check_unseen(date(2004, 6, 30))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": -member().shape},
+        {"shape": member().shape[:, :9]},
+        {"head": (np.full((7, 4), np.nan, dtype=np.float32), np.zeros(4, dtype=np.float32))},
+        {"dense": (np.zeros((3, 7), dtype=np.float32), np.zeros(7, dtype=np.float32))},
+        {"layers": member().layers[1:]},
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        replace(member(), **change)  # type: ignore[arg-type]
+
+
+def test_a_base_is_used_without_loading_keras() -> None:
+    code = (
+        "import sys; import stockml.models.base_vintages as v; from datetime import date; v.newest_before(date.max);"
+        "assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,157 @@
+"""Bases as files: what was written comes back, what is damaged or foreign is named, a date chooses the right one."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidFile
+from stockml.models.base_network import BaseNetwork
+from stockml.models.base_vintages import SHIPPED, NoBase, digest, newest_before, read, write
+from stockml.models.pooled_regression import PooledRegression
+from stockml.storage.arrays import packed, unpacked
+from tests.stockml.models.test_base_network import base
+from tests.support.walks import walk
+
+
+def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(tmp_path: Path) -> None:
+    plain = replace(base(), scores={"crps": 0.003})
+    path = write(plain, tmp_path)
+    found, content = read(path), path.read_bytes()
+    assert path.name == "base-2004-06.npz"
+    assert (found.through, found.tickers, found.scores) == (plain.through, plain.tickers, plain.scores)
+    assert (found.sessions, found.origins) == (plain.sessions, plain.origins)
+    assert digest(found) == digest(plain) == json.loads(unpacked(content)[0].tobytes())["sha256"]
+    pooled = PooledRegression.fit({f"T{i}": walk(700, seed=i) for i in range(3)}, date(2002, 6, 30))
+    at = (walk(700), np.array([100, 600]), np.arange(1, 51), pooled)
+    np.testing.assert_array_equal(found.quantiles(*at), plain.quantiles(*at))
+    assert write(found, tmp_path).read_bytes() == content
+
+
+def resigned(header: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
+    """A file whose SHA-256 is right again: someone meant it."""
+    header = {name: value for name, value in header.items() if name != "sha256"}
+    found = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
+    for array in arrays:
+        found.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return signed(header | {"sha256": found.hexdigest()}, arrays)
+
+
+def signed(header: object, arrays: list[np.ndarray]) -> bytes:
+    return packed([np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), *arrays])
+
+
+def turned(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
+
+
+Damage = Callable[[bytes, dict[str, Any], list[np.ndarray]], bytes]
+DAMAGES: dict[str, Damage] = {
+    "empty": lambda content, header, arrays: b"",
+    "cut short": lambda content, header, arrays: content[: len(content) // 2],
+    "its end lost": lambda content, header, arrays: content[:-10],
+    "text": lambda content, header, arrays: b"{}",
+    "a bit turned": lambda content, header, arrays: turned(content, content.index(arrays[0].tobytes()) + 9),
+    "one array": lambda content, header, arrays: packed([np.zeros(3)]),
+    "no header": lambda content, header, arrays: packed(arrays),
+    "another record": lambda content, header, arrays: signed({"sha256": "0"}, arrays),
+    "a list": lambda content, header, arrays: signed([1, 2], arrays),
+    "a later session": lambda content, header, arrays: signed(header | {"through": "2004-06-29"}, arrays),
+    "other weights": lambda content, header, arrays: signed(header, [arrays[0] + np.float16(1), *arrays[1:]]),
+    "another format": lambda content, header, arrays: resigned(header | {"format": "stockml base network, 2"}, arrays),
+    "other inputs": lambda content, header, arrays: resigned(header | {"inputs": ["return"]}, arrays),
+    "no date": lambda content, header, arrays: resigned(header | {"through": "lately"}, arrays),
+    "no networks": lambda content, header, arrays: resigned(header | {"members": []}, []),
+    "a network too many": lambda content, header, arrays: resigned(
+        header | {"members": [*header["members"], {"corrects": True, "layers": 2}]}, arrays
+    ),
+    "an array too many": lambda content, header, arrays: resigned(header, [*arrays, arrays[0]]),
+    "no numbers": lambda content, header, arrays: resigned(header, [np.full_like(arrays[0], np.nan), *arrays[1:]]),
+    "text for weights": lambda content, header, arrays: resigned(
+        header, [arrays[0].astype(np.float32).astype("U8"), *arrays[1:]]
+    ),
+    "falling quantiles": lambda content, header, arrays: resigned(header, [*arrays[:-1], -arrays[-1]]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, damage: str) -> None:
+    path = write(base(), tmp_path)
+    content = path.read_bytes()
+    label, *arrays = unpacked(content)
+    changed = DAMAGES[damage](content, json.loads(label.tobytes()), arrays)
+    assert changed != content
+    path.write_bytes(changed)
+    with pytest.raises(InvalidFile) as refusal:
+        read(path)
+    assert str(path) in str(refusal.value)
+    assert "make it anew" in str(refusal.value)
+
+
+def test_no_turned_bit_is_read_as_another_network(tmp_path: Path) -> None:
+    path = write(base(), tmp_path)
+    content, said = path.read_bytes(), digest(base())
+    for place in np.random.default_rng(4).integers(0, len(content), 300):
+        path.write_bytes(turned(content, int(place)))
+        try:
+            found = digest(read(path))
+        except InvalidFile:
+            continue
+        assert found == said  # a date of the archive's, say
+
+
+def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "base-2004-06.npz"
+    np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
+    with pytest.raises(InvalidFile, match="allow_pickle"):
+        read(path)
+
+
+def test_a_missing_or_renamed_file_is_named(tmp_path: Path) -> None:
+    renamed = write(base(), tmp_path).rename(tmp_path / "base-1999-06.npz")
+    for path in (renamed, tmp_path / "base-2001-01.npz"):
+        with pytest.raises(InvalidFile, match=path.name):
+            read(path)
+
+
+def test_the_newest_base_that_ends_before_a_date_is_chosen(tmp_path: Path) -> None:
+    ends = (date(1999, 6, 30), date(2001, 6, 29), date(2003, 6, 30))
+    for through in ends:
+        write(replace(base(), through=through), tmp_path)
+    chosen = {"1999-07-01": ends[0], "2001-06-29": ends[0], "2001-06-30": ends[1], "2030-01-01": ends[2]}
+    for day, through in chosen.items():
+        found = newest_before(date.fromisoformat(day), tmp_path)
+        assert isinstance(found, BaseNetwork)
+        assert found.through == through
+
+
+def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
+    assert str(newest_before(date(2020, 1, 1), tmp_path)).endswith("there is none")
+    write(base(), tmp_path)
+    found = newest_before(date(2004, 6, 30), tmp_path)
+    assert found == NoBase(date(2004, 6, 30), date(2004, 6, 30))
+    assert "the oldest has seen sessions through 2004-06-30" in str(found)
+
+
+def test_a_damaged_newest_base_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
+    write(base(), tmp_path)
+    (tmp_path / "base-2017-06.npz").write_bytes(b"")
+    with pytest.raises(InvalidFile, match="base-2017-06"):
+        newest_before(date(2018, 1, 1), tmp_path)
+
+
+def test_shipped_bases_are_sound_small_and_described() -> None:
+    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    for path in sorted(SHIPPED.glob("base-*.npz")):
+        found = read(path)
+        assert path.stat().st_size < 400_000
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in described
+        pooled = SHIPPED / f"pooled-{found.through:%Y-%m}.json"
+        assert json.loads(pooled.read_text())["through"] == found.through.isoformat()
+    assert "were still listed" in described

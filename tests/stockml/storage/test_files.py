@@ -1,0 +1,65 @@
+"""A write is durable when it returns: the file, its new name, and the folders that were made for it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stockml.home import owner_only
+from stockml.storage.files import write_atomically
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """What was synced, in order, and which names stood in it by then."""
+    found: list[tuple[str, list[str]]] = []
+    sync = os.fsync
+
+    def remembered(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").resolve()
+        found.append((place.name, sorted(path.name for path in place.iterdir()) if place.is_dir() else []))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", remembered)
+    return found
+
+
+def test_the_folder_of_every_replace_is_synced_after_it(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+    for content in (b"first", b"second"):
+        synced.clear()
+        write_atomically(tmp_path / "promotions.jsonl", content)
+        (file, _), folder = synced
+        assert file.startswith(".promotions.jsonl.")
+        assert folder == (tmp_path.name, ["promotions.jsonl"])
+
+
+def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+    write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
+    assert synced[1:] == [("IBM", ["2026.parquet"]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
+
+
+def test_a_folder_that_cannot_be_synced_leaves_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(tmp_path / "file", b"old")
+    sync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
+            raise OSError(5, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_atomically(tmp_path / "file", b"new")
+
+
+def test_what_is_written_for_the_owner_only_is_so(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with owner_only():
+            write_atomically(tmp_path / "home" / "nights" / "IBM.json", b"{}")
+        (tmp_path / "others").touch()
+    finally:
+        os.umask(before)
+    made = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
+    assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644

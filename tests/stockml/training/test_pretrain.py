@@ -1,0 +1,158 @@
+"""Pretraining: equal bars give equal weights, killed after any epoch or not; and there is something to learn."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.evaluation.proper_scores import pinball
+from stockml.models.base_network import UPPER, BaseNetwork
+from stockml.models.base_vintages import digest
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves
+from stockml.prices.series import PriceSeries
+from stockml.training import base_trainee
+from stockml.training.base_trainee import MemberSettings, Trainee, mean_loss, member_of, members_of
+from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
+from stockml.training.width_lesson import STRETCH, WidthLesson
+from tests.support.walks import altered_after, walk
+
+UNTIL = date(2003, 6, 30)
+SMALL = tuple(
+    MemberSettings(corrects=corrects, seed=1, units=(5, 4), dense=6, epochs=2, batch=4) for corrects in (False, True)
+)
+
+
+def tickers() -> dict[str, PriceSeries]:
+    return {f"T{i}": walk(800 + 40 * i, seed=i) for i in range(3)}
+
+
+@pytest.fixture(scope="module")
+def pooled() -> PooledRegression:
+    return PooledRegression.fit(tickers(), UNTIL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pooled: PooledRegression, tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
+    return pretrain(tickers(), UNTIL, pooled, folder=tmp_path_factory.mktemp("whole"), members=SMALL)
+
+
+class Killed(Exception):
+    """Stands for a kill after an epoch's checkpoint was written."""
+
+
+@pytest.mark.slow
+def test_killed_after_every_epoch_it_goes_on_and_ends_with_the_same_weights(
+    undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
+) -> None:
+    seen: list[PretrainProgress] = []
+
+    def kill(row: PretrainProgress) -> None:
+        seen.append(row)
+        raise Killed
+
+    for _ in range(4):
+        with pytest.raises(Killed):
+            pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+    resumed = pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+    assert [(row.member, row.epoch) for row in seen] == [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
+    assert digest(resumed) == digest(undisturbed)
+    assert list(tmp_path.iterdir()) == []
+    assert all(row.seconds_left > 0 for row in seen[:-1])
+    assert seen[-1].seconds_left == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_bars_is_not_continued(pooled: PooledRegression, tmp_path: Path) -> None:
+    def kill(row: PretrainProgress) -> None:
+        raise Killed
+
+    other, one = {f"T{i}": walk(800, seed=10 + i) for i in range(3)}, SMALL[:1]
+    with pytest.raises(Killed):
+        pretrain(other, UNTIL, pooled, folder=tmp_path / "a", members=one, on_epoch=kill)
+    found = pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "a", members=one)
+    assert digest(found) == digest(pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "b", members=one))
+
+
+@pytest.mark.slow
+def test_it_says_what_it_learned_from_and_nothing_later_counts(
+    undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
+) -> None:
+    assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
+    assert (undisturbed.sessions, undisturbed.origins) == (pooled.sessions, pooled.origins)
+    assert set(undisturbed.scores) == {f"loss, {member.name}" for member in SMALL}
+    last = 700
+    until = tickers()["T0"].sessions[last].item()
+    pool = PooledRegression.fit(tickers(), until)
+    changed = {ticker: altered_after(series, last) for ticker, series in reversed(tickers().items())}
+    plain = pretrain(tickers(), until, pool, folder=tmp_path, members=SMALL[:1])
+    assert digest(pretrain(changed, until, pool, folder=tmp_path, members=SMALL[:1])) == digest(plain)
+    assert digest(plain) != digest(undisturbed)
+
+
+@pytest.mark.slow
+def test_untrained_a_correction_is_the_regression_itself(pooled: PooledRegression) -> None:
+    lesson = WidthLesson.of(tickers(), UNTIL, pooled)
+    fresh = member_of(SMALL[1], Trainee(SMALL[1], pooled).state())
+    base = BaseNetwork(UNTIL, ("T0",), 1, 1, lesson.scale, (fresh,), {})
+    origins, leads = np.array([100, 700]), np.array(LEADS)
+    expected = pooled.quantiles(walk(800), origins, leads, symmetric=True)
+    np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, pooled), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> None:
+    origins = np.array([10, 63, 100, 700])
+    windows = undisturbed.windows(walk(800, seed=5), origins)
+    for settings, member in zip(SMALL, undisturbed.members, strict=True):
+        model = base_trainee.build(settings, sessions=windows.shape[1])
+        weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
+        model.set_weights(weights)
+        said = np.asarray(model(windows, training=False))[:, 0]
+        np.testing.assert_allclose(member.curves(windows), said, atol=1e-5)
+        assert np.abs(said).max() > 1e-4
+
+
+def test_a_lesson_holds_each_origin_once_with_what_then_came(pooled: PooledRegression) -> None:
+    series = tickers()
+    lesson = WidthLesson.of(series, UNTIL, pooled)
+    assert lesson.origins == pooled.origins
+    bars = series["T0"]
+    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(lesson.regression[0, 1, LEADS.index(5)])
+    expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
+    assert lesson.moves[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
+    assert lesson.rows[lesson.starts[-1] :].shape[0] >= STRETCH
+
+
+@pytest.mark.slow
+def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> None:
+    rng = np.random.default_rng(2)
+    upper, move = np.sort(rng.uniform(0, 3, (6, 11, 10))), rng.normal(size=(6, 11))
+    known = np.array([1, 1, 0, 1, 1, 0])
+    found = mean_loss(upper.astype(np.float32), np.abs(move).astype(np.float32), known.astype(np.float32))
+    quantiles, levels = np.concatenate([-upper[..., ::-1], upper], axis=-1), np.concatenate([1 - UPPER[::-1], UPPER])
+    assert float(found) == pytest.approx(pinball(quantiles, levels, move)[known == 1].mean(), rel=1e-5)
+    assert len(LEVELS) == len(levels) + 1
+
+
+def test_the_rate_falls_from_all_to_nothing_over_the_epochs() -> None:
+    rates = np.concatenate([cosine_rates(MemberSettings(), epoch, 10) for epoch in range(1, 5)])
+    assert rates[0] == MemberSettings().learning_rate
+    assert (np.diff(rates) < 0).all()
+    assert rates[-1] < 0.01 * rates[0]
+
+
+def test_members_have_names_of_their_own() -> None:
+    names = [member.name for member in members_of(3)]
+    assert len(set(names)) == len(names)
+
+
+def test_too_short_a_pool_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+    with pytest.raises(TooFewBars):
+        pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path)
+
+
+def test_a_regression_that_has_seen_more_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
+        pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path)
