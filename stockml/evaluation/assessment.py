@@ -20,7 +20,7 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, Measured, Model, Scored, TrendPrior
-from stockml.evaluation.distribution_table import DistributionTable, SimpleForecast, distribution_table
+from stockml.evaluation.distribution_table import BLEND, DistributionTable, SimpleForecast, distribution_table
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
@@ -103,13 +103,15 @@ def assess(
     publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else LAST_CLOSE
     author = candidates.get(publisher, bare)
     used = author.combination
-    published, without = (_or_simple(said[name], name, table, series, test) for name in (publisher, WITHOUT_NETWORK))
+    with_base = table.base_is_as_good()
+    published = _or_simple(said[publisher], publisher, table, series, test, with_base=with_base)
+    without = _or_simple(said[WITHOUT_NETWORK], WITHOUT_NETWORK, table, series, test, with_base=False)
     rows = {**candidates, PUBLISHED: published, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
     evaluation = _evaluated(series, test, rows, settings)
     if isinstance(published, SimpleForecast):
-        publisher = POOLED
+        publisher = BLEND if with_base else POOLED
         bands = score_limits(published.limits(), known_outcomes(series.mid, test, settings.horizon))
-        forecast = _simple_forecast(series, upcoming, settings.direction_step)
+        forecast = _simple_forecast(series, upcoming, settings.direction_step, with_base=with_base)
     else:
         bands = score_bands(published.bands, series.mid, test, published.paths)
         forecast = _forecast(series, used, author.tonight, upcoming, settings.direction_step)
@@ -136,11 +138,11 @@ def assess(
 
 
 def _or_simple(
-    own: Scored, name: str, table: DistributionTable, series: PriceSeries, test: Indices
+    own: Scored, name: str, table: DistributionTable, series: PriceSeries, test: Indices, *, with_base: bool
 ) -> Scored | SimpleForecast:
-    """The strongest simple forecast, where this one's distribution is significantly worse."""
+    """What the pool says, with or without the base network, where this one's distribution is significantly worse."""
     if table.loses_to_the_strongest_simple(name):
-        return SimpleForecast.of(series, test, own.paths.shape[1])
+        return SimpleForecast.of(series, test, own.paths.shape[1], with_base=with_base)
     return own
 
 
@@ -171,10 +173,10 @@ def _forecast(
     return _of(series, upcoming, path, limits, rise, step, used.weights)
 
 
-def _simple_forecast(series: PriceSeries, upcoming: Sequence[date], step: int) -> Forecast:
-    """The last close, with the pooled regression's quantiles of tonight."""
+def _simple_forecast(series: PriceSeries, upcoming: Sequence[date], step: int, *, with_base: bool) -> Forecast:
+    """The last close, with the pool's quantiles of tonight."""
     newest = np.array([len(series) - 1])
-    simple = SimpleForecast.of(series, newest, len(upcoming))
+    simple = SimpleForecast.of(series, newest, len(upcoming), with_base=with_base)
     limits = {coverage: (low[0], high[0]) for coverage, (low, high) in simple.limits().items()}
     rise = float(simple.rises(series, newest, step)[0])
     return _of(series, upcoming, simple.paths[0], limits, rise, step, (0.0,) * len(upcoming))

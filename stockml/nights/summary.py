@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison, Score
 from stockml.evaluation.promotion_gate import publishes
@@ -98,10 +99,20 @@ def _heading(night: Night) -> list[str]:
         return [night.status]
     if night.publisher == POOLED:
         return [f"published: the last close and the {POOLED}'s width", "the network's distribution is worse"]
+    if night.publisher == BLEND:
+        return ["published: the last close, its width by the base network and the regression", _base_adds(night)]
     if night.score(LAST_CLOSE) is None:
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     said = f"published: skill {found.skill:+.3f} over the last close"
     return [said, f"network adds {adds}"] if (adds := _network_adds(night)) else [said]
+
+
+def _base_adds(night: Night) -> str:
+    """What the base network adds to the width that the regression has by itself, with its noise."""
+    found = night.distributions.widths.get(BLEND) if night.distributions else None
+    if found is None:
+        return "not measured"
+    return f"network adds {found.skill:+.2%} to the width's CRPS, {_luck(found.test.p_value if found.test else None)}"
 
 
 def _network_adds(night: Night) -> str:
@@ -252,6 +263,8 @@ def _published(night: Night) -> str:
     assert night.forecast is not None
     if night.publisher == POOLED:
         return f"the last close, with the {POOLED}'s quantiles"
+    if night.publisher == BLEND:
+        return f"the last close, with the mean of the base network's and the {POOLED}'s quantiles"
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weights)
     if skill is None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
@@ -33,7 +34,9 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats, *
     """
     change = forecast.path[-1] / forecast.now - 1
     title = f"{ticker}: {forecast.path[-1]:.2f} expected in {len(forecast.path)} sessions, {change:+.1%}"
-    if publisher == POOLED:
+    if publisher == BLEND:
+        title = f"{ticker}: the last close {forecast.now:.2f} is published, its width by the base network"
+    elif publisher == POOLED:
         title = f"{ticker}: the last close {forecast.now:.2f} is published, with the {POOLED}'s bands"
     elif forecast.no_skill:
         title = f"{ticker}: no skill shown, so the last close {forecast.now:.2f} is published"
