@@ -57,14 +57,11 @@ def test_the_link_lands_on_the_charts_and_three_nights_compare(pages: Pages, tmp
         open_charts(page, pages.address, pages.experiment_id)
         shown = page.inner_text("body")
         assert all(name in shown for name in names)
-        assert all(
-            f"answer/{name}" in shown
-            for name in ("published_beats_last_close_pct", "network_adds_pct", "crps_skill_pct")
-        )
+        assert all(f"answer/{name}" in shown for name in ("beats_champion_pct", "crps_skill_pct"))
         compare(page, names)
         compared = page.inner_text("body")
         assert all(name in compared for name in names)
-        assert "answer/published_beats_last_close_pct" in compared
+        assert "answer/crps_skill_pct" in compared
         assert "network.units" in compared
 
 
