@@ -15,6 +15,7 @@ from deployments.replay.recording import recorded_bars
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import TrendPrior
+from stockml.evaluation.distribution_table import BLEND, pool_quantiles
 from stockml.evaluation.evaluate import (
     CHAMPION,
     LAST_CLOSE,
@@ -25,7 +26,6 @@ from stockml.evaluation.evaluate import (
     evaluate,
 )
 from stockml.evaluation.metrics import Score
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import origins, split_origins
 from stockml.forecasts.conformal import ConformalIntervals, score_bands
 from stockml.forecasts.error_scaling import absolute_volatility
@@ -244,6 +244,7 @@ FALLING_BACK = {
     "kept": (StandIn.following(0.5), StandIn.following(0.5), True),
     "the champion's": (StandIn.seeing(-0.6), StandIn.following(0.5), False),
     "nobody's": (StandIn.seeing(-0.6), None, False),
+    "one with skill": (StandIn.seeing(0.005), None, False),
 }
 
 
@@ -252,18 +253,21 @@ def test_a_distribution_that_is_significantly_worse_than_the_pooled_regressions_
     model, champion, kept = FALLING_BACK[name]
     found = assessed(model, champion, kept=kept)
     forecast, close = found.forecast, series().close[-1]
-    author = {"promoted": LSTM, "kept": LSTM, "the champion's": CHAMPION, "nobody's": LAST_CLOSE}[name]
+    author = {"the champion's": CHAMPION, "nobody's": LAST_CLOSE}.get(name, LSTM)
+    assert any(found.published.weights) is (name == "one with skill")
     assert found.distributions is not None
     worse = found.distributions.whole[author]
     assert worse.test is not None
     assert worse.skill < 0
     assert worse.test.p_value < 0.05
-    assert found.publisher == POOLED
+    assert found.publisher == BLEND
     assert forecast.path == (close,) * SETTINGS.horizon
     assert forecast.weights == (0.0,) * SETTINGS.horizon
     assert (found.verdict.numbers["weight_of_first_lead"], found.verdict.numbers["weight_of_last_lead"]) == (0.0, 0.0)
     leads = np.arange(1, SETTINGS.horizon + 1)
-    said = vintage(NIGHT).quantiles(series(), np.array([len(series()) - 1]), leads)[0]
+    quantiles = pool_quantiles(series(), np.array([len(series()) - 1]), SETTINGS.horizon, with_base=True)
+    assert quantiles is not None
+    said = quantiles[0]
     for band, low, high in ((50, 0.25, 0.75), (80, 0.1, 0.9), (95, 0.025, 0.975)):
         sides = [close * np.exp(said[:, np.argmin(np.abs(LEVELS - side))]) for side in (low, high)]
         np.testing.assert_allclose([forecast.band(band).low, forecast.band(band).high], sides)
@@ -271,10 +275,10 @@ def test_a_distribution_that_is_significantly_worse_than_the_pooled_regressions_
     assert forecast.probability_of_rise == pytest.approx(rise)
 
 
-def test_what_the_pooled_regression_publishes_is_scored_as_it_is_published() -> None:
+def test_what_the_pool_publishes_is_scored_as_it_is_published() -> None:
     """By the vintage that had seen nothing of the test part, though tonight's is a newer one."""
     found = assessed(StandIn.following(0.5))
-    assert found.publisher == POOLED
+    assert found.publisher == BLEND
     test, leads, close = found.test_origins, np.arange(1, SETTINGS.horizon + 1), series().close
     assert found.distributions is not None
     older = vintage(series().sessions[test[0]].item())
@@ -283,7 +287,8 @@ def test_what_the_pooled_regression_publishes_is_scored_as_it_is_published() -> 
     assert older.through < vintage(NIGHT).through
     published, naive = (found.evaluation.scores[name] for name in (PUBLISHED, LAST_CLOSE))
     assert (published.skill, published.mse) == (0.0, naive.mse)
-    said = older.quantiles(series(), test, leads)
+    said = pool_quantiles(series(), test, SETTINGS.horizon, with_base=True)
+    assert said is not None
     actual = np.log(series().mid[test[:, None] + leads] / close[test, None])
     inside = (said[..., 2] <= actual) & (actual <= said[..., -3])
     assert found.band_scores.bands["80"].coverage == pytest.approx(inside.mean())
@@ -297,7 +302,7 @@ def test_the_trend_prior_itself_adds_nothing_and_publishes_what_is_published_wit
         found = assessed(TrendPrior(SETTINGS.horizon), of=of)
         scores = found.evaluation.scores
         assert scores[LSTM] == scores[TREND_PRIOR]
-        assert scores[PUBLISHED] == scores[WITHOUT_NETWORK]
+        assert scores[PUBLISHED].mse_by_lead == scores[WITHOUT_NETWORK].mse_by_lead
         assert found.verdict.numbers["network_adds"] == 0.0
         assert found.verdict.numbers["network_adds_p_value"] == 1.0
         assert found.verdict.numbers["network_adds_crps"] == 0.0
@@ -307,7 +312,8 @@ def test_where_both_fall_back_the_network_neither_adds_nor_takes() -> None:
     found = assessed(StandIn.following(0.5))
     assert found.distributions is not None
     assert found.distributions.loses_to_the_strongest_simple(WITHOUT_NETWORK)
-    assert found.evaluation.scores[PUBLISHED] == found.evaluation.scores[WITHOUT_NETWORK]
+    scores = found.evaluation.scores
+    assert scores[PUBLISHED].mse_by_lead == scores[WITHOUT_NETWORK].mse_by_lead
     assert found.verdict.numbers["network_adds"] == 0.0
 
 
@@ -370,7 +376,7 @@ def test_a_price_that_never_moved_is_assessed_and_written_without_a_figure_for_i
 def test_a_longer_horizon_than_the_pooled_regressions_is_published_too() -> None:
     settings = SETTINGS.changed(horizon=60)
     found = assess(series(), TrendPrior(60), None, settings, sessions_for("IBM").after(NIGHT, 60))
-    assert found.publisher == POOLED
+    assert found.publisher == BLEND
     high = np.log(np.array(found.forecast.band(80).high) / found.forecast.now)
     np.testing.assert_allclose(high[50:], high[49] * np.sqrt(np.arange(51, 61) / 50))
 
