@@ -3,7 +3,7 @@
 Everything is measured on the test part, with networks that saw nothing of it; the bands are calibrated on the
 validation part; the published path comes from the network that learned from all that is known, and follows it as far as
 the skill that its held-out twin has shown. Beside it stands what the very same procedure would have published of the
-trend prior alone: the difference is what the network adds. A distribution that is significantly worse than the
+trend prior alone: the difference is what the network adds. A distribution that is worse than the
 strongest simple one, the pooled regression, is not published; the simple one is, and so it is without the network.
 
 Never here: training, MLflow, Prefect.
@@ -140,7 +140,7 @@ def assess(
 def _or_simple(
     own: Scored, name: str, table: DistributionTable, series: PriceSeries, test: Indices, *, with_base: bool
 ) -> Scored | SimpleForecast:
-    """What the pool says, with or without the base network, where this one's distribution is significantly worse."""
+    """What the pool says, with or without the base network, where this one's distribution is worse."""
     if table.loses_to_the_strongest_simple(name):
         return SimpleForecast.of(series, test, own.paths.shape[1], with_base=with_base)
     return own

@@ -100,7 +100,7 @@ def _heading(night: Night) -> list[str]:
     if night.publisher == POOLED:
         return [f"published: the last close and the {POOLED}'s width", "the network's distribution is worse"]
     if night.publisher == BLEND:
-        return ["published: the last close, its width by the base network and the regression", _base_adds(night)]
+        return ["published: the last close, width by base network and regression", _base_adds(night)]
     if night.score(LAST_CLOSE) is None:
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     said = f"published: skill {found.skill:+.3f} over the last close"
@@ -264,7 +264,7 @@ def _published(night: Night) -> str:
     if night.publisher == POOLED:
         return f"the last close, with the {POOLED}'s quantiles"
     if night.publisher == BLEND:
-        return f"the last close, with the mean of the base network's and the {POOLED}'s quantiles"
+        return f"the last close, with the mean width of base network and {POOLED}"
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weights)
     if skill is None:

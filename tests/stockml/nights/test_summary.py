@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
@@ -147,12 +148,22 @@ def test_what_cannot_be_tested_says_so() -> None:
 
 def test_where_the_networks_distribution_is_worse_the_headline_gives_it_nothing() -> None:
     night = recorded_night()
-    assert night.publisher == POOLED
-    assert summary.text(night).splitlines()[:2] == [
+    assert (night.publisher, night.distributions is not None) == (BLEND, True)
+    assert night.distributions
+    gain = night.distributions.widths[BLEND]
+    assert gain.test
+    heading, adds = summary.text(night).splitlines()[:2]
+    said = "published: the last close, width by base network and regression"
+    assert heading == f"IBM · session 2013-02-28 · {said}"
+    assert adds.startswith(f"network adds {gain.skill:+.2%} to the width's CRPS, ")
+    assert f"p {gain.test.p_value:.2f}" in adds
+    assert "published         the last close, with the mean width of base network" in summary.text(night)
+    alone = replace(night, publisher=POOLED)
+    assert summary.text(alone).splitlines()[:2] == [
         "IBM · session 2013-02-28 · published: the last close and the pooled regression's width",
         "the network's distribution is worse",
     ]
-    assert "published         the last close, with the pooled regression's quantiles" in summary.text(night)
+    assert "published         the last close, with the pooled regression's quantiles" in summary.text(alone)
     assert "no skill shown" not in summary.text(night)
 
 
@@ -178,12 +189,14 @@ def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_t
     assert night.distributions
     lines = summary.text(night).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("distribution "))
-    rows = {line[:29].strip(): line[29:].split() for line in lines[first + 1 : first + 9]}
+    rows = {line[:29].strip(): line[29:].split() for line in lines[first + 1 : first + 11]}
     assert list(rows) == [
         "last close, constant width",
         "EWMA 20",
         "EWMA 60",
         POOLED,
+        "base network",
+        BLEND,
         "last close, today's bands",
         "LSTM, drawn to the close",
         "champion, drawn to the close",
@@ -194,7 +207,7 @@ def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_t
     held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
     width = night.distributions.widths[LSTM].skill
     assert rows["LSTM, drawn to the close"] == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
-    assert lines[first + 9].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
     assert "| LSTM, drawn to the close&emsp;| " in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
