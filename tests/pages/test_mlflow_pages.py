@@ -71,7 +71,7 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> N
         open_run(page, pages.address, pages.experiment_id, run_id)
         shown = page.inner_text("body")
         assert "IBM 2013-02-28 fine-tune" in shown
-        assert "published: the last close and the pooled regression's width" in shown
+        assert "published: the last close" in shown
         assert "Network adds: " in shown
         assert "standard average" in shown
         assert "lstm-IBM" not in shown  # no model was trained in this night

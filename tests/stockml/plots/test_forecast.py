@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
@@ -77,9 +78,13 @@ def test_no_skill_is_said_in_the_forecast_title() -> None:
     assert title_of(near) == "IBM: skill shown up to lead 7, then the last close 200.83"
 
 
-def test_a_title_does_not_give_the_network_what_is_the_regressions() -> None:
-    told = "IBM: the last close 200.83 is published, with the pooled regression's bands"
-    assert title_of(replace(tonight(), weights=(0.0,) * 50), POOLED) == told
+@pytest.mark.parametrize(
+    ("publisher", "told"),
+    [(POOLED, "with the pooled regression's bands"), (BLEND, "its width by the base network")],
+)
+def test_a_title_does_not_give_the_tickers_network_what_is_anothers(publisher: str, told: str) -> None:
+    expected = f"IBM: the last close 200.83 is published, {told}"
+    assert title_of(replace(tonight(), weights=(0.0,) * 50), publisher) == expected
 
 
 def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:

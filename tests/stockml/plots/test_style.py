@@ -14,8 +14,8 @@ from tests.stockml.plots.recorded import drawn
 TITLES = {
     "forecast": "IBM: 211.12 expected in 50 sessions, +5.1%",
     "leads": "IBM: what is published beats the last close at",
-    "ledger": "IBM: the published 80% bands have held",
-    "empty ledger": "IBM: no published forecast has come due yet",
+    "ledger": "IBM: live 80% bands have held",
+    "empty ledger": "IBM: no live forecast has come due yet",
     "calibration": "IBM: the 80% bands held",
     "residuals": "IBM: the LSTM's forecasts lean low, by 3.3% at 50 sessions",
     "averages": "IBM: both averages lag, the last close alone is closer",

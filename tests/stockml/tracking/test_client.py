@@ -154,7 +154,7 @@ def test_curves_have_a_step_an_epoch_or_a_lead(name: str, steps: range, tracking
 def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
     note = client(tracking).get_run(logged.run_id).data.tags["mlflow.note.content"]
-    assert note.startswith("**published: the last close and the pooled regression's width; the network's distribution")
+    assert note.startswith("**published: the last close")
     assert "| LSTM" in note
     assert "Network adds: " in note
     assert "| LSTM, drawn to the close" in note
