@@ -265,7 +265,6 @@ def test_a_distribution_that_is_significantly_worse_than_the_pooled_regressions_
     assert forecast.path == (close,) * SETTINGS.horizon
     assert forecast.weights == (0.0,) * SETTINGS.horizon
     assert (found.verdict.numbers["weight_of_first_lead"], found.verdict.numbers["weight_of_last_lead"]) == (0.0, 0.0)
-    leads = np.arange(1, SETTINGS.horizon + 1)
     quantiles = pool_quantiles(series(), np.array([len(series()) - 1]), SETTINGS.horizon, with_base=True)
     assert quantiles is not None
     said = quantiles[0]
