@@ -1,0 +1,224 @@
+"""The passwords of the database and of the pages, and the webhook's address, are seen by nobody: in no process list,
+log, page, traceback or file of the home."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from deployments.servers import processes
+from deployments.servers.environment import settings_of
+from deployments.servers.stack import start_mlflow, start_prefect
+from stockml.home import Home
+from tests.deployments.test_servers import free_port, wait_for
+from tests.support.postgres_server import is_installed, postgres_server
+
+pytestmark = pytest.mark.slow
+
+DATABASE, PAGES, HOOK = "d4tabase-p4ssword", "p4ges-p4ssword", "T0K3N-of-the-hook"
+SECRETS = (DATABASE, PAGES, HOOK)
+PUBLIC_UMASK = 0o022  # what most people's shells have
+
+
+def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program to its end; meanwhile no process list of this machine shows a secret."""
+    environ = os.environ | more
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=PUBLIC_UMASK
+    ) as process:
+        while True:
+            assert in_process_list() == []
+            try:
+                said = process.communicate(timeout=0.5)
+                return subprocess.CompletedProcess(command, process.returncode, *said)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def stockml(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "deployments.cli", *arguments, **more)
+
+
+def given_away(home: Home, *said: str) -> list[str]:
+    """Where one of the secrets can be read."""
+    kept = {str(path): path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
+    shown = {f"said: {text}": text.encode() for text in said}
+    return [place for place, content in (kept | shown).items() for secret in SECRETS if secret.encode() in content]
+
+
+def in_process_list() -> list[list[str]]:
+    """Every command line of this machine in which one of the secrets stands."""
+    lines = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+        except psutil.Error:
+            continue
+        lines += [line for secret in SECRETS if secret in " ".join(line)]
+    return lines
+
+
+@pytest.mark.parametrize("command", [("up",), ("nightly", "IBM"), ("deploy",)], ids=lambda command: command[0])
+def test_a_database_that_is_away_is_said_without_its_password(home: Home, command: tuple[str, ...]) -> None:
+    ran = stockml(*command, STOCKML_DATABASE_URL=f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")
+    assert ran.returncode == 1
+    assert "check STOCKML_DATABASE_URL" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert given_away(home, ran.stdout, ran.stderr) == []
+
+
+@pytest.mark.parametrize("start", [start_prefect, start_mlflow])
+def test_a_server_whose_database_went_away_does_not_log_its_password(home: Home, start: "object") -> None:
+    address = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
+    environ = {**os.environ, "STOCKML_DATABASE_URL": address}
+    child = start(home, free_port(), environ | settings_of(home, environ))  # type: ignore[operator]
+    try:
+        deadline = time.monotonic() + 120
+        while child.process.poll() is None and time.monotonic() < deadline:
+            assert in_process_list() == []
+            time.sleep(0.2)
+        assert "refused" in child.log.read_text().lower()
+        assert given_away(home) == []
+    finally:
+        processes.stop([child])
+
+
+def test_pages_that_others_can_reach_do_not_start_without_a_password(home: Home) -> None:
+    for ran in (stockml("up", "--address", "0.0.0.0"), stockml("up", STOCKML_ADDRESS="0.0.0.0")):
+        assert ran.returncode == 1
+        assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+    assert not home.root.exists()
+
+
+@contextmanager
+def up_for_others(ports: tuple[int, int], **more: str) -> "Iterator[list[str]]":
+    """`stockml up` on every address of this machine; what it says."""
+    command = [sys.executable, "-m", "deployments.cli", "up", "--address", "0.0.0.0"]
+    command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        umask=PUBLIC_UMASK,
+    )
+    assert process.stdout
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        assert process.poll() is None, "".join(said)
+        yield said
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=90)[0].splitlines()
+
+
+def status(address: str, password: str | None, content: object = None) -> int:
+    headers = {"Content-Type": "application/json"}
+    if password:
+        headers["Authorization"] = "Basic " + base64.b64encode(password.encode()).decode()
+    sent = None if content is None else json.dumps(content).encode()
+    try:
+        with urlopen(Request(address, sent, headers), timeout=30) as reply:
+            return int(reply.status)
+    except HTTPError as refused:
+        return refused.code
+
+
+@contextmanager
+def refusing_hook() -> "Iterator[tuple[str, threading.Event]]":
+    """A webhook that is gone, and whether it was called."""
+    called = threading.Event()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(404)
+            called.set()
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/services/{HOOK}", called
+        server.shutdown()
+
+
+FAILED_NIGHT = """
+import sys
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+AUTOMATIONS = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
+
+@flow(name="nightly")
+def failing(): raise ValueError("no bars today")
+
+if sys.argv[1] == "fail":
+    failing(return_state=True)
+else:
+    with get_client(sync_client=True) as client:
+        print(client.request("POST", "/events/filter", json=AUTOMATIONS).text)
+        print(client.request("POST", "/block_documents/filter", json={}).text)
+        print(client.request("POST", "/automations/filter", json={}).text)
+"""
+
+
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_everything_runs_on_passwords_that_nobody_sees(
+    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    ports = free_port(), free_port()
+    prefect, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as database, refusing_hook() as (hook, called):
+        secret = {
+            "STOCKML_DATABASE_URL": database.replace("stockml@", f"stockml:{DATABASE}@"),
+            "STOCKML_WEBHOOK_URL": hook,
+            "PREFECT_SERVER_API_AUTH_STRING": f"me:{PAGES}",
+        }
+        as_client = {"PREFECT_API_URL": f"{prefect}/api", "PREFECT_API_AUTH_STRING": f"me:{PAGES}"}
+        with up_for_others(ports, **secret) as said:
+            assert any("both ask for the user and password" in line for line in said)
+            for address in (f"{prefect}/api/admin/version", f"{mlflow}/version"):
+                assert [status(address, given) for given in (None, "me:other", f"me:{PAGES}")] == [401, 401, 200]
+            ran = [
+                python("-m", "deployments.run", "IBM", **secret),
+                python("-m", "deployments.cli", "deploy", "--json", **secret),
+                python("-m", "deployments.cli", "doctor", **secret),
+                python("-c", FAILED_NIGHT, "fail", **as_client),
+            ]
+            assert [each.returncode for each in ran] == [0, 0, 0, 0], [each.stderr for each in ran]
+            assert len(json.loads(ran[1].stdout)["unchanged"]) == 11
+            assert f"answers at {prefect}/api" in ran[2].stdout
+            assert called.wait(120)
+            wait_for(lambda: "action.executed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout, seconds=120)
+            ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
+            assert "stockml-notices" in ran[-1].stdout
+            assert in_process_list() == []
+        assert given_away(home, *said, *(text for each in ran for text in (each.stdout, each.stderr))) == []
+    kept = [home.root, *home.root.rglob("*")]
+    assert {"prefect.log", "mlflow.log", "worker.log", "ledger", "promotions.jsonl"} <= {path.name for path in kept}
+    # MLflow copies this module of the package with the rights that it has there
+    ours = [path for path in kept if path.name != "served_model.py"]
+    assert [path for path in ours if path.stat().st_mode & 0o077] == []
