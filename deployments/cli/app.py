@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from deployments.cli import bars, maintenance, many_nights, nights, servers, tuning
 from stockml.errors import StockmlError
-from stockml.home import home
+from stockml.home import home, owner_only
 
 app = typer.Typer(
     name="stockml",
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Without any, the list of commands."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    return reported(lambda: app(args=given, prog_name="stockml", standalone_mode=False) or 0)
+    with owner_only():
+        return reported(lambda: app(args=given, prog_name="stockml", standalone_mode=False) or 0)
 
 
 def reported(command: Callable[[], int]) -> int:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.storage.files import _sync_folder, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
 SCHEMA_VERSION = 1
@@ -159,7 +159,6 @@ class TableFiles:
         for orphan in path.parent.glob(f".{path.name}.*.tmp"):
             orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
         write_atomically(path, written)
-        _sync_folder(path.parent)
 
     def _replace_remote(self, name: str, written: bytes, expected: bytes | None, version: str | None) -> None:
         path = f"{self._base}/{name}"

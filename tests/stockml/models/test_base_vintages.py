@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,16 @@ def test_a_damaged_newest_base_is_an_error_and_not_passed_over(tmp_path: Path) -
         newest_before(date(2018, 1, 1), tmp_path)
 
 
-def test_shipped_bases_are_sound_small_and_described() -> None:
+def test_shipped_bases_are_sound_small_described_and_at_most_two_years_apart() -> None:
     described = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    ends = []
     for path in sorted(SHIPPED.glob("base-*.npz")):
         found = read(path)
+        ends.append(found.through)
         assert path.stat().st_size < 400_000
         assert hashlib.sha256(path.read_bytes()).hexdigest() in described
         pooled = SHIPPED / f"pooled-{found.through:%Y-%m}.json"
         assert json.loads(pooled.read_text())["through"] == found.through.isoformat()
-    assert "were still listed" in described
+    assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
+    assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
+    assert "survivors taught it" in described
