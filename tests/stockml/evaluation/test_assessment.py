@@ -15,7 +15,7 @@ from deployments.replay.recording import recorded_bars
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import TrendPrior
-from stockml.evaluation.distribution_table import BASE, BLEND, pool_quantiles
+from stockml.evaluation.distribution_table import BLEND, SimpleForecast, pool_quantiles
 from stockml.evaluation.evaluate import (
     CHAMPION,
     LAST_CLOSE,
@@ -26,7 +26,6 @@ from stockml.evaluation.evaluate import (
     evaluate,
 )
 from stockml.evaluation.metrics import Score
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import origins, split_origins
 from stockml.forecasts.conformal import ConformalIntervals, score_bands
 from stockml.forecasts.error_scaling import absolute_volatility
@@ -275,18 +274,12 @@ def test_a_distribution_that_is_significantly_worse_than_the_pooled_regressions_
     assert forecast.probability_of_rise == pytest.approx(rise)
 
 
-def test_where_no_base_network_may_be_used_the_regression_publishes_by_itself() -> None:
-    """Bars from before the first base network, and after the first pooled regression."""
-    before = replace(series(), sessions=series().sessions - 6 * np.timedelta64(365, "D"))
-    newest = np.array([len(before) - 1])
-    found = assessed(StandIn.following(0.5), of=before)
-    assert found.distributions is not None
-    assert (BASE in found.distributions.reasons, BLEND in found.distributions.scores) == (True, False)
-    assert found.publisher == POOLED
-    said = vintage(before.sessions[-1].item()).quantiles(before, newest, np.arange(1, SETTINGS.horizon + 1))[0]
-    np.testing.assert_allclose(found.forecast.band(80).low, before.close[-1] * np.exp(said[:, 2]))
-    assert set(found.forecast.path) == {before.close[-1]}
-    assert found.evaluation.scores[PUBLISHED] == found.evaluation.scores[WITHOUT_NETWORK]
+def test_without_the_base_network_the_regression_stands_by_itself() -> None:
+    newest, leads = np.array([len(series()) - 1]), np.arange(1, SETTINGS.horizon + 1)
+    found = SimpleForecast.of(series(), newest, SETTINGS.horizon, with_base=False)
+    said = vintage(NIGHT).quantiles(series(), newest, leads)
+    np.testing.assert_array_equal(found.quantiles, said)
+    assert (SimpleForecast.of(series(), newest, SETTINGS.horizon, with_base=True).quantiles != said).any()
 
 
 def test_what_the_pool_publishes_is_scored_as_it_is_published() -> None:
