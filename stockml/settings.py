@@ -125,6 +125,10 @@ class EvaluationSettings(Checked):
     origin_every: int = Field(10, description="Sessions between two origins", ge=1, le=250)
     scale_sessions: int = Field(2_500, description="Sessions whose range scales an error", ge=50, le=20_000)
 
+    replace_after_sessions: int = Field(
+        20, description="Sessions after which a champion gives way to a model that is as good", ge=1, le=10_000
+    )
+
     @model_validator(mode="after")
     def _direction_within_horizon(self) -> Self:
         if self.direction_step > self.horizon:

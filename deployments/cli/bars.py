@@ -156,9 +156,9 @@ def forecast(
         print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
     print(f"{published.probability_of_rise:.0%} that the price is higher in {published.direction_step} sessions")
     if published.no_skill:
-        print("the model has shown no skill: this is the last value, with its interval")
+        print("the path follows no model: this is the last price that was known, with its interval")
     elif (ahead := published.skilled_leads) < len(published.path):
-        print(f"the model has shown skill up to step {ahead}: beyond, this is the last value, with its interval")
+        print(f"the path follows the model up to step {ahead}: beyond, it is the last price known, with its interval")
 
 
 @app.command()

@@ -28,8 +28,8 @@ from stockml.training.train import facts_about, train
 class PolicyScore:
     """One policy over all nights.
 
-    skill: of the published paths, over last value. test_skill: mean over the nights of the held-out network's skill on
-    its own test part. seconds, slowest: of training a night, mean and maximum, without the first full training.
+    skill: of the models' own paths, over the last close. test_skill: the held-out network's on its own test part, mean
+    over the nights. seconds, slowest: of training a night, mean and maximum, without the first full training.
     """
 
     ticker: str
@@ -134,4 +134,4 @@ def _test_skill(model: TrainedModel, known: PriceSeries) -> float:
 
 
 def _skill(series: PriceSeries, at: Indices, paths: Floats, settings: Settings) -> float | None:
-    return evaluate(series.mid, at, {LSTM: paths}, settings.evaluation).scores[LSTM].skill
+    return evaluate(series.mid, at, {LSTM: paths}, settings.evaluation, close=series.close).scores[LSTM].skill

@@ -17,14 +17,17 @@ from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneSte
 from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
 from stockml.features.windows import known_outcomes
 from stockml.forecasts.error_scaling import past_range
-from stockml.models.baselines import LAST_VALUE, baseline_paths, mean_step
+from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
-PUBLISHED = "published"  # the combination with the last value that is published
+PUBLISHED = "published"  # what would have been published of them, drawn towards the last close
+WITHOUT_NETWORK = "without network"  # the very same procedure on the trend prior
+TREND_PRIOR = "trend prior"
+LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 
 
 def evaluate(
@@ -33,18 +36,23 @@ def evaluate(
     paths: Mapping[str, Floats],
     settings: EvaluationSettings,
     rises: Mapping[str, Floats] | None = None,
+    *,
+    close: Floats | None = None,
 ) -> Evaluation:
     """Score the named paths and all baselines on identical origins.
 
     mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
     paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
-    Every path is compared with the last value and, where one is given, with the champion.  Raises TooFewBars.
+    close: (n,), price, the reference of all skill; None where a series is known by one price a session only.
+    Every path is compared with the last close and, where they are given, with the champion and with what would have
+    been published without a network.  Raises TooFewBars.
     """
     origins = np.asarray(origins, dtype=np.int64)
     horizon = settings.horizon
     _check(mid, origins, paths, horizon)
-    named = {**paths, **baseline_paths(mid, origins, horizon)}
-    sheet = _Sheet.of(mid, origins, settings)
+    start = (mid if close is None else close)[origins]
+    named = {**paths, LAST_CLOSE: np.repeat(start[:, None], horizon, axis=1), **baseline_paths(mid, origins, horizon)}
+    sheet = _Sheet.of(mid, start, origins, settings)
     errors = {name: path - sheet.actual for name, path in named.items()}
     return Evaluation(
         origins=len(origins),
@@ -52,13 +60,13 @@ def evaluate(
         last=int(origins[-1]),
         horizon=horizon,
         scores={
-            name: sheet.score(error, errors[LAST_VALUE], (rises or {}).get(name)) for name, error in errors.items()
+            name: sheet.score(error, errors[LAST_CLOSE], (rises or {}).get(name)) for name, error in errors.items()
         },
-        one_step={name: sheet.one_step(error[:, 0], errors[LAST_VALUE][:, 0]) for name, error in errors.items()},
+        one_step={name: sheet.one_step(error[:, 0], errors[LAST_CLOSE][:, 0]) for name, error in errors.items()},
         comparisons=tuple(
             sheet.compare(name, against, errors)
             for name in paths
-            for against in (LAST_VALUE, CHAMPION)
+            for against in (LAST_CLOSE, CHAMPION, WITHOUT_NETWORK)
             if against in errors and against != name
         ),
     )
@@ -76,12 +84,12 @@ class _Sheet:
     settings: EvaluationSettings
 
     @classmethod
-    def of(cls, mid: Floats, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
+    def of(cls, mid: Floats, start: Floats, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
         actual = known_outcomes(mid, origins, settings.horizon)
         past_steps = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)
         scale = past_range(mid, settings.scale_sessions)[origins]
         shared = overlap(origins, settings.horizon)
-        return cls(actual, mid[origins], scale, past_steps[origins], shared, settings)
+        return cls(actual, start, scale, past_steps[origins], shared, settings)
 
     def losses(self, error: Floats) -> Floats:
         """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
@@ -117,7 +125,7 @@ class _Sheet:
         )
 
     def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
-        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_VALUE))
+        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_CLOSE))
         mean, other_mean, naive_mean = (_finite(each.mean()) if len(each) else None for each in (loss, other, naive))
         skill, other_skill = _skill(mean, naive_mean), _skill(other_mean, naive_mean)
         return Comparison(
@@ -136,7 +144,7 @@ class _Sheet:
         column = self.settings.direction_step - 1
         rose = self.actual[:, column] > self.start
         said = error[:, column] + self.actual[:, column] - self.start
-        # a path that ends where it began says nothing about the direction: the last value has no accuracy
+        # a path that ends where it began says nothing about the direction: the last close has no accuracy
         speaks = np.abs(said) > 1e-9 * self.start
         accuracy = ((said[speaks] > 0) == rose[speaks]).mean() if speaks.any() else None
         return Direction(
@@ -158,7 +166,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _skill(mse: float | None, naive: float | None) -> float | None:
-    """1 − mse / naive; None where the last value made no error."""
+    """1 − mse / naive; None where the last close made no error."""
     return None if mse is None or not naive else _finite(1 - mse / naive)
 
 

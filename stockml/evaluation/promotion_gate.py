@@ -1,4 +1,4 @@
-"""Who is champion after tonight, and what is published. Pure: an evaluation in, a verdict out.
+"""Who is champion after tonight, and what is published. Pure: figures in, a verdict out.
 
 Never here: files, MLflow, or a figure that was not computed tonight on the same origins for all.
 """
@@ -6,12 +6,14 @@ Never here: files, MLflow, or a figure that was not computed tonight on the same
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stockml.evaluation.evaluate import CHAMPION, LSTM
+from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
-from stockml.models.baselines import LAST_VALUE
 
 SIGNIFICANT = 0.05
-NO_SKILL = "no skill shown: publishing last value"
+NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
+BETTER, WORSE = "better", "worse"
+NO_SKILL = "no skill shown: publishing the last close"
 
 
 @dataclass(frozen=True)
@@ -23,30 +25,85 @@ class Verdict:
     numbers: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Incumbent:
+    """The champion that tonight may know.  age: sessions since it last learned.  unscored: why it has no score."""
+
+    age: int
+    unscored: str | None = None
+
+
 def judge(
     evaluation: Evaluation,
     *,
-    challenger: str = LSTM,
     kept: bool = False,
-    weights: Sequence[float] = (),
-    validated_skill: float | None = None,
-) -> Verdict:
-    """Promote the challenger only if it beats the champion and does not significantly lose to the last value.
+    incumbent: Incumbent | None = None,
+    rival: CrpsComparison | None = None,
+    replace_after: int = 20,
+) -> tuple[bool, str]:
+    """Whether tonight's model becomes champion, and why: the whole distribution is judged, with its noise.
 
-    evaluation: tonight's, with the champion re-scored on the same origins under the name "champion", if there is one.
-    kept: no training took place tonight, the challenger is the champion itself.
-    weights, validated_skill: of what is published, kept among the numbers; they decide nothing here.
+    evaluation: tonight's.  kept: no training took place, the challenger is the champion itself.  rival: the challenger
+    against the champion, by CRPS on the same origins; None where there is no champion, it has no score, or it made no
+    error.
+    replace_after: sessions after which a champion gives way to a challenger that is as good.
 
-    Without a champion, the first model that does not significantly lose to the last value becomes it; until one does,
-    the last value is published with its bands, and the models are registered but not promoted.
+    It becomes champion when it is better by more than the noise, noticeably, or as good and that much fresher; without
+    a champion, when it does not significantly lose to the last close.
     """
-    mse = evaluation.scores[challenger].mse
-    champion = evaluation.scores[CHAMPION].mse if CHAMPION in evaluation.scores else None
-    numbers = _numbers(evaluation, challenger) | {"validated_skill": validated_skill}
+    if kept:
+        return False, "no training tonight: the champion stays"
+    if evaluation.scores[LSTM].mse is None:
+        return False, "the challenger has no score: " + ("the champion stays" if incumbent else "no champion yet")
+    naive = evaluation.comparison(LSTM, LAST_CLOSE)
+    if naive and naive.test and naive.test.p_worse < SIGNIFICANT:
+        stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
+        return False, f"the challenger loses significantly to the last close: {stays}"
+    if incumbent is None:
+        return True, "the first champion: no significant loss against the last close"
+    return _against(incumbent, rival, replace_after)
+
+
+def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
+    if incumbent.unscored is not None:
+        return True, f"the champion has no score ({incumbent.unscored}): replaced without a comparison"
+    kind, told = _told(rival)
+    if kind == BETTER:
+        return True, f"{kind} than the champion: {told}"
+    if kind == WORSE:
+        return False, f"{kind}: {told}; it stays"
+    if incumbent.age >= replace_after:
+        return True, f"{kind}, and the champion is {incumbent.age} sessions old: {told}"
+    return False, f"{kind}: {told}; the champion of {incumbent.age} sessions ago stays"
+
+
+def _told(rival: CrpsComparison | None) -> tuple[str, str]:
+    if rival is None:
+        return "no comparison", "the champion's distribution made no error on the same origins"
+    found = f"CRPS {rival.skill:+.2%} against the champion's on the same origins"
+    if rival.test is None:
+        return "within the noise", f"{found}, too few to test"
+    found = f"{found}, p {rival.test.p_value:.2f}"
+    if rival.test.p_value >= SIGNIFICANT:
+        return "within the noise", found
+    if abs(rival.skill) < NOTICEABLE:
+        return "too small a difference to matter", found
+    return (BETTER if rival.skill > 0 else WORSE), found
+
+
+def verdict(
+    promoted: bool,
+    reason: str,
+    evaluation: Evaluation,
+    *,
+    weights: Sequence[float],
+    validated_skill: float | None,
+    figures: Mapping[str, float | None],
+) -> Verdict:
+    """The decision with the numbers that it, and what is published, rest on.  figures: of the distributions."""
+    numbers = _numbers(evaluation) | {"validated_skill": validated_skill} | dict(figures)
     if weights:
         numbers |= {"weight_of_first_lead": weights[0], "weight_of_last_lead": weights[-1]}
-    loses = _loses(numbers["p_worse_than_last_value"])
-    promoted, reason = _decide(mse, champion, CHAMPION in evaluation.scores, loses, kept)
     return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
 
 
@@ -58,48 +115,23 @@ def publishes(weights: Sequence[float]) -> str:
     if f"{last:.0%}" == "100%":
         return "the model's path"
     if f"{first:.0%}" == f"{last:.0%}":
-        return f"{first:.0%} of the model's move, the rest last value"
+        return f"{first:.0%} of the model's move, the rest last close"
     until = sum(weight > 0 for weight in weights)
     ends = f"at lead {len(weights)}" if until == len(weights) else f"from lead {until + 1}"
     return f"{first:.0%} of the model's move at lead 1, {last:.0%} {ends}"
 
 
-def _decide(mse: float | None, champion: float | None, has_champion: bool, loses: bool, kept: bool) -> tuple[bool, str]:
-    if kept:
-        return False, "no training tonight: the champion stays"
-    if mse is None:
-        return False, "the challenger has no score: " + ("the champion stays" if has_champion else "no champion yet")
-    if loses:
-        stays = "the champion stays" if has_champion else "registered, not promoted; no champion yet"
-        return False, f"the challenger loses significantly to the last value: {stays}"
-    if not has_champion:
-        return True, "the first champion: no significant loss against the last value"
-    if champion is None or mse < champion:
-        return True, f"beats the champion, MSE {mse:.6g} against {_text(champion)}, on the same origins"
-    return False, f"does not beat the champion, MSE {mse:.6g} against {champion:.6g}, on the same origins: it stays"
-
-
-def _loses(p_worse: float | None) -> bool:
-    """A loss that luck would seldom explain. Where no test is possible, nothing is significant."""
-    return p_worse is not None and p_worse < SIGNIFICANT
-
-
-def _numbers(evaluation: Evaluation, challenger: str) -> dict[str, float | None]:
-    score = evaluation.scores[challenger]
-    champion = evaluation.scores.get(CHAMPION)
-    naive = evaluation.comparison(challenger, LAST_VALUE)
-    rival = evaluation.comparison(challenger, CHAMPION)
+def _numbers(evaluation: Evaluation) -> dict[str, float | None]:
+    score, champion = evaluation.scores[LSTM], evaluation.scores.get(CHAMPION)
+    naive, adds = evaluation.comparison(LSTM, LAST_CLOSE), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     return {
         "origins": float(evaluation.origins),
         "challenger_mse": score.mse,
         "champion_mse": champion.mse if champion else None,
-        "last_value_mse": evaluation.scores[LAST_VALUE].mse,
+        "last_close_mse": evaluation.scores[LAST_CLOSE].mse,
         "challenger_skill": score.skill,
         "champion_skill": champion.skill if champion else None,
-        "p_worse_than_last_value": naive.test.p_worse if naive and naive.test else None,
-        "p_worse_than_champion": rival.test.p_worse if rival and rival.test else None,
+        "p_worse_than_last_close": naive.test.p_worse if naive and naive.test else None,
+        "network_adds": adds.skill_difference if adds else None,
+        "network_adds_p_value": adds.test.p_value if adds and adds.test else None,
     }
-
-
-def _text(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"

@@ -76,7 +76,7 @@ def skill_difference_interval(
 
     loss, other, naive: (m,), same origins in time order. Blocks of consecutive origins, wrapping round (Politis and
     Romano 1992), as long as the overlap and at least the cube root of m, are drawn with replacement, the same blocks
-    for all three. None with fewer than two blocks, or where the last value made no error.
+    for all three. None with fewer than two blocks, or where the reference made no error.
     """
     count = len(loss)
     block = max(overlapping, round(count ** (1 / 3)))

@@ -34,7 +34,7 @@ class Volatilities:
 
     @classmethod
     def of(cls, series: PriceSeries) -> "Volatilities":
-        squares = pd.Series(_since_last_close(series, series.close) ** 2)
+        squares = pd.Series(since_last_close(series, series.close) ** 2)
         ranges = pd.Series(range_variance(series))
         terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
         ewma_20, ewma_60 = (_root(squares.ewm(span=span, ignore_na=True).mean()) for span in (20, 60))
@@ -49,10 +49,10 @@ def range_variance(series: PriceSeries) -> Floats:
     before it. The first session, and the first after a hole, have no night that was seen.
     """
     sessions = np.log(series.high / series.low) ** 2 / (4 * np.log(2))
-    return np.asarray(sessions + np.nan_to_num(_since_last_close(series, series.open)) ** 2, dtype=np.float64)
+    return np.asarray(sessions + np.nan_to_num(since_last_close(series, series.open)) ** 2, dtype=np.float64)
 
 
-def _since_last_close(series: PriceSeries, prices: Floats) -> Floats:
+def since_last_close(series: PriceSeries, prices: Floats) -> Floats:
     """(n,) log of each session's price over the close before; NaN for the first session and across a hole."""
     moves = np.full(len(series), np.nan)
     moves[1:] = np.log(prices[1:] / series.close[:-1])

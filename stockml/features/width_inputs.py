@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import LONGEST_CLOSURE, RANGE_SESSIONS, Volatilities
+from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, since_last_close
 from stockml.features.scaling import VOLATILITY_FLOOR
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
@@ -40,7 +40,7 @@ def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""
     seen = Volatilities.of(series)
     unit, close = seen.ewma_60, np.log(series.close)
-    returns, gaps = (_since_last_close(series, prices) / unit for prices in (series.close, series.open))
+    returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
     moves = [returns, gaps, _below_high(series) / unit, (close - _earlier(close, 60)) / (unit * np.sqrt(60))]
     returns, gaps, below, rise = (np.clip(move, -FURTHEST_MOVE, FURTHEST_MOVE) for move in moves)
     terms = np.column_stack([seen.range, seen.ewma_20, _ewma_250(series)])
@@ -80,20 +80,12 @@ class InputScale:
         return np.clip(standard, -FURTHEST, FURTHEST).astype(np.float32)
 
 
-def _since_last_close(series: PriceSeries, prices: Floats) -> Floats:
-    """(n,) log of each session's price over the close before; NaN for the first session and across a hole."""
-    moves = np.full(len(series), np.nan)
-    moves[1:] = np.log(prices[1:] / series.close[:-1])
-    moves[1:][np.busday_count(series.sessions[:-1], series.sessions[1:]) > LONGEST_CLOSURE] = np.nan
-    return moves
-
-
 def _earlier(values: Floats, sessions: int) -> Floats:
     return np.asarray(pd.Series(values).shift(sessions), dtype=np.float64)
 
 
 def _ewma_250(series: PriceSeries) -> Floats:
-    squares = pd.Series(_since_last_close(series, series.close) ** 2)
+    squares = pd.Series(since_last_close(series, series.close) ** 2)
     variance = squares.ewm(span=250, ignore_na=True).mean()
     return np.asarray(np.sqrt(np.maximum(variance, VOLATILITY_FLOOR**2)), dtype=np.float64)
 

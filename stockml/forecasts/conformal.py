@@ -11,6 +11,7 @@ share's. And the centre is moved so that path and shift together drift as the pr
 Never here: a look at the test part, or at the networks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,12 @@ class ConformalIntervals:
         width = unit * np.interp(coverage, self.levels, self.errors)
         return path * np.exp(centre - width), path * np.exp(centre + width)
 
+    def quantile_path(self, path: Floats, volatility: Floats | float, levels: Floats) -> Floats:
+        """(m, horizon, levels) prices that are not exceeded with these chances.  levels: (levels,), 0 to 1."""
+        centre, unit = self._centre_and_unit(volatility)
+        sides = np.sign(levels - 0.5) * np.interp(np.abs(2 * levels - 1), self.levels, self.errors)
+        return np.asarray(path[..., None] * np.exp(centre[..., None] + unit[..., None] * sides), dtype=np.float64)
+
     def probability_of_rise(
         self, path: Floats, volatility: Floats | float, last_value: Floats | float, step: int
     ) -> Floats:
@@ -127,11 +134,15 @@ def score_bands(bands: ConformalIntervals, mid: Floats, origins: Indices, paths:
 
     Arguments as in `ConformalIntervals.fit`.
     """
-    actual = known_outcomes(mid, origins, bands.horizon)
     current = absolute_volatility(mid)[origins]
+    limits = {coverage: bands.quantiles(paths, current, coverage) for coverage in COVERAGES}
+    return score_limits(limits, known_outcomes(mid, origins, bands.horizon))
+
+
+def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
+    """The same of any bands.  limits: low and high by coverage, (m, horizon), price.  actual: (m, horizon), price."""
     scores = {}
-    for coverage in COVERAGES:
-        low, high = bands.quantiles(paths, current, coverage)
+    for coverage, (low, high) in limits.items():
         inside = (low <= actual) & (actual <= high)
         missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
         scores[percent(coverage)] = BandScore(

@@ -30,8 +30,9 @@ KeptWeights = Annotated[
 class Forecast:
     """The published path: mid prices of the sessions after `origin`, with intervals.
 
-    `weights` say how far the path follows the model at each lead: 1 is the model's own path, 0 is the last value,
-    which is what is published throughout when the model has shown no skill.
+    `weights` say how far the path follows the model at each lead: 1 is the model's own path, 0 is the last close,
+    which is what is published throughout when the model has shown no skill. `last_value` is the origin's mid price;
+    `last_close` its close, None in what an earlier version kept.
     """
 
     origin: date
@@ -42,9 +43,15 @@ class Forecast:
     probability_of_rise: float
     weights: KeptWeights
     direction_step: int = 30
+    last_close: float | None = None
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
+
+    @property
+    def now(self) -> float:
+        """The newest price that was known: the close, or the mid price where no close was kept."""
+        return self.last_value if self.last_close is None else self.last_close
 
     @property
     def skilled_leads(self) -> int:

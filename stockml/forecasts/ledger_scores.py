@@ -1,6 +1,7 @@
 """How published forecasts turned out: which of them are live, their steps beside what happened, and the record so far.
 
 All in relative terms (path / last value against price / price at the origin), so that a later split changes nothing.
+As on the test part, skill and the rise are over the last close, whose place beside the mid price is the origin's bar's.
 
 *Live* is a forecast that was published before the market opened on the first session that it speaks of. *Late* came
 after that open, *backfilled* when the bar of that session was final, and could have been known. Only live ones count;
@@ -25,6 +26,7 @@ import pandas as pd
 from stockml.forecasts.conformal import COVERAGES, percent
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
 TIMINGS: tuple[Timing, ...] = ("live", "late", "backfilled")
@@ -42,7 +44,7 @@ class LiveScores:
     late: sessions whose forecast is not live, and is in no figure of the live ones.
     directions: forecasts whose direction is known.  decided: those of them that gave a chance other than one half.
     independent, independent_directions, independent_decided: how many of these share no session.
-    skill: 1 − MSE / MSE(last value) over all steps that came due.  coverage: share of them inside the band.
+    skill: 1 − MSE / MSE(last close) over all steps that came due.  coverage: share of them inside the band.
     direction_accuracy is over `decided`, base_rate (the share that rose) and brier over `directions`.
     """
 
@@ -150,19 +152,22 @@ def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
 def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     """The counting steps that came due, beside what happened.  series: split-adjusted, any length.
 
-    Added columns, all relative to the origin's price: forecast, actual, error, naive_error, and inside_50/80/95;
+    Added columns, all relative to the origin's mid price: start (its close), forecast, actual, error, naive_error, and
+    inside_50/80/95;
     matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
     """
-    price = _mid(series)
+    price, close = _mid(series), _by_session(series, series.close)
     actual = counting["due"].map(price) / counting["session"].map(price)
+    start = counting["session"].map(close) / counting["session"].map(price)
     last_due = counting.groupby("key")["due"].transform("max")
     newest = price.index[-1] if len(price) else pd.Timestamp.min
     relative = counting["path"] / counting["last_value"]
     found = counting.assign(
+        start=start,
         forecast=relative,
         actual=actual,
         error=relative - actual,
-        naive_error=1 - actual,
+        naive_error=start - actual,
         matured=last_due <= newest,
         **{f"inside_{band}": _inside(counting, actual, band) for band in BANDS},
     )
@@ -170,7 +175,11 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
 
 
 def _mid(series: PriceSeries) -> "pd.Series[float]":
-    return pd.Series(series.mid, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
+    return _by_session(series, series.mid)
+
+
+def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
+    return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
 def _inside(counting: pd.DataFrame, actual: "pd.Series[float]", band: str) -> "pd.Series[bool]":
@@ -190,7 +199,7 @@ def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
 
 def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveScores:
     due = scored[scored["lead"] == scored["direction_step"]]
-    rose = due["actual"] > 1
+    rose = due["actual"] > due["start"]
     # a chance of exactly one half says neither
     said = due["probability_of_rise"] != 0.5
     right = (due["probability_of_rise"] > 0.5) == rose

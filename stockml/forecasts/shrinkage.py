@@ -1,4 +1,4 @@
-"""What is published of a model: its path, drawn towards the last value as far as the skill that it has shown asks.
+"""What is published of a model: its path, drawn towards the last close as far as the skill that it has shown asks.
 
 Every lead has a weight of its own: what a model knows of tomorrow is mostly more than what it knows of next month.
 
@@ -12,6 +12,7 @@ import numpy as np
 from stockml.features.windows import known_outcomes
 from stockml.forecasts.conformal import ConformalIntervals
 from stockml.forecasts.error_scaling import past_range
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.records import record
@@ -20,20 +21,20 @@ from stockml.storage.records import record
 @record
 @dataclass(frozen=True)
 class ShrunkForecast:
-    """last value + weight · (path − last value) at each lead, with the bands that were calibrated for it.
+    """last close + weight · (path − last close) at each lead, with the bands that were calibrated for it.
 
-    weights: (horizon,), each 0 … 1 and none above an earlier lead's; 0 publishes the last value, 1 the model's own
-    path.  validated_skill: 1 − MSE / MSE(last value) of the model's own path on all that it was not fitted to (the
-    validation part chose its epoch and two weights, no more); None where the last value made no error there.
+    weights: (horizon,), each 0 … 1 and none above an earlier lead's; 0 publishes the last close, 1 the model's own
+    path.  validated_skill: 1 − MSE / MSE(last close) of the model's own path on all that it was not fitted to (the
+    validation part chose its epoch and two weights, no more); None where the last close made no error there.
     """
 
     weights: tuple[float, ...]
     validated_skill: float | None
     bands: ConformalIntervals
 
-    def path(self, last_value: Floats, paths: Floats) -> Floats:
-        """The combination of paths (m, horizon) and the last values (m,), both in price.  Returns (m, horizon)."""
-        return combined(last_value, paths, np.asarray(self.weights))
+    def path(self, last_close: Floats, paths: Floats) -> Floats:
+        """The combination of paths (m, horizon) and the last closes (m,), both in price.  Returns (m, horizon)."""
+        return combined(last_close, paths, np.asarray(self.weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,18 @@ class OutOfSampleMoments:
     came: Floats
 
     @classmethod
-    def of(cls, mid: Floats, origins: Indices, paths: Floats, settings: EvaluationSettings) -> "OutOfSampleMoments":
-        """mid: (n,), price.  origins: (m,), ascending, with known outcomes.  paths: (m, horizon), price."""
+    def of(
+        cls, series: PriceSeries, origins: Indices, paths: Floats, settings: EvaluationSettings
+    ) -> "OutOfSampleMoments":
+        """origins: (m,), ascending, with known outcomes.  paths: (m, horizon), mid prices.  Moves are from closes."""
+        mid, start = series.mid, series.close[origins, None]
         scale = past_range(mid, settings.scale_sessions)[origins, None]
-        start = mid[origins, None]
         unit = np.where(scale > 0, scale, np.inf)  # a price that never moved has no scale, and is left out
         x, y = (paths - start) / unit, (known_outcomes(mid, origins, settings.horizon) - start) / unit
         return cls(origins, x * y, x * x, y * y)
 
     def skill(self) -> float | None:
-        """1 − MSE / MSE(last value) of the model's own path, over all origins."""
+        """1 − MSE / MSE(last close) of the model's own path, over all origins."""
         came = float(self.came.sum())
         return float(2 * self.shared.sum() - self.said.sum()) / came if came > 0 else None
 
@@ -84,9 +87,9 @@ class OutOfSampleMoments:
         return np.asarray(np.minimum.accumulate(np.clip(2 * share - 1, 0.0, 1.0), axis=1), dtype=np.float64)
 
 
-def combined(last_value: Floats, paths: Floats, weights: Floats) -> Floats:
-    """last_value: (m,), price.  paths: (m, horizon), price.  weights: (horizon,) or (m, horizon).  Returns as paths."""
-    start = np.asarray(last_value, dtype=np.float64)[..., None]
+def combined(last_close: Floats, paths: Floats, weights: Floats) -> Floats:
+    """last_close: (m,), price.  paths: (m, horizon), price.  weights: (horizon,) or (m, horizon).  Returns as paths."""
+    start = np.asarray(last_close, dtype=np.float64)[..., None]
     return np.asarray(start + weights * (paths - start), dtype=np.float64)
 
 

@@ -85,14 +85,14 @@ def _itself(mid: Floats) -> Floats:
     return mid
 
 
-LAST_VALUE = "last value"
+LAST_MID = "last mid price"
 
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
         Baseline("standard average", trailing_mean, np.zeros_like),
         Baseline("EMA", exponential_mean, np.zeros_like),
-        Baseline(LAST_VALUE, _itself, np.zeros_like),
+        Baseline(LAST_MID, _itself, np.zeros_like),
         Baseline("drift", _itself, lambda mid: mean_step(mid, DRIFT_SESSIONS), straight),
         Baseline("momentum", _itself, lambda mid: mean_step(mid, MOMENTUM_SESSIONS), damped),
     )

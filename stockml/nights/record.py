@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stockml.errors import InvalidFile
+from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.metrics import Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import Forecast
@@ -47,6 +48,8 @@ class Night:
     history: tuple[Mapping[str, Any], ...] = ()
     verdict: Verdict | None = None
     forecast: Forecast | None = None
+    distributions: DistributionTable | None = None
+    publisher: str = ""
     model_folder: str | None = None
     model_sha256: str | None = None
     evaluation_folder: str | None = None

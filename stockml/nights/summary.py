@@ -1,32 +1,45 @@
 """A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object for scripts."""
 
+import itertools
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
-from stockml.evaluation.metrics import Score
+from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.metrics import Comparison, Score
 from stockml.evaluation.promotion_gate import publishes
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
-from stockml.models.baselines import LAST_VALUE
+from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
 
-FIRST = (LSTM, CHAMPION, PUBLISHED, LAST_VALUE)
+FIRST = (LAST_CLOSE, LAST_MID, "last value")
+LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
+NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
+DISTRIBUTIONS = {  # the rows that are more than their name says
+    LAST_CLOSE: "last close, today's bands",
+    LSTM: "LSTM, drawn to the close",
+    CHAMPION: "champion, drawn to the close",
+}
 
 
 def text(night: Night) -> str:
     """The night for the terminal, about twenty lines of at most 100 columns."""
-    lines = [f"{night.ticker} · session {night.session} · {_heading(night)}", ""]
+    first, *rest = _heading(night)
+    lines = [f"{night.ticker} · session {night.session} · {first}", *rest, ""]
     lines += _row("bars", _bars(night))
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += ["", *_table(night), ""]
+    lines += ["", *_table(night), *_adds(night), *_distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
-        lines += _row("chance of a rise", _rise(night.forecast))
+        lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night))
     lines += _live(night)
     lines += _where(night)
@@ -36,15 +49,15 @@ def text(night: Night) -> str:
 def markdown(night: Night, *, heading: bool = True) -> str:
     """The night as Markdown: the verdict first, then the table, then where everything lies."""
     parts = [f"## {night.ticker} · {night.session}"] if heading else []
-    parts.append(f"**{_heading(night)}**")
+    parts.append(f"**{'; '.join(_heading(night))}**")
     if night.status != "completed":
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(_markdown_table(night))
+    parts += [_markdown_table(night), *_adds_markdown(night), _markdown_distributions(night)]
     if night.forecast:
         said = _published(night)
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night.forecast)}.")
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}.")
         parts.append(f"**{said[0].upper()}{said[1:]}.**" if night.forecast.no_skill else f"Published: {said}.")
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
@@ -79,15 +92,52 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
     return plain
 
 
-def _heading(night: Night) -> str:
-    lstm = night.score(LSTM)
-    if night.status != "completed" or lstm is None or lstm.skill is None:
-        return night.status
-    return f"skill {lstm.skill:+.3f}, {'better' if lstm.skill > 0 else 'no better'} than the last value"
+def _heading(night: Night) -> list[str]:
+    """What is published, and what of it is the network's: the one statement of a night."""
+    found = night.score(PUBLISHED)
+    if night.status != "completed" or found is None or found.skill is None:
+        return [night.status]
+    if night.publisher == POOLED:
+        return [f"published: the last close and the {POOLED}'s width", "the network's distribution is worse"]
+    if night.publisher == BLEND:
+        return ["published: the last close, width by base network and regression", _base_adds(night)]
+    if night.score(LAST_CLOSE) is None:
+        return [f"published: skill {found.skill:+.3f} over the last mid price"]
+    said = f"published: skill {found.skill:+.3f} over the last close"
+    return [said, f"network adds {adds}"] if (adds := _network_adds(night)) else [said]
+
+
+def _base_adds(night: Night) -> str:
+    """What the base network adds to the width that the regression has by itself, with its noise."""
+    found = night.distributions.widths.get(BLEND) if night.distributions else None
+    if found is None:
+        return "not measured"
+    return f"network adds {found.skill:+.2%} to the width's CRPS, {_luck(found.test.p_value if found.test else None)}"
+
+
+def _network_adds(night: Night) -> str:
+    """The skill of what is published over the very same procedure without the network, with its noise."""
+    found = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    return _difference(found) if found else ""
+
+
+def _difference(found: Comparison) -> str:
+    if found.skill_difference is None:
+        return ""
+    inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
+    return f"{found.skill_difference:+.3f}{inside}, {_luck(found.test.p_value if found.test else None)}"
+
+
+def _luck(p_value: float | None) -> str:
+    if p_value is None:
+        return "too few origins to test"
+    return f"p {p_value:.2f}" if p_value < NOISE else f"within the noise (p {p_value:.2f})"
 
 
 def _row(label: str, value: str) -> list[str]:
-    return [f"{label:<17} {value}"]
+    """As many lines of at most 100 columns as it takes; an address is never broken."""
+    lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
+    return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
 
 
 def _bars(night: Night) -> str:
@@ -96,9 +146,10 @@ def _bars(night: Night) -> str:
 
 
 def candidates(night: Night) -> list[tuple[str, Score]]:
-    """Tonight's model first, the champion, what is published and the last value next, then the other baselines."""
+    """The last close first, by which all are measured, then the averages, the prior, the networks, the published."""
     scores = night.evaluation.scores if night.evaluation else {}
-    order = [name for name in FIRST if name in scores] + sorted(name for name in scores if name not in FIRST)
+    between = sorted(name for name in scores if name not in (*FIRST, *LAST))
+    order = [name for name in (*FIRST, *between, *LAST) if name in scores]
     return [(name, scores[name]) for name in order]
 
 
@@ -114,36 +165,119 @@ def _cells(score: Score) -> tuple[str, str, str, str]:
     return mse, skill, rmse, direction
 
 
+def _direction(night: Night) -> str:
+    """The column's name, with how often the price rose: a share that says little by itself."""
+    rate = _base_rate(night)
+    return "direction" if rate is None else f"direction (rose {rate:.0%})"
+
+
+def _base_rate(night: Night) -> float | None:
+    return next((score.direction.base_rate for _, score in candidates(night)), None)
+
+
 def _table(night: Night) -> list[str]:
-    rows = [("same origins", "MSE", "skill", "RMSE", "direction")]
+    rows = [("path, same origins", "MSE", "skill", "RMSE", _direction(night))]
     rows += [(name, *_cells(score)) for name, score in candidates(night)]
-    return [f"{name:<17} {mse:>10} {skill:>8} {rmse:>9} {direction:>10}" for name, mse, skill, rmse, direction in rows]
+    return [f"{name:<18} {mse:>10} {skill:>8} {rmse:>9} {direction:>20}" for name, mse, skill, rmse, direction in rows]
+
+
+def _adds(night: Night) -> list[str]:
+    return [f"{'network adds':<18} {adds}"] if (adds := _network_adds(night)) else []
+
+
+def _adds_markdown(night: Night) -> list[str]:
+    return [f"Network adds: {adds}."] if (adds := _network_adds(night)) else []
 
 
 def _markdown_table(night: Night) -> str:
-    rows = ["| on the same origins | MSE | skill | RMSE | direction |", "|---|--:|--:|--:|--:|"]
+    rows = [f"| path, same origins | MSE | skill | RMSE | {_direction(night)} |", "|---|--:|--:|--:|--:|"]
     rows += [f"| {name} | {' | '.join(_cells(score))} |" for name, score in candidates(night)]
+    return _padded(rows)
+
+
+def _padded(rows: list[str]) -> str:
     return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
+
+
+def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
+    """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
+    table = night.distributions
+    if table is None:
+        return []
+
+    def skill(found: CrpsComparison | None) -> str:
+        return "–" if found is None else f"{found.skill:+.2%}"
+
+    ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
+    return [
+        (
+            DISTRIBUTIONS.get(name, name),
+            f"{100 * table.scores[name].crps:.4f}",
+            skill(table.whole.get(name)),
+            skill(table.widths.get(name)),
+            " ".join(f"{table.scores[name].coverage[level]:.0%}" for level in ("50", "80", "95")),
+        )
+        for name in ordered
+    ]
+
+
+def _distribution_lines(night: Night) -> list[str]:
+    rows = _distribution_rows(night)
+    if not rows:
+        return []
+    head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
+    lines = [
+        f"{name:<29} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
+    ]
+    reasons = night.distributions.reasons if night.distributions else {}
+    told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
+    return ["", *lines, *itertools.chain(*told)]
+
+
+def _markdown_distributions(night: Night) -> str:
+    rows = _distribution_rows(night)
+    if not rows or night.distributions is None:
+        return ""
+    head = f"| distribution | CRPS, % | vs {POOLED} | width alone | inside 50, 80, 95 % |"
+    table = _padded([head, "|---|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])
+    reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
+    return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])
 
 
 def _end_point(forecast: Forecast) -> str:
     band = forecast.band(80)
     return (
         f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
-        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; now {forecast.last_value:.2f})"
+        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; {_now(forecast)})"
     )
+
+
+def _now(forecast: Forecast) -> str:
+    """The close, which anyone can look up; the mid price is what is modelled."""
+    mid = f"mid price {forecast.last_value:.2f}"
+    return f"now {mid}" if forecast.last_close is None else f"close {forecast.last_close:.2f}, {mid}"
 
 
 def _published(night: Night) -> str:
     """What the path is made of, and the skill that says so."""
     assert night.forecast is not None
+    if night.publisher == POOLED:
+        return f"the last close, with the {POOLED}'s quantiles"
+    if night.publisher == BLEND:
+        return f"the last close, with the mean width of base network and {POOLED}"
     skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
     made_of = publishes(night.forecast.weights)
-    return made_of if skill is None else f"{made_of} (skill {skill:+.3f} on unseen sessions)"
+    if skill is None:
+        return made_of
+    over = "" if night.score(LAST_CLOSE) is None else " over the last close"
+    return f"{made_of} (the model's own path: skill {skill:+.3f}{over} on unseen sessions)"
 
 
-def _rise(forecast: Forecast) -> str:
-    return f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
+def _rise(night: Night, forecast: Forecast) -> str:
+    """With how often it rose on the test part: a chance says little without that."""
+    chance = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
+    rate = _base_rate(night)
+    return chance if rate is None else f"{chance}; it was from {rate:.0%} of the origins"
 
 
 def _live(night: Night) -> list[str]:
@@ -152,7 +286,7 @@ def _live(night: Night) -> list[str]:
         return []
     skill, coverage = night.metrics.get("live/skill"), night.metrics.get("live/coverage_80")
     parts = [f"{matured} forecasts came due"]
-    parts += [f"skill {skill:+.3f}"] if skill is not None else []
+    parts += [f"live skill {skill:+.3f}"] if skill is not None else []
     parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     return _row("so far", ", ".join(parts))
 

@@ -9,9 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.home import Home
-from stockml.models.baselines import LAST_VALUE
 from stockml.nights.record import Night, Status
 from stockml.storage.files import write_atomically
 
@@ -23,8 +22,10 @@ NAMED = 20  # tickers in a message; the table has all of them
 class NightRow:
     """One night. What it does not have is None; a skill never stands without the two errors that it is made of.
 
-    mse, naive_mse: of tonight's model and of the last value, on the same origins.  now, forecast: dollars, the last
-    mid price and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
+    mse, naive_mse: of tonight's model and of the last close, on the same origins; skill is of these two.
+    network_adds: skill of what is published over the same procedure without the network, noise_p its p-value.
+    crps_skill: of the model's whole distribution over the pooled regression's.  now, forecast: dollars, the last close
+    and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
     direction's lead.  seconds: wall time of the night.
     """
 
@@ -36,6 +37,9 @@ class NightRow:
     skill: float | None = None
     mse: float | None = None
     naive_mse: float | None = None
+    network_adds: float | None = None
+    noise_p: float | None = None
+    crps_skill: float | None = None
     promoted: bool | None = None
     now: float | None = None
     forecast: float | None = None
@@ -48,7 +52,9 @@ class NightRow:
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
-        model, naive, path = night.score(LSTM), night.score(LAST_VALUE), night.forecast
+        model, naive, path = night.score(LSTM), night.score(LAST_CLOSE) or night.score("last value"), night.forecast
+        adds = night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK) if night.evaluation else None
+        whole = night.distributions.whole.get(LSTM) if night.distributions else None
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -58,10 +64,13 @@ class NightRow:
             skill=_rounded(model.skill) if model else None,
             mse=_rounded(model.mse) if model else None,
             naive_mse=_rounded(naive.mse) if naive else None,
+            network_adds=_rounded(adds.skill_difference) if adds else None,
+            noise_p=_rounded(adds.test.p_value) if adds and adds.test else None,
+            crps_skill=_rounded(whole.skill) if whole else None,
             promoted=night.verdict.promoted if night.verdict else None,
-            now=_rounded(path.last_value, 6) if path else None,
+            now=_rounded(path.now, 6) if path else None,
             forecast=_rounded(path.path[-1], 6) if path else None,
-            change=_rounded(path.path[-1] / path.last_value - 1) if path else None,
+            change=_rounded(path.path[-1] / path.now - 1) if path else None,
             rise=_rounded(path.probability_of_rise) if path else None,
             bars_added=night.rows_added if night.status == "completed" else None,
             seconds=round(night.seconds, 1),

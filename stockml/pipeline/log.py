@@ -14,6 +14,7 @@ from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.night_key import evaluation_code, night_key
+from stockml.pipeline.promote import as_it_stands
 from stockml.plots import night_figures
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -105,8 +106,10 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         evaluation=assessment.evaluation,
         metrics=run_content.metrics(assessment, live),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
-        verdict=assessment.verdict,
+        verdict=as_it_stands(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,
+        distributions=assessment.distributions,
+        publisher=assessment.publisher,
         model_folder=done.model.path,
         model_sha256=done.model.sha256,
         evaluation_folder=done.evaluation.path,

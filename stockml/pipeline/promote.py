@@ -1,37 +1,54 @@
-"""The promote step: the verdict goes into the promotion history."""
+"""The promote step: the verdict goes into the promotion history.
 
-from datetime import datetime
+A champion of a later session is never displaced: `as_it_stands` says so before the night's record is written, so that
+every page words the same verdict; the promotion itself looks once more.
+"""
 
+from dataclasses import replace
+from datetime import date, datetime
+
+from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt, RunReceipt
 
 
+def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Verdict:
+    """The gate's verdict, or that a later session's champion stays where there is one."""
+    champion = Registry(home.models).champion(ticker)
+    if not verdict.promoted or champion is None or champion.session <= session:
+        return verdict
+    reason = f"a later session's champion stays, {champion.session}'s; the gate said: {verdict.reason}"
+    return replace(verdict, promoted=False, reason=reason)
+
+
 def promote(
     home: Home, model: ModelReceipt, run: RunReceipt, *, promoted: bool, reason: str, at: datetime
 ) -> PromotionReceipt:
-    """Write the verdict into the promotion history, once a key; a champion of a later session is never displaced."""
+    """Write the verdict into the promotion history, once a key.
+
+    The receipt says who stands afterwards: a night that is run again after a rollback, or after another night of its
+    session was promoted, changes nothing, and its model is not called champion.
+    """
     registry = Registry(home.models)
-    champion = registry.champion(model.ticker)
-    displaced = champion is not None and champion.session > model.session
-    if promoted and not displaced:
-        registry.promote(
-            Promotion(
-                ticker=model.ticker,
-                event="promote",
-                key=run.key,
-                path=model.path,
-                sha256=model.sha256,
-                version=run.model_version,
-                session=model.session,
-                reason=reason,
-                at=at,
-            )
+    verdict = as_it_stands(home, model.ticker, model.session, Verdict(promoted, reason, {}))
+    if verdict.promoted:
+        promotion = Promotion(
+            ticker=model.ticker,
+            event="promote",
+            key=run.key,
+            path=model.path,
+            sha256=model.sha256,
+            version=run.model_version,
+            session=model.session,
+            reason=reason,
+            at=at,
         )
-    if promoted and displaced:
-        reason = f"{reason}; a later session's champion stays"
+        champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
+        if champion is None or champion.key != run.key:
+            verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
     history = registry.file(model.ticker)
     return PromotionReceipt(
-        model.ticker, str(history), sha256_of(str(history)) or "", run.key, promoted and not displaced, reason
+        model.ticker, str(history), sha256_of(str(history)) or "", run.key, verdict.promoted, verdict.reason
     )

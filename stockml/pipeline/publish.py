@@ -20,7 +20,7 @@ def publish(home: Home, evaluation: EvaluationReceipt, run: RunReceipt, *, now: 
 
 
 def _version(home: Home, ticker: str, publisher: str, run: RunReceipt) -> str | None:
-    """Tonight's model, the champion that stayed, or none where the last value is published."""
+    """Tonight's model, the champion that stayed, or none where a simple forecast is published."""
     if publisher == LSTM:
         return run.model_version
     champion = Registry(home.models).champion(ticker) if publisher == CHAMPION else None

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 HISTORY_SHOWN = 40
 ROWS = (
+    ("skill of what is published", "published/skill", "{:+.4f}"),
+    ("network adds", "answer/network_adds_pct", "{:+.2f}%"),
+    ("CRPS skill of the LSTM", "answer/crps_skill_pct", "{:+.2f}%"),
     ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
-    ("skill of the champion", "champion/skill", "{:+.4f}"),
     ("MSE of the LSTM", "lstm/mse", "{:.6f}"),
-    ("MSE of the last value", "baselines/last_value_mse", "{:.6f}"),
+    ("MSE of the last close", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
-    ("published beat last value by", "answer/beats_last_value_live_pct", "{:+.1f}%"),
+    ("so far, over the last close", "answer/live_beats_last_close_pct", "{:+.1f}%"),
 )
+OVER_THE_CLOSE = ("published/skill", "lstm/skill")  # an earlier version's were over the last mid price
+SAME = 0.005  # of the MSE: a session more and one less move it as far
 
 
 def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figure":
@@ -45,7 +49,7 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
 def changed(before: Night, tonight: Night) -> list[str]:
     """What differs between the two nights' causes, in words: bars, settings, code."""
     restated = f", {tonight.rows_restated} restated" if tonight.rows_restated else ""
-    words = [f"{_count(tonight.rows_added, 'bar')} added{restated}"]
+    words = [f"{_new_bars(before, tonight)}{restated}"]
     names = sorted({*before.settings, *tonight.settings})
     pairs = [(name, before.settings.get(name), tonight.settings.get(name)) for name in names]
     settings = [f"{name} {_short(old)} → {_short(new)}" for name, old, new in pairs if _short(old) != _short(new)]
@@ -54,28 +58,40 @@ def changed(before: Night, tonight: Night) -> list[str]:
     return [*words, "same code" if before.code_hash == tonight.code_hash else "code changed"]
 
 
+def _new_bars(before: Night, tonight: Night) -> str:
+    """How many bars tonight's answer added; where the new session's had come before, that it had."""
+    new = tonight.sessions - before.sessions
+    if tonight.rows_added or new <= 0:
+        return f"{_count(tonight.rows_added, 'bar')} added"
+    came = "its bar" if new == 1 else "their bars"
+    return f"{_count(new, 'new session')}, {came} came with an earlier answer"
+
+
 def _finding(before: Night, tonight: Night) -> str:
-    old, new = (night.metrics.get("lstm/skill") for night in (before, tonight))
-    if old is None or new is None:
+    """By the error of tonight's model itself: a skill may fall because the last close did better."""
+    old, new = (night.metrics.get("lstm/mse") for night in (before, tonight))
+    if not old or new is None:
         return f"{tonight.ticker}: {tonight.session} beside {before.session}"
-    word = "as good as" if abs(new - old) < 0.001 else "better than" if new > old else "worse than"
-    return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}"
+    change = new / old - 1
+    word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
+    return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
 
 
 def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     band = forecast.band(80)
-    low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
+    low, high = ([forecast.now, *side] for side in (band.low, band.high))
     axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
-    axes.plot(days, [forecast.last_value, *forecast.path], color=colour, linewidth=2)
+    axes.plot(days, [forecast.now, *forecast.path], color=colour, linewidth=2)
     return forecast.path[-1]
 
 
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     """The table: a row a figure, last night, tonight, and the difference."""
     axes.axis("off")
-    shown = [(label, shape, before.metrics.get(name), tonight.metrics.get(name)) for label, name, shape in ROWS]
-    rows: list[tuple[str, ...]] = [(label, _text(shape, old), _text(shape, new)) for label, shape, old, new in shown]
+    rows: list[tuple[str, ...]] = [
+        (label, *(_text(shape, _figure(night, name)) for night in (before, tonight))) for label, name, shape in ROWS
+    ]
     if before.forecast and tonight.forecast:
         ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
         rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
@@ -87,11 +103,17 @@ def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(before.session), str(tonight.session))
     for line, row in enumerate([head, *rows]):
-        height = 0.97 - line * 0.085
+        height = 0.97 - line * 0.077
         for (place, side, colour), cell in zip(columns, row, strict=True):
             weight = "bold" if line == 0 else "normal"
             axes.text(place, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
-        axes.axhline(height - 0.042, color=GRID, linewidth=0.8)
+        axes.axhline(height - 0.038, color=GRID, linewidth=0.8)
+
+
+def _figure(night: Night, name: str) -> float | None:
+    if name in OVER_THE_CLOSE and "baselines/last_close_mse" not in night.metrics:
+        return None
+    return night.metrics.get(name)
 
 
 def _text(shape: str, value: float | None) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM
 from stockml.forecasts.conformal import BandScores
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, independent_count
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 LEDGER_SHOWN = 6
 
 
-def residuals(ticker: str, sessions: Days, mid: Floats, origins: Indices, paths: Floats) -> "Figure":
-    """What the LSTM missed at the last lead, over time and as a distribution, beside the last value.
+def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
+    """What the LSTM missed at the last lead, over time and as a distribution, beside the last close.
 
-    sessions, mid: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
+    sessions, mid, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
     """
     horizon = paths.shape[1]
     actual = mid[origins + horizon]
-    missed, naive = actual / paths[:, -1] - 1, actual / mid[origins] - 1
+    missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     bias, spread = float(missed.mean()), float(missed.std())
     lean = "hardly lean" if abs(bias) < spread / 5 else "lean low" if bias > 0 else "lean high"
-    title = f"{ticker}: forecasts {lean}, by {abs(bias):.1%} at {horizon} sessions"
+    title = f"{ticker}: the LSTM's forecasts {lean}, by {abs(bias):.1%} at {horizon} sessions"
     subtitle = f"What happened against what was said {horizon} sessions before, {len(origins)} origins of the test part"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
@@ -41,8 +42,8 @@ def residuals(ticker: str, sessions: Days, mid: Floats, origins: Indices, paths:
     beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
     beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
     beside.axhline(0, color=TRUTH, linewidth=1)
-    beside.text(0.97, 0.97, "last value", color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
-    beside.text(0.97, 0.91, "LSTM", color=MODEL, transform=beside.transAxes, ha="right", va="top")
+    beside.text(0.97, 0.97, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
+    beside.text(0.97, 0.91, LSTM, color=MODEL, transform=beside.transAxes, ha="right", va="top")
     beside.set_xlabel("origins")
     beside.xaxis.set_major_locator(_whole())
     dates(axes)

@@ -1,14 +1,16 @@
 """What came of a night: the forecast, and how well such forecasts have done. Every figure returns a Figure."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
-from stockml.models.baselines import BASELINES, LAST_VALUE
+from stockml.models.baselines import BASELINES
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends
 from stockml.storage.arrays import Days, Floats
 
@@ -19,19 +21,27 @@ if TYPE_CHECKING:
 
 HISTORY_SHOWN = 150
 SHOWN_BASELINES = ("drift", "momentum")
+LINES = {"momentum": 1.3, "drift": 1.3, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}  # widths
+DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # the same as the line above it, without the network
+NOT_DRAWN = ("standard average", "EMA")
+TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
-def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -> "Figure":
+def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats, *, publisher: str = LSTM) -> "Figure":
     """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
 
-    sessions, mid: (n,), up to the forecast's origin.
+    sessions, mid: (n,), up to the forecast's origin.  publisher: whose distribution it is.
     """
-    change = forecast.path[-1] / forecast.last_value - 1
+    change = forecast.path[-1] / forecast.now - 1
     title = f"{ticker}: {forecast.path[-1]:.2f} expected in {len(forecast.path)} sessions, {change:+.1%}"
-    if forecast.no_skill:
-        title = f"{ticker}: no skill shown, so the last value {forecast.last_value:.2f} is published"
+    if publisher == BLEND:
+        title = f"{ticker}: the last close {forecast.now:.2f} is published, its width by the base network"
+    elif publisher == POOLED:
+        title = f"{ticker}: the last close {forecast.now:.2f} is published, with the {POOLED}'s bands"
+    elif forecast.no_skill:
+        title = f"{ticker}: no skill shown, so the last close {forecast.now:.2f} is published"
     elif (ahead := forecast.skilled_leads) < len(forecast.path):
-        title = f"{ticker}: skill shown up to lead {ahead}, then the last value {forecast.last_value:.2f}"
+        title = f"{ticker}: skill shown up to lead {ahead}, then the last close {forecast.now:.2f}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
@@ -40,10 +50,10 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
     ends = _fan(axes, forecast, days)
     for name in SHOWN_BASELINES:
         path = BASELINES[name].path(mid, np.array([len(mid) - 1]), len(forecast.path))[0]
-        axes.plot(days, [forecast.last_value, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
+        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
         ends.append((name, float(path[-1]), COLOURS[name]))
-    axes.hlines(forecast.last_value, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
-    ends.append((LAST_VALUE, forecast.last_value, TRUTH))
+    axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
+    ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
     axes.margins(x=0)
     axes.set_ylabel("mid price")
@@ -56,39 +66,45 @@ def _fan(axes: "Axes", forecast: Forecast, days: Days) -> list[tuple[str, float,
     """Draw the bands and the path; returns the labels of their ends."""
     ends = []
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
-        low, high = ([forecast.last_value, *side] for side in (band.low, band.high))
+        low, high = ([forecast.now, *side] for side in (band.low, band.high))
         axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage], linewidth=0)
         ends.append((f"{band.coverage}%  {band.high[-1]:.0f}", band.high[-1], MUTED))
         ends.append((f"{band.coverage}%  {band.low[-1]:.0f}", band.low[-1], MUTED))
-    axes.plot(days, [forecast.last_value, *forecast.path], color=MODEL, linewidth=2.2)
+    axes.plot(days, [forecast.now, *forecast.path], color=MODEL, linewidth=2.2)
     ends.append((f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL))
     return ends
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill of the LSTM and every baseline at each lead, on the same origins: above zero beats the last value."""
-    naive = evaluation.scores[LAST_VALUE].mse_by_lead
-    skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items() if name != LAST_VALUE}
-    lstm = evaluation.scores[LSTM].skill
-    better = sum(1 for skill in skills[LSTM] if skill > 0)
-    title = f"{ticker}: the LSTM beats the last value at {better} of {evaluation.horizon} leads"
-    overall = "" if lstm is None else f"; {lstm:+.3f} over the whole path"
-    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last value), {evaluation.origins} origins{overall}")
+    """Skill at each lead on the same origins, above zero beats the last close: networks, what is published, the rest.
+
+    The averages, far below most nights, are named at the edge instead of flattening all.
+    """
+    naive = evaluation.scores[LAST_CLOSE].mse_by_lead
+    skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
+    drawn = [name for name in LINES if name in skills]
+    better = sum(1 for skill in skills[PUBLISHED] if skill > 0)
+    title = f"{ticker}: what is published beats the last close at {better} of {evaluation.horizon} leads"
+    overall = "".join(f", {name} {evaluation.scores[name].skill or 0:+.3f}" for name in TOLD if name in skills)
+    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
-    floor, ceiling = _skill_limits(skills)
+    floor, ceiling = _skill_limits([skills[name] for name in drawn], skills[LSTM])
     ends = []
-    for name, skill in skills.items():
+    for name in drawn:
+        skill, colour = skills[name], COLOURS[name]
         shown = np.where(skill < floor, np.nan, skill)
-        axes.plot(leads, shown, color=COLOURS.get(name, MUTED), linewidth=2.4 if name == LSTM else 1.3)
-        below = f"  (≤ {np.nanmax(skill):.1f})" if skill[-1] < floor else ""
-        ends.append((name + below, max(float(skill[-1]), floor), COLOURS.get(name, MUTED)))
+        axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=DASHES.get(name, "-"))
+        below = f"  (≤ {np.nanmax(skill):+.2f})" if skill[-1] < floor else ""
+        ends.append((name + below, max(float(skill[-1]), floor), colour))
+    for name in (name for name in NOT_DRAWN if name in skills):
+        ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
     axes.set_ylim(floor, ceiling)
     axes.set_xlim(1, evaluation.horizon)
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])
     axes.set_xlabel("lead, sessions")
     axes.set_ylabel("skill")
-    label_ends(axes, [*ends, (LAST_VALUE, 0.0, TRUTH)])
+    label_ends(axes, [*ends, (LAST_CLOSE, 0.0, TRUTH)])
     return figure
 
 
@@ -97,8 +113,7 @@ def _skill(mse: tuple[float | None, ...], naive: tuple[float | None, ...]) -> Fl
     return np.array([1 - each / other if each is not None and other else np.nan for each, other in pairs])
 
 
-def _skill_limits(skills: Mapping[str, Floats]) -> tuple[float, float]:
-    """Room for the contenders near zero; the averages, far below, are named at the edge instead of flattening all."""
-    highest = max(float(np.nanmax(skill)) for skill in skills.values())
-    lstm = float(np.nanmin(skills[LSTM]))
-    return min(-0.3, lstm - 0.05), max(0.15, highest + 0.05)
+def _skill_limits(drawn: Sequence[Floats], lstm: Floats) -> tuple[float, float]:
+    """Room for the contenders near zero."""
+    highest = max(float(np.nanmax(skill)) for skill in drawn)
+    return min(-0.3, float(np.nanmin(lstm)) - 0.05), max(0.15, highest + 0.05)

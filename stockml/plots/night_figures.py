@@ -34,11 +34,11 @@ def draw(
     smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     at, paths = assessment.test_origins, assessment.paths[LSTM]
     drawn = {
-        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid, publisher=assessment.publisher),
         "leads": forecast.skill_by_lead(ticker, evaluation),
         "ledger": diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid),
         "calibration": diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
-        "residuals": diagnostics.residuals(ticker, sessions, mid, at, paths),
+        "residuals": diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
         "averages": training.averages(ticker, sessions, mid, evaluation),
         "history": training.price_history(ticker, sessions, mid, model.parts),
         "normalised": training.normalised(ticker, sessions, scaled, smoothed, SCALING),

@@ -71,7 +71,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     """Standard average and EMA, one step ahead, over the truth of the last sessions. sessions, mid: (n,)."""
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
     worse = all(skill is not None and skill < 0 for skill in skills.values())
-    claim = "both averages lag, the last value alone is closer" if worse else "how close plain averages come"
+    claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
     figure, (axes,) = canvas(f"{ticker}: {claim}", f"One step ahead, last {AVERAGES_SHOWN} sessions; skill: {told}")
     axes.plot(sessions[-AVERAGES_SHOWN:], mid[-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)

@@ -8,9 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.promotion_gate import publishes
-from stockml.models.baselines import LAST_VALUE
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
@@ -30,7 +29,12 @@ CURVES = {
 }
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
-WHOLE = ("lstm", "champion", "published")  # contenders whose figures are all shown; of the others, MSE and skill
+WHOLE = (
+    "lstm",
+    "champion",
+    "published",
+    "without_network",
+)  # contenders whose figures are all shown; of the others, MSE and skill
 
 
 def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float]:
@@ -52,14 +56,19 @@ def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, fl
 
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     evaluation = assessment.evaluation
-    rival = evaluation.comparison(LSTM, CHAMPION)
+    rival, adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    table = assessment.distributions
+    whole, width = (table.whole.get(LSTM), table.widths.get(LSTM)) if table else (None, None)
     return {
         "beats_champion_pct": rival.skill_difference if rival else None,
-        "beats_last_value_pct": evaluation.scores[LSTM].skill,
-        "published_beats_last_value_pct": evaluation.scores[PUBLISHED].skill,
-        "beats_last_value_live_pct": live.get("live/skill") if live.get("live/matured") else None,
+        "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
+        "network_adds_pct": adds.skill_difference if adds else None,
+        "crps_skill_pct": whole.skill if whole else None,
+        "width_crps_skill_pct": width.skill if width else None,
+        "lstm_beats_last_close_pct": evaluation.scores[LSTM].skill,
+        "live_beats_last_close_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
-        "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.last_value - 1,
+        "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.now - 1,
         "forecast_model_share_pct": fmean(assessment.forecast.weights),
         "rise_chance_pct": assessment.forecast.probability_of_rise,
     }
@@ -134,7 +143,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 def lead_points(night: Night, at: int) -> list[Point]:
     """One step a lead, so that MLflow draws nights over each other: the skill by lead, and the published path."""
     found: list[Point] = []
-    lstm, naive = night.score(LSTM), night.score(LAST_VALUE)
+    lstm, naive = night.score(LSTM), night.score(LAST_CLOSE)
     if lstm and naive:
         for lead, (mse, naive_mse) in enumerate(zip(lstm.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
             if mse is not None and naive_mse:

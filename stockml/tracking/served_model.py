@@ -31,7 +31,8 @@ class ServedModel(PythonModel):
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
 
-        The path is the one that a night would publish of this model: drawn to the last value as its skill asks.
+        The path is the one that a night would publish of this model: drawn to the last close as its skill asks.
+        Where the strongest simple distribution is better, the night publishes that instead.
 
         model_input: columns session, open, high, low, close, volume; split-adjusted, at least the network's look-back
         (60 sessions), better 300, so that the trailing figures are what they were in training.
@@ -48,7 +49,7 @@ class ServedModel(PythonModel):
         if len(bars) < needed:
             raise TooFewBars(needed, len(bars), "a forecast")
         series = PriceSeries.from_bars(bars)
-        now, last = float(absolute_volatility(series.mid)[-1]), series.mid[-1]
+        now, last = float(absolute_volatility(series.mid)[-1]), series.close[-1]
         path = self.combination.path(last, self.model.published.paths(series, [len(series) - 1])[0])
         bands = self.combination.bands
         leads = range(1, len(path) + 1)

@@ -1,6 +1,7 @@
 """Where an interrupted training goes on: one file, replaced after every epoch, removed when all is done."""
 
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
     try:
         label, *arrays = unpacked((folder / NAME).read_bytes())
         header = json.loads(label.tobytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, zipfile.BadZipFile):
         return TrainingProgress()
     if header["fingerprint"] != fingerprint:
         return TrainingProgress()

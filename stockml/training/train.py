@@ -60,8 +60,9 @@ def train(
 
 
 def learning_sha256(settings: Settings) -> str:
-    """Hash of the settings that a champion's weights depend on: all but the mode asked for and the policy."""
+    """Hash of the settings that a champion's weights depend on: all but the mode, the policy and the gate's."""
     kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy")}
+    del kept["evaluation"]["replace_after_sessions"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

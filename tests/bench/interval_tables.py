@@ -4,7 +4,7 @@
 
 Bands are calibrated on the validation part and measured on the test part, an origin every 10 sessions, 50 leads.
 An era ends 1,500 sessions before the next: the same measurement, had it been made that much earlier. "published" is
-what would have been published of the model: drawn towards the last value, lead by lead, as the skill asks that it had
+what would have been published of the model: drawn towards the last close, lead by lead, as the skill asks that it had
 shown till then.
 """
 
@@ -62,14 +62,15 @@ def rows(lstm: bool, eras: int) -> Iterator[Row]:
 
 
 def measured(ticker: str, series: PriceSeries, model: TrainedModel | None) -> Row:
-    """The model's row, or without one the last value's."""
+    """The model's row, or without one the last close's."""
     split = split_origins(len(series), SETTINGS.evaluation)
     test, mid = origins(split.test, SETTINGS.evaluation.origin_every), series.mid
     own = Candidate.of(series, split, SETTINGS.evaluation, model)
-    said = own.published(mid, test)
-    named: dict[str, Scored] = {LSTM if model else "last value with drift": own, PUBLISHED: said}
-    rises = {name: each.rises(mid, test, SETTINGS.evaluation.direction_step) for name, each in named.items()}
-    evaluation = evaluate(mid, test, {name: each.paths for name, each in named.items()}, SETTINGS.evaluation, rises)
+    said = own.published(series, test)
+    named: dict[str, Scored] = {LSTM if model else "last close with drift": own, PUBLISHED: said}
+    rises = {name: each.rises(series, test, SETTINGS.evaluation.direction_step) for name, each in named.items()}
+    paths = {name: each.paths for name, each in named.items()}
+    evaluation = evaluate(mid, test, paths, SETTINGS.evaluation, rises, close=series.close)
     scores, published = (score_bands(each.bands, mid, test, each.paths) for each in (own, said))
     return Row(ticker.upper(), str(series.sessions[-1]), scores, published, evaluation, own.combination.weights)
 
@@ -131,7 +132,7 @@ def _signed(value: float | None) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--lstm", action="store_true", help="a trained network, not the last value")
+    options.add_argument("--lstm", action="store_true", help="a trained network, not the last close")
     options.add_argument("--eras", type=int, default=1)
     chosen = options.parse_args()
     if kaggle_at_hand() is None:

@@ -24,6 +24,7 @@ from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
+BASES = "<!-- made by make_bases -->"  # what follows it in the README belongs to the base networks
 README = """# The pooled regression, by vintage
 
 Each file holds one regression of how far a share moves, with one shape of its quantiles a lead, learned from many
@@ -66,7 +67,9 @@ def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
     rows = [_row(path, model) for path, model in zip(paths, made, strict=True)]
     refused = "".join(f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items())
     text = README.format(folder=folder, rows="\n".join(rows), tickers=_wrapped(made[-1].tickers), refused=refused)
-    (into / "README.md").write_text(text, encoding="utf-8")
+    path = into / "README.md"
+    _, mark, of_bases = path.read_text(encoding="utf-8").partition(BASES) if path.exists() else ("", "", "")
+    path.write_text(text + (f"\n{mark}{of_bases}" if mark else ""), encoding="utf-8")
     return paths
 
 

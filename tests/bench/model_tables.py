@@ -48,14 +48,15 @@ def measured(series: PriceSeries, settings: Settings, every: int) -> tuple[Train
         model = train(series, settings, Decision("retrain", "measured"), champion=None, folder=Path(folder))
         seconds = time.perf_counter() - began
     at = origins(model.parts.test, every)
-    scores = evaluate(series.mid, at, {LSTM: model.held_out.paths(series, at)}, settings.evaluation).scores
+    paths = {LSTM: model.held_out.paths(series, at)}
+    scores = evaluate(series.mid, at, paths, settings.evaluation, close=series.close).scores
     found = (scores[LSTM].skill or 0.0, scores["drift"].skill or 0.0, hindsight(series, at, settings.evaluation))
     return model, Skills(*found), seconds
 
 
 def hindsight(series: PriceSeries, at: Indices, settings: EvaluationSettings) -> float:
     """The skill of that rise: the least-squares share of the scaled moves that a straight line explains."""
-    start = series.mid[at, None]
+    start = series.close[at, None]
     scale = past_range(series.mid, settings.scale_sessions)[at, None]
     rise = start * np.arange(1, settings.horizon + 1) / scale
     came = (outcomes(series.mid, at, settings.horizon) - start) / scale
@@ -77,7 +78,7 @@ def skill_row(ticker: str, series: PriceSeries, settings: Settings, seeds: int, 
 def skill_table(seeds: int, until: str | None, every: int) -> list[str]:
     names = " | ".join(f"seed {seed}" for seed in range(1, seeds + 1))
     lines = [
-        f"| ticker | until | {names} | mean | last value | drift | best rise in hindsight | s, both fits "
+        f"| ticker | until | {names} | mean | last close | drift | best rise in hindsight | s, both fits "
         "| network's weight |",
         "|---|---|" + "--:|" * (seeds + 6),
     ]
@@ -98,7 +99,7 @@ def skill_table(seeds: int, until: str | None, every: int) -> list[str]:
 
 
 def tutorial_table(tickers: list[str], epochs: int) -> list[str]:
-    lines = ["| ticker | tutorial profile | last value | drift | s, both fits |", "|---|--:|--:|--:|--:|"]
+    lines = ["| ticker | tutorial profile | last close | drift | s, both fits |", "|---|--:|--:|--:|--:|"]
     settings = settings_for("tutorial", {"training.epochs": epochs})
     for ticker in tickers:
         _, skills, seconds = measured(series_of(ticker.lower()), settings, settings.evaluation.origin_every)

@@ -225,7 +225,11 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
     for line in (
         "LSTM",
-        "last value",
+        "last close",
+        "trend prior",
+        "published",
+        "network adds",
+        "pooled regression",
         "standard average",
         "EMA",
         "drift",

@@ -75,6 +75,9 @@ def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Instal
             str(THURSDAY), "Completed", "retrain", 6,
         )  # fmt: skip
         assert row["skill"] == pytest.approx(1 - row["mse"] / row["naive_mse"], abs=1e-3)
+        assert 0 <= row["noise_p"] <= 1
+        assert row["network_adds"] < 1
+        assert row["crps_skill"] < 1
         assert BarStore(here.home.store, here.home.locks).last_session(row["ticker"]) == THURSDAY
         [entry] = Ledger(here.home.ledger).entries(row["ticker"])
         assert (entry.forecast.origin, entry.forecast.path[-1]) == (THURSDAY, pytest.approx(row["forecast"], rel=1e-5))

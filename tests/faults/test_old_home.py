@@ -17,6 +17,7 @@ from stockml.home import Home
 from stockml.models.champions import Provenance, champion_for
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
+from stockml.nights import summary
 from stockml.nights.record import night_path, read_night
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -104,6 +105,14 @@ def test_the_nights_record_is_read(old: Home) -> None:
     assert lstm is not None
     assert naive is not None
     assert (lstm.mse, naive.mse) == (LSTM_MSE, LAST_VALUE_MSE)
+    assert (night.distributions, night.publisher, night.forecast.last_close) == (None, "", None)
+
+
+def test_the_nights_record_is_worded_by_the_reference_that_its_skill_was_over(old: Home) -> None:
+    text = summary.text(read_night(night_path(old.nights, "IBM", KEY)))
+    assert text.splitlines()[0] == "IBM · session 2013-03-01 · published: skill +0.050 over the last mid price"
+    assert "now mid price 201.15" in " ".join(text.split())
+    assert "last close" not in text
 
 
 def test_the_assessment_is_read(old: Home) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from prefect.states import State
 
 from deployments.replay.feed import Fault, Feed
@@ -13,6 +14,8 @@ from stockml.errors import InvalidSession
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
+from stockml.nights import summary
+from stockml.nights.record import Night, read_night
 from stockml.pipeline.backfill import past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -55,12 +58,33 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
-    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [(27, "retrain", True), (28, "retrain", True)]
+    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [
+        (27, "retrain", False),
+        (28, "retrain", False),
+    ]
     decided = [json.loads(path.read_text()) for path in replay.nights.glob("IBM/decision-*.json")]
     earlier = [each for each in decided if each["session"] != str(FRIDAY)]
     assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2
     assert [each["champion"] for each in earlier] == [None, None]
     assert Registry(replay.models).champion("IBM") == champion
+    nights = [read_night(path) for path in replay.nights.glob("IBM/*/night.json")]
+    for night in (night for night in nights if night.session < FRIDAY):
+        check_every_page_says_that_the_champion_stays(replay, night)
+
+
+def check_every_page_says_that_the_champion_stays(home: Home, night: Night) -> None:
+    """The record, the summary of the command line and of Prefect, MLflow's tags, note and alias: one verdict."""
+    assert night.verdict
+    assert not night.verdict.promoted
+    assert night.verdict.reason.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ")
+    assert "not promoted      a later session's champion stays" in summary.text(night)
+    client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+    tags = client.get_run(night.mlflow_run_id).data.tags
+    assert (tags["verdict"], tags["verdict_reason"]) == ("not promoted", night.verdict.reason)
+    for text in (summary.markdown(night), tags["mlflow.note.content"]):
+        assert "Not promoted: a later session's champion stays" in text
+    newest = client.get_model_version_by_alias("lstm-IBM", "champion").run_id
+    assert client.get_run(newest).data.tags["session"] == str(FRIDAY)
 
 
 @pytest.mark.slow

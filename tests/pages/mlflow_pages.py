@@ -68,7 +68,7 @@ def open_charts(page: "Page", address: str, experiment_id: str) -> None:
     """The link of the summaries: it lands on the nights' charts in the model-training layout."""
     view = "compareRunsMode=CHART&workflowType=machine_learning"
     page.goto(f"{address}/#/experiments/{experiment_id}/runs?{view}")
-    page.get_by_text("answer/beats_last_value_pct").first.wait_for()
+    page.get_by_text("answer/crps_skill_pct").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
 
@@ -104,7 +104,7 @@ def main(root: str, folder: str) -> None:
             page.get_by_text("Model training", exact=True).first.click()  # the comparison opens in the other layout
             for section in ("Visualizations", "Parameters"):
                 page.get_by_text(section, exact=True).first.click()
-            page.get_by_text("answer/beats_last_value_pct").first.wait_for()
+            page.get_by_text("answer/crps_skill_pct").first.wait_for()
             page.screenshot(path=f"{folder}/mlflow-comparison.png")
         with browser_page(1900, 1500) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))

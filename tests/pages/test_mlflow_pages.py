@@ -57,11 +57,11 @@ def test_the_link_lands_on_the_charts_and_three_nights_compare(pages: Pages, tmp
         open_charts(page, pages.address, pages.experiment_id)
         shown = page.inner_text("body")
         assert all(name in shown for name in names)
-        assert all(f"answer/{name}" in shown for name in ("beats_champion_pct", "beats_last_value_pct"))
+        assert all(f"answer/{name}" in shown for name in ("beats_champion_pct", "crps_skill_pct"))
         compare(page, names)
         compared = page.inner_text("body")
         assert all(name in compared for name in names)
-        assert "answer/beats_last_value_pct" in compared
+        assert "answer/crps_skill_pct" in compared
         assert "network.units" in compared
 
 
@@ -71,7 +71,8 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> N
         open_run(page, pages.address, pages.experiment_id, run_id)
         shown = page.inner_text("body")
         assert "IBM 2013-02-28 fine-tune" in shown
-        assert "better than the last value" in shown
+        assert "published: the last close" in shown
+        assert "Network adds: " in shown
         assert "standard average" in shown
         assert "lstm-IBM" not in shown  # no model was trained in this night
         with page.context.expect_page() as opened:

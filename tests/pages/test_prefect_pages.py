@@ -92,7 +92,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
         assert "IBM 2013-03-01 retrain" in shown
         assert "training.epochs" in shown
         open_charts(page, pages.mlflow, link[2])
-        assert "answer/beats_last_value_pct" in page.inner_text("body")
+        assert "answer/crps_skill_pct" in page.inner_text("body")
 
 
 def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:

@@ -30,6 +30,7 @@ from stockml.settings import NetworkSettings, settings_for, settings_from_dict
         ({"network.units": [1] * 7}, "layers to be between 1 and 6, found 7"),
         ({"network.units": ["a"]}, "network.units to be between 1 and 1024, found 'a'"),
         ({"network.dropout": float("nan")}, "network.dropout to be between 0.0 and 0.9, found nan"),
+        ({"evaluation.replace_after_sessions": 0}, "evaluation.replace_after_sessions to be between 1 and 10000"),
         ({"evaluation.horizon": 20}, "evaluation.direction_step to be between 1 and 20, found 30"),
         ({"mode.x": 3}, "mode"),
         ({"mode": "sometimes"}, "auto, retrain, fine-tune, keep"),
@@ -60,8 +61,8 @@ def test_settings_that_bound_each_other_change_together() -> None:
 @pytest.mark.parametrize(
     ("profile", "sha256"),
     [
-        ("nightly", "5163101cd57246bad1d0677fff9f58c5da51368f36a7ed33e0eab5cceecd2216"),
-        ("tutorial", "7fe505b6ccc702942a65c4eeae7fbc5e6f3273b46495a7055078de118c63f26c"),
+        ("nightly", "afbcd985bb75089c456a65578b5860b3de9e64bb031b9df2428e4cf1a91da747"),
+        ("tutorial", "c93485dd22a521698c62ea68b59d02734b43b0ef3d2aa6b2947c835d7c4869c8"),
     ],
 )
 def test_a_profile_has_the_hash_that_recorded_nights_know_it_by(profile: str, sha256: str) -> None:
@@ -73,6 +74,17 @@ def test_a_profile_has_the_hash_that_recorded_nights_know_it_by(profile: str, sh
 def test_settings_are_read_from_json_as_they_were_written(profile: str, overrides: dict[str, Any]) -> None:
     settings = settings_for(profile, overrides)
     assert settings_from_dict(json.loads(json.dumps(settings.asdict()))) == settings
+
+
+@pytest.mark.parametrize("profile", ["nightly", "tutorial"])
+def test_settings_that_were_kept_before_there_was_a_champions_age_are_read_with_the_usual_one(profile: str) -> None:
+    usual = settings_for(profile)
+    kept = usual.asdict()
+    kept["evaluation"]["horizon"] = 40
+    del kept["evaluation"]["replace_after_sessions"]
+    found = settings_from_dict(json.loads(json.dumps(kept)))
+    assert found == usual.changed(evaluation=usual.evaluation.changed(horizon=40))
+    assert found.evaluation.replace_after_sessions == 20
 
 
 def test_the_hash_depends_on_content_alone() -> None:

@@ -85,6 +85,8 @@ def recorded_night(ticker: str = "IBM", day: date = date(2013, 2, 28), share: fl
         history=history(),
         verdict=found.verdict,
         forecast=found.forecast,
+        distributions=found.distributions,
+        publisher=found.publisher,
         model_sha256=hashlib.sha256(key.encode()).hexdigest(),
         git_commit="d82736010f4f7ab6f6a4f0e5d4b0f7d1f6f1a0b2",
         flow_run_url="http://127.0.0.1:4200/runs/flow-run/0f6f",

@@ -47,7 +47,7 @@ def _weights(model: TrainedModel) -> bytes:
 
 
 def _skill_by_loop(nights: np.ndarray, models: list[TrainedModel]) -> float:
-    """1 − MSE / MSE(last value), every night in units of the range of the prices before it."""
+    """1 − MSE / MSE(last close), every night in units of the range of the prices before it."""
     squared, naive = [], []
     for night, model in zip(nights, models, strict=True):
         (path,) = model.published.paths(SERIES.until(night + 1), [night])
@@ -55,7 +55,7 @@ def _skill_by_loop(nights: np.ndarray, models: list[TrainedModel]) -> float:
         for lead, said in enumerate(path, start=1):
             actual = SERIES.mid[night + lead]
             squared.append(((said - actual) / (past.max() - past.min())) ** 2)
-            naive.append(((SERIES.mid[night] - actual) / (past.max() - past.min())) ** 2)
+            naive.append(((SERIES.close[night] - actual) / (past.max() - past.min())) ** 2)
     return 1 - float(np.mean(squared) / np.mean(naive))
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.evaluate import CHAMPION, LSTM, evaluate
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation, slug
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import BASELINES, LAST_MID
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 
@@ -22,6 +22,11 @@ def prices(n: int = 600, seed: int = 4) -> np.ndarray:
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0003, 0.015, n)))
 
 
+def closes(mid: np.ndarray, seed: int = 12) -> np.ndarray:
+    """Where each session ended: not where its middle was."""
+    return mid * np.exp(np.random.default_rng(seed).normal(0, 0.03, len(mid)))
+
+
 def guesses(mid: np.ndarray, origins: np.ndarray = ORIGINS, seed: int = 5) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, 0.01, (len(origins), 50))
     return mid[origins, None] * np.exp(np.cumsum(noise, axis=1))
@@ -30,18 +35,19 @@ def guesses(mid: np.ndarray, origins: np.ndarray = ORIGINS, seed: int = 5) -> np
 def evaluation(mid: np.ndarray | None = None) -> Evaluation:
     mid = prices() if mid is None else mid
     paths = {LSTM: guesses(mid), CHAMPION: guesses(mid, seed=6)}
-    return evaluate(mid, ORIGINS, paths, SETTINGS, {LSTM: np.linspace(0.2, 0.8, len(ORIGINS))})
+    rises = {LSTM: np.linspace(0.2, 0.8, len(ORIGINS))}
+    return evaluate(mid, ORIGINS, paths, SETTINGS, rises, close=closes(mid))
 
 
 def test_every_figure_is_what_a_loop_finds() -> None:
     mid, found = prices(), evaluation().scores[LSTM]
-    paths = guesses(mid)
+    paths, close = guesses(mid), closes(mid)
     scaled, naive, absolute, mase, lead_30, naive_30, right = [], [], [], [], [], [], []
     for row, origin in enumerate(ORIGINS):
         past = mid[origin - 199 : origin + 1]
         scale, step = past.max() - past.min(), np.mean(np.abs(np.diff(mid[origin - 200 : origin + 1])))
         for lead in range(1, 51):
-            error, lazy = paths[row, lead - 1] - mid[origin + lead], mid[origin] - mid[origin + lead]
+            error, lazy = paths[row, lead - 1] - mid[origin + lead], close[origin] - mid[origin + lead]
             scaled.append((error / scale) ** 2)
             naive.append((lazy / scale) ** 2)
             absolute.append(error)
@@ -49,7 +55,7 @@ def test_every_figure_is_what_a_loop_finds() -> None:
             if lead == 30:
                 lead_30.append((error / scale) ** 2)
                 naive_30.append((lazy / scale) ** 2)
-                right.append((paths[row, 29] > mid[origin]) == (mid[origin + 30] > mid[origin]))
+                right.append((paths[row, 29] > close[origin]) == (mid[origin + 30] > close[origin]))
     assert found.mse == pytest.approx(np.mean(scaled))
     assert found.half_mse == pytest.approx(np.mean(scaled) / 2)
     assert found.rmse == pytest.approx(math.sqrt(np.mean(np.square(absolute))))
@@ -63,16 +69,35 @@ def test_every_figure_is_what_a_loop_finds() -> None:
 
 def test_direction_has_its_base_rate_and_the_brier_score_of_the_given_chance() -> None:
     mid, found = prices(), evaluation().scores[LSTM].direction
-    rose = mid[ORIGINS + 30] > mid[ORIGINS]
+    rose = mid[ORIGINS + 30] > closes(mid)[ORIGINS]
+    assert (rose != (mid[ORIGINS + 30] > mid[ORIGINS])).any()
     assert found.base_rate == pytest.approx(rose.mean())
     assert found.brier == pytest.approx(np.mean((np.linspace(0.2, 0.8, len(ORIGINS)) - rose) ** 2))
 
 
-def test_every_baseline_stands_beside_the_model_and_the_last_value_has_no_skill_and_no_direction() -> None:
+def test_every_baseline_stands_beside_the_model_and_the_last_close_has_no_skill_and_no_direction() -> None:
     found = evaluation()
-    assert set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, *BASELINES}
-    assert found.scores["last value"].skill == 0.0
-    assert found.scores["last value"].direction.accuracy is None
+    assert set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, LAST_CLOSE, *BASELINES}
+    assert found.scores[LAST_CLOSE].skill == 0.0
+    assert found.scores[LAST_CLOSE].direction.accuracy is None
+
+
+def test_skill_is_over_the_last_close_so_an_older_price_has_none_for_nothing() -> None:
+    """Prices that go on from the close: the last mid price was once the reference, and flattered who knew the close."""
+    steps = np.random.default_rng(4).normal(0, 0.015, (600, 2))
+    ends = np.cumsum(steps.sum(axis=1))  # a session's middle, then its end, from which the next one goes on
+    mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
+    path = np.repeat(close[ORIGINS, None], 50, axis=1)
+    found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, close=close)
+    assert (found.scores[LSTM].skill, found.one_step[LSTM].skill) == (0.0, 0.0)
+    assert (found.one_step[LAST_MID].skill or 0) < -0.2
+    assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS).one_step[LSTM].skill or 0) > 0.2
+
+
+def test_a_series_of_one_price_a_session_is_measured_by_that_price() -> None:
+    mid = prices()
+    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS)
+    assert found.scores[LAST_CLOSE] == found.scores[LAST_MID]
 
 
 def test_one_step_figures_are_the_first_lead_alone() -> None:
@@ -96,18 +121,36 @@ def test_scores_do_not_depend_on_the_currency() -> None:
         assert (other.rmse or 0) / 100 == pytest.approx(score.rmse)
 
 
-def test_models_are_compared_with_the_last_value_and_with_the_champion() -> None:
+def test_models_are_compared_with_the_last_close_and_with_the_champion() -> None:
     found = evaluation()
     assert {(c.name, c.against) for c in found.comparisons} == {
-        (LSTM, "last value"),
+        (LSTM, LAST_CLOSE),
         (LSTM, CHAMPION),
-        (CHAMPION, "last value"),
+        (CHAMPION, LAST_CLOSE),
     }
-    naive = found.comparison(LSTM, "last value")
+    naive = found.comparison(LSTM, LAST_CLOSE)
     assert naive is not None
     assert naive.skill_difference == pytest.approx(found.scores[LSTM].skill)
     assert naive.interval is not None
     assert naive.interval.low <= (naive.skill_difference or 0) <= naive.interval.high
+
+
+def test_what_the_network_adds_is_the_published_against_the_same_without_it() -> None:
+    mid = prices()
+    with_it, without = guesses(mid), guesses(mid, seed=6)
+    found = evaluate(mid, ORIGINS, {PUBLISHED: with_it, WITHOUT_NETWORK: without}, SETTINGS, close=closes(mid))
+    adds = found.comparison(PUBLISHED, WITHOUT_NETWORK)
+    assert adds is not None
+    assert adds.test is not None
+    assert adds.interval is not None
+    apart = (found.scores[PUBLISHED].skill or 0) - (found.scores[WITHOUT_NETWORK].skill or 0)
+    assert adds.skill_difference == pytest.approx(apart)
+    assert adds.interval.low <= apart <= adds.interval.high
+    same = evaluate(mid, ORIGINS, {PUBLISHED: without, WITHOUT_NETWORK: without}, SETTINGS, close=closes(mid))
+    nothing = same.comparison(PUBLISHED, WITHOUT_NETWORK)
+    assert nothing is not None
+    assert nothing.test is not None
+    assert (nothing.skill_difference, nothing.test.p_value) == (0.0, 1.0)
 
 
 def test_an_evaluation_survives_json() -> None:
@@ -125,10 +168,11 @@ def test_metric_names_are_flat_and_the_same_every_night() -> None:
         "lstm/skill_lead_30",
         "lstm/direction_brier",
         "lstm/one_step_half_mse",
-        "lstm/vs_last_value/skill_low",
+        "lstm/vs_last_close/skill_low",
         "lstm/vs_champion/dm_p_value",
         "champion/mse",
-        "last_value/mse",
+        "last_close/mse",
+        "last_mid_price/mse",
         "standard_average/mse",
     } <= set(tonight)
     assert slug("standard average") == "standard_average"
@@ -139,8 +183,8 @@ def test_a_dead_price_gives_no_figure_rather_than_infinity() -> None:
     found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS)
     assert found.scores[LSTM].mse is None
     assert found.scores[LSTM].skill is None
-    assert found.scores["last value"].mase is None
-    assert found.comparison(LSTM, "last value") is not None
+    assert found.scores[LAST_CLOSE].mase is None
+    assert found.comparison(LSTM, LAST_CLOSE) is not None
     assert all(math.isfinite(value) for value in found.metrics().values())
 
 
@@ -159,7 +203,7 @@ def test_no_figure_is_ever_nan_or_infinite(every: int, seed: int, halted: int, e
 def test_a_single_origin_is_scored_without_a_test() -> None:
     mid = prices()
     found = evaluate(mid, np.array([400]), {LSTM: guesses(mid, np.array([400]))}, SETTINGS)
-    comparison = found.comparison(LSTM, "last value")
+    comparison = found.comparison(LSTM, LAST_CLOSE)
     assert found.scores[LSTM].mse is not None
     assert comparison is not None
     assert (comparison.interval, comparison.test) == (None, None)

@@ -9,9 +9,10 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.features.windows import origins, split_origins
-from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands
+from stockml.forecasts.conformal import COVERAGES, BandScores, ConformalIntervals, score_bands, score_limits
 from stockml.forecasts.error_scaling import absolute_volatility
-from stockml.models.baselines import BASELINES, LAST_VALUE
+from stockml.models.baselines import BASELINES, LAST_MID
+from stockml.models.pooled_regression import LEVELS
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 from tests.support.kaggle import LONG, kaggle_mid
@@ -24,7 +25,7 @@ def walk(n: int = 6_000, seed: int = 1, drift: float = 0.0, sigma: float = 0.015
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(drift, sigma, n)))
 
 
-def fitted(mid: np.ndarray, baseline: str = LAST_VALUE) -> tuple[ConformalIntervals, BandScores]:
+def fitted(mid: np.ndarray, baseline: str = LAST_MID) -> tuple[ConformalIntervals, BandScores]:
     """Calibrated on the validation part, scored on the test part."""
     split, path = split_origins(len(mid), SETTINGS), BASELINES[baseline].path
     validation, test = origins(split.validation, 10), origins(split.test, 10)
@@ -100,6 +101,38 @@ def test_the_chance_of_a_rise_and_the_bands_are_one_distribution() -> None:
         assert above_low == pytest.approx((1 + coverage) / 2, abs=1e-6)
 
 
+def test_quantiles_rise_with_their_level_and_agree_with_the_bands() -> None:
+    bands, _ = fitted(walk(drift=0.0005))
+    paths, now = np.linspace(90, 110, 150).reshape(3, 50), np.array([0.01, 0.02, 0.03])
+    found = bands.quantile_path(paths, now, LEVELS)
+    assert found.shape == (3, 50, len(LEVELS))
+    assert np.all(np.diff(found, axis=-1) > 0)
+    for coverage in COVERAGES:
+        sides = np.array([(1 - coverage) / 2, (1 + coverage) / 2])
+        low, high = bands.quantiles(paths, now, coverage)
+        for side, limit in zip(np.moveaxis(bands.quantile_path(paths, now, sides), -1, 0), (low, high), strict=True):
+            np.testing.assert_allclose(side, limit, rtol=1e-12)
+    middle = bands.quantile_path(paths, now, np.array([0.5]))[..., 0]
+    np.testing.assert_allclose(np.log(middle / paths), bands.tilt * now[:, None] * np.arange(1, 51), atol=1e-12)
+    np.testing.assert_array_equal(bands.quantile_path(paths[1], 0.02, LEVELS), found[1])
+
+
+def test_a_quantile_is_exceeded_with_the_chance_that_is_left() -> None:
+    bands, _ = fitted(walk(drift=0.0005))
+    path = np.linspace(100.0, 104.0, 50)
+    found = bands.quantile_path(path, 0.012, LEVELS)
+    for step in (1, 30, 50):
+        above = [float(bands.probability_of_rise(path, 0.012, float(limit), step)) for limit in found[step - 1]]
+        np.testing.assert_allclose(above, 1 - LEVELS, atol=1e-6)
+
+
+def test_quantiles_at_the_very_ends_are_finite_and_those_of_a_price_that_stands_still_are_its_path() -> None:
+    bands, _ = fitted(walk())
+    path = np.full(50, 100.0)
+    assert np.isfinite(bands.quantile_path(path, 0.01, np.array([0.0, 1.0]))).all()
+    np.testing.assert_array_equal(bands.quantile_path(path, 0.0, LEVELS), np.full((50, len(LEVELS)), 100.0))
+
+
 def test_the_chance_of_a_rise_follows_the_path_and_is_never_outside_0_and_1() -> None:
     bands, _ = fitted(walk())
     paths = np.array([1.0, 80.0, 95.0, 100.0, 105.0, 120.0, 9_000.0])[:, None] * np.ones(50)
@@ -124,7 +157,7 @@ def test_a_worse_path_gets_wider_bands() -> None:
     mid = walk()
     narrow, wide = (
         np.log(np.divide(*fitted(mid, name)[0].quantiles(np.full(50, 100.0), 0.012, 0.8)[::-1]))
-        for name in (LAST_VALUE, "standard average")
+        for name in (LAST_MID, "standard average")
     )
     assert wide.mean() > 1.2 * narrow.mean()
 
@@ -151,6 +184,8 @@ def test_coverage_and_interval_score_are_what_a_loop_finds() -> None:
             inside += low[k] <= price <= high[k]
             penalties.append(high[k] - low[k] + 10 * (max(low[k] - price, 0) + max(price - high[k], 0)))
     found = score_bands(bands, mid, at, paths).bands["80"]
+    limits = {0.8: bands.quantiles(paths, absolute_volatility(mid)[at], 0.8)}
+    assert score_limits(limits, mid[at[:, None] + np.arange(1, 51)]).bands == {"80": found}
     assert found.coverage == pytest.approx(inside / 150)
     assert found.interval_score == pytest.approx(np.mean(penalties))
 
@@ -193,4 +228,4 @@ def test_a_share_that_was_halted_for_long_still_has_finite_bands() -> None:
 def test_too_few_origins_are_refused() -> None:
     mid, few = walk(600), np.arange(300, 304)
     with pytest.raises(TooFewBars, match="calibrating"):
-        ConformalIntervals.fit(mid, few, BASELINES[LAST_VALUE].path(mid, few, 50))
+        ConformalIntervals.fit(mid, few, BASELINES[LAST_MID].path(mid, few, 50))

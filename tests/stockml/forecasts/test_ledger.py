@@ -115,6 +115,26 @@ def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
     assert live.coverage_50 <= live.coverage_80 <= live.coverage_95
 
 
+def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
+    """As on the test part; the mid price of a session whose close is known is an older price."""
+    origins = (10, 30, 50)
+    for at in origins:
+        ledger.publish(entry(at, slope=0.002, chance=0.6))
+    above = bars(100)
+    above["close"] = above["close"] * 1.008
+    errors, naive, rose = [], [], []
+    for at in origins:
+        actual = MID[at + 1 : at + 1 + HORIZON] / MID[at]
+        errors.append((1 + 0.002 * np.arange(1, HORIZON + 1) - actual) ** 2)
+        naive.append((1.008 - actual) ** 2)
+        rose.append(actual[STEP - 1] > 1.008)
+    live = ledger.live("IBM", PriceSeries.from_bars(above), NEW_YORK)
+    assert live.skill == pytest.approx(1 - np.sum(errors) / np.sum(naive))
+    assert live.base_rate == pytest.approx(np.mean(rose))
+    assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
+    assert live.skill != pytest.approx(ledger.live("IBM", series(100), NEW_YORK).skill)
+
+
 def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     for at in (10, 30):
         ledger.publish(entry(at))

@@ -6,6 +6,7 @@ import pytest
 from stockml.evaluation.evaluate import evaluate
 from stockml.forecasts.conformal import ConformalIntervals
 from stockml.forecasts.shrinkage import OutOfSampleMoments, ShrunkForecast, combined
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 
@@ -14,17 +15,28 @@ ORIGINS = np.arange(500, 1_440, 10)
 LATER = np.array([1_999])
 LEADS = np.arange(1, 51)
 MID = 50 * np.exp(np.cumsum(np.random.default_rng(5).normal(0.0, 0.015, 2_000)))
-LAST = np.repeat(MID[ORIGINS, None], 50, axis=1)
+CLOSE = MID * np.exp(np.random.default_rng(6).normal(0.0, 0.008, 2_000))
+LAST = np.repeat(CLOSE[ORIGINS, None], 50, axis=1)
 ACTUAL = MID[ORIGINS[:, None] + np.arange(1, 51)]
 
 
+def series(mid: np.ndarray, close: np.ndarray) -> PriceSeries:
+    """Sessions of these mid prices and closes."""
+    reach = 0.001 + np.abs(close - mid)
+    sessions = np.datetime64("2001-01-01") + np.arange(len(mid))
+    return PriceSeries(sessions, close, mid + reach, mid - reach, close, np.ones(len(mid)))
+
+
+SERIES = series(MID, CLOSE)
+
+
 def knowing(share: float) -> np.ndarray:
-    """A path that foretells `share` of the move that comes; below 0 it goes the wrong way."""
+    """A path that foretells `share` of the move that comes, from the close; below 0 it goes the wrong way."""
     return LAST + share * (ACTUAL - LAST)
 
 
-def shown(paths: np.ndarray, mid: np.ndarray = MID) -> OutOfSampleMoments:
-    return OutOfSampleMoments.of(mid, ORIGINS, paths, SETTINGS)
+def shown(paths: np.ndarray, of: PriceSeries = SERIES) -> OutOfSampleMoments:
+    return OutOfSampleMoments.of(of, ORIGINS, paths, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +51,8 @@ def test_the_weight_falls_to_nothing_as_the_skill_does(share: float, skill: floa
 
 def test_the_skill_is_that_of_the_evaluation() -> None:
     paths = knowing(0.3) * 1.01
-    assert shown(paths).skill() == pytest.approx(evaluate(MID, ORIGINS, {"LSTM": paths}, SETTINGS).scores["LSTM"].skill)
+    found = evaluate(MID, ORIGINS, {"LSTM": paths}, SETTINGS, close=CLOSE).scores["LSTM"]
+    assert shown(paths).skill() == pytest.approx(found.skill)
 
 
 def test_a_path_without_any_move_has_nothing_to_publish() -> None:
@@ -47,8 +60,24 @@ def test_a_path_without_any_move_has_nothing_to_publish() -> None:
     assert not shown(LAST).weights(LATER).any()
 
 
+def test_the_session_that_is_over_is_no_move_to_foretell() -> None:
+    """From mid prices as they were, a path that merely knows the close would seem to foretell; from closes it does not.
+
+    Each price goes on from the close: the mid price of the day is older, and a path from it is wrong by what is known.
+    """
+    steps = np.random.default_rng(9).normal(0.0, 0.01, (2_000, 2))
+    ends = np.cumsum(steps.sum(axis=1))
+    mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
+    from_close = np.repeat(close[ORIGINS, None], 50, axis=1)
+    from_mid = np.repeat(mid[ORIGINS, None], 50, axis=1)
+    assert shown(from_close, series(mid, close)).skill() == 0.0
+    assert (shown(from_mid, series(mid, close)).skill() or 0.0) < 0
+    assert not shown(from_mid, series(mid, close)).weights(LATER).any()
+    assert (shown(from_close, series(mid, mid)).skill() or 0.0) > 0, "what the mid price as the reference flattered"
+
+
 def test_a_share_that_never_moved_has_no_skill_to_show() -> None:
-    found = shown(np.full((len(ORIGINS), 50), 21.0), np.full(2_000, 20.0))
+    found = shown(np.full((len(ORIGINS), 50), 21.0), series(*np.full((2, 2_000), 20.0)))
     assert found.skill() is None
     assert not found.weights(LATER).any()
 
@@ -93,15 +122,15 @@ def test_only_outcomes_that_were_known_when_the_forecast_was_made_have_a_say() -
     assert not latest.any()
 
 
-def test_a_combination_lies_between_the_last_value_and_the_path() -> None:
+def test_a_combination_lies_between_the_last_close_and_the_path() -> None:
     paths = knowing(0.5)
-    assert np.array_equal(combined(MID[ORIGINS], paths, np.zeros(50)), LAST)
-    assert np.allclose(combined(MID[ORIGINS], paths, np.ones(50)), paths)
-    each = combined(MID[ORIGINS], paths, np.linspace(0, 1, paths.size).reshape(paths.shape))
+    assert np.array_equal(combined(CLOSE[ORIGINS], paths, np.zeros(50)), LAST)
+    assert np.allclose(combined(CLOSE[ORIGINS], paths, np.ones(50)), paths)
+    each = combined(CLOSE[ORIGINS], paths, np.linspace(0, 1, paths.size).reshape(paths.shape))
     assert each[0, 0] == LAST[0, 0]
     assert each[-1, -1] == pytest.approx(paths[-1, -1])
     weights = np.linspace(1, 0, 50)
-    assert np.allclose(combined(MID[ORIGINS[0]], paths[0], weights), LAST[0] + weights * (paths[0] - LAST[0]))
+    assert np.allclose(combined(CLOSE[ORIGINS[0]], paths[0], weights), LAST[0] + weights * (paths[0] - LAST[0]))
 
 
 def test_what_is_kept_is_read_again() -> None:

@@ -47,7 +47,7 @@ def loop_momentum(past: np.ndarray, lead: int) -> float:
 ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
     "standard average": loop_average,
     "EMA": loop_ema,
-    "last value": loop_last,
+    "last mid price": loop_last,
     "drift": loop_drift,
     "momentum": loop_momentum,
 }

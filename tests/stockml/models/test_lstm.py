@@ -60,8 +60,6 @@ def test_the_peephole_cell_is_what_its_equations_say() -> None:
     np.testing.assert_allclose(found.numpy(), sigmoid(out + peepholes[2] * renewed) * np.tanh(renewed), rtol=1e-5)
 
 
-
-
 @pytest.mark.parametrize(
     ("name", "value", "bound"),
     [

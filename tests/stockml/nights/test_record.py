@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore
+from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.evaluation.significance import DieboldMariano, Interval
@@ -31,6 +33,8 @@ def skipped() -> Night:
         history=(),
         verdict=None,
         forecast=None,
+        distributions=None,
+        publisher="",
     )
 
 
@@ -58,6 +62,7 @@ FORECASTS = st.builds(
     bands=st.lists(st.builds(Band, low=PRICES, high=PRICES), max_size=2).map(tuple),
     probability_of_rise=FINITE,
     weights=PRICES,
+    last_close=FIGURE,
 )
 SCORES = st.builds(
     Score,
@@ -80,6 +85,33 @@ EVALUATIONS = st.builds(
         max_size=2,
     ).map(tuple),
 )
+FLOATS = st.lists(FINITE, max_size=3).map(tuple)
+COMPARED = st.builds(
+    CrpsComparison,
+    skill=FINITE,
+    skill_by_lead=FLOATS,
+    test=st.none() | st.builds(DieboldMariano, FINITE, FINITE, FINITE),
+)
+DISTRIBUTIONS = st.builds(
+    DistributionTable,
+    scores=st.dictionaries(
+        TEXT,
+        st.builds(
+            DistributionScore,
+            crps=FINITE,
+            crps_by_lead=FLOATS,
+            coverage=FIGURES,
+            coverage_by_lead=st.dictionaries(TEXT, FLOATS, max_size=2),
+            interval_scores=FIGURES,
+        ),
+        max_size=2,
+    ),
+    widths=st.dictionaries(TEXT, COMPARED, max_size=2),
+    whole=st.dictionaries(TEXT, COMPARED, max_size=2),
+    against_champion=st.none() | COMPARED,
+    network_adds=st.none() | COMPARED,
+    through=st.none() | st.dates(),
+)
 NIGHTS = st.builds(
     Night,
     finished_at=st.datetimes(timezones=st.just(UTC)),
@@ -90,6 +122,8 @@ NIGHTS = st.builds(
     history=st.lists(st.dictionaries(TEXT, TEXT | FIGURE, max_size=3), max_size=2).map(tuple),
     verdict=st.none() | st.builds(Verdict, numbers=FIGURES),
     forecast=st.none() | FORECASTS,
+    distributions=st.none() | DISTRIBUTIONS,
+    publisher=TEXT,
     seconds=FINITE,
     mlflow_run_id=TEXT_OR_NONE,
 )
@@ -111,6 +145,17 @@ def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -
     forecast = read_night(tmp_path / "old").forecast
     assert forecast
     assert forecast.weights == (0.25,) * len(forecast.path)
+
+
+def test_a_night_of_before_the_last_close_and_the_distributions_can_still_be_read(tmp_path: Path) -> None:
+    write_night(recorded_night(), tmp_path / "new")
+    kept = json.loads((tmp_path / "new").read_text())
+    del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"]
+    (tmp_path / "old").write_text(json.dumps(kept))
+    night = read_night(tmp_path / "old")
+    assert night.forecast
+    assert (night.distributions, night.publisher, night.forecast.last_close) == (None, "", None)
+    assert night.forecast.now == night.forecast.last_value
 
 
 def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def split() -> OriginSplit:
 
 def rising(said: Forecast, by: float) -> Forecast:
     """The forecast with a path that grows by the share `by` a session: what was published on that night is flat."""
-    return replace(said, path=tuple(said.last_value * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50)
+    return replace(said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50)
 
 
 def tonight() -> Forecast:
@@ -78,7 +78,7 @@ def drawn(name: str) -> "Figure":
         "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), sessions, mid),
         "empty ledger": lambda: diagnostics.ledger("IBM", (), sessions, mid),
         "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
-        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, at, found.paths["LSTM"]),
+        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["LSTM"]),
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
         "history": lambda: training.price_history("IBM", sessions, mid, split()),
         "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from stockml.nights.record import Night
 from stockml.plots import comparison
@@ -34,9 +35,9 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
         said = night.forecast
         assert said
         days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
-        low, high = ([said.last_value, *side] for side in (said.band(80).low, said.band(80).high))
+        low, high = ([said.now, *side] for side in (said.band(80).low, said.band(80).high))
         bands.append((colour, 0.25, days, low, high))
-        curves.append((colour, days, [said.last_value, *said.path]))
+        curves.append((colour, days, [said.now, *said.path]))
         ends.append((f"{said.path[-1]:.2f}", said.path[-1], colour))
     check_bands(axes, *bands)
     check_curves(axes, (TRUTH, series().sessions[-40:], series().mid[-40:]), *curves)
@@ -61,12 +62,14 @@ def shown(night: Night) -> dict[str, str]:
     assert said
     assert night.verdict
     return {
+        "skill of what is published": f"{found['published/skill']:+.4f}",
+        "network adds": f"{found['answer/network_adds_pct']:+.2f}%",
+        "CRPS skill of the LSTM": f"{found['answer/crps_skill_pct']:+.2f}%",
         "skill of the LSTM": f"{found['lstm/skill']:+.4f}",
-        "skill of the champion": f"{found['champion/skill']:+.4f}",
         "MSE of the LSTM": f"{found['lstm/mse']:.6f}",
-        "MSE of the last value": f"{found['baselines/last_value_mse']:.6f}",
+        "MSE of the last close": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
-        "published beat last value by": f"{found['answer/beats_last_value_live_pct']:+.1f}%",
+        "so far, over the last close": f"{found['answer/live_beats_last_close_pct']:+.1f}%",
         "end of the forecast": f"{said.path[-1]:.2f}",
         "chance of a rise": f"{100 * said.probability_of_rise:.0f}%",
         "trained": night.mode,
@@ -92,7 +95,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
     check_curves(
         axes,
         (TRUTH, series().sessions[-40:], series().mid[-40:]),
-        (MODEL, days, [said.last_value, *said.path]),
+        (MODEL, days, [said.now, *said.path]),
     )
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill of the LSTM"] == ("–", shown(last_night())["skill of the LSTM"])
@@ -104,3 +107,50 @@ def test_changes_are_told_in_words() -> None:
     before = night_before()
     tonight = recorded_night(code_hash="other", settings={**recorded_night().settings, "mode": "keep"})
     assert comparison.changed(before, tonight) == ["1 bar added", "mode auto → keep", "code changed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "skills", "told"),
+    [
+        (0.00540, 0.00520, (0.05, 0.02), "is better than the one of 2013-02-27, MSE -3.7%"),
+        (0.00540, 0.00560, (0.02, 0.05), "is worse than the one of 2013-02-27, MSE +3.7%"),
+        (0.00540, 0.00541, (0.02, 0.01), "is as good as the one of 2013-02-27, MSE +0.2%"),
+    ],
+)
+def test_a_night_whose_error_fell_is_not_called_worse(
+    old: float, new: float, skills: tuple[float, float], told: str
+) -> None:
+    """The skill may fall all the same, where the last close did better."""
+    before = replace(night_before(), metrics={"lstm/mse": old, "lstm/skill": skills[0]})
+    tonight = replace(last_night(), metrics={"lstm/mse": new, "lstm/skill": skills[1]})
+    figure = comparison.nights(before, tonight, series().sessions, series().mid)
+    assert figure.texts[0].get_text() == f"IBM: tonight's model {told}"
+
+
+@pytest.mark.parametrize(
+    ("added", "sessions", "told"),
+    [
+        (1, 1, "1 bar added"),
+        (3, 3, "3 bars added"),
+        (0, 0, "0 bars added"),
+        (0, 1, "1 new session, its bar came with an earlier answer"),
+        (0, 2, "2 new sessions, their bars came with an earlier answer"),
+    ],
+)
+def test_a_new_session_whose_bar_was_there_is_not_told_as_nothing_new(added: int, sessions: int, told: str) -> None:
+    before = night_before()
+    tonight = replace(last_night(), rows_added=added, sessions=before.sessions + sessions)
+    assert comparison.changed(before, tonight)[0] == told
+
+
+def test_a_skill_over_another_reference_is_not_put_beside_tonights() -> None:
+    """An earlier version's skill was over the last mid price."""
+    kept = {name: value for name, value in night_before().metrics.items() if "last_close" not in name}
+    _, beside = comparison.nights(
+        replace(night_before(), metrics=kept), last_night(), series().sessions, series().mid
+    ).axes
+    cells = {row[0]: row[1:] for row in table(beside)}
+    assert cells["skill of the LSTM"] == ("–", shown(last_night())["skill of the LSTM"])
+    assert cells["MSE of the LSTM"] == tuple(
+        shown(night)["MSE of the LSTM"] for night in (night_before(), last_night())
+    )

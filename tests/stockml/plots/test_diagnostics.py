@@ -32,10 +32,10 @@ NAIVE = COLOURS["standard average"]
 
 
 def missed() -> tuple[list[float], list[float]]:
-    """How far the price was from the LSTM's and from the last value's, 50 sessions after each origin; shares."""
-    found, mid = assessed("IBM", DAY), series().mid
+    """How far the price was from the LSTM's path and from the last close, 50 sessions after each origin; shares."""
+    found, mid, close = assessed("IBM", DAY), series().mid, series().close
     lstm = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["LSTM"], strict=True)]
-    return lstm, [mid[o + 50] / mid[o] - 1 for o in found.test_origins]
+    return lstm, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
 
 
 def test_residuals_stand_at_their_origins() -> None:
@@ -65,7 +65,7 @@ def test_residuals_are_counted_in_the_same_bins() -> None:
     assert to_hex(steps.get_edgecolor()) == MODEL
     assert beside.get_ylim() == axes.get_ylim()
     assert beside.get_xlabel() == "origins"
-    assert [text for text, _ in labels(beside)] == ["LSTM", "last value"]
+    assert [text for text, _ in labels(beside)] == ["LSTM", "last close"]
 
 
 def counted(values: list[float], edges: np.ndarray) -> list[int]:

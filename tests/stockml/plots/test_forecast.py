@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.simple_distributions import POOLED
+from stockml.forecasts.forecast import Forecast
 from stockml.plots.forecast import forecast_fan, skill_by_lead
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH
 from stockml.storage.arrays import Days
@@ -26,6 +29,7 @@ from tests.stockml.plots.recorded import DAY, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
+SHOWN = ("momentum", "drift", TREND_PRIOR, WITHOUT_NETWORK, LSTM, PUBLISHED)  # from below to the top
 
 
 def days() -> Days:
@@ -34,21 +38,21 @@ def days() -> Days:
 
 
 def test_the_fan_is_the_forecast_after_the_last_150_sessions() -> None:
-    (axes,), said, mid = drawn("forecast").axes, tonight(), series().mid
+    (axes,), said, mid, close = drawn("forecast").axes, tonight(), series().mid, series().close[-1]
     drift = (mid[-1] - mid[-2_501]) / 2_500 * LEADS
     momentum = (mid[-1] - mid[-21]) / 20 * np.cumsum(0.9**LEADS)
     check_curves(
         axes,
         (TRUTH, series().sessions[-150:], mid[-150:]),
-        (MODEL, days(), [mid[-1], *said.path]),
-        (COLOURS["drift"], days(), [mid[-1], *(mid[-1] + drift)]),
-        (COLOURS["momentum"], days(), [mid[-1], *(mid[-1] + momentum)]),
+        (MODEL, days(), [close, *said.path]),
+        (COLOURS["drift"], days(), [close, *(mid[-1] + drift)]),
+        (COLOURS["momentum"], days(), [close, *(mid[-1] + momentum)]),
     )
-    bands = {band.coverage: ([mid[-1], *band.low], [mid[-1], *band.high]) for band in said.bands}
+    bands = {band.coverage: ([close, *band.low], [close, *band.high]) for band in said.bands}
     check_bands(axes, *((MODEL, FAN[coverage], days(), *bands[coverage]) for coverage in (95, 80, 50)))
     (level,) = (each for each in axes.collections if isinstance(each, LineCollection))
     first, last = as_numbers(days()[[0, -1]])
-    np.testing.assert_allclose(level.get_segments()[0], [(first, mid[-1]), (last, mid[-1])])
+    np.testing.assert_allclose(level.get_segments()[0], [(first, close), (last, close)])
     assert marks(axes) == [(MUTED, first)]
 
 
@@ -58,7 +62,7 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
         ("drift", mid[-1] + (mid[-1] - mid[-2_501]) / 50, COLOURS["drift"]),
         ("momentum", mid[-1] + (mid[-1] - mid[-21]) / 20 * np.sum(0.9**LEADS), COLOURS["momentum"]),
         (f"published  {said.path[-1]:.2f}", said.path[-1], MODEL),
-        ("last value", mid[-1], TRUTH),
+        (LAST_CLOSE, series().close[-1], TRUTH),
         *((f"{band.coverage}%  {end:.0f}", end, MUTED) for band in said.bands for end in (band.low[-1], band.high[-1])),
     ]
     assert labels(axes) == in_order(ends)
@@ -69,36 +73,71 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
 
 def test_no_skill_is_said_in_the_forecast_title() -> None:
     hopeless = replace(tonight(), weights=(0.0,) * 50)
-    figure = forecast_fan("IBM", hopeless, series().sessions, series().mid)
-    assert figure.texts[0].get_text() == "IBM: no skill shown, so the last value 201.96 is published"
+    assert title_of(hopeless) == "IBM: no skill shown, so the last close 200.83 is published"
     near = replace(hopeless, weights=(1.0,) * 7 + (0.0,) * 43)
-    figure = forecast_fan("IBM", near, series().sessions, series().mid)
-    assert figure.texts[0].get_text() == "IBM: skill shown up to lead 7, then the last value 201.96"
+    assert title_of(near) == "IBM: skill shown up to lead 7, then the last close 200.83"
+
+
+@pytest.mark.parametrize(
+    ("publisher", "told"),
+    [(POOLED, "with the pooled regression's bands"), (BLEND, "its width by the base network")],
+)
+def test_a_title_does_not_give_the_tickers_network_what_is_anothers(publisher: str, told: str) -> None:
+    expected = f"IBM: the last close 200.83 is published, {told}"
+    assert title_of(replace(tonight(), weights=(0.0,) * 50), publisher) == expected
+
+
+def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:
+    earlier = replace(tonight(), weights=(0.0,) * 50, last_close=None)
+    assert title_of(earlier) == "IBM: no skill shown, so the last close 201.96 is published"
+
+
+def title_of(said: Forecast, publisher: str = LSTM) -> str:
+    return forecast_fan("IBM", said, series().sessions, series().mid, publisher=publisher).texts[0].get_text()
 
 
 def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
-    naive = evaluation.scores["last value"].mse_by_lead
+    """By row, a lead each."""
+    naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     return {
         name: [1 - (mse or 0.0) / (lazy or 1.0) for mse, lazy in zip(score.mse_by_lead, naive, strict=True)]
         for name, score in evaluation.scores.items()
-        if name != "last value"
     }
 
 
-def test_skill_is_drawn_lead_by_lead_and_what_is_far_below_is_named_at_the_edge() -> None:
+def test_skill_is_drawn_lead_by_lead_and_the_averages_are_named_at_the_edge() -> None:
     (axes,), skills = drawn("leads").axes, skills_of(assessed("IBM", DAY).evaluation)
-    floor, ceiling = min(-0.3, min(skills[LSTM]) - 0.05), max(0.15, max(map(max, skills.values())) + 0.05)
-    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
-    assert np.isnan(shown["standard average"]).all()
+    lines = {name: skills[name] for name in SHOWN}
+    floor, ceiling = min(-0.3, min(skills[LSTM]) - 0.05), max(0.15, max(map(max, lines.values())) + 0.05)
+    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()}
     check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
-    below = f"standard average  (≤ {max(skills['standard average']):.1f})"
-    ends = {name: (name, skill[-1], COLOURS[name]) for name, skill in skills.items()}
-    ends["standard average"] = (below, floor, COLOURS["standard average"])
-    assert labels(axes) == in_order([*ends.values(), ("last value", 0.0, TRUTH)])
+    ends = [(name, skill[-1], COLOURS[name]) for name, skill in lines.items()]
+    for name in ("standard average", "EMA"):
+        ends.append((f"not drawn: {name} ≤ {max(skills[name]):+.2f}", floor, MUTED))
+    assert labels(axes) == in_order(sorted([*ends, (LAST_CLOSE, 0.0, TRUTH)]))  # equal ones by name
     assert levels(axes) == [(TRUTH, 0.0)]
     assert axes.get_ylim() == pytest.approx((floor, ceiling))
     assert axes.get_xlim() == (1, 50)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("lead, sessions", "skill")
+
+
+def test_the_title_is_about_what_is_published_and_the_rest_is_beside_it() -> None:
+    found = assessed("IBM", DAY).evaluation
+    better = sum(skill > 0 for skill in skills_of(found)[PUBLISHED])
+    texts = [text.get_text() for text in drawn("leads").texts]
+    assert texts[0] == f"IBM: what is published beats the last close at {better} of 50 leads"
+    told = ", ".join(f"{name} {found.scores[name].skill:+.3f}" for name in (PUBLISHED, LSTM, TREND_PRIOR))
+    assert texts[1].endswith(f"{found.origins} origins, {told}")
+
+
+def test_a_line_below_the_edge_is_named_there() -> None:
+    found = assessed("IBM", DAY).evaluation
+    far = replace(
+        found.scores["momentum"], mse_by_lead=tuple(10 * (mse or 0) for mse in found.scores["drift"].mse_by_lead)
+    )
+    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": far})).axes
+    best = max(skills_of(replace(found, scores={**found.scores, "momentum": far}))["momentum"])
+    assert (f"momentum  (≤ {best:+.2f})", COLOURS["momentum"]) in labels(axes)
 
 
 def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> None:
@@ -107,7 +146,7 @@ def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> No
         name: replace(score, mse_by_lead=(None, *score.mse_by_lead[1:10])) for name, score in found.scores.items()
     }
     (axes,) = skill_by_lead("IBM", replace(found, scores=unknown, horizon=10)).axes
-    skills = {name: [np.nan, *skill[1:10]] for name, skill in skills_of(found).items()}
+    skills = {name: [np.nan, *skills_of(found)[name][1:10]] for name in SHOWN}
     floor = min(-0.3, np.nanmin(skills[LSTM]) - 0.05)
     shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
     check_curves(axes, *((COLOURS[name], range(1, 11), skill) for name, skill in shown.items()))

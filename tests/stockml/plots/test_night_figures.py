@@ -45,7 +45,7 @@ def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None
     smoothed = pd.Series(scaled).ewm(alpha=0.1).mean().to_numpy()
     expected = {name: drawn(name) for name in ("leads", "ledger", "calibration", "residuals", "averages", "history")}
     expected |= {
-        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
+        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid, publisher=found.publisher),
         "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
         "training": training.training_curves("IBM", rows),
         "evolution": training.evolution("IBM", sessions, mid, at, np.stack([said + n for n in range(5)])),

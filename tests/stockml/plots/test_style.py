@@ -12,18 +12,18 @@ from stockml.plots import style
 from tests.stockml.plots.recorded import drawn
 
 TITLES = {
-    "forecast": "IBM: 212.31 expected in 50 sessions, +5.1%",
-    "leads": "IBM: the LSTM beats the last value at 49 of 50 leads",
-    "ledger": "IBM: the published 80% bands have held",
-    "empty ledger": "IBM: no published forecast has come due yet",
+    "forecast": "IBM: 211.12 expected in 50 sessions, +5.1%",
+    "leads": "IBM: what is published beats the last close at",
+    "ledger": "IBM: live 80% bands have held",
+    "empty ledger": "IBM: no live forecast has come due yet",
     "calibration": "IBM: the 80% bands held",
-    "residuals": "IBM: forecasts lean low, by 3.3% at 50 sessions",
-    "averages": "IBM: both averages lag, the last value alone is closer",
+    "residuals": "IBM: the LSTM's forecasts lean low, by 3.3% at 50 sessions",
+    "averages": "IBM: both averages lag, the last close alone is closer",
     "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 3 of 3",
-    "changes": "IBM: tonight's model is better than the one of 2013-02-27",
+    "changes": "IBM: tonight's model is as good as the one of 2013-02-27",
 }
 
 

@@ -280,8 +280,6 @@ def test_a_clock_that_is_set_back_while_waiting_does_not_stop_the_client(connect
     assert max(clock.slept) < 2
 
 
-
-
 def test_full_on_a_free_key_says_what_needs_a_premium_one(connected: Connected) -> None:
     answer = refusing("info_outputsize_full_premium.json")
     with Loopback(answer) as server, pytest.raises(PremiumOnly, match="outputsize=full needs a premium key"):

@@ -105,7 +105,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     expected |= {"git_dirty": "no", "prefect_flow_run": night.flow_run_url or ""}
     assert expected.items() <= run.data.tags.items()
     assert run.data.metrics["lstm/skill"] == pytest.approx(night.metrics["lstm/skill"])
-    assert run.data.metrics["answer/beats_last_value_pct"] == pytest.approx(100 * night.metrics["lstm/skill"])
+    check_headline(night, run.data.metrics)
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
     files = {file.path for file in client(tracking).list_artifacts(logged.run_id)}
@@ -117,6 +117,28 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     decided = json.loads(Path(path).read_text())
     assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
     assert decided["numbers"] == dict(night.verdict.numbers)
+
+
+def check_headline(night: Night, shown: dict[str, float]) -> None:
+    """What stands first on the page, in percent: what is published, what of it is the network's, the distribution."""
+    assert night.evaluation
+    assert night.distributions
+    adds = night.evaluation.comparison("published", "without network")
+    rival = night.evaluation.comparison("LSTM", "champion")
+    assert adds
+    assert rival
+    expected = {
+        "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
+        "network_adds_pct": adds.skill_difference,
+        "crps_skill_pct": night.distributions.whole["LSTM"].skill,
+        "width_crps_skill_pct": night.distributions.widths["LSTM"].skill,
+        "lstm_beats_last_close_pct": night.evaluation.scores["LSTM"].skill,
+        "live_beats_last_close_pct": night.metrics["live/skill"],
+        "beats_champion_pct": rival.skill_difference,
+    }
+    assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
+        {name: 100 * (value or 0.0) for name, value in expected.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,8 +154,10 @@ def test_curves_have_a_step_an_epoch_or_a_lead(name: str, steps: range, tracking
 def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
     note = client(tracking).get_run(logged.run_id).data.tags["mlflow.note.content"]
-    assert note.startswith("**skill +0.020, better than the last value**")
+    assert note.startswith("**published: the last close")
     assert "| LSTM" in note
+    assert "Network adds: " in note
+    assert "| LSTM, drawn to the close" in note
     assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.run_id})" in note
     assert f"runs/{logged.run_id}/artifacts/plots/forecast.png" in note
 

@@ -204,6 +204,9 @@ def test_the_facts_about_a_champion_are_counted_in_sessions(champion: Path) -> N
     assert (facts.new_sessions, facts.sessions_since_retrain, facts.same_settings) == (3, 3, True)
     assert not facts_about(model, SERIES, small(training={"seed": 8})).same_settings
     assert learning_sha256(SMALL.changed(mode="keep")) == learning_sha256(SMALL)
+    assert learning_sha256(
+        SMALL.changed(evaluation=SMALL.evaluation.changed(replace_after_sessions=5))
+    ) == learning_sha256(SMALL)
 
 
 @pytest.mark.slow

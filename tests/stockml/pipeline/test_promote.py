@@ -1,0 +1,88 @@
+"""The verdict is made once: what a night's record says of its promotion is what then becomes of it."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from stockml.evaluation.promotion_gate import Verdict
+from stockml.home import Home
+from stockml.models.registry import Registry
+from stockml.pipeline.promote import as_it_stands, promote
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import ModelReceipt, RunReceipt
+
+WEDNESDAY, THURSDAY, FRIDAY = date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)
+NOW = datetime(2013, 3, 2, 4, tzinfo=UTC)
+BETTER = Verdict(True, "better than the champion", {"origins": 60.0})
+WORSE = Verdict(False, "worse", {})
+
+
+def model_of(home: Home, session: date) -> ModelReceipt:
+    folder = home.models / "IBM" / str(session)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights").write_text(str(session))
+    return ModelReceipt("IBM", str(folder), sha256_of(str(folder)) or "", session, "retrain", "asked for")
+
+
+def run_of(session: date, key: str = "") -> RunReceipt:
+    return RunReceipt("IBM", "night.json", "", key or f"key of {session}", run_id="r", model_version=str(session))
+
+
+def in_office(home: Home, session: date, key: str = "") -> None:
+    """The night of the session was promoted."""
+    assert promote(home, model_of(home, session), run_of(session, key), promoted=True, reason="better", at=NOW).promoted
+
+
+@pytest.mark.parametrize(
+    ("champion", "verdict", "promoted"),
+    [
+        (None, BETTER, True),
+        (WEDNESDAY, BETTER, True),
+        (THURSDAY, BETTER, True),
+        (FRIDAY, BETTER, False),
+        (FRIDAY, WORSE, False),
+    ],
+)
+def test_what_the_record_says_is_what_becomes_of_the_night(
+    champion: date | None, verdict: Verdict, promoted: bool, home: Home
+) -> None:
+    if champion:
+        in_office(home, champion, key="another night")
+    before = Registry(home.models).champion("IBM")
+    told = as_it_stands(home, "IBM", THURSDAY, verdict)
+    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=told.promoted, reason=told.reason, at=NOW)
+    assert (told.promoted, told.reason) == (made.promoted, made.reason)
+    assert told.promoted is promoted
+    assert told.numbers == verdict.numbers
+    after = Registry(home.models).champion("IBM")
+    assert after == before if not promoted else after and after.session == THURSDAY
+
+
+def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> None:
+    in_office(home, FRIDAY)
+    told = as_it_stands(home, "IBM", THURSDAY, BETTER)
+    assert told.reason == ("a later session's champion stays, 2013-03-01's; the gate said: better than the champion")
+
+
+def test_one_that_came_between_the_record_and_the_promotion_stays_as_well(home: Home) -> None:
+    told = as_it_stands(home, "IBM", THURSDAY, BETTER)
+    in_office(home, FRIDAY)
+    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=told.promoted, reason=told.reason, at=NOW)
+    assert (told.promoted, made.promoted) == (True, False)
+    assert "a later session's champion stays" in made.reason
+
+
+def test_a_night_run_again_does_not_undo_a_rollback_nor_call_its_model_champion(home: Home) -> None:
+    in_office(home, WEDNESDAY)
+    in_office(home, THURSDAY)
+    back = Registry(home.models).rollback("IBM", at=NOW)
+    again = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=True, reason="better", at=NOW)
+    assert not again.promoted
+    assert "another champion was put in office since" in again.reason
+    assert Registry(home.models).champion("IBM") == back
+
+
+def test_a_night_run_again_is_still_the_champion_where_it_is(home: Home) -> None:
+    in_office(home, THURSDAY)
+    in_office(home, THURSDAY)
+    assert len(Registry(home.models).history("IBM")) == 1
