@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from deployments.replay.errors import NotRecorded
-from deployments.servers.errors import AlreadyUp, PortTaken, ServerFailed, ServerUnavailable
+from deployments.servers.errors import AlreadyUp, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
 from stockml import errors
 
 SAMPLES = [
@@ -40,6 +40,7 @@ SAMPLES = [
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
     AlreadyUp("http://127.0.0.1:4200", "servers.json"),
     PortTaken("MLflow", 5000, "--mlflow-port"),
+    PasswordNeeded("0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING", "STOCKML_ADDRESS"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
 ]
 
