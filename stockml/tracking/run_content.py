@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.promotion_gate import publishes
 from stockml.nights import summary
@@ -59,7 +60,9 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
     rival, adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     table = assessment.distributions
     whole, width = (table.whole.get(LSTM), table.widths.get(LSTM)) if table else (None, None)
+    base = table.widths.get(BLEND) if table else None
     return {
+        "base_adds_to_width_crps_pct": base.skill if base else None,
         "beats_champion_pct": rival.skill_difference if rival else None,
         "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
         "network_adds_pct": adds.skill_difference if adds else None,

@@ -130,6 +130,7 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     expected = {
         "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
         "network_adds_pct": adds.skill_difference,
+        "base_adds_to_width_crps_pct": night.distributions.widths["base and regression"].skill,
         "crps_skill_pct": night.distributions.whole["LSTM"].skill,
         "width_crps_skill_pct": night.distributions.widths["LSTM"].skill,
         "lstm_beats_last_close_pct": night.evaluation.scores["LSTM"].skill,
