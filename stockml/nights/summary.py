@@ -1,29 +1,20 @@
 """A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object for scripts."""
 
-import itertools
 import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BLEND
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Comparison, Score
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.promotion_gate import publishes
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
-from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
+from stockml.nights.tables import base_rate, distribution_lines, distribution_markdown, path_lines, path_markdown
 
-FIRST = (LAST_CLOSE, LAST_MID, "last value")
-LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
-DISTRIBUTIONS = {  # the rows that are more than their name says
-    LAST_CLOSE: "last close, today's bands",
-    LSTM: "LSTM, drawn to the close",
-    CHAMPION: "champion, drawn to the close",
-}
 
 
 def text(night: Night) -> str:
@@ -34,7 +25,7 @@ def text(night: Night) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += ["", *_table(night), *_adds(night), *_distribution_lines(night), ""]
+    lines += ["", *path_lines(night), *_adds(night), *distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
@@ -54,7 +45,7 @@ def markdown(night: Night, *, heading: bool = True) -> str:
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts += [_markdown_table(night), *_adds_markdown(night), _markdown_distributions(night)]
+    parts += [path_markdown(night), *_adds_markdown(night), distribution_markdown(night)]
     if night.forecast:
         said = _published(night)
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}.")
@@ -145,103 +136,12 @@ def _bars(night: Night) -> str:
     return f"{night.rows_added} added{restated}, {night.sessions:,} sessions in all"
 
 
-def candidates(night: Night) -> list[tuple[str, Score]]:
-    """The last close first, by which all are measured, then the averages, the prior, the networks, the published."""
-    scores = night.evaluation.scores if night.evaluation else {}
-    between = sorted(name for name in scores if name not in (*FIRST, *LAST))
-    order = [name for name in (*FIRST, *between, *LAST) if name in scores]
-    return [(name, scores[name]) for name in order]
-
-
-def _cells(score: Score) -> tuple[str, str, str, str]:
-    """MSE, skill, RMSE and direction as text; a dash where a figure is not defined."""
-    found = (
-        (score.mse, "{:.6f}"),
-        (score.skill, "{:+.3f}"),
-        (score.rmse, "{:.2f}"),
-        (score.direction.accuracy, "{:.0%}"),
-    )
-    mse, skill, rmse, direction = ("–" if value is None else shape.format(value) for value, shape in found)
-    return mse, skill, rmse, direction
-
-
-def _direction(night: Night) -> str:
-    """The column's name, with how often the price rose: a share that says little by itself."""
-    rate = _base_rate(night)
-    return "direction" if rate is None else f"direction (rose {rate:.0%})"
-
-
-def _base_rate(night: Night) -> float | None:
-    return next((score.direction.base_rate for _, score in candidates(night)), None)
-
-
-def _table(night: Night) -> list[str]:
-    rows = [("path, same origins", "MSE", "skill", "RMSE", _direction(night))]
-    rows += [(name, *_cells(score)) for name, score in candidates(night)]
-    return [f"{name:<18} {mse:>10} {skill:>8} {rmse:>9} {direction:>20}" for name, mse, skill, rmse, direction in rows]
-
-
 def _adds(night: Night) -> list[str]:
     return [f"{'network adds':<18} {adds}"] if (adds := _network_adds(night)) else []
 
 
 def _adds_markdown(night: Night) -> list[str]:
     return [f"Network adds: {adds}."] if (adds := _network_adds(night)) else []
-
-
-def _markdown_table(night: Night) -> str:
-    rows = [f"| path, same origins | MSE | skill | RMSE | {_direction(night)} |", "|---|--:|--:|--:|--:|"]
-    rows += [f"| {name} | {' | '.join(_cells(score))} |" for name, score in candidates(night)]
-    return _padded(rows)
-
-
-def _padded(rows: list[str]) -> str:
-    return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
-
-
-def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
-    """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
-    table = night.distributions
-    if table is None:
-        return []
-
-    def skill(found: CrpsComparison | None) -> str:
-        return "–" if found is None else f"{found.skill:+.2%}"
-
-    ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
-    return [
-        (
-            DISTRIBUTIONS.get(name, name),
-            f"{100 * table.scores[name].crps:.4f}",
-            skill(table.whole.get(name)),
-            skill(table.widths.get(name)),
-            " ".join(f"{table.scores[name].coverage[level]:.0%}" for level in ("50", "80", "95")),
-        )
-        for name in ordered
-    ]
-
-
-def _distribution_lines(night: Night) -> list[str]:
-    rows = _distribution_rows(night)
-    if not rows:
-        return []
-    head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
-    lines = [
-        f"{name:<29} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
-    ]
-    reasons = night.distributions.reasons if night.distributions else {}
-    told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
-    return ["", *lines, *itertools.chain(*told)]
-
-
-def _markdown_distributions(night: Night) -> str:
-    rows = _distribution_rows(night)
-    if not rows or night.distributions is None:
-        return ""
-    head = f"| distribution | CRPS, % | vs {POOLED} | width alone | inside 50, 80, 95 % |"
-    table = _padded([head, "|---|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])
-    reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
-    return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])
 
 
 def _end_point(forecast: Forecast) -> str:
@@ -276,7 +176,7 @@ def _published(night: Night) -> str:
 def _rise(night: Night, forecast: Forecast) -> str:
     """With how often it rose on the test part: a chance says little without that."""
     chance = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
-    rate = _base_rate(night)
+    rate = base_rate(night)
     return chance if rate is None else f"{chance}; it was from {rate:.0%} of the origins"
 
 
