@@ -30,6 +30,7 @@
     │   ├── Diverged
     │   ├── InvalidForecast       a path that must not be published
     │   ├── NoChampion
+    │   ├── UnlikeRows            forecasts on other origins or leads, never to be compared
     │   └── NoForecast
     ├── NightBusy                     another run of this ticker is at work
     └── TrackingUnavailable           MLflow cannot be reached; the night's result is kept for the next run
@@ -60,18 +61,14 @@ class InvalidInput(StockmlError):
 @dataclass(eq=False, repr=False)
 class InvalidTicker(InvalidInput):
     ticker: str
-
-    def __str__(self) -> str:
-        return f"expected a ticker like IBM, BRK-B or TSCO.LON, found {self.ticker[:40]!r}; check the spelling"
+    text = "expected a ticker like IBM, BRK-B or TSCO.LON, found {ticker!r:.42}; check the spelling"
 
 
 @dataclass(eq=False, repr=False)
 class InvalidSession(InvalidInput):
     found: str
     why: str
-
-    def __str__(self) -> str:
-        return f"expected a trading session as YYYY-MM-DD, found {self.found[:40]!r}: {self.why}"
+    text = "expected a trading session as YYYY-MM-DD, found {found!r:.42}: {why}"
 
 
 @dataclass(eq=False, repr=False)
@@ -223,9 +220,8 @@ class UnevenOverlap(HistoryError):
     expected_ratio: float
     found_ratio: float
     text = (
-        "{ticker}: expected one constant ratio between imported and stored closes, "
-        "{expected_ratio:.4f}, found {found_ratio:.4f} on {session}; "
-        "is it the same company, and one adjustment throughout?"
+        "{ticker}: expected one constant ratio between imported and stored closes, {expected_ratio:.4f}, "
+        "found {found_ratio:.4f} on {session}; is it the same company, and one adjustment throughout?"
     )
 
 
@@ -269,6 +265,16 @@ class NoChampion(ModelError):
     ticker: str
     why: str
     text = "{ticker}: expected a champion model, found none: {why}"
+
+
+@dataclass(eq=False, repr=False)
+class UnlikeRows(ModelError):
+    what: str
+    row: str
+    others: str
+    expected: str
+    found: str
+    text = "expected the {what} of {row} to be those of {others}, {expected}; found {found}; score all on the same ones"
 
 
 @dataclass(eq=False, repr=False)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, TooFewBars
+from stockml.errors import InvalidSetting, TooFewBars, UnlikeRows
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_regression as pooled
 from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
@@ -55,13 +55,10 @@ class DistributionRows:
     reasons: Mapping[str, str]
 
     def with_row(self, name: str, origins: Indices, leads: Indices, quantiles: Floats) -> "DistributionRows":
-        """With one more forecast, a network's say. Raises ValueError where it is not of the same origins and leads."""
+        """With one more forecast, a network's say. Raises UnlikeRows where its origins or leads are others."""
         for what, mine, others in (("origins", self.origins, origins), ("leads", self.leads, leads)):
             if not np.array_equal(mine, others):
-                named = ", ".join(self.quantiles)
-                raise ValueError(
-                    f"expected the {what} of {name} to be those of {named}, {_ends(mine)}; found {_ends(others)}"
-                )
+                raise UnlikeRows(what, name, ", ".join(self.quantiles), _ends(mine), _ends(others))
         shape = (len(origins), len(leads), len(LEVELS))
         if quantiles.shape != shape:
             raise ValueError(f"expected quantiles {shape} of {name}, found {quantiles.shape}")

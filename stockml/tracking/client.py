@@ -156,6 +156,11 @@ class Tracking:
         with self._client() as client:
             client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
 
+    def version_of(self, ticker: str, key: str) -> str | None:
+        """The model version of the night `key` in this MLflow, None where it has none. Raises TrackingUnavailable."""
+        with self._client() as client:
+            return models.version_of_key(client, f"lstm-{ticker}", key)
+
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
 

@@ -8,7 +8,7 @@ import pytest
 import scoringrules
 
 from deployments.replay.recording import recorded_bars
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, UnlikeRows
 from stockml.evaluation.candidates import Candidate, Scored, TrendPrior
 from stockml.evaluation.distribution_table import (
     BASE,
@@ -215,7 +215,7 @@ def test_rows_of_other_origins_are_refused_with_both_named() -> None:
     rows = DistributionRows(at, LEADS, {LSTM: prior().log_quantiles(series(), at, LEADS)}, {})
     others = at[1:] - 1
     with pytest.raises(
-        ValueError, match=f"of {CHAMPION} to be those of {LSTM}, .* to {at[-1]}; found .* to {at[-1] - 1}"
+        UnlikeRows, match=f"of {CHAMPION} to be those of {LSTM}, .* to {at[-1]}; found .* to {at[-1] - 1}"
     ):
         rows.with_row(CHAMPION, others, LEADS, np.zeros((len(others), len(LEADS), len(LEVELS))))
 

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, UnlikeRows
 from stockml.evaluation.simple_distributions import (
     CALIBRATION_SESSIONS,
     CONSTANT,
@@ -137,11 +137,9 @@ def test_another_row_must_be_of_the_same_origins_and_leads(pool: PooledRegressio
     rows = simple_distributions(walk(4_000), LATE, LEADS, pool)
     quantiles = rows.quantiles[POOLED]
     assert "network" in rows.with_row("network", LATE, LEADS, quantiles).quantiles
-    with pytest.raises(
-        ValueError, match=r"origins of network to be those of .*40 from 3700 to 3895; found 40 from 3701"
-    ):
+    with pytest.raises(UnlikeRows, match=r"origins of network .*40 from 3700 to 3895; found 40 from 3701"):
         rows.with_row("network", LATE + 1, LEADS, quantiles)
-    with pytest.raises(ValueError, match="leads of network"):
+    with pytest.raises(UnlikeRows, match="leads of network"):
         rows.with_row("network", LATE, LEADS[:3], quantiles[:, :3])
     with pytest.raises(ValueError, match="expected quantiles"):
         rows.with_row("network", LATE, LEADS, quantiles[..., :19])
