@@ -5,16 +5,19 @@ Without a key of your own it plays recorded prices over real HTTP; with ALPHAVAN
 
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 
 from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
+from deployments.cli.place import in_home
 from deployments.cli.runs import run_history, run_night
 from deployments.replay.feed import Feed
 from deployments.replay.source import night_before, source
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import PremiumOnly
-from stockml.home import Home, home, owner_only
+from stockml.home import Home, owner_only
+from stockml.provider.price_source import replay_home
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,14 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
     """Give the ticker its history if it has none, run its newest night, print the summary; the exit code."""
-    with owner_only(), source([ticker], environ) as replay, prefect_api(home(environ), environ):
+    with owner_only(), _place(environ) as place, source([ticker], environ) as replay, prefect_api(place, environ):
         from stockml.nights import summary
 
-        if not _has_bars(home(environ), ticker):
+        if not _has_bars(place, ticker):
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
     print(summary.text(night))
     return 1 if night.status == "failed" else 0
+
+
+@contextmanager
+def _place(environ: MutableMapping[str, str]) -> Iterator[Home]:
+    """The home with a key; the replay's own place without, also beside a home that holds the market's prices."""
+    with in_home("", environ) as named:
+        place = named if environ.get("ALPHAVANTAGE_API_KEY") else replay_home(environ)
+        environ["STOCKML_HOME"] = str(place.root)
+        if place != named:
+            environ["STOCKML_STORE"] = ""
+        yield place
 
 
 def _has_bars(place: Home, ticker: str) -> bool:

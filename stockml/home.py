@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT = ("prices.json", "store", "ledger", "models", "nights")
+OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
+
 
 @dataclass(frozen=True)
 class Home:
@@ -15,6 +18,15 @@ class Home:
     store: str
     artifacts: str
     tracking_uri: str
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a night, or an import, has left something here."""
+        return _is_home(self.root)
+
+    @property
+    def tickers(self) -> Path:
+        return self.root / "tickers.yaml"
 
     @property
     def payloads(self) -> Path:
@@ -84,11 +96,22 @@ def owner_only() -> Iterator[None]:
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Home:
-    """The installation that the environment names, `.stockml` in the working folder by default."""
-    root = Path(environ.get("STOCKML_HOME") or ".stockml").expanduser().resolve()
+    """The installation that the environment names, `usual_root()` without STOCKML_HOME."""
+    named = environ.get("STOCKML_HOME")
+    root = Path(named).expanduser().resolve() if named else usual_root()
     return Home(
         root=root,
         store=environ.get("STOCKML_STORE") or str(root / "store"),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
     )
+
+
+def usual_root() -> Path:
+    """`~/.stockml`; but the home that an earlier version made in the working folder goes on being used there."""
+    old = Path(OLD_PLACE).resolve()
+    return old if _is_home(old) else Path.home() / ".stockml"
+
+
+def _is_home(root: Path) -> bool:
+    return any((root / name).exists() for name in KEPT)

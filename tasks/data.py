@@ -34,7 +34,7 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
 
 def provider() -> AlphaVantage:
     """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
-    price_source.claim(home(), price_source.kind_of(os.environ))
+    price_source.check(home(), price_source.kind_of(os.environ))
     return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block(), sleep=clock.wait)
 
 
@@ -78,6 +78,7 @@ def fetch_daily(
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
         kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    price_source.claim(home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
 

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from deployments.cli import bars, maintenance, many_nights, nights, servers, tuning
+from deployments.cli.place import in_home
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
 
@@ -39,7 +40,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Without any, the list of commands."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with owner_only():
-        return reported(lambda: app(args=given, prog_name="stockml", standalone_mode=False) or 0)
+        return reported(lambda: _run(given))
+
+
+def _run(given: list[str]) -> int:
+    command = next((each for each in given if not each.startswith("-")), "")
+    with in_home(command):
+        return app(args=given, prog_name="stockml", standalone_mode=False) or 0
 
 
 def reported(command: Callable[[], int]) -> int:

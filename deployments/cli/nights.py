@@ -104,8 +104,8 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:
-    """A home that `make run` filled with recorded prices goes on with them; any other asks Alpha Vantage."""
+    """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
     from deployments.replay.source import source
-    from stockml.provider.price_source import held
+    from stockml.provider.price_source import kind_here
 
-    return source(tickers, os.environ) if held(home()) == "replay" else nullcontext()
+    return source(tickers, os.environ) if kind_here(home(), os.environ) == "replay" else nullcontext()

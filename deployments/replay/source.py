@@ -4,8 +4,10 @@ import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
-from deployments.replay.feed import Feed
+from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.recording import recorded_rows
+from stockml import clock
+from stockml.home import home
 
 # the replay feed takes this key for a premium one and gives the full series for it
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
@@ -15,17 +17,17 @@ REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/m
 def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
     """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
 
-    The replay also names the moment, so that the night is the recording's last. Raises NotRecorded.
+    The replay plays the night that STOCKML_CLOCK names, the recording's last without it. Raises NotRecorded.
     """
     if environ.get("ALPHAVANTAGE_API_KEY"):
         yield None
         return
     for ticker in tickers:
         recorded_rows(ticker)
-    with Feed() as feed:
+    with Feed(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING) as feed:
         before = dict(environ)
         environ.update(replay_environment(feed))
-        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices from {feed.address}", file=sys.stderr, flush=True)
+        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home(environ).root}", file=sys.stderr, flush=True)
         try:
             yield feed
         finally:

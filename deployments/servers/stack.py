@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 from deployments.registration import POOL
-from deployments.replay.feed import Feed
+from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.source import replay_environment
 from deployments.servers import processes
 from deployments.servers.access import PASSWORD, Access
@@ -23,7 +23,9 @@ from deployments.servers.errors import AlreadyUp
 from deployments.servers.postgres import create_databases
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
+from stockml import clock
 from stockml.home import Home, owner_only
+from stockml.provider.price_source import kind_here
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
@@ -59,7 +61,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     environ = {**environ, **{k: v for k, v in settings_of(home, environ).items() if k not in environ}}
     create_databases(environ)
     with owner_only(), ExitStack() as stack:
-        environ, feed = _prices(environ, stack, say)
+        environ, feed = _prices(home, environ, stack, say)
         servers = _addresses(access, ports, feed)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
@@ -71,7 +73,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         children.append(_start_worker(home, environ))
         write_atomically(home.servers, json.dumps(asdict(servers), indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        _tell(servers, access, say)
+        _tell(home, servers, access, say)
         yield children
 
 
@@ -84,12 +86,15 @@ def watch(children: list[Child], sleep: Callable[[float], None] = time.sleep) ->
 
 
 def _prices(
-    environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]
+    home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]
 ) -> tuple[dict[str, str], Feed | None]:
-    """Without a key, runs ask a replay feed of this process."""
+    """Without a key, runs ask a replay feed of this process; not where the market's prices are held."""
     if environ.get("ALPHAVANTAGE_API_KEY"):
         return dict(environ), None
-    feed = stack.enter_context(Feed())
+    if kind_here(home, environ) == "market":
+        say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
+        return dict(environ), None
+    feed = stack.enter_context(Feed(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING))
     say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
     return {**environ, **replay_environment(feed)}, feed
 
@@ -148,7 +153,8 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     say(child.log.read_text().strip())
 
 
-def _tell(servers: Servers, access: Access, say: Callable[[str], None]) -> None:
+def _tell(home: Home, servers: Servers, access: Access, say: Callable[[str], None]) -> None:
+    say(f"home     {home.root}")
     say(f"Prefect  {servers.prefect}   runs, schedules, and runs by hand: Deployments → Quick run")
     say(f"MLflow   {servers.mlflow}   nights and models side by side")
     if access.address != "127.0.0.1" or access.password:

@@ -6,10 +6,14 @@ from typing import Literal
 
 from stockml.errors import MixedPrices, RecordUnreadable
 from stockml.home import Home
+from stockml.home import home as home_of
 from stockml.storage.files import write_atomically
 
 Kind = Literal["replay", "market"]
 FILE = "prices.json"
+REPLAY = "replay"
+# what says where prices come from; a Prefect server may hold the key in a Secret block
+ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
 
 
 def kind_of(environ: Mapping[str, str]) -> Kind:
@@ -29,10 +33,35 @@ def held(home: Home) -> Kind | None:
     return kind
 
 
+def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
+    """The one rule, which every command goes by.
+
+    What the home holds already; else the market's with a key, recorded ones in a replay. Where neither is named, a home
+    that is in use has its key elsewhere (a Prefect Secret block); a new one is for recorded prices.
+    """
+    if any(environ.get(name) for name in ELSEWHERE):
+        return held(home) or kind_of(environ)
+    return held(home) or ("market" if home.in_use and home.root.name != REPLAY else "replay")
+
+
+def replay_home(environ: Mapping[str, str]) -> Home:
+    """The replay's own place: the folder `replay` within the home, or the home itself where it holds recorded prices.
+
+    Its bars never go to STOCKML_STORE, where the market's are.
+    """
+    place = home_of(environ)
+    inner = place.root if REPLAY in (held(place), place.root.name) else place.root / REPLAY
+    return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
+
+
+def check(home: Home, kind: Kind) -> None:
+    """Raises MixedPrices when the home holds prices of the other kind."""
+    if (before := held(home)) not in (None, kind):
+        raise MixedPrices(str(home.root), str(before), kind)
+
+
 def claim(home: Home, kind: Kind) -> None:
-    """Let the home hold prices of this kind from now on. Raises MixedPrices when it holds the other already."""
-    before = held(home)
-    if before is None:
+    """Let the home hold prices of this kind from now on: to be called with the first answer. Raises MixedPrices."""
+    check(home, kind)
+    if held(home) is None:
         write_atomically(home.root / FILE, json.dumps({"prices": kind}).encode())
-    elif before != kind:
-        raise MixedPrices(str(home.root), before, kind)

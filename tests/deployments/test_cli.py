@@ -18,6 +18,7 @@ from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.prices.store import BarStore
+from stockml.provider.price_source import held, replay_home
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 Captured = pytest.CaptureFixture[str]
@@ -215,9 +216,11 @@ def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypa
 
 @pytest.mark.slow
 def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
+    assert (refused.returncode, home.in_use) == (1, False), "what failed stamps nothing"
     command = [sys.executable, "-m", "deployments.run", "MSFT"]
     first, second = (
         subprocess.run(command, capture_output=True, text=True, timeout=600, check=False) for _ in range(2)
@@ -248,6 +251,11 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     assert (shown["origin"], len(shown["path"])) == ("2013-03-01", 50)
     kept = json.loads(stockml("ledger", "MSFT", "--json").stdout)
     assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
+
+    # the README's own order: then with a key of one's own, whose bars go beside the replay's
+    mine = stockml("nightly", "MSFT", "--json", ALPHAVANTAGE_API_KEY="mine12345", ALPHAVANTAGE_URL=feed.url)
+    assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
+    assert (held(home), held(replay_home(os.environ))) == ("market", "replay")
 
 
 @pytest.mark.slow

@@ -1,0 +1,71 @@
+"""Which home a command works in: settled once, before it begins, and put back after it."""
+
+import os
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from stockml.errors import InvalidFile
+from stockml.home import OLD_PLACE, Home, home
+from stockml.provider.price_source import ELSEWHERE, held, kind_here, replay_home
+
+SECRETS = ("ALPHAVANTAGE_API_KEY", "PREFECT_SERVER_API_AUTH_STRING", "STOCKML_DATABASE_URL", "STOCKML_WEBHOOK_URL")
+FOR_THE_MARKET = ("import",)  # nobody gives a recording its past
+
+
+@contextmanager
+def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[Home]:
+    """Yield the home that the environment names, and let the environment name it meanwhile.
+
+    Without a key and without a home in use it is the replay's, where the clock stands at the recording's end. Secrets
+    are also read from the files that NAME_FILE names. Raises InvalidFile.
+    """
+    before = dict(environ)
+    try:
+        environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
+        yield _settle(command, environ)
+    finally:
+        for name in ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS):
+            environ.pop(name, None)
+            environ.update({name: before[name]} if name in before else {})
+
+
+def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
+    place = _usual(command, environ)
+    environ["STOCKML_HOME"] = str(place.root)
+    if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
+        return place
+    if not any(environ.get(name) for name in ELSEWHERE):
+        environ["STOCKML_CLOCK"] = _end_of_recording()
+        place = replay_home(environ)
+        environ["STOCKML_HOME"] = str(place.root)
+    return place
+
+
+def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
+    """The home that is named; else an earlier version's in this folder, unless it holds the other kind of prices."""
+    place = home(environ)
+    if environ.get("STOCKML_HOME") or place.root != Path(OLD_PLACE).resolve():
+        return place
+    lasting = Path.home() / ".stockml"
+    if held(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
+        return home({**environ, "STOCKML_HOME": str(lasting)})
+    if place.root != lasting:
+        advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
+        print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
+    return place
+
+
+def _end_of_recording() -> str:
+    from deployments.replay.feed import END_OF_RECORDING
+
+    return END_OF_RECORDING.isoformat()
+
+
+def _content(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise InvalidFile(file, f"expected a file with a secret, found that it cannot be read ({why})") from error

@@ -1,0 +1,92 @@
+"""One rule says which home a command works in and which prices it holds; nothing is stamped before it succeeded."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.place import in_home
+from stockml.errors import InvalidFile, MixedPrices
+from stockml.home import Home, home
+from stockml.provider.price_source import check, claim, held, kind_here
+from tests.support.old_homes import moved_to
+
+KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's own folder, empty; they work in `work`."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def place(environ: dict[str, str], command: str = "forecast") -> str:
+    """The home of a command, relative to the person's own folder; the environment is as before afterwards."""
+    given = dict(environ)
+    with in_home(command, environ) as chosen:
+        assert home(environ) == chosen
+        shown = os.path.relpath(chosen.root, Path.home())
+    assert environ == given
+    return shown
+
+
+def test_without_a_key_there_is_the_replay_and_with_one_the_market_in_one_fixed_place(person: Path) -> None:
+    assert place({}) == ".stockml/replay"
+    assert place(dict(KEY)) == ".stockml"
+    assert place({"STOCKML_HOME": str(person / "mine")}) == "mine/replay"
+    assert place({"STOCKML_HOME": str(person / "mine"), **KEY}) == "mine"
+    assert place({}, "import") == ".stockml"
+    assert not (person / ".stockml").exists()
+
+
+def test_a_replay_that_was_settled_stays_where_it_is_in_what_it_starts(person: Path) -> None:
+    environ: dict[str, str] = {}
+    with in_home("up", environ):
+        assert environ["STOCKML_CLOCK"].startswith("2013-03-01")
+        assert place(dict(environ)) == ".stockml/replay"
+        del environ["STOCKML_CLOCK"]
+        assert place(dict(environ)) == ".stockml/replay"
+
+
+def test_a_home_in_use_is_found_without_the_key_too(person: Path) -> None:
+    (person / ".stockml" / "store").mkdir(parents=True)
+    assert place({}) == ".stockml"
+    assert kind_here(home({}), {}) == "market"
+
+
+def test_an_earlier_versions_home_goes_on_and_a_key_is_not_shut_out_by_its_replay(
+    person: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved_to(person / "work" / ".stockml")
+    assert place({}) == "work/.stockml"
+    said = capsys.readouterr().err
+    assert "which an earlier version made" in said
+    assert f"move it to {person / '.stockml'}" in said
+    assert place(dict(KEY)) == place({}, "import") == ".stockml"
+    assert place({"STOCKML_HOME": str(person / "work" / ".stockml")}) == "work/.stockml"
+
+
+def test_only_a_claim_settles_the_kind_and_the_other_is_refused(home: Home) -> None:
+    check(home, "market")
+    assert held(home) is None
+    claim(home, "replay")
+    claim(home, "replay")
+    with pytest.raises(MixedPrices, match="expected a home for market prices, found one with replay prices"):
+        check(home, "market")
+
+
+def test_a_secret_is_read_from_its_file(person: Path) -> None:
+    file = person / "key"
+    file.write_text("K3Y12345\n")
+    environ = {"ALPHAVANTAGE_API_KEY_FILE": str(file)}
+    with in_home("nightly", environ):
+        assert environ["ALPHAVANTAGE_API_KEY"] == "K3Y12345"
+    assert "ALPHAVANTAGE_API_KEY" not in environ
+    with (
+        pytest.raises(InvalidFile, match="expected a file with a secret"),
+        in_home("", {"STOCKML_DATABASE_URL_FILE": "/none"}),
+    ):
+        pass
