@@ -264,7 +264,7 @@ class InvalidForecast(ModelError):
 class NoChampion(ModelError):
     ticker: str
     why: str
-    text = "{ticker}: expected a champion model, found none: {why}"
+    text = "{ticker}: expected a champion model to go on with, found none: {why}"
 
 
 @dataclass(eq=False, repr=False)
@@ -280,7 +280,8 @@ class UnlikeRows(ModelError):
 @dataclass(eq=False, repr=False)
 class NoForecast(ModelError):
     ticker: str
-    text = "{ticker}: expected a published forecast, found none; make one with `stockml nightly {ticker}`"
+    home: str
+    text = "{ticker}: expected a published forecast in {home}, found none; make one with `stockml nightly {ticker}`"
 
 
 @dataclass(eq=False, repr=False)

@@ -196,7 +196,7 @@ def _newest_entry(ticker: str) -> "LedgerEntry":
 
     entries = Ledger(home().ledger).entries(ticker)
     if not entries:
-        raise NoForecast(ticker)
+        raise NoForecast(ticker, str(home().root))
     return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
 
 

@@ -59,10 +59,10 @@ def universe(
     fail_when: Annotated[FailChoice, typer.Option(help="when the whole counts as failed")] = FailChoice.ALL,
     as_json: Json = False,
 ) -> int:
-    """Run many tickers' nights at once, those in tickers.yaml if none."""
-    from deployments.registration.tickers import read_tickers
+    """Run many tickers' nights at once, those of `stockml tickers` if none."""
+    from deployments.registration.own_list import tickers_of
 
-    named = tickers or [entry.ticker for entry in read_tickers().tickers]
+    named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
     arguments = {"mode": mode.value, "profile": profile.value, "settings": as_settings(settings or [])}
     with prices(*named), prefect_api(home()):
         rows = run_universe(

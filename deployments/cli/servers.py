@@ -5,17 +5,15 @@ import os
 import signal
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from deployments.cli.options import Json, Tickers, as_time
+from deployments.cli.options import Json, as_time
 
 app = typer.Typer()
 PrefectPort = Annotated[int, typer.Option(min=1, max=65535, help="where Prefect's page is served")]
 MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="where MLflow's page is served")]
-TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 
 
 @app.command()
@@ -48,44 +46,6 @@ def _interrupted(*_: object) -> NoReturn:
         signal.signal(number, lambda *_: None)  # SIG_IGN would complain of a second signal that is under way already
     print("stopping", flush=True)
     raise KeyboardInterrupt
-
-
-@app.command()
-def deploy(
-    tickers: Tickers = None,
-    file: Annotated[Path, typer.Option(help="the list of tickers")] = TICKERS_FILE,
-    crash_orphans: Annotated[
-        bool, typer.Option("--crash-orphans", help="mark as crashed what no process works on any more", hidden=True)
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Make Prefect's deployments agree with tickers.yaml.
-
-    With tickers named, register just these and delete none.
-    """
-    from deployments.registration.tickers import read_tickers
-    from deployments.servers.prefect_api import prefect_api
-    from stockml.home import home
-
-    listed, told = read_tickers(file), None
-    with prefect_api(home()):
-        from deployments.registration.automations import install
-        from deployments.registration.deployments import of_other_flows, of_tickers, register
-        from deployments.servers import rescue
-        from stockml.provider.quota import Plan
-        from tasks.rate_limit import configure_rate_limit
-
-        for name in rescue.crash_orphans() if crash_orphans else ():
-            print(f"was cut short: {name}")
-        if tickers:
-            done = register(of_tickers(listed.named(tickers)), delete_others=False)
-        else:
-            done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
-            told = install(os.environ)
-        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
-    print(json.dumps(vars(done)) if as_json else done)
-    if told and not as_json:
-        print(told)
 
 
 @app.command()

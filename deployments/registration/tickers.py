@@ -123,22 +123,25 @@ class TickersFile(BaseModel):
             raise ValueError(f"expected every ticker once, found {', '.join(repeated)} again")
         return self
 
-    def named(self, tickers: list[str]) -> tuple[TickerEntry, ...]:
-        """The entries of these tickers; one that the file lacks gets the defaults of a plain name."""
-        known = {entry.ticker: entry for entry in self.tickers}
-        return tuple(known.get(ticker) or TickerEntry(ticker=ticker, tags=("nightly",)) for ticker in tickers)
-
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
     """Read and check the file. Raises InvalidFile, which names the entry and the rule."""
     try:
-        return TickersFile.model_validate(yaml.safe_load(path.read_text()))
+        return parsed(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise InvalidFile(str(path), "expected a list of tickers, found no file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
+
+
+def parsed(text: str, where: str) -> TickersFile:
+    """The list in a text of YAML; `where` is what an error names. Raises InvalidFile."""
+    try:
+        return TickersFile.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise InvalidFile(str(path), f"expected YAML, found {' '.join(str(error).split())}") from error
+        raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise InvalidFile(str(path), "; ".join(_in_words(problem) for problem in error.errors()[:3])) from error
+        raise InvalidFile(where, "; ".join(_in_words(problem) for problem in error.errors()[:3])) from error
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
@@ -155,6 +158,8 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     if isinstance(entry, str):
         return {**defaults, "ticker": entry}
+    if isinstance(entry, bool | int | float):  # ON, NO, 0005: YAML's truth values and numbers
+        raise ValueError(f'expected a ticker, found {entry!r}; put one that YAML reads otherwise in quotes, as "ON"')
     return {**defaults, **entry} if isinstance(entry, Mapping) else entry
 
 
@@ -177,6 +182,11 @@ def _default_start(entry: TickerEntry) -> datetime:
 
 
 def _in_words(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where, name = ".".join(str(part) for part in problem["loc"]), str(problem["loc"][-1]) if problem["loc"] else ""
     said = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        fields = TickerEntry.model_fields if len(problem["loc"]) > 1 else ("defaults", "tickers")
+        said = f"expected one of {', '.join(sorted(fields))}, found {name!r}"
+    if problem["type"] == "too_short":
+        said = "expected at least one ticker, found none"
     return f"{where}: {said}" if where else said

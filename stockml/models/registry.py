@@ -101,7 +101,8 @@ class Registry:
         with self._locked(ticker):
             champion_history = _champion_history(self.history(ticker))
             if len(champion_history) < 2:
-                raise NoChampion(ticker, "no earlier champion to go back to")
+                first = f"; the present one, of {champion_history[0].session}, is the first" if champion_history else ""
+                raise NoChampion(ticker, f"no earlier one in {self.models}{first}")
             if not champion_history[-2].intact():
                 raise NoChampion(ticker, f"the earlier champion in {champion_history[-2].path} is gone or was changed")
             back = replace(champion_history[-2], event="rollback", at=at, reason=reason)

@@ -89,9 +89,9 @@ def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: s
     ("arguments", "says"),
     [
         (["bars", "IBM"], "no bars of IBM; fetch with `stockml nightly`, or bring history with `stockml import`"),
-        (["forecast", "IBM"], "expected a published forecast, found none; make one with `stockml nightly IBM`"),
+        (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
         (["ledger", "IBM"], "no bars and no history of IBM"),
-        (["rollback", "IBM"], "no earlier champion to go back to"),
+        (["rollback", "IBM"], "no earlier one in "),
         (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
     ],

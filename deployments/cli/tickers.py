@@ -1,0 +1,130 @@
+"""Which tickers are run every night: the list in the home, and Prefect's deployments that agree with it."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.options import Json, as_ticker
+from stockml.home import Home, home
+
+if TYPE_CHECKING:
+    from deployments.registration.tickers import TickersFile
+
+app = typer.Typer()
+mine = typer.Typer(help="List, add and remove the tickers that are run every night.")
+app.add_typer(mine, name="tickers")
+Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER...", help="such as KO or TSCO.LON")]
+
+
+@mine.command("list")
+def list_tickers(as_json: Json = False) -> None:
+    """Show the tickers, and when each is run."""
+    from deployments.registration.own_list import tickers_of
+    from deployments.registration.tickers import TICKERS_FILE, staggered
+
+    place = home()
+    lines = staggered(tickers_of(place).tickers)
+    path = place.tickers if place.tickers.exists() else TICKERS_FILE
+    if as_json:
+        rows = [{**entry.model_dump(), "cron": cron, "timezone": entry.timezone} for entry, cron in lines]
+        print(json.dumps({"path": str(path), "tickers": rows}))
+        return
+    for entry, cron in lines:
+        minute, hour, *_, days = cron.split()
+        when = "Monday to Friday" if days == "1-5" else "Tuesday to Saturday"
+        other = "" if entry.profile == "nightly" else f", {entry.profile}"
+        print(f"{entry.ticker:<12} {when} at {hour:0>2}:{minute:0>2} {entry.timezone}{other}")
+    own = "" if path == place.tickers else "; `stockml tickers add TICKER` begins one of your own"
+    print(f"{len(lines)} in {path}{own}")
+
+
+@mine.command()
+def add(
+    tickers: Named,
+    calendar: Annotated[str | None, typer.Option(metavar="NAME", help="exchange calendar such as XNYS, XLON")] = None,
+    at: Annotated[str | None, typer.Option(metavar="HH:MM", help="start, in the exchange's own time zone")] = None,
+    profile: Annotated[str | None, typer.Option(help="nightly, or tutorial")] = None,
+) -> None:
+    """Run these tickers every night too."""
+    from deployments.registration import own_list
+
+    place = home()
+    _check_recorded(place, tickers)
+    added = own_list.add(place, tickers, {"calendar": calendar, "at": at, "profile": profile})
+    there = [ticker for ticker in tickers if ticker not in added]
+    told = [f"added {', '.join(added)}"] if added else []
+    told += [f"{', '.join(there)} there already"] if there else []
+    _tell(place, "; ".join(told))
+
+
+@mine.command()
+def remove(tickers: Named) -> None:
+    """Run these no more; their bars, models and forecasts stay."""
+    from deployments.registration import own_list
+
+    place = home()
+    gone = own_list.remove(place, tickers)
+    missing = [ticker for ticker in tickers if ticker not in gone]
+    told = [f"removed {', '.join(gone)}"] if gone else []
+    told += [f"{', '.join(missing)} not in the list"] if missing else []
+    _tell(place, "; ".join(told))
+
+
+@app.command()
+def deploy(
+    file: Annotated[Path | None, typer.Option(help="a list that becomes the home's own, tickers.yaml")] = None,
+    crash_orphans: Annotated[
+        bool, typer.Option("--crash-orphans", help="mark as crashed what no process works on any more", hidden=True)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make Prefect's deployments agree with the list of tickers."""
+    from deployments.registration import own_list
+
+    place = home()
+    if file:
+        own_list.keep(place, file)
+    for line in _registered(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
+        print(line)
+
+
+def _registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
+    from deployments.servers.prefect_api import prefect_api
+
+    with prefect_api(place):
+        from deployments.registration.automations import install
+        from deployments.registration.deployments import of_other_flows, of_tickers, register
+        from deployments.servers import rescue
+        from stockml.provider.quota import Plan
+        from tasks.rate_limit import configure_rate_limit
+
+        told = [f"was cut short: {name}" for name in rescue.crash_orphans()] if crash_orphans else []
+        done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
+        automations = install(os.environ)
+        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
+    return [*told, json.dumps(vars(done))] if as_json else [*told, str(done), str(automations)]
+
+
+def _tell(place: Home, done: str) -> None:
+    """What was done, and how Prefect comes to know it: at once where it is up."""
+    from deployments.registration.own_list import tickers_of
+    from deployments.servers.prefect_api import running_server
+
+    print(f"{done}; {len(tickers_of(place).tickers)} in {place.tickers}")
+    if os.environ.get("PREFECT_API_URL") or running_server(place):
+        print(*_registered(place, tickers_of(place)), sep="\n")
+    else:
+        print("`stockml up` schedules them")
+
+
+def _check_recorded(place: Home, tickers: list[str]) -> None:
+    """A replay has no prices of others: their nights would fail, every night. Raises NotRecorded."""
+    from deployments.replay.recording import recorded_rows
+    from stockml.provider.price_source import kind_here
+
+    if kind_here(place, os.environ) == "replay" and not os.environ.get("ALPHAVANTAGE_API_KEY"):
+        for ticker in tickers:
+            recorded_rows(ticker)

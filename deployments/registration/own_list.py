@@ -1,0 +1,107 @@
+"""A person's own list of tickers, `tickers.yaml` in the home: theirs to edit, changed line by line, remarks kept.
+
+Until there is one, the list that comes with the project holds.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.registration.tickers import TICKERS_FILE, TickersFile, parsed, read_tickers
+from stockml.errors import InvalidFile
+from stockml.home import Home
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
+
+BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
+_ITEM = re.compile(r"(\s*)- ")
+
+
+def tickers_of(home: Home) -> TickersFile:
+    """The home's own list, the project's without one. Raises InvalidFile."""
+    return read_tickers(home.tickers if home.tickers.exists() else TICKERS_FILE)
+
+
+def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those that were not in the list yet; with `choices` (calendar, at, profile) an entry says them.
+
+    The first ticker that is added begins a list of one's own. Raises InvalidFile, and then changes nothing.
+    """
+    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+        known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if home.tickers.exists() else []
+        new = tuple(dict.fromkeys(ticker for ticker in tickers if ticker not in known))
+        before, items, after = _parts(home.tickers if known else TICKERS_FILE)
+        items = items if known else []
+        indent = next((found[1] for item in items if (found := _ITEM.match(item))), "  ")
+        given = {name: value for name, value in choices.items() if value is not None}
+        for ticker in new:
+            entry = json.dumps({"ticker": ticker, **given}) if given else _quoted(ticker)
+            items.append(f"{indent}- {entry}\n")
+        _write(home, before, items, after, [*known, *new])
+    return new
+
+
+def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
+    """Those that were in the list. Raises InvalidFile, also when none would be left, and then changes nothing."""
+    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+        known = [entry.ticker for entry in tickers_of(home).tickers]
+        gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
+        before, items, after = _parts(home.tickers if home.tickers.exists() else TICKERS_FILE)
+        kept = [item for item in items if _ticker(item) not in gone]
+        if gone:
+            _write(home, before, kept, after, [ticker for ticker in known if ticker not in gone])
+    return gone
+
+
+def keep(home: Home, file: Path) -> None:
+    """Let `file` be the home's list; the one before stays beside it. Raises InvalidFile."""
+    read_tickers(file)
+    content = file.read_bytes()
+    if home.tickers.exists() and home.tickers.read_bytes() != content:
+        write_atomically(home.tickers.with_suffix(".yaml.before"), home.tickers.read_bytes())
+    write_atomically(home.tickers, content)
+
+
+def _parts(path: Path) -> tuple[str, list[str], str]:
+    """The text to `tickers:`, each item below it with what follows it, and the rest from the next key on."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    start = next((at for at, line in enumerate(lines) if re.fullmatch(r"tickers:\s*(#.*)?\n?", line)), None)
+    if start is None:
+        raise InvalidFile(str(path), BY_HAND)
+    end = next((at for at in range(start + 1, len(lines)) if re.match(r"[A-Za-z]", lines[at])), len(lines))
+    items: list[str] = []
+    head = "".join(lines[: start + 1])
+    indent = next((found[1] for line in lines[start + 1 : end] if (found := _ITEM.match(line))), "")
+    for line in lines[start + 1 : end]:
+        if line.startswith(f"{indent}- "):
+            items.append(line)
+        elif items:
+            items[-1] += line
+        else:
+            head += line
+    if items and not items[-1].endswith("\n"):
+        items[-1] += "\n"
+    return head, items, "".join(lines[end:])
+
+
+def _ticker(item: str) -> str:
+    [entry] = yaml.safe_load(textwrap.dedent(item))
+    return str(entry["ticker"] if isinstance(entry, dict) else entry).upper()
+
+
+def _write(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> None:
+    text = before + "".join(items) + after
+    found = parsed(text, str(home.tickers)).tickers
+    if [entry.ticker for entry in found] != list(expected):
+        raise InvalidFile(str(home.tickers), BY_HAND)
+    write_atomically(home.tickers, text.encode())
+
+
+def _quoted(ticker: str) -> str:
+    """As YAML reads it back as text: `ON` and `0005` alone would be a truth value and a number."""
+    return ticker if yaml.safe_load(ticker) == ticker else f'"{ticker}"'

@@ -1,0 +1,122 @@
+"""A person's own list lives in the home: changed line by line, remarks kept, and what cannot be changed is left."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.cli.app import run
+from deployments.registration.own_list import add, keep, remove, tickers_of
+from stockml.errors import InvalidFile
+from stockml.home import Home
+from stockml.home import home as home_of
+from tests.deployments.test_cli import Captured
+
+MINE = """# what I hold
+tickers:   # few
+  - IBM  # since 2009
+
+  # the British one
+  - ticker: TSCO.LON
+    at: "23:40"
+    calendar: XLON
+  - "ON"
+defaults: {profile: nightly}
+"""
+
+
+def names(home: Home) -> list[str]:
+    return [entry.ticker for entry in tickers_of(home).tickers]
+
+
+def test_the_projects_list_holds_until_the_first_of_ones_own(home: Home) -> None:
+    assert names(home) == ["IBM", "AAPL", "MSFT"]
+    assert add(home, ["KO", "ON", "0005.HKG", "KO"], {}) == ("KO", "ON", "0005.HKG")
+    assert add(home, ["KO"], {}) == ()
+    assert names(home) == ["KO", "ON", "0005.HKG"]
+    assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "it says how it is edited"
+
+
+def test_taking_from_the_projects_list_begins_ones_own(home: Home) -> None:
+    assert remove(home, ["AAPL", "KO"]) == ("AAPL",)
+    assert names(home) == ["IBM", "MSFT"]
+
+
+def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_text(MINE)
+    add(home, ["VOD"], {"calendar": "XLON", "at": None})
+    assert home.tickers.read_text() == MINE.replace(
+        '  - "ON"\n', '  - "ON"\n  - {"ticker": "VOD", "calendar": "XLON"}\n'
+    )
+    assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
+    assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
+
+
+def test_another_layout_is_left_to_the_person(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_text("tickers:\n- IBM\n  # odd\n- {ticker: MSFT,\n   at: '23:50'}\n")
+    remove(home, ["IBM"])
+    assert names(home) == ["MSFT"]
+    home.tickers.write_text("tickers: [IBM, MSFT]\n")
+    for change in (lambda: add(home, ["KO"], {}), lambda: remove(home, ["IBM"])):
+        with pytest.raises(InvalidFile, match="edit the file by hand"):
+            change()
+    assert names(home) == ["IBM", "MSFT"]
+
+
+def test_the_last_one_is_not_taken_and_a_wrong_choice_changes_nothing(home: Home) -> None:
+    add(home, ["KO"], {})
+    before = home.tickers.read_bytes()
+    with pytest.raises(InvalidFile, match="expected at least one ticker"):
+        remove(home, ["KO"])
+    with pytest.raises(InvalidFile, match="expected a time"):
+        add(home, ["PEP"], {"at": "01:00"})
+    assert home.tickers.read_bytes() == before
+
+
+def test_a_file_that_is_deployed_becomes_the_homes_and_the_one_before_stays(home: Home, tmp_path: Path) -> None:
+    add(home, ["KO"], {})
+    before = home.tickers.read_bytes()
+    (tmp_path / "mine.yaml").write_text(MINE)
+    keep(home, tmp_path / "mine.yaml")
+    assert names(home) == ["IBM", "TSCO.LON", "ON"]
+    assert (home.root / "tickers.yaml.before").read_bytes() == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["IBM", "ON", "KO", "TSCO.LON", "NO"])), max_size=12))
+def test_any_order_of_adding_and_taking_leaves_what_a_list_would(steps: list[tuple[bool, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = home_of({"STOCKML_HOME": folder})
+        home.tickers.write_text(MINE)
+        expected = ["IBM", "TSCO.LON", "ON"]
+        for adds, ticker in steps:
+            if adds:
+                add(home, [ticker], {})
+                expected += [ticker] * (ticker not in expected)
+            elif expected != [ticker]:
+                remove(home, [ticker])
+                expected = [each for each in expected if each != ticker]
+            assert names(home) == expected
+        assert home.tickers.read_text().startswith("# what I hold\n")
+
+
+def test_the_commands_say_what_was_done_where_and_what_a_replay_lacks(home: Home, capsys: Captured) -> None:
+    assert run(["tickers", "list"]) == 0
+    assert "IBM          Monday to Friday at 23:00 America/New_York\n" in capsys.readouterr().out
+    assert run(["tickers", "add", "KO"]) == 1
+    assert "expected one of the recorded tickers" in capsys.readouterr().err
+    assert run(["tickers", "add", "msft", "GOOG", "AAPL"]) == 0
+    said = capsys.readouterr().out
+    own = home.root / "replay" / "tickers.yaml"
+    assert said == f"added MSFT, GOOG, AAPL; 3 in {own}\n`stockml up` schedules them\n"
+    assert run(["tickers", "remove", "GOOG", "IBM"]) == 0
+    assert capsys.readouterr().out.startswith("removed GOOG; IBM not in the list; 2 in ")
+    assert run(["tickers", "list", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    crons = [(row["ticker"], row["cron"]) for row in shown["tickers"]]
+    assert crons == [("MSFT", "0 23 * * 1-5"), ("AAPL", "1 23 * * 1-5")]
