@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
-from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
+from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from flows.nightly import NightRequest, exclusive_run, skipped, train_and_publish
 from stockml import clock
 from stockml.errors import QuotaSpent
@@ -28,7 +28,7 @@ from tasks.quota import has_premium_key
 from tasks.tables import ended, row_of, show_rows
 
 # as text: the server lets any text pass for a "date"
-PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"})]
+PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 Learn = Literal["once at the end", "every night"]
 
 

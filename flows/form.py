@@ -30,10 +30,11 @@ TickerName = Annotated[str, Field(pattern="^[A-Za-z0-9]{1,10}([.-][A-Za-z0-9]{1,
 Retries = Annotated[int, Field(ge=0, le=12)]
 WaitSeconds = Annotated[float, Field(ge=0, le=7200)]
 # as text, since the server lets any text pass for a "date", and refuses an empty one
+DAY = r"\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
 Day = Annotated[
     date | None,
     BeforeValidator(lambda day: day or None),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d{4}-\d{2}-\d{2})?$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"}),
 ]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from stockml.nights.record import Night
-from stockml.nights.universe import FailWhen, NightRow, ending, records
+from stockml.nights.universe import FailWhen, NightRow, ending, table
 from tasks.artifacts import progress_bar
 
 
@@ -32,7 +32,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
 
 def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
     """A table artifact: numbers stay numbers, so that its columns can be sorted."""
-    create_table_artifact(records(rows), key=key, description=description)
+    create_table_artifact(table(rows), key=key, description=description)
 
 
 def ended(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:

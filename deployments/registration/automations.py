@@ -5,7 +5,7 @@ that STOCKML_WEBHOOK_URL names (it gets `{"text": …}`, as Slack and Mattermost
 `notice`, logs the line and keeps it in STOCKML_HOME/notices.log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,18 +53,23 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Inst
     with get_client(sync_client=True) as client:
         url = environ.get("STOCKML_WEBHOOK_URL")
         action = _call(_webhook(url)) if url else _log(_notice_deployment(client))
-        for wanted in templates(action, silence):
+        flows = [str(client.create_flow_from_name(name)) for name in WATCHED]
+        for wanted in templates(action, silence, flows):
             done[_agree(client, wanted)].append(wanted.name)
     return Installed(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(tell: Any, silence: timedelta) -> "list[AutomationCore]":
-    """The automations; `tell` is the action of those that only tell, `silence` how long a heartbeat may be missing."""
+def templates(tell: Any, silence: timedelta, flows: Sequence[str]) -> "list[AutomationCore]":
+    """The automations; `tell` is the action of those that only tell, `silence` how long a heartbeat may be missing.
+
+    flows: the watched ones' ids; by names, the page would call each no more than "a custom trigger".
+    """
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    of_ours: dict[str, str | list[str]] = {"prefect.resource.role": "flow", "prefect.resource.name": list(WATCHED)}
+    ids = [f"prefect.flow.{flow}" for flow in flows]
+    of_ours: dict[str, str | list[str]] = {"prefect.resource.role": "flow", "prefect.resource.id": ids}
 
     def told(kind: str, state: str, meaning: str) -> AutomationCore:
         trigger = EventTrigger(
@@ -162,16 +167,18 @@ def _log(deployment: UUID) -> Any:
 def _notice_deployment(client: "SyncPrefectClient") -> UUID:
     """The deployment of the flow `notice`, on the same pool as the nights."""
     from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
     from prefect.utilities.callables import parameter_schema
 
     from flows.notice import notice
 
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    with suppress(ObjectNotFound):  # as earlier versions called it
+        client.delete_deployment(client.read_deployment_by_name("notice/log").id)
     return client.create_deployment(
         flow_id=client.create_flow_from_name(notice.name),
-        name="log",
+        name="log a notice",
         description="Logs what an automation has seen, and keeps it in STOCKML_HOME/notices.log.",
         entrypoint="flows/notice.py:notice",
         work_pool_name=POOL,

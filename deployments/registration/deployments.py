@@ -33,7 +33,7 @@ PAGE = 200
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be. `cron` None: started from the page only."""
+    """A deployment as it should be. `cron` None: started from the page only. `before`: an earlier version's name."""
 
     flow: str  # module and function in `flows`
     name: str
@@ -42,6 +42,12 @@ class Wanted:
     tags: tuple[str, ...] = ()
     cron: str | None = None
     timezone: str = "America/New_York"
+    before: str = ""
+
+    @property
+    def slug(self) -> str:
+        """What its schedule is called in the page."""
+        return "weekly" if self.cron and self.cron.endswith("* * 0") else "nightly"
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,14 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
     tickers = [entry.ticker for entry in entries]
     return [
         Wanted(
-            "maintenance.maintenance", "weekly", "Ends zombies, resumes what waited, removes what is old.",
-            tags=("maintenance",), cron="30 9 * * 0",
+            "maintenance.maintenance", "weekly maintenance", "Ends zombies, resumes what waited, removes what is old.",
+            tags=("maintenance",), cron="30 9 * * 0", before="weekly",
         ),
-        Wanted("universe.universe", "all tickers", "Many tickers' nights at once.", {"tickers": tickers}),
-        Wanted("backfill.backfill", "past sessions", "Past sessions of a ticker, in order."),
-        Wanted("history.history", "whole history", "All sessions since 1999, with a premium key."),
-        Wanted("tune.tune", "search settings", "Searches a ticker's settings; its nights then use what was found."),
-        Wanted("walk_forward.walk_forward", "compare policies", "Replays past nights under each retraining policy."),
+        Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
+        Wanted("backfill.backfill", "catch up past sessions", "Past sessions of a ticker, in order."),
+        Wanted("history.history", "fetch a whole history", "All sessions since 1999, with a premium key."),
+        Wanted("tune.tune", "search a ticker's settings", "Its nights then use what was found."),
+        Wanted("walk_forward.walk_forward", "compare retraining policies", "Replays past nights under each."),
     ]  # fmt: skip
 
 
@@ -121,7 +127,7 @@ async def _register_flow(
 
     async def agree(each: Wanted) -> None:
         async with turn:
-            what = await _agree(client, flow_id, known.get(each.name), each)
+            what = await _agree(client, flow_id, known.get(each.name) or known.get(each.before), each)
             done[what].append(each.name)
 
     await asyncio.gather(*(agree(each) for each in group))
@@ -183,7 +189,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "parameter_openapi_schema": _form(wanted.flow),
         "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
     }
-    whole = json.dumps([spec, wanted.cron, wanted.timezone], sort_keys=True, default=str)
+    whole = json.dumps([spec, wanted.cron, wanted.timezone, wanted.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
@@ -198,7 +204,7 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
     schedules = []
     if wanted.cron:
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
-        schedules = [DeploymentScheduleCreate(schedule=cron, active=_is_active(known), slug="nightly")]
+        schedules = [DeploymentScheduleCreate(schedule=cron, active=_is_active(known), slug=wanted.slug)]
     await client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
@@ -209,7 +215,7 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
         enforce_parameter_schema=True,
         **spec,
     )
-    return "updated" if known else "created"
+    return "updated" if known and known.name == wanted.name else "created"
 
 
 def _is_active(known: "DeploymentResponse | None") -> bool:

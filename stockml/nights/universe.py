@@ -85,6 +85,24 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     return [asdict(row) | {"session": row.session and row.session.isoformat()} for row in ordered]
 
 
+def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
+    """The rows for a page: few columns with names that are read, numbers that can be sorted; why, where any failed."""
+    shown = {
+        "ticker": "Ticker", "session": "Session", "outcome": "Outcome", "mode": "Mode", "now": "Last close",
+        "forecast": "Forecast", "change": "Change, %", "rise": "Chance of a rise, %", "network_adds": "Network adds, %",
+    }  # fmt: skip
+    if any(row.status == "failed" for row in rows):
+        shown["why"] = "Why"
+    as_percent = {"change": 1, "rise": 0, "network_adds": 1}
+    return [
+        {
+            name: round(100 * line[key], as_percent[key]) if key in as_percent and line[key] is not None else line[key]
+            for key, name in shown.items()
+        }
+        for line in records(rows)
+    ]
+
+
 def as_csv(rows: Sequence[NightRow]) -> bytes:
     """The same as CSV with a header; what is not known is an empty cell."""
     text = io.StringIO()

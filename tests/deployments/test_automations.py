@@ -91,7 +91,7 @@ def test_without_a_webhook_a_run_of_notice_is_asked_for(prefect_client: SyncPref
     """With the same line; a worker runs it."""
     install({})
     failing(return_state=True)
-    notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log").id]})
+    notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
     for attempt in Retrying(retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
         with attempt:
             asked = prefect_client.read_flow_runs(flow_run_filter=notices)[0]

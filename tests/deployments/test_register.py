@@ -1,5 +1,6 @@
 """tickers.yaml is checked in words; Prefect's deployments agree with it: added, updated, deleted, never un-paused."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration.deployments import MANAGED, Registered, of_other_flows, of_tickers, register
+from deployments.registration.deployments import MANAGED, Registered, _form, of_other_flows, of_tickers, register
 from deployments.registration.tickers import TickerEntry, TickersFile, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile
@@ -106,6 +107,14 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("day", "passes"), [("2013-13-45", False), ("2013-04-31", False), ("2012-02-29", True), ("", True)]
+)
+def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None:
+    pattern = _form("nightly.nightly")["properties"]["session"]["pattern"]
+    assert bool(re.search(pattern, day)) is passes
+
+
 @pytest.mark.slow
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
@@ -142,8 +151,17 @@ def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)
     with get_client(sync_client=True) as client:
-        weekly = client.read_deployment_by_name("maintenance/weekly")
-        universe = client.read_deployment_by_name("universe/all tickers")
+        weekly = client.read_deployment_by_name("maintenance/weekly maintenance")
+        universe = client.read_deployment_by_name("universe/all tickers, one night")
+        earlier = {"tags": [MANAGED], "schedules": [{"schedule": {"cron": "30 9 * * 0"}, "active": False}]}
+        client.delete_deployment(weekly.id)
+        client.create_deployment(weekly.flow_id, "weekly", **earlier)
+        renamed = register(others, delete_others=True)
+        again = client.read_deployment_by_name("maintenance/weekly maintenance")
+    assert (renamed.created, renamed.deleted) == (("weekly maintenance",), ("weekly",))
+    assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
+    newcomer = [*of_tickers(read_tickers().tickers), *others]
+    assert len(newcomer) + 1 <= 10, "with the notices'"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
         "30 9 * * 0",
         "flows/maintenance.py:maintenance",

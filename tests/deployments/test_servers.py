@@ -25,6 +25,7 @@ from deployments.servers.prefect_api import prefect_api, running_server
 from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
+from stockml.provider.price_source import replay_home
 
 TRIVIAL_FLOW = """
     from deployments.servers.prefect_api import prefect_api
@@ -98,7 +99,7 @@ def test_a_record_of_servers_that_are_gone_is_not_believed(home: Home) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
         home.servers.write_text(content)
-        assert running_server(home) is None
+        assert running_server(replay_home(os.environ)) is None
 
 
 def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
@@ -200,12 +201,13 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
     with up(ports) as (process, said):
         text = "".join(said)
         assert process.poll() is None, text
-        for expected in (f"http://127.0.0.1:{ports[0]} ", f"http://127.0.0.1:{ports[1]} ", "11 created"):
+        for expected in (f"http://127.0.0.1:{ports[0]} ", f"http://127.0.0.1:{ports[1]} ", "9 created"):
             assert expected in text
         family = psutil.Process(process.pid).children(recursive=True)
         listening = {each.laddr.ip for child in family for each in child.net_connections() if each.status == "LISTEN"}
         assert listening == {"127.0.0.1"}
-        assert running_server(home) == f"http://127.0.0.1:{ports[0]}/api"
+        place = replay_home(os.environ)
+        assert running_server(place) == f"http://127.0.0.1:{ports[0]}/api"
 
         again = subprocess.run(
             [sys.executable, "-m", "deployments.cli", "up"], capture_output=True, text=True, timeout=60, check=False
@@ -222,14 +224,14 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
                 check=True,
             ).stdout
         )
-        assert len(deployed["unchanged"]) == 11
+        assert len(deployed["unchanged"]) == 9
 
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=90)
         assert (process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
         _, alive = psutil.wait_procs(family, timeout=1)
         assert alive == []
-        assert not home.servers.exists()
+        assert not place.servers.exists()
     for port in ports:
         check_port("anything", port, "--port")
 
@@ -244,4 +246,4 @@ def test_servers_end_with_up_even_when_it_is_killed(home: Home, monkeypatch: pyt
         process.communicate()
         _, alive = psutil.wait_procs(family, timeout=40)
         assert [each.cmdline() for each in alive] == []
-    assert running_server(home) is None
+    assert running_server(replay_home(os.environ)) is None

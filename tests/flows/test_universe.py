@@ -5,6 +5,7 @@ import csv
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from deployments.replay.feed import Asked, Feed
 from flows.universe import plan_requests, universe
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.nights.universe import NightRow, as_csv, ending, records
+from stockml.nights.universe import NightRow, as_csv, ending, records, table
 from stockml.provider.quota import QuotaLedger
 from tasks.quota import requests_left
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -175,3 +176,13 @@ def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:
     read = list(csv.DictReader(as_csv(rows).decode().splitlines()))
     assert [(line["ticker"], line["skill"]) for line in read] == [("AAPL", ""), ("KO", ""), ("IBM", "")]
     assert list(read[0]) == list(records(rows)[0])
+
+
+def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_failed() -> None:
+    good = replace(GOOD, now=200.0, forecast=210.0, change=0.05, rise=0.538, network_adds=0.0123)
+    [line] = table([good])
+    assert line == {
+        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Mode": None, "Last close": 200.0,
+        "Forecast": 210.0, "Change, %": 5.0, "Chance of a rise, %": 54, "Network adds, %": 1.2,
+    }  # fmt: skip
+    assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]

@@ -25,6 +25,7 @@ from tenacity import (
     wait_fixed,
 )
 
+from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
 from tests.pages.prefect_pages import BUSY
@@ -172,7 +173,7 @@ def up(home: Path) -> Iterator[Up]:
         while not said or "Ctrl-C" not in said[-1]:
             said.append(process.stdout.readline() if process.stdout else "")
             assert said[-1], "`stockml up` ended: " + "".join(said)
-        yield Up(home, *(f"http://127.0.0.1:{port}" for port in ports))
+        yield Up(home / REPLAY, *(f"http://127.0.0.1:{port}" for port in ports))
     finally:
         process.terminate()
         process.communicate(timeout=60)

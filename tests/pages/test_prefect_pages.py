@@ -53,9 +53,9 @@ def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None
 
 
 REFUSED = (
-    ("compare policies", "nights (Optional)", "0", "less than the minimum of 1"),
-    ("search settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
-    ("weekly", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
+    ("compare retraining policies", "nights (Optional)", "0", "less than the minimum of 1"),
+    ("search a ticker's settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
+    ("weekly maintenance", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
 )
 
 
@@ -149,7 +149,7 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
 def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up) -> None:
     with browser_page() as page:
         long = {"training": {"epochs": MANY}, "network": {"units": [17]}}
-        run_id = pages.start("universe/all tickers", tickers=["MSFT", "GOOG"], processes=1, settings=long)
+        run_id = pages.start("universe/all tickers, one night", tickers=["MSFT", "GOOG"], processes=1, settings=long)
         run = pages.until(run_id, "Running")
         open_run(page, pages.prefect, run_id)
         pages.training("*", epochs=1)  # one of them; the other waits

@@ -107,7 +107,7 @@ def test_rolling_back_goes_one_reign_further_each_time(registry: Registry) -> No
             expected.session,
         )
         assert (back.event, back.reason) == ("rollback", "it misbehaves")
-    with pytest.raises(NoChampion, match="no earlier one in .*; the present one, of 2013-03-01, is the first"):
+    with pytest.raises(NoChampion, match=r"no earlier one in .*; the present one, of 2013-03-01, is the first"):
         registry.rollback("IBM", at=EVENING)
 
 
