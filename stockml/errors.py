@@ -295,7 +295,4 @@ class NightBusy(StockmlError):
 class TrackingUnavailable(StockmlError):
     address: str
     why: str
-    text = (
-        "MLflow at {address} cannot be reached or written to ({why}); "
-        "the night's result is kept and logged on the next run"
-    )
+    text = "MLflow at {address} cannot be reached or written to ({why}); the night is kept and logged on the next run"
