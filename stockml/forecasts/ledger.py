@@ -8,7 +8,6 @@ Never here: a row that is changed or taken away, or a model.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stockml.errors import InvalidForecast, RecordUnreadable
 from stockml.forecasts.forecast import Band, Forecast
@@ -37,6 +35,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.receipts import LedgerReceipt
+from stockml.storage.table_bytes import as_bytes, from_bytes
 from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0
@@ -97,7 +96,7 @@ class Ledger:
             table = self._table(entry.ticker)
             known = entry.key in set(table["key"].to_pylist())
             if not known:
-                write_atomically(path, _bytes(pa.concat_tables([table, rows])))
+                write_atomically(path, as_bytes(pa.concat_tables([table, rows]), entry.ticker))
             return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
 
     def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
@@ -147,15 +146,12 @@ class Ledger:
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
-        if not path.exists():
-            return SCHEMA.empty_table()
         try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
+            return from_bytes(path.read_bytes(), ticker, SCHEMA, unmarked=True).replace_schema_metadata()
+        except FileNotFoundError:
+            return SCHEMA.empty_table()
+        except (OSError, ValueError) as error:
             raise RecordUnreadable(str(path), str(error)) from error
-        if not table.schema.equals(SCHEMA):
-            raise RecordUnreadable(str(path), f"the columns {', '.join(table.schema.names)}, or other types")
-        return table
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:
@@ -202,12 +198,6 @@ def _check(entry: LedgerEntry) -> None:
     days = (forecast.origin, *forecast.sessions)
     if any(later <= earlier for earlier, later in pairwise(days)):
         raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
-
-
-def _bytes(table: pa.Table) -> bytes:
-    content = BytesIO()
-    pq.write_table(table, content, compression="zstd")
-    return content.getvalue()
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, StoreError
 from stockml.home import Home
-from stockml.models.registry import Promotion, Registry
-from stockml.storage.files import write_atomically
+from stockml.models.registry import FILE, Promotion, Registry
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.records import read_record, record
 
 PROVENANCE = "provenance.json"
@@ -38,9 +38,20 @@ class Provenance:
 def champion_for(home: Home, ticker: str, session: date, model_path: str | None = None) -> Promotion | None:
     """The champion that a night of `session` may know: none that learned later, nor the night's own model.
 
-    A champion whose folder is gone or changed counts as none: the night then retrains.
+    Raises StoreError where its folder is gone or was changed: nothing is scored beside it, and nothing takes its place.
     """
     champion = Registry(home.models).champion(ticker)
-    if champion is None or champion.session > session or champion.path == model_path or not champion.intact():
+    if champion is None or champion.session > session or champion.path == model_path:
         return None
+    check_intact(ticker, champion.path, champion.sha256)
     return champion
+
+
+def check_intact(ticker: str, path: str, sha256: str) -> None:
+    """Raises StoreError where the champion's folder is not what was promoted."""
+    found = sha256_of(path)
+    if found != sha256:
+        what = "nothing" if found is None or not any(Path(path).iterdir()) else "other content"
+        way_back = f"restore it from a backup, or put the champion before it back with `stockml rollback {ticker}`"
+        begin = f"moving {Path(path).with_name(FILE)} away begins a new history"
+        raise StoreError(path, f"expected the champion as it was promoted, found {what}; {way_back}; {begin}")

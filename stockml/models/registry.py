@@ -1,9 +1,12 @@
 """Which model is champion, and how it came to be: an append-only file a ticker, which MLflow's aliases mirror.
 
+A line ends with the CRC-32 of all that stands before it in the file; lines of earlier versions have none.
+
 Never here: the decision itself (that is the gate's), or a line that is changed once it stands.
 """
 
 import json
+import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +22,7 @@ from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0
 FILE = "promotions.jsonl"
+CHECK = b', "crc32": "'
 
 Event = Literal["promote", "rollback"]
 
@@ -61,12 +65,21 @@ class Registry:
         """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable."""
         path = self.file(ticker)
         try:
-            lines = path.read_bytes().splitlines()
+            content = path.read_bytes()
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise RecordUnreadable(str(path), str(error)) from error
-        return tuple(self._read(path, number, line) for number, line in enumerate(lines, start=1))
+        if not content:
+            raise RecordUnreadable(str(path), "an empty file")
+        crc, before, promotions = 0, b"", []
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            try:
+                promotions.append(self._read(line, crc, must_be_checked=CHECK in before))
+            except ValueError as error:
+                raise RecordUnreadable(str(path), f"line {number}: {error}") from error
+            crc, before = zlib.crc32(line, crc), line
+        return tuple(promotions)
 
     def champion(self, ticker: str) -> Promotion | None:
         """The model in office.  Raises RecordUnreadable."""
@@ -113,14 +126,15 @@ class Registry:
         path = self.file(promotion.ticker)
         before = path.read_bytes() if path.exists() else b""
         kept = replace(promotion, path=self._relative(promotion.path))
-        line = json.dumps(asdict(kept), sort_keys=True, ensure_ascii=False, default=as_text) + "\n"
-        write_atomically(path, before + line.encode())
+        line = json.dumps(asdict(kept), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
+        write_atomically(path, before + line + _ending(zlib.crc32(before + line)))
 
-    def _read(self, path: Path, number: int, line: bytes) -> Promotion:
-        try:
-            promotion = read_record(Promotion, line)
-        except ValueError as error:
-            raise RecordUnreadable(str(path), f"line {number}: {error}") from error
+    def _read(self, line: bytes, crc: int, must_be_checked: bool) -> Promotion:
+        """crc: of all lines before. Raises ValueError."""
+        said, check, _ = line.rpartition(CHECK)
+        if (check or must_be_checked) and line != said + _ending(zlib.crc32(said, crc)):
+            raise ValueError("damage: its checksum is not that of the lines up to it")
+        promotion = read_record(Promotion, said + b"}" if check else line)
         return replace(promotion, path=str(self.models / promotion.path))
 
     def _relative(self, path: str) -> str:
@@ -140,3 +154,7 @@ def _champion_history(history: Sequence[Promotion]) -> list[Promotion]:
         else:
             champion_history.append(line)
     return champion_history
+
+
+def _ending(crc: int) -> bytes:
+    return CHECK + f"{crc:08x}".encode() + b'"}\n'

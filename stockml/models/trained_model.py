@@ -59,7 +59,7 @@ def load_model(folder: Path) -> TrainedModel:
     try:
         kept = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
-        seconds = json.loads((folder / "_timing.json").read_text())["seconds"]
+        seconds = _seconds(folder, len(history))
         networks = {name: _forecaster(kept, name, folder) for name in NETWORKS}
     except (OSError, KeyError, ValueError) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error!r}") from error
@@ -73,6 +73,15 @@ def load_model(folder: Path) -> TrainedModel:
         history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
         **networks,
     )
+
+
+def _seconds(folder: Path, epochs: int) -> list[float]:
+    """What each epoch took; no part of the model, so that 0 where it cannot be read is as good."""
+    try:
+        found = list(map(float, json.loads((folder / "_timing.json").read_text())["seconds"]))
+    except (OSError, KeyError, ValueError, TypeError):
+        found = []
+    return found if len(found) == epochs else [0.0] * epochs
 
 
 def _described(model: TrainedModel) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.models.champions import Provenance, champion_for
+from stockml.models.champions import Provenance, champion_for, check_intact
 from stockml.models.registry import Promotion, Registry
 from stockml.models.retrain_policy import Facts, decide
 from stockml.models.trained_model import load_model
@@ -48,9 +48,12 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
 
 
 def champion_folder(decision: DecisionReceipt) -> Path | None:
-    """The folder of the champion beside which it was decided; None without one."""
+    """The folder of the champion beside which it was decided; None without one. Raises StoreError for a damaged one."""
     record: dict[str, Any] = json.loads(Path(decision.path).read_text())
-    return Path(record["champion"]) if record["champion"] else None
+    if record["champion"] is None:
+        return None
+    check_intact(decision.ticker, record["champion"], record["champion_sha256"])
+    return Path(record["champion"])
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
 from stockml.storage.arrays import Days, Floats, Indices
-from stockml.storage.parquet_files import Table
+from stockml.storage.table_bytes import Table
 
 RECORDED_AT = pa.timestamp("us", tz="UTC")
 BAR_SCHEMA = pa.schema(

@@ -24,8 +24,9 @@ from stockml.prices.bars import Bars, Jump, Split, checked, days_of, jumps, miss
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
 from stockml.prices.split_adjustment import Join
-from stockml.storage.parquet_files import Table, TableFiles
+from stockml.storage.parquet_files import TableFiles
 from stockml.storage.receipts import StoreReceipt
+from stockml.storage.table_bytes import Table
 from stockml.tickers import validated_ticker
 
 SESSIONS_TO_LIST = 5

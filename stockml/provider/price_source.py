@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from stockml.errors import MixedPrices, RecordUnreadable
 from stockml.home import Home
@@ -26,6 +26,8 @@ def held(home: Home) -> Kind | None:
     path = home.root / FILE
     try:
         kind: Kind = json.loads(path.read_text())["prices"]
+        if kind not in get_args(Kind):
+            raise ValueError(f"prices of {kind!r}")
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,6 @@ before it is written, which narrows the gap and does not close it.
 """
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,20 +15,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import fsspec
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.table_bytes import Table, as_bytes, from_bytes
 
-SCHEMA_VERSION = 1
-VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
-CHECKSUM_KEY = b"stockml.crc32"
 ATTEMPTS = 5
 
-Table: TypeAlias = pa.Table
 Change: TypeAlias = Callable[[Table | None], Table | None]
 
 
@@ -77,7 +71,7 @@ class TableFiles:
                 changed = change(table)
                 if changed is None:
                     return table, hashlib.sha256(content or b"").hexdigest()
-                written = _serialised(changed, ticker)
+                written = as_bytes(changed, ticker)
                 with suppress(_Overtaken):
                     self._replace(name, written, content, version)
                     return changed, hashlib.sha256(written).hexdigest()
@@ -112,26 +106,10 @@ class TableFiles:
         return content
 
     def _parsed(self, content: bytes, name: str, ticker: str, schema: pa.Schema) -> Table:
-        address = self.address(name)
-        if not content:
-            raise StoreUnreadable(address, "an empty file")
         try:
-            file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-            table = file.read(use_threads=False)
-            names = ", ".join(table.column_names)
-        except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a name that is no text any more
-            raise StoreUnreadable(address, f"damage: {str(problem)[:200]}") from problem
-        known = table.schema.metadata or {}
-        version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
-        if version != str(SCHEMA_VERSION):
-            raise StoreUnreadable(address, f"schema version {version}, this program reads {SCHEMA_VERSION}")
-        if owner != ticker:
-            raise StoreUnreadable(address, f"a file of {owner}, expected {ticker}")
-        if not table.schema.equals(schema):
-            raise StoreUnreadable(address, f"columns {names} of unexpected names or types")
-        if (checksum := _checksum(table)) != known.get(CHECKSUM_KEY, checksum):
-            raise StoreUnreadable(address, "damage: the rows are not those that were written")
-        return table
+            return from_bytes(content, ticker, schema)
+        except ValueError as problem:
+            raise StoreUnreadable(self.address(name), str(problem)) from problem
 
     def _version(self, name: str) -> str | None:
         """The remote object's ETag, None when it is absent or the file system has none."""
@@ -176,30 +154,3 @@ class TableFiles:
         else:
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self._fs.pipe_file(path, written)
-
-
-def _serialised(table: Table, ticker: str) -> bytes:
-    metadata = {
-        VERSION_KEY: str(SCHEMA_VERSION).encode(),
-        TICKER_KEY: ticker.encode(),
-        CHECKSUM_KEY: _checksum(table),
-    }
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata(metadata),
-        sink,
-        compression="snappy",
-        use_dictionary=["source"],
-        write_page_checksum=True,
-    )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _checksum(table: Table) -> bytes:
-    """CRC of the days, times and numbers. Parquet's own checksums do not cover the headers of its pages."""
-    crc = len(table)
-    for column in table.columns:
-        if not pa.types.is_string(column.type):
-            crc = zlib.crc32(np.ascontiguousarray(column.to_numpy()).view(np.int64).data, crc)
-    return f"{crc:08x}".encode()

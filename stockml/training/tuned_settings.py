@@ -1,6 +1,7 @@
 """A ticker's settings file: what tuning found, and what its nights then use. Cheap to import."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
     if profile != PROFILE or not path.exists():
         return {}
     try:
-        found: dict[str, Any] = dict(json.loads(path.read_text())["settings"])
+        kept = json.loads(path.read_text())
+        written = kept.pop("crc32", None) in (None, _crc32(kept))
+        if not written or not kept.keys() <= {"ticker", "profile", "settings", "found"}:
+            raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
+        found: dict[str, Any] = dict(kept["settings"])
         settings_for(PROFILE, found)
-    except (OSError, ValueError, KeyError, TypeError, InvalidSetting) as error:
-        raise InvalidFile(str(path), f"expected tuned settings, found {error}; correct or remove the file") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidSetting) as error:
+        way_back = "restore it from a backup, correct it or remove it"
+        raise InvalidFile(str(path), f"expected tuned settings, found {error}; {way_back}") from error
     return found
 
 
@@ -37,5 +43,11 @@ def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], f
     """Write the ticker's settings file: dotted overrides, and beside them how they were found."""
     path = path_of(home, ticker)
     content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
+    content["crc32"] = _crc32(content)
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
     return path
+
+
+def _crc32(content: Mapping[str, Any]) -> str:
+    """Of what it says, however it is laid out."""
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"

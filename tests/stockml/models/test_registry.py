@@ -1,6 +1,7 @@
 """Promotions are only ever added, once a key; a rollback goes back one reign at a time; damage is named."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy
+from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
+from stockml.home import Home
+from stockml.models.champions import champion_for
 from stockml.models.registry import Promotion, Registry
 from stockml.storage.files import sha256_of
 
@@ -172,6 +175,56 @@ def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(
         with pytest.raises(RecordUnreadable, match=r"promotions\.jsonl"):
             attempt()
     assert path.read_bytes() == found
+
+
+@pytest.mark.parametrize("damage", ["empty", "a line is gone", "a reason was changed", "the newest has no checksum"])
+def test_a_history_that_is_not_as_it_was_written_begins_no_new_one(registry: Registry, damage: str) -> None:
+    for number in (1, 2, 3):
+        registry.promote(night(registry.models, number))
+    path = registry.file("IBM")
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(
+        {
+            "empty": b"",
+            "a line is gone": first + third,
+            "a reason was changed": first + second.replace(b"evening 1", b"evening 7") + third,
+            "the newest has no checksum": first + second + third.rpartition(b", ")[0] + b"}\n",
+        }[damage]
+    )
+    found = path.read_bytes()
+    for attempt in (lambda: registry.champion("IBM"), lambda: registry.promote(night(registry.models, 4))):
+        with pytest.raises(RecordUnreadable, match=r"promotions\.jsonl.*restore it from a backup"):
+            attempt()
+    assert path.read_bytes() == found
+
+
+def test_lines_of_earlier_versions_have_no_checksum_and_are_covered_by_the_next(registry: Registry) -> None:
+    for number in (1, 2):
+        registry.promote(night(registry.models, number))
+    path = registry.file("IBM")
+    path.write_bytes(b"".join(line.rpartition(b", ")[0] + b"}\n" for line in path.read_bytes().splitlines()))
+    registry.promote(night(registry.models, 3))
+    assert [line.version for line in registry.history("IBM")] == ["1", "2", "3"]
+    path.write_bytes(path.read_bytes().replace(b'"version": "1"', b'"version": "7"'))
+    with pytest.raises(RecordUnreadable, match="checksum"):
+        registry.history("IBM")
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_taken_for_none(home: Home, damage: str) -> None:
+    registry = Registry(home.models)
+    first, second = night(home.models, 1), night(home.models, 2)
+    registry.promote(first)
+    registry.promote(second)
+    if damage == "gone":
+        shutil.rmtree(second.path)
+    else:
+        (Path(second.path) / "weights.npz").write_bytes(b"other")
+    with pytest.raises(StoreError, match=r"restore it from a backup.*stockml rollback IBM") as refusal:
+        champion_for(home, "IBM", date(2013, 3, 8))
+    assert second.path in str(refusal.value)
+    registry.rollback("IBM", at=EVENING)
+    assert champion_for(home, "IBM", date(2013, 3, 8)) == registry.champion("IBM")
 
 
 def test_a_history_that_another_process_holds_is_busy(registry: Registry) -> None:

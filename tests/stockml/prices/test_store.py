@@ -412,4 +412,4 @@ def test_no_setting_and_no_secret_stands_in_a_file(store):
     table = pq.read_table(append(store, IBM).path)
     assert table.column_names == ["session", "open", "high", "low", "close", "volume", "recorded_at", "source"]
     known = {key.decode() for key in table.schema.metadata}
-    assert sorted(known) == ["stockml.crc32", "stockml.schema_version", "stockml.ticker"]
+    assert sorted(known) == ["stockml.rows_crc32", "stockml.schema_version", "stockml.ticker"]

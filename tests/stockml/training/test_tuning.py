@@ -20,7 +20,7 @@ from stockml.settings import Settings
 from stockml.storage.locks import file_lock
 from stockml.tracking.client import experiment_name
 from stockml.training.trial import TrialRecord
-from stockml.training.tuned_settings import path_of, tuned_settings
+from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings
 from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, tune
 from tests.support.replaying import SMALL as SMALL_FORM
 from tests.support.replaying import fill
@@ -142,6 +142,15 @@ def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: 
     path_of(home, "ABC").write_text(content)
     with pytest.raises(InvalidFile, match=r"ABC\.json"):
         tuned_settings(home, "ABC")
+
+
+def test_settings_that_are_not_what_was_written_are_damage_unless_the_person_says_so(home: Home) -> None:
+    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
+    path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
+    with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):
+        tuned_settings(home, "ABC")
+    path.write_text(json.dumps({name: each for name, each in json.loads(path.read_text()).items() if name != "crc32"}))
+    assert tuned_settings(home, "ABC") == {"training.epochs": 4}
 
 
 @pytest.mark.slow

@@ -5,36 +5,17 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from shlex import quote
-from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from deployments.doctor import kept
+from deployments.doctor.check import Check
 from stockml.errors import StockmlError
 from stockml.home import Home
 
-if TYPE_CHECKING:
-    from stockml.prices.store import BarStore
-
-Verdict = Literal["ok", "note", "problem"]
 DISK_NEEDED_GB = 2.0
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
-OLD_AGE = 5  # sessions without a bar before a ticker is called stale
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at; `advice` says what to do, empty when there is nothing to do."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.verdict]
-        return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
@@ -49,8 +30,9 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield prefect(home, environ)
     yield mlflow(home)
     yield from (port(name, number, home) for name, number in ports.items())
-    yield from tickers(home, now)
-    yield from waiting_nights(home)
+    yield from kept.tickers(home, now)
+    yield from kept.settings(home)
+    yield from kept.waiting_nights(home)
 
 
 def python() -> Check:
@@ -193,50 +175,3 @@ def port(name: str, number: int, home: Home) -> Check:
     except PortTaken as taken:
         return Check(f"port {number}", "note", str(taken))
     return Check(f"port {number}", "ok", f"free for {name}")
-
-
-def tickers(home: Home, now: datetime) -> Iterator[Check]:
-    """Every ticker's store, ledger and champion can be read, and how old its newest bar is."""
-    from stockml.prices.store import BarStore
-
-    store = BarStore(home.store, home.locks)
-    try:
-        names = store.tickers()
-    except (StockmlError, OSError) as error:
-        yield Check("store", "problem", str(error))
-        return
-    if not names:
-        yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
-    for name in names:
-        yield _ticker(home, store, name, now)
-
-
-def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
-    from stockml.forecasts.ledger import Ledger
-    from stockml.models.registry import Registry
-
-    try:
-        bars = store.adjusted(name)
-        forecasts = len(Ledger(home.ledger).entries(name))
-        champion = Registry(home.models).champion(name)
-    except StockmlError as error:
-        return Check(name, "problem", str(error))
-    last = bars.index[-1].date()
-    found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
-    if champion and not champion.intact():
-        return Check(name, "problem", f"{found}, champion changed or gone", f"`stockml rollback {name}`, or retrain")
-    age = store.sessions(name).age(last, now)
-    advice = f"`stockml nightly {name}`" if age > OLD_AGE else ""
-    return Check(name, "note" if advice else "ok", f"{found}, {age} sessions behind", advice)
-
-
-def waiting_nights(home: Home) -> Iterator[Check]:
-    from stockml.tracking.client import Tracking
-
-    try:
-        waiting = Tracking.of(home).pending()
-    except StockmlError as error:
-        yield Check("nights", "problem", str(error))
-        return
-    if waiting:
-        yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")

@@ -1,0 +1,72 @@
+"""The doctor's look at what is kept: bars, forecasts, champions, settings, nights."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from deployments.doctor.check import Check
+from stockml.errors import StockmlError
+from stockml.home import Home
+
+if TYPE_CHECKING:
+    from stockml.prices.store import BarStore
+
+OLD_AGE = 5  # sessions without a bar before a ticker is called stale
+
+
+def tickers(home: Home, now: datetime) -> Iterator[Check]:
+    """Every ticker's store, ledger and champion can be read, and how old its newest bar is."""
+    from stockml.prices.store import BarStore
+
+    store = BarStore(home.store, home.locks)
+    try:
+        names = store.tickers()
+    except (StockmlError, OSError) as error:
+        yield Check("store", "problem", str(error))
+        return
+    if not names:
+        yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
+    for name in names:
+        yield _ticker(home, store, name, now)
+
+
+def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
+    from stockml.forecasts.ledger import Ledger
+    from stockml.models.champions import check_intact
+    from stockml.models.registry import Registry
+
+    try:
+        bars = store.adjusted(name)
+        forecasts = len(Ledger(home.ledger).entries(name))
+        if champion := Registry(home.models).champion(name):
+            check_intact(name, champion.path, champion.sha256)
+    except StockmlError as error:
+        return Check(name, "problem", str(error))
+    last = bars.index[-1].date()
+    found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
+    age = store.sessions(name).age(last, now)
+    advice = f"`stockml nightly {name}`" if age > OLD_AGE else ""
+    return Check(name, "note" if advice else "ok", f"{found}, {age} sessions behind", advice)
+
+
+def settings(home: Home) -> Iterator[Check]:
+    """Every ticker's own settings can be read."""
+    from stockml.training.tuned_settings import tuned_settings
+
+    for path in sorted(home.settings.glob("*.json")):
+        try:
+            tuned_settings(home, path.stem)
+        except StockmlError as error:
+            yield Check(f"settings of {path.stem}", "problem", str(error))
+
+
+def waiting_nights(home: Home) -> Iterator[Check]:
+    from stockml.tracking.client import Tracking
+
+    try:
+        waiting = Tracking.of(home).pending()
+    except StockmlError as error:
+        yield Check("nights", "problem", str(error))
+        return
+    if waiting:
+        yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")

@@ -1,0 +1,136 @@
+"""Every kind of file that is a source of truth, one bit flipped at a time: named, or harmless, and never believed.
+
+`python -m tests.faults.flipped_bits 1000` prints a line a kind; the tests do the same with a few.
+"""
+
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from stockml.errors import StockmlError
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home, home
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.champions import champion_for
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.registry import Registry
+from stockml.prices.bars import Split
+from stockml.prices.store import BarStore
+from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from tests.stockml.models.test_registry import night
+from tests.support.forecasts import entry
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+SEED = 20130301
+OUTCOMES = ("named", "harmless", "believed", "unnamed")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind, and how what they say is read. `read` raises StockmlError, or returns what compares equal."""
+
+    name: str
+    files: tuple[Path, ...]
+    read: Callable[[], Any]
+
+
+def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
+    """Flip `bits` bits of the kind's files, each by itself; count those `named`, `harmless` and `believed`."""
+    found: Counter[str] = Counter()
+    whole, wholes = kind.read(), {path: path.read_bytes() for path in kind.files}
+    for _ in range(bits):
+        path = chance.choice(kind.files)
+        damaged = bytearray(wholes[path])
+        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found["harmless" if kind.read() == whole else "believed"] += 1
+        except StockmlError as refusal:
+            found["named" if str(path) in str(refusal) or str(path.parent) in str(refusal) else "unnamed"] += 1
+        path.write_bytes(wholes[path])
+    assert kind.read() == whole
+    return found
+
+
+def kinds(folder: Path) -> dict[str, Kind]:
+    """One of each kind, made in the folder."""
+    place = home({"STOCKML_HOME": str(folder)})
+    return {
+        kind.name: kind
+        for kind in (
+            *_of_prices(BarStore(place.store, place.locks)),
+            *_of_models(place),
+            _ledger(place),
+            _settings(place),
+        )
+    }
+
+
+def _of_prices(store: BarStore) -> tuple[Kind, ...]:
+    bars = recorded("IBM").iloc[-400:]
+    store.append("IBM", bars.iloc[100:], recorded_at=NOW, source="test", session=bars.index[-1].date())
+    store.record_splits("IBM", [Split(bars.index[200].date(), 2.0)], recorded_at=NOW, source="test")
+    store.record_import("IBM", bars.iloc[:150], recorded_at=NOW, source="test")
+    beside = [(Path(address),) for address in store.addresses_beside("IBM")]
+
+    def adjusted() -> Any:
+        return store.adjusted("IBM").to_dict("tight")
+
+    return (
+        Kind("store", (Path(store.path("IBM")),), lambda: store.read("IBM").to_dict("tight")),
+        Kind("splits", beside[0], adjusted),
+        Kind("history", beside[1], adjusted),
+    )
+
+
+def _of_models(place: Home) -> tuple[Kind, ...]:
+    registry = Registry(place.models)
+    for number in range(1, 6):
+        registry.promote(night(place.models, number))
+    champion = registry.rollback("IBM", at=NOW, reason="it misbehaves")
+    files = tuple(Path(champion.path).iterdir())
+    bases, pooled = place.root / "bases", place.root / "pooled"
+    bases.mkdir()
+    pooled.mkdir()
+    base = Path(shutil.copy(SHIPPED / "base-2005-06.npz", bases))
+    regression = Path(shutil.copy(next(SHIPPED.glob("*.json")), pooled))
+    return (
+        Kind("promotions", (registry.file("IBM"),), lambda: registry.history("IBM")),
+        Kind("champion", files, lambda: champion_for(place, "IBM", date(2013, 4, 1))),
+        Kind("base network", (base,), lambda: base_vintages.digest(base_vintages.read(base))),
+        Kind("regression", (regression,), lambda: pooled_vintages.digest(pooled_vintages.read(regression))),
+    )
+
+
+def _ledger(place: Home) -> Kind:
+    ledger = Ledger(place.ledger)
+    for at in range(10, 15):
+        ledger.publish(entry(at))
+    return Kind("ledger", (ledger.file("IBM"),), lambda: ledger.entries("IBM"))
+
+
+def _settings(place: Home) -> Kind:
+    path = write_tuned_settings(place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2})
+    return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
+
+
+def main(bits: int) -> None:
+    """Print a line a kind. Raises AssertionError where a flipped bit was believed."""
+    chance = random.Random(SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in kinds(Path(folder)).values():
+            found = flip(kind, bits, chance)
+            print(f"{kind.name:<14}{bits:>6} bits: " + ", ".join(f"{found[n]} {n}" for n in OUTCOMES), flush=True)
+            assert not found["believed"] + found["unnamed"], kind.name
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
