@@ -85,7 +85,7 @@ def past_night(
     wanted = chosen(profile, mode, settings, ticker=ticker)
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
     if not has_bar:
-        return skipped("No bar", tonight, session, "the store has no bar of this session, and the provider gave none")
+        return skipped("No bar", tonight, session, "the store has no bar of this session that is believed")
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
     show_night(night)

@@ -22,9 +22,9 @@ from stockml.errors import NightBusy, PremiumOnly, QuotaSpent, StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights.record import Night, read_night
-from stockml.pipeline.ingest import has_unexplained_jumps
+from stockml.pipeline.ingest import has_unexplained_jumps, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
-from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, night_outcome
+from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, SetAsideTonight, Stale, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
 from stockml.settings import Mode, Profile, Settings
@@ -38,6 +38,7 @@ from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.results import log_run, promote, publish_forecast
 
 BUSY_WAIT_S = 3600.0
+OUTCOMES = {Late: "Late", Stale: "Stale", SetAsideTonight: "Set aside"}
 
 
 def run_name() -> str:
@@ -82,7 +83,7 @@ def nightly(
         except QuotaSpent as spent:
             return skipped("Skipped: quota", tonight, wanted_session, spent)
         if not isinstance(outcome, Ordinary):
-            return skipped(type(outcome).__name__, tonight, wanted_session, outcome)
+            return skipped(OUTCOMES[type(outcome)], tonight, wanted_session, outcome)
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)
@@ -130,7 +131,10 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         clock.wait(tonight.late_wait_s)
     get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
     bars = replace(bars, added=added, restated=restated)
-    return explained(tonight, bars) if isinstance(outcome, Ordinary) else bars, outcome
+    if not isinstance(outcome, Ordinary):
+        return bars, outcome
+    bars = explained(tonight, bars)
+    return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
 
 
 def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:

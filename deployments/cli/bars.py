@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Ticker, as_ticker, as_time
+from deployments.cli.options import Calendar, Json, Ticker, as_session, as_ticker, as_time
 from stockml.home import home
 
 if TYPE_CHECKING:
@@ -84,10 +84,24 @@ def bars(
     ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
     restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
+    holes: Annotated[bool, typer.Option("--holes", help="sessions without a bar, and bars that are set aside")] = False,
+    accept: Annotated[
+        date | None, typer.Option(parser=as_session, metavar="SESSION", help="believe a bar that is set aside")
+    ] = None,
+    reject: Annotated[
+        date | None, typer.Option(parser=as_session, metavar="SESSION", help="set a bar aside until it is restated")
+    ] = None,
+    calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show the stored bars of a ticker."""
-    store = _store(ticker, None)
+    """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
+    store = _store(ticker, calendar)
+    for session, accepted in ((accept, True), (reject, False)):
+        if session:
+            store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
+    if holes or accept or reject:
+        _show_holes(ticker, store, as_json)
+        return
     if restated:
         _show_restated(ticker, store, as_json)
         return
@@ -103,6 +117,19 @@ def bars(
         if missing := store.missing(ticker):
             named = ", ".join(map(str, missing[:SHOWN_ROWS]))
             print(f"{len(missing)} sessions of the calendar have no bar: {named}{' …' * (len(missing) > SHOWN_ROWS)}")
+
+
+def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
+    """Every session without a bar that is believed: set aside with its reason, or never given."""
+    view = store.view(ticker)
+    holes = view.holes(store.sessions(ticker))
+    if as_json:
+        aside = [{"session": str(bar.session), "reason": bar.reason} for bar in view.set_aside]
+        print(json.dumps({"ticker": ticker, "holes": list(map(str, holes)), "set_aside": aside}))
+        return
+    lines = [f"{bar.session} set aside: {bar.reason}" for bar in view.set_aside]
+    lines = sorted([*lines, *(f"{day} no bar" for day in holes)])
+    print("\n".join(lines) or f"{ticker}: every session has a bar that is believed")
 
 
 def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
@@ -246,4 +273,7 @@ def _report_text(report: "ImportReport") -> str:
     notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
     notes += [f"{len(report.off_calendar)} days without a session left out"] if report.off_calendar else []
     told = f" ({'; '.join(notes)})" if notes else ""
-    return f"{report.ticker}: {report.sessions:,} sessions from {report.first} to {report.last} imported{told}"
+    aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
+    aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
+    first, last = report.first, report.last
+    return f"{report.ticker}: {report.sessions:,} sessions from {first} to {last} imported{told}{''.join(aside)}"

@@ -70,10 +70,10 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
     if not bars:
         yield "restated: no bar that these figures lean on was changed after it was first recorded"
         return
-    yield f"restated: {_counted(len(bars), 'bar')} changed after being first recorded (mid prices); the figures differ"
+    yield f"restated: {_counted(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
         change = f"{bar.first_known:.2f} → {bar.restated:.2f} ({bar.restated / bar.first_known - 1:+.2%})"
-        yield f"  {bar.session}  {change}, in {_counted(bar.steps, 'step')}"
+        yield f"  {bar.session}  {bar.price} {change}, in {_counted(bar.steps, 'step')}"
 
 
 def _counted(number: int, thing: str) -> str:

@@ -36,16 +36,19 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
     from stockml.models.registry import Registry
 
     try:
-        bars = store.adjusted(name)
+        view = store.view(name)
         forecasts = len(Ledger(home.ledger).entries(name))
         if champion := Registry(home.models).champion(name):
             check_intact(name, champion.path, champion.sha256)
     except StockmlError as error:
         return Check(name, "problem", str(error))
+    bars, holes = view.bars, view.holes(store.sessions(name))
     last = bars.index[-1].date()
     found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
+    found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
-    advice = f"`stockml nightly {name}`" if age > OLD_AGE else ""
+    advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
+    advice = f"`stockml nightly {name}`" if age > OLD_AGE else advice
     return Check(name, "note" if advice else "ok", f"{found}, {age} sessions behind", advice)
 
 

@@ -93,15 +93,17 @@ class Record:
 
 @dataclass(frozen=True)
 class RestatedBar:
-    """A bar that was changed after it was first recorded, and that scores lean on; mid prices in today's shares.
+    """A bar that was changed after it was first recorded, and that scores lean on; prices in today's shares.
 
-    steps: how many steps that came due have it as their origin or as their outcome.
+    price: which one is shown, the mid price where it changed, else the close.  steps: how many steps that came due
+    have it as their origin, or (the mid price) as their outcome.
     """
 
     session: date
     first_known: float
     restated: float
     steps: int
+    price: Literal["mid", "close"] = "mid"
 
 
 def judged(value: str, independent: int) -> str:
@@ -238,11 +240,16 @@ def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceS
 
     first_known, series: split-adjusted in the same way, as first recorded and as known today.
     """
-    first, now = _mid(first_known), _mid(series)
-    moved = (first / now - 1).abs() > SAME_PRICE
-    leaning = pd.concat([scored["session"], scored["due"]]).value_counts()
-    return tuple(
-        RestatedBar(day.date(), float(first[day]), float(now[day]), int(leaning[day]))
-        for day in moved.index[moved]
-        if day in leaning.index
-    )
+    found: dict[date, RestatedBar] = {}
+    # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
+    leanings: dict[Literal["mid", "close"], pd.Series[Any]] = {
+        "close": scored["session"],
+        "mid": pd.concat([scored["session"], scored["due"]]),
+    }
+    for price, leaning in leanings.items():
+        first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
+        counts, moved = leaning.value_counts(), (first / now - 1).abs() > SAME_PRICE
+        for day in moved.index[moved].intersection(counts.index):
+            changed = RestatedBar(day.date(), float(first[day]), float(now[day]), int(counts[day]), price)
+            found[changed.session] = changed
+    return tuple(found[day] for day in sorted(found))

@@ -26,6 +26,7 @@ class Night:
     the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
     has one row an epoch. `model_folder` is what was trained tonight (None: nothing was), `plots_folder` holds the
     figures as PNG files, `evaluation_folder` the assessment, `dataset_path` the series that the model saw.
+    `data_notes` name what is not in the series, and why.
     `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
     """
 
@@ -62,6 +63,7 @@ class Night:
     mlflow_run_id: str | None = None
     mlflow_run_url: str | None = None
     model_version: str | None = None
+    data_notes: tuple[str, ...] = ()
 
     @property
     def run_name(self) -> str:

@@ -22,6 +22,7 @@ def text(night: Night) -> str:
     first, *rest = _heading(night)
     lines = [f"{night.ticker} · session {night.session} · {first}", *rest, ""]
     lines += _row("bars", _bars(night))
+    lines += [line for note in night.data_notes for line in _row("data", note)]
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
@@ -63,6 +64,7 @@ def as_json(night: Night) -> dict[str, Any]:
         "reason": night.reason,
         "rows_added": night.rows_added,
         "rows_restated": night.rows_restated,
+        "data_notes": list(night.data_notes),
         "data_hash": night.data_hash,
         "config_hash": night.config_hash,
         "code_hash": night.code_hash,
@@ -206,6 +208,7 @@ def _where(night: Night) -> list[str]:
 def _markdown_facts(night: Night) -> list[str]:
     facts = [
         f"- bars: {_bars(night)}",
+        *(f"- data: {note}" for note in night.data_notes),
         f"- {night.mode}: {night.reason}",
         f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "
         f"code `{night.code_hash[:8]}`)",

@@ -1,6 +1,8 @@
 """The series that a night's model sees: adjusted, through tonight's session, nothing later."""
 
+from stockml.errors import NoBars
 from stockml.home import Home
+from stockml.pipeline.data_notes import data_notes
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore, bar_store
 from stockml.storage.files import sha256_of
@@ -17,11 +19,14 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     """Write the adjusted series up to the session; its SHA-256 is the night's data hash, equal for equal series.
 
     The scale is fitted where the model is, since what may be learned from depends on the parts.
-    Raises NoBars, HistoryError.
+    Raises NoBars where the session's own bar is missing or set aside, HistoryError.
     """
     store = bar_store(home, bars.ticker, calendar)
-    adjusted, adjustment = store.adjusted_with_identity(bars.ticker, until=bars.session)
+    view = store.view(bars.ticker, until=bars.session)
+    if (newest := view.bars.index[-1].date()) < bars.session:
+        raise NoBars(store.path(bars.ticker), f"no bar of {bars.session} that is believed, the newest is of {newest}")
     path = home.datasets / bars.ticker / f"{bars.session}.parquet"
-    PriceSeries.from_bars(adjusted).write(path)
+    PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(str(path)) or ""
-    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, sessions=len(adjusted), adjustment=adjustment)
+    notes = data_notes(bars.ticker, view, store.sessions(bars.ticker))
+    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, len(view.bars), view.adjustment, notes)

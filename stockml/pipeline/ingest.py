@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from stockml.home import Home
+from stockml.pipeline.session_status import SetAsideTonight
 from stockml.prices.calendar import Sessions
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
@@ -57,6 +58,13 @@ def explain_jumps(
         asked = tuple(jump.session for jump in jumps)
         store.record_splits(bars.ticker, splits, recorded_at=now, source=SOURCE, asked=asked)
     return bars
+
+
+def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> SetAsideTonight | None:
+    """None, or why the session's own bar is not believed. Raises what `BarStore.view` does."""
+    view = bar_store(home, bars.ticker, calendar).view(bars.ticker, until=bars.session)
+    reasons = {bar.session: bar.reason for bar in view.set_aside}
+    return SetAsideTonight(bars.session, reasons[bars.session]) if bars.session in reasons else None
 
 
 def fetch(

@@ -119,6 +119,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         git_commit=code_version.git_commit(),
         git_diff=code_version.git_diff(),
         seconds=seconds,
+        data_notes=dataset.notes,
     )
     if before := _before(home, night):
         night_figures.draw_changes(plots, before, night, series)

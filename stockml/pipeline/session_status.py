@@ -55,7 +55,18 @@ class Stale:
         return f"the feed is stale: its last bar is of {self.last}, {self.age} sessions before {self.session}"
 
 
-Outcome = NoSession | Ordinary | Late | Stale
+@dataclass(frozen=True)
+class SetAsideTonight:
+    """The bar of `session` is there and not believed: what was published before it stands."""
+
+    session: date
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the bar of {self.session} is set aside: {self.reason}; the forecast before it stands"
+
+
+Outcome = NoSession | Ordinary | Late | Stale | SetAsideTonight
 
 
 def night_outcome(

@@ -1,6 +1,6 @@
 """Daily bars: their schema, what is checked before one is stored, mid prices, and jumps that look like splits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
@@ -26,6 +26,9 @@ FORWARD_FACTORS = np.array([5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, *range(3, 101)
 FACTORS = np.concatenate([FORWARD_FACTORS, 1 / FORWARD_FACTORS])
 SURE_FACTOR = 1.9
 
+MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is no answer
+MOST_OFF_CALENDAR = 0.01  # more than the odd day without a session means another exchange's calendar
+
 
 @dataclass(frozen=True)
 class Split:
@@ -42,6 +45,17 @@ class Jump:
     session: date
     ratio: float
     factor: float
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A bar that is kept in the store and not believed, and why."""
+
+    session: date
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.session}: {self.reason}"
 
 
 def make_bars(sessions: Any, columns: Mapping[str, Any]) -> Bars:
@@ -70,21 +84,45 @@ def until(bars: Bars, last: date | None) -> Bars:
 
 
 def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
-    """The same bars, when each may be stored: the rules of the design's invariant 4.
+    """The same bars, when they may be stored; the odd broken one is among them, and set aside by whoever reads.
 
     Columns and their order are made right; volume may be NaN. `sessions` None skips the calendar.
-    Raises BadPayload that names the first offending session and the rule.
+    Raises BadPayload that names the first offending session and the rule, where sessions do not ascend, all bars are
+    broken, or more than one bar and one in twenty (one in a hundred by the calendar).
     """
     absent = [name for name in COLUMNS if name not in bars.columns]
     if absent or len(bars) == 0:
         raise BadPayload(ticker, f"expected bars with {', '.join(COLUMNS)}, found {_absence(absent)}")
     tidy = make_bars(days_of(bars), {name: bars[name].to_numpy() for name in COLUMNS})
-    for rule, broken in _broken_rules(tidy, sessions):
-        if broken.any():
-            at = int(np.argmax(broken))
-            found = ", ".join(f"{name} {tidy[name].iloc[at]:g}" for name in COLUMNS)
-            raise BadPayload(ticker, f"session {days_of(tidy)[at]}: expected {rule}, found {found}")
+    days = days_of(tidy)
+    if (unordered := np.flatnonzero(days[1:] <= days[:-1])).size:
+        at = int(unordered[0]) + 1
+        raise BadPayload(
+            ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
+        )
+    for share, found in ((MOST_BROKEN, broken(tidy, None)), (MOST_OFF_CALENDAR, broken(tidy, sessions))):
+        if found and (len(found) == len(tidy) or len(found) > max(1, share * len(tidy))):
+            more = f" (and {len(found) - 1} more of {len(tidy)})" if len(found) > 1 else ""
+            raise BadPayload(ticker, f"session {found[0]}{more}")
     return tidy
+
+
+def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
+    """The bars whose own values say that they are none, oldest first; `sessions` None skips the calendar."""
+    rules, days = _broken_rules(bars, sessions), days_of(bars)
+    wrong = np.stack([found for _, found in rules])
+    return tuple(
+        SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}")
+        for at in np.flatnonzero(wrong.any(axis=0)).tolist()
+    )
+
+
+def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
+    """The bars of all other sessions."""
+    if not set_aside:
+        return bars
+    gone = np.array(sorted({bar.session for bar in set_aside}), dtype="datetime64[D]")
+    return bars[~np.isin(days_of(bars), gone)]
 
 
 def missing_sessions(bars: Bars, sessions: Sessions) -> tuple[date, ...]:
@@ -135,16 +173,18 @@ def _absence(absent: list[str]) -> str:
     return "no " + ", ".join(absent) if absent else "no session"
 
 
+def _values(bars: Bars, at: int) -> str:
+    return ", ".join(f"{name} {bars[name].iloc[at]:g}" for name in COLUMNS)
+
+
 def _broken_rules(bars: Bars, sessions: Sessions | None) -> list[tuple[str, NDArray[np.bool_]]]:
     opened, high, low, close, volume = (bars[name].to_numpy() for name in COLUMNS)
     prices = np.stack([opened, high, low, close])
-    days = days_of(bars)
     rules = [
-        ("sessions unique and ascending", np.concatenate([[False], days[1:] <= days[:-1]])),
         ("finite prices above 0", ~(np.isfinite(prices) & (prices > 0)).all(axis=0)),
         ("low ≤ open and close ≤ high", ~((low <= opened) & (opened <= high) & (low <= close) & (close <= high))),
         ("volume of at least 0", (volume < 0) | np.isinf(volume)),
     ]
     if sessions is not None:
-        rules.append((f"a session of the calendar {sessions.name}", ~sessions.are_sessions(days)))
+        rules.append((f"a session of the calendar {sessions.name}", ~sessions.are_sessions(days_of(bars))))
     return rules

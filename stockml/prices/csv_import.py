@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from stockml.errors import BadPayload, InvalidFile, StockmlError
-from stockml.prices.bars import COLUMNS, PRICES, Bars, checked, days_of, make_bars
+from stockml.prices.bars import COLUMNS, PRICES, Bars, SetAside, broken, checked, days_of, make_bars, without
 from stockml.prices.calendar import Sessions
 from stockml.prices.csv_layouts import NO_VALUE, Cells, are_events, cells_of, content_of, dates_of, numbers_of
 from stockml.prices.store import BarStore
+from stockml.prices.suspicion import doubtful
 from stockml.tickers import validated_ticker
 
 SUFFIXES = (".csv", ".txt")
@@ -43,6 +45,16 @@ class History:
     repaired: int
     off_calendar: tuple[date, ...]
 
+    @cached_property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """The bars that are imported and not believed."""
+        wrong = broken(self.bars, None)
+        return tuple(sorted((*wrong, *doubtful(without(self.bars, wrong))), key=lambda bar: bar.session))
+
+    @property
+    def believed(self) -> Bars:
+        return without(self.bars, self.set_aside)
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -57,6 +69,7 @@ class ImportReport:
     empty: int
     repaired: int
     off_calendar: tuple[date, ...]
+    set_aside: tuple[SetAside, ...]
 
 
 def ticker_of(path: Path) -> str:
@@ -112,6 +125,7 @@ def import_file(store: BarStore, path: Path, *, recorded_at: datetime, ticker: s
         history.empty,
         history.repaired,
         history.off_calendar,
+        history.set_aside,
     )
 
 

@@ -59,7 +59,7 @@ def recorded_then(table: Table | None, recorded_at: datetime) -> tuple[int, int]
     """How many sessions were added, and how many restated, by the rows that were recorded at just this time."""
     if table is None:
         return 0, 0
-    then, days = _times(table) == _stamp(recorded_at), _days(table, "session")
+    then, days = _times(table) == stamp(recorded_at), _days(table, "session")
     is_first = np.zeros(len(days), bool)
     is_first[np.unique(days, return_index=True)[1]] = True
     return int((then & is_first).sum()), int((then & ~is_first).sum())
@@ -154,7 +154,7 @@ def batches(table: Table | None, as_of: datetime | None, until: date | None = No
     times = _times(table)
     parts = []
     for time in np.unique(times):
-        if as_of is None or time <= _stamp(as_of):
+        if as_of is None or time <= stamp(as_of):
             at = np.flatnonzero(times == time)
             parts.append(view(table.slice(int(at[0]), len(at)), None, until))
     return [part for part in parts if part is not None]
@@ -179,7 +179,7 @@ def _times(table: Table) -> Indices:
     return times
 
 
-def _stamp(moment: datetime) -> int:
+def stamp(moment: datetime) -> int:
     """Microseconds since 1970; a time without a zone is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(pd.Timestamp(aware).value // 1000)
@@ -188,7 +188,7 @@ def _stamp(moment: datetime) -> int:
 def _newest_rows(days: Days, times: Indices, as_of: datetime | None, until: date | None) -> Indices:
     rows = np.arange(len(days))
     if as_of is not None:
-        rows = rows[times[rows] <= _stamp(as_of)]
+        rows = rows[times[rows] <= stamp(as_of)]
     if until is not None:
         rows = rows[days[rows] <= np.datetime64(until, "D")]
     if len(rows) > 1 and not (days[rows][1:] > days[rows][:-1]).all():
@@ -213,7 +213,7 @@ def _equal(left: Floats, right: Floats) -> NDArray[np.bool_]:
 
 
 def _next_time(table: Table | None, recorded_at: datetime, *, restates: bool) -> int:
-    wanted = _stamp(recorded_at)
+    wanted = stamp(recorded_at)
     if table is None:
         return wanted
     newest = int(_times(table).max())

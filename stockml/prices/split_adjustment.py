@@ -3,27 +3,35 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stockml.errors import NoOverlap, UnevenOverlap
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, days_of, make_bars
 from stockml.prices.calendar import Sessions
-from stockml.storage.arrays import Days, Floats
+from stockml.storage.arrays import Days, Floats, Indices
 
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
 LARGEST_STEP = 0.04
 SESSIONS_PER_DIVIDEND = 40
-SESSIONS_PER_ODD_ONE = 100
+SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd ones, no change for good
+SHORTEST_STEP = 3  # sessions between two dividends
+ODD_SHARE = 0.1  # of the overlap may disagree
 
 
 @dataclass(frozen=True)
 class Join:
-    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`."""
+    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`.
+
+    `odd`: sessions of the overlap on which the two disagree, which the ratio does not follow.
+    """
 
     cut: date
     ratio: float
+    odd: tuple[date, ...] = ()
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
@@ -49,7 +57,7 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 
     Both are adjusted already. None as the join when history has nothing to add. The ratio is the median over the first
     20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
-    for steps that dividends make in a history which is adjusted for them.
+    for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
     Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
@@ -61,14 +69,16 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
         raise NoOverlap(ticker, gap[1:])
     ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
-    ratio = _constant_ratio(ticker, common, ratios)
+    ratio, odd = _constant_ratio(ticker, common, ratios)
     factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
     past = int(before.sum())
     columns = {
         name: np.concatenate([history[name].to_numpy()[:past] * factors[name], bars[name].to_numpy()])
         for name in COLUMNS
     }
-    return make_bars(np.concatenate([history_days[:past], days]), columns), Join(days[0].item(), ratio)
+    return make_bars(np.concatenate([history_days[:past], days]), columns), Join(
+        days[0].item(), ratio, tuple(common[odd].tolist())
+    )
 
 
 def _scaled(bars: Bars, price_factor: Floats) -> Bars:
@@ -76,33 +86,47 @@ def _scaled(bars: Bars, price_factor: Floats) -> Bars:
     return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
 
 
-def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> float:
-    """The ratio at the start of the overlap. (k,) days and their ratios bars / history, ascending.
+def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_]]:
+    """The ratio at the start of the overlap, and which sessions disagree. (k,) days and bars / history, ascending.
 
     A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
-    for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed, at least
-    3 sessions from the next. In one session of a hundred the two sources may differ by up to 4 %: real ones do.
+    for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed. Of the other
+    sessions one in ten may disagree, by whatever: a restated or misprinted close moves none of the rest.
     """
-    levels = _levels(ratios)
     starts = [0]
-    for at, level in enumerate(levels.tolist()):
-        if abs(level / levels[starts[-1]] - 1) > RATIO_TOLERANCE:
+    for at, ratio in enumerate(ratios.tolist()):
+        if abs(ratio / ratios[starts[-1]] - 1) > RATIO_TOLERANCE:
             starts.append(at)
-    steps = [float(np.median(run[:RATIO_SESSIONS])) for run in np.split(levels, starts[1:])]
-    lengths = np.diff([*starts, len(levels)])
-    for step, at in enumerate(starts[1:]):
-        is_dividend = steps[step] * (1 - LARGEST_STEP) <= steps[step + 1] < steps[step]
-        is_steady = min(lengths[step], lengths[step + 1]) >= 3 and step <= len(ratios) // SESSIONS_PER_DIVIDEND
-        if not (is_dividend and is_steady):
-            raise UnevenOverlap(ticker, common[at].item(), 1 / steps[0], 1 / float(ratios[at]))
-    return float(np.median(ratios[: min(RATIO_SESSIONS, int(lengths[0]))]))
+    ends = [*starts[1:], len(ratios)]
+    allowed = max(int(len(ratios) >= SHORTEST_LEVEL), int(ODD_SHARE * len(ratios)))
+    most_steps = len(ratios) // SESSIONS_PER_DIVIDEND + 1
+    if len(starts) > 2 * allowed + most_steps + 1:
+        raise UnevenOverlap(ticker, common[starts[1]].item(), 1 / float(ratios[0]), 1 / float(ratios[starts[1]]))
+    levels = np.array([np.median(ratios[at:end]) for at, end in zip(starts, ends, strict=True)])
+    chain = _largest_chain(levels, np.subtract(ends, starts))
+    odd = np.ones(len(ratios), bool)
+    for run in chain:
+        odd[starts[run] : ends[run]] = False
+    steps = sum(bool(levels[two] < levels[one] * (1 - RATIO_TOLERANCE)) for one, two in pairwise(chain))
+    lasting = odd[:SHORTEST_LEVEL].all() or odd[-SHORTEST_LEVEL:].all()
+    if odd.sum() > allowed or lasting or steps > most_steps:
+        at = starts[next((run for run in range(1, len(starts)) if run not in chain or run - 1 not in chain), 1)]
+        raise UnevenOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
+    first_level = np.flatnonzero(~odd[: ends[chain[0]]])
+    return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd
 
 
-def _levels(ratios: Floats) -> Floats:
-    """The ratios without odd sessions, as medians of 5 neighbours; unchanged where more than a few sessions are odd."""
-    if (allowed := len(ratios) // SESSIONS_PER_ODD_ONE) == 0:
-        return ratios
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(ratios, 2, mode="edge"), 5), axis=1)
-    off = np.abs(ratios / medians - 1)
-    agrees = (off > RATIO_TOLERANCE).sum() <= allowed and off.max() <= LARGEST_STEP
-    return medians if agrees else ratios
+def _largest_chain(levels: Floats, lengths: Indices) -> list[int]:
+    """The runs of most sessions together of which each has the level of the one before, or a dividend's below it."""
+    best, before = lengths.astype(float), np.full(len(levels), -1)
+    for run in range(1, len(levels)):
+        ratio = levels[run] / levels[:run]
+        steady = (lengths[:run] >= SHORTEST_STEP) & (lengths[run] >= SHORTEST_STEP) & (ratio >= 1 - LARGEST_STEP)
+        fits = (np.abs(ratio - 1) <= RATIO_TOLERANCE) | (steady & (ratio < 1))
+        if fits.any():
+            before[run] = np.flatnonzero(fits)[np.argmax(best[:run][fits])]
+            best[run] += best[before[run]]
+    chain = [int(np.argmax(best))]
+    while (earlier := int(before[chain[0]])) >= 0:
+        chain.insert(0, earlier)
+    return chain

@@ -5,8 +5,6 @@ learned about splits, and imported history. Views are computed on reading: the c
 `as_of` a time, and the adjusted one.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,13 +15,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockml.errors import NoBars
+from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
-from stockml.prices import revisions, split_adjustment
-from stockml.prices.bars import Bars, Jump, Split, checked, days_of, jumps, missing_sessions
+from stockml.prices import believed, judgements, revisions
+from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days_of, jumps, missing_sessions
+from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
-from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import TableFiles
 from stockml.storage.receipts import StoreReceipt
 from stockml.storage.table_bytes import Table
@@ -52,8 +50,8 @@ class BarStore:
         return self.files.address(_bars_file(ticker))
 
     def addresses_beside(self, ticker: str) -> tuple[str, ...]:
-        """The addresses of what adjusts the ticker's bars: its splits and its imported history."""
-        return tuple(self.files.address(name(ticker)) for name in (_splits_file, _history_file))
+        """The addresses of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
+        return tuple(self.files.address(name(ticker)) for name in (_splits_file, _history_file, _judgements_file))
 
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars or imported history, in alphabetical order."""
@@ -87,9 +85,9 @@ class BarStore:
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
 
-        Raises NoBars, StoreUnreadable.
+        All of them, those that are set aside as well. Raises NoBars, StoreUnreadable.
         """
-        bars = self._raw(ticker, as_of, until)
+        bars = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
         return bars
@@ -100,41 +98,50 @@ class BarStore:
         Knows nothing recorded after `as_of`, and nothing of sessions after `until`.
         Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
         """
-        return self.adjusted_with_identity(ticker, as_of=as_of, until=until)[0]
+        return self.view(ticker, as_of=as_of, until=until).bars
 
-    def adjusted_with_identity(
-        self, ticker: str, *, as_of: datetime | None = None, until: date | None = None
-    ) -> tuple[Bars, str]:
-        """As `adjusted`, with the identity of the adjustment.
-
-        It changes when a split or a join changes the bars that were there before.
-        """
-        bars, applied = self._back_adjusted(ticker, as_of, until)
-        imports = revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
-        series, joins = self._chained(ticker, bars, imports)
-        if series is None:
+    def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
+        """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
+        fetched, imports = self._recorded(ticker, as_of, until)
+        judged = judgements.newest(self._table(_judgements_file(ticker), ticker, judgements.SCHEMA), as_of)
+        found = believed.view(
+            ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
+        )
+        if found is None:
             raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
-        adjustment = [
-            [[str(split.effective), split.factor] for split in applied],
-            [[str(join.cut), join.ratio] for join in joins],
-        ]
-        return series, hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
+        return found
+
+    def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
+        """Let a person's word about a bar count, until its prices are restated.
+
+        Raises InvalidSession for a session that has no bar, or one that is none by its own values.
+        """
+        bar = believed.recorded(*self._recorded(ticker, None, None)).loc[str(session) : str(session)]
+        if bar.empty:
+            raise InvalidSession(str(session), f"{ticker} has no bar of it")
+        if accepted and (wrong := broken(bar, self.sessions(ticker))):
+            raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
+        judgement = judgements.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
+        self.files.update(
+            _judgements_file(ticker), ticker, judgements.SCHEMA,
+            lambda table: judgements.with_judgement(table, judgement, recorded_at, source),
+        )  # fmt: skip
 
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
 
-        Adjusted by the splits and joins of `adjusted`, so that both views have the same sessions in the same units and
-        differ only where a bar was restated.  Raises what `adjusted` does.
+        Adjusted by the splits and joins of `adjusted`, so that both views are in the same units, and differ only where
+        a bar was restated: in its values, or in that it was broken at first.  Raises what `adjusted` does.
         """
         series = self.adjusted(ticker)
         first = revisions.first_view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
-        if first is None:
+        bars, _ = believed.back_adjusted(believed.sound(first, self.sessions(ticker)), self.splits(ticker))
+        if bars is None:
             return series
-        bars = split_adjustment.back_adjusted(first, _within(first, self.splits(ticker)))
-        return pd.concat([series.loc[series.index < first.index[0]], bars])
+        return pd.concat([series.loc[series.index < bars.index[0]], bars[bars.index.isin(series.index)]])
 
     def last_session(self, ticker: str) -> date | None:
-        """The newest session that has a raw bar."""
+        """The newest session that has a raw bar, be it a doubtful one."""
         raw = self._raw(ticker, None, None)
         return None if raw is None else raw.index[-1].date()
 
@@ -216,7 +223,8 @@ class BarStore:
             recorded = not any(history.equals(batch) for batch in batches)
             if not recorded:
                 return None
-            self._chained(ticker, self._back_adjusted(ticker, None, None)[0], [*batches, history])
+            bars = believed.back_adjusted(self._raw(ticker, None, None), self.splits(ticker))[0]
+            believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
             return revisions.with_batch(table, history, recorded_at, source)
 
         self.files.update(_history_file(ticker), ticker, BAR_SCHEMA, with_import)
@@ -232,33 +240,14 @@ class BarStore:
         return self.files.read(name, ticker, schema)
 
     def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
-        return revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        """The raw bars that are bars by their own values; None without any."""
+        bars = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        return believed.sound(bars, self.sessions(ticker))
 
-    def _back_adjusted(
-        self, ticker: str, as_of: datetime | None, until: date | None
-    ) -> tuple[Bars | None, list[Split]]:
-        raw = self._raw(ticker, as_of, until)
-        if raw is None:
-            return None, []
-        applied = _within(raw, self.splits(ticker, as_of=as_of))
-        return split_adjustment.back_adjusted(raw, applied), applied
-
-    def _chained(self, ticker: str, bars: Bars | None, imports: Sequence[Bars]) -> tuple[Bars | None, list[Join]]:
-        """Put imports before the bars one by one, those that reach furthest towards today first."""
-        joins = []
-        newest_last = sorted(enumerate(imports), key=lambda numbered: (numbered[1].index[-1], numbered[0]))
-        for _, history in reversed(newest_last):
-            if bars is None:
-                bars = history
-                continue
-            bars, join = split_adjustment.joined(ticker, history, bars, self.sessions(ticker))
-            joins += [join] if join else []
-        return bars, joins
-
-
-def _within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
-    """The splits that came after the first of the bars and by the last."""
-    return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+    def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
+        """What was fetched, and each import, broken bars included."""
+        fetched = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        return fetched, revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
 
 
 def _bars_file(ticker: str) -> str:
@@ -271,6 +260,10 @@ def _splits_file(ticker: str) -> str:
 
 def _history_file(ticker: str) -> str:
     return f"history/{validated_ticker(ticker)}.parquet"
+
+
+def _judgements_file(ticker: str) -> str:
+    return f"judgements/{validated_ticker(ticker)}.parquet"
 
 
 def _bounds(as_of: datetime | None, until: date | None) -> str:

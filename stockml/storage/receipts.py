@@ -63,11 +63,13 @@ class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     `adjustment` is the identity of the price adjustment behind it: it changes when a split or a join changes the past.
+    `notes` are sentences about the data.
     """
 
     session: date
     sessions: int
     adjustment: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Row:
 
 def series_of(ticker: str) -> PriceSeries:
     path = kaggle_folder() / "Stocks" / f"{ticker}.us.txt"
-    return PriceSeries.from_bars(read_history(path, sessions_for(ticker.upper())).bars)
+    return PriceSeries.from_bars(read_history(path, sessions_for(ticker.upper())).believed)
 
 
 def rows(lstm: bool, eras: int) -> Iterator[Row]:

@@ -53,7 +53,7 @@ def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, Stockml
     for path in files_in(folder):
         try:
             ticker = ticker_of(path)
-            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).bars)
+            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).believed)
         except StockmlError as refusal:
             refusals[path.name] = refusal
     return series, refusals

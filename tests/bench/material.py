@@ -20,7 +20,7 @@ CSV_ROWS = 12_075
 def long_bars(sessions: int) -> tuple[Bars, str]:
     """That many newest sessions, and what they are."""
     if file := kaggle_file("ibm"):
-        bars = read_history(file, sessions_for(TICKER)).bars
+        bars = read_history(file, sessions_for(TICKER)).believed
         if len(bars) >= sessions:
             return bars.iloc[-sessions:], "IBM of Kaggle"
     return repeated(recorded_bars(TICKER), sessions), "IBM's recording, repeated"

@@ -125,6 +125,24 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
 
 
+def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: Captured) -> None:
+    store, bars = store_of(home), recorded_bars("IBM").tail(300)
+    bars.iloc[100, :4] *= 10
+    day, hole = bars.index[100].date(), bars.index[200].date()
+    now = datetime(2013, 3, 5, tzinfo=UTC)
+    store.append("MSFT", bars.drop(bars.index[200]), recorded_at=now, source="test", session=bars.index[-1].date())
+    assert run(["bars", "MSFT", "--holes"]) == 0
+    aside, missing = capsys.readouterr().out.splitlines()
+    assert aside.startswith(f"{day} set aside: open ")
+    assert missing == f"{hole} no bar"
+    for option, count in (("--accept", 0), ("--reject", 1)):
+        assert run(["bars", "MSFT", option, str(day), "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["holes"], len(shown["set_aside"])) == ([str(hole)], count)
+    assert run(["bars", "MSFT", "--accept", "2013-03-02"]) == 1
+    assert "MSFT has no bar of it" in capsys.readouterr().err
+
+
 def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "ibm"]) == 0

@@ -107,8 +107,8 @@ def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home:
     assert skill[1] != skill[2]
     assert skill[2] == f"{before['skill']:+.3f}"
     [changed] = [line.strip() for line in lines if "→" in line and "in 5 steps" in line]
-    assert changed == "2013-02-25  200.00 → 202.02 (+1.01%), in 5 steps"
-    assert "restated: 1 bar changed after being first recorded (mid prices); the figures differ" in lines
+    assert changed == "2013-02-25  mid 200.00 → 202.02 (+1.01%), in 5 steps"
+    assert "restated: 1 bar changed after being first recorded; the figures differ" in lines
     after: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     assert after["skill"] != before["skill"]
     assert after["first_known"]["skill"] == before["skill"]

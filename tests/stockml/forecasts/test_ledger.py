@@ -304,6 +304,18 @@ def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_ba
     assert ledger.restated("IBM", first, rounded, NEW_YORK) == (), "two ways of adjusting differ by rounding"
 
 
+def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledger: Ledger) -> None:
+    for at in (10, 13):
+        ledger.publish(entry(at))
+    corrected = bars(60)
+    corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= 1.003  # 12 is an outcome, by its mid price
+    now, first = PriceSeries.from_bars(corrected), series(60)
+    today, first_known = (ledger.live("IBM", each, NEW_YORK) for each in (now, first))
+    assert today.skill != first_known.skill
+    [bar] = ledger.restated("IBM", first, now, NEW_YORK)
+    assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
+
+
 def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
     live = ledger.live("IBM", series(60), NEW_YORK)

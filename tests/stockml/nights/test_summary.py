@@ -22,6 +22,7 @@ KEYS = [
     "reason",
     "rows_added",
     "rows_restated",
+    "data_notes",
     "data_hash",
     "config_hash",
     "code_hash",
@@ -43,6 +44,7 @@ def logged() -> Night:
         model_version="3",
         plots_folder="/home/me/.stockml/plots/IBM/0f6f",
         rows_restated=2,
+        data_notes=("no bar of 2013-02-11: asked for again every night",),
     )
 
 
@@ -76,6 +78,7 @@ def of_an_earlier_version() -> Night:
     [
         "session 2013-02-28",
         "1 added, 2 restated, 3,269 sessions in all",
+        "data no bar of 2013-02-11: asked for again every night",
         "fine-tune: 1 new session",
         "promoted within the noise, and the champion is 2557 sessions old: CRPS +0.00% against the champion's",
         "50 sessions ahead (80%: ",

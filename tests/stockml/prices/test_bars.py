@@ -3,6 +3,7 @@
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 
@@ -13,6 +14,7 @@ from stockml.prices.bars import (
     Bars,
     Jump,
     Split,
+    broken,
     checked,
     days_of,
     jumps,
@@ -20,6 +22,7 @@ from stockml.prices.bars import (
     mid_prices,
     missing_sessions,
     until,
+    without,
 )
 from stockml.prices.calendar import sessions_for
 from stockml.prices.split_adjustment import back_adjusted, joined, share_factors
@@ -57,9 +60,15 @@ def with_value(bars: Bars, row: int, column: str, value: float) -> Bars:
         (3, "volume", np.inf, "volume of at least 0"),
     ],
 )
-def test_a_broken_bar_is_refused_by_session_and_rule(row, column, value, rule):
-    with pytest.raises(BadPayload, match=f"session {DAYS[row]}: expected {rule}"):
-        checked("IBM", with_value(flat_bars(), row, column, value), NEW_YORK)
+def test_a_broken_bar_is_named_by_session_and_rule_and_many_are_refused(row, column, value, rule):
+    bars = with_value(flat_bars(), row, column, value)
+    pd.testing.assert_frame_equal(checked("IBM", bars, NEW_YORK), bars, check_freq=False)
+    (found,) = broken(bars, NEW_YORK)
+    assert str(found).startswith(f"{DAYS[row]}: expected {rule}, found open ")
+    assert len(without(bars, [found])) == len(bars) - 1
+    for refused in (bars.iloc[row : row + 1], with_value(bars.iloc[:10], 8, column, value)):
+        with pytest.raises(BadPayload, match=f"session {DAYS[row]}: expected {rule}"):
+            checked("IBM", refused, NEW_YORK)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +76,7 @@ def test_a_broken_bar_is_refused_by_session_and_rule(row, column, value, rule):
     [
         ([DAYS[0], DAYS[0]], DAYS[0], "unique and ascending"),
         ([DAYS[1], DAYS[0]], DAYS[0], "unique and ascending"),
-        ([DAYS[0], date(2024, 1, 6)], date(2024, 1, 6), "a session of the calendar XNYS"),
-        ([date(2024, 1, 1), DAYS[0]], date(2024, 1, 1), "a session of the calendar XNYS"),
+        ([date(2024, 1, 1), DAYS[0], date(2024, 1, 6)], date(2024, 1, 1), "a session of the calendar XNYS"),
     ],
 )
 def test_days_must_be_sessions_in_order(days, named, rule):
@@ -230,23 +238,24 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven():
     assert refusal.value.session == DAYS[60]
 
 
-@pytest.mark.parametrize("row", [40, 41, 50, 59])
-@pytest.mark.parametrize("factor", [0.98, 1.02, 1.5])
-def test_one_differing_close_in_the_overlap_is_refused(row, factor):
-    history = flat_bars(60, 25.0)
-    history.iloc[row] = history.iloc[row] * factor
-    with pytest.raises(UnevenOverlap):
-        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
-
-
-@pytest.mark.parametrize("factor", [0.97, 1.03])
-def test_one_odd_close_in_a_hundred_is_no_reason_to_refuse_and_two_are(factor):
-    history, bars = flat_bars(150, 25.0), flat_bars(200, 100.0, first=40)
-    history.iloc[90] = history.iloc[90] * factor
+@pytest.mark.parametrize("rows", [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99]])
+@pytest.mark.parametrize("factor", [0.97, 1.02, 1.5, 0.1, 100.0])
+def test_a_few_odd_closes_in_the_overlap_are_named_and_move_nothing(rows, factor):
+    history, bars = flat_bars(100, 25.0), flat_bars(100, 100.0, first=40)
+    bars.iloc[[row - 40 for row in rows], :4] *= factor
     check_join(history, bars, DAYS[0], 4.0)
-    history.iloc[120] = history.iloc[120] * factor
-    with pytest.raises(UnevenOverlap):
-        joined("IBM", history, bars, NEW_YORK)
+    assert joined("IBM", history, bars, NEW_YORK)[1].odd == tuple(DAYS[row] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "factor"),
+    [(range(95, 100), 1.02), (range(40, 45), 0.97), (range(50, 57), 1.02), (range(40, 100, 2), 1.02)],
+)
+def test_a_ratio_that_changes_for_good_is_refused_with_the_way_to_mend_it(rows, factor):
+    bars = flat_bars(100, 100.0, first=40)
+    bars.iloc[[row - 40 for row in rows], :4] *= factor
+    with pytest.raises(UnevenOverlap, match="stockml import IBM FILE"):
+        joined("IBM", flat_bars(100, 25.0), bars, NEW_YORK)
 
 
 def test_another_companys_prices_are_refused():

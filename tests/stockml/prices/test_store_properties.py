@@ -109,8 +109,8 @@ def _view_as_of(store: BarStore, recorded_at: datetime) -> dict:
 def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, split):
     with empty_store() as store:
         append(store, bars, RECORDING_STARTS)
-        before, hash_before = store.adjusted("IBM"), store.adjusted_with_identity("IBM")[1]
+        before, hash_before = store.adjusted("IBM"), store.view("IBM").adjustment
         store.record_splits("IBM", [split], recorded_at=RECORDING_STARTS, source="test")
         changed = not store.adjusted("IBM").equals(before)
         assert changed == (bars.index[0].date() < split.effective <= bars.index[-1].date() and split.factor != 1)
-        assert (store.adjusted_with_identity("IBM")[1] != hash_before) == changed
+        assert (store.view("IBM").adjustment != hash_before) == changed

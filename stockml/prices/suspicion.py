@@ -1,0 +1,77 @@
+"""Bars that no market gives without a reason: kept in the store, out of the model's series, and named.
+
+A *doubtful* bar is well formed, but stands to its neighbours as a misprint does. A true crash does not: it stays where
+it went, or was traded heavily. On a hundred files of US shares (0.8 million bars to 2017) these rules set aside
+100 bars, 93 of them of 2010-04-26, a day without volumes in that collection; `bars.broken` finds ten more.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stockml.prices.bars import PRICES, Bars, SetAside, days_of
+from stockml.storage.arrays import Floats
+
+JUMP_AND_BACK = 0.45  # log of the close over the one before: 57 % up or 36 % down
+CAME_BACK = 0.25  # share of the jump that the next close may keep
+WICK = 0.6  # log by which a high or low stands beyond every close and open around it: 82 % up or 45 % down
+BUSY = 4.0  # times the usual volume: such a day's prices were traded
+TENFOLD = 0.1  # how near the decimal logarithm must be to 1 or 2
+SESSIONS_TO_SETTLE = 5  # within them a provider lists a split; a tenfold level that stays longer is believed
+USUAL_SESSIONS = 20
+OPEN, HIGH, LOW, CLOSE = range(4)
+
+
+def doubtful(bars: Bars) -> tuple[SetAside, ...]:
+    """The well-formed bars of an adjusted series that stand to their neighbours as misprints do, oldest first.
+
+    The newest bar is judged by what stands before it: whether a jump comes back is not known yet, a tenfold price is
+    not waited for.
+    """
+    prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
+    moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
+    reasons: dict[int, str] = {}
+    for at in (np.flatnonzero((moves > JUMP_AND_BACK) | (volume[1:] == 0)) + 1).tolist():
+        before = max((i for i in range(at) if i not in reasons), default=None) if at - 1 in reasons else at - 1
+        if at not in reasons and before is not None:
+            found, count = _reason(prices, volume, before, at)
+            reasons |= dict.fromkeys(range(at, at + count), found)
+    days = days_of(bars)
+    return tuple(SetAside(days[at].item(), reasons[at]) for at in sorted(reasons))
+
+
+def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
+    """Why the bars from `at` on are not believed, and how many; ("", 0) for a bar like any other.
+
+    prices: (n, 4), volume: (n,).  before: the last bar that is believed.
+    """
+    last, bar = prices[before, CLOSE], prices[at]
+    after = prices[at + 1] if at + 1 < len(prices) else None
+    times = np.log10(bar / last)
+    if (is_tenfold := _tenfold(times)).any():
+        off = int(np.argmax(is_tenfold))
+        count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if is_tenfold[CLOSE] else 1
+        if count <= SESSIONS_TO_SETTLE:
+            return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
+    usual = np.nanmedian(volume[max(at - USUAL_SESSIONS, 0) : at]) if np.isfinite(volume[:at]).any() else np.nan
+    if volume[at] == 0 and usual > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
+        return f"no share was traded, and the close moved from {last:g} to {bar[CLOSE]:g}", 1
+    if volume[at] > BUSY * usual:
+        return "", 0
+    around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]
+    if bar[HIGH] > np.exp(WICK) * max(around) or bar[LOW] < np.exp(-WICK) * min(around):
+        return f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at {bar[CLOSE]:g}", 1
+    jump = np.log(bar[CLOSE] / last)
+    if after is not None and abs(jump) > JUMP_AND_BACK and abs(np.log(after[CLOSE] / last)) <= CAME_BACK * abs(jump):
+        return f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume", 1
+    return "", 0
+
+
+def _tenfold(times: Floats) -> NDArray[np.bool_]:
+    """Whether decimal logarithms say ten or a hundred times, or a tenth or hundredth."""
+    return np.min(np.abs(np.abs(times)[..., None] - (1, 2)), axis=-1) < TENFOLD  # type: ignore[no-any-return]
+
+
+def _sessions_at(ratios: Floats, times: float) -> int:
+    """How many of the first sessions stay at the tenfold level."""
+    away = np.abs(np.log10(ratios) - times) < 0.5
+    return len(away) if away.all() else int(np.argmin(away))

@@ -1,0 +1,81 @@
+"""What a night says about its data: each hole, each bar that is set aside, each import that disagrees."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import NoBars
+from stockml.home import Home
+from stockml.pipeline.data_notes import data_notes
+from stockml.pipeline.dataset import renormalise
+from stockml.pipeline.ingest import set_aside_tonight
+from stockml.prices.bars import Bars
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
+from stockml.storage.receipts import StoreReceipt
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+IBM = recorded("IBM").iloc[-1_000:]
+DAYS = [day.date() for day in IBM.index]
+
+
+def append(home: Home, bars: Bars, day: int = 0) -> StoreReceipt:
+    at = NOW + timedelta(days=day)
+    return store_of(home).append("IBM", bars, recorded_at=at, source="test", session=bars.index[-1].date())
+
+
+def store_of(home: Home) -> BarStore:
+    return BarStore(home.store, home.locks)
+
+
+def notes(home: Home) -> str:
+    return "\n".join(data_notes("IBM", store_of(home).view("IBM"), store_of(home).sessions("IBM")))
+
+
+def test_sound_bars_are_not_spoken_of(home: Home) -> None:
+    append(home, IBM)
+    assert notes(home) == ""
+
+
+def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_be_bridged(home: Home) -> None:
+    append(home, IBM.drop(IBM.index[[*range(100, 250), 400, 950, 990]]))
+    said = notes(home)
+    assert f"no bar of {DAYS[950]}, {DAYS[990]}: asked for again every night" in said
+    assert "no bar of 151 older sessions: `stockml bars IBM --holes`" in said
+    assert f"windows bridge a hole of 150 sessions from {DAYS[100]}" in said
+
+
+def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[[300, 980], :4] *= 10
+    receipt = append(home, bars)
+    said = renormalise(home, receipt, calendar=None)
+    assert "1 older bars are set aside" in said.notes[1]
+    assert said.notes[0].startswith(f"{DAYS[980]}: open ")
+    assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
+    assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
+
+
+def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[-1, :4] *= 100
+    receipt = append(home, bars)
+    assert "times the close before" in str(set_aside_tonight(home, receipt, None))
+    with pytest.raises(NoBars, match=f"no bar of {DAYS[-1]} that is believed"):
+        renormalise(home, receipt, calendar=None)
+    assert set_aside_tonight(home, append(home, IBM, 1), None) is None
+
+
+def test_a_restated_close_in_the_overlap_of_an_import_is_named_and_ends_nothing(home: Home) -> None:
+    append(home, IBM.iloc[-500:])
+    store_of(home).record_import("IBM", IBM.iloc[:900], recorded_at=NOW, source="test")
+    before = store_of(home).view("IBM")
+    restated = IBM.iloc[-500:].copy()
+    restated.iloc[100, :4] *= 1.03
+    append(home, restated, 1)
+    after = store_of(home).view("IBM")
+    assert (before.joins[0].odd, after.joins[0].odd) == ((), (DAYS[600],))
+    assert after.bars.iloc[:500].equals(before.bars.iloc[:500])
+    assert f"imported history disagrees with the bars on {DAYS[600]}" in notes(home)

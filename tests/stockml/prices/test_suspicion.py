@@ -1,0 +1,148 @@
+"""Which bars are set aside: misprints are, crashes are not, whatever a person settles holds until it is restated."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockml.errors import InvalidSession
+from stockml.prices.bars import Bars, days_of
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import import_file, read_history
+from stockml.prices.store import BarStore
+from stockml.prices.suspicion import SESSIONS_TO_SETTLE, doubtful
+from tests.support.kaggle import kaggle_folder
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+IBM = recorded("IBM").iloc[-200:]
+MIDDLE, LAST = 100, 199
+ALL = ("open", "high", "low", "close")
+
+
+def altered(rows: list[int], **factors: float) -> Bars:
+    bars = IBM.copy()
+    for name, factor in factors.items():
+        bars.iloc[rows, bars.columns.get_loc(name)] *= factor
+    return bars
+
+
+@pytest.mark.parametrize("row", [MIDDLE, LAST])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (dict.fromkeys(ALL, 10.0), "times the close before"),
+        (dict.fromkeys(ALL, 0.01), "times the close before"),
+        ({"high": 10.0}, "times the close before"),
+        ({"low": 0.1}, "times the close before"),
+        ({"high": 2.5}, "within the day, on usual volume"),
+        ({"low": 0.5}, "within the day, on usual volume"),
+        ({"volume": 0.0}, "no share was traded"),
+    ],
+)
+def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, fault, reason):
+    (found,) = doubtful(altered([row], **fault))
+    assert found.session == IBM.index[row].date()
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize("factor", [0.55, 1.7])
+def test_a_price_that_jumps_and_returns_is_set_aside_once_it_is_back(factor):
+    bars = altered([MIDDLE], **dict.fromkeys(ALL, factor))
+    (found,) = doubtful(bars)
+    assert found.session == IBM.index[MIDDLE].date()
+    assert "the session after, on usual volume" in found.reason
+    assert doubtful(bars.iloc[: MIDDLE + 1]) == ()
+
+
+def test_a_tenfold_level_is_waited_for_as_long_as_a_split_may_be_listed_and_then_believed():
+    rows = list(range(MIDDLE, MIDDLE + SESSIONS_TO_SETTLE))
+    wrong = altered(rows, **dict.fromkeys(ALL, 10.0))
+    assert [bar.session for bar in doubtful(wrong)] == [IBM.index[row].date() for row in rows]
+    for_good = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 10.0))
+    assert len(doubtful(for_good.iloc[: MIDDLE + SESSIONS_TO_SETTLE])) == SESSIONS_TO_SETTLE
+    assert doubtful(for_good) == ()
+
+
+def test_a_move_that_was_traded_heavily_or_that_stays_is_believed():
+    crash = altered([MIDDLE], **dict.fromkeys(ALL, 0.55), volume=5.0)
+    assert doubtful(crash) == ()
+    assert doubtful(altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.4))) == ()
+
+
+def test_a_volume_that_is_never_given_says_nothing():
+    assert doubtful(altered(list(range(200)), volume=0.0)) == ()
+    assert doubtful(altered(list(range(200)), volume=np.nan)) == ()
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])
+def test_no_recorded_bar_is_set_aside(symbol):
+    assert doubtful(recorded(symbol)) == ()
+
+
+def test_the_crashes_of_1987_and_2008_are_believed():
+    for path in sorted((kaggle_folder() / "Stocks").glob("*.txt")):
+        found = {bar.session for bar in read_history(path, sessions_for("IBM")).set_aside}
+        assert found <= {date(2010, 4, 26)}, path.name  # a day without volumes in all these files
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BarStore:
+    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+
+
+def append(store: BarStore, bars: Bars, day: int = 0) -> None:
+    store.append("IBM", bars, recorded_at=NOW + timedelta(days=day), source="test", session=bars.index[-1].date())
+
+
+@pytest.mark.parametrize("fault", [dict.fromkeys(ALL, 10.0), {"high": 0.5}, {"close": 0.0}])
+def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store, fault):
+    bars, day = altered([MIDDLE], **fault), IBM.index[MIDDLE].date()
+    append(store, bars)
+    assert store.read("IBM").equals(bars)
+    view = store.view("IBM")
+    assert [bar.session for bar in view.set_aside] == [day]
+    assert view.bars.equals(IBM.drop(pd.Timestamp(day)))
+    assert store.adjusted("IBM").equals(view.bars)
+    append(store, IBM, 1)
+    assert store.view("IBM").set_aside == ()
+    assert store.adjusted("IBM").equals(IBM)
+    assert store.adjusted("IBM", as_of=NOW).equals(view.bars)
+    assert len(store.first_known("IBM")) == (200 if fault.get("open") else 199)
+
+
+def test_a_person_settles_a_bar_until_its_prices_are_restated(store):
+    bars, day = altered([MIDDLE], **dict.fromkeys(ALL, 10.0)), IBM.index[MIDDLE].date()
+    append(store, bars)
+    store.judge("IBM", day, accepted=True, recorded_at=NOW + timedelta(hours=1), source="by hand")
+    assert store.adjusted("IBM").equals(bars)
+    assert len(store.view("IBM", as_of=NOW).set_aside) == 1
+    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), 1)
+    assert store.view("IBM").set_aside == ()
+    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 100.0)), 2)
+    assert len(store.view("IBM").set_aside) == 1
+    append(store, IBM, 3)
+    store.judge("IBM", day, accepted=False, recorded_at=NOW + timedelta(days=4), source="by hand")
+    (rejected,) = store.view("IBM").set_aside
+    assert str(rejected) == f"{day}: rejected by hand"
+    assert day not in days_of(store.adjusted("IBM")).tolist()
+
+
+def test_what_cannot_be_believed_cannot_be_accepted(store):
+    append(store, altered([MIDDLE], high=0.5))
+    with pytest.raises(InvalidSession, match="low ≤ open"):
+        store.judge("IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand")
+    with pytest.raises(InvalidSession, match="IBM has no bar of it"):
+        store.judge("IBM", date(2013, 3, 2), accepted=False, recorded_at=NOW, source="by hand")
+
+
+def test_a_file_with_a_misprint_is_imported_with_that_bar_set_aside_and_named(store, tmp_path):
+    """As usb.us.txt of the same collection has it: 9.217 without its first digit's point."""
+    path = tmp_path / "IBM.csv"
+    path.write_text(altered([MIDDLE], high=0.1).rename_axis("Date").to_csv())
+    report = import_file(store, path, recorded_at=NOW)
+    assert (report.sessions, [bar.session for bar in report.set_aside]) == (200, [IBM.index[MIDDLE].date()])
+    assert len(store.adjusted("IBM")) == 199
+    assert store.view("IBM").set_aside == report.set_aside
