@@ -18,15 +18,14 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
-from stockml.errors import NightBusy, PremiumOnly, QuotaSpent, StockmlError
+from stockml.errors import BadPayload, NightBusy, PremiumOnly, QuotaSpent, StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights.record import Night, read_night
-from stockml.pipeline.ingest import has_unexplained_jumps, set_aside_tonight
+from stockml.pipeline.ingest import has_unexplained_jumps, needs_whole_history, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, SetAsideTonight, Stale, night_outcome
 from stockml.prices.calendar import sessions_for
-from stockml.prices.store import bar_store
 from stockml.settings import Mode, Profile, Settings
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
@@ -145,12 +144,12 @@ def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:
-    """A ticker's first night starts with all its sessions, where the key's plan gives them; how many were added."""
+    """All sessions, where the newest 100 are too few and the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
-    if bar_store(home(), ticker, calendar).last_session(ticker) is None and plan_gives_history():
+    if plan_gives_history() and needs_whole_history(home(), ticker, calendar, session):
         try:
             everything = with_home_storage(fetch_daily)(ticker, session, calendar, now, outputsize="full")
-        except PremiumOnly as refused:
+        except (PremiumOnly, BadPayload) as refused:
             get_run_logger().warning("%s", refused)
             return 0
         return int(with_home_storage(append_bars)(everything, calendar, now).added)

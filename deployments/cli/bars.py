@@ -3,74 +3,22 @@
 import json
 import sys
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Ticker, as_session, as_ticker, as_time
+from deployments.cli.options import Calendar, Json, Ticker, as_session, as_time
 from stockml.home import home
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from stockml.forecasts.ledger import LedgerEntry
-    from stockml.prices.csv_import import ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
 SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
 SHOWN_ROWS = 10
-
-
-@app.command("import")
-def import_history(
-    ticker: Annotated[str, typer.Argument(metavar="[TICKER]", help="may be left out for a folder of files")],
-    file: Annotated[
-        Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
-    ] = None,
-    calendar: Calendar = None,
-    as_json: Json = False,
-) -> int:
-    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
-    folder = Path(ticker) if file is None else file
-    if folder.is_dir():
-        return _import_folder(folder, as_json)
-    if file is None:
-        raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
-    from stockml.prices.csv_import import import_file
-
-    named = as_ticker(ticker)
-    report = import_file(_store(named, calendar), file, recorded_at=datetime.now(UTC), ticker=named)
-    print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
-    return 0
-
-
-def _import_folder(folder: Path, as_json: bool) -> int:
-    """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from stockml.prices.csv_import import import_folder
-    from stockml.prices.store import BarStore
-
-    place = home()
-    with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("importing", total=None)
-        reports, refusals = import_folder(
-            BarStore(place.store, place.locks),
-            folder,
-            recorded_at=datetime.now(UTC),
-            on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
-        )
-    if as_json:
-        refused = {path: str(error) for path, error in refusals.items()}
-        print(json.dumps({"imported": [_plain_report(report) for report in reports], "refused": refused}))
-    else:
-        print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
-        for path, error in refusals.items():
-            print(f"stockml: {path}: {error}", file=sys.stderr)
-    return 1 if refusals else 0
 
 
 @app.command()
@@ -113,10 +61,16 @@ def bars(
     else:
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}{', adjusted' if adjusted else ', raw as traded'}")
-        print(found.tail(SHOWN_ROWS).to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
+        print(rows_of(found.tail(SHOWN_ROWS), SHOWN_ROWS))
         if missing := store.missing(ticker):
             named = ", ".join(map(str, missing[:SHOWN_ROWS]))
             print(f"{len(missing)} sessions of the calendar have no bar: {named}{' …' * (len(missing) > SHOWN_ROWS)}")
+
+
+def rows_of(bars: "pd.DataFrame", ends: int) -> str:
+    """The first and last rows, or all if they are few."""
+    shown = bars if len(bars) <= 2 * ends else bars.iloc[[*range(ends), *range(-ends, 0)]]
+    return str(shown.to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
 
 
 def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
@@ -260,20 +214,3 @@ def _plain_bars(ticker: str, found: "pd.DataFrame") -> dict[str, Any]:
         for day, row in zip(found.index, found.to_dict("records"), strict=True)
     ]
     return {"ticker": ticker, "sessions": len(rows), "bars": rows}
-
-
-def _plain_report(report: "ImportReport") -> dict[str, Any]:
-    return json.loads(json.dumps(vars(report), default=str))  # type: ignore[no-any-return]
-
-
-def _report_text(report: "ImportReport") -> str:
-    if not report.recorded:
-        return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [f"{report.empty} rows without prices left out"] if report.empty else []
-    notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
-    notes += [f"{len(report.off_calendar)} days without a session left out"] if report.off_calendar else []
-    told = f" ({'; '.join(notes)})" if notes else ""
-    aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
-    aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
-    first, last = report.first, report.last
-    return f"{report.ticker}: {report.sessions:,} sessions from {first} to {last} imported{told}{''.join(aside)}"

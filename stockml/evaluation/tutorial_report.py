@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from stockml.models.tutorial.recipe import ema_error, last_value_error, standard_average_error, train_length
-from stockml.prices.csv_layouts import cells_of, content_of, numbers_of
+from stockml.prices.csv_layouts import cells_of, content_of
+from stockml.prices.csv_readings import numbers_of
 from stockml.settings import Settings, settings_for
 from stockml.storage.arrays import Floats
 from stockml.training.checkpoint import EpochProgress

@@ -14,6 +14,7 @@ from stockml.provider.payload_archive import archive, read_archived
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 SOURCE = "alphavantage"
+COMPACT_SESSIONS = 100
 
 
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
@@ -36,6 +37,17 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
         return bars
     added, restated = store.recorded_then(payload.ticker, received_at)
     return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
+
+
+def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
+    """Whether the newest 100 sessions are too few: no bar yet, a longer outage, or (asked once a week) older holes."""
+    store = bar_store(home, ticker, calendar)
+    last, sessions = store.last_session(ticker), store.sessions(ticker)
+    reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
+    if last is None or last < reach:
+        return True
+    is_first_of_week = sessions.before(session, 1)[0].isocalendar()[:2] != session.isocalendar()[:2]
+    return is_first_of_week and any(day < reach for day in store.missing(ticker))
 
 
 def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:

@@ -17,13 +17,22 @@ import numpy as np
 from stockml.errors import BadPayload, InvalidFile, StockmlError
 from stockml.prices.bars import COLUMNS, PRICES, Bars, SetAside, broken, checked, days_of, make_bars, without
 from stockml.prices.calendar import Sessions
-from stockml.prices.csv_layouts import NO_VALUE, Cells, are_events, cells_of, content_of, dates_of, numbers_of
+from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
+from stockml.prices.csv_readings import (
+    MARKS,
+    OFF_CALENDAR_SHARE,
+    Cells,
+    DecimalMark,
+    Readings,
+    dates_of,
+    decimal_mark,
+    numbers_of,
+)
 from stockml.prices.store import BarStore
-from stockml.prices.suspicion import doubtful
+from stockml.prices.suspicion import doubtful, is_tenfold
 from stockml.tickers import validated_ticker
 
 SUFFIXES = (".csv", ".txt")
-OFF_CALENDAR_SHARE = 0.01
 EXCHANGES = {
     "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
     "SZ": ".SHZ",
@@ -87,7 +96,12 @@ def files_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
 
 
-def read_history(path: Path, sessions: Sessions, ticker: str | None = None) -> History:
+def read_history(
+    path: Path,
+    sessions: Sessions,
+    ticker: str | None = None,
+    readings: Readings = Readings(),  # noqa: B008 - frozen
+) -> History:
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
@@ -97,22 +111,32 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None) -> H
     kept = cells[has_values]
     if kept.empty:
         raise InvalidFile(str(path), "expected daily prices, found no row that has any")
-    raw = make_bars(dates_of(path, kept), {name: numbers_of(path, kept, name) for name in COLUMNS})
-    repaired, repairs = _within_rounding(raw, kept)
-    adjusted = _scaled_to_adjusted(path, repaired, kept)
+    mark = readings.decimal or decimal_mark(path, kept)
+    days = dates_of(path, kept, sessions, readings.dates)
+    raw = make_bars(days, {name: numbers_of(path, kept, name, mark) for name in COLUMNS})
+    repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
+    adjusted = _scaled_to_adjusted(path, repaired, kept, mark)
     bars, off_calendar = _on_calendar(path, _in_order(path, adjusted), sessions)
     try:
         bars = checked(ticker, bars, sessions)
     except BadPayload as problem:
         raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
+    _check_scale(path, without(bars, broken(bars, None)))
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     return History(ticker, source, bars, int((~has_values).sum()), repairs, off_calendar)
 
 
-def import_file(store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None) -> ImportReport:
+def import_file(
+    store: BarStore,
+    path: Path,
+    *,
+    recorded_at: datetime,
+    ticker: str | None = None,
+    readings: Readings = Readings(),  # noqa: B008 - frozen
+) -> ImportReport:
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
-    history = read_history(path, store.sessions(ticker), ticker)
+    history = read_history(path, store.sessions(ticker), ticker, readings)
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     days = days_of(history.bars)
     return ImportReport(
@@ -134,6 +158,7 @@ def import_folder(
     folder: Path,
     *,
     recorded_at: datetime,
+    readings: Readings = Readings(),  # noqa: B008 - frozen
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
     """Bring in every CSV file under a folder; a file that is refused does not stop the others.
@@ -144,7 +169,7 @@ def import_folder(
     paths = files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
-            reports.append(import_file(store, path, recorded_at=recorded_at))
+            reports.append(import_file(store, path, recorded_at=recorded_at, readings=readings))
         except StockmlError as refusal:
             refusals[str(path)] = refusal
         if on_file:
@@ -152,7 +177,7 @@ def import_folder(
     return tuple(reports), refusals
 
 
-def _within_rounding(bars: Bars, cells: Cells) -> tuple[Bars, int]:
+def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
     """Move a low or high that misses the open or close by rounding to it; how many rows were moved.
 
     Rounding is one unit of the row's last decimal place, or one in ten thousand: adjusted prices have five digits.
@@ -163,7 +188,7 @@ def _within_rounding(bars: Bars, cells: Cells) -> tuple[Bars, int]:
     with np.errstate(invalid="ignore"):
         off = np.maximum(bars["low"].to_numpy() - low, high - bars["high"].to_numpy())
     rows = np.flatnonzero(off > 0)
-    places = [max(len(cells[name].iloc[row].partition(".")[2]) for name in PRICES) for row in rows]
+    places = [max(len(cells[name].iloc[row].partition(mark)[2]) for name in PRICES) for row in rows]
     rounding = np.maximum(1.001 * 10.0 ** -np.array(places, dtype=float), 1e-4 * low[rows])
     rows = rows[off[rows] <= rounding]
     columns = {name: bars[name].to_numpy().copy() for name in COLUMNS}
@@ -171,12 +196,23 @@ def _within_rounding(bars: Bars, cells: Cells) -> tuple[Bars, int]:
     return make_bars(days_of(bars), columns), len(rows)
 
 
-def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells) -> Bars:
+def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
     if "adjusted" not in cells:
         return bars
-    factor = numbers_of(path, cells, "adjusted") / bars["close"].to_numpy()
+    factor = numbers_of(path, cells, "adjusted", mark) / bars["close"].to_numpy()
     prices = {name: bars[name].to_numpy() * factor for name in PRICES}
     return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
+
+
+def _check_scale(path: Path, bars: Bars) -> None:
+    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it."""
+    believed = without(bars, doubtful(bars))
+    days, close = days_of(believed), believed["close"].to_numpy()
+    steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
+    if steps.any():
+        at = int(np.argmax(steps)) + 1
+        why = f"expected prices of one scale, found {close[at]:g} on {days[at]} after {close[at - 1]:g}"
+        raise InvalidFile(str(path), f"{why}; correct the file, nothing was imported")
 
 
 def _in_order(path: Path, bars: Bars) -> Bars:

@@ -5,9 +5,8 @@ Every refusal names the file, the line and what was expected.
 
 import re
 import warnings
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.prices.bars import PRICES
-from stockml.storage.arrays import Days, Floats
+from stockml.prices.csv_readings import Cells
 
 LARGEST_FILE = 64 * 2**20
 NAMES = {
@@ -23,19 +22,17 @@ NAMES = {
     "close": "close", "closelast": "close", "last": "close", "closeadjustedforsplits": "close",
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
-    "volume": "volume", "vol": "volume",
+    "volume": "volume", "vol": "volume", "shares": "volume",
+    # Yahoo's page of today; Stooq in Polish; German banks
+    "closeclosepriceadjustedforsplits": "close",
+    "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
+    "data": "date", "otwarcie": "open", "najwyzszy": "high", "najnizszy": "low", "zamkniecie": "close",
+    "najwyszy": "high", "najniszy": "low", "zamknicie": "close", "wolumen": "volume",
+    "datum": "date", "erffnung": "open", "eroeffnung": "open", "erster": "open", "hoch": "high", "tageshoch": "high",
+    "tief": "low", "tagestief": "low", "schluss": "close", "schlusskurs": "close", "stcke": "volume",
+    "stuecke": "volume",
 }  # fmt: skip
 NO_VALUE = {"", "null", "nan", "n/a", "na", "-", "none"}
-DATE_FORMATS = (
-    (re.compile(r"\d{8}"), "%Y%m%d"),
-    (re.compile(r"\d{4}-\d\d-\d\d"), "%Y-%m-%d"),
-    (re.compile(r"\d{4}/\d\d/\d\d"), "%Y/%m/%d"),
-    (re.compile(r"[A-Za-z]{3} \d{1,2}, \d{4}"), "%b %d, %Y"),
-    (re.compile(r"\d{1,2}/\d{1,2}/\d{4}"), "%m/%d/%Y"),
-    (re.compile(r"\d{1,2}-[A-Za-z]{3}-\d{4}"), "%d-%b-%Y"),
-)
-
-Cells: TypeAlias = pd.DataFrame
 
 
 def content_of(path: Path) -> bytes:
@@ -53,17 +50,17 @@ def content_of(path: Path) -> bytes:
 
 def cells_of(path: Path, content: bytes) -> Cells:
     """The file's cells as text, with our names as columns and the file's line numbers as index."""
-    header = content.splitlines()[0]
-    separator = max(",;\t", key=lambda mark: header.count(mark.encode()))
+    text, skipped = _plain(path, content)
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a line longer than the header would lose cells
             table = pd.read_csv(
-                BytesIO(content),
+                StringIO(text),
                 sep=separator,
                 dtype=str,
                 keep_default_na=False,
-                encoding="utf-8-sig",
                 skipinitialspace=True,
                 index_col=False,
                 skip_blank_lines=False,
@@ -78,46 +75,34 @@ def cells_of(path: Path, content: bytes) -> Cells:
         found = ", ".join(str(column)[:20] for column in list(table.columns)[:10])
         raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {what} among {found}")
     cells = table[[column for column, name in names.items() if name]].set_axis(known, axis=1).fillna("")
-    cells.index = pd.RangeIndex(2, len(cells) + 2)
+    cells.index = pd.RangeIndex(2 + skipped, len(cells) + 2 + skipped)
     stripped = {name: cells[name].str.strip() for name in known}
     return pd.DataFrame(
         {name: column.where(~column.str.lower().isin(NO_VALUE), "") for name, column in stripped.items()}
     )
 
 
+def _plain(path: Path, content: bytes) -> tuple[str, int]:
+    """The text with its header first, and how many lines before the first row were left out.
+
+    Excel writes UTF-16 with tabs, or a line `sep=;`; yfinance three header lines: Price, Ticker, Date.
+    """
+    if content.startswith(b"PK"):
+        raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    first, _, rest = text.lstrip("\ufeff").partition("\n")
+    if re.fullmatch(r'"?sep=.?"?\s*', first, re.IGNORECASE):
+        return rest, 1
+    if re.match("price[,;\t]", first, re.IGNORECASE) and rest.lower().startswith("ticker"):
+        return "Date" + first[len("Price") :] + "\n" + rest.split("\n", 2)[2], 2
+    return text, 0
+
+
 def are_events(cells: Cells) -> NDArray[np.bool_]:
     """Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices."""
     events: NDArray[np.bool_] = cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     return events
-
-
-def dates_of(path: Path, cells: Cells) -> Days:
-    text = cells["date"]
-    first = str(text.iloc[0])
-    for pattern, layout in DATE_FORMATS:
-        if match := pattern.match(first):
-            # a time of day may follow: the date is what counts
-            parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text
-            parsed = pd.to_datetime(parts, format=layout, errors="coerce")
-            break
-    else:
-        raise InvalidFile(str(path), f"line {cells.index[0]}: expected a date like 2026-11-20, found {first[:30]!r}")
-    if parsed.isna().any():
-        line = parsed.index[parsed.isna()][0]
-        raise InvalidFile(str(path), f"line {line}: expected a date like {first[:30]!r}, found {text[line][:30]!r}")
-    days: Days = parsed.to_numpy().astype("datetime64[D]")
-    return days
-
-
-def numbers_of(path: Path, cells: Cells, name: str) -> Floats:
-    """One column as numbers. Prices must all be there; a volume that is absent is NaN."""
-    if name not in cells:
-        return np.full(len(cells), np.nan)
-    text = cells[name].str.replace(r"[,$\s]", "", regex=True)
-    values = pd.to_numeric(text, errors="coerce")
-    wrong = values.isna() & ((text != "") | (name != "volume"))
-    if wrong.any():
-        line = wrong.index[wrong][0]
-        raise InvalidFile(str(path), f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")
-    numbers: Floats = values.to_numpy(np.float64)
-    return numbers

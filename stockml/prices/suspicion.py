@@ -47,9 +47,9 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
-    if (is_tenfold := _tenfold(times)).any():
-        off = int(np.argmax(is_tenfold))
-        count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if is_tenfold[CLOSE] else 1
+    if (wrong := is_tenfold(times)).any():
+        off = int(np.argmax(wrong))
+        count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
     usual = np.nanmedian(volume[max(at - USUAL_SESSIONS, 0) : at]) if np.isfinite(volume[:at]).any() else np.nan
@@ -66,7 +66,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     return "", 0
 
 
-def _tenfold(times: Floats) -> NDArray[np.bool_]:
+def is_tenfold(times: Floats) -> NDArray[np.bool_]:
     """Whether decimal logarithms say ten or a hundred times, or a tenth or hundredth."""
     return np.min(np.abs(np.abs(times)[..., None] - (1, 2)), axis=-1) < TENFOLD  # type: ignore[no-any-return]
 

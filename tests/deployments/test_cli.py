@@ -125,6 +125,18 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
 
 
+def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "IBM.csv"
+    file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
+    assert run(["import", "IBM", str(file), "--dry-run"]) == 1
+    assert "say which with --dates day-first or month-first" in capsys.readouterr().err
+    assert run(["import", "IBM", str(file), "--dates", "day-first", "--dry-run"]) == 0
+    first, _, _, row = capsys.readouterr().out.splitlines()
+    assert first == "IBM: 1 sessions as understood from IBM.csv; nothing was imported"
+    assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
+    assert not home.root.exists()
+
+
 def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: Captured) -> None:
     store, bars = store_of(home), recorded_bars("IBM").tail(300)
     bars.iloc[100, :4] *= 10

@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from stockml.home import Home
 from stockml.pipeline import ingest
+from stockml.prices.bars import Bars
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import BarStore
 from stockml.provider.payload_archive import Payload, archive
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.support.recordings import recorded
@@ -62,6 +65,26 @@ def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
     same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2))
     asked_anew = append(home, same_again, NOW + timedelta(days=2))
     assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
+
+
+def test_the_whole_history_is_asked_for_after_a_long_outage_and_weekly_while_an_older_hole_stays(home):
+    exchange, bars = sessions_for("IBM"), recorded("IBM").iloc[-400:]
+    days = [day.date() for day in bars.index]
+    assert ingest.needs_whole_history(home, "IBM", None, days[-1])
+
+    def asked_on(rows: list[int], kept: Bars) -> list[date]:
+        store = BarStore(home.store, home.locks)
+        store.append("IBM", kept, recorded_at=NOW, source="test", session=days[-1])
+        return [days[row] for row in rows if ingest.needs_whole_history(home, "IBM", None, days[row])]
+
+    assert asked_on([-1], bars.iloc[:-100]) == [days[-1]]
+    assert asked_on([-1], bars.iloc[:-99]) == []
+    week = list(range(-10, 0))
+    assert asked_on(week, bars.drop(bars.index[200])) == []
+    other = bars.drop(bars.index[200])
+    BarStore(home.store, home.locks).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
+    mondays = [days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])]
+    assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
 
 
 def test_one_answer_that_serves_two_sessions_is_two_inputs(home):

@@ -14,6 +14,7 @@ from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import checked, days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
+from stockml.prices.csv_readings import Readings
 from stockml.prices.store import BarStore
 from tests.support import strategies
 from tests.support.kaggle import kaggle_folder
@@ -21,6 +22,8 @@ from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 NEW_YORK = sessions_for("IBM")
+
+SESSIONS = NEW_YORK.between(date(2026, 10, 1), date(2026, 10, 28))
 
 ROWS = {date(2026, 11, 19): (10.0, 11.0, 9.0, 10.5, 1000.0), date(2026, 11, 20): (1234.5, 1300.0, 1200.0, 1250.0, 12e6)}
 
@@ -67,6 +70,33 @@ IBM.US,D,20261120,000000,1234.5,1300,1200,1250,12000000,0
 12000000;1250;2026/11/20;1200;1300;1234.5
 1000;10.5;2026/11/19;9;11;10
 
+""",
+    "Excel in German, decimal commas and days first": """sep=;\r
+Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\r
+20.11.2026;1.234,50;1.300,00;1.200,00;1.250,00;12.000.000\r
+19.11.2026;10,00;11,00;9,00;10,50;1.000\r
+""",
+    "Excel in French, numbers of days, spaces for thousands": """Date;Open;High;Low;Close;Volume
+46345;10,0;11,0;9,0;10,5;1 000
+46346;1\u00a0234,5;1\u00a0300,0;1\u00a0200,0;1\u00a0250,0;12\u202f000\u202f000
+""",
+    "quoted headers and cells, a byte order mark, days first": """\ufeff"Date","Open","High","Low","Close","Volume"
+"19/11/2026","10","11","9","10.5","1000"
+"20/11/2026","1,234.50","1,300.00","1,200.00","1,250.00","12,000,000"
+""",
+    "Stooq, Polish": """Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen
+2026-11-19,10,11,9,10.5,1000
+2026-11-20,1234.5,1300,1200,1250,12000000
+""",
+    "Yahoo, page of today": """Date\tOpen\tHigh\tLow\tClose Close price adjusted for splits.\tVolume
+Nov 20, 2026\t1,234.50\t1,300.00\t1,200.00\t1,250.00\t12,000,000
+Nov 19, 2026\t10.00\t11.00\t9.00\t10.50\t1,000
+""",
+    "yfinance of today": """Price,Close,High,Low,Open,Volume
+Ticker,IBM,IBM,IBM,IBM,IBM
+Date,,,,,
+2026-11-19,10.5,11,9,10,1000
+2026-11-20,1250,1300,1200,1234.5,12000000
 """,
 }
 
@@ -125,7 +155,43 @@ def test_a_line_that_is_there_twice_counts_once(tmp_path):
     assert read_history(written(tmp_path, text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
 
 
+def test_excels_unicode_text_and_its_old_code_page_are_read(tmp_path):
+    path = tmp_path / "IBM.txt"
+    for encoding in ("utf-16", "cp1252"):
+        path.write_bytes(
+            LAYOUTS["Excel in French, numbers of days, spaces for thousands"].replace("\u202f", " ").encode(encoding)
+        )
+        assert read_history(path, NEW_YORK).bars.equals(strategies.bars_of(ROWS))
+
+
 HEADER = "Date,Open,High,Low,Close,Volume\n"
+OPEN_DATES = HEADER + "03/02/2026,1,1,1,1,1\n"
+OPEN_NUMBERS = "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n"
+
+
+@pytest.mark.parametrize(("dates", "first"), [("day-first", date(2026, 2, 3)), ("month-first", date(2026, 3, 2))])
+def test_days_that_can_be_read_in_two_ways_are_refused_with_both_and_read_as_the_switch_says(tmp_path, dates, first):
+    path = written(tmp_path, OPEN_DATES)
+    with pytest.raises(InvalidFile, match=r"03/02/2026 may be 2026-02-03 \(day-first\) or 2026-03-02 \(month-first\)"):
+        read_history(path, NEW_YORK)
+    assert days_of(read_history(path, NEW_YORK, readings=Readings(dates=dates)).bars)[0] == np.datetime64(first)
+
+
+@pytest.mark.parametrize("layout", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y"])
+def test_the_calendar_and_the_order_of_rows_tell_day_and_month_apart(tmp_path, layout):
+    days = NEW_YORK.between(date(2026, 2, 2), date(2026, 2, 12))[:8]  # no day above 12
+    path = written(tmp_path, HEADER + "".join(f"{day.strftime(layout)},1,1,1,1,1\n" for day in days))
+    assert days_of(read_history(path, NEW_YORK).bars).tolist() == list(days)
+
+
+@pytest.mark.parametrize(("decimal", "close"), [("comma", 1.25), ("point", 1250.0)])
+def test_a_comma_that_may_be_either_is_refused_with_both_and_read_as_the_switch_says(tmp_path, decimal, close):
+    path = written(tmp_path, OPEN_NUMBERS)
+    with pytest.raises(InvalidFile, match=r"1,234 may be 1234 \(point\) or 1.234 \(comma\); say which with --decimal"):
+        read_history(path, NEW_YORK)
+    assert read_history(path, NEW_YORK, readings=Readings(decimal=decimal)).bars["close"].iloc[0] == close
+
+
 REFUSALS = {
     "an empty file": ("", "found an empty file"),
     "white space": ("\n\n", "found an empty file"),
@@ -151,6 +217,16 @@ REFUSALS = {
     ),
     "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
     "more cells than columns": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "expected a CSV file of daily prices"),
+    "a decimal comma and a decimal point": (
+        "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1,5\n2026-11-20;1.5;2;1;1.5\n",
+        "a decimal comma in line 2 and a decimal point in line 3",
+    ),
+    "a step of a hundredfold": (
+        HEADER
+        + "".join(f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True)),
+        f"expected prices of one scale, found 150 on {SESSIONS[10]} after 1.5",
+    ),
+    "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
     "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no column date"),
     "bytes": ("\x00\x01\x02\x03", "found no column date"),
 }

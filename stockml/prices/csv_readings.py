@@ -1,0 +1,142 @@
+"""How a file writes days and numbers: `11/12/2026` and `1,234` mean different things in different countries.
+
+A reading is taken from the whole file, never from a cell. What can be read in two ways is refused with both.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from stockml.errors import InvalidFile
+from stockml.prices.bars import PRICES
+from stockml.prices.calendar import Sessions
+from stockml.storage.arrays import Days, Floats
+
+Cells: TypeAlias = pd.DataFrame
+DateOrder = Literal["day-first", "month-first"]
+DecimalMark = Literal["comma", "point"]
+
+DATE_FORMATS = (
+    (re.compile(r"\d{8}"), "%Y%m%d"),
+    (re.compile(r"\d{4}-\d\d-\d\d"), "%Y-%m-%d"),
+    (re.compile(r"\d{4}/\d\d/\d\d"), "%Y/%m/%d"),
+    (re.compile(r"\d{4}\.\d\d\.\d\d"), "%Y.%m.%d"),
+    (re.compile(r"[A-Za-z]{3} \d{1,2}, \d{4}"), "%b %d, %Y"),
+    (re.compile(r"\d{1,2}-[A-Za-z]{3}-\d{4}"), "%d-%b-%Y"),
+    (re.compile(r"\d{1,2} [A-Za-z]{3} \d{4}"), "%d %b %Y"),
+)
+TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
+ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
+EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
+OFF_CALENDAR_SHARE = 0.01
+LONGEST_USUAL_STEP = 5  # days between two sessions in a row
+
+MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
+FILLING = r"[$€£\s\u00a0\u202f'’]"
+SURE = {
+    # a fraction of other than three digits, both marks with this one last, or the other one repeated
+    mark: re.compile(
+        rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?0{sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
+    )
+    for mark, sure, other in (("comma", ",", r"\."), ("point", r"\.", ","))
+}
+UNSURE = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a person says about a file; None is found out from the file."""
+
+    dates: DateOrder | None = None
+    decimal: DecimalMark | None = None
+
+
+def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
+    """The days of the column `date`. Raises InvalidFile with the line, or with both readings."""
+    text = cells["date"]
+    first = str(text.iloc[0])
+    if TWO_ORDERS.match(first):
+        return _in_an_order(path, text.str.replace(r"[.-]", "/", regex=True), sessions, order)
+    if EXCEL_DAY.fullmatch(first):
+        return _days(path, text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
+    for pattern, layout in DATE_FORMATS:
+        if match := pattern.match(first):
+            # a time of day may follow: the date is what counts
+            parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text
+            return _days(path, text, pd.to_datetime(parts, format=layout, errors="coerce"))
+    raise InvalidFile(str(path), f"line {cells.index[0]}: expected a date like 2026-11-20, found {first[:30]!r}")
+
+
+def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
+    """By the switch, else the only order in which these are days of the calendar, one after another."""
+    text = text.str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
+    read = {name: pd.to_datetime(text, format=layout, errors="coerce") for name, layout in ORDERS.items()}
+    if order:
+        return _days(path, text, read[order])
+    whole = {name: found for name, found in read.items() if not found.isna().any()}
+    fitting = {name: found for name, found in whole.items() if _fits(found, sessions)}
+    chosen = fitting or whole
+    if len(chosen) == 2 and not chosen["day-first"].equals(chosen["month-first"]):
+        shown = " or ".join(f"{found.iloc[0]:%Y-%m-%d} ({name})" for name, found in chosen.items())
+        why = f"line {text.index[0]}: {text.iloc[0]} may be {shown}; say which with --dates day-first or month-first"
+        raise InvalidFile(str(path), why)
+    return _days(path, text, next(iter(chosen.values()), read["month-first"]))
+
+
+def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
+    steps = np.diff(days.to_numpy().astype("datetime64[D]").astype(np.int64))
+    off = int((~sessions.are_sessions(days.to_numpy().astype("datetime64[D]"))).sum())
+    in_order = bool((steps >= 0).all() or (steps <= 0).all())
+    daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= LONGEST_USUAL_STEP
+    return in_order and daily and off <= max(1, OFF_CALENDAR_SHARE * len(days))
+
+
+def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
+    if parsed.isna().any():
+        line = parsed.index[parsed.isna()][0]
+        like, found = str(text.iloc[0])[:30], str(text[line])[:30]
+        raise InvalidFile(str(path), f"line {line}: expected a date like {like!r}, found {found!r}")
+    days: Days = parsed.to_numpy().astype("datetime64[D]")
+    return days
+
+
+def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
+    """Which mark stands before a fraction, from all numbers of the file. Raises InvalidFile with both readings."""
+    columns = {name: cells[name].str.replace(FILLING, "", regex=True) for name in cells.columns if name != "date"}
+    everything = pd.concat(list(columns.values()))
+    lines = {mark: everything.index[everything.str.fullmatch(sure)] for mark, sure in SURE.items()}
+    if len(lines["comma"]) and len(lines["point"]):
+        comma, point = lines["comma"][0], lines["point"][0]
+        why = f"a decimal comma in line {comma} and a decimal point in line {point}; say which with --decimal"
+        raise InvalidFile(str(path), f"expected one decimal mark, found {why} comma or point")
+    for mark in MARKS:
+        if len(lines[mark]):
+            return mark
+    prices = pd.concat([columns[name] for name in PRICES])
+    unsure = prices[prices.str.fullmatch(UNSURE)]
+    if len(unsure):
+        text = str(unsure.iloc[0])
+        readings = f"{text.replace(',', '')} (point) or {text.replace(',', '.')} (comma)"
+        why = f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma"
+        raise InvalidFile(str(path), why)
+    return "point"
+
+
+def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "point") -> Floats:
+    """One column as numbers. Prices must all be there; a volume that is absent is NaN."""
+    if name not in cells:
+        return np.full(len(cells), np.nan)
+    thousands = "," if decimal == "point" else "."
+    text = cells[name].str.replace(FILLING, "", regex=True).str.replace(thousands, "", regex=False)
+    text = text if decimal == "point" else text.str.replace(",", ".", regex=False)
+    values = pd.to_numeric(text, errors="coerce")
+    wrong = values.isna() & ((text != "") | (name != "volume"))
+    if wrong.any():
+        line = wrong.index[wrong][0]
+        raise InvalidFile(str(path), f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")
+    numbers: Floats = values.to_numpy(np.float64)
+    return numbers
