@@ -17,6 +17,7 @@ import pytest
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from stockml.home import Home
+from stockml.provider.price_source import replay_home
 from tests.support import replaying
 from tests.support.night_process import held_locks, nights, standing
 
@@ -58,6 +59,7 @@ def works_in(process: psutil.Process, home: Home) -> bool:
 
 def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    home = replay_home(os.environ)
     replaying.fill(home, ["IBM"], date(2013, 2, 28))
     chance = random.Random(SEED)
     for reached in REACHED.values():

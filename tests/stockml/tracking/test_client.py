@@ -304,7 +304,7 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tracking: Tracking, night: Night) -> None:
-    with pytest.raises(TrackingUnavailable, match="the night's result is kept"):
+    with pytest.raises(TrackingUnavailable, match="the night is kept"):
         replace(tracking, uri=address).keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     [logged] = tracking.log_pending(pages="http://127.0.0.1:5000")
