@@ -25,7 +25,7 @@ from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import append_bars, fetch_daily
 from tasks.quota import has_premium_key
-from tasks.tables import ended, row_of, show_rows
+from tasks.tables import NightProgress, ended, row_of, show_rows
 
 # as text: the server lets any text pass for a "date"
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
@@ -61,11 +61,13 @@ def backfill(
         return Completed(name="Skipped: quota", message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
     rows = []
-    for session in nights:
-        state = past_night(
-            ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
-        )
-        rows.append(row_of(ticker, session, state))
+    with NightProgress(f"backfill-{as_key(ticker)}", len(nights)) as progress:
+        for session in nights:
+            state = past_night(
+                ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
+            )
+            rows.append(row_of(ticker, session, state))
+            progress.advance()
     show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     return ended(rows)
 
@@ -105,6 +107,6 @@ def fetch_missing(
             break
         payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
         bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
-        get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+        get_run_logger().info("%s", bars.counted)
         missing = without_bar(home(), ticker, sessions, calendar)
     return missing

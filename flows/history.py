@@ -25,5 +25,5 @@ def history(
     payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize="full")
     bars = with_home_storage(append_bars)(payload, named, now)
     bars = with_home_storage(explain_jumps)(bars, named, now)
-    get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+    get_run_logger().info("%s", bars.counted)
     return bars

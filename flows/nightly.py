@@ -128,7 +128,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
             break
         get_run_logger().info("%s: asking again in %.0f s", outcome, tonight.late_wait_s)
         clock.wait(tonight.late_wait_s)
-    get_run_logger().info("%d bars added, %d restated, %d as before", bars.added, bars.restated, bars.unchanged)
+    get_run_logger().info("%s", bars.counted)
     bars = replace(bars, added=added, restated=restated)
     if not isinstance(outcome, Ordinary):
         return bars, outcome
@@ -199,16 +199,6 @@ def exclusive_run(ticker: str) -> Iterator[None]:
 
 def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:
     """A completed state that says why nothing was done."""
-    night = Night(
-        ticker=tonight.ticker,
-        session=session,
-        key="",
-        data_hash="",
-        config_hash=tonight.settings.sha256(),
-        code_hash="",
-        finished_at=datetime.now(UTC),
-        status="skipped",
-        reason=str(why),
-    )
+    night = Night.skipped(tonight.ticker, session, str(why), datetime.now(UTC), tonight.settings.sha256())
     get_run_logger().info("%s: %s", name.lower(), why)
     return Completed(name=name, message=str(why), data=night)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
@@ -45,5 +44,4 @@ def walk_forward(
     text = "\n".join(table(rows))
     key = f"walk-forward-{as_key(ticker)}"
     create_markdown_artifact(text, key=key, description=f"{ticker}, {nights} nights")
-    get_run_logger().info("\n%s", text)
     return rows

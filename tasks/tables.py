@@ -1,5 +1,6 @@
 """Many nights on one run's page: a table with a row each, and the state that says how they ended."""
 
+import time
 from collections.abc import Sequence
 from datetime import date
 from types import TracebackType
@@ -44,10 +45,19 @@ def ended(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
     return Completed(name=end.name, message=end.message, data=list(rows))
 
 
+def time_left(done: int, count: int, elapsed_s: float) -> str:
+    """`about 20 s left`, as the rest will take as long each as what is done did."""
+    rest_s = elapsed_s / done * (count - done)
+    if rest_s < 90:
+        return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
+    return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
+
+
 class NightProgress:
-    """A progress bar on the run's page that counts nights."""
+    """A progress bar on the run's page that counts nights, and a log line for each."""
 
     def __init__(self, key: str, count: int) -> None:
+        self._began = time.monotonic()
         self._key, self._count, self._done = key, max(count, 1), 0
         self._artifact: UUID | None = None
 
@@ -60,5 +70,7 @@ class NightProgress:
 
     def advance(self) -> None:
         self._done += 1
+        left = time_left(self._done, self._count, time.monotonic() - self._began)
+        get_run_logger().info("%d of %d, %s", self._done, self._count, left)
         if self._artifact:
             update_progress_artifact(self._artifact, progress=100.0 * self._done / self._count)

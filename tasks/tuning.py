@@ -1,5 +1,6 @@
 """Searching a ticker's settings; the library, and TensorFlow with it, is loaded where it works."""
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.training.trial import TrialRecord
 from tasks.artifacts import progress_bar
+from tasks.tables import time_left
 
 if TYPE_CHECKING:
     from stockml.training.tuning import Sampler, TuningResult
@@ -51,6 +53,7 @@ class TrialReport:
         self.key = f"tuning-{as_key(ticker)}"
         self.bar: UUID | None = None
         self.done = 0
+        self.began = time.monotonic()
         self.logger = get_run_logger()
 
     def on_trial(self, trial: TrialRecord) -> None:
@@ -59,7 +62,8 @@ class TrialReport:
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
         share = min(1.0, self.done / trial.of)
         bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
-        self.logger.info("%s trial %d of %d: %s%s (%.1f s)", bar, self.done, trial.of, loss, best, trial.seconds)
+        left = time_left(self.done, trial.of, time.monotonic() - self.began)
+        self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
         if self.bar is None:
             self.bar = progress_bar(100 * share, key=self.key, description=f"tuning {trial.ticker}")
         else:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -20,8 +21,7 @@ from stockml.home import home, owner_only
 
 app = typer.Typer(
     name="stockml",
-    help="Retrains stock-price LSTMs every night, and can be trusted.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -29,6 +29,23 @@ for commands in (nights, imports, bars, many_nights, tickers, tuning, maintenanc
     app.add_typer(commands.app)
 
 INTERRUPTED = 130
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"stockml {version('stockml')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show it, and exit")
+    ] = False,
+) -> None:
+    """Retrains stock-price LSTMs every night, and can be trusted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,9 +88,8 @@ def _exit_code(error: BaseException) -> int:
             return 0
         case StockmlError():
             return _failed(str(error))
-        case OSError():
-            where = f"{error.filename}: " if error.filename else ""
-            return _failed(f"{where}{error.strerror or error}; make it possible and run the command again")
+        case OSError() | UnicodeDecodeError():
+            return _failed(_of_the_system(error))
         case _:
             return _unexpected(error)
 
@@ -83,6 +99,17 @@ def _wrong_usage(error: TyperException) -> int:
     path = context.command_path if context else "stockml"
     _say(f"{error.format_message().rstrip('.')}; see `{path} --help`")
     return getattr(error, "exit_code", 2)
+
+
+def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
+    """What could not be done to which file; a home that cannot be made is said as that."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
+    why, file = error.strerror or str(error), str(error.filename or "")
+    root = home().root
+    if file and (Path(file) in (root, *root.parents) or Path(file).is_relative_to(root)):
+        return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
+    return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
 
 
 def _failed(why: str) -> int:

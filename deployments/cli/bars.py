@@ -53,14 +53,14 @@ def bars(
     if restated:
         _show_restated(ticker, store, as_json)
         return
-    found = store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
+    found, how = _found(store, ticker, as_of, adjusted=adjusted)
     if csv:
         found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
     elif as_json:
         print(json.dumps(_plain_bars(ticker, found)))
     else:
         first, last = found.index[0].date(), found.index[-1].date()
-        print(f"{ticker}: {len(found):,} sessions, {first} to {last}{', adjusted' if adjusted else ', raw as traded'}")
+        print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
         print(rows_of(found.tail(SHOWN_ROWS), SHOWN_ROWS))
         if missing := store.missing(ticker):
             named = ", ".join(map(str, missing[:SHOWN_ROWS]))
@@ -84,6 +84,24 @@ def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
     lines = [f"{bar.session} set aside: {bar.reason}" for bar in view.set_aside]
     lines = sorted([*lines, *(f"{day} no bar" for day in holes)])
     print("\n".join(lines) or f"{ticker}: every session has a bar that is believed")
+
+
+def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
+    """The bars, and what they are: a ticker that was only imported has no raw ones."""
+    from stockml.errors import InvalidSetting, NoBars
+
+    try:
+        if not adjusted:
+            return store.read(ticker, as_of=as_of), "raw as traded"
+        return store.adjusted(ticker, as_of=as_of), "adjusted"
+    except NoBars:
+        if adjusted:
+            first = store.first_recorded(ticker) if as_of else None
+            if first:
+                raise InvalidSetting("--as-of", str(as_of), f"{first} or later, the first was recorded then") from None
+            raise
+        bars, _ = _found(store, ticker, as_of, adjusted=True)
+        return bars, "adjusted, as imported"
 
 
 def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:

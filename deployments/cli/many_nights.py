@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.nights import ModeChoice, ProfileChoice, Settings, prices
-from deployments.cli.options import Calendar, Day, Json, Session, Ticker, Tickers, as_settings
+from deployments.cli.options import Calendar, FirstDay, Json, LastDay, Session, Ticker, Tickers, as_settings
 from deployments.cli.runs import run_backfill, run_universe, run_walk_forward
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
@@ -28,8 +28,8 @@ class FailChoice(StrEnum):
 @app.command()
 def backfill(
     ticker: Ticker,
-    first: Day,
-    last: Day,
+    first: FirstDay,
+    last: LastDay,
     every_night: Annotated[
         bool, typer.Option("--every-night", help="learn after every session, not once at the end")
     ] = False,
@@ -40,8 +40,13 @@ def backfill(
     as_json: Json = False,
 ) -> int:
     """Catch up past sessions of a ticker, from FIRST to LAST."""
+    from stockml import clock
+    from stockml.pipeline.backfill import past_sessions
+    from stockml.prices.calendar import sessions_for
+
     learn = "every night" if every_night else "once at the end"
     arguments = {"mode": mode.value, "profile": profile.value, "settings": as_settings(settings or [])}
+    past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
     with prices(ticker), prefect_api(home()):
         rows = run_backfill(ticker, first=first, last=last, learn=learn, calendar=calendar, quiet=as_json, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
@@ -95,7 +100,16 @@ def walk_forward(
         from stockml.evaluation.backtest import table
 
     shown = {"ticker": ticker, "nights": nights, "policies": [vars(row) for row in rows]}
-    print(json.dumps(shown) if as_json else "\n".join(table(rows)))
+    print(json.dumps(shown) if as_json else "\n".join(aligned(table(rows))))
+
+
+def aligned(markdown: Sequence[str]) -> list[str]:
+    """A Markdown table's rows in columns, as a terminal shows them; numbers to the right."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown if set(line) - set("|-: ")]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [column[-1][:1] in "+-0123456789" for column in zip(*rows, strict=True)]
+    cells = (zip(row, widths, right, strict=True) for row in rows)
+    return ["  ".join(f"{text:>{wide}}" if flush else f"{text:<{wide}}" for text, wide, flush in row) for row in cells]
 
 
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:

@@ -4,9 +4,9 @@ import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from deployments.cli.runs import run_history, run_night
 from deployments.servers.environment import mlflow_database
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
+
+if TYPE_CHECKING:
+    from stockml.pipeline.session_status import NoSession
 
 app = typer.Typer()
 
@@ -49,8 +52,13 @@ def nightly(
 ) -> int:
     """Fetch, train, measure, log and publish one session."""
     from stockml.nights import summary
+    from stockml.nights.record import Night
 
     changed = as_settings(settings or [])
+    if session and (none := no_session(ticker, session, calendar)):
+        night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
+        print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
+        return 0
     arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
     with prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
@@ -67,7 +75,7 @@ def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) ->
     with prices(ticker), prefect_api(home()):
         bars = run_history(ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
-    text = f"{ticker}: {bars.added} bars added, {bars.restated} restated, {bars.unchanged} as before"
+    text = f"{ticker}: {bars.counted}"
     print(json.dumps(found) if as_json else text)
 
 
@@ -101,6 +109,17 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     if version is None:
         return None, "MLflow has no version of that night: its alias `champion` stays as it is"
     return version, f"MLflow's alias `champion` names version {version}"
+
+
+def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession | None":
+    """Where there is nothing to do on that day; known before anything is started. Raises InvalidSession."""
+    from stockml import clock
+    from stockml.pipeline.session_status import NoSession, night_outcome
+    from stockml.prices.calendar import sessions_for
+
+    exchange = sessions_for(ticker, calendar)
+    outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=None)
+    return outcome if isinstance(outcome, NoSession) else None
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:

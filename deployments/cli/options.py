@@ -37,6 +37,16 @@ def as_time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def as_calendar(name: str) -> str:
+    from stockml.prices.calendar import sessions_for
+
+    try:
+        sessions_for("", name)
+    except InvalidSetting as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
+
+
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
     """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
     form: dict[str, dict[str, Any]] = {}
@@ -60,12 +70,15 @@ def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
 
 Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]
 Tickers = Annotated[
-    list[str] | None, typer.Argument(parser=as_ticker, metavar="[TICKER]...", help="all of them when none is named")
+    list[str] | None, typer.Argument(parser=as_ticker, metavar="TICKER", help="all of the list when none is named")
 ]
 Session = Annotated[
     date | None,
     typer.Option(parser=as_session, metavar="DATE", help="the trading day; without it the newest whose bar is final"),
 ]
-Day = Annotated[date, typer.Argument(parser=as_session, metavar="DATE", help="a trading day")]
-Calendar = Annotated[str | None, typer.Option(metavar="NAME", help="exchange calendar such as XNYS, XLON")]
+FirstDay = Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="the first day, YYYY-MM-DD")]
+LastDay = Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="the last day")]
+Calendar = Annotated[
+    str | None, typer.Option(parser=as_calendar, metavar="NAME", help="exchange calendar such as XNYS, XLON")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, and nothing else")]

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, NoReturn
 
 import typer
@@ -90,11 +90,12 @@ def doctor(
     Exit code 1 on a problem.
     """
     from deployments.doctor import examine
+    from stockml import clock
     from stockml.home import home
 
     ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
     checks = []
-    for check in examine(home(), os.environ, datetime.now(UTC), ports):
+    for check in examine(home(), os.environ, clock.now(), ports):
         checks.append(check)
         if not as_json:
             print(check, flush=True)

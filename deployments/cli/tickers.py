@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.options import Json, as_ticker
+from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.home import Home, home
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 mine = typer.Typer(help="List, add and remove the tickers that are run every night.")
 app.add_typer(mine, name="tickers")
-Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER...", help="such as KO or TSCO.LON")]
+Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="such as KO or TSCO.LON")]
 
 
 @mine.command("list")
@@ -44,7 +44,7 @@ def list_tickers(as_json: Json = False) -> None:
 @mine.command()
 def add(
     tickers: Named,
-    calendar: Annotated[str | None, typer.Option(metavar="NAME", help="exchange calendar such as XNYS, XLON")] = None,
+    calendar: Calendar = None,
     at: Annotated[str | None, typer.Option(metavar="HH:MM", help="start, in the exchange's own time zone")] = None,
     profile: Annotated[str | None, typer.Option(help="nightly, or tutorial")] = None,
 ) -> None:

@@ -65,6 +65,11 @@ class Night:
     model_version: str | None = None
     data_notes: tuple[str, ...] = ()
 
+    @classmethod
+    def skipped(cls, ticker: str, session: date, reason: str, at: datetime, config_hash: str = "") -> "Night":
+        """A night on which nothing was to be done, or could be."""
+        return cls(ticker, session, "", "", config_hash, "", at, status="skipped", reason=reason)
+
     @property
     def run_name(self) -> str:
         return f"{self.ticker} {self.session} {self.mode or self.status}"

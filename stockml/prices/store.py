@@ -82,6 +82,12 @@ class BarStore:
         """How many sessions were added, and how many restated, by what was recorded at just this time."""
         return revisions.recorded_then(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), recorded_at)
 
+    def first_recorded(self, ticker: str) -> datetime | None:
+        """When the first bar, fetched or imported, was recorded; None without any."""
+        kept = [self._table(name(ticker), ticker, BAR_SCHEMA) for name in (_bars_file, _history_file)]
+        times = [table["recorded_at"].to_pandas().min() for table in kept if table is not None and len(table)]
+        return min(times).to_pydatetime() if times else None
+
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
 

@@ -53,6 +53,12 @@ class StoreReceipt(Receipt):
     restated: int
     unchanged: int
 
+    @property
+    def counted(self) -> str:
+        """`1 bar added, 0 restated, 99 as before`."""
+        bars = "1 bar" if self.added == 1 else f"{self.added:,} bars"
+        return f"{bars} added, {self.restated:,} restated, {self.unchanged:,} as before"
+
     def identity(self) -> tuple[str, ...]:
         """One file serves every session in it."""
         return (*super().identity(), str(self.session))

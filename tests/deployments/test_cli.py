@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pandas as pd
 import pytest
 
 from deployments.cli.app import run
+from deployments.cli.many_nights import aligned
 from deployments.cli.options import as_settings, as_time
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import held, replay_home
+from tasks.tables import time_left
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 Captured = pytest.CaptureFixture[str]
@@ -48,6 +51,32 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
+def test_the_version_and_the_short_help_are_there(capsys: Captured) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"stockml {version('stockml')}\n"
+    assert run(["backfill", "-h"]) == 0
+    assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
+    completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")
+    assert completed.stdout.split() == ["backfill"]
+
+
+def test_a_day_that_is_known_to_be_no_session_ends_at_once(home: Home, capsys: Captured) -> None:
+    assert run(["nightly", "IBM", "--session", "2013-03-02"]) == 0
+    assert capsys.readouterr().out == "IBM: no session on 2013-03-02; the next is 2013-03-04\n"
+    assert run(["nightly", "IBM", "--session", "2013-03-02", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["status"], shown["session"]) == ("skipped", "2013-03-02")
+    assert not home.root.exists(), "no server was asked"
+
+
+def test_a_table_is_shown_in_columns_and_time_left_as_people_say_it() -> None:
+    assert aligned(["| policy | skill |", "|---|--:|", "| retrain | +0.5 |", "| auto | -0.25 |"]) == [
+        "policy   skill", "retrain   +0.5", "auto     -0.25"
+    ]  # fmt: skip
+    assert [time_left(2, 4, 20.0), time_left(4, 4, 9.0)] == ["about 20 s left", "all done"]
+    assert [time_left(1, 31, 10.0), time_left(1, 101, 100.0)] == ["about 5 min left", "about 2.8 h left"]
+
+
 def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> None:
     assert run([]) == 0
     assert capsys.readouterr().out.startswith("Usage: stockml")
@@ -74,6 +103,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
+        (["nightly", "IBM", "--calendar", "XMARS"], "XMARS"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: str, capsys: Captured) -> None:
@@ -88,11 +118,16 @@ def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: s
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["bars", "IBM"], "no bars of IBM; fetch with `stockml nightly`, or bring history with `stockml import`"),
+        (
+            ["bars", "IBM"],
+            "no bars and no history of IBM; fetch with `stockml nightly`, or bring history with `stockml import`",
+        ),
         (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
         (["ledger", "IBM"], "no bars and no history of IBM"),
         (["rollback", "IBM"], "no earlier one in "),
         (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
+        (["nightly", "IBM", "--session", "2013-03-04"], "its bar is final at 2013-03-04 22:45 EST"),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
     ],
 )
@@ -170,7 +205,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
 def test_bars_as_of_a_time_know_nothing_recorded_later(home: Home, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
-    assert "recorded by 2013-03-03 23:59:59+00:00" in capsys.readouterr().err
+    assert "expected --as-of to be 2013-03-04 00:00:00+00:00 or later" in capsys.readouterr().err
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
@@ -207,6 +242,8 @@ def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) 
     assert "50 sessions from 2000-03-01 to 2000-05-10 imported" in capsys.readouterr().out
     assert run(["import", "IBM", str(file)]) == 0
     assert "nothing changed" in capsys.readouterr().out
+    assert run(["bars", "IBM"]) == 0
+    assert capsys.readouterr().out.startswith("IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n")
     assert run(["import", "IBM", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recorded"] is False
 
