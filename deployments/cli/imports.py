@@ -24,7 +24,7 @@ DecimalMark = Literal["comma", "point"]
 
 @app.command("import")
 def import_history(
-    ticker: Annotated[str, typer.Argument(metavar="[TICKER]", help="may be left out for a folder of files")],
+    ticker: Annotated[str, typer.Argument(metavar="TICKER|FOLDER", help="may be left out for a folder of files")],
     file: Annotated[
         Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
     ] = None,
