@@ -1,4 +1,4 @@
-"""One ticker, one session: fetch, append, renormalise, decide, train, evaluate, log, promote, publish."""
+"""One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log, promote."""
 
 import time
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from stockml.home import home
 from stockml.nights.record import Night, read_night
 from stockml.pipeline.ingest import has_unexplained_jumps, needs_whole_history, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
+from stockml.pipeline.night_key import night_key
 from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, SetAsideTonight, Stale, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, Settings
@@ -157,7 +158,7 @@ def bring_history(tonight: NightRequest, session: date) -> int:
 
 
 def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
-    """From the store to the ledger."""
+    """From the store to the ledger, which has the forecast before MLflow is told of it."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
     dataset = with_home_storage(renormalise, force=force)(bars, calendar)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
@@ -165,11 +166,12 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     model = with_home_storage(train_model, force=force)(dataset, decision, settings)
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
+    key = night_key(dataset, settings)
+    with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
     done = StepReceipts(bars, dataset, model, evaluation, settings)
     page = url_for("flow-run", obj_id=flow_run.id)
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     with_home_storage(promote, force=force)(model, run, now)
-    with_home_storage(publish_forecast, force=force)(evaluation, run, clock.now())
     return read_night(Path(run.path))
 
 

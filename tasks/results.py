@@ -1,4 +1,4 @@
-"""What remains of a night: its run in MLflow, the promotion, the published path."""
+"""What remains of a night: the published path, its run in MLflow, the promotion."""
 
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +66,6 @@ def promote(model: ModelReceipt, run: RunReceipt, now: datetime) -> PromotionRec
     aside=("now",),
     task_run_name="publish {evaluation.ticker} {evaluation.session}",
 )
-def publish_forecast(evaluation: EvaluationReceipt, run: RunReceipt, now: datetime) -> LedgerReceipt:
-    """Put tonight's path into the ledger, once."""
-    return publish.publish(home(), evaluation, run, now=now)
+def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> LedgerReceipt:
+    """Put tonight's path into the ledger, once a key."""
+    return publish.publish(home(), evaluation, key, now=now)

@@ -211,7 +211,13 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
 
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
-    forecast = entry.forecast
+    """The forecast, with the MLflow run that its night's record names: the ledger is written before MLflow is told."""
+    from stockml.nights.record import kept_night
+
+    forecast, night = entry.forecast, kept_night(home().nights, entry.ticker, entry.key)
+    run_id, version = entry.run_id, entry.model_version
+    if night and run_id is None:
+        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == "lstm" else None
     return {
         "key": entry.key,
         "session": forecast.origin.isoformat(),
@@ -221,8 +227,8 @@ def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
         "due": forecast.sessions[-1].isoformat(),
         "weights": list(forecast.weights),
         "probability_of_rise": forecast.probability_of_rise,
-        "mlflow_run_id": entry.run_id,
-        "model_version": entry.model_version,
+        "mlflow_run_id": run_id,
+        "model_version": version,
     }
 
 

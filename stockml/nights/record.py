@@ -87,6 +87,15 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
     return nights / ticker / key[:16] / "night.json"
 
 
+def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
+    """The night's record; None where there is none that can be read: it tells of a night, and nothing rests on it."""
+    path = night_path(nights, ticker, key)
+    try:
+        return read_night(path) if path.is_file() else None
+    except InvalidFile:
+        return None
+
+
 def write_night(night: Night, path: Path) -> None:
     """Keep the night as JSON; the same night gives the same bytes."""
     write_atomically(path, written_record(night))

@@ -6,13 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from stockml import code_version
-from stockml.errors import InvalidFile, TrackingUnavailable
+from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
-from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.nights.record import Night, kept_night, night_path, write_night
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
 from stockml.plots import night_figures
@@ -53,7 +53,9 @@ def log_night(
     tracking = Tracking.of(home)
     key = night_key(done.dataset, done.settings)
     path = night_path(home.nights, done.dataset.ticker, key)
-    night = _kept(path) or _night(home, done, key, now=now, seconds=seconds, url=flow_run_url)
+    night = kept_night(home.nights, done.dataset.ticker, key) or _night(
+        home, done, key, now=now, seconds=seconds, url=flow_run_url
+    )
     try:
         night = tracking.keep_and_log(night, pages=pages)
         _catch_up(home, tracking, night.ticker, now=now, pages=pages)
@@ -72,14 +74,6 @@ def _catch_up(home: Home, tracking: Tracking, ticker: str, *, now: datetime, pag
         tracking.follow_champion(ticker, champion.key)
 
 
-def _kept(path: Path) -> Night | None:
-    """An earlier record of the same night: its times and counts are those of the first time."""
-    try:
-        return read_night(path) if path.is_file() else None
-    except InvalidFile:
-        return None
-
-
 def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
@@ -87,7 +81,8 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
     plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
     sessions = sessions_for(dataset.ticker)
-    night_figures.draw(plots, dataset.ticker, series, assessment, model, ledger.live_entries(dataset.ticker, sessions))
+    before = [entry for entry in ledger.live_entries(dataset.ticker, sessions) if entry.key != key]
+    night_figures.draw(plots, dataset.ticker, series, assessment, model, before)
     live = ledger.live(dataset.ticker, series, sessions).metrics()
     night = Night(
         ticker=dataset.ticker,
@@ -121,13 +116,14 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         seconds=seconds,
         data_notes=dataset.notes,
     )
-    if before := _before(home, night):
-        night_figures.draw_changes(plots, before, night, series)
+    if last := _before(home, night):
+        night_figures.draw_changes(plots, last, night, series)
     return night
 
 
 def _before(home: Home, tonight: Night) -> Night | None:
     """The newest completed night of the ticker with an earlier session."""
-    kept = (_kept(path) for path in home.nights.glob(f"{tonight.ticker}/*/night.json"))
+    folders = home.nights.glob(f"{tonight.ticker}/*/night.json")
+    kept = (kept_night(home.nights, tonight.ticker, path.parent.name) for path in folders)
     earlier = [night for night in kept if night and night.status == "completed" and night.session < tonight.session]
     return max(earlier, key=lambda night: (night.session, night.finished_at), default=None)

@@ -4,6 +4,8 @@ The only importer of mlflow, inside functions. What a run holds is decided in `r
 so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
+import hashlib
+import socket
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from filelock import FileLock
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
@@ -87,9 +89,13 @@ class Tracking:
         self.locks.mkdir(parents=True, exist_ok=True)
         with self._client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = self._experiment(client, night.ticker)
-            run = runs.of_key(client, experiment_id, night.key)
+            run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run is None or run.info.status != "FINISHED":
-                run = runs.started(client, experiment_id, night, run)
+                run = runs.started(client, experiment_id, night, run, self._installation)
+                if run is None:
+                    raise TrackingUnavailable(
+                        connection.without_password(self.uri), "another home logs this very night"
+                    )
                 runs.fill(client, run, night)
                 models.log(client, run, night)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
@@ -104,7 +110,7 @@ class Tracking:
             client.get_experiment_by_name(experiment_name(night.ticker))
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
-            wait=wait_fixed(1),
+            wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
@@ -156,11 +162,6 @@ class Tracking:
         with self._client() as client:
             client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
 
-    def version_of(self, ticker: str, key: str) -> str | None:
-        """The model version of the night `key` in this MLflow, None where it has none. Raises TrackingUnavailable."""
-        with self._client() as client:
-            return models.version_of_key(client, f"lstm-{ticker}", key)
-
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
 
@@ -171,6 +172,11 @@ class Tracking:
             if version and version != models.champion(client, f"lstm-{ticker}"):
                 client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
             return version
+
+    @property
+    def _installation(self) -> str:
+        """What tells this home from others that log to the same MLflow."""
+        return hashlib.sha256(f"{socket.gethostname()}:{self.nights.resolve()}".encode()).hexdigest()[:16]
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags

@@ -81,10 +81,17 @@ def _is_outage(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, SQLAlchemyError | OSError):
             return True
-        if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE":
+        if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE" or _failed_within(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _failed_within(error: BaseException) -> bool:
+    """Whether a server answered that its own database, or it itself, failed: MLflow calls the former a bad request."""
+    from mlflow.exceptions import RestException
+
+    return isinstance(error, RestException) and (error.error_code == "INTERNAL_ERROR" or "sqlalche.me" in str(error))
 
 
 def _first_line(error: Any) -> str:

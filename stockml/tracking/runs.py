@@ -17,29 +17,48 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 BATCH = 1000
-PROCESS = "stockml.process"
+PROCESS, INSTALLATION = "stockml.process", "stockml.installation"
 
 
-def of_key(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
-    """The key's run. Its twins go to the trash: this host began them when the answer to a request was lost.
+def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
+    """The key's run. Its twins go to the trash: this installation began them when the answer to a request was lost.
 
-    To be called by one process of this host at a time.
+    To be called by one process of an installation at a time.
     """
-    found = client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'")
+    found = _of_key(client, experiment_id, key)
     found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
     for twin in found[1:]:
-        if is_of_this_host(twin.data.tags.get(PROCESS)):
+        if is_of_this_host(twin.data.tags.get(PROCESS)) and not others(twin, installation):
             client.delete_run(twin.info.run_id)
     return found[0] if found else None
 
 
-def started(client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None") -> "Run":
-    """The key's run, RUNNING and marked as this process's."""
+def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]":
+    return list(client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'"))
+
+
+def others(run: "Run", installation: str) -> bool:
+    """Whether another installation, which logs to the same MLflow, may be at work on this run."""
+    marked, owner = run.data.tags.get(PROCESS), run.data.tags.get(INSTALLATION, installation)
+    return run.info.status == "RUNNING" and owner != installation and not is_gone(marked)
+
+
+def started(
+    client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None", installation: str
+) -> "Run | None":
+    """The key's run, RUNNING and marked as this process's; None where another installation is at work on that key."""
+    claim = {PROCESS: mark(), INSTALLATION: installation}
     if run is None:
-        tags = {**run_content.tags(night), **_claim()}
+        tags = {**run_content.tags(night), **claim}
         start = milliseconds(night.finished_at) - int(night.seconds * 1000)
-        return client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
-    for name, value in _claim().items():
+        run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
+        if len(_of_key(client, experiment_id, night.key)) > 1:  # begun by another at the same moment
+            client.delete_run(run.info.run_id)
+            return None
+        return run
+    if others(run, installation):
+        return None
+    for name, value in claim.items():
         client.set_tag(run.info.run_id, name, value)
     client.update_run(run.info.run_id, status="RUNNING")
     return run
@@ -78,10 +97,6 @@ def _dataset(night: Night) -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
-
-
-def _claim() -> dict[str, str]:
-    return {PROCESS: mark()}
 
 
 def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":

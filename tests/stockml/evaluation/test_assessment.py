@@ -4,7 +4,7 @@ Bars from before the first vintage of the pooled regression show what is publish
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -29,19 +29,14 @@ from stockml.evaluation.metrics import Score
 from stockml.features.windows import origins, split_origins
 from stockml.forecasts.conformal import ConformalIntervals, score_bands
 from stockml.forecasts.error_scaling import absolute_volatility
-from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.shrinkage import OutOfSampleMoments, combined
-from stockml.home import Home
 from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEVELS, PooledRegression
 from stockml.models.pooled_vintages import newest_before
-from stockml.models.registry import Promotion, Registry
-from stockml.pipeline.publish import publish
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
-from stockml.storage.receipts import EvaluationReceipt, RunReceipt
 from tests.support.walks import walk
 
 SETTINGS = EvaluationSettings()
@@ -405,30 +400,3 @@ def test_what_is_not_an_assessment_is_an_error_that_names_the_folder(content: st
     (tmp_path / "assessment.json").write_text(content)
     with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):
         read_assessment(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "version"),
-    [
-        (StandIn.seeing(0.3), StandIn.seeing(0.1), "2"),
-        (StandIn.seeing(0.1), StandIn.seeing(0.3), "1"),
-        (StandIn.seeing(-0.6), None, None),
-        (StandIn.following(0.5), None, None),
-        (StandIn.seeing(-0.6), StandIn.following(0.5), None),
-    ],
-)
-def test_the_ledger_names_the_version_whose_path_was_published(
-    home: Home, challenger: StandIn, champion: StandIn | None, version: str | None
-) -> None:
-    folder = home.evaluations / "IBM" / "tonight"
-    write_assessment(assessed(challenger, champion), folder)
-    now = datetime(2013, 3, 2, 4, tzinfo=UTC)
-    if champion:
-        made = {"key": "0" * 64, "path": str(home.models / "IBM" / "old"), "sha256": "1", "version": "1"}
-        old = Promotion("IBM", "promote", session=date(2013, 2, 28), reason="the first", at=now, **made)
-        Registry(home.models).promote(old)
-    evaluation = EvaluationReceipt("IBM", str(folder), sha256_of(str(folder)) or "", NIGHT)
-    run = RunReceipt("IBM", "", "", "f" * 64, "run", "2")
-    assert publish(home, evaluation, run, now=now).added == 1
-    assert publish(home, evaluation, run, now=now).added == 0
-    assert [entry.model_version for entry in Ledger(home.ledger).entries("IBM")] == [version]
