@@ -1,7 +1,7 @@
 """The doctor's look at what is kept: bars, forecasts, champions, settings, nights."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from deployments.doctor.check import Check
@@ -11,6 +11,7 @@ from stockml.home import Home
 if TYPE_CHECKING:
     from stockml.prices.store import BarStore
 
+CLOCK_TOLERANCE = timedelta(hours=1)
 OLD_AGE = 5  # sessions without a bar before a ticker is called stale
 
 
@@ -43,6 +44,11 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime) -> Check:
     except StockmlError as error:
         return Check(name, "problem", str(error))
     bars, holes = view.bars, view.holes(store.sessions(name))
+    recorded = store.newest_record(name)
+    if recorded and recorded > now + CLOCK_TOLERANCE:
+        found = f"a bar is recorded at {recorded:%Y-%m-%d %H:%M} UTC, which is still to come"
+        advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
+        return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
     last = bars.index[-1].date()
     found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)

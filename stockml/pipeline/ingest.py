@@ -21,8 +21,8 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
     They are recorded at the time they were received: an old answer that is appended once more, because its night is
-    run again, does not undo what was restated since. The receipt counts what the answer brought, then or now: a night
-    that was killed right after it had appended still knows.
+    run again, does not undo what was restated since, even where the clock was ahead when it came. The receipt counts
+    what the answer brought, then or now: a night that was killed right after it had appended still knows.
 
     Raises StoreError, BadPayload.
     """
@@ -32,7 +32,14 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     content = read_archived(payload.path)
     daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
     received_at = payload.received_at or now
-    bars = store.append(payload.ticker, daily.bars, recorded_at=received_at, source=SOURCE, session=payload.session)
+    bars = store.append(
+        payload.ticker,
+        daily.bars,
+        recorded_at=received_at,
+        source=SOURCE,
+        session=payload.session,
+        rows_before=payload.rows_before,
+    )
     if bars.added or bars.restated:
         return bars
     added, restated = store.recorded_then(payload.ticker, received_at)
@@ -93,8 +100,9 @@ def fetch(
 
     An answer that cannot be parsed is refused before it is kept. Raises FeedError.
     """
+    rows_before = bar_store(home, ticker, None).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()
     daily = parse_daily(payload.content, ticker, last_final=sessions.last_final(now), today=today)
     kept = archive(payload, home.payloads)
-    return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at)
+    return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at, rows_before)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
@@ -37,22 +38,36 @@ class Counts(NamedTuple):
     unchanged: int
 
 
-def to_record(table: Table | None, bars: Bars, recorded_at: datetime, source: str) -> tuple[Table | None, Counts]:
+def to_record(
+    table: Table | None, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None = None
+) -> tuple[Table | None, Counts]:
     """The table with the rows that `bars` bring, None when they bring nothing.
 
-    A bar is unchanged when its values are the current ones, or were the known ones at `recorded_at`: an old payload
-    that is appended once more does not undo what was restated since.
+    A bar is unchanged when its values are the current ones, or were the known ones when it came: an old payload that is
+    appended once more does not undo what was restated since. When it came is said by the rows that stood there before
+    it, and by `recorded_at` where nobody counted them, which a wrong clock can spoil.
     """
     days = days_of(bars)
     values = _values(bars)
     known, equal = _compared(view(table, None, None), days, values)
     _, equal_then = _compared(view(table, recorded_at, None), days, values)
+    if rows_before is not None and table is not None:
+        equal_then = _compared(view(table.slice(0, rows_before), None, None), days, values)[1]
+        equal_then |= _recorded_since(table.slice(rows_before), days, values)
     unchanged = equal | equal_then
     counts = Counts(int((~known).sum()), int((known & ~unchanged).sum()), int(unchanged.sum()))
     if unchanged.all():
         return None, counts
     time = _next_time(table, recorded_at, restates=counts.restated > 0)
     return _with_rows(table, days[~unchanged], values[~unchanged], time, source), counts
+
+
+def rows(table: Table | None) -> int:
+    return 0 if table is None else int(table.num_rows)
+
+
+def newest_record(table: Table | None) -> datetime | None:
+    return None if table is None else pc.max(table["recorded_at"]).as_py()
 
 
 def recorded_then(table: Table | None, recorded_at: datetime) -> tuple[int, int]:
@@ -205,6 +220,14 @@ def _compared(current: Bars | None, days: Days, values: Floats) -> tuple[NDArray
     at = np.minimum(np.searchsorted(have, days), len(have) - 1)
     known = have[at] == days
     return known, known & _equal(_values(current)[at], values).all(axis=1)
+
+
+def _recorded_since(rows: Table, days: Days, values: Floats) -> NDArray[np.bool_]:
+    """For each day, whether its values stand in one of the rows."""
+    columns = [_days(rows, "session").tolist(), *(rows[name].to_pylist() for name in COLUMNS)]
+    recorded = set(zip(*columns, strict=True))
+    wanted = zip(days.tolist(), values.tolist(), strict=True)
+    return np.array([(day, *row) in recorded for day, row in wanted], bool)
 
 
 def _equal(left: Floats, right: Floats) -> NDArray[np.bool_]:

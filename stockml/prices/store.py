@@ -61,7 +61,16 @@ class BarStore:
     def sessions(self, ticker: str) -> Sessions:
         return sessions_for(ticker, self.calendars.get(ticker))
 
-    def append(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str, session: date) -> StoreReceipt:
+    def append(
+        self,
+        ticker: str,
+        bars: Bars,
+        *,
+        recorded_at: datetime,
+        source: str,
+        session: date,
+        rows_before: int | None = None,
+    ) -> StoreReceipt:
         """Record bars: unknown sessions are added, differing values are restatements, equal ones change nothing.
 
         Bars that are not final at `recorded_at` are left out. Appending the same again leaves the file as it is.
@@ -72,11 +81,19 @@ class BarStore:
 
         def with_new_rows(table: Table | None) -> Table | None:
             nonlocal counts
-            rows, counts = revisions.to_record(table, final, recorded_at, source)
+            rows, counts = revisions.to_record(table, final, recorded_at, source, rows_before)
             return rows
 
         _, sha256 = self.files.update(_bars_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
         return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
+
+    def rows(self, ticker: str) -> int:
+        """How many rows were ever recorded."""
+        return revisions.rows(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+
+    def newest_record(self, ticker: str) -> datetime | None:
+        """When the newest row was recorded, by the clock of then."""
+        return revisions.newest_record(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
 
     def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
         """How many sessions were added, and how many restated, by what was recorded at just this time."""

@@ -29,11 +29,16 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PayloadReceipt(Receipt):
-    """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it."""
+    """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it.
+
+    `rows_before`: how many rows the ticker's file had when it came. They say what was learned since, whatever the clock
+    showed.
+    """
 
     session: date
     newest: date
     received_at: datetime | None = None
+    rows_before: int | None = None
 
     def identity(self) -> tuple[str, ...]:
         """One answer may serve several sessions; when it came decides nothing."""

@@ -115,3 +115,11 @@ def test_the_command_exits_with_one_on_a_problem(home: Home, capsys: Captured, m
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert run(["doctor"]) == 1
     assert "PROBLEM Prefect" in capsys.readouterr().out
+
+
+def test_a_clock_that_was_ahead_is_named_with_the_repair(home: Home) -> None:
+    store_of(home, "IBM")
+    check = found(home, now=datetime(2013, 3, 1, 12, tzinfo=UTC))["IBM"]
+    assert check.verdict == "problem"
+    assert "clock was ahead" in check.advice
+    assert "stockml nightly IBM --force" in check.advice

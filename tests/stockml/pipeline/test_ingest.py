@@ -1,6 +1,7 @@
 """From kept answers into the store: in whatever order nights are run again, the newest answer counts."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from stockml.home import Home
@@ -52,6 +53,25 @@ def test_running_an_old_night_again_does_not_undo_what_was_restated_since(home):
     assert (newest.added, newest.restated) == (1, 99)
     again = append(home, monday, NOW + timedelta(days=2))
     assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
+
+
+def test_an_answer_from_a_day_when_the_clock_was_ahead_does_not_undo_what_was_learned_after_it(home):
+    """Whatever the clock said, the rows that stood there when an answer came say what was learned after it."""
+    ahead = NOW + timedelta(days=10)
+    first, later_that_day = (
+        replace(kept(home, BARS.index[-2].date(), 1.0, ahead + timedelta(hours=hours)), rows_before=rows)
+        for hours, rows in ((0, 0), (2, 99))
+    )
+    append(home, first, ahead)
+    append(home, later_that_day, ahead)
+    put_right = replace(kept(home, LAST, 1.015, NOW + timedelta(days=1)), rows_before=99)
+    newest = append(home, put_right, NOW + timedelta(days=1))
+    assert newest.restated == 99
+    for old in (first, later_that_day, put_right):
+        for now in (NOW + timedelta(days=1), ahead + timedelta(days=20)):
+            assert append(home, old, now).sha256 == newest.sha256
+    taken_back = replace(kept(home, LAST, 1.0, NOW + timedelta(days=2)), rows_before=99 + 100)
+    assert append(home, taken_back, NOW + timedelta(days=2)).restated == 100
 
 
 def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
