@@ -11,7 +11,7 @@ from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import ELSEWHERE, held, kind_here, replay_home
 
 SECRETS = ("ALPHAVANTAGE_API_KEY", "PREFECT_SERVER_API_AUTH_STRING", "STOCKML_DATABASE_URL", "STOCKML_WEBHOOK_URL")
-FOR_THE_MARKET = ("import",)  # nobody gives a recording its past
+FOR_THE_MARKET = ("import", "restore")  # nobody gives a recording its past
 
 
 @contextmanager

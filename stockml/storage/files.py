@@ -7,6 +7,7 @@ import threading
 from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -28,10 +29,18 @@ def sha256_of(address: str) -> str | None:
         lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     try:
-        with fsspec.open(address, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        fs, path = file_system(address)
+        return hashlib.sha256(fs.cat_file(path)).hexdigest()
     except FileNotFoundError:
         return None
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """The fsspec file system of an address, and the path there. What has no `://` is a path here, whatever is in it."""
+    if "://" not in address:
+        return fsspec.filesystem("file"), address
+    fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
+    return fs, path
 
 
 def write_atomically(path: Path, content: bytes) -> None:

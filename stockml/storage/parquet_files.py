@@ -14,11 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import fsspec
 import pyarrow as pa
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.storage.files import write_atomically
+from stockml.storage.files import file_system, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.table_bytes import Table, as_bytes, from_bytes
 
@@ -79,8 +78,7 @@ class TableFiles:
 
     @cached_property
     def _fs_and_base(self) -> tuple[Any, str]:
-        fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
-        return fs, base
+        return file_system(self.root)
 
     @property
     def _fs(self) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home, home
+from stockml.maintenance.backup import back_up, restore
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.champions import champion_for
 from stockml.models.pooled_vintages import SHIPPED
@@ -63,15 +64,9 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
 def kinds(folder: Path) -> dict[str, Kind]:
     """One of each kind, made in the folder."""
     place = home({"STOCKML_HOME": str(folder)})
-    return {
-        kind.name: kind
-        for kind in (
-            *_of_prices(BarStore(place.store, place.locks)),
-            *_of_models(place),
-            _ledger(place),
-            _settings(place),
-        )
-    }
+    prices = _of_prices(BarStore(place.store, place.locks))
+    kept = (*prices, *_of_models(place), _ledger(place), _settings(place))
+    return {kind.name: kind for kind in (*kept, _backup(place))}
 
 
 def _of_prices(store: BarStore) -> tuple[Kind, ...]:
@@ -122,11 +117,24 @@ def _settings(place: Home) -> Kind:
     return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
 
 
+def _backup(place: Home) -> Kind:
+    file = place.root.with_suffix(".zip")
+    back_up(place, file, NOW)
+
+    def restored() -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            restore(home({"STOCKML_HOME": folder}), file)
+            files = (path for path in Path(folder).rglob("*") if path.is_file())
+            return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    return Kind("backup", (file,), restored)
+
+
 def main(bits: int) -> None:
     """Print a line a kind. Raises AssertionError where a flipped bit was believed."""
     chance = random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
-        for kind in kinds(Path(folder)).values():
+        for kind in kinds(Path(folder) / "home").values():
             found = flip(kind, bits, chance)
             print(f"{kind.name:<14}{bits:>6} bits: " + ", ".join(f"{found[n]} {n}" for n in OUTCOMES), flush=True)
             assert not found["believed"] + found["unnamed"], kind.name

@@ -10,6 +10,6 @@ FEW = 25
 
 def test_a_flipped_bit_is_named_or_harmless_and_never_believed(tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    for kind in kinds(tmp_path).values():
+    for kind in kinds(tmp_path / "home").values():
         found = flip(kind, FEW, chance)
         assert found["named"] + found["harmless"] == FEW, kind.name

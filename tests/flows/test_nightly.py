@@ -4,7 +4,7 @@ stands afterwards, and how nights without an ordinary bar end."""
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -184,11 +184,11 @@ def test_importing_the_flow_loads_no_heavy_library() -> None:
 def test_a_champion_that_cannot_be_read_any_more_is_replaced(replay: Replay) -> None:
     """As after an update whose models are written in another form: the night retrains and says so."""
     replay.night()
-    champion = Registry(replay.home.models).champion("IBM")
-    folder = Path(champion.path)
-    (folder / "model.json").write_text("{}")
-    line = Registry(replay.home.models).file("IBM")
-    line.write_text(line.read_text().replace(champion.sha256, sha256_of(str(folder))))
+    registry = Registry(replay.home.models)
+    champion = registry.champion("IBM")
+    (Path(champion.path) / "model.json").write_text("{}")
+    registry.file("IBM").unlink()
+    registry.promote(replace(champion, sha256=sha256_of(champion.path)))
     replay.feed.set_clock(FRIDAY)
     night = replay.night(session=FRIDAY).result()
     assert (night.mode, night.reason) == ("retrain", "no champion yet")

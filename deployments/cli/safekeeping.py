@@ -1,0 +1,48 @@
+"""Commands that keep a home safe: an archive of what cannot be made again, and the way back from one."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.options import Json
+from stockml.home import home
+
+if TYPE_CHECKING:
+    from stockml.maintenance.backup import Archived
+
+app = typer.Typer()
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as_json: Json = False) -> int:
+    """Archive what cannot be made again, while nights may run: bars, ledger, champions, settings, records of nights.
+
+    Exit code 1 where something in it is damaged.
+    """
+    from stockml.maintenance.backup import back_up
+
+    return _told(file, back_up(home(), file, datetime.now(UTC)), "archived in", as_json)
+
+
+@app.command("restore")
+def restore_home(
+    file: Annotated[Path, typer.Argument(help="what `stockml backup` made")], as_json: Json = False
+) -> int:
+    """Bring an archive back into an empty home, whole or not at all; then `stockml deploy`."""
+    from stockml.maintenance.backup import restore
+
+    return _told(file, restore(home(), file), f"are in {home().root}, from", as_json)
+
+
+def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"file": str(file), **vars(done)}))
+    else:
+        print(f"{done.files} files {where} {file} ({done.size / 1e6:.1f} MB)")
+        for fault in done.damaged:
+            print(f"stockml: damaged, and archived as it is: {fault}", file=sys.stderr)
+    return 1 if done.damaged else 0

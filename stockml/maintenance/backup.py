@@ -1,0 +1,199 @@
+"""One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
+
+In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions, settings, the
+list of tickers, the nights' records (from which MLflow's runs can be made again). Not in it: what is computed again,
+MLflow's and Prefect's own databases, secrets.
+
+What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
+model. Files are replaced whole, never changed, so that such a copy is of a home as it stood, or a little newer.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stockml.errors import InvalidFile, StockmlError
+from stockml.home import Home
+from stockml.maintenance.soundness import faults
+from stockml.models.registry import Registry
+from stockml.storage.files import file_system, write_atomically
+
+FORMAT = "stockml backup, 1"
+MANIFEST = "manifest.json"
+PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "nights", "store")
+WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What a backup holds, or a restore brought: files, their bytes, and what in them is damaged, a line each."""
+
+    files: int
+    size: int
+    damaged: tuple[str, ...]
+
+
+def back_up(home: Home, file: Path, now: datetime) -> Archived:
+    """Write the archive, which must not exist yet. What is damaged is archived as it is, and named.
+
+    Raises InvalidFile, OSError; then no archive is left.
+    """
+    if file.exists():
+        raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
+    with _staging(home) as staged:
+        names = list(_copied(home, staged.root))
+        found = _found(staged, home)
+        sums = {name: hashlib.sha256((staged.root / name).read_bytes()).hexdigest() for name in names}
+        about = {"format": FORMAT, "made_at": now.isoformat(), "files": sums, "damaged": found}
+        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        try:
+            with beside.open("wb") as made:
+                with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.writestr(MANIFEST, json.dumps(about, indent=1))
+                    for name in names:
+                        archive.write(staged.root / name, name)
+                made.flush()
+                os.fsync(made.fileno())
+            os.replace(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
+        return Archived(len(names), file.stat().st_size, tuple(found))
+
+
+def restore(home: Home, file: Path) -> Archived:
+    """Bring the archive's files into a home that has none of them, or the very same; killed, it goes on when repeated.
+
+    Raises InvalidFile for an archive that is not whole, and for a home that holds other content; nothing is changed.
+    """
+    with _staging(home) as staged:
+        names = _extracted(file, staged.root)
+        for name in names:
+            if (there := _read(home, name)) is not None and there != (staged.root / name).read_bytes():
+                why = "expected a home without it, found other content than the archive's"
+                raise InvalidFile(_place(home, name), f"{why}; move it away, or name an empty folder in STOCKML_HOME")
+        found = _found(staged, home)
+        for name in reversed(names):  # what others rest on comes first
+            if _read(home, name) is None:
+                _write(home, name, (staged.root / name).read_bytes())
+        return Archived(len(names), file.stat().st_size, tuple(found))
+
+
+def _copied(home: Home, root: Path) -> Iterator[str]:
+    """Copy file by file; the names, in the order of reading."""
+    for name in _names(home):
+        if (content := _read(home, name)) is not None:  # else it was cleared away meanwhile
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+            yield name
+
+
+def _names(home: Home) -> Iterator[str]:
+    root = home.root
+    yield from ("prices.json", "tickers.yaml")
+    for pattern in ("settings/*.json", "ledger/*.parquet"):
+        yield from _under(root, pattern)
+    for history in _under(root, "models/*/promotions.jsonl"):
+        yield history
+        yield from _under(root, *_champions(home, PurePosixPath(history).parts[1]))
+    yield from _under(root, "nights/*/*/*")
+    fs, base = file_system(home.store)
+    kept = sorted(path.removeprefix(base).strip("/") for path in fs.find(base))
+    parquet = [name for name in kept if name.endswith(".parquet") and not PurePosixPath(name).name.startswith(".")]
+    yield from (f"store/{name}" for name in sorted(parquet, key=lambda name: (-name.count("/"), name)))
+
+
+def _champions(home: Home, ticker: str) -> list[str]:
+    """The folders of the champion and of those before it; none where the history cannot be read, which is told."""
+    try:
+        reigns = Registry(home.models).champion_history(ticker)
+    except StockmlError:
+        return []
+    return [f"models/{ticker}/{folder}/*" for folder in {Path(reign.path).name: None for reign in reigns}]
+
+
+def _under(root: Path, *patterns: str) -> list[str]:
+    paths = (path for pattern in patterns for path in sorted(root.glob(pattern)))
+    return [path.relative_to(root).as_posix() for path in paths if path.is_file() and not path.name.startswith(".")]
+
+
+def _extracted(file: Path, root: Path) -> list[str]:
+    """Unpack what is exactly what the manifest says. Raises InvalidFile."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            sums: dict[str, str] = _manifest(archive)
+            for name, wanted in sums.items():
+                content = archive.read(name)
+                if hashlib.sha256(content).hexdigest() != wanted:
+                    raise ValueError(f"other content in {name}")
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
+            return list(sums)
+    except FileNotFoundError as error:
+        raise InvalidFile(str(file), "expected a backup, found no file; check its name") from error
+    except Exception as error:  # zipfile and zlib speak of damage in a dozen types
+        raise InvalidFile(str(file), f"expected a whole backup, found {_named(error)}; {WAY_BACK}") from error
+
+
+def _named(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
+    about: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    if about.get("format") != FORMAT:
+        raise ValueError(f"the format {str(about.get('format'))[:40]!r}, this program reads {FORMAT!r}")
+    sums: dict[str, str] = about["files"]
+    if {MANIFEST, *sums} != set(archive.namelist()):
+        raise ValueError("other files than its manifest names")
+    for name in sums:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or path.parts[0] not in PLACES:
+            raise ValueError(f"a file {name[:80]!r} that no home has")
+    return sums
+
+
+@contextmanager
+def _staging(home: Home) -> Iterator[Home]:
+    """A folder of its own beside what is kept, as a home whose store is local."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=".staging-", dir=home.root))
+    try:
+        yield replace(home, root=root, store=str(root / "store"))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _found(staged: Home, home: Home) -> list[str]:
+    """The faults of the copy, named as of the home."""
+    return [fault.replace(str(staged.root), str(home.root)) for fault in faults(staged)]
+
+
+def _place(home: Home, name: str) -> str:
+    top, _, rest = name.partition("/")
+    return f"{home.store.rstrip('/')}/{rest}" if top == "store" else str(home.root / name)
+
+
+def _read(home: Home, name: str) -> bytes | None:
+    fs, path = file_system(_place(home, name))
+    try:
+        content: bytes = fs.cat_file(path)
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _write(home: Home, name: str, content: bytes) -> None:
+    fs, path = file_system(_place(home, name))
+    if "file" in fs.protocol:
+        write_atomically(Path(path), content)
+    else:
+        fs.pipe_file(path, content)

@@ -1,0 +1,42 @@
+"""Whether everything that cannot be made again is as it was written. Changes nothing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.champions import check_intact
+from stockml.models.registry import FILE, Registry
+from stockml.nights.record import read_night
+from stockml.prices.store import BarStore
+from stockml.training.tuned_settings import tuned_settings
+
+
+def faults(home: Home) -> Iterator[str]:
+    """What is damaged, a line each, with the file and the way back: bars, forecasts, champions, settings, nights."""
+    store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
+    looks: list[tuple[Callable[[str], object], list[str]]] = [
+        (store.view, sorted(store.tickers())),
+        (ledger.entries, _stems(home.ledger, "*.parquet")),
+        (lambda ticker: _check_champion(home, ticker), [path.parent.name for path in home.models.glob(f"*/{FILE}")]),
+        (lambda ticker: tuned_settings(home, ticker), _stems(home.settings, "*.json")),
+        (lambda path: read_night(Path(path)), sorted(map(str, home.nights.glob("*/*/night.json")))),
+    ]
+    for look, names in looks:
+        for name in names:
+            try:
+                look(name)
+            except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
+                continue
+            except (StoreError, InvalidFile) as fault:
+                yield str(fault)
+
+
+def _check_champion(home: Home, ticker: str) -> None:
+    if champion := Registry(home.models).champion(ticker):
+        check_intact(ticker, champion.path, champion.sha256)
+
+
+def _stems(folder: Path, pattern: str) -> list[str]:
+    return sorted(path.stem for path in folder.glob(pattern) if not path.name.startswith("."))

@@ -1,0 +1,151 @@
+"""A backup brings back what was there, to the byte, or says why not; taken while nights run, it is of one moment."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.errors import InvalidFile
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.maintenance import backup
+from stockml.models.registry import Registry
+from stockml.nights.record import night_path, write_night
+from stockml.prices.store import BarStore
+from tests.faults.flipped_bits import kinds
+from tests.support.forecasts import bars, day, entry
+from tests.support.nights import recorded_night
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.fixture
+def filled(home: Home) -> Home:
+    """A home with something of everything, and with what a backup leaves out."""
+    kinds(home.root)
+    night = recorded_night()
+    write_night(night, night_path(home.nights, night.ticker, night.key))
+    (home.root / "prices.json").write_text('{"prices": "market"}')
+    (home.root / "mlflow.db").write_bytes(b"not in a backup")
+    return home
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Home:
+    return home_of({"STOCKML_HOME": str(tmp_path / "other")})
+
+
+def kept(home: Home) -> dict[str, bytes]:
+    files = (path for place in backup.PLACES for path in [home.root / place, *(home.root / place).rglob("*")])
+    return {
+        path.relative_to(home.root).as_posix(): path.read_bytes()
+        for path in files
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, tmp_path: Path) -> None:
+    made = backup.back_up(filled, tmp_path / "b.zip", NOW)
+    brought = backup.restore(other, tmp_path / "b.zip")
+    assert made == brought
+    assert made.damaged == ()
+    in_office = {Path(reign.path).name for reign in Registry(filled.models).champion_history("IBM")}
+    expected = {
+        name: content
+        for name, content in kept(filled).items()
+        if not name.endswith(".npz") or Path(name).parent.name in in_office
+    }
+    assert kept(other) == expected
+    assert {name.partition("/")[0] for name in expected} == set(backup.PLACES) - {"tickers.yaml"}
+    assert len(expected) == made.files < len(kept(filled))
+    assert backup.restore(other, tmp_path / "b.zip") == brought
+
+
+def test_a_restore_that_was_killed_goes_on_and_one_over_other_content_changes_nothing(
+    filled: Home, other: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.back_up(filled, tmp_path / "b.zip", NOW)
+    real = backup._write
+
+    def dies(home: Home, name: str, content: bytes) -> None:
+        if len(kept(other)) == 4:
+            raise KeyboardInterrupt
+        real(home, name, content)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(backup, "_write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            backup.restore(other, tmp_path / "b.zip")
+    assert len(kept(other)) == 4
+    backup.restore(other, tmp_path / "b.zip")
+    whole = kept(other)
+    Ledger(filled.ledger).publish(entry(20))
+    backup.back_up(filled, tmp_path / "newer.zip", NOW)
+    with pytest.raises(InvalidFile, match=r"ledger/IBM\.parquet.*move it away"):
+        backup.restore(other, tmp_path / "newer.zip")
+    assert kept(other) == whole
+    assert not list(other.root.glob(".staging-*"))
+
+
+def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
+    filled: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Ledger(filled.ledger).file("IBM")
+    ledger.write_bytes(ledger.read_bytes()[:-50])
+    assert run(["backup", str(tmp_path / "b.zip")]) == 1
+    said = capsys.readouterr()
+    assert f"{ledger}: expected a readable record" in said.err
+    assert "files archived in" in said.out
+    assert run(["backup", str(tmp_path / "b.zip")]) == 1
+    assert "found one there; name another" in capsys.readouterr().err
+
+
+def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -> None:
+    (tmp_path / "b.zip").write_bytes(b"no archive")
+    for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
+        with pytest.raises(InvalidFile, match=why):
+            backup.restore(other, tmp_path / name)
+    assert kept(other) == {}
+
+
+@pytest.fixture
+def writing(home: Home) -> Iterator[None]:
+    """A night after the other, bars first and then their forecast, until the test has ended."""
+    stop, begun = threading.Event(), threading.Event()
+    store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
+
+    def write() -> None:
+        for at in range(20, 180):
+            recorded_at = NOW + timedelta(minutes=at)
+            store.append("IBM", bars(at + 1), recorded_at=recorded_at, source="test", session=day(at))
+            ledger.publish(replace(entry(at), key=f"{at}"))
+            begun.set()
+            if stop.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.wait(30)
+    yield
+    stop.set()
+    writer.join()
+
+
+@pytest.mark.usefixtures("writing")
+def test_a_backup_that_is_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: Path) -> None:
+    reached = set()
+    for number in range(5):
+        archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
+        assert backup.back_up(home, archive, NOW).damaged == ()
+        assert backup.restore(place, archive).damaged == ()
+        forecast, bar = Ledger(place.ledger).last_session("IBM"), BarStore(place.store, place.locks).last_session("IBM")
+        assert forecast is not None
+        assert bar is not None
+        assert forecast <= bar
+        reached.add(forecast)
+    assert len(reached) > 1
