@@ -22,11 +22,14 @@ from stockml.errors import BadPayload, NightBusy, PremiumOnly, QuotaSpent, Stock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights.record import Night, read_night
+from stockml.pipeline.ageing import too_old
 from stockml.pipeline.ingest import has_unexplained_jumps, needs_whole_history, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
 from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, SetAsideTonight, Stale, night_outcome
 from stockml.prices.calendar import sessions_for
+from stockml.prices.store import bar_store
+from stockml.provider.turns import NextTurn
 from stockml.settings import Mode, Profile, Settings
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
@@ -35,9 +38,11 @@ from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_history, renormalise
 from tasks.model import decide_mode, evaluate_model, train_model
+from tasks.quota import come, turn_of
 from tasks.results import log_run, promote, publish_forecast
 
 BUSY_WAIT_S = 3600.0
+QUOTA = "Skipped: quota"
 OUTCOMES = {Late: "Late", Stale: "Stale", SetAsideTonight: "Set aside"}
 
 
@@ -78,16 +83,19 @@ def nightly(
         return skipped("No session", tonight, outcome.day, outcome)
     wanted_session = outcome.session
     with exclusive_run(ticker):
+        if later := turn(tonight, wanted_session):
+            return skipped(QUOTA, tonight, wanted_session, later)
         try:
             bars, outcome = ingest(tonight, wanted_session)
         except QuotaSpent as spent:
-            return skipped("Skipped: quota", tonight, wanted_session, spent)
+            return skipped(QUOTA, tonight, wanted_session, spent)
+        come({ticker: bar_store(home(), ticker, tonight.calendar).last_session(ticker)})
         if not isinstance(outcome, Ordinary):
             return skipped(OUTCOMES[type(outcome)], tonight, wanted_session, outcome)
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)
-    return Completed(message=f"{night.mode}: {night.reason}", data=night)
+    return Completed(message=f"{night.mode}: {night.reason}{tonight.aged()}", data=night)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,25 @@ class NightRequest:
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
         """What kind of night it is, by the clock; one that has its forecast already is not run again on a holiday."""
         exchange, done = sessions_for(self.ticker, self.calendar), Ledger(home().ledger).last_session(self.ticker)
-        return night_outcome(exchange, requested=session, now=clock.now(), last_stored=done, newest=newest)
+        stale_after = self.settings.ageing.stale_bars
+        now = clock.now()
+        return night_outcome(
+            exchange, requested=session, now=now, last_stored=done, newest=newest, stale_after=stale_after
+        )
+
+    def aged(self) -> str:
+        """What of the ticker is too old by the settings, as the end of a state's message."""
+        exchange = sessions_for(self.ticker, self.calendar)
+        found = too_old(home(), self.ticker, exchange, clock.now(), self.settings.ageing)
+        return "".join(f"; {each}" for each in found)
+
+
+def turn(tonight: NightRequest, session: date) -> NextTurn | None:
+    """None when the key's requests of today reach this ticker, else its next turn; `force` asks out of turn."""
+    if tonight.force:
+        return None
+    store = bar_store(home(), tonight.ticker, tonight.calendar)
+    return turn_of(tonight.ticker, store.last_session(tonight.ticker), session, store.sessions(tonight.ticker))
 
 
 def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
@@ -201,6 +227,7 @@ def exclusive_run(ticker: str) -> Iterator[None]:
 
 def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:
     """A completed state that says why nothing was done."""
-    night = Night.skipped(tonight.ticker, session, str(why), datetime.now(UTC), tonight.settings.sha256())
-    get_run_logger().info("%s: %s", name.lower(), why)
-    return Completed(name=name, message=str(why), data=night)
+    told = f"{why}{tonight.aged()}"
+    night = Night.skipped(tonight.ticker, session, told, datetime.now(UTC), tonight.settings.sha256())
+    get_run_logger().info("%s: %s", name.lower(), told)
+    return Completed(name=name, message=told, data=night)

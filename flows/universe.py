@@ -20,24 +20,24 @@ from pydantic import Field
 
 from flows.cluster import workers
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
-from flows.nightly import nightly
+from flows.nightly import QUOTA, nightly
 from stockml import clock
 from stockml.errors import StoreError
 from stockml.home import home
 from stockml.nights.universe import FailWhen, NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
-from stockml.provider.quota import RequestPlan, stalest_first
+from stockml.provider.quota import stalest_first
+from stockml.provider.turns import NextTurn
 from stockml.settings import Mode, Profile
 from stockml.tickers import validated_ticker
-from tasks.quota import requests_left
+from tasks.quota import come, turn_of
 from tasks.run_records import end_children
 from tasks.tables import NightProgress, ended, row_of, show_rows
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import PrefectDaskFuture
 
-QUOTA = "Skipped: quota"
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
 Processes = Annotated[int, Field(ge=1, le=64)]
 Gibibytes = Annotated[float, Field(ge=1, le=256)]
@@ -73,8 +73,8 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
-    turn = plan_requests(names, session, calendar or None)
-    rows = [NightRow(ticker, session, "skipped", QUOTA, why="the quota went to others") for ticker in turn.skipped]
+    asked, later = plan_requests(names, session, calendar or None)
+    rows = [NightRow(ticker, session, "skipped", QUOTA, why=str(turn)) for ticker, turn in later.items()]
     parameters = {
         "session": session,
         "mode": mode,
@@ -88,8 +88,8 @@ def universe(
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
     try:
-        with NightProgress("universe", len(turn.asked)) as progress:
-            for row in nights(turn.asked, parameters, address, min(processes, len(turn.asked)), memory_gb):
+        with NightProgress("universe", len(asked)) as progress:
+            for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
                 progress.advance()
                 get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
                 rows.append(row)
@@ -103,20 +103,29 @@ def universe(
     return ended(rows, fail_when)
 
 
-def plan_requests(tickers: Sequence[str], session: date | None, calendar: str | None) -> RequestPlan:
-    """Who is asked tonight; a ticker that has its session's bar costs no request, or its own night says that it would.
+def plan_requests(
+    tickers: Sequence[str], session: date | None, calendar: str | None
+) -> tuple[tuple[str, ...], dict[str, NextTurn]]:
+    """Who is run tonight, and who has to wait until when.
 
-    The stalest come first, in the queue as well.
+    A ticker that has its session's bar costs no request, or its own night says that it would. The stalest come first,
+    in the queue as well.
     """
     now = clock.now()
     behind: dict[str, date | None] = {}
+    wanted: dict[str, date] = {}
     for ticker in tickers:
         with suppress(StoreError):  # its own night says what is wrong with it
             last = bar_store(home(), ticker, calendar).last_session(ticker)
-            if last is None or last < (session or sessions_for(ticker, calendar).last_final(now)):
+            wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
+            if last is None or last < wanted[ticker]:
                 behind[ticker] = last
-    turn = stalest_first(behind, requests_left())
-    return RequestPlan(turn.asked + tuple(ticker for ticker in tickers if ticker not in behind), turn.skipped)
+    come(behind)
+    ordered = stalest_first(behind, None).asked
+    turns = {name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in ordered}
+    asked = tuple(name for name, later in turns.items() if later is None)
+    up_to_date = tuple(ticker for ticker in tickers if ticker not in behind)
+    return asked + up_to_date, {name: later for name, later in turns.items() if later}
 
 
 def nights(

@@ -148,6 +148,19 @@ class PolicySettings(Checked):
     live_skill_floor: float = Field(-0.2, description="Live skill below which one is due", ge=-100.0, le=1.0)
 
 
+class AgeingSettings(Checked):
+    """When something has grown too old to stand without a word. Counts are sessions; no number depends on them."""
+
+    PREFIX: ClassVar[str] = "ageing."
+
+    # A week of trading days: longer is no late bar. By then a tenth of a path of 50 sessions is past as well, and bands
+    # from an old price are off by about what they allow for 5 sessions.
+    stale_bars: int = Field(5, description="Sessions without a bar after which a feed is stale", ge=1, le=250)
+    old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
+    # A champion may stay while no challenger is as good; after a year it knows no winter of the market it speaks of.
+    old_champion: int = Field(250, description="Age at which the state names a champion as old", ge=1, le=10_000)
+
+
 class Settings(Checked):
     """Everything that decides a night's numbers, apart from the data and the code."""
 
@@ -157,6 +170,7 @@ class Settings(Checked):
     training: InstanceOf[TrainingSettings] = TrainingSettings()
     evaluation: InstanceOf[EvaluationSettings] = EvaluationSettings()
     policy: InstanceOf[PolicySettings] = PolicySettings()
+    ageing: InstanceOf[AgeingSettings] = AgeingSettings()
 
     def asdict(self) -> dict[str, Any]:
         return self.model_dump()
@@ -166,8 +180,9 @@ class Settings(Checked):
         return _flat(self.asdict())
 
     def sha256(self) -> str:
-        """The configuration hash of a night's key."""
-        return hashlib.sha256(json.dumps(self.asdict(), sort_keys=True).encode()).hexdigest()
+        """The configuration hash of a night's key; limits of age decide no number."""
+        decides = self.model_dump(exclude={"ageing"})
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 PROFILES: dict[str, Settings] = {

@@ -1,5 +1,14 @@
 """What the key may still ask today."""
 
+import os
+from collections.abc import Mapping
+from datetime import date
+
+from stockml import clock
+from stockml.home import home
+from stockml.prices.calendar import Sessions
+from stockml.provider.quota import Plan
+from stockml.provider.turns import NextTurn, Turns, next_turn
 from tasks.data import provider
 
 
@@ -7,6 +16,25 @@ def requests_left() -> int | None:
     """Requests left today; None means no cap."""
     with provider() as asked:
         return asked.remaining()
+
+
+def come(lasts: Mapping[str, date | None]) -> None:
+    """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
+    if _per_day() is not None:
+        Turns(home().quota / "turns.json").come(lasts, clock.now())
+
+
+def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
+    """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is."""
+    if (per_day := _per_day()) is None:
+        return None
+    come({ticker: last})
+    waiting = Turns(home().quota / "turns.json").waiting(clock.now())
+    return next_turn(ticker, waiting, tonight, remaining=requests_left(), per_day=per_day, sessions=sessions)
+
+
+def _per_day() -> int | None:
+    return Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free").requests_per_day
 
 
 def has_premium_key() -> bool:

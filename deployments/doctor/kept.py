@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from deployments.doctor.check import Check
 from stockml.errors import StockmlError
 from stockml.home import Home
+from stockml.settings import AgeingSettings
 
 if TYPE_CHECKING:
     from stockml.prices.store import BarStore
 
 CLOCK_TOLERANCE = timedelta(hours=1)
-OLD_AGE = 5  # sessions without a bar before a ticker is called stale
+OLD_AGE = AgeingSettings().stale_bars
 
 
 def tickers(home: Home, now: datetime) -> Iterator[Check]:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from stockml.prices.calendar import Sessions
+from stockml.settings import AgeingSettings
 
-# A week of trading days, which is also when a series is called stale. By then a tenth of a path of 50 sessions is past,
-# and bands that start from an old price are off by what the price has done since: about what they allow for 5 sessions.
-EXPIRES_AFTER = 5
+EXPIRES_AFTER = AgeingSettings().old_forecast
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from datetime import date, datetime, timedelta
 
 from stockml.errors import InvalidSession
 from stockml.prices.calendar import Sessions
-
-STALE_AGE = 5
+from stockml.settings import AgeingSettings
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,13 @@ def night_outcome(
     now: datetime,
     last_stored: date | None,
     newest: date | None = None,
+    stale_after: int = AgeingSettings().stale_bars,
 ) -> Outcome:
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
     `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
     do, unless an earlier night was missed (`last_stored`, the newest session that is done, is behind): it is caught
-    up. A feed that lacks fewer than 5 sessions is late, with more it is stale.
+    up. A feed that lacks fewer sessions than `stale_after` is late, with more it is stale.
     Raises InvalidSession for a requested day whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
@@ -96,4 +96,4 @@ def night_outcome(
     if newest is None or newest >= session:
         return Ordinary(session, sessions.is_half_day(session))
     age = len(sessions.between(newest + timedelta(days=1), session))
-    return Stale(session, newest, age) if age >= STALE_AGE else Late(session, newest, age)
+    return Stale(session, newest, age) if age >= stale_after else Late(session, newest, age)

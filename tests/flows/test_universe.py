@@ -26,6 +26,7 @@ from tasks.quota import requests_left
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY = date(2013, 2, 28)
+NEXT = "1 ticker has waited longer for today's requests; next fetch: Friday, 2013-03-01"
 
 
 class Killer:
@@ -116,8 +117,8 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, re
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but_one(home)
-    turn = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
-    assert (turn.asked, turn.skipped) == (("IBM", "MSFT"), ("AAPL",))
+    asked, later = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
+    assert (asked, list(map(str, later.values()))) == (("IBM", "MSFT"), [NEXT])
     state = run(["AAPL", "IBM"])
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert [(asked.function, asked.symbol) for asked in replay.asked] == [("TIME_SERIES_DAILY", "IBM")]

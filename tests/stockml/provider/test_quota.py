@@ -270,11 +270,3 @@ def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
     assert len(turn.asked) == (len(last) if remaining is None else min(remaining, len(last)))
     ages = [last[ticker] or date.min for ticker in turn.asked + turn.skipped]
     assert ages == sorted(ages)
-
-
-def test_with_more_tickers_than_quota_everyone_is_asked_within_as_many_nights_as_it_takes() -> None:
-    last: dict[str, date | None] = {f"T{n}": date(2026, 11, 2) for n in range(60)}
-    for night in range(3):
-        for ticker in stalest_first(last, 25).asked:
-            last[ticker] = date(2026, 11, 3 + night)
-    assert min(day for day in last.values() if day) > date(2026, 11, 2)

@@ -1,0 +1,91 @@
+"""Whose turn a request is, on a key that cannot ask for all tickers every day: the stalest first, whoever starts runs.
+
+Each ticker whose nights are run leaves a note of itself here, and of the newest session that it has; one that has not
+come for some days waits for nothing. So runs that a schedule, the page and the command line start make one plan.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from stockml.errors import RecordUnreadable
+from stockml.prices.calendar import Sessions
+from stockml.provider.quota import LOCK_TIMEOUT_S, stalest_first
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
+from stockml.tickers import validated_ticker
+
+GONE_AFTER = timedelta(days=5)  # a long weekend and a day
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The notes in one small file, shared by all processes of this machine."""
+
+    path: Path
+
+    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
+        """Note that these tickers are there at `now` (with its zone), with the newest session that each has.
+
+        Raises RecordUnreadable, StoreBusy.
+        """
+        with file_lock(self.path.with_suffix(".lock"), LOCK_TIMEOUT_S):
+            notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
+            write_atomically(self.path, json.dumps(notes, default=str).encode())
+
+    def waiting(self, now: datetime) -> dict[str, date | None]:
+        """The newest session of each ticker that came lately. Raises RecordUnreadable."""
+        return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+
+    def _notes(self) -> dict[str, tuple[datetime, date | None]]:
+        try:
+            found = json.loads(self.path.read_bytes())
+            return {
+                name: (datetime.fromisoformat(came), last and date.fromisoformat(last))
+                for name, (came, last) in found.items()
+            }
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RecordUnreadable(str(self.path), str(error)) from error
+
+
+@dataclass(frozen=True)
+class NextTurn:
+    """Others are staler: the ticker is asked for after the close of `session`."""
+
+    ticker: str
+    session: date
+    ahead: int
+
+    def __str__(self) -> str:
+        others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
+        return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
+
+
+def next_turn(
+    ticker: str,
+    waiting: Mapping[str, date | None],
+    tonight: date,
+    *,
+    remaining: int | None,
+    per_day: int | None,
+    sessions: Sessions,
+) -> NextTurn | None:
+    """None when the ticker may ask tonight, else when it may. Pure.
+
+    waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
+    today's requests that are left, per_day: those of another day; None means no cap.
+    """
+    last = waiting.get(ticker)
+    if remaining is None or per_day is None or (last is not None and last >= tonight):
+        return None
+    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
+    plan = stalest_first({**behind, ticker: last}, remaining)
+    if ticker in plan.asked:
+        return None
+    nights = 1 + plan.skipped.index(ticker) // per_day
+    return NextTurn(ticker, sessions.after(tonight, nights)[-1], len(plan.asked) + plan.skipped.index(ticker))

@@ -1,0 +1,40 @@
+"""A forecast or a champion past its limit is named, one within it is not."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.registry import Promotion, Registry
+from stockml.pipeline.ageing import too_old
+from stockml.prices.calendar import sessions_for
+from stockml.settings import AgeingSettings
+from tests.support.forecasts import day, entry
+
+NEW_YORK = sessions_for("IBM")
+
+
+@pytest.mark.parametrize(
+    ("sessions", "limits", "said"),
+    [
+        (5, AgeingSettings(), []),
+        (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
+        (6, AgeingSettings(old_forecast=9, old_champion=5), ["the champion is 6 sessions old (limit 5)"]),
+    ],
+)
+def test_what_is_past_its_limit_is_named(home: Home, sessions: int, limits: AgeingSettings, said: list[str]) -> None:
+    made = entry(60)
+    Ledger(home.ledger).publish(made)
+    folder = str(Path(home.models) / "IBM" / "a")
+    at = made.published_at
+    line = Promotion("IBM", "promote", "a" * 64, folder, "b" * 64, None, day(60), "the first", at)
+    Registry(home.models).promote(line)
+    then = NEW_YORK.after(day(60), sessions)[-1]
+    now = datetime(then.year, then.month, then.day, 12, tzinfo=UTC) + timedelta(days=1)
+    assert too_old(home, "IBM", NEW_YORK, now, limits) == said
+
+
+def test_a_ticker_without_forecast_and_champion_has_nothing_old(home: Home) -> None:
+    assert too_old(home, "IBM", NEW_YORK, datetime(2026, 11, 24, tzinfo=UTC), AgeingSettings()) == []

@@ -1,0 +1,67 @@
+"""Sixty tickers on a free key: whoever starts their runs, each has its turn, and is told when it is."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import RecordUnreadable
+from stockml.prices.calendar import sessions_for
+from stockml.provider.quota import FREE
+from stockml.provider.turns import GONE_AFTER, Turns, next_turn
+
+NEW_YORK = sessions_for("IBM")
+NIGHTS = NEW_YORK.between(date(2026, 10, 26), date(2026, 11, 20))
+TICKERS = [f"T{n:02}" for n in range(60)]
+
+
+def test_sixty_tickers_on_a_free_key_for_twenty_nights() -> None:
+    """Runs start in any order. Once all are known, after three nights, what was promised is kept to the day."""
+    order, per_day = random.Random(5), FREE.requests_per_day
+    came: dict[str, date | None] = {}
+    promised: dict[str, date] = {}
+    table = []
+    for tonight in NIGHTS:
+        order.shuffle(runs := list(TICKERS))
+        due, asked = {name for name in TICKERS if promised.get(name) == tonight}, set()
+        for ticker in runs:
+            came.setdefault(ticker, None)
+            left = per_day - len(asked)
+            later = next_turn(ticker, came, tonight, remaining=left, per_day=per_day, sessions=NEW_YORK)
+            if later is None:
+                came[ticker] = tonight
+                asked.add(ticker)
+            else:
+                promised[ticker] = later.session
+        known = [last for last in came.values() if last]
+        oldest = max(len(NEW_YORK.between(last, tonight)) - 1 for last in known)
+        table.append((str(tonight), len(asked), len(known), oldest))
+        assert due <= asked or len(table) <= 3
+    print("night, requests, tickers with bars, sessions that the oldest is behind")
+    print(*(" ".join(map(str, row)) for row in table), sep="\n")
+    assert [row[1] for row in table] == [25] * 20
+    assert [row[2] for row in table[:3]] == [25, 50, 60]
+    assert max(row[3] for row in table) == 2
+
+
+def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_bar_asks_nothing(tmp_path: Path) -> None:
+    turns, now = Turns(tmp_path / "turns.json"), datetime(2026, 11, 20, 23, tzinfo=UTC)
+    turns.come({"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
+    turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
+    waiting, tonight = turns.waiting(now), NIGHTS[-1]
+    assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
+    left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK}
+    assert next_turn("KO", waiting, tonight, **left) is None
+    later = next_turn("IBM", waiting, tonight, **left)
+    assert str(later) == "1 ticker has waited longer for today's requests; next fetch: Monday, 2026-11-23"
+    assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
+    assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
+
+
+def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "turns.json"
+    for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
+        path.write_text(text)
+        with pytest.raises(RecordUnreadable, match=r"turns\.json"):
+            Turns(path).waiting(datetime.now(UTC))
