@@ -1,0 +1,124 @@
+"""What was gathered and forecast, as data frames: for notebooks. Reads only, needs no server, imports no TensorFlow.
+
+    import stockml
+    home = stockml.Home()
+    home.bars("IBM"); home.forecast("IBM"); home.ledger("IBM"); home.nights("IBM")
+
+Prices are in the currency in which the exchange quotes the ticker. Frames are copies: nothing done to them is kept.
+"""
+
+import os
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stockml.errors import NoForecast
+from stockml.home import home
+from stockml.provider.price_source import ELSEWHERE, kind_here, replay_home
+from stockml.tickers import validated_ticker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stockml.prices.store import BarStore
+
+
+class Home:
+    """One installation. `folder` None is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
+
+    calendar: of a ticker whose suffix does not tell its exchange, such as XLON.
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, calendar: str | None = None) -> None:
+        environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
+        place = home(environ)
+        settled = folder or any(environ.get(name) for name in ELSEWHERE) or kind_here(place, environ) == "market"
+        self._place = place if settled else replay_home(environ)
+        self._calendar = calendar
+
+    def __repr__(self) -> str:
+        return f"stockml.Home({str(self._place.root)!r})"
+
+    def tickers(self) -> tuple[str, ...]:
+        """Those that have bars, in alphabetical order."""
+        return self._store("").tickers()
+
+    def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> "pd.DataFrame":
+        """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume, shares.
+
+        adjusted: for splits, behind imported history; else raw as traded, the newest value of each restated session.
+        as_of: what was recorded by then, a time with its zone. Raises NoBars, and errors of the store.
+        """
+        store, named = self._store(ticker), validated_ticker(ticker)
+        return store.adjusted(named, as_of=as_of) if adjusted else store.read(named, as_of=as_of)
+
+    def forecast(self, ticker: str) -> "pd.DataFrame":
+        """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
+
+        lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: 1 where the path is the
+        model's, 0 where it is the last close. `attrs`: origin, published_at, key, and probability_of_rise, the chance
+        (0 to 1) that the price is higher at the lead `direction_step`. Raises NoForecast, RecordUnreadable.
+        """
+        from stockml.forecasts.ledger import Ledger
+
+        named = validated_ticker(ticker)
+        steps = Ledger(self._place.ledger).steps(named)
+        if steps.empty:
+            raise NoForecast(named, str(self._place.root))
+        newest = steps.sort_values(["session", "published_at"], kind="stable").iloc[-1]
+        found = steps[steps["key"] == newest["key"]].rename(columns={"due": "session", "session": "origin"})
+        bands = [f"{side}_{band}" for band in (50, 80, 95) for side in ("low", "high")]
+        shown = found.set_index("session").rename(columns={"path": "forecast"})[["lead", "forecast", *bands, "weight"]]
+        shown.attrs = {
+            "origin": newest["session"].date(),
+            "published_at": newest["published_at"].to_pydatetime(),
+            "key": str(newest["key"]),
+            "probability_of_rise": float(newest["probability_of_rise"]),
+            "direction_step": int(newest["direction_step"]),
+        }
+        return shown
+
+    def ledger(self, ticker: str) -> "pd.DataFrame":
+        """Every published step that counts, one forecast a session, beside what happened: a row a (origin, lead).
+
+        origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80, last_close
+        and actual: mid prices in the origin's shares, the close of the origin, and NaN for what has not come due.
+        Empty without forecasts. Raises NoBars, RecordUnreadable.
+        """
+        from stockml.forecasts.ledger import Ledger
+        from stockml.forecasts.ledger_scores import scored_steps
+        from stockml.prices.series import PriceSeries
+
+        store, named = self._store(ticker), validated_ticker(ticker)
+        counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
+        came = scored_steps(counting, PriceSeries.from_bars(store.adjusted(named)))
+        both = counting.merge(came[["key", "lead", "start", "actual"]], on=["key", "lead"], how="left")
+        both = both.assign(
+            actual=both["actual"] * both["last_value"],
+            last_close=both.groupby("key")["start"].transform("first") * both["last_value"],
+        )
+        named_so = {"session": "origin", "due": "session", "path": "forecast"}
+        columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
+        return both.rename(columns=named_so)[columns]
+
+    def nights(self, ticker: str) -> "pd.DataFrame":
+        """Every completed night, oldest first: index `session`; columns as `stockml.nights.universe.NightRow` says.
+
+        Skills and changes are shares: 0.05 is 5 %. What a night lacks is None. Raises InvalidFile.
+        """
+        import pandas as pd
+
+        from stockml.nights.record import read_night
+        from stockml.nights.universe import NightRow
+
+        kept = sorted((self._place.nights / validated_ticker(ticker)).glob("*/night.json"))
+        nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))
+        rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
+        columns = [*NightRow.__dataclass_fields__, "key"]
+        return pd.DataFrame(rows, columns=columns).set_index("session")
+
+    def _store(self, ticker: str) -> "BarStore":
+        from stockml.prices.store import bar_store
+
+        return bar_store(self._place, validated_ticker(ticker) if ticker else "", self._calendar)

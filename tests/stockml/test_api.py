@@ -1,0 +1,79 @@
+"""In a notebook: data frames with documented columns, no server, no heavy library; the shipped notebook is of today."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stockml
+from stockml.errors import NoBars, NoForecast
+from stockml.home import Home
+from tests.support.notebook import NOTEBOOK, outputs
+from tests.support.old_homes import moved_to
+from tests.support.recordings import recorded
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def old(home: Home, monkeypatch: pytest.MonkeyPatch) -> stockml.Home:
+    for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK"):
+        monkeypatch.delenv(name, raising=False)
+    moved_to(home.root)
+    return stockml.Home()
+
+
+def test_frames_say_what_is_kept(old: stockml.Home) -> None:
+    assert old.tickers() == ("IBM",)
+    assert old.bars("ibm")["close"].equals(recorded("IBM")["close"])
+    forecast = old.forecast("IBM")
+    assert (len(forecast), forecast["lead"].tolist()) == (50, list(range(1, 51)))
+    assert (forecast["low_95"] < forecast["low_80"]).all()
+    assert forecast["forecast"].between(forecast["low_50"], forecast["high_50"]).all()
+    assert (str(forecast.attrs["origin"]), forecast.attrs["direction_step"]) == ("2013-03-01", 30)
+    ledger = old.ledger("IBM")
+    assert (len(ledger), ledger["actual"].isna().all()) == (50, True)
+    assert ledger["forecast"].tolist() == forecast["forecast"].tolist()
+    assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
+
+
+def test_what_is_not_there_is_named_with_the_home_it_was_looked_for_in(home: Home) -> None:
+    empty = stockml.Home(home.root)
+    for frame in (empty.bars, empty.forecast):
+        with pytest.raises((NoBars, NoForecast), match=str(home.root)):
+            frame("KO")
+    assert empty.nights("KO").empty
+    assert not home.root.exists()
+
+
+def test_without_a_market_home_it_is_the_replays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    moved_to(home.root / "replay")
+    assert stockml.Home().tickers() == ("IBM",)
+    assert stockml.Home(home.root).tickers() == ()
+
+
+def test_it_loads_nothing_heavy_and_starts_nothing(old: stockml.Home) -> None:
+    look = "import stockml, sys; assert 'pandas' not in sys.modules; h = stockml.Home(); [f('IBM') for f in "
+    look += "(h.bars, h.forecast, h.ledger, h.nights)]; print({'tensorflow', 'prefect', 'mlflow'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=os.environ, check=True)
+    assert shown.stdout == "set()\n"
+
+
+def test_the_notebook_shows_what_its_cells_show_today(old: stockml.Home) -> None:
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+    assert [[without_picture(each) for each in shown] for shown in outputs(cells)] == [
+        [without_picture(each) for each in shown] for shown in kept
+    ], "make it again with `python -m tests.support.notebook`"
+
+
+def without_picture(shown: dict[str, object]) -> object:
+    """A picture's bytes are the font's and the machine's."""
+    data = shown.get("data")
+    if not isinstance(data, dict):
+        return shown
+    return {**shown, "data": {name: part for name, part in data.items() if name != "image/png"}}
