@@ -10,7 +10,13 @@ from stockml.errors import InvalidFile
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import ELSEWHERE, held, kind_here, replay_home
 
-SECRETS = ("ALPHAVANTAGE_API_KEY", "PREFECT_SERVER_API_AUTH_STRING", "STOCKML_DATABASE_URL", "STOCKML_WEBHOOK_URL")
+SECRETS = (
+    "ALPHAVANTAGE_API_KEY",
+    "PGPASSWORD",
+    "PREFECT_SERVER_API_AUTH_STRING",
+    "STOCKML_DATABASE_URL",
+    "STOCKML_WEBHOOK_URL",
+)
 FOR_THE_MARKET = ("import", "restore")  # nobody gives a recording its past
 
 

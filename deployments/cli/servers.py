@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sys
 import threading
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,8 +14,18 @@ import typer
 from deployments.cli.options import Json, as_time
 
 app = typer.Typer()
-PrefectPort = Annotated[int, typer.Option(min=1, max=65535, help="where Prefect's page is served")]
-MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="where MLflow's page is served")]
+PrefectPort = Annotated[
+    int, typer.Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="where Prefect's page is served")
+]
+MlflowPort = Annotated[
+    int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="where MLflow's page is served")
+]
+
+
+class PartChoice(StrEnum):
+    PREFECT = "prefect"
+    MLFLOW = "mlflow"
+    WORKER = "worker"
 
 
 @app.command()
@@ -38,6 +50,51 @@ def up(
             stack.watch(children)
     except KeyboardInterrupt:
         print("stopped", flush=True)
+
+
+@app.command()
+def serve(
+    part: Annotated[PartChoice, typer.Argument(metavar="PART", help="prefect, mlflow or worker")],
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
+    prefect_url: Annotated[
+        str, typer.Option(envvar="PREFECT_API_URL", help="the worker's")
+    ] = "http://127.0.0.1:4200/api",
+    mlflow_url: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="the worker's")
+    ] = "http://127.0.0.1:5000",
+) -> None:
+    """Run one part of `up` alone, in the foreground: for containers.
+
+    The worker first makes Prefect's deployments agree with the list of tickers.
+    """
+    from deployments.servers import parts
+    from deployments.servers.access import Access
+    from deployments.servers.environment import set_environment
+    from deployments.servers.postgres import create_databases
+    from stockml.home import home
+
+    place = home()
+    place.prefect.mkdir(parents=True, exist_ok=True)
+    if part is PartChoice.WORKER:
+        from deployments.cli.tickers import registered
+        from deployments.registration.own_list import tickers_of
+
+        os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
+        os.environ.update(parts.as_client(Access.of(os.environ)))
+        print(*registered(place, tickers_of(place)), sep="\n", flush=True)
+        program = parts.worker(os.environ, "--with-healthcheck")
+    else:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        set_environment(place)
+        create_databases(os.environ)
+        ports = prefect_port, mlflow_port
+        program = (
+            parts.prefect(ports[0], os.environ)
+            if part is PartChoice.PREFECT
+            else parts.mlflow(place, ports[1], os.environ)
+        )
+    os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
 
 
 def _interrupted(*_: object) -> NoReturn:

@@ -87,11 +87,11 @@ def deploy(
     place = home()
     if file:
         own_list.keep(place, file)
-    for line in _registered(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
+    for line in registered(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
         print(line)
 
 
-def _registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
+def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
     from deployments.servers.prefect_api import prefect_api
 
     with prefect_api(place):
@@ -115,7 +115,7 @@ def _tell(place: Home, done: str) -> None:
 
     print(f"{done}; {len(tickers_of(place).tickers)} in {place.tickers}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
-        print(*_registered(place, tickers_of(place)), sep="\n")
+        print(*registered(place, tickers_of(place)), sep="\n")
     else:
         print("`stockml up` schedules them")
 

@@ -47,6 +47,7 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # what a run logs goes to its page; the terminal shows this project's own lines
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
-from deployments.registration import POOL
 from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.source import replay_environment
-from deployments.servers import processes
+from deployments.servers import parts, processes
 from deployments.servers.access import PASSWORD, Access
-from deployments.servers.environment import mlflow_database, settings_of
+from deployments.servers.environment import settings_of
 from deployments.servers.errors import AlreadyUp
+from deployments.servers.parts import Part
 from deployments.servers.postgres import create_databases
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
@@ -56,8 +56,8 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     if address := running_server(home):
         raise AlreadyUp(address, str(home.servers))
     access = Access.of(environ)
-    check_port("Prefect", ports.prefect, "--prefect-port", access.address)
-    check_port("MLflow", ports.mlflow, "--mlflow-port", access.address)
+    check_port("Prefect", ports.prefect, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
+    check_port("MLflow", ports.mlflow, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
     environ = {**environ, **{k: v for k, v in settings_of(home, environ).items() if k not in environ}}
     create_databases(environ)
     with owner_only(), ExitStack() as stack:
@@ -68,9 +68,9 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
         _wait(children, servers)
         environ = environ | {"PREFECT_API_URL": servers.prefect_api, "MLFLOW_TRACKING_URI": servers.mlflow}
-        environ = environ | _as_client(access)
+        environ = environ | parts.as_client(access)
         _deploy(home, environ, say)
-        children.append(_start_worker(home, environ))
+        children.append(_start(home, parts.worker(environ), "worker.log", reports=True))
         write_atomically(home.servers, json.dumps(asdict(servers), indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         _tell(home, servers, access, say)
@@ -104,44 +104,23 @@ def _addresses(access: Access, ports: Ports, feed: Feed | None) -> Servers:
     return Servers(os.getpid(), prefect, f"{prefect}/api", mlflow, feed.address if feed else None)
 
 
-def _as_client(access: Access) -> dict[str, str]:
-    """How the worker and its runs are let in."""
-    if not access.password:
-        return {}
-    user, _, password = access.password.partition(":")
-    return {
-        "PREFECT_API_AUTH_STRING": access.password,
-        "MLFLOW_TRACKING_USERNAME": user,
-        "MLFLOW_TRACKING_PASSWORD": password,
-    }
-
-
 def start_prefect(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    """Prefect's server and page."""
-    without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-    log = home.root / "logs" / "prefect.log"
-    return processes.start("Prefect", "deployments.servers.prefect_program", [str(port)], without_api, log)
+    return _start(home, parts.prefect(port, environ), "prefect.log")
 
 
 def start_mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    """MLflow's server and page."""
-    arguments = [str(port), home.artifacts]
-    # the address may hold a password, which a command line would show to everyone on this machine
-    database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
-    log = home.root / "logs" / "mlflow.log"
-    return processes.start("MLflow", "deployments.servers.mlflow_program", arguments, {**environ, **database}, log)
+    return _start(home, parts.mlflow(home, port, environ), "mlflow.log")
+
+
+def _start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
+    place = home.root / "logs" / log
+    return processes.start(part.name, part.module, part.arguments, part.environ, place, reports=reports)
 
 
 def _wait(pages: list[Child], servers: Servers) -> None:
     deadline = time.monotonic() + START_S
     processes.wait_until_healthy(pages[0], f"{servers.prefect_api}/health", deadline)
     processes.wait_until_healthy(pages[1], f"{servers.mlflow}/health", deadline)
-
-
-def _start_worker(home: Home, environ: Mapping[str, str]) -> Child:
-    arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2"]
-    environ = {**environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return processes.start("the worker", "prefect", arguments, environ, home.root / "logs" / "worker.log", reports=True)
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:

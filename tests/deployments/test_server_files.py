@@ -1,0 +1,96 @@
+"""A server of one's own: compose.yaml fits its schema, its commands run as they are written, the unit is in order.
+
+compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-2.0), without its descriptions.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from deployments.cli.app import run
+from deployments.servers.health import main as health
+from stockml.home import Home
+from tests.deployments.test_cli import Captured
+from tests.deployments.test_servers import free_port
+
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
+SCHEMA = Path(__file__).with_name("compose-spec.json")
+OURS = ("prefect", "mlflow", "worker")
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())
+    return found
+
+
+def test_compose_fits_its_schema() -> None:
+    jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(compose())
+
+
+def test_every_service_is_looked_after_and_no_secret_stands_in_the_file() -> None:
+    file = compose()
+    for service in file["services"].values():
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert set(service["secrets"]) <= set(file["secrets"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+        given = {name for name in service["environment"] if any(word in name for word in ("KEY", "PASSWORD", "AUTH"))}
+        assert all(name.endswith("_FILE") for name in given)
+    assert all(set(secret) == {"file"} for secret in file["secrets"].values())
+
+
+def test_the_commands_are_ours_with_their_options(capsys: Captured) -> None:
+    for name in OURS:
+        program, *arguments = compose()["services"][name]["command"]
+        assert (program, arguments[:2]) == ("stockml", ["serve", name])
+        assert run(["serve", "--help"]) == 0
+        known = capsys.readouterr().out
+        assert all(option in known for option in arguments if option.startswith("--"))
+
+
+@pytest.mark.slow
+def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home, tmp_path: Path) -> None:
+    """With SQLite, on this machine's loopback."""
+    service, port = compose()["services"]["prefect"], free_port()
+    password = tmp_path / "pages-password"
+    password.write_text("me:word\n")
+    changed = {
+        "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_PREFECT_PORT": str(port),
+        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(password), "PGPASSWORD_FILE": "",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "deployments.cli", *service["command"][1:]]
+    environ = {**os.environ, **service["environment"], **changed, "STOCKML_ADDRESS": "127.0.0.1"}
+    look = service["healthcheck"]["test"][4].replace("4200", str(port))
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while health(look) and time.monotonic() < deadline:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+        assert health(look) == 0
+        assert health(look.replace("/health", "/flows/filter")) == 1, "everything else asks for the password"
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_the_unit_is_in_order(tmp_path: Path) -> None:
+    """By systemd's own check where there is one; only the program's place is another here."""
+    unit = (DEPLOYMENTS / "systemd" / "stockml.service").read_text()
+    [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    assert command.endswith("/stockml up")
+    here = tmp_path / "stockml.service"
+    here.write_text(unit.replace("/opt/stockml/.venv/bin/stockml", shutil.which("true") or "/bin/true"))
+    if checker := shutil.which("systemd-analyze"):
+        checked = subprocess.run([checker, "verify", here], capture_output=True, text=True, check=False)
+        said = [line for line in checked.stderr.splitlines() if "stockml.service" in line]
+        assert (checked.returncode, said) == (0, [])
