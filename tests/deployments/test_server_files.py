@@ -65,7 +65,8 @@ def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home,
     password.write_text("me:word\n")
     changed = {
         "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_PREFECT_PORT": str(port),
-        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(password), "PGPASSWORD_FILE": "",
+        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(password),
+        "PGPASSWORD_FILE": "",
     }  # fmt: skip
     command = [sys.executable, "-m", "deployments.cli", *service["command"][1:]]
     environ = {**os.environ, **service["environment"], **changed, "STOCKML_ADDRESS": "127.0.0.1"}
