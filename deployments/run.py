@@ -29,12 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
     """Give the ticker its history if it has none, run its newest night, print the summary; the exit code."""
     with owner_only(), _place(environ) as place, source([ticker], environ) as replay, prefect_api(place, environ):
+        from stockml import clock
         from stockml.nights import summary
+        from stockml.nights.glance import night_age
 
         if not _has_bars(place, ticker):
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
-    print(summary.text(night))
+        age = night_age(night, None, clock.now())
+    print(summary.text(night, age))
     return 1 if night.status == "failed" else 0
 
 

@@ -17,6 +17,7 @@ from flows.nightly import NightRequest, exclusive_run, skipped, train_and_publis
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home
+from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
@@ -25,6 +26,7 @@ from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import append_bars, fetch_daily
 from tasks.quota import has_premium_key
+from tasks.status_page import show_status
 from tasks.tables import NightProgress, ended, row_of, show_rows
 
 # as text: the server lets any text pass for a "date"
@@ -69,6 +71,7 @@ def backfill(
             rows.append(row_of(ticker, session, state))
             progress.advance()
     show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
+    show_status()
     return ended(rows)
 
 
@@ -90,8 +93,8 @@ def past_night(
         return skipped("No bar", tonight, session, "the store has no bar of this session that is believed")
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
-    show_night(night)
-    return Completed(message=f"{night.mode}: {night.reason}", data=night)
+    show_night(night, tonight.calendar)
+    return Completed(message=message(night), data=night)
 
 
 def fetch_missing(

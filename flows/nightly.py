@@ -22,6 +22,7 @@ from stockml.errors import BadPayload, NightBusy, PremiumOnly, QuotaSpent, Stock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights.record import Night, read_night
+from stockml.nights.summary import message
 from stockml.pipeline.ageing import too_old
 from stockml.pipeline.ingest import has_unexplained_jumps, needs_whole_history, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
@@ -40,6 +41,7 @@ from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_histo
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.quota import come, turn_of
 from tasks.results import log_run, promote, publish_forecast
+from tasks.status_page import remember
 
 BUSY_WAIT_S = 3600.0
 QUOTA = "Skipped: quota"
@@ -59,7 +61,13 @@ def run_name() -> str:
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
 
 
-@flow(name="nightly", flow_run_name=run_name)
+@flow(
+    name="nightly",
+    flow_run_name=run_name,
+    on_completion=[remember],
+    on_failure=[remember],
+    on_crashed=[remember],
+)
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
@@ -94,8 +102,8 @@ def nightly(
             return skipped(OUTCOMES[type(outcome)], tonight, wanted_session, outcome)
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
-    show_night(night)
-    return Completed(message=f"{night.mode}: {night.reason}{tonight.aged()}", data=night)
+    show_night(night, tonight.calendar)
+    return Completed(message=f"{message(night)}{tonight.aged()}", data=night)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from stockml.settings import Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.quota import come, turn_of
 from tasks.run_records import end_children
+from tasks.status_page import show_status
 from tasks.tables import NightProgress, ended, row_of, show_rows
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def universe(
         end_children(UUID(flow_run.id), left_over)
     write_csv(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
+    show_status()
     return ended(rows, fail_when)
 
 

@@ -13,7 +13,9 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
+from stockml import clock
 from stockml.home import Home, home
+from stockml.nights.glance import night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
 from stockml.tickers import as_key
@@ -58,11 +60,12 @@ class EpochReport:
             update_progress_artifact(artifact_id=self.artifact, progress=min(percent, 100.0))
 
 
-def show_night(night: Night) -> None:
-    """The night's text as Markdown, and its scores as a table."""
+def show_night(night: Night, calendar: str | None) -> None:
+    """The night's text as Markdown with the forecast's age, and its scores as a table."""
+    age = night_age(night, calendar, clock.now())
     ticker = as_key(night.ticker)
     # the spaces that keep MLflow's columns apart would be shown as they are written here
-    text = "\n\n".join([markdown(night).replace("&emsp;", " "), *_in_mlflow(night)])
+    text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
     create_markdown_artifact(text, key=f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         best_first = sorted(night.evaluation.scores.items(), key=lambda named: -(named[1].skill or 0.0))

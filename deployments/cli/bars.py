@@ -121,7 +121,10 @@ def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
 def forecast(
     ticker: Ticker,
     expires_after: Annotated[
-        int | None, typer.Option(min=0, metavar="SESSIONS", help="the age beyond which it is called expired, 5")
+        int | None,
+        typer.Option(
+            min=0, metavar="SESSIONS", help="the age beyond which it is called expired; else as its night was set"
+        ),
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -129,12 +132,12 @@ def forecast(
     """Show the newest published forecast of a ticker, and how old it is."""
     from deployments.cli import ledger_text
     from stockml import clock
-    from stockml.forecasts.age import EXPIRES_AFTER, age_of
+    from stockml.forecasts.age import age_of
     from stockml.nights.summary import forecast_json
 
     entry, store = _newest_entry(ticker), _store(ticker, calendar)
     published, sessions = entry.forecast, store.sessions(ticker)
-    limit = EXPIRES_AFTER if expires_after is None else expires_after
+    limit = _expires_after(ticker, entry.key) if expires_after is None else expires_after
     age, timing = age_of(published.origin, sessions, clock.now(), limit), entry.timing(sessions)
     close = _close_at(store, ticker, published.origin)
     if as_json:
@@ -197,6 +200,18 @@ def _newest_entry(ticker: str) -> "LedgerEntry":
     if not entries:
         raise NoForecast(ticker, str(home().root))
     return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
+
+
+def _expires_after(ticker: str, key: str) -> int:
+    """As the night was set; the usual where its record has been cleared away."""
+    from stockml.errors import InvalidFile
+    from stockml.forecasts.age import EXPIRES_AFTER
+    from stockml.nights.record import night_path, read_night
+
+    try:
+        return read_night(night_path(home().nights, ticker, key)).expires_after
+    except (FileNotFoundError, InvalidFile):
+        return EXPIRES_AFTER
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

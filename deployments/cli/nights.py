@@ -51,7 +51,9 @@ def nightly(
     as_json: Json = False,
 ) -> int:
     """Fetch, train, measure, log and publish one session."""
+    from stockml import clock
     from stockml.nights import summary
+    from stockml.nights.glance import night_age
     from stockml.nights.record import Night
 
     changed = as_settings(settings or [])
@@ -62,7 +64,8 @@ def nightly(
     arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
     with prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night))
+        age = night_age(night, calendar, clock.now())
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
     return 1 if night.status == "failed" else 0
 
 

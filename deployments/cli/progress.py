@@ -15,7 +15,9 @@ from typing import TextIO
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _FINISHED = re.compile(r"Finished in state (\w+)")
-_NOISE = re.compile(r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc")
+_NOISE = re.compile(
+    r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc|Running hook|Hook "
+)
 
 
 @contextmanager

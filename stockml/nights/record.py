@@ -10,6 +10,7 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.metrics import Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
+from stockml.forecasts.age import EXPIRES_AFTER
 from stockml.forecasts.forecast import Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
@@ -77,6 +78,11 @@ class Night:
     @property
     def model_name(self) -> str:
         return f"lstm-{self.ticker}"
+
+    @property
+    def expires_after(self) -> int:
+        """The age in sessions beyond which the forecast is expired: the night's own setting."""
+        return int(self.settings.get("ageing.old_forecast", EXPIRES_AFTER))
 
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None

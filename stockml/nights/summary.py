@@ -9,6 +9,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.promotion_gate import publishes
 from stockml.evaluation.simple_distributions import POOLED
+from stockml.forecasts.age import Age
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
 from stockml.nights.tables import base_rate, distribution_lines, distribution_markdown, path_lines, path_markdown
@@ -17,8 +18,8 @@ NOISE = 0.05  # a difference that luck explains more often than this is called n
 PAGES = "make up"
 
 
-def text(night: Night) -> str:
-    """The night for the terminal, about twenty lines of at most 100 columns."""
+def text(night: Night, age: Age | None = None) -> str:
+    """The night for the terminal, about twenty lines of at most 100 columns.  age: of its forecast, now."""
     first, *rest = _heading(night)
     lines = [f"{night.ticker} · session {night.session} · {first}", *rest, ""]
     lines += _row("bars", _bars(night))
@@ -31,6 +32,7 @@ def text(night: Night) -> str:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
+        lines += _row("", str(age)) if age else []
         lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night))
     lines += _live(night)
@@ -38,10 +40,10 @@ def text(night: Night) -> str:
     return "\n".join(lines)
 
 
-def markdown(night: Night, *, heading: bool = True) -> str:
+def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> str:
     """The night as Markdown: the verdict first, then the table, then where everything lies."""
     parts = [f"## {night.ticker} · {night.session}"] if heading else []
-    parts.append(f"**{'; '.join(_heading(night))}**")
+    parts.append(f"**{headline(night)}**")
     if night.status != "completed":
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
@@ -49,7 +51,8 @@ def markdown(night: Night, *, heading: bool = True) -> str:
     parts += [path_markdown(night), *_adds_markdown(night), distribution_markdown(night)]
     if night.forecast:
         said = _published(night)
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}.")
+        made = f"; {age}" if age else ""
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
         parts.append(f"**{said[0].upper()}{said[1:]}.**" if night.forecast.no_skill else f"Published: {said}.")
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
@@ -83,6 +86,18 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
     plain["origin"] = forecast.origin.isoformat()
     plain["sessions"] = [day.isoformat() for day in forecast.sessions]
     return plain
+
+
+def headline(night: Night) -> str:
+    """What is published, and what of it is the network's, in one line."""
+    return "; ".join(_heading(night))
+
+
+def message(night: Night) -> str:
+    """The state message of its run: the headline, the verdict, and what was trained."""
+    verdict = night.verdict
+    judged = f"; {'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}" if verdict else ""
+    return f"{headline(night)}{judged}; {night.mode}: {night.reason}"
 
 
 def _heading(night: Night) -> list[str]:

@@ -9,9 +9,11 @@ from stockml import code_version
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.usual_width import width_against_usual
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
+from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, write_night
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
@@ -62,6 +64,7 @@ def log_night(
     except TrackingUnavailable as error:
         write_night(night, path)
         missed(error)
+    keep_newest(home.nights, night)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
 
@@ -99,7 +102,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         rows_restated=done.bars.restated,
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
-        metrics=run_content.metrics(assessment, live),
+        metrics=run_content.metrics(assessment, live, width_against_usual(assessment.forecast, series)),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
         verdict=as_it_stands(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,

@@ -38,14 +38,17 @@ WHOLE = (
 )  # contenders whose figures are all shown; of the others, MSE and skill
 
 
-def metrics(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float]:
+def metrics(
+    assessment: "Assessment", live: Mapping[str, float], width_against_usual: float | None = None
+) -> dict[str, float]:
     """The night's figures under the same names every night; what is not defined is left out.
 
     MLflow sorts its charts by the part before the slash and labels bars with two decimals: so `answer/…` comes first,
     in percent, with what a person wants to know in the morning; figures as they were measured follow.
     `live`: the ledger's scores, `live/skill` and so on.
     """
-    found = {"answer/" + name: 100 * value for name, value in _headline(assessment, live).items() if value is not None}
+    answers = _headline(assessment, live) | {"width_against_usual_pct": width_against_usual}
+    found = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
     for name, value in assessment.evaluation.metrics().items():
         candidate, _, figure = name.rpartition("/") if name.count("/") < 2 else name.partition("/")
         if candidate in WHOLE:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.states import State
 
 from deployments.replay.feed import Fault, Feed
@@ -81,6 +83,10 @@ def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(r
     assert (night.status, night.mode, night.reason) == ("completed", "retrain", "no champion yet")
     assert night.rows_added == 6
     assert night.mlflow_run_id
+    assert first.message.startswith("published: ")
+    assert "; promoted: the first champion: " in first.message
+    (page,) = status_pages()
+    assert "| IBM | 2013-02-28 | " in page
     before = replay.stands()
     asked = replay.feed.requests
     again = replay.night()
@@ -88,6 +94,13 @@ def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(r
     assert replay.stands() == before
     assert replay.feed.requests == asked
     assert [len(each) for each in before[1:]] == [1, 1, 1]
+
+
+def status_pages() -> list[str]:
+    """One page for all nights, brought up to date by each."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["status"])))
+    return [str(artifact.data) for artifact in found]
 
 
 def test_the_next_night_continues_the_champion(replay: Replay) -> None:

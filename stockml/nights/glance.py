@@ -1,0 +1,143 @@
+"""What is asked of a night first: the verdict, what is published, what of it is the network's. All that pages need.
+
+Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are looked at without reading their records.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from stockml.errors import InvalidFile
+from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.simple_distributions import POOLED
+from stockml.forecasts.age import Age, age_of
+from stockml.nights.record import Night, read_night
+from stockml.nights.summary import headline
+from stockml.prices.calendar import sessions_for
+from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record, written_record
+
+FILE = "newest.json"
+WIDTH = "answer/width_against_usual_pct"
+
+
+@record
+@dataclass(frozen=True)
+class Glance:
+    """One completed night. Skills, gains and coverages are shares (0.01 is one percent); what is unknown is None.
+
+    published_skill: of the published path, over the last close.  network_adds: what of that skill goes when the network
+    is left out, with its p-value.  width_adds: the CRPS that the network's width saves over the pooled regression's,
+    where it is published.  crps_skill: of the whole published distribution over the pooled regression's.
+    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time.
+    """
+
+    ticker: str
+    session: date
+    key: str
+    finished_at: datetime
+    headline: str
+    promoted: bool | None
+    verdict: str
+    publisher: str
+    expires_after: int
+    published_skill: float | None = None
+    network_adds: float | None = None
+    network_adds_p: float | None = None
+    width_adds: float | None = None
+    width_adds_p: float | None = None
+    crps_skill: float | None = None
+    coverage_80: float | None = None
+    live_skill: float | None = None
+    live_coverage_80: float | None = None
+    width_against_usual: float | None = None
+
+    @classmethod
+    def of(cls, night: Night) -> "Glance":
+        adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+        path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
+        whole = table.whole.get(night.publisher) if table else None
+        width = table.widths.get(night.publisher) if table else None
+        simple = 0.0 if table and night.publisher == POOLED else None
+        return cls(
+            ticker=night.ticker,
+            session=night.session,
+            key=night.key,
+            finished_at=night.finished_at,
+            headline=headline(night),
+            promoted=night.verdict.promoted if night.verdict else None,
+            verdict=night.verdict.reason if night.verdict else "",
+            publisher=night.publisher,
+            expires_after=night.expires_after,
+            published_skill=path.skill if path else None,
+            network_adds=adds.skill_difference if adds else None,
+            network_adds_p=adds.test.p_value if adds and adds.test else None,
+            width_adds=width.skill if width else simple,
+            width_adds_p=width.test.p_value if width and width.test else None,
+            crps_skill=whole.skill if whole else simple,
+            coverage_80=_share(figures.get("answer/coverage_80_pct")),
+            live_skill=figures.get("live/skill"),
+            live_coverage_80=figures.get("live/coverage_80"),
+            width_against_usual=_share(figures.get(WIDTH)),
+        )
+
+    @property
+    def adds(self) -> bool:
+        """Whether the network adds anything to what is published: to the path, or to the width."""
+        return (self.network_adds or 0) > 0 or (self.width_adds or 0) > 0
+
+    def metrics(self) -> dict[str, float]:
+        """The track record's figures under the names that MLflow shows, in percent, and 1 for a promotion, else 0.
+
+        What is unknown is left out.
+        """
+        shares = {
+            "published_skill_pct": self.published_skill,
+            "crps_skill_pct": self.crps_skill,
+            "network_adds_pct": self.network_adds,
+            "network_adds_to_width_pct": self.width_adds,
+            "coverage_80_pct": self.coverage_80,
+            "live_skill_pct": self.live_skill,
+            "live_coverage_80_pct": self.live_coverage_80,
+            "width_against_usual_pct": self.width_against_usual,
+        }
+        found = {f"record/{name}": 100 * value for name, value in shares.items() if value is not None}
+        return found if self.promoted is None else {**found, "record/promoted": float(self.promoted)}
+
+
+def keep_newest(nights: Path, night: Night) -> None:
+    """Keep the night's glance beside the ticker's nights, unless a later session's is there."""
+    before, tonight = newest(nights, night.ticker), Glance.of(night)
+    if before is None or (before.session, before.finished_at) <= (tonight.session, tonight.finished_at):
+        write_atomically(nights / night.ticker / FILE, written_record(tonight))
+
+
+def newest(nights: Path, ticker: str) -> Glance | None:
+    """The ticker's newest completed night; None before its first."""
+    try:
+        return read_record(Glance, (nights / ticker / FILE).read_bytes())
+    except (OSError, ValueError):  # an earlier version kept none, or another: the records hold all of it
+        return max(history(nights, ticker), key=lambda each: (each.session, each.finished_at), default=None)
+
+
+def history(nights: Path, ticker: str) -> list[Glance]:
+    """Every session's last finished night, oldest first; a record that cannot be read is one to make again."""
+    kept = []
+    for path in nights.glob(f"{ticker}/*/night.json"):
+        with suppress(InvalidFile):
+            kept.append(read_night(path))
+    kept.sort(key=lambda night: (night.session, night.finished_at))
+    last = {night.session: night for night in kept if night.status == "completed"}
+    return [Glance.of(night) for night in last.values()]
+
+
+def night_age(night: Night, calendar: str | None, now: datetime) -> Age | None:
+    """How old the night's forecast is; None where it has none.  calendar: None goes by the ticker's suffix."""
+    if night.forecast is None:
+        return None
+    return age_of(night.session, sessions_for(night.ticker, calendar), now, night.expires_after)
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100

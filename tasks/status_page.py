@@ -1,0 +1,69 @@
+"""The status of all tickers on one page of Prefect's, brought up to date as each night ends."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.states import State
+
+from stockml import clock
+from stockml.errors import StockmlError
+from stockml.home import home
+from stockml.nights.status import Attempt, keep_attempt, known_tickers, markdown, rows
+from stockml.tickers import validated_ticker
+
+KEY = "status"
+PAGE = 200
+
+
+def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """A hook: keep how the ticker's run ended, and bring the page up to date; a universe does that for its nights."""
+    with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk, has been said already
+        ticker = validated_ticker(str(flow_run.parameters.get("ticker") or ""))
+        why = " ".join((state.message or "").split())
+        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
+        if flow_run.parent_task_run_id is None:
+            show_status()
+
+
+def show_status() -> None:
+    """Write the table into the one artifact `status`."""
+    place = home()
+    with get_client(sync_client=True) as client:
+        scheduled = next_runs(client)
+        listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
+        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC."
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
+        kept = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+        if kept:
+            client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
+        else:
+            client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
+
+
+def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
+    """The start of each ticker's next scheduled run."""
+    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+    found: dict[str, datetime] = {}
+    offset = 0
+    while page := client.read_flow_runs(
+        flow_run_filter=waiting, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=PAGE, offset=offset
+    ):
+        offset += len(page)
+        for run in page:
+            ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
+            if run.deployment_id and isinstance(ticker, str) and start:
+                found.setdefault(ticker, start)
+    return found

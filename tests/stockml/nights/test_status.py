@@ -1,0 +1,137 @@
+"""The morning in a table: what stands, how old it is, what went wrong since; the newest session's night, whatever ran
+last; and of how many tickers the network adds something.
+"""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deployments.cli.app import run
+from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
+from stockml.forecasts.usual_width import width_against_usual
+from stockml.home import Home
+from stockml.nights import status
+from stockml.nights.glance import FILE, Glance, history, keep_newest, newest, night_age
+from stockml.nights.record import Night, night_path, write_night
+from stockml.prices.series import PriceSeries
+from stockml.storage.records import read_record, written_record
+from tests.support.nights import recorded_night, series_until
+from tests.support.walks import walk
+
+NIGHT = recorded_night()
+MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
+
+
+def kept(home: Home, night: Night = NIGHT) -> Night:
+    write_night(night, night_path(home.nights, night.ticker, night.key))
+    keep_newest(home.nights, night)
+    return night
+
+
+def row(home: Home, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
+    (found,) = status.rows(home, [ticker], now)
+    return found
+
+
+def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -> None:
+    night = replace(NIGHT, metrics={**NIGHT.metrics, "answer/width_against_usual_pct": 80.0})
+    found = Glance.of(night)
+    assert night.evaluation
+    assert night.distributions
+    adds = night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    assert adds
+    assert (found.network_adds, found.published_skill) == (
+        adds.skill_difference,
+        night.evaluation.scores[PUBLISHED].skill,
+    )
+    assert (found.publisher, found.width_adds) == (BLEND, night.distributions.widths[BLEND].skill)
+    assert found.crps_skill == night.distributions.whole[BLEND].skill
+    assert found.metrics()["record/width_against_usual_pct"] == pytest.approx(80.0)
+    assert found.metrics()["record/promoted"] == 1.0
+    assert read_record(Glance, written_record(found)) == found
+
+
+def test_the_newest_session_stays_the_newest_and_an_older_home_is_read_from_its_records(home: Home) -> None:
+    older = replace(NIGHT, session=date(2013, 2, 27), key="0" * 64, finished_at=NIGHT.finished_at + timedelta(days=9))
+    kept(home)
+    kept(home, older)
+    found = newest(home.nights, "IBM")
+    assert found == Glance.of(NIGHT)
+    (home.nights / "IBM" / FILE).unlink()
+    assert newest(home.nights, "IBM") == found
+    (home.nights / "IBM" / FILE).write_text("{")
+    assert newest(home.nights, "IBM") == found
+    assert [each.session for each in history(home.nights, "IBM")] == [older.session, NIGHT.session]
+
+
+def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) -> None:
+    assert row(home).state == "no night yet"
+    kept(home)
+    assert row(home).state == "up to date"
+    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+    later = MORNING + timedelta(days=14)
+    assert row(home, later).state == "expired, 10 sessions behind"
+    patient = kept(home, replace(NIGHT, settings={**NIGHT.settings, "ageing.old_forecast": 10}))
+    assert row(home, later).state == "10 sessions behind"
+    age = night_age(patient, None, later + timedelta(days=1))
+    assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
+
+
+def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
+    failed = status.Attempt("Failed", "the key is wrong", NIGHT.finished_at + timedelta(days=1))
+    status.keep_attempt(home.nights, "IBM", failed)
+    assert row(home).state == "failed: the key is wrong"
+    kept(home)
+    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind; failed: the key is wrong"
+    status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))
+    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+
+
+def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() -> None:
+    usual = Glance.of(NIGHT)
+    glances = [
+        replace(usual, network_adds=0.0, width_adds=0.01, width_adds_p=0.01),
+        replace(usual, network_adds=0.02, network_adds_p=0.4, width_adds=-0.01, width_adds_p=0.001),
+        replace(usual, network_adds=0.0, network_adds_p=None, width_adds=0.0),
+        replace(usual, network_adds=None, width_adds=None),
+        None,
+    ]
+    listed = [status.Row(f"T{n}", NIGHT.session, "", 0, False, each) for n, each in enumerate(glances)]
+    sentence = "The network adds something on 2 of 3 tickers (67%), on 1 by more than the noise."
+    assert status.share_sentence(listed) == sentence
+    assert status.text(listed).endswith(sentence)
+    shown = status.markdown(listed, most=2, links={"T1": "#/experiments/1"})
+    assert "| [T1](#/experiments/1) |" in shown
+    assert shown.endswith("… and 3 more: `stockml status`")
+    assert all(line.count("|") == len(status.COLUMNS) + 1 for line in shown.splitlines() if line.startswith("|"))
+
+
+def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None:
+    series, night = series_until("IBM", NIGHT.session), NIGHT.forecast
+    assert night
+    found = width_against_usual(night, series)
+    step, band = night.direction_step, night.band(80)
+    moves = np.log(series.mid[step:] / series.close[:-step])[-2500:]
+    inside = np.quantile(moves, 0.9) - np.quantile(moves, 0.1)
+    assert found == pytest.approx(np.log(band.high[step - 1] / band.low[step - 1]) / inside)
+    assert width_against_usual(night, walk(200)) is None
+    flat = np.full(600, 12.5)
+    assert width_against_usual(night, PriceSeries(walk(600).sessions, flat, flat, flat, flat, flat)) is None
+
+
+def test_the_command_needs_no_server(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())
+    kept(home)
+    assert run(["status", "IBM", "MSFT"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].split()[:4] == ["IBM", "2013-02-28", "up", "to"]
+    assert shown[2].split()[:4] == ["MSFT", "–", "no", "night"]
+    assert shown[-1].startswith("No server is up")
+    assert run(["status", "IBM", "--json"]) == 0
+    assert '"session": "2013-02-28"' in capsys.readouterr().out
