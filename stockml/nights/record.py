@@ -63,6 +63,7 @@ class Night:
     seconds: float = 0.0
     mlflow_run_id: str | None = None
     mlflow_run_url: str | None = None
+    mlflow_nights_url: str | None = None
     model_version: str | None = None
     data_notes: tuple[str, ...] = ()
 

@@ -215,6 +215,8 @@ def _where(night: Night) -> list[str]:
         lines += _row("MLflow run", f"{night.run_name} ({night.mlflow_run_id}){version}")
     if night.mlflow_run_url:
         lines += _row("", night.mlflow_run_url)
+    if night.mlflow_nights_url:
+        lines += _row("all its nights", night.mlflow_nights_url)
     if night.plots_folder:
         lines += _row("plots", night.plots_folder)
     return [*lines, *_row("pages", PAGES)]
@@ -230,6 +232,8 @@ def _markdown_facts(night: Night) -> list[str]:
     ]
     if night.mlflow_run_url:
         facts.append(f"- [MLflow run]({night.mlflow_run_url})")
+    if night.mlflow_nights_url:
+        facts.append(f"- [All nights of {night.ticker} in MLflow]({night.mlflow_nights_url})")
     if night.flow_run_url:
         facts.append(f"- [Prefect flow run]({night.flow_run_url})")
     return facts

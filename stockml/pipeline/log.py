@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stockml import code_version
+from stockml import clock, code_version
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
@@ -15,6 +15,7 @@ from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, write_night
+from stockml.nights.status import known_tickers, markdown, rows
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
 from stockml.plots import night_figures
@@ -58,13 +59,15 @@ def log_night(
     night = kept_night(home.nights, done.dataset.ticker, key) or _night(
         home, done, key, now=now, seconds=seconds, url=flow_run_url
     )
+    keep_newest(home.nights, night)
     try:
         night = tracking.keep_and_log(night, pages=pages)
         _catch_up(home, tracking, night.ticker, now=now, pages=pages)
+        listed = rows(home, known_tickers(home) | {night.ticker}, clock.now())
+        tracking.show_overview(lambda links: markdown(listed, links=links))
     except TrackingUnavailable as error:
         write_night(night, path)
         missed(error)
-    keep_newest(home.nights, night)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
 

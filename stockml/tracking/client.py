@@ -6,10 +6,11 @@ so that a run killed anywhere is resumed and logging a night twice adds nothing.
 
 import hashlib
 import socket
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,14 +20,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
+from stockml.nights import glance
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.tracking import connection, models, retention, run_content, runs, trials
+from stockml.tracking import connection, models, retention, runs, track_record, trials, views
 from stockml.tracking.retention import OldRun
 from stockml.training.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
@@ -56,9 +58,9 @@ class Tracking:
         return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
 
     def prepare(self) -> None:
-        """Make MLflow's tables where they are missing; one process at a time. Raises TrackingUnavailable."""
-        with self._client():
-            pass
+        """Make MLflow's tables and its first page where they are missing. Raises TrackingUnavailable."""
+        with self._client() as client:
+            self._overview(client)
 
     def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
         """Keep the night's record, log it, and return it with its run, version and address on `pages`.
@@ -75,6 +77,7 @@ class Tracking:
             night,
             mlflow_run_id=logged.run_id,
             mlflow_run_url=run_url(pages, logged.experiment_id, logged.run_id) if pages else None,
+            mlflow_nights_url=views.view_url(pages, logged.experiment_id) if pages else None,
             model_version=logged.model_version,
         )
         write_night(known, path)
@@ -99,6 +102,9 @@ class Tracking:
                 runs.fill(client, run, night)
                 models.log(client, run, night)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
+            earlier = partial(glance.history, self.nights, night.ticker)
+            record = track_record.Record(client, self._overview(client), night.ticker, self._installation)
+            record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
             version = models.version_of(client, night)
             return Logged(run.info.run_id, experiment_id, version)
 
@@ -119,7 +125,9 @@ class Tracking:
     def log_trial(self, trial: TrialRecord) -> str:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
         with self._client() as client:
-            return trials.log(client, self._experiment(client, f"{trial.ticker}/trials"), trial)
+            ticker = f"{trial.ticker}/trials"
+            found = self._named(client, experiment_name(ticker), self._artifact_location(ticker))
+            return trials.log(client, found.experiment_id, trial)
 
     def sweep_orphans(
         self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
@@ -145,6 +153,18 @@ class Tracking:
     def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
         return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
+
+    def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
+        """Write above all tickers what `page` says; it is handed the links to their nights. Raises TrackingUnavailable.
+
+        The experiment comes first in MLflow's list, which is by when one was last renamed.
+        """
+        with self._client() as client:
+            overview, own = self._overview(client), f"{track_record.EXPERIMENT}/"
+            listed = client.search_experiments(filter_string=f"name LIKE '{own}%'")
+            links = {each.name.removeprefix(own): views.view_url("", each.experiment_id) for each in listed}
+            client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
+            client.rename_experiment(overview, track_record.EXPERIMENT)
 
     def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
         """The runs of nights begun before the moment that no champion and no rollback needs."""
@@ -189,17 +209,38 @@ class Tracking:
         return "failed"
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
+        """The ticker's experiment, its page as this version arranges it."""
+        found = self._named(client, experiment_name(ticker), self._artifact_location(ticker))
+        note = partial(views.nights_note, ticker, found.experiment_id, self._overview(client))
+        self._arrange(client, found, views.nights_view(), note)
+        return str(found.experiment_id)
+
+    def _overview(self, client: "MlflowClient") -> str:
+        """The experiment of all tickers."""
+        found = self._named(client, track_record.EXPERIMENT, self._artifact_location("all-tickers"))
+        written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
+        self._arrange(client, found, views.record_view(), lambda: written or empty)
+        return str(found.experiment_id)
+
+    def _named(self, client: "MlflowClient", name: str, artifacts: str | None) -> "Experiment":
         from mlflow.exceptions import MlflowException
 
-        name = experiment_name(ticker)
         if found := client.get_experiment_by_name(name):
-            return str(found.experiment_id)
-        try:
-            return str(client.create_experiment(name, self._artifact_location(ticker), run_content.EXPERIMENT_TAGS))
-        except MlflowException:
-            if found := client.get_experiment_by_name(name):  # another process was faster
-                return str(found.experiment_id)
-            raise
+            return found
+        with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
+            client.create_experiment(name, artifacts, views.KIND)
+        if found := client.get_experiment_by_name(name):
+            return found
+        raise TrackingUnavailable(self.uri, f"it did not make the experiment {name}")
+
+    @staticmethod
+    def _arrange(client: "MlflowClient", found: "Experiment", view: str, note: Callable[[], str]) -> None:
+        """Once a version: what a person rearranges afterwards stays."""
+        version = hashlib.sha256(view.encode()).hexdigest()[:16]
+        if found.tags.get(views.ARRANGED) == version:
+            return
+        for name, value in ((views.TAG, view), (views.NOTE, note()), (views.ARRANGED, version)):
+            client.set_experiment_tag(found.experiment_id, name, value)
 
     def _artifact_location(self, ticker: str) -> str | None:
         """The same place whether the run goes to the database or to a server of this machine.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stockml.forecasts.conformal import COVERAGES, percent
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
+from stockml.tracking.views import version_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night:
         run_id=run.info.run_id,
         model_id=model.model_id,
         tags=_version_tags(night),
+        description=version_note(night),
     )
     return str(version.version)
 

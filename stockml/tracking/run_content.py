@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.promotion_gate import publishes
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.storage.files import as_text
+from stockml.tracking.views import view_url
 
 if TYPE_CHECKING:
     from stockml.evaluation.assessment import Assessment
 
 Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 CURVES = {
     "loss": "training/loss",
     "validation_loss": "training/validation_loss",
@@ -63,13 +64,15 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
     rival, adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     table = assessment.distributions
     whole, width = (table.whole.get(LSTM), table.widths.get(LSTM)) if table else (None, None)
+    said = table.whole.get(assessment.publisher) if table else None
     base = table.widths.get(BLEND) if table else None
     return {
         "base_adds_to_width_crps_pct": base.skill if base else None,
         "beats_champion_pct": rival.skill_difference if rival else None,
         "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
         "network_adds_pct": adds.skill_difference if adds else None,
-        "crps_skill_pct": whole.skill if whole else None,
+        "crps_skill_pct": whole.skill if whole else None,  # the ticker's own LSTM's, whoever is published
+        "published_crps_skill_pct": said.skill if said else 0.0 if assessment.publisher == POOLED else None,
         "width_crps_skill_pct": width.skill if width else None,
         "lstm_beats_last_close_pct": evaluation.scores[LSTM].skill,
         "live_beats_last_close_pct": live.get("live/skill") if live.get("live/matured") else None,
@@ -121,6 +124,7 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
         links = [f"[{Path(name).stem.replace('_', ' ')}]({page}/{name})" for name in plots]
         parts.append("Plots: " + " · ".join(links))
+    parts.append(f"What each metric is, and its unit: [above the nights]({view_url('', experiment_id)}).")
     return "\n\n".join(parts)
 
 
@@ -177,7 +181,7 @@ def dataset(night: Night) -> dict[str, str]:
 
 def record(night: Night) -> str:
     """The whole night as JSON, kept as the run's artifact."""
-    bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, model_version=None)
+    bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None)
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
 
 

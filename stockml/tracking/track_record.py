@@ -1,0 +1,112 @@
+"""One run a ticker whose steps are sessions, all in the experiment `stockml`: does it get better?
+
+A session's figures are those of its last finished night, in whatever order nights were run. Imported by `tracking`
+only; takes its client, imports mlflow inside functions.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from stockml.nights.glance import Glance
+from stockml.tracking.run_content import Point
+from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
+from stockml.tracking.views import NOTE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "stockml"  # what begins with it and a slash are the tickers' own
+
+
+@dataclass(frozen=True)
+class Record:
+    """The run of a ticker's record. Two homes that log to one MLflow keep one each. One process a ticker at a time."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    ticker: str
+    installation: str
+
+    def keep(self, tonight: Glance, earlier: Callable[[], Iterable[Glance]], page: str) -> None:
+        """Add the session; one that stands there with other figures is replaced.
+
+        earlier: the ticker's sessions so far, asked for when it has no record yet.  page: the link to its nights.
+        """
+        run = self._whole()
+        if run is None:
+            glances = {each.session: each for each in [*earlier(), tonight]}
+            known = [point for each in glances.values() for point in points(each)]
+            self._begin(known, _tags(glances[max(glances)], page))
+        elif str(tonight.session) > run.data.tags["session"]:
+            self._add(run.info.run_id, points(tonight), _tags(tonight, page))
+        else:
+            self._insert(run, tonight, page)
+
+    def _whole(self) -> "Run | None":
+        """The ticker's run; what a killed process left unfinished, or did not take away, goes to the trash."""
+        mine = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
+        found = self.client.search_runs([self.experiment_id], mine)
+        whole = [run for run in found if run.info.status == "FINISHED"][:1]
+        for run in found:
+            if run not in whole:
+                self.client.delete_run(run.info.run_id)
+        return whole[0] if whole else None
+
+    def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
+        times = [at for _, _, at, _ in known]
+        own = {**tags, INSTALLATION: self.installation}
+        run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
+        log_points(self.client, run.info.run_id, known)
+        self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
+
+    def _add(self, run_id: str, new: list[Point], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        metrics = [Metric(*point) for point in new]
+        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(*tag) for tag in tags.items()])
+
+    def _insert(self, run: "Run", tonight: Glance, page: str) -> None:
+        """A session before the newest, or one that stands there: what is logged stays, so a new run takes over."""
+        run_id, new, step = run.info.run_id, points(tonight), step_of(tonight.session)
+        known = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
+        kept = [(point.key, point.value, point.timestamp, point.step) for point in known]
+        stands, others = ([point for point in kept if (point[3] == step) == here] for here in (True, False))
+        newest = str(tonight.session) == run.data.tags["session"]
+        if not stands:
+            log_points(self.client, run_id, new)
+        elif sorted(stands) != sorted(new):
+            self._begin([*others, *new], _tags(tonight, page) if newest else run.data.tags)
+            self.client.delete_run(run_id)
+
+
+def points(glance: Glance) -> list[Point]:
+    """The session's figures: the step is its date as a number, the time its noon, by which the page draws."""
+    at, step = milliseconds(datetime.combine(glance.session, time(12), UTC)), step_of(glance.session)
+    return [(name, value, at, step) for name, value in glance.metrics().items()]
+
+
+def step_of(session: date) -> int:
+    """20130301 for 2013-03-01."""
+    return int(f"{session:%Y%m%d}")
+
+
+def _tags(newest: Glance, page: str) -> dict[str, str]:
+    verdict = {True: "promoted", False: "not promoted", None: ""}[newest.promoted]
+    note = (
+        f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "
+        f"Newest: {newest.session}, {newest.headline}. [Every night]({page})"
+    )
+    found = {
+        "ticker": newest.ticker,
+        "session": str(newest.session),
+        "verdict": verdict,
+        "published": newest.headline.removeprefix("published: "),
+        "mlflow.user": "stockml",
+        "mlflow.source.name": "flows/nightly.py",
+        "mlflow.source.type": "JOB",
+        NOTE: note,
+    }
+    return {name: value for name, value in found.items() if value}

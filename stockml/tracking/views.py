@@ -1,0 +1,175 @@
+"""How MLflow's pages open: columns, order, charts, and what is written above them. Plain data; imports no mlflow.
+
+The page keeps a shared view's state as JSON in an experiment's tag and opens it by a link with the tag's key.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stockml.nights.record import Night
+
+KEY = "stockml"
+TAG = f"mlflow.sharedViewState.{KEY}"
+ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
+NOTE = "mlflow.note.content"
+LONGEST = 5_000  # characters that MLflow keeps of an experiment's tag
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+PCT = "%"
+NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
+    "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
+    "answer/network_adds_pct": (PCT, "what of that skill goes when the network is left out"),
+    "answer/base_adds_to_width_crps_pct": (PCT, "CRPS that the base network's width saves over the regression's"),
+    "answer/published_crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression"),
+    "answer/coverage_80_pct": (PCT, "how often the published 80 % band held the price"),
+    "answer/width_against_usual_pct": (PCT, "tonight's 80 % band beside this share's usual range; 100 is usual"),
+    "answer/crps_skill_pct": (PCT, "the same of the ticker's own LSTM, whoever is published"),
+    "answer/width_crps_skill_pct": (PCT, "that LSTM's width alone, both made symmetric"),
+    "answer/lstm_beats_last_close_pct": (PCT, "skill of the ticker's own LSTM, whoever is published"),
+    "answer/beats_champion_pct": (PCT, "its skill less the champion's, same origins"),
+    "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time, once complete"),
+    "answer/forecast_change_pct": (PCT, "the published path's end beside the close"),
+    "answer/forecast_model_share_pct": (PCT, "how far the path follows the model, mean of the leads"),
+    "answer/rise_chance_pct": (PCT, "chance of a higher price at the direction's lead"),
+    "answer/forecast": ("price", "the published path, a step a session ahead; forecast/low_80, high_80: its band"),
+    "answer/skill_by_lead": ("share", "the LSTM's skill, a step a session ahead"),
+    "*/mse": ("share²", "squared error over the past range of the price"),
+    "*/rmse, */mae": ("price", "error of the path"),
+    "*/skill": ("share", "over the last close, same origins"),
+    "training/*": ("", "a step an epoch: loss (of scaled paths), learning rate, epoch_seconds (s)"),
+    "live/*": ("share", "of what was published before its market opened; matured, steps: counts"),
+}
+RECORD = {
+    "record/network_adds_to_width_pct": (PCT, "CRPS that the network's width saves over the pooled regression's"),
+    "record/network_adds_pct": (PCT, "what of that skill goes when the network is left out"),
+    "record/crps_skill_pct": (PCT, "CRPS skill of what is published over the strongest simple one, that regression"),
+    "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
+    "record/coverage_80_pct": (PCT, "how often the published 80 % band held the price, test part"),
+    "record/live_skill_pct": (PCT, "skill of what was published in time, over the last close"),
+    "record/live_coverage_80_pct": (PCT, "how often its 80 % band held the price"),
+    "record/width_against_usual_pct": (PCT, "the 80 % band beside this share's usual range; 100 is usual"),
+    "record/promoted": ("0 or 1", "whether that night's model was promoted"),
+}
+COLUMNS = 6
+WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
+CURVES = ("answer/forecast", "answer/skill_by_lead", "training/loss")
+OTHERS = ("answer", "bands", "baselines", "champion", "forecast", "live", "lstm", "published", "training")
+
+
+def nights_view() -> str:
+    """One ticker's nights: newest session first."""
+    columns = ["tags.session", "tags.verdict", *_metrics(list(NIGHTS)[:COLUMNS])]
+    charts = [*(_chart(name, "BAR") for name in list(NIGHTS)[:COLUMNS]), *(_chart(name, "LINE") for name in CURVES)]
+    return _view("tags.session", columns, charts, ascending=False, axis="step", others=OTHERS)
+
+
+def record_view() -> str:
+    """All tickers' track records: a line a ticker over the sessions, by their dates."""
+    columns = ["tags.session", "tags.verdict", *_metrics(list(RECORD)), "tags.published"]
+    charts = [_chart(name, "LINE") for name in RECORD]
+    return _view("tags.ticker", columns, charts, ascending=True, axis="time", others=("record",))
+
+
+def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
+    """The link that opens an experiment's view; an empty address gives one for MLflow's own pages."""
+    mode = "&compareRunsMode=CHART" if charts else ""
+    page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={KEY}&workflowType=machine_learning{mode}"
+    return f"{address.rstrip('/')}/{page}" if address else page
+
+
+def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
+    """What stands above a ticker's nights."""
+    table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
+    return _note(
+        f"{ticker}: a run a night, newest session first. [Table]({table}) · [charts]({charts}) · "
+        f"[all tickers]({view_url('', overview_id)})",
+        NIGHTS,
+    )
+
+
+def record_note(page: str, experiment_id: str) -> str:
+    """What stands above all tickers: `page`, then what the metrics are; cut at a line where MLflow's room ends."""
+    links = (
+        f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
+        "a run a ticker, a step a session (YYYYMMDD)"
+    )
+    room = LONGEST - len(_note(links, RECORD)) - 40
+    lines = page.splitlines()
+    while len("\n".join(lines)) > room:
+        lines.pop()
+    return "\n".join([*lines, "", _note(links, RECORD)])
+
+
+def version_note(night: Night) -> str:
+    """A model version in words."""
+    published = "" if night.score("LSTM") is None else f" Its skill over the last close was {_skill(night)} (a share)."
+    return (
+        f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions."
+        f"{published} Bars in (split-adjusted, in the listing's currency), a row a session ahead out: path and bands "
+        "in that currency, the chance of a rise as a share."
+    )
+
+
+def _skill(night: Night) -> str:
+    found = night.score("LSTM")
+    return "unknown" if found is None or found.skill is None else f"{found.skill:+.3f}"
+
+
+def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
+    rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
+    return "\n".join([opening, "", "| metric | unit | what it is |", "|---|---|---|", *rows])
+
+
+def _metrics(names: Sequence[str]) -> list[str]:
+    return [f"metrics.{name}" for name in names]
+
+
+def _chart(metric: str, kind: str) -> dict[str, Any]:
+    """A card of the page's own making, which it leaves as it is."""
+    lines = {"selectedMetricKeys": [metric], "scaleType": "linear"}
+    card = {"uuid": metric, "type": kind, "metricKey": metric, "metricSectionId": "chosen", "runsCountToCompare": 10}
+    own = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True, **lines} if kind == "LINE" else {}
+    return {**card, "deleted": False, "isGenerated": False, **own}
+
+
+def _view(
+    order: str,
+    columns: Sequence[str],
+    charts: Sequence[Mapping[str, Any]],
+    *,
+    ascending: bool,
+    axis: str,
+    others: Sequence[str],
+) -> str:
+    """The state as the page writes it; sections that are not chosen are folded."""
+    named = [_quoted(column) for column in columns]
+    sections = [_section("chosen", "what counts", shown=True), *(_section(name, name, shown=False) for name in others)]
+    state = {
+        "orderByKey": _quoted(order),
+        "orderByAsc": ascending,
+        "selectedColumns": named,
+        "columnOrder": named,
+        "columnWidths": {name: WIDTHS.get(name, 6 * len(name) - 20) for name in named},
+        "compareRunCharts": list(charts),
+        "compareRunSections": sections,
+        "isAccordionReordered": True,
+        "globalLineChartConfig": {"xAxisKey": axis, "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }
+    return json.dumps(state, separators=(",", ":"))
+
+
+def _section(uuid: str, name: str, *, shown: bool) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": shown,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": not shown,
+    }
+
+
+def _quoted(column: str) -> str:
+    kind, _, name = column.partition(".")
+    return f"{kind}.`{name}`"
