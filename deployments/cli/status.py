@@ -16,14 +16,15 @@ app = typer.Typer()
 @app.command()
 def status(tickers: Tickers = None, as_json: Json = False) -> None:
     """Show what each ticker's newest night published, and when the next is due."""
-    from deployments.registration.tickers import read_tickers
+    from deployments.registration.own_list import tickers_of
+    from stockml import clock
     from stockml.nights.status import known_tickers, rows, share_sentence, text
 
     place = home()
-    entries = {entry.ticker: entry.calendar for entry in read_tickers().tickers}
+    entries = {entry.ticker: entry.calendar for entry in tickers_of(place).tickers}
     due = _next_runs(place)
     wanted = tickers or {*entries, *known_tickers(place), *(due or {})}
-    listed = rows(place, wanted, _now(place), due, entries)
+    listed = rows(place, wanted, clock.now(), due, entries)
     if as_json:
         print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
         return
@@ -43,12 +44,3 @@ def _next_runs(place: Home) -> dict[str, datetime] | None:
 
         with get_client(sync_client=True) as client:
             return next_runs(client)
-
-
-def _now(place: Home) -> datetime:
-    """The moment by the clock; recorded prices end at theirs."""
-    from deployments.replay.feed import END_OF_RECORDING
-    from stockml import clock
-    from stockml.provider.price_source import held
-
-    return END_OF_RECORDING if held(place) == "replay" and not os.environ.get("STOCKML_CLOCK") else clock.now()

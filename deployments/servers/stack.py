@@ -132,10 +132,25 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     say(child.log.read_text().strip())
 
 
+def _all_tickers(servers: Servers, access: Access) -> str:
+    """The link that opens MLflow's page of all tickers as it is arranged; the bare address where it is not there."""
+    import httpx
+
+    from stockml.tracking.views import EXPERIMENT, view_url
+
+    user, _, password = access.password.partition(":") if access.password else ("", "", "")
+    asked = f"{servers.mlflow}/api/2.0/mlflow/experiments/get-by-name"
+    try:
+        reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
+        return view_url(servers.mlflow, reply.raise_for_status().json()["experiment"]["experiment_id"])
+    except (httpx.HTTPError, KeyError, ValueError):
+        return servers.mlflow
+
+
 def _tell(home: Home, servers: Servers, access: Access, say: Callable[[str], None]) -> None:
     say(f"home     {home.root}")
     say(f"Prefect  {servers.prefect}   runs, schedules, and runs by hand: Deployments → Quick run")
-    say(f"MLflow   {servers.mlflow}   nights and models side by side")
+    say(f"MLflow   {_all_tickers(servers, access)}   all tickers, and from there nights and models side by side")
     if access.address != "127.0.0.1" or access.password:
         asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
         say(f"They listen on {access.address}; {asked}")

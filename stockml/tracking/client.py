@@ -160,11 +160,11 @@ class Tracking:
         The experiment comes first in MLflow's list, which is by when one was last renamed.
         """
         with self._client() as client:
-            overview, own = self._overview(client), f"{track_record.EXPERIMENT}/"
+            overview, own = self._overview(client), f"{views.EXPERIMENT}/"
             listed = client.search_experiments(filter_string=f"name LIKE '{own}%'")
             links = {each.name.removeprefix(own): views.view_url("", each.experiment_id) for each in listed}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
-            client.rename_experiment(overview, track_record.EXPERIMENT)
+            client.rename_experiment(overview, views.EXPERIMENT)
 
     def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
         """The runs of nights begun before the moment that no champion and no rollback needs."""
@@ -217,7 +217,7 @@ class Tracking:
 
     def _overview(self, client: "MlflowClient") -> str:
         """The experiment of all tickers."""
-        found = self._named(client, track_record.EXPERIMENT, self._artifact_location("all-tickers"))
+        found = self._named(client, views.EXPERIMENT, self._artifact_location("all-tickers"))
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         self._arrange(client, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENT = "stockml"  # what begins with it and a slash are the tickers' own
-
 
 @dataclass(frozen=True)
 class Record:

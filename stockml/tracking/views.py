@@ -5,10 +5,12 @@ The page keeps a shared view's state as JSON in an experiment's tag and opens it
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stockml.nights.record import Night
+if TYPE_CHECKING:
+    from stockml.nights.record import Night
 
+EXPERIMENT = "stockml"  # of all tickers; what begins with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
 ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
@@ -101,7 +103,7 @@ def record_note(page: str, experiment_id: str) -> str:
     return "\n".join([*lines, "", _note(links, RECORD)])
 
 
-def version_note(night: Night) -> str:
+def version_note(night: "Night") -> str:
     """A model version in words."""
     published = "" if night.score("LSTM") is None else f" Its skill over the last close was {_skill(night)} (a share)."
     return (
@@ -111,7 +113,7 @@ def version_note(night: Night) -> str:
     )
 
 
-def _skill(night: Night) -> str:
+def _skill(night: "Night") -> str:
     found = night.score("LSTM")
     return "unknown" if found is None or found.skill is None else f"{found.skill:+.3f}"
 

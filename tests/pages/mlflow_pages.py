@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stockml.home import home
 from stockml.tracking.client import Tracking, run_url
+from stockml.tracking.views import EXPERIMENT, view_url
 from tests.support.mlflow_server import mlflow_server
 
 if TYPE_CHECKING:
@@ -64,11 +65,16 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
     return experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
 
 
+def open_table(page: "Page", address: str, experiment_id: str) -> None:
+    """The link of the summaries and of `make up`: the runs with the columns that count."""
+    page.goto(view_url(address, experiment_id))
+    page.get_by_role("columnheader", name="verdict").first.wait_for()
+
+
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:
-    """The link of the summaries: it lands on the nights' charts in the model-training layout."""
-    view = "compareRunsMode=CHART&workflowType=machine_learning"
-    page.goto(f"{address}/#/experiments/{experiment_id}/runs?{view}")
-    page.get_by_text("answer/crps_skill_pct").first.wait_for()
+    """The same view's charts, those that count first."""
+    page.goto(view_url(address, experiment_id, charts=True))
+    page.get_by_text("what counts").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
 
@@ -95,9 +101,17 @@ def main(root: str, folder: str) -> None:
     tracking = Tracking.of(installation)
     experiment_id, runs = runs_of(tracking, "IBM")
     with mlflow_server(installation) as address:
+        with tracking._client() as client:
+            overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
         with browser_page() as page:
             open_charts(page, address, experiment_id)
             page.screenshot(path=f"{folder}/mlflow-three-nights.png")
+        with browser_page(height=700) as page:
+            open_table(page, address, overview)
+            page.screenshot(path=f"{folder}/mlflow-all-tickers.png")
+        with browser_page() as page:
+            open_charts(page, address, overview)
+            page.screenshot(path=f"{folder}/mlflow-track-records.png")
         with browser_page(height=920) as page:
             open_charts(page, address, experiment_id)
             compare(page, list(runs)[:3])

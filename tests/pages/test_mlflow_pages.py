@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from stockml.home import Home, home
+from stockml.nights.glance import keep_newest
+from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
-from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run, runs_of
+from stockml.tracking.views import EXPERIMENT
+from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run, open_table, runs_of
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import recorded_night, series_until
 
@@ -27,6 +29,7 @@ class Pages:
     """A server over a home with three nights. runs: name → id, newest first."""
 
     address: str
+    overview_id: str
     experiment_id: str
     runs: dict[str, str]
 
@@ -45,24 +48,48 @@ def pages(installation: Home) -> Iterator[Pages]:
         folder = installation.plots / str(day)
         drawn = {"forecast": forecast.forecast_fan("IBM", night.forecast, series.sessions, series.mid)}
         style.save(drawn, folder)
-        tracking.log_night(recorded_night(day=day, share=0.5 + 0.2 * number, plots_folder=str(folder)))
+        night = recorded_night(day=day, share=0.5 + 0.2 * number, plots_folder=str(folder))
+        tracking.log_night(night)
+        keep_newest(installation.nights, night)
+    listed = rows(installation, ["IBM"], night.finished_at)
+    tracking.show_overview(lambda links: markdown(listed, links=links))
+    with tracking._client() as client:
+        overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
     with mlflow_server(installation) as address:
-        yield Pages(address, *runs_of(tracking, "IBM"))
+        yield Pages(address, overview, *runs_of(tracking, "IBM"))
 
 
-def test_the_link_lands_on_the_charts_and_three_nights_compare(pages: Pages, tmp_path: Path) -> None:
+def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: Pages) -> None:
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
     with browser_page() as page:
+        open_table(page, pages.address, pages.experiment_id)
+        columns = page.get_by_role("columnheader").all_inner_texts()
+        shown = [name.strip() for name in columns]
+        assert {"session", "verdict", "answer/network_adds_pct", "answer/published_crps_skill_pct"} <= set(shown)
+        told = [page.get_by_text(name, exact=True).first.bounding_box() for name in names]
+        heights = [box["y"] for box in told if box]
+        assert len(heights) == len(names)
+        assert heights == sorted(heights)  # the newest session first
         open_charts(page, pages.address, pages.experiment_id)
-        shown = page.inner_text("body")
-        assert all(name in shown for name in names)
-        assert all(f"answer/{name}" in shown for name in ("beats_champion_pct", "crps_skill_pct"))
+        shown_text = page.inner_text("body")
+        assert all(name in shown_text for name in names)
+        assert all(f"answer/{name}" in shown_text for name in ("network_adds_pct", "published_crps_skill_pct"))
         compare(page, names)
         compared = page.inner_text("body")
         assert all(name in compared for name in names)
         assert "answer/crps_skill_pct" in compared
         assert "network.units" in compared
+
+
+def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> None:
+    with browser_page() as page:
+        open_charts(page, pages.address, pages.overview_id)
+        shown = page.inner_text("body")
+        assert "record/network_adds_to_width_pct" in shown
+        assert "IBM" in shown
+        open_table(page, pages.address, pages.overview_id)
+        assert "The network adds something on 1 of 1 ticker" in page.inner_text("body")
 
 
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> None:
