@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from deployments.cli import bars, imports, maintenance, many_nights, nights, safekeeping, servers, tickers, tuning
+from deployments.cli import (
+    bars,
+    imports,
+    maintenance,
+    many_nights,
+    nights,
+    safekeeping,
+    servers,
+    status,
+    tickers,
+    tuning,
+)
 from deployments.cli.place import in_home
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
@@ -25,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (nights, imports, bars, many_nights, tickers, tuning, maintenance, safekeeping, servers):
+for commands in (nights, status, imports, bars, many_nights, tickers, tuning, maintenance, safekeeping, servers):
     app.add_typer(commands.app)
 
 INTERRUPTED = 130

@@ -201,7 +201,8 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
     with up(ports) as (process, said):
         text = "".join(said)
         assert process.poll() is None, text
-        for expected in (f"http://127.0.0.1:{ports[0]} ", f"http://127.0.0.1:{ports[1]} ", "9 created"):
+        page = f"http://127.0.0.1:{ports[1]}/#/experiments/1/runs?viewStateShareKey=stockml&"
+        for expected in (f"http://127.0.0.1:{ports[0]} ", page, "9 created"):
             assert expected in text
         family = psutil.Process(process.pid).children(recursive=True)
         listening = {each.laddr.ip for child in family for each in child.net_connections() if each.status == "LISTEN"}
