@@ -1,14 +1,17 @@
-# stockml: the few commands. `make run` and `make test` are all a newcomer needs.
+# stockml: the few commands, which `make help` lists.
 
 # The first Python from 3.11 to 3.13 that can make an environment.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && exit; done; echo python3)
 BIN := .venv/bin
 TICKER ?= IBM
 
-.PHONY: run test up bench fmt lock audit clean
+.PHONY: help run test up bench fmt lock audit clean
 .DEFAULT_GOAL := run
 
-run: .venv/run.stamp ## one night, end to end: the replay feed's newest session, or Alpha Vantage's with a key
+help: ## these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## one night, end to end: recorded prices, or Alpha Vantage's with a key; TICKER=MSFT for another
 	@$(BIN)/python -m deployments.run $(TICKER)
 
 test: .venv/test.stamp ## linters, types, layers, tests
@@ -48,7 +51,7 @@ clean: ## remove the environment; STOCKML_HOME stays
 	@touch $@
 
 .venv/run.stamp: .venv/pip.stamp requirements.lock pyproject.toml
-	@echo "installing the pinned packages (about a minute, 2.7 GB)"
+	@echo "installing the pinned packages (about a minute, 3.1 GB)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
