@@ -1,0 +1,95 @@
+"""What the documentation says is so: links lead somewhere, commands and options exist, variables are those of the code,
+the snippets run."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars
+import pytest
+from typer.main import get_command
+
+from deployments.cli.app import app
+from stockml.home import Home
+from stockml.prices.store import BarStore
+from tests.support.recordings import recorded
+
+PROJECT = Path(__file__).parents[1]
+PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
+CODE = ("stockml", "flows", "tasks", "deployments", "tests")
+VARIABLE = re.compile(r"\b(?:STOCKML|ALPHAVANTAGE)_[A-Z_]*[A-Z]\b")
+COMMANDS: Any = get_command(app)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
+
+
+def test_every_page_of_the_docs_stands_in_their_index() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text()
+    pages = [path.relative_to(PROJECT / "docs") for path in PAGES if path.is_relative_to(PROJECT / "docs")]
+    assert [str(page) for page in pages if page.name != "README.md" and f"]({page})" not in index] == []
+
+
+def lines_of(page: Path) -> Iterator[str]:
+    """Every command of this project that the page shows, in a block or in a line."""
+    text = page.read_text()
+    blocks = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    for line in [*blocks, *re.findall(r"`([^`\n]+)`", text)]:
+        if found := re.match(r"\s*(?:\w+=\S+ )*stockml ((?:[a-z-]+).*)", line.partition(" #")[0]):
+            yield found[1]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "CHANGELOG" not in page.name], ids=named)
+def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
+    for line in lines_of(page):
+        words, command = shlex.split(line), COMMANDS
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert asked <= known | {"--help"}, line
+
+
+def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
+    files = [
+        path for name in CODE for path in (PROJECT / name).rglob("*") if path.suffix in (".py", ".yaml", ".service")
+    ]
+    read = {each for path in files for each in VARIABLE.findall(path.read_text()) if path != Path(__file__)}
+    told = set(VARIABLE.findall((PROJECT / "docs" / "settings.md").read_text()))
+    plain = {each.removesuffix("_FILE") for each in read}
+    assert plain - told == set(), "not in docs/settings.md"
+    assert told - plain == set(), "in docs/settings.md alone"
+
+
+@pytest.mark.parametrize("at", range(3), ids=["pandas", "DuckDB", "Polars"])
+def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: int) -> None:
+    assert duckdb
+    assert polars
+    store, bars = BarStore(home.store, home.locks), recorded("IBM").tail(30)
+    for hour, close in ((8, bars["close"] * 0.99), (9, bars["close"])):
+        now = datetime(2013, 3, 4, hour, tzinfo=UTC)
+        changed = bars.assign(close=close.clip(bars["low"], bars["high"]))
+        store.append("IBM", changed, recorded_at=now, source="test", session=bars.index[-1].date())
+    snippet = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)[at]
+    names: dict[str, Any] = {"STORE": home.store}
+    exec(snippet, names)
+    assert list(names["bars"]["close"]) == store.read("IBM")["close"].tolist()
+
+
+def test_make_help_lists_every_target() -> None:
+    shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert [line.split()[1] for line in shown.splitlines()] == targets
