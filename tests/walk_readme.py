@@ -1,0 +1,98 @@
+"""Does as README says, line by line, in an empty folder, and prints how long each line took; ends at the first that fails.
+
+    python -m tests.walk_readme [--environment .venv]
+
+The lines are those of README's blocks that need no key. `make up` is left running until both pages answer and the three
+tickers stand there with their next night, then Ctrl-C. With an environment that is there already it is used; without
+one `make` installs its own, as on a new machine.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+PROJECT = Path(__file__).parents[1]
+KEY = "ALPHAVANTAGE_API_KEY"
+SCHEDULED = {"flows": {"name": {"any_": ["nightly"]}}}
+
+
+def lines() -> Iterator[str]:
+    """README's commands in order, those that stay (`make up`) once, at the end."""
+    blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    found = [line.partition(" #")[0].strip() for block in blocks if KEY not in block for line in block.splitlines()]
+    yield from (line for line in found if line != "make up")
+    yield "make up"
+
+
+def scheduled(environ: dict[str, str]) -> dict[str, str]:
+    """Every ticker's next night, as Prefect's page has it."""
+    address = f"http://127.0.0.1:{environ['STOCKML_PREFECT_PORT']}/api"
+    asked = json.dumps({"deployments": {"tags": {"all_": ["nightly"]}}, **SCHEDULED}).encode()
+    token = json.load(urlopen(f"{address}/csrf-token?client=walk", timeout=30))["token"]
+    headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": "walk", "Prefect-Csrf-Token": token}
+    with urlopen(Request(f"{address}/deployments/filter", asked, headers), timeout=30) as reply:
+        return {each["name"]: each["schedules"][0]["schedule"]["cron"] for each in json.load(reply)}
+
+
+def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
+    """Start what stays, look at it, stop it with Ctrl-C."""
+    program = subprocess.Popen(
+        line, shell=True, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True, process_group=0
+    )
+    for said in program.stdout or ():
+        print(f"    {said}", end="", flush=True)
+        if said.startswith("Ctrl-C"):
+            break
+    print(f"    scheduled: {scheduled(environ)}")
+    os.killpg(program.pid, signal.SIGINT)
+    return program.wait(120)
+
+
+def walk(folder: Path, environ: dict[str, str]) -> int:
+    began = time.monotonic()
+    for line in lines():
+        print(f"$ {line}", flush=True)
+        start = time.monotonic()
+        code = (
+            stay(line, folder, environ)
+            if line == "make up"
+            else subprocess.call(line, shell=True, cwd=folder, env=environ)
+        )
+        print(f"--- {time.monotonic() - start:.1f} s, exit code {code}", flush=True)
+        if code not in (0, 2 * (line == "make up")):  # make's own word for a program that Ctrl-C ended
+            return 1
+    print(f"as README says, from an empty folder: {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--environment", type=Path, help="a .venv that is there already")
+    given = asked.parse_args()
+    with tempfile.TemporaryDirectory() as empty:
+        folder = Path(empty) / "stockml"
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", PROJECT.as_uri(), folder], check=True)
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STOCKML_", "ALPHAVANTAGE_"))
+        }
+        environ |= {"HOME": empty, "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"}
+        environ |= {"STOCKML_PREFECT_PORT": "44200", "STOCKML_MLFLOW_PORT": "45000"}
+        if given.environment:
+            (folder / ".venv").symlink_to(given.environment.resolve())
+            environ["PYTHONPATH"] = str(folder)  # its `stockml` is of the folder that it was made for
+            for path in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
+                os.utime(folder / path, (0, 0))  # what is installed is not older
+        return walk(folder, environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
