@@ -22,7 +22,7 @@ test: .venv/test.stamp ## linters, types, layers, tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
-	@$(BIN)/stockml up
+	@$(BIN)/python -m deployments.cli up
 
 bench: .venv/test.stamp ## every speed and memory figure; FAST=1 for the short one
 	$(BIN)/python -m tests.bench $(if $(FAST),--fast)

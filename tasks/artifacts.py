@@ -1,6 +1,7 @@
 """What a run's page in Prefect shows beside its tasks: progress while it trains, the night's text and tables."""
 
 import json
+import os
 from types import TracebackType
 from typing import cast
 from uuid import UUID
@@ -87,7 +88,9 @@ def _in_mlflow(night: Night) -> list[str]:
 
 
 def mlflow_pages(place: Home) -> str | None:
-    """Where MLflow's page is: its server when one is tracked to, else what `stockml up` says; None without one."""
+    """Where MLflow's page is: STOCKML_MLFLOW_PAGE; the server that is tracked to; what `stockml up` says; or None."""
+    if named := os.environ.get("STOCKML_MLFLOW_PAGE"):
+        return named.rstrip("/")
     if place.tracking_uri.startswith("http"):
         return place.tracking_uri
     try:

@@ -1,4 +1,4 @@
-"""Does as README says, line by line, in an empty folder, and prints how long each line took; ends at the first that fails.
+"""Does as README says, line by line, from an empty folder, and prints how long each line took.
 
     python -m tests.walk_readme [--environment .venv]
 
@@ -89,6 +89,11 @@ def main() -> int:
         if given.environment:
             (folder / ".venv").symlink_to(given.environment.resolve())
             environ["PYTHONPATH"] = str(folder)  # its `stockml` is of the folder that it was made for
+            shim = folder.parent / "bin" / "stockml"
+            shim.parent.mkdir()
+            shim.write_text(f'#!/bin/sh\nexec {folder}/.venv/bin/python -m deployments.cli "$@"\n')
+            shim.chmod(0o755)
+            environ["PATH"] = f"{shim.parent}:{environ['PATH']}"
             for path in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
                 os.utime(folder / path, (0, 0))  # what is installed is not older
         return walk(folder, environ)

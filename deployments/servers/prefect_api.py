@@ -38,6 +38,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_pointing_at(address, environ))
+        stack.enter_context(_showing(address, environ))
         stack.callback(_drain)
         yield address
 
@@ -104,6 +105,23 @@ def _pointing_at(address: str, environ: MutableMapping[str, str]) -> Iterator[No
         environ.pop("PREFECT_API_URL", None)
     else:
         environ["PREFECT_API_URL"] = before
+
+
+@contextmanager
+def _showing(address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Let links to runs lead to a page that lasts: where `stockml up` will show those of a command's own server."""
+    if environ.get("PREFECT_UI_URL"):
+        yield
+        return
+    lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
+    environ["PREFECT_UI_URL"] = page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
+    with ExitStack() as stack:
+        if "prefect" in sys.modules:
+            from prefect.settings import PREFECT_UI_URL, temporary_settings
+
+            stack.enter_context(temporary_settings({PREFECT_UI_URL: page}))
+        yield
+    del environ["PREFECT_UI_URL"]
 
 
 def _drain() -> None:

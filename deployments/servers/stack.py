@@ -67,6 +67,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         stack.callback(lambda: processes.stop(reversed(children)))
         children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
         _wait(children, servers)
+        environ = {"PREFECT_UI_URL": servers.prefect} | environ
         environ = environ | {"PREFECT_API_URL": servers.prefect_api, "MLFLOW_TRACKING_URI": servers.mlflow}
         environ = environ | parts.as_client(access)
         _deploy(home, environ, say)

@@ -153,10 +153,12 @@ def wait_for(holds: "object", seconds: float = 60) -> None:
 
 @pytest.mark.slow
 def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) -> None:
-    both = [started(TRIVIAL_FLOW.format(then="")) for _ in range(2)]
+    link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
+    both = [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]
     for process in both:
         said, _ = process.communicate(timeout=180)
         assert process.returncode == 0, said
+        assert "http://127.0.0.1:4200/runs/flow-run/00000000" in said, "where `stockml up` will show it"
     assert recorded(home, "flow_run") == [("COMPLETED", 2)]
     assert recorded(home, "task_run") == [("COMPLETED", 10)]
 
