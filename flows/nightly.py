@@ -18,16 +18,25 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from stockml import clock
-from stockml.errors import BadPayload, NightBusy, PremiumOnly, QuotaSpent, StockmlError
+from stockml.errors import BadPayload, FeedError, NightBusy, PremiumOnly, QuotaSpent, StockmlError, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.ageing import too_old
-from stockml.pipeline.ingest import has_unexplained_jumps, needs_whole_history, set_aside_tonight
+from stockml.pipeline.ingest import at_rest, has_unexplained_jumps, needs_whole_history, set_aside_tonight
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
-from stockml.pipeline.session_status import Late, NoSession, Ordinary, Outcome, SetAsideTonight, Stale, night_outcome
+from stockml.pipeline.session_status import (
+    AtRest,
+    Late,
+    NoSession,
+    Ordinary,
+    Outcome,
+    SetAsideTonight,
+    Stale,
+    night_outcome,
+)
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
 from stockml.provider.turns import NextTurn
@@ -37,7 +46,7 @@ from stockml.tickers import validated_ticker
 from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, explain_jumps, fetch_daily, plan_gives_history, renormalise
+from tasks.data import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, plan_gives_history, renormalise
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.quota import come, turn_of
 from tasks.results import log_run, promote, publish_forecast
@@ -45,7 +54,14 @@ from tasks.status_page import remember
 
 BUSY_WAIT_S = 3600.0
 QUOTA = "Skipped: quota"
-OUTCOMES = {Late: "Late", Stale: "Stale", SetAsideTonight: "Set aside"}
+STATES = {
+    Late: "Late",
+    Stale: "Stale",
+    SetAsideTonight: "Set aside",
+    AtRest: "At rest",
+    NextTurn: QUOTA,
+    QuotaSpent: QUOTA,
+}
 
 
 def run_name() -> str:
@@ -91,15 +107,9 @@ def nightly(
         return skipped("No session", tonight, outcome.day, outcome)
     wanted_session = outcome.session
     with exclusive_run(ticker):
-        if later := turn(tonight, wanted_session):
-            return skipped(QUOTA, tonight, wanted_session, later)
-        try:
-            bars, outcome = ingest(tonight, wanted_session)
-        except QuotaSpent as spent:
-            return skipped(QUOTA, tonight, wanted_session, spent)
-        come({ticker: bar_store(home(), ticker, tonight.calendar).last_session(ticker)})
-        if not isinstance(outcome, Ordinary):
-            return skipped(OUTCOMES[type(outcome)], tonight, wanted_session, outcome)
+        bars, found = bars_of(tonight, wanted_session)
+        if bars is None or not isinstance(found, Ordinary):
+            return skipped(STATES[type(found)], tonight, wanted_session, found)
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night, tonight.calendar)
@@ -138,12 +148,40 @@ class NightRequest:
         return "".join(f"; {each}" for each in found)
 
 
+def bars_of(tonight: NightRequest, session: date) -> tuple[StoreReceipt | None, Outcome | NextTurn | QuotaSpent]:
+    """What is in the store after tonight's requests, None where nothing was asked; and what kind of night it is."""
+    ticker, store = tonight.ticker, bar_store(home(), tonight.ticker, tonight.calendar)
+    if waits := at_rest(home(), ticker, session) or turn(tonight, session):
+        return None, waits
+    try:
+        bars, outcome = ingest(tonight, session)
+    except QuotaSpent as spent:
+        return None, spent
+    except UnknownSymbol:
+        last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
+        silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
+        if silent and (rest := newly_at_rest(ticker, session)):
+            return None, rest
+        raise
+    come({ticker: store.last_session(ticker)})
+    return bars, (newly_at_rest(ticker, session) if isinstance(outcome, Stale) else None) or outcome
+
+
 def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     """None when the key's requests of today reach this ticker, else its next turn; `force` asks out of turn."""
     if tonight.force:
         return None
     store = bar_store(home(), tonight.ticker, tonight.calendar)
     return turn_of(tonight.ticker, store.last_session(tonight.ticker), session, store.sessions(tonight.ticker))
+
+
+def newly_at_rest(ticker: str, session: date) -> AtRest | None:
+    """Where a feed has stopped: whether the share is no longer listed, which is asked once a week for all."""
+    try:
+        ask_who_is_delisted(ticker, clock.now())
+    except FeedError as refused:
+        get_run_logger().warning("%s", refused)
+    return at_rest(home(), ticker, session)
 
 
 def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:

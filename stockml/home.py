@@ -37,6 +37,10 @@ class Home:
         return self.root / "quota"
 
     @property
+    def delistings(self) -> Path:
+        return self.root / "delistings.json"
+
+    @property
     def datasets(self) -> Path:
         return self.root / "datasets"
 

@@ -4,6 +4,8 @@ import os
 from datetime import date, datetime
 from typing import Any, Literal
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task
@@ -81,6 +83,13 @@ def fetch_daily(
     price_source.claim(home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
+
+
+@task(name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
+def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
+    """Ask which symbols are no longer listed, at most once a week for all tickers."""
+    with provider() as asked:
+        return ingest.ask_who_is_delisted(home(), asked, ticker, now)
 
 
 @step("append", modules=("pipeline.ingest",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")

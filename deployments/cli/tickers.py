@@ -74,6 +74,23 @@ def remove(tickers: Named) -> None:
 
 
 @app.command()
+def rename(
+    old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="the symbol until now")],
+    new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="the symbol from now on")],
+) -> None:
+    """A share goes on under another symbol: bars, forecasts, models, MLflow and its deployment follow."""
+    from deployments.registration import own_list
+    from stockml.maintenance.rename import rename as move
+
+    place = home()
+    moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
+    if any(entry.ticker == old for entry in own_list.tickers_of(place).tickers):
+        own_list.rename(place, old, new)
+        moved = (*moved, "its place in the list")
+    _tell(place, f"{old} is {new}: {', '.join(moved) or 'nothing was left of it'}")
+
+
+@app.command()
 def deploy(
     file: Annotated[Path | None, typer.Option(help="a list that becomes the home's own, tickers.yaml")] = None,
     crash_orphans: Annotated[

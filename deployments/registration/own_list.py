@@ -46,6 +46,16 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
     return new
 
 
+def rename(home: Home, old: str, new: str) -> None:
+    """The entry of `old` speaks of `new`, its choices kept. Raises InvalidFile, and then changes nothing."""
+    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+        known = [entry.ticker for entry in tickers_of(home).tickers]
+        before, items, after = _parts(home.tickers if home.tickers.exists() else TICKERS_FILE)
+        at = [_ticker(item) for item in items].index(old)
+        items[at] = re.sub(rf"(?<![A-Z0-9.-]){re.escape(old)}(?![A-Z0-9.-])", new, items[at], count=1)
+        _write(home, before, items, after, [new if ticker == old else ticker for ticker in known])
+
+
 def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
     """Those that were in the list. Raises InvalidFile, also when none would be left, and then changes nothing."""
     with file_lock(home.locks / "tickers.lock", timeout_s=10):

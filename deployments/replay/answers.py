@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,17 +42,29 @@ class Answer:
 
 
 def answer(
-    query: Mapping[str, str], now: datetime, *, premium: bool = False, aliases: Mapping[str, str] | None = None
+    query: Mapping[str, str],
+    now: datetime,
+    *,
+    premium: bool = False,
+    aliases: Mapping[str, str] | None = None,
+    delisted: Mapping[str, date] | None = None,
 ) -> Answer:
     """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
 
-    `aliases` gives further symbols the prices of recorded ones.
+    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on.
     """
     refusal = _key_refusal(query.get("apikey", ""))
     if refusal:
         return refusal
     function, symbol = query.get("function", "").upper(), query.get("symbol", "")
     recorded = (aliases or {}).get(symbol, symbol)
+    gone = {name: day for name, day in (delisted or {}).items() if publication(day) <= now}
+    if function == "LISTING_STATUS":
+        rows = [f"{name},{name} Inc,NYSE,Stock,1990-01-02,{day},Delisted" for name, day in gone.items()]
+        header = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
+        return Answer(200, "\r\n".join([header, *rows, ""]).encode())
+    if symbol in gone:
+        now = publication(gone[symbol]) - timedelta(seconds=1)
     if function == "TIME_SERIES_DAILY":
         return _daily(query, recorded, now, premium or query["apikey"].startswith("premium"))
     if function == "SPLITS":

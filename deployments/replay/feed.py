@@ -57,7 +57,7 @@ class Feed:
 
     `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
     "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
-    recorded ones.
+    recorded ones; `delisted` ones have no bar from their day on.
     """
 
     def __init__(
@@ -68,9 +68,10 @@ class Feed:
         premium: bool = False,
         on_request: Callable[[Asked], None] | None = None,
         aliases: Mapping[str, str] | None = None,
+        delisted: Mapping[str, date] | None = None,
     ) -> None:
         self.premium = premium
-        self.aliases = aliases or {}
+        self.aliases, self.delisted = aliases or {}, delisted or {}
         self._now = _aware(now)
         self._on_request = on_request
         self._asked: list[Asked] = []
@@ -191,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._accepts_json():
             self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
         elif fault is None:
-            self._send(answer(query, feed.now, premium=feed.premium, aliases=feed.aliases))
+            self._send(answer(query, feed.now, premium=feed.premium, aliases=feed.aliases, delisted=feed.delisted))
         elif fault.connection == "reset":
             self._reset()
         else:

@@ -122,12 +122,24 @@ class Registry:
             self._append(back)
             return back
 
+    def renamed(self, old: str, new: str) -> bool:
+        """Let the lines that came with the folder of `old` speak of `new`; False when they do already."""
+        with self._locked(new):
+            history = self.history(new)
+            if all(line.ticker == new for line in history):
+                return False
+            content = b""
+            for line in history:
+                path = self._relative(line.path).replace(f"{old}/", f"{new}/", 1)
+                content += _line(replace(line, ticker=new, path=path), content)
+            write_atomically(self.file(new), content)
+            return True
+
     def _append(self, promotion: Promotion) -> None:
         path = self.file(promotion.ticker)
         before = path.read_bytes() if path.exists() else b""
         kept = replace(promotion, path=self._relative(promotion.path))
-        line = json.dumps(asdict(kept), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
-        write_atomically(path, before + line + _ending(zlib.crc32(before + line)))
+        write_atomically(path, before + _line(kept, before))
 
     def _read(self, line: bytes, crc: int, must_be_checked: bool) -> Promotion:
         """crc: of all lines before. Raises ValueError."""
@@ -143,6 +155,12 @@ class Registry:
 
     def _locked(self, ticker: str) -> AbstractContextManager[None]:
         return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)
+
+
+def _line(promotion: Promotion, before: bytes) -> bytes:
+    """The promotion's line after those that stand before it."""
+    line = json.dumps(asdict(promotion), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
+    return line + _ending(zlib.crc32(before + line))
 
 
 def _champion_history(history: Sequence[Promotion]) -> list[Promotion]:

@@ -5,10 +5,11 @@ from datetime import date, datetime
 from typing import Literal
 
 from stockml.home import Home
-from stockml.pipeline.session_status import SetAsideTonight
+from stockml.pipeline.session_status import AtRest, SetAsideTonight
 from stockml.prices.calendar import Sessions
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
+from stockml.provider.listing import Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
@@ -84,6 +85,20 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> S
     view = bar_store(home, bars.ticker, calendar).view(bars.ticker, until=bars.session)
     reasons = {bar.session: bar.reason for bar in view.set_aside}
     return SetAsideTonight(bars.session, reasons[bars.session]) if bars.session in reasons else None
+
+
+def at_rest(home: Home, ticker: str, session: date) -> AtRest | None:
+    """None, or that the share was taken off its exchange by `session`, as known. Raises RecordUnreadable."""
+    day = Delistings.read(home.delistings).days.get(ticker)
+    return AtRest(session, ticker, day) if day and day <= session else None
+
+
+def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
+    """Ask on behalf of `ticker`, at most once a week for all; whether it was asked. Raises FeedError."""
+    if not Delistings.read(home.delistings).due(now):
+        return False
+    Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
+    return True
 
 
 def fetch(

@@ -65,7 +65,22 @@ class SetAsideTonight:
         return f"the bar of {self.session} is set aside: {self.reason}; the forecast before it stands"
 
 
-Outcome = NoSession | Ordinary | Late | Stale | SetAsideTonight
+@dataclass(frozen=True)
+class AtRest:
+    """The share is no longer listed: its bars, models and forecasts stay, and nothing is asked for."""
+
+    session: date
+    ticker: str
+    delisted: date
+
+    def __str__(self) -> str:
+        return (
+            f"{self.ticker} was taken off its exchange on {self.delisted}, it is at rest; "
+            f"`stockml rename {self.ticker} NEW` if it goes on under another symbol"
+        )
+
+
+Outcome = NoSession | Ordinary | Late | Stale | SetAsideTonight | AtRest
 
 
 def night_outcome(

@@ -28,6 +28,7 @@ from stockml.storage.table_bytes import Table
 from stockml.tickers import validated_ticker
 
 SESSIONS_TO_LIST = 5
+SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": judgements.SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class BarStore:
 
     def path(self, ticker: str) -> str:
         """The address of the ticker's file of bars."""
-        return self.files.address(_bars_file(ticker))
+        return self.files.address(_file(ticker))
 
     def addresses_beside(self, ticker: str) -> tuple[str, ...]:
         """The addresses of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
-        return tuple(self.files.address(name(ticker)) for name in (_splits_file, _history_file, _judgements_file))
+        return tuple(self.files.address(_file(ticker, folder)) for folder in ("splits/", "history/", "judgements/"))
 
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars or imported history, in alphabetical order."""
@@ -84,24 +85,24 @@ class BarStore:
             rows, counts = revisions.to_record(table, final, recorded_at, source, rows_before)
             return rows
 
-        _, sha256 = self.files.update(_bars_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
+        _, sha256 = self.files.update(_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
         return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
 
     def rows(self, ticker: str) -> int:
         """How many rows were ever recorded."""
-        return revisions.rows(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.rows(self._table(_file(ticker), ticker, BAR_SCHEMA))
 
     def newest_record(self, ticker: str) -> datetime | None:
         """When the newest row was recorded, by the clock of then."""
-        return revisions.newest_record(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.newest_record(self._table(_file(ticker), ticker, BAR_SCHEMA))
 
     def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
         """How many sessions were added, and how many restated, by what was recorded at just this time."""
-        return revisions.recorded_then(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), recorded_at)
+        return revisions.recorded_then(self._table(_file(ticker), ticker, BAR_SCHEMA), recorded_at)
 
     def first_recorded(self, ticker: str) -> datetime | None:
         """When the first bar, fetched or imported, was recorded; None without any."""
-        kept = [self._table(name(ticker), ticker, BAR_SCHEMA) for name in (_bars_file, _history_file)]
+        kept = [self._table(_file(ticker, folder), ticker, BAR_SCHEMA) for folder in ("", "history/")]
         times = [table["recorded_at"].to_pandas().min() for table in kept if table is not None and len(table)]
         return min(times).to_pydatetime() if times else None
 
@@ -110,7 +111,7 @@ class BarStore:
 
         All of them, those that are set aside as well. Raises NoBars, StoreUnreadable.
         """
-        bars = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        bars = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
         return bars
@@ -126,7 +127,7 @@ class BarStore:
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = judgements.newest(self._table(_judgements_file(ticker), ticker, judgements.SCHEMA), as_of)
+        judged = judgements.newest(self._table(_file(ticker, "judgements/"), ticker, judgements.SCHEMA), as_of)
         found = believed.view(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
@@ -146,7 +147,7 @@ class BarStore:
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
         judgement = judgements.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
         self.files.update(
-            _judgements_file(ticker), ticker, judgements.SCHEMA,
+            _file(ticker, "judgements/"), ticker, judgements.SCHEMA,
             lambda table: judgements.with_judgement(table, judgement, recorded_at, source),
         )  # fmt: skip
 
@@ -157,7 +158,7 @@ class BarStore:
         a bar was restated: in its values, or in that it was broken at first.  Raises what `adjusted` does.
         """
         series = self.adjusted(ticker)
-        first = revisions.first_view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+        first = revisions.first_view(self._table(_file(ticker), ticker, BAR_SCHEMA))
         bars, _ = believed.back_adjusted(believed.sound(first, self.sessions(ticker)), self.splits(ticker))
         if bars is None:
             return series
@@ -178,11 +179,11 @@ class BarStore:
 
         Columns: session, recorded_at, source, column, before, after.
         """
-        return revisions.restatements(self._table(_bars_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.restatements(self._table(_file(ticker), ticker, BAR_SCHEMA))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
         """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
-        known = revisions.newest_factors(self._table(_splits_file(ticker), ticker, SPLIT_SCHEMA), as_of)
+        known = revisions.newest_factors(self._table(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA), as_of)
         return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
 
     def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
@@ -194,7 +195,7 @@ class BarStore:
         raw = self._raw(ticker, None, until)
         if raw is None or not (found := jumps(raw)):
             return ()
-        table = self._table(_splits_file(ticker), ticker, SPLIT_SCHEMA)
+        table = self._table(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA)
         factors, asked_on = revisions.newest_factors(table, None), revisions.newest_times(table)
 
         def is_settled(jump: Jump) -> bool:
@@ -229,8 +230,16 @@ class BarStore:
             rows, new = revisions.factors_to_record(table, factors, recorded_at, source, asked)
             return rows
 
-        self.files.update(_splits_file(ticker), ticker, SPLIT_SCHEMA, with_factors)
+        self.files.update(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA, with_factors)
         return new
+
+    def rename(self, old: str, new: str) -> bool:
+        """Give all that is kept of `old` to `new`; whether there was anything. Raises StoreError if `new` has some."""
+        moved = [
+            self.files.rename(_file(old, folder), _file(new, folder), (old, new), schema)
+            for folder, schema in SCHEMAS.items()
+        ]
+        return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
         """Keep already adjusted history, when it fits what is stored; False when just this is kept already.
@@ -250,7 +259,7 @@ class BarStore:
             believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
             return revisions.with_batch(table, history, recorded_at, source)
 
-        self.files.update(_history_file(ticker), ticker, BAR_SCHEMA, with_import)
+        self.files.update(_file(ticker, "history/"), ticker, BAR_SCHEMA, with_import)
         return recorded
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
@@ -264,29 +273,17 @@ class BarStore:
 
     def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
         """The raw bars that are bars by their own values; None without any."""
-        bars = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        bars = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
         return believed.sound(bars, self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """What was fetched, and each import, broken bars included."""
-        fetched = revisions.view(self._table(_bars_file(ticker), ticker, BAR_SCHEMA), as_of, until)
-        return fetched, revisions.batches(self._table(_history_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        fetched = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        return fetched, revisions.batches(self._table(_file(ticker, "history/"), ticker, BAR_SCHEMA), as_of, until)
 
 
-def _bars_file(ticker: str) -> str:
-    return f"{validated_ticker(ticker)}.parquet"
-
-
-def _splits_file(ticker: str) -> str:
-    return f"splits/{validated_ticker(ticker)}.parquet"
-
-
-def _history_file(ticker: str) -> str:
-    return f"history/{validated_ticker(ticker)}.parquet"
-
-
-def _judgements_file(ticker: str) -> str:
-    return f"judgements/{validated_ticker(ticker)}.parquet"
+def _file(ticker: str, folder: str = "") -> str:
+    return f"{folder}{validated_ticker(ticker)}.parquet"
 
 
 def _bounds(as_of: datetime | None, until: date | None) -> str:

@@ -19,6 +19,7 @@ import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.provider.listing import LISTING, is_listing
 from stockml.provider.parsing import DAILY, MAX_BYTES, SPLITS, check_success, decoded
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
@@ -98,6 +99,10 @@ class AlphaVantage:
         """All splits; one request. Raises as `daily`."""
         return self._ask(ticker, SPLITS, {})
 
+    def delisted(self, ticker: str) -> Payload:
+        """All symbols that are no longer listed, asked on behalf of `ticker`; one request. Raises as `daily`."""
+        return self._ask(ticker, LISTING, {"state": "delisted"})
+
     def remaining(self) -> int | None:
         """Requests that the key has left today; None means no cap, which is what a premium plan has."""
         return self._quota.remaining(self._clock())
@@ -138,7 +143,8 @@ class AlphaVantage:
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
         status, content = self._get(ticker, {"function": function, "symbol": ticker, **parameters})
         try:
-            check_success(decoded(content, ticker), content, ticker, function)
+            if not (function == LISTING and is_listing(content)):
+                check_success(decoded(content, ticker), content, ticker, function)
         except QuotaSpent as spent:
             self._quota.mark_spent(spent.notice, self._clock())
             raise

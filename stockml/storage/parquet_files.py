@@ -76,6 +76,24 @@ class TableFiles:
                     return changed, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
+    def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
+        """Move a table to another name and owner (before, after); False when there is none.
+
+        The new file is there before the old one goes. Raises StoreError where the new name holds other rows.
+        """
+        table = self.read(name, tickers[0], schema)
+        if table is None:
+            return False
+
+        def moved(there: Table | None) -> Table | None:
+            if there is not None and not there.equals(table):
+                raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
+            return None if there is not None else table.replace_schema_metadata()
+
+        self.update(new_name, tickers[1], schema, moved)
+        self._fs.rm_file(f"{self._base}/{name}")
+        return True
+
     @cached_property
     def _fs_and_base(self) -> tuple[Any, str]:
         return file_system(self.root)

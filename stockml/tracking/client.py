@@ -198,6 +198,24 @@ class Tracking:
         """What tells this home from others that log to the same MLflow."""
         return hashlib.sha256(f"{socket.gethostname()}:{self.nights.resolve()}".encode()).hexdigest()[:16]
 
+    def rename(self, old: str, new: str) -> list[str]:
+        """Give the experiment and the registered model of `old` to `new`. Raises TrackingUnavailable."""
+        from mlflow.exceptions import MlflowException
+
+        moved = []
+        with self._client() as client:
+            if (found := client.get_experiment_by_name(experiment_name(old))) and not client.get_experiment_by_name(
+                experiment_name(new)
+            ):
+                client.rename_experiment(found.experiment_id, experiment_name(new))
+                for run in client.search_runs([found.experiment_id]):
+                    client.set_tag(run.info.run_id, "stockml.ticker", new)
+                moved.append("MLflow's experiment")
+            with suppress(MlflowException):  # there is no model of the old name, or one of the new name already
+                client.rename_registered_model(f"lstm-{old}", f"lstm-{new}")
+                moved.append("MLflow's model")
+        return moved
+
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
         path = night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"])

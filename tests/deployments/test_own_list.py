@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.cli.app import run
-from deployments.registration.own_list import add, keep, remove, tickers_of
+from deployments.registration.own_list import add, keep, remove, rename, tickers_of
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -54,6 +54,14 @@ def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
     )
     assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
+
+
+def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
+    add(home, ["FB", "FB-A"], {"at": "23:30"})
+    before = home.tickers.read_text()
+    rename(home, "FB", "META")
+    assert names(home) == ["META", "FB-A"]
+    assert home.tickers.read_text() == before.replace('"FB"', '"META"')
 
 
 def test_another_layout_is_left_to_the_person(home: Home) -> None:

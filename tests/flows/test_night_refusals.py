@@ -41,7 +41,7 @@ class Ending:
 NO_DATA = Ending("Failed: NoData", 6, 2)
 BURST = Ending("Failed: RateLimited", 6, 1)
 MINUTE = Ending("Failed: RateLimited", 6, 65)
-UNKNOWN = Ending("Failed: UnknownSymbol", 3, 2)
+UNKNOWN = Ending("Failed: UnknownSymbol", 6, 2)  # bars were stale: whether it is delisted is asked as well
 QUOTA = Ending("Skipped: quota", 1)
 BAD_KEY = Ending("Failed: BadKey", 1)
 PREMIUM = Ending("Failed: PremiumOnly", 1)

@@ -124,6 +124,17 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert decided["numbers"] == dict(night.verdict.numbers)
 
 
+def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Tracking, night: Night) -> None:
+    logged = tracking.log_night(night)
+    tracking.mirror_champion("IBM", logged.model_version or "")
+    assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
+    [run] = runs(tracking, "BIM")
+    assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
+    assert (runs(tracking), versions(tracking)) == ([], [])
+    assert [version.version for version in versions(tracking, "BIM")] == [logged.model_version]
+    assert tracking.rename("IBM", "BIM") == []
+
+
 def check_headline(night: Night, shown: dict[str, float]) -> None:
     """What stands first on the page, in percent: what is published, what of it is the network's, the distribution."""
     assert night.evaluation

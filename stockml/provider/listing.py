@@ -1,0 +1,65 @@
+"""Which tickers are no longer listed, from LISTING_STATUS: one request a week serves all of them.
+
+Asked only when a feed has stopped or knows a symbol no more. The answer is CSV, a refusal JSON as everywhere.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from stockml.errors import NoData, RecordUnreadable
+from stockml.storage.files import write_atomically
+
+LISTING = "LISTING_STATUS"
+ASKED_EVERY = timedelta(days=7)
+HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
+
+
+@dataclass(frozen=True)
+class Delistings:
+    """When each symbol that is no longer listed was taken off, as known at `asked`; kept in one file."""
+
+    asked: datetime | None
+    days: dict[str, date]
+
+    def due(self, now: datetime) -> bool:
+        """Whether the provider may be asked again at `now`, a time with its zone."""
+        return self.asked is None or now - self.asked >= ASKED_EVERY
+
+    def write(self, path: Path) -> None:
+        kept = {"asked": self.asked, "days": self.days}
+        write_atomically(path, json.dumps(kept, default=str, sort_keys=True).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> "Delistings":
+        """What `write` wrote; nothing asked yet without a file. Raises RecordUnreadable."""
+        try:
+            kept = json.loads(path.read_bytes())
+            days = {symbol: date.fromisoformat(day) for symbol, day in kept["days"].items()}
+            return cls(datetime.fromisoformat(kept["asked"]), days)
+        except FileNotFoundError:
+            return cls(None, {})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordUnreadable(str(path), str(error)) from error
+
+
+def is_listing(content: bytes) -> bool:
+    return content.lstrip(b"\xef\xbb\xbf").startswith(HEADER.encode())
+
+
+def parse_delisted(content: bytes) -> dict[str, date]:
+    """Symbol → its last delisting; of one that is re-used the newest. Raises NoData for another kind of answer."""
+    if not is_listing(content):
+        raise NoData("the listing", content[:200].decode("utf-8", "replace"))
+    found: dict[str, date] = {}
+    for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))):
+        try:
+            day = date.fromisoformat(row["delistingDate"] or "")
+        except ValueError:
+            continue  # "null": still listed
+        symbol = row["symbol"].strip().upper()
+        found[symbol] = max(day, found.get(symbol, day))
+    return found

@@ -1,0 +1,101 @@
+"""A share goes on under another symbol: everything that was kept of it follows, whenever the rename is cut short."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidTicker, StoreError, TrackingUnavailable
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.maintenance.rename import rename
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import night_path, read_night, write_night
+from stockml.prices.bars import Split
+from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
+from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from tests.support.forecasts import entry
+from tests.support.nights import recorded_night
+from tests.support.recordings import recorded
+
+NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+BARS = recorded("IBM").iloc[-300:]
+DAY = date(2013, 2, 28)
+
+
+@pytest.fixture
+def filled(home: Home) -> Home:
+    """A home that knows IBM from every side; MLflow is away."""
+    store = BarStore(home.store, home.locks)
+    store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
+    store.record_import("IBM", BARS.iloc[:-50], recorded_at=NOW, source="test")
+    store.record_splits("IBM", [Split(date(2013, 2, 1), 1.001)], recorded_at=NOW, source="test")
+    store.judge("IBM", DAY, accepted=False, recorded_at=NOW, source="test")
+    Ledger(home.ledger).publish(entry(60))
+    folder = home.models / "IBM" / "a"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    sha256 = sha256_of(str(folder)) or ""
+    for number in range(2):
+        key = str(number) * 64
+        Registry(home.models).promote(Promotion("IBM", "promote", key, str(folder), sha256, None, DAY, "why", NOW))
+    night = replace(recorded_night(), model_folder=str(folder))
+    write_night(night, night_path(home.nights, "IBM", night.key))
+    write_tuned_settings(home, "IBM", {"training.epochs": 2}, {})
+    return replace(home, tracking_uri="http://127.0.0.1:9")
+
+
+def everything(home: Home, ticker: str) -> list[object]:
+    """What is known of a ticker, without its name."""
+    store, registry = BarStore(home.store, home.locks), Registry(home.models)
+    champion = registry.champion(ticker)
+    (night,) = (read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json"))
+    assert champion
+    assert champion.intact()
+    assert (champion.ticker, night.ticker) == (ticker, ticker)
+    assert str(night.model_folder) == champion.path
+    view = store.view(ticker)
+    forecasts = [replace(each, ticker="") for each in Ledger(home.ledger).entries(ticker)]
+    lines = [replace(line, ticker="", path="") for line in registry.history(ticker)]
+    settings = tuned_settings(home, ticker)
+    return [view.bars.to_csv(), view.set_aside, store.splits(ticker), forecasts, lines, night.forecast, settings]
+
+
+@pytest.mark.parametrize("cut_short_after", [None, "store", "ledger", "models", "nights"])
+def test_everything_that_was_kept_follows_also_when_it_was_cut_short(filled: Home, cut_short_after: str | None) -> None:
+    before = everything(filled, "IBM")
+    away: list[TrackingUnavailable] = []
+    if cut_short_after:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"stockml.maintenance.rename.{STEPS[cut_short_after]}", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                rename(filled, "IBM", "BIM", missed=away.append)
+    assert "bars" in rename(filled, "IBM", "BIM", missed=away.append) or cut_short_after
+    assert everything(filled, "BIM") == before
+    assert BarStore(filled.store, filled.locks).tickers() == ("BIM",)
+    assert [path for path in filled.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
+    assert len(away) == 1
+    assert rename(filled, "IBM", "BIM", missed=away.append) == ()
+
+
+STEPS = {"store": "_ledger", "ledger": "_folders", "models": "Registry", "nights": "_nights"}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_symbol_that_is_in_use_is_not_written_over(filled: Home) -> None:
+    store = BarStore(filled.store, filled.locks)
+    store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
+    with pytest.raises(StoreError, match="expected no rows there yet"):
+        rename(filled, "IBM", "MSFT", missed=print)
+    assert store.tickers() == ("IBM", "MSFT")
+    (filled.models / "MSFT").mkdir()
+    with pytest.raises(StoreError, match="expected nothing there yet"):
+        rename(filled, "IBM", "MSFT", missed=print)
+    with pytest.raises(InvalidTicker):
+        rename(filled, "IBM", "../IBM", missed=print)
+    assert Path(store.path("IBM")).exists()

@@ -1,0 +1,60 @@
+"""A share that is no longer listed is at rest: asked about once a week for all, and only where a feed fell silent."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.replay.feed import Feed
+from stockml.errors import NoData, RecordUnreadable, UnknownSymbol
+from stockml.home import Home
+from stockml.pipeline import ingest
+from stockml.provider.client import AlphaVantage
+from stockml.provider.listing import HEADER, Delistings, parse_delisted
+from tests.support import PAYLOADS
+
+GONE = date(2013, 2, 20)
+NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
+
+
+def client(home: Home, feed: Feed, now: datetime = NOW) -> AlphaVantage:
+    environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
+    return AlphaVantage.from_environment(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
+
+
+def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
+    with Feed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
+        for later, requests in ((0, 1), (6, 1), (7, 2)):
+            now = NOW + timedelta(days=later)
+            with client(home, feed, now) as provider:
+                asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)
+            assert (asked, feed.requests) == (later != 6, requests)
+    rest = ingest.at_rest(home, "IBM", date(2013, 2, 28))
+    assert rest
+    assert str(rest).startswith("IBM was taken off its exchange on 2013-02-20, it is at rest; `stockml rename IBM NEW`")
+    assert ingest.at_rest(home, "IBM", date(2013, 2, 19)) is None
+    assert ingest.at_rest(home, "AAPL", date(2013, 2, 28)) is None
+
+
+def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: Home, feed: Feed) -> None:
+    from deployments.replay.feed import Fault
+
+    Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
+    feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
+    with client(home, feed) as provider, pytest.raises(UnknownSymbol):
+        ingest.ask_who_is_delisted(home, provider, "IBM", NOW)
+    assert Delistings.read(home.delistings).days == {"IBM": GONE}
+
+
+def test_a_listing_is_read_and_another_answer_is_not(tmp_path: Path) -> None:
+    rows = ["AA-W,A,NYSE,Stock,1990-01-02,2016-11-01,Delisted", "fb,F,NASDAQ,Stock,2012-05-18,null,Active"]
+    rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
+    content = "\r\n".join([HEADER, *rows, ""]).encode()
+    assert parse_delisted(content) == {"AA-W": date(2016, 11, 1), "IBM": GONE}
+    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n"):
+        with pytest.raises(NoData):
+            parse_delisted(wrong)
+    path = tmp_path / "delistings.json"
+    path.write_text("[]")
+    with pytest.raises(RecordUnreadable, match=r"delistings\.json"):
+        Delistings.read(path)
