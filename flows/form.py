@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from stockml.home import home
-from stockml.settings import PROFILES, Checked, Settings, Units, settings_for
+from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -105,4 +105,4 @@ def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ti
     filled = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
     dotted = {f"{section}.{name}": value for section, part in filled.items() for name, value in part.items()}
     tuned = tuned_settings(home(), ticker, profile) if ticker else {}
-    return settings_for(profile, {**tuned, "mode": mode, **dotted})
+    return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted}))

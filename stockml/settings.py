@@ -106,7 +106,7 @@ class TrainingSettings(Checked):
         1e-5, description="Learning rate when the champion is continued", ge=1e-7, le=1.0
     )
     decay_on: DecayPart = Field(
-        "validation", description="Part that lowers the rate (tutorial profile only; test leaks)"
+        "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
     )
     seed: int = Field(7, description="Seed of weights and shuffles", ge=0, le=2**31 - 1)
 
@@ -214,6 +214,26 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
         part = getattr(usual, section, None)
         changes[section] = part.changed(**values) if isinstance(part, Checked) else values
     return usual.changed(**changes)
+
+
+TUTORIAL_ACTS = (
+    *(f"network.{name}" for name in NetworkSettings.model_fields),
+    *(f"training.{name}" for name in TrainingSettings.model_fields if not name.startswith("fine_tune_")),
+    *(f"evaluation.{name}" for name in ("horizon", "direction_step")),
+)
+
+
+def tutorial_settings(overrides: Mapping[str, Any]) -> Settings:
+    """The `tutorial` profile for its own command. Raises InvalidSetting for a setting that would do nothing there."""
+    for name in overrides:
+        check_choice("a setting of the tutorial", name, TUTORIAL_ACTS)
+    return settings_for("tutorial", overrides)
+
+
+def night_settings(settings: Settings) -> Settings:
+    """The same, for a night. Raises InvalidSetting for `training.decay_on=test`: a night's test part only measures."""
+    check_choice("training.decay_on of a night", settings.training.decay_on, ("validation",))
+    return settings
 
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:

@@ -29,6 +29,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home_of()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes too long for every run is run by name."""
+    for item in items:
+        if item.get_closest_marker("tutorial_full") and "tutorial_full" not in config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason=skipped.FULL))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """The last line before the counts: what was not run, for want of what."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from tests.support.kaggle import ABSENT
-from tests.support.skipped import said
+from tests.support.skipped import FULL, said
 
 
 def test_each_reason_stands_once_with_its_number() -> None:
@@ -18,11 +18,12 @@ def test_each_reason_stands_once_with_its_number() -> None:
 
 def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None:
     one = "tests/stockml/models/test_baselines.py::test_the_published_figures_on_hpq_are_found_again"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    full = "tests/stockml/training/test_tutorial_full.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, full]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": ""}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    assert ran.stdout.splitlines()[-2] == f"1 test not run: 1 × {ABSENT}"
-    assert ran.stdout.splitlines()[-1].startswith("1 skipped")
+    assert ran.stdout.splitlines()[-2] == f"2 tests not run: 1 × {ABSENT}; 1 × {FULL}"
+    assert ran.stdout.splitlines()[-1].startswith("2 skipped")
 
 
 def test_a_run_that_left_nothing_out_says_nothing_of_it() -> None:

@@ -1,6 +1,7 @@
 """What the command line accepts: every ticker, session, time and setting is checked before anything is done with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 import yaml
 
 from stockml.errors import InvalidSetting, InvalidTicker
-from stockml.settings import settings_for
+from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
 
@@ -49,6 +50,21 @@ def as_calendar(name: str) -> str:
 
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
     """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
+    form = _form(assignments)
+    with _refused():
+        settings_for("nightly", _dotted(form))
+    return form or None
+
+
+def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """`network.cell=gru` as `{"network.cell": "gru"}`, refused where it would do nothing on the tutorial."""
+    dotted = _dotted(_form(assignments))
+    with _refused():
+        tutorial_settings(dotted)
+    return dotted
+
+
+def _form(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     form: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -56,16 +72,31 @@ def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
         if not (equals and dot and section and setting):
             raise typer.BadParameter(f"expected a setting as training.epochs=3, found {assignment[:60]!r}")
         try:
-            form.setdefault(section, {})[setting] = yaml.safe_load(value)
+            form.setdefault(section, {})[setting] = _value(value)
         except yaml.YAMLError as error:
             raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
+    return form
+
+
+def _value(text: str) -> Any:
+    """As YAML has it, and 1e-3 as everybody else does."""
+    value = yaml.safe_load(text)
     try:
-        settings_for(
-            "nightly", {f"{section}.{name}": each for section, part in form.items() for name, each in part.items()}
-        )
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _dotted(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{section}.{name}": value for section, part in form.items() for name, value in part.items()}
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
     except InvalidSetting as error:
         raise typer.BadParameter(str(error)) from error
-    return form or None
 
 
 Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]

@@ -1,18 +1,28 @@
-"""Commands that take their time: searching a ticker's settings, and the published tutorial's figures."""
+"""Commands that take their time: searching settings, and the published tutorial with its figures and pictures."""
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Ticker, as_settings
-from deployments.cli.runs import run_tuning
+from deployments.cli.nights import ProfileChoice, Settings
+from deployments.cli.options import Calendar, Json, as_settings, as_ticker, as_tutorial_settings
+from deployments.cli.progress import quiet_libraries
+from deployments.cli.runs import NOISE, run_tuning
 from deployments.servers.prefect_api import prefect_api
+from stockml.clock import now
+from stockml.errors import TrackingUnavailable
 from stockml.home import home
 
+if TYPE_CHECKING:
+    from stockml.evaluation.tutorial_report import TutorialReport
+    from stockml.training.trial import TrialRecord
+    from stockml.training.tuning import Sampler, TuningResult
+
 app = typer.Typer()
+Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")]
 
 
 class SamplerChoice(StrEnum):
@@ -28,24 +38,33 @@ class DecayChoice(StrEnum):
 
 @app.command()
 def tune(
-    ticker: Ticker,
+    what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="a ticker, or the tutorial's CSV file")],
     trials: Annotated[int, typer.Option(min=1, help="of the study in all; run again, it goes on to them")] = 30,
     sampler: Annotated[SamplerChoice, typer.Option(help="how the next settings are chosen")] = SamplerChoice.TPE,
+    profile: Annotated[
+        ProfileChoice, typer.Option(help="tutorial searches cell, layers, optimiser and rate on a FILE")
+    ] = ProfileChoice.NIGHTLY,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="what to change and not to search")
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Search a ticker's settings; its nights then use what was found.
+    """Search a ticker's settings; its nights then use what was found. With --profile tutorial, a price file's.
 
     Settings are judged on the validation part only.
     """
-    arguments = {"trials": trials, "sampler": sampler.value, "settings": as_settings(settings or [])}
-    with prefect_api(home()):
-        tuned = run_tuning(ticker, calendar=calendar, quiet=as_json, **arguments)
+    if profile is ProfileChoice.TUTORIAL:
+        if calendar:
+            raise typer.BadParameter("expected no --calendar with --profile tutorial: a file has its own dates")
+        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler.value, quiet=as_json)
+    else:
+        arguments = {"trials": trials, "sampler": sampler.value, "settings": as_settings(settings or [])}
+        ticker = as_ticker(what)
+        with prefect_api(home()):
+            tuned = run_tuning(ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {
-        "ticker": ticker,
+        "ticker": tuned.ticker,
         "trials": tuned.trials,
         "pruned": tuned.pruned,
         "validation_loss": tuned.loss,
@@ -55,39 +74,99 @@ def tune(
     }
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
-        f"{ticker}: {tuned.trials} trials, {tuned.pruned} ended early",
+        f"{tuned.ticker}: {tuned.trials} trials, {tuned.pruned} ended early",
         f"  validation loss {tuned.loss:.5f}; of the settings before: {own}",
         *(f"  {name:<26} {value}" for name, value in tuned.settings.items()),
         f"  written to {tuned.path}",
     ]
+    if profile is ProfileChoice.TUTORIAL:
+        chosen = " ".join(
+            f"--set {name}={json.dumps(value)}".replace(" ", "") for name, value in tuned.settings.items()
+        )
+        lines.append(f"  the test part has not been looked at: stockml tutorial {what} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
+
+
+def _tuned_tutorial(
+    file: Path, changed: dict[str, Any], trials: int, sampler: "Sampler", *, quiet: bool
+) -> "TuningResult":
+    """The search on a price file, trial by trial on standard error and in MLflow."""
+    import numpy as np
+
+    from stockml.evaluation.tutorial_report import prices_of, share_of
+    from stockml.prices.series import PriceSeries
+    from stockml.settings import tutorial_settings
+    from stockml.tracking.client import Tracking
+    from stockml.training.tuning import TUTORIAL_SPACE, Search, tune
+
+    sessions, mid = prices_of(file)
+    series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
+    space = {name: values for name, values in TUTORIAL_SPACE.items() if name not in changed}
+    search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
+    with quiet_libraries(home().root / NOISE) as terminal:
+
+        def heard(trial: "TrialRecord") -> None:
+            loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
+            if not quiet:
+                said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
+                print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {said}", file=terminal)
+            try:
+                Tracking.of(home()).log_trial(trial)
+            except TrackingUnavailable as error:
+                print(f"MLflow has not got it: {error}", file=terminal)
+
+        return tune(home(), search, trials=trials, on_trial=heard)
 
 
 @app.command()
 def tutorial(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a CSV file of daily prices, such as hpq.us.txt")],
-    epochs: Annotated[int, typer.Option(min=1, max=1000, help="passes over the training part")] = 30,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files of daily prices, as hpq.us.txt")],
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(min=0, help="of weights, streams and dropout")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
     decay_on: Annotated[
         DecayChoice, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
     ] = DecayChoice.VALIDATION,
+    settings: Settings = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="where the pictures go; else in the home")
+    ] = None,
 ) -> None:
-    """Train by the published tutorial's recipe, print its figures."""
-    from deployments.cli.progress import quiet_libraries
-    from stockml.evaluation.tutorial_report import report
+    """Train by the published tutorial's recipe; print, draw and log its figures.
 
-    with quiet_libraries(home().root / "library-noise.log") as terminal:
-        found = report(
-            file,
-            epochs=epochs,
-            seed=seed,
-            decay_on=decay_on.value,
-            folder=home().root / "tutorial" / f"{file.name}-{seed}-{decay_on.value}",
-            on_epoch=lambda row: print(
-                f"epoch {row.epoch} of {row.epochs}: loss {row.loss:.4f}, "
-                f"validation {row.validation_loss or 0:.5f}, rate {row.learning_rate:.1e} ({row.seconds:.0f} s)",
-                file=terminal,
-                flush=True,
-            ),
-        )
+    Of several files or seeds, a table of how far the seed alone moves the figure.
+    """
+    from stockml.evaluation.tutorial_report import luck_table
+
+    changed = as_tutorial_settings(settings or []) | {"training.decay_on": decay_on.value}
+    if epochs:
+        changed["training.epochs"] = epochs
+    reports = [
+        _reported(file, changed | {"training.seed": each}, plots)
+        for file in files
+        for each in range(seed, seed + seeds)
+    ]
+    if len(reports) > 1:
+        print(luck_table(reports))
+
+
+def _reported(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
+    """One training: every epoch on standard error, the table on standard output, the pictures drawn and logged."""
+    from stockml.evaluation.tutorial_report import report, share_of
+    from stockml.plots.tutorial import draw
+    from stockml.tracking.client import Tracking
+
+    name = f"{share_of(file)}-{changed['training.seed']}-{changed['training.decay_on']}"
+    folder = home().root / "tutorial" / name
+    pictures = plots / name if plots else folder / "plots"
+    with quiet_libraries(home().root / NOISE) as terminal:
+        found = report(file, changed, folder=folder, on_epoch=lambda row: print(row, file=terminal, flush=True))
+        drawn = draw(found, pictures)
+        try:
+            run = Tracking.of(home()).log_tutorial(found, pictures, now=now())
+            logged = f"run {run} in MLflow's experiment stockml/tutorial"
+        except TrackingUnavailable as error:
+            logged = f"not in MLflow: {error}"
     print(found.table())
+    print(f"{len(drawn)} pictures in {pictures}; {logged}\n", flush=True)
+    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,18 @@ from stockml.features.scaling import FEATURES, features
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, style, training
+from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.training.trainer import watched_origins
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SMOOTHING = 0.1
+LOSS = {
+    "nightly": "Loss in squared units of daily volatility",
+    "tutorial": "Training: half the squared error of 50 steps; validation: 0.5 · MSE of a path, scaled",
+}
 SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
 
 
@@ -30,8 +38,6 @@ def draw(
 ) -> None:
     """Write the night's figures as PNG files into `folder`. published: the ledger before tonight, oldest first."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
-    scaled = features(series)[:, FEATURES.index("return")]
-    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     at, paths = assessment.test_origins, assessment.paths[LSTM]
     drawn = {
         "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid, publisher=assessment.publisher),
@@ -41,15 +47,26 @@ def draw(
         "residuals": diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
         "averages": training.averages(ticker, sessions, mid, evaluation),
         "history": training.price_history(ticker, sessions, mid, model.parts),
-        "normalised": training.normalised(ticker, sessions, scaled, smoothed, SCALING),
+        "normalised": _normalised(ticker, series, model),
     }
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
-        drawn["training"] = training.training_curves(ticker, model.history)
+        drawn["training"] = training.training_curves(ticker, model.history, LOSS[model.settings.profile])
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = watched_origins(model.parts, evaluation.horizon)
         drawn["evolution"] = training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
     style.save(drawn, folder)
+
+
+def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
+    """The series as the network was fed it: daily moves, or by the `tutorial` profile its windows."""
+    if model.settings.profile == "tutorial":
+        learned: Any = model.held_out
+        end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
+        return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
+    scaled = features(series)[:, FEATURES.index("return")]
+    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
+    return training.normalised(ticker, series.sessions, scaled, smoothed, SCALING)
 
 
 def draw_changes(folder: Path, before: Night, tonight: Night, series: PriceSeries) -> None:

@@ -87,15 +87,18 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     return figure
 
 
-def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Loss of the measured network on what it learned and on the validation part, over the learning rate."""
+def training_curves(ticker: str, history: Sequence[Mapping[str, Any]], unit: str) -> "Figure":
+    """Loss of the measured network on what it learned and on the validation part, over the learning rate.
+
+    `unit` says what the loss is.
+    """
     rows = [row for row in history if row["network"] == "held_out"]
     epochs = [row["epoch"] for row in rows]
     validation = [row["validation_loss"] for row in rows]
     best = int(np.argmin(validation))
     seconds = sum(row["seconds"] for row in history)
     title = f"{ticker}: the validation loss is lowest after epoch {epochs[best]} of {epochs[-1]}"
-    subtitle = f"Loss in squared units of daily volatility; {len(history)} epochs of both networks in {seconds:.0f} s"
+    subtitle = f"{unit}; {len(history)} epochs of both networks in {seconds:.0f} s"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(3, 1))
     axes.plot(epochs, [row["loss"] for row in rows], color=COLOURS["EMA"], linewidth=1.8, marker="o", markersize=4)
     axes.plot(epochs, validation, color=MODEL, linewidth=2.2, marker="o", markersize=4)

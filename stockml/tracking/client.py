@@ -22,13 +22,15 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.tracking import connection, models, retention, runs, track_record, trials, views
+from stockml.tracking import connection, models, retention, runs, track_record, trials, tutorials, views
 from stockml.tracking.retention import OldRun
 from stockml.training.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
+
+    from stockml.evaluation.tutorial_report import TutorialReport
 
 RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
@@ -128,6 +130,11 @@ class Tracking:
             ticker = f"{trial.ticker}/trials"
             found = self._named(client, experiment_name(ticker), self._artifact_location(ticker))
             return trials.log(client, found.experiment_id, trial)
+
+    def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
+        """Log a training by the tutorial once, with the pictures in `plots`. Raises TrackingUnavailable."""
+        with self._client() as client:
+            return tutorials.log(client, self._experiment(client, "tutorial"), report, plots, now)
 
     def sweep_orphans(
         self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"

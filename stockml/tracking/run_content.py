@@ -28,6 +28,9 @@ CURVES = {
     "validation_loss": "training/validation_loss",
     "learning_rate": "training/learning_rate",
     "seconds": "training/epoch_seconds",
+    "test_loss": "training/test_loss",  # the tutorial's three, on the test part's starts: to look at
+    "last_value_loss": "training/last_value_loss",
+    "correlation": "training/move_correlation",
 }
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")

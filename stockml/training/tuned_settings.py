@@ -11,7 +11,7 @@ from stockml.home import Home
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
-PROFILE = "nightly"  # the profile whose settings are searched; the tutorial's are the published ones
+PROFILE = "nightly"  # the profile whose nights use what was found; the tutorial's stay the published ones
 
 
 def path_of(home: Home, ticker: str) -> Path:
@@ -39,10 +39,12 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
     return found
 
 
-def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
+def write_tuned_settings(
+    home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any], profile: str = PROFILE
+) -> Path:
     """Write the ticker's settings file: dotted overrides, and beside them how they were found."""
     path = path_of(home, ticker)
-    content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
+    content = {"ticker": ticker, "profile": profile, "settings": dict(settings), "found": dict(found)}
     content["crc32"] = _crc32(content)
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
     return path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from stockml.code_version import code_hash
-from stockml.errors import Diverged, InvalidSetting
+from stockml.errors import Diverged
 from stockml.features.scaling import FeatureScaler
 from stockml.home import Home
 from stockml.models import lstm
@@ -27,7 +27,7 @@ from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
 from stockml.training.trainer import TrainingSet
 from stockml.training.trial import State, TrialRecord
-from stockml.training.tuned_settings import PROFILE, write_tuned_settings
+from stockml.training.tuned_settings import write_tuned_settings
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -47,6 +47,16 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "training.batch_size": (128, 256, 512),
     "training.epochs": (3, 6),
 }
+
+# what the tutorial's author holds most critical, and the cells and optimisers that he names
+TUTORIAL_SPACE: dict[str, tuple[Any, ...]] = {
+    "network.cell": ("lstm", "gru", "peephole"),
+    "network.units": ((200, 200, 150), (100, 100, 75), (200,), (64, 64)),
+    "network.dropout": (0.0, 0.2),
+    "training.optimizer": ("adam", "adamw", "rmsprop", "sgd"),
+    "training.learning_rate": (1e-4, 3e-4, 1e-3),
+}
+CODE = {"nightly": "training.trainer", "tutorial": "training.tutorial"}  # what a trial runs
 
 
 @dataclass(frozen=True)
@@ -75,17 +85,15 @@ class Search:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: SPACE)
 
     def __post_init__(self) -> None:
-        if self.base.profile != PROFILE:
-            raise InvalidSetting("profile", self.base.profile, f"{PROFILE}: the tutorial's settings are the published")
         for name, values in self.space.items():
             for value in values:
-                settings_for(PROFILE, {name: value})
+                settings_for(self.base.profile, {name: value})
 
     @property
     def study(self) -> str:
         """The study's name: equal where trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        digest = hashlib.sha256(f"{facts} {code_hash('training.trainer')}".encode())
+        digest = hashlib.sha256(f"{facts} {code_hash(CODE[self.base.profile])}".encode())
         for values in vars(self.series).values():
             digest.update(np.ascontiguousarray(values).tobytes())
         return f"{self.ticker} {digest.hexdigest()[:16]}"
@@ -101,7 +109,15 @@ class Search:
         return {name: value for name, value in own.items() if value in self.labels()[name]}
 
     def settings(self, found: Mapping[str, Any]) -> Settings:
-        return settings_for(PROFILE, {**_overrides(self.base), **found})
+        return settings_for(self.base.profile, {**_overrides(self.base), **found})
+
+    def lowest_loss(self, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:
+        """What a trial comes to: the lowest validation loss over its epochs, the test part unseen."""
+        if settings.profile == "tutorial":
+            from stockml.training.tutorial import lowest_loss
+
+            return lowest_loss(self.series.mid, settings, on_epoch)
+        return lowest_validation_loss(TrainingSet.of(self.series, settings), on_epoch)
 
 
 def tune(
@@ -155,7 +171,6 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
     chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
     if (known := _known(study, chosen)) is not None:
         return known
-    lesson = TrainingSet.of(search.series, search.settings(_read(chosen)))
 
     def ended(row: EpochProgress) -> None:
         assert row.validation_loss is not None  # held_out always has one
@@ -163,7 +178,7 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return lowest_validation_loss(lesson, ended)
+    return search.lowest_loss(search.settings(_read(chosen)), ended)
 
 
 def _known(study: "Study", chosen: Mapping[str, Any]) -> float | None:
@@ -234,7 +249,9 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
         loss=float(best.value or 0.0),
         default_loss=own,
         settings=settings,
-        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": len(_finished(study))}),
+        path=write_tuned_settings(
+            home, search.ticker, settings, found | {"trials": len(_finished(study))}, search.base.profile
+        ),
     )
 
 
@@ -263,5 +280,5 @@ def _read(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _overrides(base: Settings) -> dict[str, Any]:
     """What the base changes in its profile."""
-    usual = settings_for(PROFILE).flat()
+    usual = settings_for(base.profile).flat()
     return {name: value for name, value in base.flat().items() if value != usual[name] and name != "mode"}

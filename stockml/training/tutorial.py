@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stockml.code_version import code_hash
 from stockml.errors import Diverged, TooFewBars
 from stockml.models.tutorial.network import StreamNetwork
 from stockml.models.tutorial.recipe import (
@@ -20,10 +22,12 @@ from stockml.models.tutorial.recipe import (
     Weights,
     futures,
     half_mse,
+    move_correlation,
     pasts,
     prepare,
     rollout,
     starts,
+    train_length,
 )
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices, packed
@@ -32,6 +36,30 @@ from stockml.training.checkpoint import EpochProgress
 
 VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
 POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so that an epoch still has some steps
+
+
+@dataclass(frozen=True)
+class TutorialEpoch(EpochProgress):
+    """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole paths, scaled.
+
+    `test_loss`, and `last_value_loss` of "the price stays", are over the test part's starts, `correlation` is that of
+    predicted with actual moves there; None where there are no starts.
+    """
+
+    test_loss: float | None = None
+    last_value_loss: float | None = None
+    correlation: float | None = None
+    seconds_left: float = 0.0
+
+    def __str__(self) -> str:
+        """One line: what a person who waits wants to know."""
+        test = "" if self.test_loss is None else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
+        moves = "" if self.correlation is None else f"moves {self.correlation:+.2f}, "
+        return (
+            f"epoch {self.epoch} of {self.epochs}: train {self.loss:.4f}, {test}{moves}"
+            f"validation {self.validation_loss:.5f}, rate {self.learning_rate:.1e}; "
+            f"{self.seconds:.0f} s, {self.seconds_left / 60:.1f} min left"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +77,8 @@ class Recipe:
     test: Indices
 
     @classmethod
-    def of(cls, mid: Floats, train_end: int, settings: Settings) -> "Recipe":
-        """mid: (n,), price; the first `train_end` points are the training part.
+    def of(cls, mid: Floats, train_end: int, settings: Settings, test: Indices | None = None) -> "Recipe":
+        """mid: (n,), price; the first `train_end` points are the training part; `test`: other starts than the page's.
 
         The validation part is its newest eleventh, learned from only with `decay_on="test"`, the published recipe;
         otherwise learning ends one horizon before it.
@@ -66,7 +94,7 @@ class Recipe:
             prepared=prepare(mid, train_end),
             learned_end=learned_end,
             validation=starts(validated, train_end, horizon),
-            test=starts(train_end, len(mid), horizon),
+            test=starts(train_end, len(mid), horizon) if test is None else test,
         )
         if len(recipe.judged) == 0:
             raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
@@ -93,23 +121,38 @@ class Recipe:
 
     def predictions(self, weights: Weights, at: Indices) -> Floats:
         """(m, horizon), scaled: the paths from these starts."""
-        fed = pasts(self.prepared.values, at, self.settings.network.look_back)
-        return rollout(weights, fed, self.settings.evaluation.horizon)
+        network = self.settings.network
+        fed = pasts(self.prepared.values, at, network.look_back)
+        return rollout(weights, fed, self.settings.evaluation.horizon, network.cell)
 
     def error(self, predicted: Floats, at: Indices) -> float | None:
         """0.5 · MSE of paths from these starts, scaled; None when there are none."""
-        horizon = self.settings.evaluation.horizon
-        return half_mse(predicted, futures(self.prepared.values, at, horizon)) if len(at) else None
+        return half_mse(predicted, self.outcomes(at)) if len(at) else None
+
+    def outcomes(self, at: Indices) -> Floats:
+        """(m, horizon), scaled: what came true from these starts."""
+        return futures(self.prepared.values, at, self.settings.evaluation.horizon)
+
+    def correlation(self, predicted: Floats, at: Indices) -> float | None:
+        """Of predicted with actual moves since the point before each start."""
+        return move_correlation(predicted, self.outcomes(at), self.prepared.values[at - 1])
+
+    def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
+        """Of how many starts the direction at `direction_step` was right, and after how many the price had risen."""
+        step, last = self.settings.evaluation.direction_step - 1, self.prepared.values[at - 1]
+        rose = self.outcomes(at)[:, step] > last
+        return int(((predicted[:, step] > last) == rose).sum()), int(rose.sum())
 
     def fingerprint(self, start: Weights | None) -> str:
         """What a checkpoint must agree on to be continued."""
-        facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end])
+        code = code_hash("training.tutorial")
+        facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end, code])
         return hashlib.sha256(facts.encode() + self.prepared.values.tobytes() + packed(start or ())).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class TutorialFit:
-    """What a training came to.  history: a row an epoch, as in EpochProgress, with `test_loss`.
+    """What a training came to.  history: a row an epoch, as in TutorialEpoch.
 
     weights: of the epoch `chosen`, the one that the validation part likes best; with `decay_on="test"`, the published
     recipe, the last one. The figures of late epochs still scatter by a third; the validation part tells which are good.
@@ -129,7 +172,7 @@ def fit(
     folder: Path,
     name: str = "tutorial",
     start: Weights | None = None,
-    on_epoch: Callable[[EpochProgress], None] | None = None,
+    on_epoch: Callable[[TutorialEpoch], None] | None = None,
 ) -> TutorialFit:
     """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
 
@@ -153,12 +196,16 @@ def fit(
         loss = network.fit_epoch(x, y, decay.rate)
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
-        judged = _judged(recipe, network.weights())
-        seconds, validation_loss = time.perf_counter() - began, judged["validation_loss"]
-        ended = EpochProgress(name, epoch, training.epochs, loss, validation_loss, decay.rate, seconds)
-        progress.history.append(asdict(ended) | judged)
-        if validation_loss < progress.best_loss:
-            progress.best, progress.best_epoch, progress.best_loss = network.weights(), epoch, validation_loss
+        judged, paths = _judged(recipe, network.weights())
+        seconds = time.perf_counter() - began
+        left = seconds * (training.epochs - epoch)
+        ended = TutorialEpoch(
+            name, epoch, training.epochs, loss, seconds=seconds, seconds_left=left, learning_rate=decay.rate, **judged
+        )
+        progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
+        if judged["validation_loss"] < progress.best_loss:
+            progress.best, progress.best_epoch = network.weights(), epoch
+            progress.best_loss = judged["validation_loss"]
         progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
         checkpoint.save(folder, fingerprint, progress)
         decay = decay.after(judged[f"{training.decay_on}_loss"])
@@ -169,6 +216,14 @@ def fit(
     if training.decay_on == "validation" and progress.best is not None:
         epoch, weights = progress.best_epoch, progress.best
     return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
+
+
+def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[TutorialEpoch], None]) -> float:
+    """The lowest validation loss over the epochs, the test part not looked at.  mid: (n,), price."""
+    end = train_length(len(mid))
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit(Recipe.of(mid[:end], end, settings), folder=Path(folder), on_epoch=on_epoch)
+    return float(min(row["validation_loss"] for row in fitted.history))
 
 
 def _resumed(streams: Streams, network: StreamNetwork, progress: checkpoint.TrainingProgress) -> Streams:
@@ -192,11 +247,13 @@ def epoch_of(
     return np.concatenate(points).astype(np.float32), np.concatenate(labels).astype(np.float32), streams
 
 
-def _judged(recipe: Recipe, weights: Weights) -> dict[str, Any]:
-    validation = recipe.predictions(weights, recipe.validation)
-    test = recipe.predictions(weights, recipe.test)
-    return {
+def _judged(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
+    """An epoch's figures by their names in TutorialEpoch, and its paths of the test part."""
+    validation, test = (recipe.predictions(weights, at) for at in (recipe.validation, recipe.test))
+    figures = {
         "validation_loss": recipe.error(validation, recipe.validation),
         "test_loss": recipe.error(test, recipe.test),
-        "test_predictions": test.tolist(),
+        "last_value_loss": recipe.error(recipe.prepared.values[recipe.test - 1, None], recipe.test),
+        "correlation": recipe.correlation(test, recipe.test),
     }
+    return figures, test

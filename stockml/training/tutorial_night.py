@@ -5,14 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stockml.errors import TooFewBars
 from stockml.features.windows import split_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import NETWORKS, TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings
+from stockml.settings import Settings, night_settings
+from stockml.storage.arrays import Indices
 from stockml.training.checkpoint import EpochProgress
+from stockml.training.trainer import watched_origins
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
 
@@ -28,15 +32,17 @@ def train_tutorial(
     """Both networks of a night by the tutorial's recipe; interrupted, it goes on from its last epoch.
 
     `held_out` learns from the sessions before the validation and test parts, `published` from all; each keeps its own
-    newest eleventh to decay on. `start`: the model to fine-tune. Raises TooFewBars, Diverged.
+    newest eleventh to decay on. `start`: the model to fine-tune. What `held_out` says of the test part after each epoch
+    is kept to look at. Raises TooFewBars, Diverged, InvalidSetting.
     """
-    split = split_origins(len(series), settings.evaluation)
+    split = split_origins(len(series), night_settings(settings).evaluation)
     horizon = settings.evaluation.horizon
     missing = VALIDATION_SHARE * horizon - (split.train_end + horizon)
     if missing > 0:
         raise TooFewBars(len(series) + 2 * missing, len(series), "the tutorial's recipe")
     ends = {"held_out": split.train_end + horizon, "published": len(series)}
-    fits = {name: _fit(series, ends[name], settings, name, start, folder, on_epoch) for name in NETWORKS}
+    watched = {"held_out": watched_origins(split, horizon), "published": np.empty(0, np.int64)}
+    fits = {name: _fit(series, ends[name], watched[name], settings, name, start, folder, on_epoch) for name in NETWORKS}
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
     networks: dict[str, Any] = {name: _forecaster(series, fits[name]) for name in NETWORKS}
@@ -47,7 +53,7 @@ def train_tutorial(
         sessions=len(series),
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
-        history=tuple(_row(row) for name in NETWORKS for row in fits[name].history),
+        history=tuple(row for name in NETWORKS for row in _rows(fits[name])),
         **networks,
     )
 
@@ -55,19 +61,20 @@ def train_tutorial(
 def _fit(
     series: PriceSeries,
     train_end: int,
+    watched: Indices,
     settings: Settings,
     name: str,
     start: TrainedModel | None,
     folder: Path,
     on_epoch: Callable[[EpochProgress], None] | None,
 ) -> TutorialFit:
-    """On sessions before `train_end` only: the test part of a night is not even looked at."""
-    training = settings.training.changed(decay_on="validation")
+    """On sessions before `train_end` only: of the rest, the paths after each watched origin are kept, to look at."""
+    training = settings.training
     weights = None
     if start is not None:
         weights = getattr(start, name).weights
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
-    recipe = Recipe.of(series.mid[:train_end], train_end, settings.changed(training=training))
+    recipe = Recipe.of(series.mid, train_end, settings.changed(training=training), test=watched + 1)
     return fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
 
 
@@ -77,11 +84,18 @@ def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
         look_back=recipe.settings.network.look_back,
         horizon=recipe.settings.evaluation.horizon,
         weights=fitted.weights,
-        scale=TutorialScale.of(recipe.prepared),
+        scale=TutorialScale.of(recipe.prepared, series.sessions),
         learned_until=series.sessions[recipe.prepared.train_end - 1],
+        cell=recipe.settings.network.cell,
     )
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """The history row of a night: its test part was not looked at."""
-    return {name: value for name, value in row.items() if name != "test_loss"}
+def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
+    """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
+    recipe = fitted.recipe
+    left_out = ("watched", "seconds_left")
+    rows = [{name: value for name, value in row.items() if name not in left_out} for row in fitted.history]
+    if not len(recipe.test):
+        return rows
+    paths = [np.round(recipe.prepared.prices(recipe.test - 1, said), 4).tolist() for said in fitted.test_predictions]
+    return [row | {"watched": watched} for row, watched in zip(rows, paths, strict=True)]

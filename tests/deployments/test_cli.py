@@ -96,6 +96,15 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["nightly", "IBM", "--set", "training.epochs=0"],
             "expected training.epochs to be between 1 and 1000, found 0",
         ),
+        (
+            ["tutorial", "hpq.us.txt", "--set", "policy.scale_drift=3"],
+            "expected a setting of the tutorial to be one of network.cell, network.units,",
+        ),
+        (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
+        (
+            ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],
+            "expected no --calendar with --profile tutorial",
+        ),
         (["universe", "IBM", "not a ticker"], "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'"),
         (["backfill", "IBM", "2013-02-01", "yesterday"], "expected a trading day as YYYY-MM-DD, found 'yesterday'"),
         (["maintenance", "--keep", "models"], "expected NAME=NUMBER such as model_days=30, found 'models'"),
@@ -264,8 +273,10 @@ def test_a_port_that_is_taken_is_said(feed: Feed, home: Home) -> None:
 
 
 def test_settings_and_times_are_read_as_people_write_them() -> None:
-    assert as_settings(["training.epochs=3", "network.units=[64, 64]", "network.cell=gru"]) == {
-        "training": {"epochs": 3},
+    assert as_settings(
+        ["training.epochs=3", "training.learning_rate=1e-3", "network.units=[64, 64]", "network.cell=gru"]
+    ) == {
+        "training": {"epochs": 3, "learning_rate": 0.001},
         "network": {"units": [64, 64], "cell": "gru"},
     }
     assert as_time("2026-11-20T22:45:00-05:00").astimezone(UTC) == datetime(2026, 11, 21, 3, 45, tzinfo=UTC)

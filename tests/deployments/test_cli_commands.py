@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
@@ -19,8 +21,9 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
-from stockml.settings import settings_for
+from stockml.settings import settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
+from stockml.tracking.client import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.deployments.test_cli import stockml
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -115,20 +118,55 @@ def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here
     assert settings_for("nightly", found["settings"]).evaluation.test_sessions == 300
 
 
-def test_tutorial_trains_on_a_price_file_and_prints_its_figures(here: Installation) -> None:
+def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installation) -> None:
+    changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
+    lines = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
+    first, _, luck = lines.split("\n\n", 2)
+    head, names, *rows = first.splitlines()
+    assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 starts; ")
+    assert head.endswith("seed 3; rate decayed on the validation part")
+    assert names.split() == ["0.5", "·", "MSE,", "scaled", "here", "page,", "on", "HPQ"]
+    contenders = [row[26:64].split(",")[0].strip() for row in rows[:9]]
+    assert contenders == ["standard average", "EMA", "last value"] * 2 + ["LSTM"] * 3
+    assert [row[73:].strip() for row in rows[:9]] == ["0.00418", "0.00003", *[""] * 4, "0.00243", "", ""]
+    assert all(0 < float(row[64:73]) < 1 for row in rows[:9])
+    assert rows[-1].startswith("7 pictures in ")
+    assert luck.splitlines()[0].startswith("| share | page | LSTM, mean |")
+    assert luck.splitlines()[2].startswith("| IBM | – | ")
+    pictures = here.home.root / "tutorial" / "IBM-3-validation" / "plots"
+    [run] = (run for run in logged(here, "tutorial") if run.data.params["training.seed"] == "3")
+    assert run.data.params["network.units"] == "(6,)"
+    assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
+    assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
+    client = MlflowClient(tracking_uri=here.home.tracking_uri)
+    kept = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "plots")}
+    assert kept == {path.name for path in pictures.glob("*.png")}
+    assert len(kept) == 7
+
+
+def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation) -> None:
+    fixed = ["--set=network.units=[6]", "--set=training.epochs=2", "--set=network.cell=lstm"]
+    found = here.found("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
+    assert (found["ticker"], found["trials"]) == ("IBM.tutorial", 2)
+    assert 0 < found["validation_loss"] <= found["default_loss"]
+    assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
+    assert tutorial_settings(found["settings"]).network.units == (6,)
+    assert tuned_settings(here.home, "IBM") == {}, "the nights stay as they are"
+    assert len(logged(here, "IBM.tutorial/trials")) == 2
+
+
+def price_file(here: Installation) -> Path:
+    """The newest 640 recorded sessions of IBM in Kaggle's layout."""
     file = here.home.root / "ibm.us.txt"
     recorded_bars("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
-    lines = here.stockml("tutorial", str(file), "--epochs=1", "--seed=3").splitlines()
-    assert lines[0] == (
-        "640 points, 583 of them the training part; 1 starts; seed 3; rate decayed on the validation part"
-    )
-    kinds = [tuple(line[:62].split(maxsplit=4)[:4]) for line in lines[1:6]]
-    assert kinds == [("one", "step,", "training", "part")] * 2 + [("50", "steps,", "test", "part")] * 3
-    names = ["standard average", "EMA", "last value", "LSTM, 1 epochs, kept 1", "LSTM, as epoch 1 left it"]
-    assert [line[26:62].strip() for line in lines[1:6]] == names
-    errors = [float(line[62:]) for line in lines[1:6]]
-    assert all(0 < error < 1 for error in errors)
-    assert errors[3] == errors[4], "the only epoch is the one that is kept"
+    return file
+
+
+def logged(here: Installation, experiment: str) -> list[Any]:
+    """The runs of an experiment in the home's MLflow."""
+    client = MlflowClient(tracking_uri=here.home.tracking_uri)
+    found = client.get_experiment_by_name(experiment_name(experiment))
+    return list(client.search_runs([found.experiment_id]))
 
 
 def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here: Installation) -> None:

@@ -1,6 +1,7 @@
-"""Runs the cells of docs/notebook.ipynb in order, and keeps what each showed.
+"""Runs the cells of a notebook in docs/ in order, and keeps what each showed.
 
-`python -m tests.support.notebook` makes the notebook's outputs anew, over a copy of tests/homes.
+`python -m tests.support.notebook` makes the outputs of docs/notebook.ipynb anew, over a copy of tests/homes;
+with the path of another notebook, of that one.
 """
 
 import ast
@@ -8,6 +9,7 @@ import base64
 import io
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -35,6 +37,8 @@ def outputs(cells: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _shown(value: Any) -> dict[str, Any]:
+    if hasattr(value, "_repr_png_"):
+        return {"image/png": base64.b64encode(value._repr_png_()).decode(), "text/plain": ["the figure"]}
     if hasattr(value, "savefig"):
         png = io.BytesIO()
         value.savefig(png, format="png", dpi=80)
@@ -45,15 +49,15 @@ def _shown(value: Any) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    notebook = json.loads(NOTEBOOK.read_text())
+def main(path: Path) -> None:
+    notebook = json.loads(path.read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STOCKML_HOME"] = str(moved_to(Path(folder) / "home").root)
         for number, (cell, shown) in enumerate(zip(code, outputs(notebook["cells"]), strict=True), start=1):
             cell.update(execution_count=number, outputs=shown)
-    NOTEBOOK.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if sys.argv[1:] else NOTEBOOK)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 SKIPPED = "Skipped: "
+FULL = "the tutorial at full size takes minutes: run it with `.venv/bin/python -m pytest -m tutorial_full`"
 
 
 def said(reasons: Iterable[str]) -> str:

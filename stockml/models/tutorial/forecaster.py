@@ -1,4 +1,4 @@
-"""The tutorial's network as a forecaster: frozen weights, and the scale of the last window."""
+"""The tutorial's network as a forecaster: frozen weights, and the scaling windows that they were learned in."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,27 +7,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.models.tutorial.recipe import Prepared, pasts, prepare, rollout
+from stockml.models.tutorial.recipe import Prepared, pasts, prepared_within, rollout, windows
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Days, Floats, Indices
 
 
 @dataclass(frozen=True)
 class TutorialScale:
-    """Extremes of the last scaling window, in price: beyond them the network has never seen a value."""
+    """The scaling windows that were learned: the session each begins with, and its extremes in price.
 
-    low: float
-    high: float
+    The last window's extremes hold for all later sessions; beyond them the network has never seen a value.
+    """
+
+    since: tuple[str, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
 
     @classmethod
-    def of(cls, prepared: Prepared) -> "TutorialScale":
-        return cls(float(prepared.low[-1]), float(prepared.high[-1]))
+    def of(cls, prepared: Prepared, sessions: Days) -> "TutorialScale":
+        """sessions: (n,), those of the prepared series."""
+        begins = [begin for begin, _ in windows(prepared.train_end)]
+        return cls(
+            since=tuple(str(sessions[begin]) for begin in begins),
+            lows=tuple(float(prepared.low[begin]) for begin in begins),
+            highs=tuple(float(prepared.high[begin]) for begin in begins),
+        )
+
+    def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
+        """Scale and smooth any stretch of the ticker's sessions as the learned series was, whatever its length.
+
+        A stretch that begins later smooths from its own first value instead of the mean so far: after 150 sessions
+        less than a millionth of the difference is left.
+        """
+        begins = np.array(self.since, dtype="datetime64[D]")
+        at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
+        low, high = np.array(self.lows)[at], np.array(self.highs)[at]
+        whole = bool(series.sessions[0] <= begins[0])
+        return prepared_within(series.mid, low, high, train_end, start=0.0 if whole else None)
 
     def drift(self, series: PriceSeries) -> float:
-        """How far the newest price is from the window's middle, in half ranges; at least 1."""
-        half = max((self.high - self.low) / 2, np.finfo(np.float64).tiny)
-        return max(1.0, abs(float(series.mid[-1]) - (self.high + self.low) / 2) / half)
+        """How far the newest price is from the last window's middle, in half ranges; at least 1."""
+        low, high = self.lows[-1], self.highs[-1]
+        half = max((high - low) / 2, np.finfo(np.float64).tiny)
+        return max(1.0, abs(float(series.mid[-1]) - (high + low) / 2) / half)
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,26 +65,29 @@ class TutorialForecaster:
     weights: tuple[NDArray[Any], ...]
     scale: TutorialScale
     learned_until: np.datetime64
+    cell: str = "lstm"
     shrinkage: float = 1.0
 
     def paths(self, series: PriceSeries, origins: Indices | Sequence[int]) -> Floats:
         """(len(origins), horizon) mid prices: row m, column k - 1 is session origins[m] + k as seen after origins[m].
 
-        The series must begin where the learned one began. Origins must be at least look_back - 1.
+        Origins must be at least look_back - 2.
         """
         at = np.asarray(origins, dtype=np.int64)
         train_end = int(np.searchsorted(series.sessions, self.learned_until, side="right"))
-        prepared = prepare(series.mid, train_end)
+        prepared = self.scale.prepared(series, train_end)
         fed = pasts(prepared.values, at + 1, self.look_back)
-        return prepared.prices(at, rollout(self.weights, fed, self.horizon))
+        return prepared.prices(at, rollout(self.weights, fed, self.horizon, self.cell))
 
 
 def restored(kept: dict[str, Any], settings: Settings, weights: tuple[NDArray[Any], ...]) -> TutorialForecaster:
-    """What a model's folder says of one network, as a forecaster."""
+    """What a model's folder says of one network. Raises KeyError for a folder of before there were all windows."""
+    scale = {name: tuple(kept["scale"][name]) for name in ("since", "lows", "highs")}
     return TutorialForecaster(
         look_back=settings.network.look_back,
         horizon=settings.evaluation.horizon,
         weights=weights,
-        scale=TutorialScale(**kept["scale"]),
+        scale=TutorialScale(**scale),
         learned_until=np.datetime64(kept["learned_until"]),
+        cell=settings.network.cell,
     )

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
-from stockml.models.baselines import AVERAGE_WINDOW, exponential_mean, trailing_mean
+from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
+from stockml.models.tutorial.cells import ARRAYS, CELLS, STATES
 from stockml.storage.arrays import Floats, Indices
 
 Weights = Sequence[NDArray[np.float32]]
@@ -71,9 +72,20 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
         scaler = MinMaxScaler().fit(mid[begin:end, None])
         low[begin:end], high[begin:end] = scaler.data_min_[0], scaler.data_max_[0]
     low[train_end:], high[train_end:] = low[train_end - 1], high[train_end - 1]
-    values = (mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny)
-    values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=0.0)
+    return prepared_within(mid, low, high, train_end, start=0.0)
+
+
+def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None) -> Prepared:
+    """The series scaled by known extremes, (n,) each, and before `train_end` smoothed from `start`, None: its first."""
+    values = scaled(mid, low, high)
+    if train_end:
+        values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
     return Prepared(values, low, high, train_end)
+
+
+def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
+    """(n,) 0 at each point's low, 1 at its high: what is then smoothed."""
+    return np.asarray((mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny))
 
 
 def windows(train_end: int) -> list[tuple[int, int]]:
@@ -103,10 +115,15 @@ class Streams:
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
 
     def read(self, draws: Floats) -> "tuple[Floats, Floats, Streams]":
-        """The next points, their labels, and the streams as they stand after them.
+        """The values at the next places, and at their labels', (streams, unrolled), and the streams after them."""
+        at, labels, after = self.places(draws)
+        return self.values[at].T, self.values[labels].T, after
+
+    def places(self, draws: Floats) -> "tuple[Indices, Indices, Streams]":
+        """Where the next points stand, and their labels, and the streams as they stand after them.
 
         draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader goes on, and which of the next
-        1 … 4 points is the label.  Returns x and y (streams, unrolled).
+        1 … 4 points is the label.  Returns indices (unrolled, streams) twice.
         """
         readable = len(self.values) - self.unrolled
         segment_ends = (1 + np.arange(len(self.cursors))) * (readable // len(self.cursors))
@@ -116,7 +133,7 @@ class Streams:
             at[step] = np.where(cursors + 1 >= readable, (restart * segment_ends).astype(np.int64), cursors)
             cursors = (at[step] + 1) % readable
         ahead = 1 + (draws[:, :, 1] * LABEL_REACH).astype(np.int64)
-        return self.values[at].T, self.values[at + ahead].T, replace(self, cursors=cursors)
+        return at, at + ahead, replace(self, cursors=cursors)
 
 
 @dataclass(frozen=True)
@@ -156,14 +173,59 @@ def ema_error(prepared: Prepared) -> float:
     return half_mse(exponential_mean(trained, start=0.0)[:-1], trained[1:])
 
 
-def last_value_error(prepared: Prepared, at: Indices, horizon: int) -> float:
-    """Error over the `horizon` points from each start, when all are taken to be the point before."""
-    return half_mse(prepared.values[at - 1, None], futures(prepared.values, at, horizon))
+def one_step_errors(prepared: Prepared) -> dict[str, float]:
+    """Errors one step ahead on the smoothed training part, by name: the page's two averages, and the last value."""
+    trained = prepared.values[: prepared.train_end]
+    return {
+        "standard average": standard_average_error(prepared),
+        "EMA": ema_error(prepared),
+        "last value": half_mse(trained[:-1], trained[1:]),
+    }
 
 
-def pasts(values: Floats, at: Indices, length: int) -> Floats:
-    """(m, length): the points before each start."""
-    return np.asarray(values[at[:, None] + np.arange(-length, 0)])
+def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
+    """Errors over the `horizon` points from each start, by name, when all are taken to be what was known before it."""
+    values = prepared.values
+    known = {
+        "standard average": trailing_mean(values),
+        "EMA": exponential_mean(values, start=0.0),
+        "last value": values,
+    }
+    outcomes = futures(values, at, horizon)
+    return {name: half_mse(each[at - 1, None], outcomes) for name, each in known.items()}
+
+
+def one_step_said(known: Floats) -> Floats:
+    """(n,) what was said of each point: what was known at the one before; of the first, 0 as the page has it."""
+    return np.concatenate([[0.0], known[:-1]])
+
+
+def ema_ahead(value: float, mean: float, steps: int, decay: float = EMA_DECAY) -> Floats:
+    """(steps,) what the exponential mean forecasts when each forecast is taken for the next value.
+
+    The first is decay · mean + (1 − decay) · value; every later one is the mean of itself, and so the same.
+    """
+    path = np.empty(steps)
+    for step in range(steps):
+        mean = path[step] = decay * mean + (1 - decay) * value
+        value = mean
+    return path
+
+
+def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | None:
+    """Pearson's, of predicted with actual moves since the start.  predicted, real: (m, horizon); last: (m,).
+
+    None where one of them does not move.
+    """
+    moves = (predicted - last[:, None]).ravel(), (real - last[:, None]).ravel()
+    if not all(len(each) and each.std() > 0 for each in moves):
+        return None
+    return float(np.corrcoef(*moves)[0, 1])
+
+
+def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
+    """(m, unrolled - 1): the points fed before each start, 49 of them with the tutorial's 50 unrolled steps."""
+    return np.asarray(values[at[:, None] + np.arange(1 - unrolled, 0)])
 
 
 def futures(values: Floats, at: Indices, horizon: int) -> Floats:
@@ -171,36 +233,23 @@ def futures(values: Floats, at: Indices, horizon: int) -> Floats:
     return np.asarray(values[at[:, None] + np.arange(horizon)])
 
 
-def rollout(weights: Weights, fed: Floats, horizon: int) -> Floats:
+def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> Floats:
     """Feed the past, then let each prediction be the next input: all origins in one pass, without dropout.
 
-    weights: kernel (inputs, 4 units), recurrent kernel (units, 4 units) and bias (4 units) of each layer, in Keras'
-    order of gates, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
+    weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of each layer, as
+    `cells` has them, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
     """
-    *cells, kernel, bias = weights
-    layers = [cells[i : i + 3] for i in range(0, len(cells), 3)]
-    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * 2 for layer in layers]
+    *arrays, kernel, bias = weights
+    each = ARRAYS[cell]
+    layers = [arrays[i : i + each] for i in range(0, len(arrays), each)]
+    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * STATES[cell] for layer in layers]
     path = np.empty((len(fed), horizon), dtype=np.float32)
     inputs = list(fed.astype(np.float32).T)
     for step in range(len(inputs) + horizon - 1):
         signal = inputs[step][:, None] if step < len(inputs) else path[:, step - len(inputs)][:, None]
-        for depth, layer in enumerate(layers):
-            states[depth] = _cell(layer, signal, *states[depth])
+        for depth, (into, recurrent, *rest) in enumerate(layers):
+            states[depth] = CELLS[cell](np.tanh, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
             signal = states[depth][0]
         if step >= len(inputs) - 1:
             path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]
     return path.astype(np.float64)
-
-
-def _cell(
-    layer: Weights, signal: NDArray[np.float32], hidden: NDArray[np.float32], memory: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    kernel, recurrent, bias = layer
-    into, forget, candidate, out = np.split(signal @ kernel + hidden @ recurrent + bias, 4, axis=1)
-    memory = _sigmoid(forget) * memory + _sigmoid(into) * np.tanh(candidate)
-    return _sigmoid(out) * np.tanh(memory), memory
-
-
-def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By the hyperbolic tangent, which never overflows."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)), dtype=np.float32)

@@ -82,7 +82,7 @@ def drawn(name: str) -> "Figure":
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
         "history": lambda: training.price_history("IBM", sessions, mid, split()),
         "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),
-        "training": lambda: training.training_curves("IBM", history()),
+        "training": lambda: training.training_curves("IBM", history(), "in R²"),
         "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),
         "changes": lambda: comparison.nights(night_before(), last_night(), sessions, mid),
     }

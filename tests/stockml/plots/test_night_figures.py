@@ -13,11 +13,16 @@ from stockml.features.scaling import FEATURES, features
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
-from stockml.plots import forecast, training
-from stockml.plots.night_figures import SCALING, draw, draw_changes
+from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
+from stockml.models.tutorial.recipe import prepare
+from stockml.plots import forecast, training, tutorial
+from stockml.plots.night_figures import LOSS, SCALING, draw, draw_changes
 from stockml.plots.style import png
+from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, past_forecasts, series, split
 from tests.support.nights import assessed, history
+
+NIGHTLY = settings_for("nightly")
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,17 @@ class Learned:
 
     parts: OriginSplit
     history: tuple[Mapping[str, Any], ...]
+    settings: Settings = NIGHTLY
+    held_out: TutorialForecaster | None = None
 
 
-def files_of(rows: tuple[Mapping[str, Any], ...], folder: Path) -> dict[str, bytes]:
+def files_of(rows: tuple[Mapping[str, Any], ...], folder: Path, **of_model: Any) -> dict[str, bytes]:
     """The night's figures as PNG by name; `rows` are the model's epochs."""
     moment = datetime(2013, 2, 1, tzinfo=UTC)
     published = [LedgerEntry("IBM", str(i), moment, said) for i, said in enumerate(past_forecasts())]
-    draw(folder, "IBM", series(), assessed("IBM", DAY), cast(TrainedModel, Learned(split(), rows)), published)
+    draw(
+        folder, "IBM", series(), assessed("IBM", DAY), cast(TrainedModel, Learned(split(), rows, **of_model)), published
+    )
     return {path.stem: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -47,7 +56,7 @@ def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None
     expected |= {
         "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid, publisher=found.publisher),
         "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
-        "training": training.training_curves("IBM", rows),
+        "training": training.training_curves("IBM", rows, LOSS["nightly"]),
         "evolution": training.evolution("IBM", sessions, mid, at, np.stack([said + n for n in range(5)])),
     }
     files = files_of(rows, tmp_path)
@@ -73,3 +82,14 @@ def test_changes_since_the_night_before_are_added(tmp_path: Path) -> None:
     draw_changes(tmp_path, night_before(), last_night(), series())
     assert {path.name for path in tmp_path.iterdir()} == {"forecast.png", "changes.png"}
     assert (tmp_path / "changes.png").read_bytes() == png(drawn("changes"))
+
+
+def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed(tmp_path: Path) -> None:
+    end = split().train_end + 50
+    prepared = prepare(series().mid, end)
+    scale = TutorialScale.of(prepared, series().sessions)
+    learned = TutorialForecaster(50, 50, (), scale, series().sessions[end - 1])
+    files = files_of(history(), tmp_path, settings=settings_for("tutorial"), held_out=learned)
+    expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
+    assert files["normalised"] == png(expected)
+    assert files["training"] == png(training.training_curves("IBM", history(), LOSS["tutorial"]))

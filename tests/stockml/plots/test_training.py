@@ -100,7 +100,7 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
 def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss_of_the_measured_network() -> None:
     rows: list[dict[str, Any]] = [dict(row) for row in history()]
     rows[1]["validation_loss"], rows[7]["validation_loss"] = 0.1, 0.01
-    figure = training.training_curves("IBM", rows)
+    figure = training.training_curves("IBM", rows, "in R²")
     circle = curves(figure.axes[0])[-1]
     assert (circle.get_xdata().tolist(), circle.get_ydata().tolist()) == ([2], [0.1])
     assert figure.texts[0].get_text() == "IBM: the validation loss is lowest after epoch 2 of 5"

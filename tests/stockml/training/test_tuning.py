@@ -16,12 +16,12 @@ from flows.form import chosen
 from flows.tune import tune as tune_flow
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
-from stockml.settings import Settings
+from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.tracking.client import experiment_name
 from stockml.training.trial import TrialRecord
 from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings
-from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, tune
+from stockml.training.tuning import SPACE, TUTORIAL_SPACE, Sampler, Search, TuningResult, tune
 from tests.support.replaying import SMALL as SMALL_FORM
 from tests.support.replaying import fill
 from tests.support.walks import SMALL, altered_after, small, walk
@@ -123,8 +123,8 @@ def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_wi
     Search("ABC", SERIES, SMALL, "tpe", SPACE)
     with pytest.raises(InvalidSetting, match=r"network\.dropout"):
         Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
-    with pytest.raises(InvalidSetting, match="profile"):
-        Search("ABC", SERIES, SMALL.changed(profile="tutorial"), "tpe", SPACE)
+    Search("ABC", SERIES, settings_for("tutorial"), "tpe", TUTORIAL_SPACE)
+    assert set(TUTORIAL_SPACE) <= set(TUTORIAL_ACTS)
 
 
 def test_a_tickers_nights_use_its_settings_file_and_the_form_wins_over_it(home: Home) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.errors import Diverged, TooFewBars
-from stockml.evaluation.tutorial_report import report, tutorial_report
+from flows.form import chosen
+from stockml.errors import Diverged, InvalidSetting, TooFewBars
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
-from stockml.models.tutorial.recipe import pasts, rollout
+from stockml.models.tutorial.cells import CELLS, STATES
+from stockml.models.tutorial.recipe import pasts, prepare, rollout
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for
+from stockml.settings import Settings, settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
+from stockml.training.trainer import watched_origins
 from stockml.training.tutorial import Recipe, TutorialFit, fit
 
 pytestmark = pytest.mark.slow
@@ -62,30 +64,73 @@ def weights_of(model: Any) -> list[np.ndarray]:
     return [v.numpy() for v in model.trainable_variables]
 
 
-def test_a_rollout_in_numpy_is_the_keras_network_step_by_step() -> None:
-    model = network.build(small(), streams=3)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
+def test_a_rollout_in_numpy_is_the_keras_network_step_by_step(cell: str) -> None:
+    model = network.build(small(network__cell=cell), streams=3)
+    for layer in model.layers[2:4]:
+        for weight in layer.trainable_variables[2:]:  # biases and peepholes begin at one value each
+            weight.assign(np.random.default_rng(1).normal(0, 0.3, weight.shape))
     fed = np.random.default_rng(0).random((3, 5))
     one_step = model(fed[..., None].astype(np.float32), training=False).numpy()[:, -1, 0]
-    path = rollout(weights_of(model), fed, 4)
+    path = rollout(weights_of(model), fed, 4, cell)
     assert path[:, 0] == pytest.approx(one_step, abs=1e-6)
-    longer = rollout(weights_of(model), np.column_stack([fed, path[:, 0]]), 3)
+    longer = rollout(weights_of(model), np.column_stack([fed, path[:, 0]]), 3, cell)
     assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
 
 
+@pytest.mark.parametrize(("cell", "kind"), [("lstm", "LSTMCell"), ("gru", "GRUCell")])
+def test_a_cell_is_keras_own(cell: str, kind: str) -> None:
+    import keras
+
+    rng = np.random.default_rng(2)
+    own = getattr(keras.layers, kind)(4)
+    own.build((3, 2))
+    own.set_weights([rng.normal(0, 0.5, weight.shape) for weight in own.get_weights()])
+    x, states = rng.normal(size=(3, 2)), [rng.normal(size=(3, 4)) for _ in range(STATES[cell])]
+    expected = own(x, [state.astype(np.float32) for state in states])[1]
+    kernel, recurrent, *rest = own.get_weights()
+    found = CELLS[cell](np.tanh, x @ kernel, states[0] @ recurrent, rest, states)
+    for new, right in zip(found, expected, strict=True):
+        assert new == pytest.approx(np.asarray(right), abs=1e-5)
+
+
 def test_dropout_takes_a_fifth_of_outputs_and_apart_from_them_of_states_but_no_memory() -> None:
-    cell = network.stream_cell()(400, 1, 0.2, seed=3)
-    inputs = np.ones((200, 1), np.float32)
-    states = [np.full((200, 400), 0.3, np.float32), np.full((200, 400), 0.5, np.float32)]
-    hidden, (_, memory) = cell(inputs, states, training=False)
-    output, (carried, kept_memory) = cell(inputs, states, training=True)
-    output, carried, hidden = output.numpy(), carried.numpy(), hidden.numpy()
-    assert kept_memory.numpy() == pytest.approx(memory.numpy(), abs=0.03)  # products are in bfloat16
+    layer, undropped = (network.stream_layer()("lstm", 400, rate, seed=3) for rate in (0.2, 0.0))
+    inputs = np.ones((1, 200, 1), np.float32)
+    hidden = undropped(inputs, training=True).numpy()[0]
+    output = layer(inputs, training=True).numpy()[0]
+    carried, memory = (state.numpy() for state in layer.states)
+    assert memory == pytest.approx(undropped.states[1].numpy(), abs=1e-6)
     for dropped in (output, carried):
         assert np.mean(dropped == 0) == pytest.approx(0.2, abs=0.01)
-        assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=0.03)
+        assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=1e-6)
     assert np.mean((output == 0) & (carried == 0)) == pytest.approx(0.04, abs=0.005)
-    again = cell(inputs, states, training=True)[0].numpy()
-    assert np.mean((output == 0) & (again == 0)) == pytest.approx(0.04, abs=0.005)
+    again = layer(np.ones((2, 200, 1), np.float32), training=True).numpy()
+    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), "fresh at every step"
+
+
+def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
+    kinds = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
+    for name, kind in kinds.items():
+        optimizer = network.build(small(training__optimizer=name), streams=2).optimizer
+        assert (type(optimizer).__name__, optimizer.global_clipnorm) == (kind, 5.0)
+    real, predicted = np.random.default_rng(0).normal(0, 0.01, (2, 7, 5, 1)).astype(np.float32)
+    size = np.abs(real - predicted)
+    bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
+    for name, each in (("mse", 0.5 * size**2), ("mae", size), ("huber", bent)):
+        assert network.LOSSES[name](real, predicted).numpy() == pytest.approx(each.sum((1, 2)), rel=1e-4), name
+    changed = small(network__cell="gru", training__optimizer="rmsprop", training__loss="huber", training__epochs=1)
+    found = fitted(tmp_path, random_prices(), changed)
+    assert np.isfinite(found.test_predictions).all()
+    assert len(found.weights) == 2 * 3 + 2
+    assert found.weights[0].shape == (1, 3 * 6), "three gates"
+
+
+@pytest.mark.parametrize("name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"])
+def test_a_setting_that_would_do_nothing_is_refused_with_those_that_act(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
+        tutorial_settings({name: 3})
+    assert name in str(refused.value)
 
 
 def test_the_streams_state_is_carried_from_step_to_step() -> None:
@@ -151,6 +196,7 @@ def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(tmp_path: Path
     assert set(got.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
     assert got.recipe.error(got.test_predictions[-1], got.recipe.test) == got.history[-1]["test_loss"]
     fed = pasts(got.recipe.prepared.values, got.recipe.test, 5)
+    assert fed.shape == (len(got.recipe.test), 4)
     assert rollout(got.weights, fed, 10).tolist() == got.test_predictions[got.chosen - 1].tolist()
     assert got.history[got.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in got.history)
 
@@ -201,6 +247,9 @@ def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
+    watched = watched_origins(model.parts, 10)
+    assert model.history[1]["watched"] == np.round(model.held_out.paths(series, watched), 4).tolist(), "epoch 2 is kept"
+    assert "watched" not in model.history[2]
     at = np.array([600, 650, 699])
     paths = load_model(tmp_path / "first").published.paths(series, at)
     assert paths.tolist() == model.published.paths(series, at).tolist()
@@ -224,22 +273,22 @@ def test_after_what_it_learned_from_a_path_sees_no_later_bar(tmp_path: Path) -> 
         assert model.held_out.paths(series, at)[seen].tolist() == model.held_out.paths(later, at)[seen].tolist()
 
 
-def test_the_report_prints_each_figure_beside_what_it_compares_with(tmp_path: Path) -> None:
-    prices = random_prices(700)
-    path = tmp_path / "made.csv"
-    rows = [f"2000-01-{1 + i % 28:02d},{p},{p * 1.01},{p * 0.99},{p},100" for i, p in enumerate(prices.tolist())]
-    path.write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows[:300]]))
-    got = tutorial_report(prices, small(), folder=tmp_path / "fit")
-    table = got.table()
-    for name in (
-        "standard average",
-        "EMA",
-        "last value",
-        "LSTM, 4 epochs, kept",
-        "LSTM, as epoch 4 left it",
-        "s a step",
-    ):
-        assert name in table
-    assert f"{got.lstm:.5f}" in table
-    with pytest.raises(TooFewBars):
-        report(path, epochs=1)
+def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all(tmp_path: Path) -> None:
+    """It scales by the windows that were learned, not by the extremes of whatever it is given."""
+    series = random_series(3_300)
+    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=1)
+    train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path)
+    model, part = load_model(tmp_path).published, PriceSeries(*(values[-300:] for values in vars(series).values()))
+    expected = model.paths(series, [3_299])
+    assert model.paths(part, [299]) == pytest.approx(expected, rel=1e-6)
+    prepared = prepare(series.mid, 3_300)
+    said = prepared.prices(np.array([3_299]), rollout(model.weights, prepared.values[None, -4:], 10))
+    assert expected == pytest.approx(said), "as the page's recipe scales"
+
+
+def test_a_night_refuses_to_decay_on_its_test_part() -> None:
+    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__decay_on="test")
+    with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
+        train(random_series(), settings, Decision("retrain", "asked"), champion=None, folder=Path("nowhere"))
+    with pytest.raises(InvalidSetting, match="decay_on"):
+        chosen("tutorial", "auto", {"training": {"decay_on": "test"}})

@@ -136,7 +136,45 @@ def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     assert f"{recipe.standard_average_error(prepared):.5f}" == "0.00418"
     assert f"{recipe.ema_error(prepared):.5f}" == "0.00003"
     at = recipe.starts(11_000, len(mid), 50)
-    assert f"{recipe.last_value_error(prepared, at, 50):.5f}" == "0.00268"
+    assert f"{recipe.path_errors(prepared, at, 50)['last value']:.5f}" == "0.00268"
+
+
+def test_before_a_start_the_49_points_of_the_page_are_fed() -> None:
+    """Its loop: range(w - 50 + 1, w - 1), then w - 1."""
+    fed = recipe.pasts(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
+    assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in (11_000, 11_050)]
+
+
+def test_an_ema_of_its_own_forecasts_says_the_same_from_the_second_step_on() -> None:
+    """The page's example: x = 0.4, EMA = 0.5."""
+    assert recipe.ema_ahead(0.4, 0.5, 50) == pytest.approx(np.full(50, 0.45))
+
+
+def test_what_stays_errs_over_the_horizon_as_loops_say() -> None:
+    prepared = prepare(random_prices(1_200), 1_000)
+    values, at = prepared.values, [1_000, 1_020]
+    running, ema = 0.0, []
+    for value in values.tolist():
+        running = 0.5 * running + 0.5 * value
+        ema.append(running)
+    known = {
+        "last value": values,
+        "EMA": ema,
+        "standard average": [values[max(0, i - 99) : i + 1].mean() for i in range(1_200)],
+    }
+    found = recipe.path_errors(prepared, np.array(at), 20)
+    for name, each in known.items():
+        errors = [(each[s - 1] - values[s + k]) ** 2 for s in at for k in range(20)]
+        assert found[name] == pytest.approx(0.5 * np.mean(errors)), name
+
+
+def test_moves_correlate_by_their_direction_and_not_by_the_price_level() -> None:
+    last = np.array([10.0, 90.0])
+    real = last[:, None] + np.array([[1.0, 2.0], [-1.0, -2.0]])
+    assert recipe.move_correlation(real, real, last) == pytest.approx(1.0)
+    assert recipe.move_correlation(2 * last[:, None] - real, real, last) == pytest.approx(-1.0)
+    assert recipe.move_correlation(np.tile(last[:, None], 2), real, last) is None
+    assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 
 def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:

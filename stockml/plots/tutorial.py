@@ -1,0 +1,248 @@
+"""The tutorial's own pictures, in the order of its page. Each title is what the page concluded; each subtitle what an
+honest baseline says to it. Every figure returns a Figure, and all of them are drawn from one report.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stockml.evaluation.tutorial_report import PUBLISHED, TutorialReport
+from stockml.models.baselines import exponential_mean, trailing_mean
+from stockml.models.tutorial.recipe import (
+    LABEL_REACH,
+    WINDOW,
+    Prepared,
+    Streams,
+    ema_ahead,
+    one_step_errors,
+    one_step_said,
+    scaled,
+    windows,
+)
+from stockml.plots import style
+from stockml.plots.style import ACCENT, COLOURS, GRID, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.storage.arrays import Days, Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = 250  # sessions of the lower panels, where lines can be told apart
+STREAMS, UNROLLED = 5, 5  # the page's own demonstration
+EXAMPLE = (0.4, 0.5)  # the page's: the value, and the mean so far
+EPOCHS_BETWEEN = 3  # the page draws every third
+
+
+def history(report: TutorialReport) -> "Figure":
+    """The mid price, and where the training part ends."""
+    end = report.fitted.recipe.prepared.train_end
+    figure, (axes,) = canvas(
+        f"{report.name}: “data with various patterns occurring over time”",
+        f"Mid price = (high + low) / 2 of {len(report.mid):,} sessions; a price that moves its range all the time has "
+        f"no fixed scale",
+    )
+    axes.plot(report.sessions, report.mid, color=TRUTH, linewidth=0.9)
+    _split(axes, report.sessions[end])
+    axes.set_ylabel("mid price")
+    axes.margins(x=0)
+    dates(axes)
+    return figure
+
+
+def normalised(report: TutorialReport) -> "Figure":
+    """The whole series in the scale of its windows, and the training part smoothed as it is learned from."""
+    return normalised_series(report.name, report.sessions, report.mid, report.fitted.recipe.prepared)
+
+
+def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared) -> "Figure":
+    """The same of any prepared series, a night's too.  sessions, mid: (n,), mid in price."""
+    end, error = prepared.train_end, one_step_errors(prepared)["last value"]
+    figure, (axes, below) = canvas(
+        f"{name}: windows between 0 and 1, smoothed to “get rid of the inherent raggedness”",
+        f"A window of {WINDOW:,} sessions knows its later extremes: a leak. One smooth step ahead, the last value errs "
+        f"by {error:.5f}",
+        rows=2,
+        height=7.0,
+    )
+    for panel, at in ((axes, slice(0, len(sessions))), (below, slice(max(0, end - SHOWN), end))):
+        raw, shown = scaled(mid, prepared.low, prepared.high)[at], sessions[at]
+        panel.plot(shown, raw, color=COLOURS["standard average"], linewidth=0.8)
+        panel.plot(shown[: end - at.start], prepared.values[at][: end - at.start], color=MODEL, linewidth=1.1)
+        panel.set_ylabel("scaled mid price")
+        panel.margins(x=0)
+        dates(panel)
+        label_ends(panel, [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)])
+    for begin, _ in windows(end)[1:]:
+        axes.axvline(sessions[begin], color=GRID, linewidth=1.2)
+    if end < len(sessions):
+        _split(axes, sessions[end])
+    return figure
+
+
+def standard_average(report: TutorialReport) -> "Figure":
+    """The mean of the 100 sessions before, said of every session, over the whole truth."""
+    said = one_step_said(trailing_mean(report.fitted.recipe.prepared.values))
+    return _averages(report, "standard average", said, "“quite closely”", 100)
+
+
+def moving_average(report: TutorialReport) -> "Figure":
+    """The exponential mean with decay 0.5, said of every session, over the whole truth."""
+    said = one_step_said(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
+    return _averages(report, "EMA", said, "“a perfect line”", 1)
+
+
+def _averages(report: TutorialReport, name: str, said: Floats, claim: str, first: int) -> "Figure":
+    """said: (n,), what was said of each session the session before, scaled; of those before `first` nothing was."""
+    values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
+    figure, (axes, below) = canvas(
+        f"{name} follows {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
+        f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
+        f"Below: its end",
+        rows=2,
+        height=7.0,
+    )
+    for panel, at in ((axes, slice(first, len(values))), (below, slice(max(first, end - SHOWN), end))):
+        panel.plot(report.sessions[at], values[at], color=TRUTH, linewidth=1.8)
+        panel.plot(report.sessions[at], said[at], color=ACCENT, linewidth=0.9)
+        panel.set_ylabel("scaled mid price")
+        panel.margins(x=0)
+        dates(panel)
+        label_ends(panel, [("truth", float(values[at][-1]), TRUTH), (name, float(said[at][-1]), ACCENT)])
+    _split(axes, report.sessions[end])
+    return figure
+
+
+def many_steps(report: TutorialReport) -> "Figure":
+    """Why the EMA says nothing beyond one step: the page's worked numbers, and the same from the first starts."""
+    recipe, (value, mean) = report.fitted.recipe, EXAMPLE
+    horizon = recipe.settings.evaluation.horizon
+    steps, path = np.arange(1, horizon + 1), ema_ahead(value, mean, horizon)
+    figure, (axes, below) = canvas(
+        "“You'll keep getting the same answer for all the future prediction steps”",
+        f"0.5 · MSE of {horizon} steps from the test part's starts: EMA {report.paths['EMA']:.5f}, "
+        f"the last value, as constant, {report.paths['last value']:.5f}",
+        rows=2,
+        height=7.6,
+    )
+    axes.plot(steps, path, color=ACCENT, linewidth=1.8, marker="o", markersize=3)
+    axes.plot([0], [value], "o", color=TRUTH)
+    axes.plot([0], [mean], "o", color=MUTED)
+    for text, at, colour in ((f"x = {value}", value, TRUTH), (f"EMA = {mean}", mean, MUTED)):
+        axes.annotate(text, (0, at), xytext=(8, 0), textcoords="offset points", va="center", color=colour)
+    first, second = f"0.5 · {mean} + 0.5 · {value} = {path[0]:.2f}", f"0.5 · {path[0]:.2f} + 0.5 · {path[0]:.2f} = "
+    axes.annotate(
+        f"step 1: {first};   step 2: {second}{path[1]:.2f};   step {horizon}: {path[-1]:.2f}",
+        (4, path[-1]),
+        xytext=(0, 14),
+        textcoords="offset points",
+    )
+    axes.set_ylim(0.36, 0.54)
+    axes.set_xlim(-1, horizon + 1)
+    axes.set_xlabel("step")
+    axes.set_ylabel("the page's example")
+    _from_starts(below, report)
+    return figure
+
+
+def _from_starts(axes: "Axes", report: TutorialReport) -> None:
+    """The truth of the test part's starts in price, and what the EMA says after each."""
+    recipe = report.fitted.recipe
+    prepared, horizon = recipe.prepared, recipe.settings.evaluation.horizon
+    means = exponential_mean(prepared.values, start=0.0)
+    shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
+    axes.plot(report.sessions[shown], report.mid[shown], color=TRUTH, linewidth=1.0)
+    for start in recipe.test.tolist():
+        path = ema_ahead(float(prepared.values[start - 1]), float(means[start - 2]), horizon)
+        price = prepared.prices(np.array([start - 1]), path[None])[0]
+        axes.plot(report.sessions[start : start + horizon], price, color=ACCENT, linewidth=1.6)
+    axes.set_ylabel("mid price")
+    axes.margins(x=0)
+    dates(axes)
+    label_ends(axes, [("truth", float(report.mid[shown][-1]), TRUTH), ("EMA", float(price[-1]), ACCENT)])
+
+
+def batches(report: TutorialReport) -> "Figure":
+    """What the generator reads: five streams, five unrolled steps, each input with the label that was drawn for it."""
+    prepared = report.fitted.recipe.prepared
+    rng = np.random.default_rng(report.fitted.recipe.settings.training.seed)
+    streams = Streams.of(prepared.values[: prepared.train_end], STREAMS, UNROLLED)
+    at, labelled, _ = streams.places(rng.random((UNROLLED, STREAMS, 2)))
+    figure, panels = canvas(
+        f"Labels drawn from x(t+1) … x(t+{LABEL_REACH}), which “will not be very far from each other”",
+        f"{STREAMS} streams, {UNROLLED} unrolled steps: inputs filled, their labels hollow. The last value errs by "
+        f"{report.one_step['last value']:.5f} at the next step",
+        columns=STREAMS,
+        height=4.6,
+    )
+    for number, axes in enumerate(panels):
+        first, inputs, labels = int(at[0, number]), at[:, number], labelled[:, number]
+        near = np.arange(first, first + UNROLLED + LABEL_REACH)
+        axes.plot(near - first, prepared.values[near], color=GRID, linewidth=1.6, zorder=1)
+        for x, y in zip(inputs.tolist(), labels.tolist(), strict=True):
+            axes.annotate(
+                "",
+                (y - first, prepared.values[y]),
+                (x - first, prepared.values[x]),
+                arrowprops={"arrowstyle": "->", "color": ACCENT, "connectionstyle": "arc3,rad=-0.35"},
+            )
+        axes.plot(inputs - first, prepared.values[inputs], "o", color=MODEL, markersize=6)
+        axes.plot(labels - first, prepared.values[labels], "o", color=ACCENT, markersize=10, markerfacecolor="none")
+        axes.set_title(str(report.sessions[first]), fontsize=10, color=MUTED)
+        axes.set_xticks(range(0, UNROLLED + LABEL_REACH, 2))
+        axes.tick_params(axis="y", labelsize=8)
+        axes.set_xlabel("sessions later", fontsize=9)
+        axes.margins(0.12)
+    panels[0].set_ylabel("scaled and smoothed mid price")
+    return figure
+
+
+def predictions(report: TutorialReport) -> "Figure":
+    """The double figure: how the test part's predictions changed over the epochs, fading in; the best epoch's alone."""
+    fitted, best = report.fitted, report.best_epoch
+    recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
+    horizon = recipe.settings.evaluation.horizon
+    figure, panels = canvas(
+        f"LSTM predicts “correctly most of the time”: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
+        f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}; page {PUBLISHED['LSTM']:.5f} on HPQ. "
+        f"Above: every third epoch, later darker",
+        rows=2,
+        sharex=True,
+        height=8.0,
+    )
+    shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
+    over_time = fitted.test_predictions[::EPOCHS_BETWEEN]
+    shades = np.linspace(0.15, 0.9, len(over_time)).tolist()
+    drawn = [list(zip(over_time, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
+    for axes, epochs in zip(panels, drawn, strict=True):
+        axes.plot(report.sessions[shown], recipe.prepared.values[shown], color=TRUTH, linewidth=1.0)
+        for paths, shade in epochs:
+            for start, path in zip(recipe.test.tolist(), paths, strict=True):
+                axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
+        axes.set_ylabel("scaled mid price")
+        axes.margins(x=0)
+        label_ends(axes, [("truth", recipe.prepared.values[shown][-1], TRUTH), ("predicted", path[-1], ACCENT)])
+    dates(panels[-1])
+    return figure
+
+
+FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
+    "1-history": history,
+    "2-normalised": normalised,
+    "3-standard-average": standard_average,
+    "4-ema": moving_average,
+    "5-ema-many-steps": many_steps,
+    "6-batches": batches,
+    "7-predictions": predictions,
+}
+
+
+def draw(report: TutorialReport, folder: Path) -> tuple[Path, ...]:
+    """Write every figure of the page as PNG into `folder`, named in the page's order; returns the files."""
+    return style.save({name: figure(report) for name, figure in FIGURES.items()}, folder)
+
+
+def _split(axes: "Axes", first: Any) -> None:
+    axes.axvline(first, color=MODEL, linewidth=1, linestyle=(0, (4, 2)))
+    axes.annotate(" test", (first, 1), xycoords=("data", "axes fraction"), color=MODEL, va="bottom")

@@ -1,0 +1,144 @@
+"""The tutorial's pictures, each drawn from its report's own values and from no other, and its tables."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.tutorial_report import TutorialReport, luck_table
+from stockml.models.tutorial.recipe import one_step_errors, path_errors
+from stockml.plots.style import ACCENT, MODEL, TRUTH
+from stockml.plots.tutorial import FIGURES, draw
+from stockml.settings import tutorial_settings
+from stockml.training.tutorial import Recipe, TutorialFit
+from tests.stockml.plots.drawing import as_numbers, check_curves, curves, labels, marks
+
+N, END = 3_300, 3_006
+
+
+def report(name: str = "HPQ", shift: float = 0.0, seed: int = 0) -> TutorialReport:
+    """A training of three epochs on a random walk; epoch e says "the last value, and e · shift more"."""
+    rng = np.random.default_rng(seed)
+    mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
+    sessions = np.datetime64("2001-01-01") + np.arange(N)
+    recipe = Recipe.of(mid, END, tutorial_settings({"training.epochs": 3, "training.seed": seed}))
+    last = recipe.prepared.values[recipe.test - 1, None]
+    said = np.stack([np.repeat(last, 50, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)])
+    rows = tuple({"test_loss": recipe.error(each, recipe.test), "correlation": 0.2, "seconds": 6.0} for each in said)
+    fitted = TutorialFit(recipe, (), 2, rows, said)
+    paths = path_errors(recipe.prepared, recipe.test, 50)
+    return TutorialReport(name, sessions, mid, one_step_errors(recipe.prepared), paths, fitted)
+
+
+@cache
+def usual() -> TutorialReport:
+    return report()
+
+
+def test_the_price_is_drawn_over_its_dates_and_the_test_part_marked() -> None:
+    (axes,) = FIGURES["1-history"](usual()).axes
+    check_curves(axes, (TRUTH, usual().sessions, usual().mid))
+    assert marks(axes) == [(MODEL, as_numbers(usual().sessions)[END])]
+
+
+def test_the_smoothed_curve_ends_where_the_training_part_does() -> None:
+    for axes, first in zip(FIGURES["2-normalised"](usual()).axes, (0, END - 250), strict=True):
+        smoothed = curves(axes)[1]
+        assert smoothed.get_xdata(orig=False).tolist() == as_numbers(usual().sessions[first:END]).tolist()
+        assert smoothed.get_ydata().tolist() == usual().fitted.recipe.prepared.values[first:END].tolist()
+
+
+@pytest.mark.parametrize("name", ["3-standard-average", "4-ema"])
+def test_an_average_is_drawn_over_the_whole_truth_beside_its_error_and_the_last_values(name: str) -> None:
+    figure, values, said, running = FIGURES[name](usual()), usual().fitted.recipe.prepared.values, [], 0.0
+    for i in range(N):
+        said.append(values[i - 100 : i].mean() if "standard" in name and i >= 100 else running)
+        running = 0.5 * running + 0.5 * values[i]
+    first = 100 if "standard" in name else 1
+    check_curves(
+        figure.axes[0],
+        (TRUTH, usual().sessions[first:], values[first:]),
+        (ACCENT, usual().sessions[first:], said[first:]),
+    )
+    errors = [0.5 * (said[i] - values[i]) ** 2 for i in range(first, END)]
+    last = [0.5 * (values[i - 1] - values[i]) ** 2 for i in range(1, END)]
+    title, subtitle = (text.get_text() for text in figure.texts)
+    assert f"MSE {np.mean(errors):.5f} (page 0.00" in title
+    assert f"last value as it is {np.mean(last):.5f}" in subtitle
+
+
+def test_the_ema_stays_where_its_first_step_is_over_50_steps() -> None:
+    axes, below = FIGURES["5-ema-many-steps"](usual()).axes
+    assert curves(axes)[0].get_ydata() == pytest.approx(np.full(50, 0.45))
+    assert any("0.5 · 0.5 + 0.5 · 0.4 = 0.45" in text.get_text() for text in axes.texts)
+    starts = usual().fitted.recipe.test
+    constants = curves(below)[1:]
+    assert len(constants) == len(starts)
+    for line, start in zip(constants, starts.tolist(), strict=True):
+        assert line.get_xdata(orig=False)[0] == as_numbers(usual().sessions)[start]
+        assert np.ptp(line.get_ydata()) == pytest.approx(0, abs=1e-9)
+
+
+def test_inputs_and_the_labels_drawn_for_them_stand_in_the_batches() -> None:
+    values = usual().fitted.recipe.prepared.values
+    axes = FIGURES["6-batches"](usual()).axes
+    for stream, panel in enumerate(axes):
+        first = stream * ((END - 5) // 5)
+        assert panel.get_title() == str(usual().sessions[first])
+        _, inputs, drawn = curves(panel)
+        assert inputs.get_xdata().tolist() == [0, 1, 2, 3, 4]
+        assert inputs.get_ydata().tolist() == values[first : first + 5].tolist()
+        ahead = drawn.get_xdata() - inputs.get_xdata()
+        assert set(ahead.tolist()) <= {1, 2, 3, 4}
+        assert drawn.get_ydata().tolist() == values[first + drawn.get_xdata()].tolist()
+
+
+def test_the_double_figure_fades_in_over_the_epochs_and_shows_the_best_alone() -> None:
+    found = report(shift=0.1)  # the last epoch says the last value, the others more
+    above, below = FIGURES["7-predictions"](found).axes
+    starts, sessions = found.fitted.recipe.test.tolist(), found.sessions
+    last = found.fitted.test_predictions[2]
+    check_curves(below, _truth(found), *((ACCENT, sessions[s : s + 50], p) for s, p in zip(starts, last, strict=True)))
+    assert curves(above)[1].get_ydata().tolist() == found.fitted.test_predictions[0][0].tolist(), "every third epoch"
+    title, subtitle = (text.get_text() for text in FIGURES["7-predictions"](found).texts)
+    assert f"best epoch 3 of 3, MSE {found.by_epoch[2]:.5f}" in title
+    assert f"last value {found.paths['last value']:.5f}" in subtitle
+    assert [text for text, _ in labels(below)]
+
+
+def _truth(found: TutorialReport) -> tuple[str, np.ndarray, np.ndarray]:
+    starts = found.fitted.recipe.test
+    shown = slice(int(starts[0]) - 50, int(starts[-1]) + 50)
+    return TRUTH, found.sessions[shown], found.fitted.recipe.prepared.values[shown]
+
+
+def test_every_picture_of_the_page_is_written_in_its_order_and_other_data_make_others(tmp_path: Path) -> None:
+    here, there = ({p.name: p.read_bytes() for p in draw(report(seed=i), tmp_path / str(i))} for i in (0, 1))
+    order = ["history", "normalised", "standard-average", "ema", "ema-many-steps", "batches", "predictions"]
+    assert list(here) == [f"{i}-{name}.png" for i, name in enumerate(order, 1)]
+    assert [name for name, content in here.items() if there[name] == content] == []
+
+
+def test_the_table_has_the_page_beside_ours_and_the_last_value_and_says_what_noise_explains() -> None:
+    lines = usual().table().splitlines()
+    assert lines[0].startswith(f"HPQ: {N:,} sessions from 2001-01-01 to 2010-01-13, {END:,} of them the training part")
+    assert [line.split()[-1] for line in lines[2:4]] == ["0.00418", "0.00003"]
+    assert lines[4].split()[-1] == f"{usual().one_step['last value']:.5f}"
+    cells = {line[26:64].strip(): line[64:].split() for line in lines[5:11]}
+    assert cells["last value"] == [f"{usual().paths['last value']:.5f}"]
+    assert cells["LSTM, as epoch 3 left it"] == [f"{usual().by_epoch[2]:.5f}", "0.00243"]
+    assert cells["LSTM, epoch 2, by the validation part"] == [f"{usual().by_epoch[1]:.5f}"]
+    assert any(line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines)
+    assert "correlation +0.20; direction over 30 sessions right after" in usual().table()
+
+
+def test_the_table_of_luck_has_each_shares_spread_over_its_seeds() -> None:
+    reports = [report("HPQ", 0.0), report("HPQ", 0.05), replace(report("KO", 0.01), name="KO")]
+    head, _, hpq, ko, *_ = luck_table(reports).splitlines()
+    assert "page" in head
+    errors = [each.lstm for each in reports]
+    assert f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … {max(errors[:2]):.5f} |" in hpq
+    assert f"| 1 of 2 | {reports[0].paths['last value']:.5f} |" in hpq or "| 0 of 2 |" in hpq
+    assert ko.startswith(f"| KO | – | {errors[2]:.5f} |")

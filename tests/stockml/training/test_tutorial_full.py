@@ -1,0 +1,16 @@
+"""The published recipe at its published size on the published data: eleven minutes of one core, on request only."""
+
+import pytest
+
+from stockml.evaluation.tutorial_report import NOISE, PUBLISHED, report
+from tests.support.kaggle import kaggle_folder
+
+pytestmark = pytest.mark.tutorial_full
+
+
+def test_on_hpq_thirty_epochs_come_to_the_published_figures() -> None:
+    found = report(kaggle_folder() / "Stocks" / "hpq.us.txt", {"training.decay_on": "test"}, on_epoch=print)
+    for name in ("standard average", "EMA"):
+        assert f"{found.one_step[name]:.5f}" == f"{PUBLISHED[name]:.5f}"
+    assert found.by_epoch[-1] == pytest.approx(PUBLISHED["LSTM"], abs=NOISE)
+    assert len(found.by_epoch) == 30
