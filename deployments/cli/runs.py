@@ -1,7 +1,7 @@
 """Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
 
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +11,9 @@ from deployments.servers.prefect_api import OWN_SERVER
 from stockml.home import home
 
 if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
+
     from stockml.evaluation.backtest import PolicyScore
     from stockml.maintenance.report import StepReport
     from stockml.nights.record import Night
@@ -26,7 +29,7 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     from flows.nightly import nightly
 
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
-    night: Night = _outcome(nightly, quiet, ticker, **arguments, late_retries=0)
+    night: Night = _outcome(nightly, quiet, ticker, **arguments, late_retries=0, deployment=ticker)
     return night
 
 
@@ -78,10 +81,15 @@ def run_maintenance(*, quiet: bool = False, **arguments: Any) -> "list[StepRepor
     return steps
 
 
-def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: Any) -> Any:
-    """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default."""
+def _outcome(flow: "Flow[..., Any]", quiet: bool, *arguments: Any, deployment: str | None = None, **named: Any) -> Any:
+    """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default.
+
+    deployment: on whose page the run is shown too, where there is one of this name.
+    """
     from prefect.exceptions import ParameterTypeError
+    from prefect.flow_engine import run_flow
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.utilities.callables import get_call_parameters
 
     from stockml.provider.quota import Plan
     from tasks.rate_limit import configure_rate_limit
@@ -92,10 +100,37 @@ def _outcome(flow: Callable[..., Any], quiet: bool, *arguments: Any, **named: An
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
     with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
-        state = flow(*arguments, **given, return_state=True)
+        run = _shown_with(flow, deployment, *arguments, **given) if deployment else None
+        if run:
+            whole = get_call_parameters(flow.fn, arguments, given, apply_defaults=False)
+            state: Any = run_flow(flow, flow_run=run, parameters=whole, return_type="state")
+        else:
+            state = flow(*arguments, **given, return_state=True)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):
         raise typer.BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
     if isinstance(found, BaseException):
         raise found
     return found
+
+
+def _shown_with(flow: "Flow[..., Any]", deployment: str, *arguments: Any, **given: Any) -> "FlowRun | None":
+    """A run of the deployment that is Running here already, so that no worker takes it; None without a deployment."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+    from prefect.states import Running
+    from prefect.utilities.callables import get_call_parameters
+
+    from tasks.run_records import sign
+
+    parameters = flow.serialize_parameters(get_call_parameters(flow.fn, arguments, given, apply_defaults=False))
+    with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
+        # what the person did not ask for is the form's own default, not the deployment's
+        usual: dict[str, Any] = {
+            name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
+        }
+        run = client.create_flow_run_from_deployment(found.id, parameters={**usual, **parameters}, state=Running())
+        sign(run.id)
+        return run
+    return None
