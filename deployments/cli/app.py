@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from deployments.cli import (
+    audit,
     bars,
     imports,
     maintenance,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (nights, status, imports, bars, many_nights, tickers, tuning, maintenance, safekeeping, servers):
+for commands in (nights, status, audit, imports, bars, many_nights, tickers, tuning, maintenance, safekeeping, servers):
     app.add_typer(commands.app)
 
 INTERRUPTED = 130

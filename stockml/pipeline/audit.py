@@ -1,0 +1,199 @@
+"""A night replayed on two futures: whatever was computed after its close must be the same on both.
+
+Two homes get the ticker's own store; in the second every later session has another price, and there is a split. Two
+nights are run in each by the night's own steps, the one before and the one that is audited, so that there is a champion
+to continue, a gate to pass and a forecast to score. Then everything that they left is compared, value by value. Beside
+that, windows and simple rows are computed on the series with either future behind it.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pandas as pd
+
+from stockml.errors import InvalidSession
+from stockml.evaluation.assessment import read_assessment
+from stockml.evaluation.simple_distributions import simple_distributions
+from stockml.features.width_inputs import width_inputs
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.models.baselines import baseline_paths
+from stockml.models.pooled_vintages import NoVintage, newest_before
+from stockml.pipeline.backfill import as_stored
+from stockml.pipeline.dataset import renormalise
+from stockml.pipeline.decide import decide_mode
+from stockml.pipeline.evaluate import evaluate_night
+from stockml.pipeline.night_key import night_key
+from stockml.pipeline.promote import promote
+from stockml.pipeline.publish import publish
+from stockml.pipeline.train import train_night
+from stockml.prices.bars import Bars, Split
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore, bar_store
+from stockml.settings import Settings
+from stockml.storage.differences import compared
+from stockml.storage.receipts import RunReceipt
+
+LATER = 60  # sessions of the other future
+ORIGINS = 20  # the newest, for windows and simple rows
+PARTS = ("series", "decision", "weights", "predictions and metrics", "gate", "ledger", "windows and simple rows")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of result: how many values were compared, and which of them differ."""
+
+    name: str
+    values: int
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """later: sessions after the night that the first future has, as they came; the second has `LATER` others."""
+
+    ticker: str
+    session: date
+    later: int
+    parts: tuple[Part, ...]
+
+    @property
+    def clean(self) -> bool:
+        return not any(part.differences for part in self.parts)
+
+
+Night = Callable[[Home, str, date, Settings, str | None], dict[str, Path]]
+"""(home, ticker, session, settings, calendar) → by part, the file or folder where what was computed stands."""
+
+
+def audit(
+    home: Home,
+    ticker: str,
+    session: date,
+    settings: Settings,
+    calendar: str | None,
+    *,
+    folder: Path,
+    now: datetime,
+    say: Callable[[str], None] = lambda _: None,
+    night: Night | None = None,
+) -> Audit:
+    """Replay the session's night in two homes below `folder`, and compare.  now: with its zone.
+
+    Raises NoBars, TooFewBars, InvalidSession for a day without a bar, or the first.
+    """
+    store, run = bar_store(home, ticker, calendar), night or run_night
+    days = store.adjusted(ticker).index.date
+    if session not in days[1:]:
+        raise InvalidSession(str(session), f"{ticker} has no believed bar of it, or none before it")
+    before = days[list(days).index(session) - 1]
+    left: list[dict[str, Path]] = []
+    for number, name in enumerate(("as it came", "another")):
+        place = _home(home, folder / str(number + 1))
+        _copy(store, place, ticker)
+        if number:
+            _another_future(bar_store(place, ticker, calendar), ticker, session, now)
+        for day in (before, session):
+            say(f"{ticker} {day}, future {number + 1} of 2: {name}")
+            left.append(run(place, ticker, day, settings, calendar))
+        left[-1]["windows and simple rows"] = _rows(bar_store(place, ticker, calendar), ticker, session, place.root)
+    one, two = left[1], left[3]
+    found = [(part, compared(one[part], two[part])) for part in PARTS if part in one and part in two]
+    return Audit(
+        ticker, session, int((days > session).sum()), tuple(Part(name, c.values, c.differences) for name, c in found)
+    )
+
+
+def run_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
+    """The night from the store to the ledger, as the flow runs it, without MLflow."""
+    now = datetime.combine(session, time(23, 30), UTC)
+    dataset = renormalise(home, as_stored(home, ticker, session, calendar), calendar=calendar)
+    decision = decide_mode(home, dataset, settings)
+    model = train_night(home, dataset, decision, settings)
+    upcoming = bar_store(home, ticker, calendar).sessions(ticker).after(session, settings.evaluation.horizon)
+    evaluation = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
+    key = night_key(dataset, settings)
+    ledger = publish(home, evaluation, key, now=now)
+    verdict = read_assessment(Path(evaluation.path)).verdict
+    run = RunReceipt(ticker, "", "", key, None, None)
+    promotion = promote(home, model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    return {
+        "series": Path(dataset.path),
+        "decision": _without_places(home, Path(decision.path)),
+        "weights": Path(model.path),
+        "predictions and metrics": Path(evaluation.path),
+        "gate": _without_places(home, Path(promotion.path)),
+        "ledger": Path(ledger.path),
+    }
+
+
+def _without_places(home: Home, file: Path) -> Path:
+    """A copy that speaks of the home by one name, whichever of the two it is."""
+    copy = home.root / "audited" / file.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(file.read_text().replace(str(home.root), "HOME"))
+    return copy
+
+
+def _home(real: Home, root: Path) -> Home:
+    """An empty one with the person's own tuned settings and base networks."""
+    place = home_of({"STOCKML_HOME": str(root)})
+    for mine, its in ((real.settings, place.settings), (real.root / "bases", place.root / "bases")):
+        if mine.is_dir():
+            shutil.copytree(mine, its)
+    return place
+
+
+def _copy(store: BarStore, place: Home, ticker: str) -> None:
+    """The ticker's bars with what adjusts them, bytes as they are."""
+    own = BarStore(place.store, place.locks)
+    kept, wanted = ((each.path(ticker), *each.addresses_beside(ticker)) for each in (store, own))
+    for source, target in zip(kept, wanted, strict=True):
+        filesystem, path = fsspec.core.url_to_fs(source)
+        if filesystem.exists(path):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            Path(target).write_bytes(filesystem.cat_file(path))
+
+
+def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
+    """Other bars for every later session, and a split among them: recorded later than all that is known."""
+    exchange = store.sessions(ticker)
+    days = exchange.after(session, LATER)
+    last = store.adjusted(ticker, until=session).iloc[-1]
+    steps = np.random.default_rng(7).normal(0.004, 0.03, LATER)
+    close = float(last["close"]) * np.exp(np.cumsum(steps))
+    prices = {"open": close * 0.99, "high": close * 1.03, "low": close * 0.97, "close": close}
+    index = pd.DatetimeIndex(pd.to_datetime(list(days)), name="session")
+    bars = pd.DataFrame(prices, index=index).assign(volume=3 * last["volume"] + 1)
+    recorded_at = max(now, exchange.final_time(days[-1])) + timedelta(days=1)
+    store.append(ticker, bars, recorded_at=recorded_at, source="audit", session=days[-1])
+    store.record_splits(ticker, [Split(days[LATER // 2], 2.0)], recorded_at=recorded_at, source="audit")
+
+
+def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
+    """Windows, baselines and simple distributions at the newest origins, of the series with its future behind it."""
+    series = PriceSeries.from_bars(_continued(store, ticker, session))
+    last = int((series.sessions <= np.datetime64(session)).sum()) - 1
+    origins, leads = np.arange(max(last - ORIGINS + 1, 0), last + 1), np.array([1, 5, 10, 20, 50])
+    found = {"inputs of the network": width_inputs(series)[: last + 1]}
+    found |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
+    pool = newest_before(series.sessions[origins[0]].item())
+    if not isinstance(pool, NoVintage):
+        rows = simple_distributions(series, origins, leads, pool)
+        found |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
+    path = root / "audited" / "rows.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **found)  # type: ignore[arg-type]
+    return path
+
+
+def _continued(store: BarStore, ticker: str, session: date) -> Bars:
+    """The night's own series, and behind it the later bars as the store has them."""
+    known = store.adjusted(ticker, until=session)
+    later = store.adjusted(ticker)
+    return pd.concat([known, later.loc[later.index > known.index[-1]]])

@@ -1,0 +1,108 @@
+"""What differs between two folders or files: JSON leaf by leaf, arrays and columns by name, all else by its bytes.
+
+Never here: what a value means.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+TIMES = ("seconds", "at", "published_at", "recorded_at", "finished_at")  # when or how long: no result
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How many values were looked at, and those that are not the same, each in words."""
+
+    values: int
+    differences: tuple[str, ...]
+
+
+def compared(one: Path, two: Path) -> Compared:
+    """Both as they are known by their own root: what they say of their own place counts as the same."""
+    first, second = (dict(_leaves(path)) for path in (one, two))
+    names = sorted({*first, *second})
+    found = [_difference(name, first, second) for name in names]
+    return Compared(sum(max(_size(first.get(n)), _size(second.get(n))) for n in names), tuple(filter(None, found)))
+
+
+def _leaves(path: Path) -> Iterator[tuple[str, Any]]:
+    if path.is_dir():
+        for file in sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith(".")):
+            yield from _values(str(file.relative_to(path)), file)
+    else:
+        yield from _values(path.suffix.removeprefix("."), path)
+
+
+def _values(name: str, file: Path) -> Iterator[tuple[str, Any]]:
+    content = file.read_bytes()
+    match file.suffix:
+        case ".json":
+            yield from _json(name, json.loads(content))
+        case ".jsonl":
+            yield from _json(name, [json.loads(line) for line in content.splitlines() if line])
+        case ".npz":
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                yield from ((f"{name}: {each}", arrays[each]) for each in arrays.files)
+        case ".parquet":
+            table = pq.read_table(io.BytesIO(content))
+            kept = [each for each in table.column_names if each not in TIMES]
+            yield from ((f"{name}: {each}", table[each].to_numpy(zero_copy_only=False)) for each in kept)
+        case ".keras" | ".zip":
+            with zipfile.ZipFile(io.BytesIO(content)) as inner:
+                yield from ((f"{name}: {each}", inner.read(each)) for each in sorted(inner.namelist()))
+        case _:
+            yield name, content
+
+
+def _json(name: str, found: Any) -> Iterator[tuple[str, Any]]:
+    match found:
+        case dict():
+            for key, value in found.items():
+                if key not in TIMES:
+                    yield from _json(f"{name}: {key}" if ": " not in name else f"{name}.{key}", value)
+        case list() if not all(isinstance(each, int | float) for each in found):
+            for number, value in enumerate(found):
+                yield from _json(f"{name}[{number}]", value)
+        case list():
+            yield name, np.array(found, dtype=np.float64)
+        case _:
+            yield name, found
+
+
+def _difference(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+    if name not in first or name not in second:
+        return f"{name}: only with the {'first' if name in first else 'second'} future"
+    one, two = first[name], second[name]
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return _array_difference(name, one, two)
+    return None if type(one) is type(two) and one == two else f"{name}: {_short(one)} and {_short(two)}"
+
+
+def _array_difference(name: str, one: Any, two: Any) -> str | None:
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return f"{name}: {one.dtype}{list(one.shape)} and {two.dtype}{list(two.shape)}"
+    same = one == two
+    if one.dtype.kind == "f":
+        same |= np.isnan(one) & np.isnan(two)
+    unlike = ~same
+    if not unlike.any():
+        return None
+    at = tuple(int(each[0]) for each in np.nonzero(unlike))
+    return f"{name}: {int(unlike.sum())} of {unlike.size} values, first at {list(at)}: {one[at]} and {two[at]}"
+
+
+def _size(value: Any) -> int:
+    return int(value.size) if isinstance(value, np.ndarray) else int(value is not None)
+
+
+def _short(value: Any) -> str:
+    text = f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,99 @@
+"""An audit names what a later bar has changed, wherever it stands, and nothing else."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deployments.cli.app import run
+from deployments.replay.recording import recorded_bars
+from stockml.errors import InvalidSession
+from stockml.home import Home
+from stockml.pipeline.audit import PARTS, audit
+from stockml.pipeline.backfill import as_stored
+from stockml.pipeline.dataset import renormalise
+from stockml.prices.store import BarStore, bar_store
+from stockml.settings import Settings
+from stockml.storage.differences import compared
+
+SESSION, AFTER = date(2013, 2, 22), datetime(2013, 3, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def stored(home: Home) -> Home:
+    bars = recorded_bars("IBM").tail(1_500)
+    BarStore(home.store, home.locks).append("IBM", bars, recorded_at=AFTER, source="test", session=date(2013, 3, 1))
+    return home
+
+
+def series_of(place: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
+    return {"series": Path(renormalise(place, as_stored(place, ticker, session, None), calendar=calendar).path)}
+
+
+def with_the_last_close(
+    place: Home, ticker: str, session: date, settings: Settings, calendar: str | None
+) -> dict[str, Path]:
+    """A night that scales by the newest close of the store: tomorrow's, where there is one."""
+    path = place.root / "decision.json"
+    path.write_text(
+        json.dumps({"scale": {"last": float(bar_store(place, ticker, None).adjusted(ticker)["close"].iloc[-1])}})
+    )
+    return {**series_of(place, ticker, session, settings, calendar), "decision": path}
+
+
+def test_a_night_that_looks_ahead_is_named_with_what_it_looked_at(stored: Home, tmp_path: Path) -> None:
+    def audited(night: Callable[..., dict[str, Path]], name: str) -> dict[str, tuple[str, ...]]:
+        found = audit(stored, "IBM", SESSION, Settings(), None, folder=tmp_path / name, now=AFTER, night=night)
+        assert (found.later, found.clean) == (5, not any(part.differences for part in found.parts))
+        assert all(part.values > 1_000 for part in found.parts if part.name != "decision")
+        return {part.name: part.differences for part in found.parts}
+
+    assert audited(series_of, "honest") == {"series": (), "windows and simple rows": ()}
+    leaking = audited(with_the_last_close, "leaking")
+    assert leaking["series"] == leaking["windows and simple rows"] == ()
+    (said,) = leaking["decision"]
+    assert said.startswith("json: scale.last: 202.91 and ")
+
+
+def test_a_day_without_a_bar_is_refused(stored: Home, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSession, match="2013-02-23"):
+        audit(stored, "IBM", date(2013, 2, 23), Settings(), None, folder=tmp_path / "a", now=AFTER)
+
+
+@pytest.mark.slow
+def test_the_nights_own_steps_are_clean(stored: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    small = ("evaluation.test_sessions=300", "evaluation.validation_sessions=300")
+    changed = [word for name in small for word in ("--set", name)]
+    assert run(["audit", "IBM", "--session", str(SESSION), "--json", *changed]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["clean"]
+    assert set(found["parts"]) == set(PARTS)
+    assert all(part["values"] > 4 for part in found["parts"].values())
+
+
+def test_what_differs_is_named_to_the_leaf_and_times_do_not_count(tmp_path: Path) -> None:
+    def left(name: str, skill: float, weight: float, path: float, extra: str | None = None) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        told = {"gate": {"skill": skill, "at": name, "leads": [1.0, 2.0]}, "seconds": len(name)}
+        (folder / "model.json").write_text(json.dumps(told))
+        np.savez(folder / "weights.npz", kernel=np.array([[1.0, np.nan], [weight, 0.0]]))
+        frame = pd.DataFrame({"path": [path, 2.0], "published_at": [name, name]})
+        frame.to_parquet(folder / "ledger.parquet")
+        if extra:
+            (folder / extra).write_bytes(b"1")
+        return folder
+
+    one = left("one", 0.1, 3.0, 1.5)
+    assert compared(one, left("another", 0.1, 3.0, 1.5)).differences == ()
+    assert compared(one, one).values == 1 + 2 + 4 + 2
+    assert compared(one, left("third", 0.2, 4.0, 1.25, "more")).differences == (
+        "ledger.parquet: path: 1 of 2 values, first at [0]: 1.5 and 1.25",
+        "model.json: gate.skill: 0.1 and 0.2",
+        "more: only with the second future",
+        "weights.npz: kernel: 1 of 4 values, first at [1, 0]: 3.0 and 4.0",
+    )
