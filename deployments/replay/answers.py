@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -14,6 +14,9 @@ NEW_YORK = ZoneInfo("America/New_York")
 PUBLISHED_AT = time(18, 0)  # New York; the provider's own bars appear between the close and 22:45
 COMPACT_SESSIONS = 100
 PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
+
+# what becomes of a symbol's row at a time: another row, or None for one that is lost
+Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
 
 _PREMIUM = (
     "You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/ to instantly unlock all"
@@ -48,10 +51,12 @@ def answer(
     premium: bool = False,
     aliases: Mapping[str, str] | None = None,
     delisted: Mapping[str, date] | None = None,
+    edit: Edit | None = None,
 ) -> Answer:
     """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
 
-    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on.
+    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on; `edit`
+    changes or loses rows, by symbol and time.
     """
     refusal = _key_refusal(query.get("apikey", ""))
     if refusal:
@@ -66,7 +71,8 @@ def answer(
     if symbol in gone:
         now = publication(gone[symbol]) - timedelta(seconds=1)
     if function == "TIME_SERIES_DAILY":
-        return _daily(query, recorded, now, premium or query["apikey"].startswith("premium"))
+        edited = [edit(symbol, row, now) if edit else row for row in published(recorded, now)]
+        return _daily(query, [row for row in edited if row], premium or query["apikey"].startswith("premium"))
     if function == "SPLITS":
         return _splits(symbol, recorded, now)
     if function == "TIME_SERIES_DAILY_ADJUSTED":
@@ -99,11 +105,10 @@ def _key_refusal(key: str) -> Answer | None:
     return None
 
 
-def _daily(query: Mapping[str, str], recorded: str, now: datetime, premium: bool) -> Answer:
+def _daily(query: Mapping[str, str], rows: Sequence[RecordedRow], premium: bool) -> Answer:
     symbol, full = query.get("symbol", ""), query.get("outputsize") == "full"
     if full and not premium:
         return _json({"Information": FULL_IS_PREMIUM})
-    rows = published(recorded, now)
     if not rows:
         return _unknown("TIME_SERIES_DAILY")
     newest = rows[-1].session

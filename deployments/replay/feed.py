@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
+from deployments.replay.answers import NEW_YORK, Answer, Edit, answer, newest_session
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
 
@@ -57,7 +57,7 @@ class Feed:
 
     `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
     "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
-    recorded ones; `delisted` ones have no bar from their day on.
+    recorded ones; `delisted` ones have no bar from their day on; `edit` changes or loses rows.
     """
 
     def __init__(
@@ -69,9 +69,11 @@ class Feed:
         on_request: Callable[[Asked], None] | None = None,
         aliases: Mapping[str, str] | None = None,
         delisted: Mapping[str, date] | None = None,
+        edit: Edit | None = None,
     ) -> None:
         self.premium = premium
         self.aliases, self.delisted = aliases or {}, delisted or {}
+        self.edit = edit
         self._now = _aware(now)
         self._on_request = on_request
         self._asked: list[Asked] = []
@@ -192,7 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._accepts_json():
             self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
         elif fault is None:
-            self._send(answer(query, feed.now, premium=feed.premium, aliases=feed.aliases, delisted=feed.delisted))
+            self._send(
+                answer(
+                    query, feed.now, premium=feed.premium, aliases=feed.aliases, delisted=feed.delisted, edit=feed.edit
+                )
+            )
         elif fault.connection == "reset":
             self._reset()
         else:
