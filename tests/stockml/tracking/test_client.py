@@ -131,7 +131,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
     assert (runs(tracking), versions(tracking)) == ([], [])
-    assert [version.version for version in versions(tracking, "BIM")] == [logged.model_version]
+    assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
 
 
