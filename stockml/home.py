@@ -1,11 +1,15 @@
 """Where state lives: one folder, `STOCKML_HOME`, and what stands in it. Reading it creates nothing."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stockml.errors import InvalidSetting
+
+UNFIT = re.compile(r"[?%#]|::")  # an address of MLflow, Prefect or fsspec would end there, and name another place
 KEPT = ("prices.json", "store", "ledger", "models", "nights")
 OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
 
@@ -103,6 +107,10 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
     """The installation that the environment names, `usual_root()` without STOCKML_HOME."""
     named = environ.get("STOCKML_HOME")
     root = Path(named).expanduser().resolve() if named else usual_root()
+    if UNFIT.search(str(root)):
+        raise InvalidSetting(
+            "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
+        )
     return Home(
         root=root,
         store=environ.get("STOCKML_STORE") or str(root / "store"),

@@ -1,7 +1,9 @@
 """Commands that keep a home safe: an archive of what cannot be made again, and the way back from one."""
 
 import json
+import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +38,25 @@ def restore_home(
     from stockml.maintenance.backup import restore
 
     return _told(file, restore(home(), file), f"are in {home().root}, from", as_json)
+
+
+@app.command("rebuild-tracking")
+def rebuild_tracking(as_json: Json = False) -> None:
+    """Make MLflow's runs again from the records of the nights, with the models that are still kept."""
+    from deployments.servers.environment import mlflow_database
+    from stockml.models.registry import Registry
+    from stockml.tracking.client import Tracking
+
+    place = home()
+    tracking = replace(Tracking.of(place), uri=os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(place))
+    nights = tracking.rebuild()
+    registry = Registry(place.models)
+    for ticker in {night.ticker for night in nights}:
+        if champion := registry.champion(ticker):
+            tracking.follow_champion(ticker, champion.key)
+    models = sum(night.model_version is not None for night in nights)
+    text = f"MLflow has {len(nights)} runs from the records of the nights, {models} of them with their model"
+    print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
 
 
 def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:

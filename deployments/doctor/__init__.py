@@ -24,6 +24,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield home_folder(home)
     yield from rights(home)
     yield key(environ)
+    yield from databases(home)
     yield from quota(home, environ, now)
     yield price_service(environ)
     yield clock(now, environ)
@@ -72,6 +73,17 @@ def rights(home: Home) -> Iterator[Check]:
     readable = home.root in wide and any(path.is_file() for path in wide)
     found = "open to others on this machine: " + ", ".join(map(str, wide))
     yield Check("rights", "problem" if readable else "note", found, f"`chmod -R go= {quote(str(home.root))}`")
+
+
+def databases(home: Home) -> Iterator[Check]:
+    """Whether both servers' own databases are whole."""
+    from pathlib import Path
+
+    from deployments.servers.databases import faults
+
+    for fault in faults(home, thorough=True):
+        found, _, advice = fault.why.partition("; ")
+        yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
 
 
 def key(environ: Mapping[str, str]) -> Check:

@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
+from deployments.servers import databases
 from deployments.servers.environment import set_environment
 from deployments.servers.errors import ServerFailed, ServerUnavailable
 from deployments.servers.postgres import create_databases
@@ -54,6 +55,7 @@ def running_server(home: Home) -> str | None:
 
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
+    databases.check(home)
     create_databases(environ)
     home.prefect.mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.source import replay_environment
-from deployments.servers import parts, processes
+from deployments.servers import databases, parts, processes
 from deployments.servers.access import PASSWORD, Access
 from deployments.servers.environment import settings_of
 from deployments.servers.errors import AlreadyUp
@@ -55,6 +55,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     """Start everything; yield the children to watch; stop everything. Raises ServerError."""
     if address := running_server(home):
         raise AlreadyUp(address, str(home.servers))
+    databases.check(home)
     access = Access.of(environ)
     check_port("Prefect", ports.prefect, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
     check_port("MLflow", ports.mlflow, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)

@@ -1,7 +1,7 @@
 """What one night did, as plain data: what MLflow logs, the terminal prints and `night.json` keeps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -109,8 +109,26 @@ def write_night(night: Night, path: Path) -> None:
 
 
 def read_night(path: Path) -> Night:
-    """The inverse of `write_night`. Raises InvalidFile when the file is not a night."""
+    """The inverse of `write_night`; what its home was moved with is named where it is now.
+
+    Raises InvalidFile when the file is not a night.
+    """
     try:
-        return read_record(Night, path.read_bytes())
+        night = read_record(Night, path.read_bytes())
     except ValueError as error:
         raise InvalidFile(str(path), f"expected a night's record, found {error}; run that night again") from error
+    return replace(
+        night,
+        model_folder=_here(path, night.model_folder),
+        evaluation_folder=_here(path, night.evaluation_folder),
+        dataset_path=_here(path, night.dataset_path),
+        plots_folder=_here(path, night.plots_folder),
+    )
+
+
+def _here(record: Path, path: str | None) -> str | None:
+    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where `path` is gone."""
+    if path is None or Path(path).exists() or len(record.absolute().parents) < 4:
+        return path
+    moved = record.absolute().parents[3].joinpath(*Path(path).parts[-3:])
+    return str(moved) if moved.exists() else path

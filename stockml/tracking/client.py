@@ -173,6 +173,16 @@ class Tracking:
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
             client.rename_experiment(overview, views.EXPERIMENT)
 
+    def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
+        """Log every completed night whose record is kept; those that MLflow has already gain nothing.
+
+        Of nights whose model was cleared away only the run is made again. Raises TrackingUnavailable: the rest waits.
+        """
+        for record in self.nights.glob("*/*/night.json"):
+            if read_night(record).status == "completed":
+                record.with_name(WAITING).touch()
+        return self.log_pending(pages=pages)
+
     def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
         """The runs of nights begun before the moment that no champion and no rollback needs."""
         with self._client() as client:

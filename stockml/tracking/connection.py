@@ -5,6 +5,7 @@ Imported by `tracking` only; imports mlflow inside functions.
 
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
             database.make_whole(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if _is_outage(error):
             raise TrackingUnavailable(without_password(uri), _first_line(error)) from error
         raise
@@ -79,7 +80,7 @@ def _is_outage(error: BaseException | None) -> bool:
     from sqlalchemy.exc import SQLAlchemyError
 
     while error is not None:
-        if isinstance(error, SQLAlchemyError | OSError):
+        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
             return True
         if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE" or _failed_within(error):
             return True

@@ -5,20 +5,41 @@ take seconds and are no transaction: killed among them, it leaves a database tha
 """
 
 import os
+import sqlite3
+from contextlib import closing
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from stockml.storage.sqlite_files import fault_of
 
 PREFIX = "sqlite:///"
 TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
 
 
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
 def make_whole(uri: str, artifacts: str) -> None:
     """Make the database that `uri` names, where it is a missing SQLite file: beside its place, then put there at once.
 
-    `artifacts` is where MLflow's unused default experiment points. To be called by one process at a time.
+    One that is there follows its home, where that was moved; one that is damaged raises sqlite3.DatabaseError.
+    `artifacts` is where every experiment keeps its files. To be called by one process at a time.
     """
     path = Path(uri.removeprefix(PREFIX))
-    if not uri.startswith(PREFIX) or path.exists():
+    if not uri.startswith(PREFIX):
+        return
+    if path.exists():
+        if fault := fault_of(path, "experiments"):
+            raise sqlite3.DatabaseError(f"{fault} where its database was; `stockml doctor` says what to do")
+        _follow(path, artifacts.rstrip("/"))
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -32,6 +53,29 @@ def make_whole(uri: str, artifacts: str) -> None:
         os.replace(beside, path)
     finally:
         _clear_beside(path)
+
+
+def _follow(path: Path, artifacts: str) -> None:
+    """Let runs and models point to where the artifacts are now: those of a ticker whose folder came here with the home.
+
+    MLflow keeps full addresses, and would write on into the old folder.
+    """
+    if not artifacts.startswith("file:"):
+        return
+    here = Path(url2pathname(urlsplit(artifacts).path))
+    with closing(sqlite3.connect(path, timeout=60)) as database, database:
+        query = "SELECT name, artifact_location FROM experiments WHERE name LIKE 'stockml/%'"
+        for name, before in database.execute(query).fetchall():
+            ticker = name.removeprefix("stockml/")
+            now, came_along = f"{artifacts}/{ticker}", (here / ticker).is_dir()
+            if before == now or not before.endswith(f"/{ticker}") or not came_along:
+                continue
+            for table, column in ADDRESSES:
+                database.execute(
+                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                    f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
+                    {"now": now, "before": before},
+                )
 
 
 def _clear_beside(path: Path) -> None:

@@ -42,7 +42,7 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
     Every step looks first whether an earlier, killed attempt has done it.
     """
-    if night.model_folder is None or night.mode == "keep":
+    if night.mode == "keep" or len(_artifacts(night)) < 2:  # cleared away: only the run can be made again
         return
     version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
     client.set_registered_model_alias(night.model_name, "challenger", version)
@@ -144,7 +144,7 @@ def _zipped_package(folder: Path) -> Path:
 
 def _artifacts(night: Night) -> dict[str, str]:
     found = {"model": night.model_folder, "evaluation": night.evaluation_folder}
-    return {name: folder for name, folder in found.items() if folder}
+    return {name: folder for name, folder in found.items() if folder and Path(folder).is_dir()}
 
 
 def _signature() -> "ModelSignature":
@@ -162,7 +162,7 @@ def _signature() -> "ModelSignature":
 
 def _example(night: Night) -> "pd.DataFrame | None":
     """The newest bars that the model saw, as `predict` wants them."""
-    if night.dataset_path is None:
+    if night.dataset_path is None or not Path(night.dataset_path).is_file():
         return None
     import pandas as pd
 

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,11 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor import Check, examine
 from deployments.replay.feed import Feed
+from deployments.servers.stack import Ports, up
+from stockml.errors import StoreError
 from stockml.home import Home
 from tests.deployments.test_cli import Captured, store_of
+from tests.faults.flipped_bits import kinds
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PORTS = {"Prefect": 4200}
@@ -123,3 +126,46 @@ def test_a_clock_that_was_ahead_is_named_with_the_repair(home: Home) -> None:
     assert check.verdict == "problem"
     assert "clock was ahead" in check.advice
     assert "stockml nightly IBM --force" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "says"),
+    [
+        ("mlflow.db", b"", "stockml rebuild-tracking"),
+        ("mlflow.db", b"no database, but long enough to be one" * 9, "stockml rebuild-tracking"),
+        ("prefect/prefect.db", b"no database, but long enough to be one" * 9, "stockml deploy"),
+        ("prefect/prefect.db", b"", "stockml deploy"),
+        ("settings/IBM.json", b"{}", "restore it from a backup"),
+    ],
+)
+def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
+    path = home.root / place
+    path.parent.mkdir(parents=True)
+    (path.parent / "migrated.txt").write_text("3.9.1")
+    path.write_bytes(content)
+    [check] = [check for check in found(home).values() if check.verdict == "problem" and check.name != "rights"]
+    assert str(path) in str(check)
+    assert says in str(check)
+
+
+def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
+    home.root.mkdir()
+    (home.root / "mlflow.db").write_bytes(b"")
+    with (
+        pytest.raises(StoreError, match=r"mlflow\.db: expected a database, found an empty file"),
+        up(home, Ports(), {}, print),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("damaged", ["ledger", "promotions", "champion", "store", "splits", "history"])
+def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str) -> None:
+    kind = kinds(home.root)[damaged]
+    kind.files[0].write_bytes(kind.files[0].read_bytes()[:-20])
+    [check] = [
+        check
+        for check in found(home, now=NOW + timedelta(days=1)).values()
+        if check.verdict == "problem" and check.name != "rights"
+    ]
+    assert str(kind.files[0]) in str(check) or str(kind.files[0].parent) in str(check)
+    assert "restore it from a backup" in str(check)

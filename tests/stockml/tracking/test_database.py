@@ -1,0 +1,100 @@
+"""MLflow's database follows its home, is made again from the nights' records, and is named where it is damaged."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.errors import InvalidSetting, TrackingUnavailable
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.nights.record import Night, night_path, read_night
+from stockml.tracking.client import Tracking
+from tests.stockml.tracking.test_client import client, empty_database, runs, versions
+from tests.support.nights import recorded_night, with_files
+
+__all__ = ["empty_database"]  # a fixture
+
+
+@pytest.fixture
+def night(home: Home, empty_database: Path) -> Night:
+    """A night whose files lie in the home, kept and logged."""
+    home.root.mkdir()
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    made = with_files(recorded_night(), home.root / "made")
+    places = {
+        "dataset_path": home.datasets / "IBM" / "2013-02-28.parquet",
+        "evaluation_folder": home.evaluations / "IBM" / "one",
+        "model_folder": home.models / "IBM" / "one",
+    }
+    for name, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(getattr(made, name), place)
+    return Tracking.of(home).keep_and_log(replace(made, **{name: str(place) for name, place in places.items()}))
+
+
+def served(home: Home) -> list[Path]:
+    """Where MLflow finds the files of the runs and models of this home."""
+    tracking = Tracking.of(home)
+    addresses = [
+        *(run.info.artifact_uri for run in runs(tracking)),
+        *(version.source for version in versions(tracking)),
+    ]
+    return [Path(address.removeprefix("file://")) for address in addresses]
+
+
+def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night: Night, tmp_path: Path) -> None:
+    moved = home_of({"STOCKML_HOME": str(tmp_path / "another place" / "home")})
+    moved.root.parent.mkdir()
+    shutil.move(home.root, moved.root)
+    record = read_night(night_path(moved.nights, night.ticker, night.key))
+    assert record.model_folder == str(moved.models / "IBM" / "one")
+    tracking = Tracking.of(moved)
+    tracking.keep_and_log(replace(record, key="a" * 64, mlflow_run_id=None))
+    assert not home.root.exists()
+    assert len(served(moved)) == 4
+    for folder in served(moved):
+        assert Path(str(folder).replace("%20", " ")).is_relative_to(moved.root)
+    kept = client(tracking).download_artifacts(night.mlflow_run_id, "night.json", str(tmp_path))
+    assert night.key in Path(kept).read_text()
+
+
+def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:
+    before = served(home)
+    replace(Tracking.of(home), artifacts=(tmp_path / "empty").as_uri()).prepare()
+    assert served(home) == before
+
+
+def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are_kept(
+    home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    shutil.rmtree(home.root / "artifacts")
+    assert run(["rebuild-tracking"]) == 0
+    assert "1 runs from the records of the nights, 1 of them with their model" in capsys.readouterr().out
+    [rebuilt] = runs(Tracking.of(home))
+    assert (rebuilt.info.status, rebuilt.data.tags["stockml.key"]) == ("FINISHED", night.key)
+    assert read_night(night_path(home.nights, night.ticker, night.key)).mlflow_run_id == rebuilt.info.run_id
+    shutil.rmtree(home.models)
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    assert [each.model_version for each in Tracking.of(home).rebuild()] == [None]
+    assert len(runs(Tracking.of(home))) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all", None])
+def test_a_damaged_database_is_named_and_left_as_it_is(home: Home, night: Night, content: bytes | None) -> None:
+    path = home.root / "mlflow.db"
+    damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
+    path.write_bytes(damaged)
+    with pytest.raises(TrackingUnavailable, match=r"mlflow\.db"):
+        Tracking.of(home).keep_and_log(night)
+    assert [waiting.key for waiting in Tracking.of(home).pending()] == [night.key]
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("name", ["what?", "100%", "a#b", "s3::b"])
+def test_a_home_whose_path_an_address_cannot_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="STOCKML_HOME"):
+        home_of({"STOCKML_HOME": str(tmp_path / name)})
