@@ -15,6 +15,18 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
+# in which the provider quotes, by a ticker's suffix
+CURRENCIES = {
+    "": "$", "LON": "pence", "TRT": "C$", "TRV": "C$", "DEX": "€", "FRK": "€", "PAR": "€", "AMS": "€", "BSE": "₹",
+    "SHH": "CN¥", "SHZ": "CN¥", "SAO": "R$",
+}  # fmt: skip
+
+
+def currency(ticker: str) -> str:
+    """`$` for IBM, `€` for SAP.DEX; empty where the suffix is not known."""
+    return CURRENCIES.get(ticker.upper().partition(".")[2], "")
+
+
 def as_key(ticker: str) -> str:
     """The ticker within a Prefect artifact's key, which has small letters, digits and dashes only: `tsco-lon`."""
     return ticker.lower().replace(".", "-")

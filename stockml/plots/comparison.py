@@ -6,7 +6,7 @@ import numpy as np
 
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
-from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ ROWS = (
     ("network adds", "answer/network_adds_pct", "{:+.2f}%"),
     ("CRPS skill of the LSTM", "answer/crps_skill_pct", "{:+.2f}%"),
     ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
-    ("MSE of the LSTM", "lstm/mse", "{:.6f}"),
-    ("MSE of the last close", "baselines/last_close_mse", "{:.6f}"),
+    ("MSE of the LSTM, range²", "lstm/mse", "{:.6f}"),
+    ("MSE of the last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
     ("so far, over the last close", "answer/live_beats_last_close_pct", "{:+.1f}%"),
 )
@@ -39,7 +39,7 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
         if night.forecast:
             ends.append((f"{night.forecast.path[-1]:.2f}", _band_and_path(axes, night.forecast, colour), colour))
     axes.margins(x=0)
-    axes.set_ylabel("mid price, 80% bands")
+    axes.set_ylabel(f"{mid_price(tonight.ticker)}, 80% bands")
     dates(axes)
     label_ends(axes, ends)
     _figures(table, before, tonight)

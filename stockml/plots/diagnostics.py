@@ -9,7 +9,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, LSTM
 from stockml.forecasts.conformal import BandScores
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, independent_count
-from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends
+from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floa
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
     axes.plot(sessions[shown], mid[shown], color=ACCENT if due else TRUTH, linewidth=1.8)
     axes.margins(x=0)
-    axes.set_ylabel("mid price")
+    axes.set_ylabel(mid_price(ticker))
     dates(axes)
     label_ends(axes, [("what happened", float(mid[-1]), ACCENT if due else TRUTH)])
     return figure

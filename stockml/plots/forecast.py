@@ -11,7 +11,7 @@ from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats, *
     ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
     axes.margins(x=0)
-    axes.set_ylabel("mid price")
+    axes.set_ylabel(mid_price(ticker))
     dates(axes)
     label_ends(axes, ends)
     return figure

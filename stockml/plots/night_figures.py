@@ -42,13 +42,14 @@ def draw(
     drawn = {
         "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid, publisher=assessment.publisher),
         "leads": forecast.skill_by_lead(ticker, evaluation),
-        "ledger": diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid),
         "calibration": diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
         "averages": training.averages(ticker, sessions, mid, evaluation),
         "history": training.price_history(ticker, sessions, mid, model.parts),
         "normalised": _normalised(ticker, series, model),
     }
+    if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
+        drawn["ledger"] = diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         drawn["training"] = training.training_curves(ticker, model.history, LOSS[model.settings.profile])
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]

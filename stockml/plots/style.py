@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.storage.files import write_atomically
+from stockml.tickers import currency
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
 INK = "#22303c"
 MUTED = "#6b7a86"
 GRID = "#e6eaee"
-TRUTH = "#3d4f5d"
+TRUTH = "#2f3942"
 MODEL = "#0f6e84"
 ACCENT = "#c8553d"
 COLOURS = {
     "LSTM": MODEL,
-    "champion": "#7a5ea8",
-    "published": "#2a9d8f",
+    "champion": "#6a3fa0",
+    "published": "#2fae8f",
     "last close": TRUTH,
-    "last mid price": "#9fb0bb",
-    "trend prior": "#4f7cac",
-    "without network": "#d99a6c",
-    "drift": "#b98b2f",
+    "last mid price": "#c48fb8",
+    "trend prior": "#5a7fe0",
+    "without network": "#e8a06a",
+    "drift": "#a67c1a",
     "momentum": "#c8553d",
-    "EMA": "#8a9aa6",
-    "standard average": "#c3b8a8",
+    "EMA": "#93a5b2",
+    "standard average": "#cdbb9a",
 }
 FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
@@ -74,6 +75,12 @@ def canvas(
         figure.text(0.018, 1 - 0.20 / height, title, fontsize=14, fontweight="bold", va="top", color=INK)
         figure.text(0.018, 1 - 0.53 / height, subtitle, fontsize=10.5, va="top", color=MUTED)
     return figure, list(axes.flat)
+
+
+def mid_price(ticker: str) -> str:
+    """What a price axis shows, with its currency where the ticker's exchange tells it."""
+    unit = currency(ticker)
+    return f"mid price, {unit}" if unit else "mid price"
 
 
 def dates(axes: "Axes") -> None:

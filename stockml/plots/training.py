@@ -8,7 +8,7 @@ import numpy as np
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.windows import OriginSplit
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 AVERAGES = ("EMA", "standard average")
 AVERAGES_SHOWN = 400
+FEW_EPOCHS = 4
 
 
 def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) -> "Figure":
@@ -37,7 +38,7 @@ def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) 
     ):
         axes.axvline(sessions[first], color=colour, linewidth=1, linestyle=(0, (4, 2)))
         axes.annotate(f" {name}", (sessions[first], 1), xycoords=("data", "axes fraction"), color=colour, va="bottom")
-    axes.set_ylabel("mid price")
+    axes.set_ylabel(mid_price(ticker))
     dates(axes)
     return figure
 
@@ -81,7 +82,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
         axes.plot(sessions[-AVERAGES_SHOWN:], said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
     axes.margins(x=0)
-    axes.set_ylabel("mid price")
+    axes.set_ylabel(mid_price(ticker))
     dates(axes)
     label_ends(axes, ends)
     return figure
@@ -126,17 +127,22 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
     errors = ((by_epoch - actual) ** 2).mean(axis=(1, 2))
     best = int(np.argmin(errors))
     title = f"{ticker}: the test predictions are best after epoch {best + 1} of {len(by_epoch)}"
-    subtitle = "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to choose by"
-    figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
+    few = len(by_epoch) < FEW_EPOCHS  # two panels would show the same
+    told = "The best epoch in colour" if few else "Above: every epoch, later ones darker. Below: the best epoch"
+    subtitle = f"{told}. Shown to look at, not to choose by"
+    figure, panels = canvas(title, subtitle, rows=1 if few else 2, sharex=True, height=5.4 if few else 7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
     shades = np.linspace(0.12, 0.9, len(by_epoch))
     epochs = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
+    if few:
+        others = [(paths, 0.25) for at, paths in enumerate(by_epoch) if at != best]
+        epochs = [[*others, (by_epoch[best], 1.0)]]
     for axes, drawn in zip(panels, epochs, strict=True):
         axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
         for paths, shade in drawn:
             for origin, path in zip(origins, paths, strict=True):
                 axes.plot(sessions[origin + leads], path, color=ACCENT, alpha=shade, linewidth=1.1)
-        axes.set_ylabel("mid price")
+        axes.set_ylabel(mid_price(ticker))
         axes.margins(x=0)
     dates(panels[-1])
     return figure

@@ -63,10 +63,10 @@ def moves() -> Floats:
 
 
 def by_epoch() -> Floats:
-    """(3, origins, 50): three epochs, the first of which goes the wrong way and the last of which is right."""
+    """(4, origins, 50): four epochs, the first of which goes the wrong way and the last of which is right."""
     found = assessed("IBM", DAY)
     start = series().mid[found.test_origins[::5], None]
-    return np.stack([start + share * (found.paths["LSTM"][::5] - start) for share in (-1.0, 0.0, 1.0)])
+    return np.stack([start + share * (found.paths["LSTM"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])
 
 
 def drawn(name: str) -> "Figure":

@@ -44,7 +44,7 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-40], days[-1]])))
     check_holds(axes, [*series().mid[-40:], *bands[1][3], *bands[1][4]])
-    assert axes.get_ylabel() == "mid price, 80% bands"
+    assert axes.get_ylabel() == "mid price, $, 80% bands"
 
 
 def test_every_figure_stands_in_its_nights_column() -> None:
@@ -66,8 +66,8 @@ def shown(night: Night) -> dict[str, str]:
         "network adds": f"{found['answer/network_adds_pct']:+.2f}%",
         "CRPS skill of the LSTM": f"{found['answer/crps_skill_pct']:+.2f}%",
         "skill of the LSTM": f"{found['lstm/skill']:+.4f}",
-        "MSE of the LSTM": f"{found['lstm/mse']:.6f}",
-        "MSE of the last close": f"{found['baselines/last_close_mse']:.6f}",
+        "MSE of the LSTM, range²": f"{found['lstm/mse']:.6f}",
+        "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
         "so far, over the last close": f"{found['answer/live_beats_last_close_pct']:+.1f}%",
         "end of the forecast": f"{said.path[-1]:.2f}",
@@ -151,6 +151,6 @@ def test_a_skill_over_another_reference_is_not_put_beside_tonights() -> None:
     ).axes
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill of the LSTM"] == ("–", shown(last_night())["skill of the LSTM"])
-    assert cells["MSE of the LSTM"] == tuple(
-        shown(night)["MSE of the LSTM"] for night in (night_before(), last_night())
+    assert cells["MSE of the LSTM, range²"] == tuple(
+        shown(night)["MSE of the LSTM, range²"] for night in (night_before(), last_night())
     )

@@ -99,7 +99,7 @@ def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_spli
     check_fans(axes, past_forecasts(), after_split)
     assert labels(axes) == [("what happened", ACCENT)]
     assert days_shown(axes)[0] == as_numbers(sessions[sessions >= np.datetime64(past_forecasts()[0].origin) - 60])[0]
-    assert axes.get_ylabel() == "mid price"
+    assert axes.get_ylabel() == "mid price, $"
 
 
 def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float = 1.0) -> None:

@@ -68,7 +68,7 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-150], days()[-1]])))
     check_holds(axes, [*mid[-150:], *said.band(95).low, *said.band(95).high])
-    assert axes.get_ylabel() == "mid price"
+    assert axes.get_ylabel() == "mid price, $"
 
 
 def test_no_skill_is_said_in_the_forecast_title() -> None:

@@ -71,6 +71,12 @@ def test_one_epoch_is_no_curve(tmp_path: Path) -> None:
     assert {"training", "evolution"}.isdisjoint(files)
 
 
+def test_a_ledger_is_drawn_once_a_forecast_has_come_due(tmp_path: Path) -> None:
+    learned = cast(TrainedModel, Learned(split(), history()[5:]))
+    draw(tmp_path, "IBM", series(), assessed("IBM", DAY), learned, [])
+    assert not (tmp_path / "ledger.png").exists()
+
+
 def test_epochs_that_were_not_watched_have_a_curve_and_no_paths(tmp_path: Path) -> None:
     files = files_of(history(), tmp_path)
     assert "training" in files

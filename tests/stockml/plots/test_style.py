@@ -1,14 +1,17 @@
 """Figures say what they found, lose nothing at their edges, and come out the same every time."""
 
+import itertools
 import subprocess
 import sys
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.plots import style
+from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
 
 TITLES = {
@@ -69,3 +72,26 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
     assert ran.stdout == "False\n"
+
+
+def test_no_two_colours_are_taken_for_each_other() -> None:
+    """By their distance in CIELAB: 2 is just noticeable side by side, 20 tells thin lines apart."""
+    pairs = itertools.combinations(COLOURS.items(), 2)
+    near = {(a, b): round(distance(one, other)) for (a, one), (b, other) in pairs if distance(one, other) < 20}
+    assert near == {}
+    assert (mid_price("IBM"), mid_price("TSCO.LON"), mid_price("X.UNKNOWN")) == (
+        "mid price, $", "mid price, pence", "mid price"
+    )  # fmt: skip
+
+
+def distance(one: str, other: str) -> float:
+    return float(np.linalg.norm(lab(one) - lab(other)))
+
+
+def lab(colour: str) -> np.ndarray:
+    """sRGB, through XYZ under D65, to L*a*b* (CIE 15:2004)."""
+    rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    mixed = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    x, y, z = np.cbrt(mixed / (0.9505, 1.0, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

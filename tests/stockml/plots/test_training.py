@@ -38,7 +38,7 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     assert axes.yaxis.get_major_formatter()(150.0) == "150"
     assert days_shown(axes) == (days[0], days[-1])
     check_holds(axes, series().mid)
-    assert axes.get_ylabel() == "mid price"
+    assert axes.get_ylabel() == "mid price, $"
 
 
 def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
@@ -74,7 +74,7 @@ def test_an_average_stands_at_the_session_that_it_was_said_of() -> None:
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(days[[0, -1]]))
     check_holds(axes, mid[-400:])
-    assert axes.get_ylabel() == "mid price"
+    assert axes.get_ylabel() == "mid price, $"
 
 
 def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
@@ -115,21 +115,29 @@ def test_every_epochs_paths_stand_above_and_the_best_ones_below() -> None:
     paths = [
         [(ACCENT, sessions[o + 1 : o + 51], path) for o, path in zip(at, epoch, strict=True)] for epoch in by_epoch()
     ]
-    check_curves(above, truth, *paths[0], *paths[1], *paths[2])
-    check_curves(below, truth, *paths[2])
+    check_curves(above, truth, *paths[0], *paths[1], *paths[2], *paths[3])
+    check_curves(below, truth, *paths[3])
     shades = [line.get_alpha() for line in curves(above)[1 :: len(at)]]
-    assert shades == pytest.approx([0.12, 0.51, 0.9])
+    assert shades == pytest.approx([0.12, 0.38, 0.64, 0.9])
     assert {line.get_alpha() for line in curves(below)[1:]} == {1.0}
     for axes in (above, below):
         check_holds(axes, mid[shown])
         assert days_shown(axes) == tuple(as_numbers(sessions[shown][[0, -1]]))
-        assert axes.get_ylabel() == "mid price"
+        assert axes.get_ylabel() == "mid price, $"
+
+
+def test_few_epochs_stand_in_one_panel_with_the_best_in_full_colour() -> None:
+    at = assessed("IBM", DAY).test_origins[::5]
+    (axes,) = training.evolution("IBM", series().sessions, series().mid, at, by_epoch()[1:]).axes
+    shades = [line.get_alpha() for line in curves(axes)[1 :: len(at)]]
+    assert shades == [0.25, 0.25, 1.0]
+    np.testing.assert_allclose(curves(axes)[-len(at)].get_ydata(), by_epoch()[3][0])
 
 
 def test_the_best_epoch_is_the_nearest_to_what_happened() -> None:
     at = assessed("IBM", DAY).test_origins[::5]
     figure = training.evolution("IBM", series().sessions, series().mid, at, by_epoch()[::-1])
-    assert figure.texts[0].get_text() == "IBM: the test predictions are best after epoch 1 of 3"
+    assert figure.texts[0].get_text() == "IBM: the test predictions are best after epoch 1 of 4"
     best = curves(figure.axes[1])[1]
-    np.testing.assert_allclose(best.get_ydata(), by_epoch()[2][0])
+    np.testing.assert_allclose(best.get_ydata(), by_epoch()[3][0])
     assert to_rgba(best.get_color()) == to_rgba(ACCENT)

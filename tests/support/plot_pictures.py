@@ -1,0 +1,20 @@
+"""`python -m tests.support.plot_pictures` draws the plots that docs/plots.md explains, of IBM's recorded night."""
+
+from pathlib import Path
+
+from stockml.plots.style import png
+from tests.stockml.plots.recorded import drawn
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
+NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
+NAMES += ("training", "evolution")
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        (FOLDER / f"{name}.png").write_bytes(png(drawn(name)))
+
+
+if __name__ == "__main__":
+    main()
