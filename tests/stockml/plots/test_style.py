@@ -25,7 +25,7 @@ TITLES = {
     "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
-    "evolution": "IBM: the test predictions are best after epoch 3 of 3",
+    "evolution": "IBM: the test predictions are best after epoch 4 of 4",
     "changes": "IBM: tonight's model is as good as the one of 2013-02-27",
 }
 
