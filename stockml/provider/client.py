@@ -6,6 +6,7 @@ which carries the URL, answers are redacted on arrival, and urllib3's log lines 
 
 import ipaddress
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
@@ -33,7 +33,7 @@ OutputSize = Literal["compact", "full"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may take. `total_s` bounds a body that trickles in, which no read time-out ends."""
+    """What one request may take. `total_s` bounds what trickles in, which no read time-out ends."""
 
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 30.0
@@ -157,9 +157,22 @@ class AlphaVantage:
         return Payload(ticker, function, content, self._clock())
 
     def _get(self, ticker: str, parameters: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body, the key taken out of it. Raises NoData, without a trace of requests' own error."""
+        """Status and body, the key taken out of it. Raises NoData, without a trace of requests' own error.
+
+        Asked in a thread: whatever trickles in, a name, a handshake or a header, `total_s` ends the wait for all of it.
+        """
+        answers: list[tuple[int, bytes, str]] = []
+        asking = threading.Thread(target=lambda: answers.append(self._exchanged(parameters)), daemon=True)
+        asking.start()
+        asking.join(self._limits.total_s)
+        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self._limits.total_s:.0f} s")
+        if fault:
+            raise NoData(ticker, fault)
+        return status, redacted_bytes(content, self._key.reveal())
+
+    def _exchanged(self, parameters: dict[str, str]) -> tuple[int, bytes, str]:
+        """Status, body, and what went wrong in words: an error of requests names the URL, and none leaves from here."""
         timeouts = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
-        fault = ""
         try:
             with self._http.get(
                 self._address,
@@ -168,13 +181,9 @@ class AlphaVantage:
                 stream=True,
                 allow_redirects=False,  # another address must not be handed the key
             ) as response:
-                status, content, fault = response.status_code, *self._body(response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            fault = f"no complete answer from {urlsplit(self._address).hostname} ({_kind(error)})"
-        if fault:
-            # Outside the `except`: the caught error names the URL, and would stay reachable as __context__.
-            raise NoData(ticker, fault)
-        return status, redacted_bytes(content, self._key.reveal())
+                return response.status_code, *self._body(response)
+        except Exception as error:  # noqa: BLE001 - a thread's own report of an error would show the key
+            return 0, b"", f"no complete answer from {urlsplit(self._address).hostname} ({_kind(error)})"
 
     def _body(self, response: requests.Response) -> tuple[bytes, str]:
         """The body as it arrives, and what is wrong with it: too long, or too slow."""

@@ -112,6 +112,14 @@ def trickling(exchange: Exchange) -> None:
         exchange.wfile.flush()
 
 
+def trickling_header(exchange: Exchange) -> None:
+    """A byte of a header now and then, each one in time for a read time-out."""
+    exchange.wfile.write(b"HTTP/1.1 200 OK\r\nSlow: ")
+    while not exchange.loopback.over.wait(0.01):
+        exchange.wfile.write(b"x")
+        exchange.wfile.flush()
+
+
 def bad_header(content: bytes) -> Answer:
     """A header line without a colon, which urllib3 warns of with the whole URL."""
 

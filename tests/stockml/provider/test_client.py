@@ -165,6 +165,7 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "proxy's page": (loopback.page, NoData, 3),
     "no answer": (loopback.silent, NoData, 3),
     "trickling body": (loopback.trickling, NoData, 3),
+    "trickling header": (loopback.trickling_header, NoData, 3),
     "endless body": (loopback.endless, NoData, 3),
     "deep nesting": (loopback.whole(b'{"a":' * 5_000), NoData, 3),
     "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
