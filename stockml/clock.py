@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
 
+EARLIEST, LATEST = 1900, 2200  # years that every calendar can count from
+BOUND = f"a time of {EARLIEST} to {LATEST} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
+
 
 def now(environ: Mapping[str, str] = os.environ) -> datetime:
     """The moment, with its zone. Raises InvalidSetting for a STOCKML_CLOCK that is not a time with its UTC offset."""
@@ -17,8 +20,8 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
         moment = datetime.fromisoformat(named)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidSetting("STOCKML_CLOCK", named, "a time with its UTC offset, such as 2013-03-01T23:00:00-05:00")
+    if moment is None or moment.tzinfo is None or not EARLIEST <= moment.year <= LATEST:
+        raise InvalidSetting("STOCKML_CLOCK", named, BOUND)
     return moment.astimezone(UTC)
 
 

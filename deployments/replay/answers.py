@@ -137,8 +137,7 @@ def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
 def _splits(symbol: str, recorded: str, now: datetime) -> Answer:
     if not published(recorded, now):
         return _unknown("SPLITS")
-    today = now.astimezone(NEW_YORK).date()
-    known = [split for split in recorded_splits(recorded.upper()) if split.effective <= today]
+    known = [split for split in recorded_splits(recorded.upper()) if publication(split.effective) <= now]
     rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
     return _json({"symbol": symbol, "data": rows})
 

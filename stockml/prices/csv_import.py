@@ -137,8 +137,11 @@ def import_file(
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
-    recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     days = days_of(history.bars)
+    days = days[days <= np.datetime64(store.sessions(ticker).last_final(recorded_at), "D")]
+    if not len(days):
+        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     return ImportReport(
         ticker,
         str(path),

@@ -36,6 +36,8 @@ NO_VALUE = {"", "null", "nan", "n/a", "na", "-", "none"}
 
 
 def content_of(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write into it
+        raise InvalidFile(str(path), "expected a file with daily prices, found a folder, a pipe or a device")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)

@@ -101,11 +101,12 @@ def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: Fee
     [
         (date(2013, 3, 1), "AAPL", [("2005-02-28", "2.0000"), ("2000-06-21", "2.0000")]),
         (date(2001, 1, 2), "AAPL", [("2000-06-21", "2.0000")]),
+        (datetime(2005, 2, 28, 9), "AAPL", [("2000-06-21", "2.0000")]),
         (date(2013, 3, 1), "IBM", []),
     ],
 )
 def test_splits_are_those_known_at_the_clock_newest_first(
-    feed: Feed, clock: date, symbol: str, splits: list[tuple[str, str]]
+    feed: Feed, clock: date | datetime, symbol: str, splits: list[tuple[str, str]]
 ) -> None:
     feed.set_clock(clock)
     reply = ask(feed, symbol=symbol, function="SPLITS")

@@ -25,7 +25,9 @@ def test_only_a_replay_waits_for_nothing(environ: dict[str, str], waits: bool) -
     assert (time.monotonic() - before >= 0.2) is waits
 
 
-@pytest.mark.parametrize("named", ["yesterday", "2013-03-01T23:00:00"])
+@pytest.mark.parametrize(
+    "named", ["yesterday", "2013-03-01T23:00:00", "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"]
+)
 def test_a_moment_without_its_offset_is_refused(named: str) -> None:
     with pytest.raises(InvalidSetting, match="UTC offset"):
         clock.now({"STOCKML_CLOCK": named})

@@ -1,5 +1,6 @@
 """Imported history: every layout in any order and case, what is repaired, what is left out, what is refused."""
 
+import os
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -245,8 +246,14 @@ def test_what_is_wrong_is_refused_by_name(tmp_path, case):
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(InvalidFile, match="No such file"):
         read_history(tmp_path / "IBM.csv", NEW_YORK)
-    with pytest.raises(InvalidFile, match="Is a directory"):
+    with pytest.raises(InvalidFile, match="found a folder"):
         read_history(tmp_path, NEW_YORK, "IBM")
+
+
+def test_a_pipe_is_refused_by_name_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "IBM.csv")
+    with pytest.raises(InvalidFile, match=r"IBM\.csv: expected a file"):
+        read_history(tmp_path / "IBM.csv", NEW_YORK)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -340,7 +347,10 @@ def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, t
 
 def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     path = written(tmp_path, LAYOUTS["Stooq, single"])
-    import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
+    report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
+    assert (report.sessions, report.last) == (1, date(2026, 11, 19))
+    with pytest.raises(InvalidFile, match="expected sessions that are over"):
+        import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, 0, tzinfo=UTC))
     assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]
 
 
