@@ -102,7 +102,7 @@ def _outcome(flow: "Flow[..., Any]", quiet: bool, *arguments: Any, deployment: s
     with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
         run = _shown_with(flow, deployment, *arguments, **given) if deployment else None
         if run:
-            whole = get_call_parameters(flow.fn, arguments, given, apply_defaults=False)
+            whole = get_call_parameters(flow.fn, arguments, given)
             state: Any = run_flow(flow, flow_run=run, parameters=whole, return_type="state")
         else:
             state = flow(*arguments, **given, return_state=True)

@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.states import Completed, State
+from pydantic import Field
 
 from deployments.cli.runs import _outcome
 from stockml.home import Home
@@ -15,7 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @flow(name="toy night")
-def toy_night(ticker: str, profile: str = "nightly", settings: dict[str, Any] = {}) -> State:  # noqa: B006
+def toy_night(
+    ticker: str, profile: str = Field("nightly"), settings: dict[str, Any] = Field(default_factory=dict)
+) -> State:
     return Completed(message=f"{ticker} {profile} {settings}", data=profile)
 
 
