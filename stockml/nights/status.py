@@ -4,7 +4,7 @@ on how many tickers the network adds something.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from stockml.storage.records import read_record, record, written_record
 
 ATTEMPT = "last-attempt.json"
 NOISE = 0.05
+LEGEND = "width: of the 80 % band, beside this share's usual; ~ within the noise; next run: month-day and hour, UTC"
 COLUMNS = ("ticker", "session", "state", "published", "network adds", "width", "next run")
 
 
@@ -52,8 +53,8 @@ class Row:
             self.state,
             _published(found) if found else "–",
             _adds(found) if found else "–",
-            "–" if not found or found.width_against_usual is None else f"{found.width_against_usual:.0%} of usual",
-            f"{self.next_run:%Y-%m-%d %H:%M %Z}" if self.next_run else "–",
+            "–" if not found or found.width_against_usual is None else f"{found.width_against_usual:.0%}",
+            f"{self.next_run.astimezone(UTC):%m-%d %H:%M}" if self.next_run else "–",
         )
 
     def plain(self) -> dict[str, Any]:
@@ -110,21 +111,21 @@ def _attempt(nights: Path, ticker: str) -> Attempt | None:
 
 
 def _published(found: Glance) -> str:
-    path = f"path {found.published_skill:+.3f}" if found.published_skill else "last close"
-    return f"{path}, width: {found.publisher}" if found.publisher else path
+    skill = f" {found.published_skill:+.3f}" if found.published_skill else ""
+    return f"{found.publisher}{skill}".strip() or "–"
 
 
 def _adds(found: Glance) -> str:
-    """Both gains with their noise; a dash where neither is known."""
+    """Both gains, or the one that there is; a dash where neither is known."""
+    gains = (
+        ("path", found.network_adds, found.network_adds_p, "+.3f"),
+        ("width", found.width_adds, found.width_adds_p, "+.2%"),
+    )
     parts = [
-        f"{what} {value:{shape}}{'' if p is None or p < NOISE else ' (noise)'}"
-        for what, value, p, shape in (
-            ("path", found.network_adds, found.network_adds_p, "+.3f"),
-            ("width", found.width_adds, found.width_adds_p, "+.2%"),
-        )
-        if value is not None
+        f"{what} {value:{shape}}{'' if p is None or p < NOISE else ' ~'}" for what, value, p, shape in gains if value
     ]
-    return ", ".join(parts) or "–"
+    known = any(value is not None for _, value, _, _ in gains)
+    return ", ".join(parts) or ("nothing" if known else "–")
 
 
 def share_sentence(listed: Sequence[Row]) -> str:
@@ -150,7 +151,7 @@ def text(listed: Sequence[Row]) -> str:
     table = [COLUMNS, *(row.cells() for row in listed)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([*lines, "", share_sentence(listed)])
+    return "\n".join([*lines, "", share_sentence(listed), LEGEND])
 
 
 def markdown(listed: Sequence[Row], most: int | None = None, links: Mapping[str, str] | None = None) -> str:
@@ -161,7 +162,7 @@ def markdown(listed: Sequence[Row], most: int | None = None, links: Mapping[str,
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
     rest = [f"… and {len(listed) - most} more: `stockml status`"] if most is not None and len(listed) > most else []
-    return "\n\n".join([share_sentence(listed), "\n".join(lines), *rest])
+    return "\n\n".join([share_sentence(listed), "\n".join(lines), *rest, LEGEND])
 
 
 def _text(value: Any) -> Any:

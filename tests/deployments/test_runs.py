@@ -16,9 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @flow(name="toy night")
-def toy_night(
-    ticker: str, profile: str = Field("nightly"), settings: dict[str, Any] = Field(default_factory=dict)
-) -> State:
+def toy_night(ticker: str, profile: str = Field("nightly"), settings: dict[str, Any] = Field({})) -> State:
     return Completed(message=f"{ticker} {profile} {settings}", data=profile)
 
 

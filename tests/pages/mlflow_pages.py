@@ -106,9 +106,6 @@ def main(root: str, folder: str) -> None:
         with browser_page() as page:
             open_charts(page, address, experiment_id)
             page.screenshot(path=f"{folder}/mlflow-three-nights.png")
-        with browser_page(height=700) as page:
-            open_table(page, address, overview)
-            page.screenshot(path=f"{folder}/mlflow-all-tickers.png")
         with browser_page() as page:
             open_charts(page, address, overview)
             page.screenshot(path=f"{folder}/mlflow-track-records.png")

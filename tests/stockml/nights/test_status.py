@@ -103,10 +103,10 @@ def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() ->
     listed = [status.Row(f"T{n}", NIGHT.session, "", 0, False, each) for n, each in enumerate(glances)]
     sentence = "The network adds something on 2 of 3 tickers (67%), on 1 by more than the noise."
     assert status.share_sentence(listed) == sentence
-    assert status.text(listed).endswith(sentence)
+    assert sentence in status.text(listed)
     shown = status.markdown(listed, most=2, links={"T1": "#/experiments/1"})
     assert "| [T1](#/experiments/1) |" in shown
-    assert shown.endswith("… and 3 more: `stockml status`")
+    assert "… and 3 more: `stockml status`" in shown
     assert all(line.count("|") == len(status.COLUMNS) + 1 for line in shown.splitlines() if line.startswith("|"))
 
 
