@@ -1,11 +1,10 @@
 """Every kind of file that is a source of truth, one bit flipped at a time: named, or harmless, and never believed.
 
-`python -m tests.faults.flipped_bits 1000` prints a line a kind; the tests do the same with a few.
+`tests.faults.campaign` does it with many, the tests with a few.
 """
 
 import random
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -24,14 +23,15 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
+from stockml.provider.payload_archive import Payload, archive, read_archived
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.stockml.models.test_registry import night
+from tests.support import PAYLOADS
 from tests.support.forecasts import entry
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SEED = 20130301
-OUTCOMES = ("named", "harmless", "believed", "unnamed")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
     """One of each kind, made in the folder."""
     place = home({"STOCKML_HOME": str(folder)})
     prices = _of_prices(BarStore(place.store, place.locks))
-    kept = (*prices, *_of_models(place), _ledger(place), _settings(place))
+    kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place))
     return {kind.name: kind for kind in (*kept, _backup(place))}
 
 
@@ -79,7 +79,11 @@ def _of_prices(store: BarStore) -> tuple[Kind, ...]:
     def adjusted() -> Any:
         return store.adjusted("IBM").to_dict("tight")
 
+    last = bars.index[-1].date()
+    store.judge("IBM", last, accepted=False, recorded_at=NOW, source="test")
+    judgements = Path(store.root) / "judgements" / "IBM.parquet"
     return (
+        Kind("judgements", (judgements,), adjusted),
         Kind("store", (Path(store.path("IBM")),), lambda: store.read("IBM").to_dict("tight")),
         Kind("splits", beside[0], adjusted),
         Kind("history", beside[1], adjusted),
@@ -112,6 +116,13 @@ def _ledger(place: Home) -> Kind:
     return Kind("ledger", (ledger.file("IBM"),), lambda: ledger.entries("IBM"))
 
 
+def _payload(place: Home) -> Kind:
+    kept = archive(
+        Payload("IBM", "TIME_SERIES_DAILY", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads
+    )
+    return Kind("payload", (Path(kept.path),), lambda: read_archived(kept.path))
+
+
 def _settings(place: Home) -> Kind:
     path = write_tuned_settings(place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2})
     return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
@@ -128,17 +139,3 @@ def _backup(place: Home) -> Kind:
             return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
     return Kind("backup", (file,), restored)
-
-
-def main(bits: int) -> None:
-    """Print a line a kind. Raises AssertionError where a flipped bit was believed."""
-    chance = random.Random(SEED)
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in kinds(Path(folder) / "home").values():
-            found = flip(kind, bits, chance)
-            print(f"{kind.name:<14}{bits:>6} bits: " + ", ".join(f"{found[n]} {n}" for n in OUTCOMES), flush=True)
-            assert not found["believed"] + found["unnamed"], kind.name
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

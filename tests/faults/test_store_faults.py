@@ -49,7 +49,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_fifty_writers_killed_at_random_moments_lose_nothing_and_write_nothing_twice(store):
     killed = run("kill", store.root, store.locks, 20261124)
     assert killed.returncode == 0, killed.stderr
-    assert killed.stdout.startswith("50 killed")
+    assert killed.stdout.startswith("store: 50 killed")
 
 
 def test_two_writers_at_once_store_every_session_once(store):

@@ -61,12 +61,12 @@ def live_until_killed(store: BarStore, life_s: float) -> int:
     return int.from_bytes(acknowledged[-4:], "big")
 
 
-def kill_writers(root: str, locks: Path, seed: int) -> None:
+def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
     """No acknowledged session is lost and none is there twice; in the end the store is that of an undisturbed run."""
     store, chance = BarStore(root, locks), random.Random(seed)
     store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
     caught_writing = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         acknowledged = live_until_killed(store, chance.uniform(0, LONGEST_LIFE_S))
         assert stored(store) - acknowledged in (0, 1), (stored(store), acknowledged)
         caught_writing += any(Path(root).glob(".*.tmp"))
@@ -78,7 +78,7 @@ def kill_writers(root: str, locks: Path, seed: int) -> None:
     for stop in range(FIRST_BATCH + 1, reached + 1):
         append(undisturbed, stop)
     assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
-    print(f"{KILLS} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions")
+    print(f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions")
 
 
 def write(root: str, locks: Path, first: int, step: int) -> None:

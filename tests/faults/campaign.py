@@ -1,0 +1,148 @@
+"""The kill and fuzz campaigns, with numbers as large as one likes: nothing lost, nothing twice, nothing wrong believed.
+
+`python -m tests.faults.campaign` prints a line a campaign; `--help` lists the numbers. The tests do the same with few.
+`--nights` runs the night that is killed 20 times, on real servers, as the tests do.
+"""
+
+import argparse
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from stockml.forecasts.ledger import Ledger
+from stockml.home import home
+from stockml.models import base_vintages
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.registry import Registry
+from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from tests.faults.flipped_bits import NOW, SEED, flip, kinds
+from tests.stockml.models.test_registry import night
+from tests.stockml.provider import test_parsing_fuzz as fuzz
+from tests.support import appending
+from tests.support.forecasts import entry
+
+LONGEST_LIFE_S = 0.06
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What a process does again and again, and how many of its writes are there: None where each replaces the last.
+
+    `kept` raises where what is there is wrong.
+    """
+
+    write: Callable[[int], object]
+    kept: Callable[[], int | None]
+
+
+def writers(folder: Path) -> dict[str, Writer]:
+    """A writer of each kind of file that is replaced whole; the store has one of its own."""
+    place = home({"STOCKML_HOME": str(folder)})
+    ledger, registry = Ledger(place.ledger), Registry(place.models)
+    made = [night(place.models, number) for number in range(3)]
+    bases = [base_vintages.read(SHIPPED / name) for name in ("base-2005-06.npz", "base-2007-06.npz")]
+    both = [replace(base, through=bases[0].through) for base in bases]
+    digests = [base_vintages.digest(base) for base in both]
+
+    def promoted(number: int) -> object:
+        return registry.promote(replace(made[number % 3], key=f"{number:064x}", at=NOW + timedelta(minutes=number)))
+
+    def in_order(keys: list[str], key: Callable[[int], str]) -> int:
+        assert keys == [key(number) for number in range(1, len(keys) + 1)]
+        return len(keys)
+
+    def based(number: int) -> object:
+        return base_vintages.write(both[number % 2], place.root / "bases")
+
+    def base() -> None:
+        found = [base_vintages.digest(base_vintages.read(path)) for path in (place.root / "bases").glob("base-*.npz")]
+        assert all(digest in digests for digest in found)
+
+    def tuned() -> int:
+        return int(tuned_settings(place, "IBM").get("training.epochs", 0))
+
+    return {
+        "ledger": Writer(
+            lambda number: ledger.publish(replace(entry(number % 180), key=f"{number}")),
+            lambda: in_order([each.key for each in ledger.entries("IBM")], str),
+        ),
+        "promotions": Writer(
+            promoted, lambda: in_order([line.key for line in registry.history("IBM")], lambda number: f"{number:064x}")
+        ),
+        "settings": Writer(
+            lambda number: write_tuned_settings(place, "IBM", {"training.epochs": number}, {"trials": number}), tuned
+        ),
+        "base network": Writer(based, base),
+    }
+
+
+def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
+    """Kill the writer at random moments and look each time; how many writes were acknowledged, and how many lost."""
+    lost, said = 0, 0
+    for _ in range(kills):
+        reading, writing = os.pipe()
+        begun = writer.kept() or 0
+        if (process := os.fork()) == 0:
+            for number in range(begun + 1, 1 << 30):
+                writer.write(number)
+                os.write(writing, number.to_bytes(4, "big"))
+        os.close(writing)
+        acknowledged = os.read(reading, 4)
+        select.select([], [], [], chance.uniform(0, LONGEST_LIFE_S))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        while more := os.read(reading, 4096):
+            acknowledged += more
+        os.close(reading)
+        said, kept = int.from_bytes(acknowledged[-4:], "big"), writer.kept()
+        lost += kept is not None and kept not in (said, said + 1)  # the last one may stand without having been said
+    return said, lost
+
+
+def parse(payloads: int, chance: random.Random) -> Counter[str]:
+    """Parse so many mutated answers; how often each outcome came. Raises where one is neither an answer nor typed."""
+    contents = list(fuzz.FILES.values())
+    return Counter(
+        fuzz.check(chance.choice(fuzz.MUTATIONS)(contents[at % len(contents)], chance), "IBM") for at in range(payloads)
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is asked for. Raises AssertionError where something was lost or believed."""
+    asked = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description="kill and fuzz campaigns")
+    asked.add_argument("--bits", type=int, default=1_000, help="flipped in each kind of file")
+    asked.add_argument("--kills", type=int, default=50, help="of each kind of writer")
+    asked.add_argument("--payloads", type=int, default=10_000, help="mutated answers of the provider")
+    asked.add_argument("--nights", action="store_true", help="kill a night 20 times as well")
+    given, chance = asked.parse_args(arguments), random.Random(SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        if given.kills:
+            appending.kill_writers(str(root / "store"), root / "locks", SEED, given.kills)
+            for name, writer in writers(root / "killed").items():
+                said, lost = kill(writer, given.kills, chance)
+                print(f"{name}: {given.kills} kills, {said} writes acknowledged, {lost} lost", flush=True)
+                assert not lost, name
+        for kind in kinds(root / "home").values() if given.bits else ():
+            found = flip(kind, given.bits, chance)
+            told = ", ".join(f"{found[name]} {name}" for name in ("named", "harmless", "believed", "unnamed"))
+            print(f"{kind.name}: {given.bits} flipped bits, {told}", flush=True)
+            assert not found["believed"] + found["unnamed"], kind.name
+    outcomes = parse(given.payloads, chance)
+    print(f"{given.payloads} payloads: " + ", ".join(f"{count} {name}" for name, count in outcomes.most_common()))
+    if given.nights:
+        pytest = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:xdist"]
+        subprocess.run([*pytest, "tests/faults/test_night_faults.py", "-k", "killed_at_any_moment"], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The campaigns with few: no write that was said is lost to a kill, no flipped bit in a source of truth is believed."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.faults.flipped_bits import SEED, flip, kinds
+
+FEW = 20
+
+
+def test_a_flipped_bit_is_named_or_harmless_and_never_believed(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    for kind in kinds(tmp_path / "home").values():
+        found = flip(kind, FEW, chance)
+        assert found["named"] + found["harmless"] == FEW, kind.name
+
+
+def test_the_campaign_kills_writers_and_finds_nothing_lost() -> None:
+    """In a process of its own, which forks: of the ledger, the promotions, the settings and the base networks."""
+    command = [sys.executable, "-m", "tests.faults.campaign", "--bits", "0", "--kills", "5", "--payloads", "200"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" 0 lost") == 4, done.stdout
