@@ -85,14 +85,14 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
     tickers = [entry.ticker for entry in entries]
     return [
         Wanted(
-            "maintenance.maintenance", "weekly maintenance", "Ends zombies, resumes what waited, removes what is old.",
+            "maintenance.maintenance", "weekly clean-up", "Ends zombies, resumes what waited, removes what is old.",
             tags=("maintenance",), cron="30 9 * * 0", before="weekly",
         ),
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
-        Wanted("backfill.backfill", "catch up past sessions", "Past sessions of a ticker, in order."),
-        Wanted("history.history", "fetch a whole history", "All sessions since 1999, with a premium key."),
-        Wanted("tune.tune", "search a ticker's settings", "Its nights then use what was found."),
-        Wanted("walk_forward.walk_forward", "compare retraining policies", "Replays past nights under each."),
+        Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
+        Wanted("history.history", "fetch all history", "All sessions since 1999, with a premium key."),
+        Wanted("tune.tune", "search settings", "Searches a ticker's settings; its nights then use them."),
+        Wanted("walk_forward.walk_forward", "compare retraining", "Replays past nights under each retraining policy."),
     ]  # fmt: skip
 
 

@@ -88,8 +88,8 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     """The rows for a page: few columns with names that are read, numbers that can be sorted; why, where any failed."""
     shown = {
-        "ticker": "Ticker", "session": "Session", "outcome": "Outcome", "mode": "Mode", "now": "Last close",
-        "forecast": "Forecast", "change": "Change, %", "rise": "Chance of a rise, %", "network_adds": "Network adds, %",
+        "ticker": "Ticker", "session": "Session", "outcome": "Outcome", "forecast": "Forecast", "change": "Change, %",
+        "rise": "Rise, %", "network_adds": "Network adds, %",
     }  # fmt: skip
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"

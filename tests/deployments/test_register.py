@@ -151,14 +151,14 @@ def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)
     with get_client(sync_client=True) as client:
-        weekly = client.read_deployment_by_name("maintenance/weekly maintenance")
+        weekly = client.read_deployment_by_name("maintenance/weekly clean-up")
         universe = client.read_deployment_by_name("universe/all tickers, one night")
         earlier = {"tags": [MANAGED], "schedules": [{"schedule": {"cron": "30 9 * * 0"}, "active": False}]}
         client.delete_deployment(weekly.id)
         client.create_deployment(weekly.flow_id, "weekly", **earlier)
         renamed = register(others, delete_others=True)
-        again = client.read_deployment_by_name("maintenance/weekly maintenance")
-    assert (renamed.created, renamed.deleted) == (("weekly maintenance",), ("weekly",))
+        again = client.read_deployment_by_name("maintenance/weekly clean-up")
+    assert (renamed.created, renamed.deleted) == (("weekly clean-up",), ("weekly",))
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
     newcomer = [*of_tickers(read_tickers().tickers), *others]
     assert len(newcomer) + 1 <= 10, "with the notices'"

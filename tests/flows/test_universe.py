@@ -183,7 +183,7 @@ def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_fa
     good = replace(GOOD, now=200.0, forecast=210.0, change=0.05, rise=0.538, network_adds=0.0123)
     [line] = table([good])
     assert line == {
-        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Mode": None, "Last close": 200.0,
-        "Forecast": 210.0, "Change, %": 5.0, "Chance of a rise, %": 54, "Network adds, %": 1.2,
+        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Forecast": 210.0, "Change, %": 5.0,
+        "Rise, %": 54, "Network adds, %": 1.2,
     }  # fmt: skip
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]

@@ -53,9 +53,9 @@ def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None
 
 
 REFUSED = (
-    ("compare retraining policies", "nights (Optional)", "0", "less than the minimum of 1"),
-    ("search a ticker's settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
-    ("weekly maintenance", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
+    ("compare retraining", "nights (Optional)", "0", "less than the minimum of 1"),
+    ("search settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
+    ("weekly clean-up", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
 )
 
 
