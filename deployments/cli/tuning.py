@@ -122,11 +122,11 @@ def _tuned_tutorial(
 def tutorial(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files of daily prices, as hpq.us.txt")],
     epochs: Epochs = None,
-    seed: Annotated[int, typer.Option(min=0, help="of weights, streams and dropout")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="of weights, streams and dropout; 1 without it")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
     decay_on: Annotated[
-        DecayChoice, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
-    ] = DecayChoice.VALIDATION,
+        DecayChoice | None, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
+    ] = None,
     settings: Settings = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="where the pictures go; else in the home")
@@ -138,13 +138,17 @@ def tutorial(
     """
     from stockml.evaluation.tutorial_report import luck_table
 
-    changed = as_tutorial_settings(settings or []) | {"training.decay_on": decay_on.value}
-    if epochs:
-        changed["training.epochs"] = epochs
+    options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on and decay_on.value}
+    given = {name: value for name, value in options.items() if value is not None}
+    changed = as_tutorial_settings(settings or [])
+    if twice := sorted(changed.keys() & given.keys()):
+        raise typer.BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
+    changed |= given
+    first = changed.get("training.seed", 1)
     reports = [
         _reported(file, changed | {"training.seed": each}, plots)
         for file in files
-        for each in range(seed, seed + seeds)
+        for each in range(first, first + seeds)
     ]
     if len(reports) > 1:
         print(luck_table(reports))
@@ -154,9 +158,11 @@ def _reported(file: Path, changed: dict[str, Any], plots: Path | None) -> "Tutor
     """One training: every epoch on standard error, the table on standard output, the pictures drawn and logged."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
+    from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
 
-    name = f"{share_of(file)}-{changed['training.seed']}-{changed['training.decay_on']}"
+    # by all settings: an interrupted training must outlive another that is tried meanwhile
+    name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
     with quiet_libraries(home().root / NOISE) as terminal:

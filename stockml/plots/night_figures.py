@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.1
 LOSS = {
     "nightly": "Loss in squared units of daily volatility",
-    "tutorial": "Training: half the squared error of 50 steps; validation: 0.5 · MSE of a path, scaled",
+    "tutorial": "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled",
 }
 SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
 
@@ -51,7 +51,9 @@ def draw(
     if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
         drawn["ledger"] = diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
-        drawn["training"] = training.training_curves(ticker, model.history, LOSS[model.settings.profile])
+        steps = model.settings.network.look_back if model.settings.profile == "tutorial" else 1  # its loss is their sum
+        rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
+        drawn["training"] = training.training_curves(ticker, rows, LOSS[model.settings.profile])
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = watched_origins(model.parts, evaluation.horizon)

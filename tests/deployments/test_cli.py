@@ -100,6 +100,10 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["tutorial", "hpq.us.txt", "--set", "policy.scale_drift=3"],
             "expected a setting of the tutorial to be one of network.cell, network.units,",
         ),
+        (
+            ["tutorial", "hpq.us.txt", "--seed", "2", "--set", "training.seed=3"],
+            "expected training.seed once, found it as an option and in --set",
+        ),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (
             ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],

@@ -98,4 +98,5 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed(tmp_path
     files = files_of(history(), tmp_path, settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
-    assert files["training"] == png(training.training_curves("IBM", history(), LOSS["tutorial"]))
+    a_step = [{**row, "loss": row["loss"] / 50} for row in history()]
+    assert files["training"] == png(training.training_curves("IBM", a_step, LOSS["tutorial"]))
