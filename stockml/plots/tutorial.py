@@ -84,20 +84,20 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 def standard_average(report: TutorialReport) -> "Figure":
     """The mean of the 100 sessions before, said of every session, over the whole truth."""
     said = one_step_said(trailing_mean(report.fitted.recipe.prepared.values))
-    return _averages(report, "standard average", said, "“quite closely”", 100)
+    return _averages(report, "standard average", said, "follows “quite closely”", 100)
 
 
 def moving_average(report: TutorialReport) -> "Figure":
     """The exponential mean with decay 0.5, said of every session, over the whole truth."""
     said = one_step_said(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
-    return _averages(report, "EMA", said, "“a perfect line”", 1)
+    return _averages(report, "EMA", said, "“fits a perfect line”", 1)
 
 
 def _averages(report: TutorialReport, name: str, said: Floats, claim: str, first: int) -> "Figure":
     """said: (n,), what was said of each session the session before, scaled; of those before `first` nothing was."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
     figure, (axes, below) = canvas(
-        f"{name} follows {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
+        f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
         f"Below: its end",
         rows=2,
@@ -222,6 +222,9 @@ def predictions(report: TutorialReport) -> "Figure":
                 axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
         axes.set_ylabel("scaled mid price")
         axes.margins(x=0)
+        if axes is panels[0]:  # the first epochs leave the picture
+            low, high = recipe.prepared.values[shown].min(), recipe.prepared.values[shown].max()
+            axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
         label_ends(axes, [("truth", recipe.prepared.values[shown][-1], TRUTH), ("predicted", path[-1], ACCENT)])
     dates(panels[-1])
     return figure
