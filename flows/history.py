@@ -1,5 +1,7 @@
 """Give a ticker its past: all sessions since 1999-11-01 with a premium key. CSV files are read by `stockml.history`."""
 
+from typing import Literal
+
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
@@ -10,7 +12,14 @@ from stockml.prices.calendar import sessions_for
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, explain_jumps, fetch_daily
+from tasks.data import (
+    append_bars,
+    explain_jumps,
+    fetch_daily,
+    has_second_provider,
+    import_history,
+    plan_gives_history,
+)
 
 
 @flow(name="history", flow_run_name="history {ticker}")
@@ -19,11 +28,18 @@ def history(
     session: Day = Field(NO_DAY, description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> StoreReceipt:
-    """Fetch and store the whole raw history, and ask for the splits that its jumps suggest."""
+    """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
+
+    On a plan that does not give it, the newest sessions, and the rest from the second provider where there is its key.
+    """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = session or sessions_for(ticker, named).last_final(now)
-    payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize="full")
+    elsewhere = has_second_provider() and not plan_gives_history()
+    size: Literal["compact", "full"] = "compact" if elsewhere else "full"
+    payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize=size)
     bars = with_home_storage(append_bars)(payload, named, now)
     bars = with_home_storage(explain_jumps)(bars, named, now)
     get_run_logger().info("%s", bars.counted)
+    if elsewhere:
+        get_run_logger().info("%s", import_history(ticker, named, now))
     return bars

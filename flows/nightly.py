@@ -46,7 +46,15 @@ from stockml.tickers import validated_ticker
 from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, plan_gives_history, renormalise
+from tasks.data import (
+    append_bars,
+    ask_who_is_delisted,
+    explain_jumps,
+    fetch_daily,
+    import_history,
+    plan_gives_history,
+    renormalise,
+)
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.quota import come, turn_of
 from tasks.results import log_run, promote, publish_forecast
@@ -189,7 +197,8 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
     The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
     """
-    added, restated = bring_history(tonight, session), 0
+    lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
+    added, restated = bring_history(tonight, session) if lacks_history else 0, 0
     for attempt in range(tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
@@ -206,6 +215,8 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     if not isinstance(outcome, Ordinary):
         return bars, outcome
     bars = explained(tonight, bars)
+    if lacks_history and not plan_gives_history():
+        get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
 
 
@@ -217,9 +228,9 @@ def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:
-    """All sessions, where the newest 100 are too few and the key's plan gives them; how many were added."""
+    """All sessions, where the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
-    if plan_gives_history() and needs_whole_history(home(), ticker, calendar, session):
+    if plan_gives_history():
         try:
             everything = with_home_storage(fetch_daily)(ticker, session, calendar, now, outputsize="full")
         except (PremiumOnly, BadPayload) as refused:

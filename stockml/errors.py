@@ -145,7 +145,7 @@ class PremiumOnly(FeedError):
 
 
 class UnknownSymbol(FeedError):
-    text = "{ticker}: unknown symbol? Alpha Vantage has no series for it ({notice}); check the spelling"
+    text = "{ticker}: unknown symbol? the provider has no series for it ({notice}); check the spelling"
 
 
 class BadPayload(FeedError):

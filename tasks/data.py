@@ -11,13 +11,14 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from stockml import clock
-from stockml.errors import TransientFeedError
+from stockml.errors import FeedError, HistoryError, TransientFeedError
 from stockml.home import home
 from stockml.pipeline import dataset, ingest
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
+from stockml.provider.tiingo import Tiingo
 from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from tasks.caching import step
 from tasks.rate_limit import wait_for_rate_limit
@@ -83,6 +84,32 @@ def fetch_daily(
     price_source.claim(home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
+
+
+def second_provider() -> Tiingo | None:
+    """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
+    if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
+        return None
+    return Tiingo.from_environment(os.environ, home().quota, sleep=clock.wait)
+
+
+def has_second_provider() -> bool:
+    if second := second_provider():
+        second.close()
+    return second is not None
+
+
+@task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
+def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
+    """Bring what the second provider has of the ticker; in words what came of it. Its refusals end no night."""
+    if (second := second_provider()) is None:
+        return "no second provider"
+    with second:
+        try:
+            new = ingest.import_history(home(), second, ticker, calendar=calendar, now=now)
+        except (FeedError, HistoryError) as refused:
+            return str(refused)
+    return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
 
 
 @task(name="who is delisted", cache_policy=NO_CACHE, persist_result=False)

@@ -11,6 +11,7 @@ from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import ELSEWHERE, held, kind_here, replay_home
 
 SECRETS = (
+    "TIINGO_API_KEY",
     "ALPHAVANTAGE_API_KEY",
     "PGPASSWORD",
     "PREFECT_SERVER_API_AUTH_STRING",

@@ -4,14 +4,17 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
+from stockml.errors import HistoryError
 from stockml.home import Home
 from stockml.pipeline.session_status import AtRest, SetAsideTonight
 from stockml.prices.calendar import Sessions
+from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import archive, read_archived
+from stockml.provider.protocol import PriceProvider
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 SOURCE = "alphavantage"
@@ -55,7 +58,10 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
     if last is None or last < reach:
         return True
     is_first_of_week = sessions.before(session, 1)[0].isocalendar()[:2] != session.isocalendar()[:2]
-    return is_first_of_week and any(day < reach for day in store.missing(ticker))
+    try:
+        return is_first_of_week and any(day < reach for day in store.view(ticker).holes(sessions))
+    except HistoryError:
+        return is_first_of_week
 
 
 def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:
@@ -99,6 +105,25 @@ def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: da
         return False
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
     return True
+
+
+def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime) -> bool:
+    """Bring all that another provider has of the ticker, adjusted for its splits, as imported history.
+
+    False when it has no session that is lacking. Raises FeedError, HistoryError; then nothing is kept.
+    """
+    store = bar_store(home, ticker, calendar)
+    sessions = store.sessions(ticker)
+    payload = provider.daily(ticker, "full")
+    today = now.astimezone(sessions.tz).date()
+    daily = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
+    kept = archive(payload, home.payloads)
+    bars = back_adjusted(daily.bars, provider.splits_of(payload))
+    known = store.view(ticker).bars.index if store.last_session(ticker) else bars.index[:0]
+    if len(known) and bars.index[bars.index <= known[-1]].isin(known).all():
+        return False
+    source = f"{provider.name} sha256:{kept.sha256[:16]}"
+    return store.record_import(ticker, bars, recorded_at=now, source=source)
 
 
 def fetch(

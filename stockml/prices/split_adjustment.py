@@ -55,6 +55,8 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
     """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
 
+    Sessions that the bars lack are taken from history as well, where one ratio holds throughout.
+
     Both are adjusted already. None as the join when history has nothing to add. The ratio is the median over the first
     20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
     for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
@@ -69,16 +71,16 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
         raise NoOverlap(ticker, gap[1:])
     ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
-    ratio, odd = _constant_ratio(ticker, common, ratios)
+    ratio, odd, steps = _constant_ratio(ticker, common, ratios)
     factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
-    past = int(before.sum())
+    taken = before if steps else ~np.isin(history_days, days) & (history_days < days[-1])
+    all_days = np.concatenate([history_days[taken], days])
+    order = np.argsort(all_days)
     columns = {
-        name: np.concatenate([history[name].to_numpy()[:past] * factors[name], bars[name].to_numpy()])
+        name: np.concatenate([history[name].to_numpy()[taken] * factors[name], bars[name].to_numpy()])[order]
         for name in COLUMNS
     }
-    return make_bars(np.concatenate([history_days[:past], days]), columns), Join(
-        days[0].item(), ratio, tuple(common[odd].tolist())
-    )
+    return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()))
 
 
 def _scaled(bars: Bars, price_factor: Floats) -> Bars:
@@ -86,8 +88,10 @@ def _scaled(bars: Bars, price_factor: Floats) -> Bars:
     return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
 
 
-def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_]]:
-    """The ratio at the start of the overlap, and which sessions disagree. (k,) days and bars / history, ascending.
+def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:
+    """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
+
+    (k,) days and their ratios bars / history, ascending.
 
     A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
     for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed. Of the other
@@ -113,7 +117,7 @@ def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, N
         at = starts[next((run for run in range(1, len(starts)) if run not in chain or run - 1 not in chain), 1)]
         raise UnevenOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
     first_level = np.flatnonzero(~odd[: ends[chain[0]]])
-    return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd
+    return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd, steps
 
 
 def _largest_chain(levels: Floats, lengths: Indices) -> list[int]:

@@ -26,7 +26,8 @@ from stockml.errors import (
     StoreError,
     UnknownSymbol,
 )
-from stockml.provider.client import AlphaVantage, Limits
+from stockml.provider.client import AlphaVantage
+from stockml.provider.http import Limits
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload, archive, read_archived
 from stockml.provider.quota import FREE, Plan, QuotaLedger

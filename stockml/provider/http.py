@@ -1,0 +1,207 @@
+"""One key's access to a price service over HTTP: asks, waits, counts. The only module that imports requests.
+
+The key lives in the request's parameters or headers and nowhere else: an error is raised outside the `except` of
+requests' own, which carries the URL, answers are redacted on arrival, and urllib3's log lines pass a filter.
+"""
+
+import ipaddress
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, NoReturn, Self
+from urllib.parse import urlsplit
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.provider.parsing import MAX_BYTES
+from stockml.provider.payload_archive import Payload
+from stockml.provider.quota import QuotaLedger
+from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
+from stockml.tickers import validated_ticker
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take. `total_s` bounds what trickles in, which no read time-out ends."""
+
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+    total_s: float = 120.0
+    max_bytes: int = MAX_BYTES
+    attempts: int = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Request:
+    """A GET; parameters or headers hold the key."""
+
+    url: str
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class HttpClient:
+    """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
+
+    A service says in `_request` how it is asked, and in `_check` which answers are refusals.
+
+    clock returns timezone-aware moments; half of what jitter returns (0 to 1) is added, in seconds, to a retry's wait.
+    Each attempt is counted in `quota` before it is sent, and waits for its slot there.
+    """
+
+    usual_address: ClassVar[str]
+    bad_key: ClassVar[type[BadKey]] = BadKey
+
+    def __init__(
+        self,
+        key: str | None,
+        *,
+        quota: QuotaLedger,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        base_url: str | None = None,
+        http: requests.Session | None = None,
+        limits: Limits | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._key = ApiKey(key)
+        address = base_url or self.usual_address
+        self._address = checked_address(address)
+        self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
+        self._limits = limits or Limits()
+        self._http = http or requests.Session()
+        if _is_loopback(address):
+            self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
+        keep_keys_out_of_logs()
+
+    def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
+        raise NotImplementedError
+
+    def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
+        """Return when the answer is what was asked for. Raises FeedError."""
+        raise NotImplementedError
+
+    def _ends_the_day(self, spent: QuotaSpent) -> bool:
+        """Whether nothing more is to be asked today; so it is unless a service says otherwise."""
+        return bool(spent.notice)
+
+    def remaining(self) -> int | None:
+        """Requests that the key has left today; None means no cap, which is what a premium plan has."""
+        return self._quota.remaining(self._clock())
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a client holds the API key and is not pickled; make one where it is used")
+
+    def _ask(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
+        ticker = validated_ticker(ticker)
+        if self._key.fault:
+            raise self.bad_key(ticker, self._key.fault)
+        retrying = Retrying(
+            # "Invalid API call" is also said of valid symbols, as a passing fault.
+            retry=retry_if_exception_type((TransientFeedError, UnknownSymbol)),
+            stop=stop_after_attempt(self._limits.attempts),
+            wait=self._wait_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return retrying(self._ask_once, ticker, function, parameters)
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self._jitter()
+
+    def _ask_once(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
+        now = self._clock()
+        # Not until the clock shows the slot: a clock that is set back meanwhile would make that a wait of hours.
+        self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
+        status, content = self._get(ticker, self._request(ticker, function, parameters))
+        try:
+            self._check(content, status, ticker, function)
+        except QuotaSpent as spent:
+            if self._ends_the_day(spent):
+                self._quota.mark_spent(spent.notice, self._clock())
+            raise
+        return Payload(ticker, function, content, self._clock())
+
+    def _get(self, ticker: str, asked: Request) -> tuple[int, bytes]:
+        """Status and body, the key taken out of it. Raises NoData, without a trace of requests' own error.
+
+        Asked in a thread: whatever trickles in, a name, a handshake or a header, `total_s` ends the wait for all of it.
+        """
+        answers: list[tuple[int, bytes, str]] = []
+        asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
+        asking.start()
+        asking.join(self._limits.total_s)
+        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self._limits.total_s:.0f} s")
+        if fault:
+            raise NoData(ticker, fault)
+        return status, redacted_bytes(content, self._key.reveal())
+
+    def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
+        """Status, body, and what went wrong in words: an error of requests names the URL, and none leaves from here."""
+        timeouts = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
+        try:
+            with self._http.get(
+                asked.url,
+                params=asked.parameters,
+                headers=asked.headers,
+                timeout=timeouts,
+                stream=True,
+                allow_redirects=False,  # another address must not be handed the key
+            ) as response:
+                return response.status_code, *self._body(response)
+        except Exception as error:  # noqa: BLE001 - a thread's own report of an error would show the key
+            return 0, b"", f"no complete answer from {urlsplit(self._address).hostname} ({_kind(error)})"
+
+    def _body(self, response: requests.Response) -> tuple[bytes, str]:
+        """The body as it arrives, and what is wrong with it: too long, or too slow."""
+        started, body = time.monotonic(), bytearray()
+        while piece := response.raw.read1(65_536, decode_content=True):
+            body += piece
+            if len(body) > self._limits.max_bytes:
+                return b"", f"more than {self._limits.max_bytes} bytes"
+            if time.monotonic() - started > self._limits.total_s:
+                return b"", f"a body that was not complete after {self._limits.total_s:.0f} s"
+        return bytes(body), ""
+
+
+def _kind(error: BaseException) -> str:
+    """The error's class and those of its causes, such as `ConnectionError, NameResolutionError`. Never its text."""
+    reason = next((getattr(a, "reason", a) for a in error.args if isinstance(a, BaseException)), None)
+    return ", ".join(type(e).__name__ for e in (error, reason) if e is not None)
+
+
+def checked_address(base_url: str) -> str:
+    """The service's address: https, or http to loopback, as http shows the key.
+
+    Raises InvalidSetting.
+    """
+    address = urlsplit(base_url)
+    if address.username or address.password or address.query or address.fragment or not address.hostname:
+        raise InvalidSetting("the price API's address", f"{address.scheme}://...", "like https://www.alphavantage.co")
+    if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
+        bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
+        raise InvalidSetting("the price API's address", f"{address.scheme}://{address.hostname}", bound)
+    return base_url.rstrip("/")
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

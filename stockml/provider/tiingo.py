@@ -1,0 +1,124 @@
+"""Tiingo's end-of-day prices: decades of raw history and split factors on a free key, one request a ticker.
+
+As documented (tiingo.com/documentation/end-of-day): a JSON list of days, oldest first, with raw and adjusted prices,
+`divCash` and `splitFactor`; the key in the header `Authorization: Token …`; refusals by HTTP status with a `detail`. A
+free key may ask about 50 times an hour, 1,000 times a day and for 500 symbols a month, for one's own use. None of this
+could be tried against the service itself: tests hold the client to the documentation.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, QuotaSpent, UnknownSymbol
+from stockml.prices.bars import COLUMNS, Split, make_bars
+from stockml.provider.errors import BadTiingoKey
+from stockml.provider.http import HttpClient, Request
+from stockml.provider.parsing import Daily
+from stockml.provider.payload_archive import Payload
+from stockml.provider.quota import Plan, QuotaLedger
+from stockml.redaction import excerpt
+
+PRICES = "TIINGO_PRICES"
+FREE = Plan(requests_per_minute=60, requests_per_day=1_000)
+FIRST_DAY = "1960-01-01"
+COMPACT = timedelta(days=150)  # a little more than 100 sessions
+OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
+
+
+class Tiingo(HttpClient):
+    """Tiingo with one key; arguments as for any client. It knows US symbols only, share classes as BRK-B."""
+
+    name = "tiingo"
+    usual_address = "https://api.tiingo.com"
+    bad_key: ClassVar[type[BadKey]] = BadTiingoKey
+
+    @classmethod
+    def from_environment(
+        cls,
+        environ: Mapping[str, str],
+        quota_folder: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> "Tiingo":
+        """TIINGO_API_KEY, TIINGO_URL."""
+        key = environ.get("TIINGO_API_KEY")
+        quota = QuotaLedger.of(quota_folder / "tiingo", key, FREE)
+        return cls(key, quota=quota, clock=clock, sleep=sleep, base_url=environ.get("TIINGO_URL"))
+
+    def daily(self, ticker: str, outputsize: Literal["compact", "full"] = "compact") -> Payload:
+        """The daily bars, raw as traded, and their split factors. Raises as any provider's."""
+        start = FIRST_DAY if outputsize == "full" else str((self._clock() - COMPACT).date())
+        return self._ask(ticker, PRICES, {"startDate": start, "format": "json"})
+
+    def splits(self, ticker: str) -> Payload:
+        """The same answer as `daily(ticker, "full")`, which has the splits in it."""
+        return self.daily(ticker, "full")
+
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Daily:
+        days = {day: row for day, row in _rows(payload).items() if day <= today}
+        final = {day: row for day, row in days.items() if day <= last_final}
+        if not final:
+            raise NoData(payload.ticker, "no final bar")
+        columns = {name: [_number(row.get(name), name, day, payload) for day, row in final.items()] for name in COLUMNS}
+        return Daily(make_bars(list(final), columns), max(days), tuple(day for day in days if day not in final))
+
+    def splits_of(self, payload: Payload) -> tuple[Split, ...]:
+        rows = _rows(payload).items()
+        factors = {day: _number(row.get("splitFactor"), "splitFactor", day, payload) for day, row in rows}
+        for day, factor in factors.items():
+            if factor <= 0:
+                raise BadPayload(payload.ticker, f"expected a split factor above 0, found {factor} on {day}")
+        return tuple(Split(day, factor) for day, factor in factors.items() if factor != 1.0)
+
+    def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
+        if "." in ticker and len(ticker.rpartition(".")[2]) > 1:
+            raise UnknownSymbol(ticker, "Tiingo has US symbols only")
+        url = f"{self._address}/tiingo/daily/{ticker.replace('.', '-').lower()}/prices"
+        return Request(url, parameters, {"Authorization": f"Token {self._key.reveal()}"})
+
+    def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
+        shown = excerpt(content[:1_000].decode("utf-8", "replace"))
+        try:
+            answer: Any = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        if status == OK and isinstance(answer, list) and answer:
+            return
+        said = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
+        error: FeedError = NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
+        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in said.lower():
+            error = BadTiingoKey(ticker, excerpt(said or shown))
+        elif status == TOO_MANY or "run over your" in said.lower():
+            error = QuotaSpent(ticker, excerpt(said or shown))
+        elif status == NOT_FOUND or "not found" in said.lower():
+            error = UnknownSymbol(ticker, excerpt(said or shown))
+        raise error
+
+    def _ends_the_day(self, spent: QuotaSpent) -> bool:
+        return "hour" not in spent.notice.lower()
+
+
+def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
+    """The answer's rows by day, oldest first. Raises BadPayload."""
+    found: dict[date, dict[str, Any]] = {}
+    for row in json.loads(payload.content):
+        try:
+            day = date.fromisoformat(str(row["date"])[:10])
+        except (TypeError, KeyError, ValueError):
+            raise BadPayload(payload.ticker, f"expected a day's bar, found {excerpt(str(row))!r}") from None
+        if day in found:
+            raise BadPayload(payload.ticker, f"expected one bar a day, found two of {day}")
+        found[day] = row
+    return dict(sorted(found.items()))
+
+
+def _number(value: object, name: str, day: date, payload: Payload) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise BadPayload(payload.ticker, f"expected a finite number for {name} on {day}, found {excerpt(str(value))!r}")

@@ -1,0 +1,159 @@
+"""Both providers under one contract: the same bars and splits from answers as documented, refusals by the same types.
+
+Tiingo's answers are made here after its documentation; the service itself could not be reached.
+"""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_rows, recorded_splits
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, QuotaSpent, UnknownSymbol
+from stockml.home import Home
+from stockml.pipeline import ingest
+from stockml.prices.bars import Bars
+from stockml.prices.store import BarStore
+from stockml.provider.client import AlphaVantage
+from stockml.provider.payload_archive import Payload
+from stockml.provider.protocol import PriceProvider
+from stockml.provider.tiingo import PRICES, Tiingo
+from tests.support.loopback import Answer, Exchange, Loopback
+from tests.support.recordings import recorded
+
+NOW = datetime(2013, 3, 2, 5, 0, tzinfo=UTC)
+LAST = date(2013, 3, 1)
+KEY = "CANARY0SECRET0KEY"
+
+
+def tiingo_rows(symbol: str) -> list[dict[str, object]]:
+    """The recording as Tiingo's documentation shows an answer."""
+    factors = {split.effective: split.factor for split in recorded_splits(symbol)}
+    return [
+        {"date": f"{row.session}T00:00:00.000Z", "close": row.close, "high": row.high, "low": row.low, "open": row.open,
+         "volume": row.volume, "adjClose": row.adjusted_close, "divCash": 0.0,
+         "splitFactor": factors.get(row.session, 1.0)}
+        for row in recorded_rows(symbol)
+    ]  # fmt: skip
+
+
+def sends(content: object, status: int = 200) -> Answer:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(body, status)
+
+    return answer
+
+
+def tiingo(folder: Path, address: str) -> Tiingo:
+    environ = {"TIINGO_API_KEY": KEY, "TIINGO_URL": address}
+    return Tiingo.from_environment(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
+
+
+@pytest.fixture(params=["alphavantage", "tiingo"])
+def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Each provider in turn, over real HTTP, with the recording of MSFT behind it."""
+    if request.param == "tiingo":
+        with Loopback(sends(tiingo_rows("MSFT"))) as service, tiingo(tmp_path, service.address) as client:
+            yield client
+        return
+    environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
+    with Feed(premium=True) as feed:
+        environ["ALPHAVANTAGE_URL"] = feed.url
+        made = AlphaVantage.from_environment(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
+        with made as client:
+            yield client
+
+
+def test_bars_and_splits_are_the_same_whoever_gives_them(provider: PriceProvider) -> None:
+    assert isinstance(provider, PriceProvider)
+    answer = provider.daily("MSFT", "full")
+    daily = provider.daily_of(answer, last_final=LAST, today=LAST)
+    assert daily.bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
+    assert (daily.newest, daily.dropped) == (LAST, ())
+    earlier = provider.daily_of(answer, last_final=date(2013, 2, 28), today=LAST)
+    assert (earlier.newest, earlier.dropped) == (date(2013, 2, 28), (LAST,))
+    splits = provider.splits_of(provider.splits("MSFT"))
+    assert [(split.effective, split.factor) for split in splits] == [(date(2003, 2, 18), 2.0)]
+    with pytest.raises(TypeError, match="not pickled"):
+        provider.__getstate__()
+
+
+REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
+    # what Tiingo says, under which status: what it stands for, and how many requests it takes
+    "no key": ({"detail": "Authentication credentials were not provided."}, 401, BadKey, 1),
+    "a wrong key": ({"detail": "Invalid token."}, 403, BadKey, 1),
+    "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
+    "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, QuotaSpent, 1),
+    "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, QuotaSpent, 1),
+    "nothing": ([], 200, NoData, 3),
+    "a fault": (b"<html>Bad gateway</html>", 502, NoData, 3),
+    "half an answer": (b'[{"date": "2013-03-01T', 200, NoData, 3),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_is_told_by_its_type_and_shows_no_key(tmp_path: Path, case: str) -> None:
+    content, status, kind, requests = REFUSALS[case]
+    with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
+        with pytest.raises(kind) as refusal:
+            client.daily("MSFT", "full")
+        assert len(service.asked) == requests
+        assert client.remaining() == (0 if "daily" in str(content) else 1_000 - requests)
+    assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
+
+
+def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(tmp_path: Path) -> None:
+    with Loopback(sends([])) as service:
+        with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
+            client.daily("TSCO.LON")
+        nobody = Tiingo.from_environment({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
+        with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
+            nobody.daily("MSFT")
+        assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"close": None}, "expected a finite number for close on 2013-03-01, found 'None'"),
+        ({"splitFactor": 0.0}, "expected a split factor above 0"),
+        ({"date": "yesterday"}, "expected a day's bar"),
+        ({"date": "2013-02-28"}, "found two of 2013-02-28"),
+    ],
+)
+def test_an_answer_that_must_not_be_stored_is_refused_by_name(
+    tmp_path: Path, change: dict[str, object], why: str
+) -> None:
+    rows = tiingo_rows("MSFT")
+    rows[-1] |= change
+    payload = Payload("MSFT", PRICES, json.dumps(rows).encode(), NOW)
+    client = tiingo(tmp_path, "http://127.0.0.1:9")
+    with pytest.raises(BadPayload, match=why):
+        client.daily_of(payload, last_final=LAST, today=LAST) if "splitFactor" not in change else client.splits_of(
+            payload
+        )
+
+
+def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(home: Home) -> None:
+    """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
+    store, bars = BarStore(home.store, home.locks), recorded("MSFT")
+    for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
+        store.append("MSFT", part, recorded_at=NOW, source="alphavantage", session=part.index[-1].date())
+    assert len(store.view("MSFT").holes(store.sessions("MSFT"))) == 150
+    with Loopback(sends(tiingo_rows("MSFT"))) as service, tiingo(home.quota, service.address) as client:
+        arguments = {"ticker": "MSFT", "calendar": None, "now": NOW}
+        assert ingest.import_history(home, client, **arguments)
+        assert not ingest.import_history(home, client, **arguments)
+    view = store.view("MSFT")
+    assert view.holes(store.sessions("MSFT")) == ()
+    assert view.bars["close"].equals(adjusted(bars))
+    assert not ingest.needs_whole_history(home, "MSFT", None, LAST)
+
+
+def adjusted(bars: Bars) -> "object":
+    """MSFT's closes in today's shares."""
+    return bars["close"].where(bars.index >= "2003-02-18", bars["close"] / 2)
