@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import date
 
-from stockml.features.range_volatility import LONGEST_CLOSURE
 from stockml.prices.bars import days_of
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
 
 NEWEST = 100  # sessions that one request covers: what is older is counted, not named
 NAMED = 5
+LONGEST_CLOSURE = 10  # sessions; what is longer is no closure of the exchange
 
 
 def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
