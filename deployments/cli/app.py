@@ -9,7 +9,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from typer.exceptions import TyperException
@@ -131,6 +132,10 @@ def _failed(why: str) -> int:
 
 def _unexpected(error: BaseException) -> int:
     """Keep the traceback in a file: it is of use in a report, not on the screen."""
+    response: Any = getattr(error, "response", None)
+    if getattr(response, "status_code", 0) >= 500:
+        where = urlsplit(str(response.url)).netloc.rpartition("@")[2]
+        return _failed(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

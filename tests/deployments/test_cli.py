@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
-from deployments.cli.app import run
+from deployments.cli.app import reported, run
 from deployments.cli.many_nights import aligned
 from deployments.cli.options import as_settings, as_time
 from deployments.replay.feed import Feed
@@ -152,6 +153,18 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_one(
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
     assert shown.out == ""
+
+
+def test_a_server_that_fails_within_is_named_with_who_can_say_why(capsys: Captured) -> None:
+    request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
+
+    def asked() -> int:
+        httpx.Response(500, request=request).raise_for_status()
+        return 0
+
+    assert reported(asked) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`")
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(
