@@ -32,12 +32,14 @@ def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as
 
 @app.command("restore")
 def restore_home(
-    file: Annotated[Path, typer.Argument(help="what `stockml backup` made")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="what `stockml backup` made")],
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="one file or folder, as ledger/IBM.parquet")] = None,
+    as_json: Json = False,
 ) -> int:
     """Bring an archive back into an empty home, whole or not at all; then `stockml deploy`."""
     from stockml.maintenance.backup import restore
 
-    return _told(file, restore(home(), file), f"are in {home().root}, from", as_json)
+    return _told(file, restore(home(), file, only), f"are in {home().root}, from", as_json)
 
 
 @app.command("rebuild-tracking")

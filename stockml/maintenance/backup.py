@@ -69,13 +69,16 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 
-def restore(home: Home, file: Path) -> Archived:
+def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     """Bring the archive's files into a home that has none of them, or the very same; killed, it goes on when repeated.
 
+    only: one file, or all below a folder, as `ledger/IBM.parquet` or `models/IBM`, to take the place of damaged ones.
     Raises InvalidFile for an archive that is not whole, and for a home that holds other content; nothing is changed.
     """
     with _staging(home) as staged:
-        names = _extracted(file, staged.root)
+        names = [name for name in _extracted(file, staged.root) if only is None or f"{name}/".startswith(f"{only}/")]
+        if not names:
+            raise InvalidFile(str(file), f"expected {only} in the archive, found nothing of that name")
         for name in names:
             if (there := _read(home, name)) is not None and there != (staged.root / name).read_bytes():
                 why = "expected a home without it, found other content than the archive's"

@@ -16,6 +16,7 @@ from stockml.home import home as home_of
 from stockml.maintenance import backup
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
+from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from tests.faults.flipped_bits import kinds
 from tests.support.forecasts import bars, day, entry
@@ -103,6 +104,23 @@ def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
     assert "files archived in" in said.out
     assert run(["backup", str(tmp_path / "b.zip")]) == 1
     assert "found one there; name another" in capsys.readouterr().err
+
+
+def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:
+    backup.back_up(filled, tmp_path / "b.zip", NOW)
+    before = Ledger(filled.ledger).entries("IBM")
+    store = BarStore(filled.store, filled.locks)
+    store.record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
+    ledger, whole = Ledger(filled.ledger).file("IBM"), kept(filled)
+    ledger.write_bytes(b"damaged")
+    with pytest.raises(InvalidFile, match="move it away"):
+        backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet")
+    ledger.unlink()
+    assert backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet").files == 1
+    assert Ledger(filled.ledger).entries("IBM") == before
+    assert kept(filled) == whole
+    with pytest.raises(InvalidFile, match="found nothing of that name"):
+        backup.restore(filled, tmp_path / "b.zip", "ledger/IBM")
 
 
 def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -> None:
