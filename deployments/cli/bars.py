@@ -98,7 +98,9 @@ def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: 
         if adjusted:
             first = store.first_recorded(ticker) if as_of else None
             if first:
-                raise InvalidSetting("--as-of", str(as_of), f"{first} or later, the first was recorded then") from None
+                raise InvalidSetting(
+                    "--as-of", str(as_of), f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
+                ) from None
             raise
         bars, _ = _found(store, ticker, as_of, adjusted=True)
         return bars, "adjusted, as imported"

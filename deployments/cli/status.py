@@ -30,7 +30,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> None:
         return
     print(text(listed))
     if due is None:
-        print("No server is up, so no run is due: `make up` starts one")
+        print(f"No server is up in {place.root}, so no run is due: `make up` starts one")
 
 
 def _next_runs(place: Home) -> dict[str, datetime] | None:

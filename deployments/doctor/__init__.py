@@ -31,7 +31,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield prefect(home, environ)
     yield mlflow(home)
     yield from (port(name, number, home) for name, number in ports.items())
-    yield from kept.tickers(home, now)
+    yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
     yield from kept.waiting_nights(home)
 

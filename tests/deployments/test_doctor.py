@@ -76,6 +76,15 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     assert "MSFT.parquet" in checks["MSFT"].found
 
 
+def test_a_replay_is_well_at_its_own_moment(home: Home) -> None:
+    """Its bars are recorded by the machine's clock, years later."""
+    store_of(home, "IBM")
+    moment = datetime(2013, 3, 2, 4, tzinfo=UTC)
+    checks = found(home, {"STOCKML_CLOCK": moment.isoformat()}, moment)
+    assert (checks["IBM"].verdict, checks["clock"].verdict) == ("ok", "ok")
+    assert "where a replay's recorded prices end" in checks["clock"].found
+
+
 def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home) -> None:
     (home.root / "logs").mkdir(parents=True)
     home.prefect.mkdir()
