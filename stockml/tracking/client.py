@@ -268,14 +268,15 @@ class Tracking:
             return found
         raise TrackingUnavailable(self.uri, f"it did not make the experiment {name}")
 
-    @staticmethod
-    def _arrange(client: "MlflowClient", found: "Experiment", view: str, note: Callable[[], str]) -> None:
-        """Once a version: what a person rearranges afterwards stays."""
+    def _arrange(self, client: "MlflowClient", found: "Experiment", view: str, note: Callable[[], str]) -> None:
+        """Once a version: what a person rearranges afterwards stays. One process at a time, or one would fail."""
         version = hashlib.sha256(view.encode()).hexdigest()[:16]
         if found.tags.get(views.ARRANGED) == version:
             return
-        for name, value in ((views.TAG, view), (views.NOTE, note()), (views.ARRANGED, version)):
-            client.set_experiment_tag(found.experiment_id, name, value)
+        said = note()
+        with FileLock(self.locks / "mlflow-pages.lock", timeout=60):
+            for name, value in ((views.TAG, view), (views.NOTE, said), (views.ARRANGED, version)):
+                client.set_experiment_tag(found.experiment_id, name, value)
 
     def _artifact_location(self, ticker: str) -> str | None:
         """The same place whether the run goes to the database or to a server of this machine.

@@ -164,7 +164,7 @@ def log(home: Home, tmp_path: Path, day: date) -> Any:
 
 def runs(home: Home) -> set[str]:
     client = MlflowClient(home.tracking_uri)
-    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    ids = [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
     return {run.info.run_name for run in client.search_runs(ids)}
 
 
