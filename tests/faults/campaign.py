@@ -87,7 +87,7 @@ def writers(folder: Path) -> dict[str, Writer]:
 
 def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
     """Kill the writer at random moments and look each time; how many writes were acknowledged, and how many lost."""
-    lost, said = 0, 0
+    lost = total = 0
     for _ in range(kills):
         reading, writing = os.pipe()
         begun = writer.kept() or 0
@@ -104,8 +104,9 @@ def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
             acknowledged += more
         os.close(reading)
         said, kept = int.from_bytes(acknowledged[-4:], "big"), writer.kept()
+        total += len(acknowledged) // 4
         lost += kept is not None and kept not in (said, said + 1)  # the last one may stand without having been said
-    return said, lost
+    return total, lost
 
 
 def parse(payloads: int, chance: random.Random) -> Counter[str]:

@@ -28,7 +28,7 @@ from stockml.home import home as home_of
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
-STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "log run", "promote", "publish")
+STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "publish", "log run", "promote")
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL, "late_retries": 0}
 MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
 A_NIGHT = """
