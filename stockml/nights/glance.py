@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from stockml.errors import InvalidFile
+from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.age import Age, age_of
@@ -28,9 +29,10 @@ class Glance:
     """One completed night. Skills, gains and coverages are shares (0.01 is one percent); what is unknown is None.
 
     published_skill: of the published path, over the last close.  network_adds: what of that skill goes when the network
-    is left out, with its p-value.  width_adds: the CRPS that the network's width saves over the pooled regression's,
-    where it is published.  crps_skill: of the whole published distribution over the pooled regression's.
-    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time.
+    is left out, with its p-value.  crps_adds: the CRPS that the published distribution saves over the same procedure
+    without the network; of a base network's width, over the regression's.  crps_skill: of the published distribution,
+    over the pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of
+    what was published in time.
     """
 
     ticker: str
@@ -45,8 +47,8 @@ class Glance:
     published_skill: float | None = None
     network_adds: float | None = None
     network_adds_p: float | None = None
-    width_adds: float | None = None
-    width_adds_p: float | None = None
+    crps_adds: float | None = None
+    crps_adds_p: float | None = None
     crps_skill: float | None = None
     coverage_80: float | None = None
     live_skill: float | None = None
@@ -58,8 +60,10 @@ class Glance:
         adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
         path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
         whole = table.whole.get(night.publisher) if table else None
-        width = table.widths.get(night.publisher) if table else None
-        simple = 0.0 if table and night.publisher == POOLED else None
+        simple = 0.0 if table and night.publisher == POOLED else None  # what is published has no network
+        saves = None if table is None or simple == 0.0 else table.network_adds
+        if table and night.publisher == BLEND:
+            saves = table.widths.get(BLEND)
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -73,8 +77,8 @@ class Glance:
             published_skill=path.skill if path else None,
             network_adds=adds.skill_difference if adds else None,
             network_adds_p=adds.test.p_value if adds and adds.test else None,
-            width_adds=width.skill if width else simple,
-            width_adds_p=width.test.p_value if width and width.test else None,
+            crps_adds=saves.skill if saves else simple,
+            crps_adds_p=saves.test.p_value if saves and saves.test else None,
             crps_skill=whole.skill if whole else simple,
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),
@@ -84,8 +88,8 @@ class Glance:
 
     @property
     def adds(self) -> bool:
-        """Whether the network adds anything to what is published: to the path, or to the width."""
-        return (self.network_adds or 0) > 0 or (self.width_adds or 0) > 0
+        """Whether the network adds anything to what is published: to the path, or to the distribution."""
+        return (self.network_adds or 0) > 0 or (self.crps_adds or 0) > 0
 
     def metrics(self) -> dict[str, float]:
         """The track record's figures under the names that MLflow shows, in percent, and 1 for a promotion, else 0.
@@ -96,7 +100,7 @@ class Glance:
             "published_skill_pct": self.published_skill,
             "crps_skill_pct": self.crps_skill,
             "network_adds_pct": self.network_adds,
-            "network_adds_to_width_pct": self.width_adds,
+            "network_adds_crps_pct": self.crps_adds,
             "coverage_80_pct": self.coverage_80,
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,

@@ -119,7 +119,7 @@ def _adds(found: Glance) -> str:
     """Both gains, or the one that there is; a dash where neither is known."""
     gains = (
         ("path", found.network_adds, found.network_adds_p, "+.3f"),
-        ("width", found.width_adds, found.width_adds_p, "+.2%"),
+        ("CRPS", found.crps_adds, found.crps_adds_p, "+.2%"),
     )
     parts = [
         f"{what} {value:{shape}}{'' if p is None or p < NOISE else ' ~'}" for what, value, p, shape in gains if value
@@ -131,7 +131,7 @@ def _adds(found: Glance) -> str:
 def share_sentence(listed: Sequence[Row]) -> str:
     """On how many tickers the network adds something to what is published, and on how many by more than the noise."""
     known = [
-        row.glance for row in listed if row.glance and (row.glance.network_adds, row.glance.width_adds) != (None,) * 2
+        row.glance for row in listed if row.glance and (row.glance.network_adds, row.glance.crps_adds) != (None,) * 2
     ]
     if not known:
         return "No night yet says whether the network adds anything."
@@ -142,7 +142,7 @@ def share_sentence(listed: Sequence[Row]) -> str:
 
 
 def _clear(found: Glance) -> bool:
-    pairs = ((found.network_adds, found.network_adds_p), (found.width_adds, found.width_adds_p))
+    pairs = ((found.network_adds, found.network_adds_p), (found.crps_adds, found.crps_adds_p))
     return any(value is not None and value > 0 and p is not None and p < NOISE for value, p in pairs)
 
 

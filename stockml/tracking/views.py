@@ -43,7 +43,7 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "live/*": ("share", "of what was published before its market opened; matured, steps: counts"),
 }
 RECORD = {
-    "record/network_adds_to_width_pct": (PCT, "CRPS that the network's width saves over the pooled regression's"),
+    "record/network_adds_crps_pct": (PCT, "CRPS that the network saves what is published"),
     "record/network_adds_pct": (PCT, "what of that skill goes when the network is left out"),
     "record/crps_skill_pct": (PCT, "CRPS skill of what is published over the strongest simple one, that regression"),
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),

@@ -86,7 +86,7 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> N
     with browser_page() as page:
         open_charts(page, pages.address, pages.overview_id)
         shown = page.inner_text("body")
-        assert "record/network_adds_to_width_pct" in shown
+        assert "record/network_adds_crps_pct" in shown
         assert "IBM" in shown
         open_table(page, pages.address, pages.overview_id)
         assert "The network adds something on 1 of 1 ticker" in page.inner_text("body")

@@ -48,7 +48,7 @@ def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -
         adds.skill_difference,
         night.evaluation.scores[PUBLISHED].skill,
     )
-    assert (found.publisher, found.width_adds) == (BLEND, night.distributions.widths[BLEND].skill)
+    assert (found.publisher, found.crps_adds) == (BLEND, night.distributions.widths[BLEND].skill)
     assert found.crps_skill == night.distributions.whole[BLEND].skill
     assert found.metrics()["record/width_against_usual_pct"] == pytest.approx(80.0)
     assert found.metrics()["record/promoted"] == 1.0
@@ -94,10 +94,10 @@ def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
 def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() -> None:
     usual = Glance.of(NIGHT)
     glances = [
-        replace(usual, network_adds=0.0, width_adds=0.01, width_adds_p=0.01),
-        replace(usual, network_adds=0.02, network_adds_p=0.4, width_adds=-0.01, width_adds_p=0.001),
-        replace(usual, network_adds=0.0, network_adds_p=None, width_adds=0.0),
-        replace(usual, network_adds=None, width_adds=None),
+        replace(usual, network_adds=0.0, crps_adds=0.01, crps_adds_p=0.01),
+        replace(usual, network_adds=0.02, network_adds_p=0.4, crps_adds=-0.01, crps_adds_p=0.001),
+        replace(usual, network_adds=0.0, network_adds_p=None, crps_adds=0.0),
+        replace(usual, network_adds=None, crps_adds=None),
         None,
     ]
     listed = [status.Row(f"T{n}", NIGHT.session, "", 0, False, each) for n, each in enumerate(glances)]
