@@ -6,15 +6,17 @@ What each ends in, after how many requests, and that nothing but the quota's own
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 from prefect.states import State
 
 from deployments.replay.feed import Asked, Fault, Feed
+from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
 from stockml.errors import StockmlError
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
@@ -251,3 +253,28 @@ def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
     night = nightly(**ASKED | {"late_retries": 1, "late_wait_s": 1200.0}, return_state=True).result()
     assert (night.status, night.rows_added, night.rows_restated) == ("completed", 6, 1)
     assert max(waits) == 1200.0
+
+
+def test_a_bar_that_is_not_believed_publishes_nothing_and_a_restatement_is_an_ordinary_night(
+    ready: Home, feed: Feed
+) -> None:
+    def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:
+        return row._replace(open=row.open * 10, high=row.high * 10, low=row.low * 10, close=row.close * 10)
+
+    feed.edit = lambda symbol, row, now: tenfold(symbol, row, now) if row.session == THURSDAY else row
+    state = nightly(**ASKED, return_state=True)
+    assert (state.name, state.is_completed()) == ("Set aside", True)
+    assert "times the close before" in str(state.message)
+    assert replaying.store_of(ready).last_session("IBM") == THURSDAY
+    assert Ledger(ready.ledger).last_session("IBM") is None
+    feed.edit = None
+    night = nightly(**ASKED, force=True, return_state=True).result()
+    assert (night.status, night.rows_restated, night.data_notes) == ("completed", 1, ())
+
+
+def test_a_delisted_share_is_asked_about_once_and_then_rests(ready: Home, feed: Feed) -> None:
+    feed.delisted = {"IBM": date(2013, 2, 21)}
+    for requests in (2, 2):
+        state = nightly(**ASKED, return_state=True)
+        assert (state.name, feed.requests) == ("At rest", requests)
+    assert "taken off its exchange on 2013-02-21" in str(state.message)
