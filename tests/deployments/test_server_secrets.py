@@ -73,7 +73,8 @@ def in_process_list() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM"), ("deploy",)], ids=lambda command: command[0])
 def test_a_database_that_is_away_is_said_without_its_password(home: Home, command: tuple[str, ...]) -> None:
-    ran = stockml(*command, STOCKML_DATABASE_URL=f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")
+    away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
+    ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345")
     assert ran.returncode == 1
     assert "check STOCKML_DATABASE_URL" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
