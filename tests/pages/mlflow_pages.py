@@ -1,6 +1,6 @@
 """MLflow's pages in headless Chromium: the charts of a ticker's nights, a comparison of three, one night's run.
 
-`python -m tests.pages.mlflow_pages HOME FOLDER` writes the pictures that the README shows, from the nights of a
+`python -m tests.pages.mlflow_pages HOME FOLDER` writes the pictures that the docs show, from the nights of a
 real home.
 """
 
@@ -106,17 +106,8 @@ def main(root: str, folder: str) -> None:
         with browser_page() as page:
             open_charts(page, address, experiment_id)
             page.screenshot(path=f"{folder}/mlflow-three-nights.png")
-        with browser_page() as page:
             open_charts(page, address, overview)
             page.screenshot(path=f"{folder}/mlflow-track-records.png")
-        with browser_page(height=920) as page:
-            open_charts(page, address, experiment_id)
-            compare(page, list(runs)[:3])
-            page.get_by_text("Model training", exact=True).first.click()  # the comparison opens in the other layout
-            for section in ("Visualizations", "Parameters"):
-                page.get_by_text(section, exact=True).first.click()
-            page.get_by_text("answer/crps_skill_pct").first.wait_for()
-            page.screenshot(path=f"{folder}/mlflow-comparison.png")
         with browser_page(1900, 1500) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))
             page.screenshot(path=f"{folder}/mlflow-run.png")
