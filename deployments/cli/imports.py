@@ -101,7 +101,8 @@ def _report_text(report: "ImportReport") -> str:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = [f"{report.empty} rows without prices left out"] if report.empty else []
     notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
-    notes += [f"{len(report.off_calendar)} days without a session left out"] if report.off_calendar else []
+    off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
+    notes += [f"left out, no session of the exchange: {off}"] if off else []
     told = f" ({'; '.join(notes)})" if notes else ""
     aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
     aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []

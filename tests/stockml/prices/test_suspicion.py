@@ -113,6 +113,17 @@ def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store
     assert len(store.first_known("IBM")) == (200 if fault.get("open") else 199)
 
 
+def test_the_odd_day_without_a_session_in_an_answer_is_kept_and_named_and_refuses_nothing(store):
+    """As 1985-09-27, when a hurricane kept New York closed and files have a bar all the same."""
+    saturday = IBM.iloc[[MIDDLE]].set_axis(pd.DatetimeIndex(["2012-11-03"], name="session"))
+    answer = pd.concat([IBM, saturday]).sort_index()
+    append(store, answer)
+    assert len(store.read("IBM")) == 201
+    view = store.view("IBM")
+    assert view.bars.equals(IBM)
+    assert "2012-11-03: expected a session of the calendar XNYS" in str(view.set_aside[0])
+
+
 def test_a_person_settles_a_bar_until_its_prices_are_restated(store):
     bars, day = altered([MIDDLE], **dict.fromkeys(ALL, 10.0)), IBM.index[MIDDLE].date()
     append(store, bars)
