@@ -16,6 +16,7 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
 from stockml.models.tutorial.cells import CELLS, STATES
+from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.models.tutorial.recipe import pasts, prepare, rollout
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for, tutorial_settings
@@ -273,17 +274,20 @@ def test_after_what_it_learned_from_a_path_sees_no_later_bar(tmp_path: Path) -> 
         assert model.held_out.paths(series, at)[seen].tolist() == model.held_out.paths(later, at)[seen].tolist()
 
 
-def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all(tmp_path: Path) -> None:
+def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
     """It scales by the windows that were learned, not by the extremes of whatever it is given."""
-    series = random_series(3_300)
-    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=1)
-    train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path)
-    model, part = load_model(tmp_path).published, PriceSeries(*(values[-300:] for values in vars(series).values()))
-    expected = model.paths(series, [3_299])
-    assert model.paths(part, [299]) == pytest.approx(expected, rel=1e-6)
-    prepared = prepare(series.mid, 3_300)
-    said = prepared.prices(np.array([3_299]), rollout(model.weights, prepared.values[None, -4:], 10))
-    assert expected == pytest.approx(said), "as the page's recipe scales"
+    series, rng = random_series(3_300), np.random.default_rng(0)
+    shapes = [(1, 24), (6, 24), (24,), (6, 1), (1,)]
+    weights = tuple(rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes)
+    prepared = prepare(series.mid, 3_200)
+    scale = TutorialScale.of(prepared, series.sessions)
+    model = TutorialForecaster(5, 10, weights, scale, series.sessions[3_199])
+    for origin in (3_199, 3_299):
+        part = PriceSeries(*(values[origin - 299 : origin + 1] for values in vars(series).values()))
+        expected = model.paths(series, [origin])
+        assert model.paths(part, [299]) == pytest.approx(expected, rel=1e-6)
+        said = prepared.prices(np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10))
+        assert expected == pytest.approx(said), "as the page's recipe scales"
 
 
 def test_a_night_refuses_to_decay_on_its_test_part() -> None:
