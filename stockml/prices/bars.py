@@ -111,6 +111,8 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
     """The bars whose own values say that they are none, oldest first; `sessions` None skips the calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     wrong = np.stack([found for _, found in rules])
+    if not wrong.any():
+        return ()
     return tuple(
         SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}")
         for at in np.flatnonzero(wrong.any(axis=0)).tolist()

@@ -71,7 +71,10 @@ def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
 
 def recorded(fetched: Bars | None, imports: Sequence[Bars]) -> Bars:
     """The bar of each session that counts, as recorded: fetched before imported, a later import before others."""
-    every = pd.concat([*imports, *([] if fetched is None else [fetched])])
+    parts = [*imports, *([] if fetched is None else [fetched])]
+    if len(parts) == 1:
+        return parts[0]
+    every = pd.concat(parts)
     return every[~every.index.duplicated(keep="last")].sort_index()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import numpy as np
 import pyarrow as pa
 
 from stockml.prices.bars import PRICES, Bars, SetAside
@@ -50,12 +49,10 @@ def newest(table: Table | None, as_of: datetime | None) -> dict[date, Judgement]
 
 def settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
     """What stays set aside after the judgements that speak of the prices in `recorded`, with what they reject."""
-    index = {day.date(): at for at, day in enumerate(recorded.index)}
-    table = recorded[list(PRICES)].to_numpy()
     holding = {
         day: judgement
         for day, judgement in judgements.items()
-        if day in index and np.array_equal(table[index[day]], judgement.prices)
+        if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
     }
     kept = {bar.session: bar for bar in found if not (bar.session in holding and holding[bar.session].accepted)}
     for day, judgement in holding.items():
