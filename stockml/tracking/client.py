@@ -5,7 +5,6 @@ so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
 import hashlib
-import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -213,7 +212,7 @@ class Tracking:
     @property
     def _installation(self) -> str:
         """What tells this home from others that log to the same MLflow."""
-        return hashlib.sha256(f"{socket.gethostname()}:{self.nights.resolve()}".encode()).hexdigest()[:16]
+        return runs.installation(self.nights, self.locks)
 
     def rename(self, old: str, new: str) -> list[str]:
         """Give the experiment and the registered model of `old` to `new`. Raises TrackingUnavailable."""

@@ -4,11 +4,14 @@ Imported by `tracking` only; imports mlflow inside functions.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from stockml.nights.record import Night
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 BATCH = 1000
+LONGEST = timedelta(hours=2)  # that logging may take where nobody here can see whether its process lives
 PROCESS, INSTALLATION = "stockml.process", "stockml.installation"
 
 
@@ -37,10 +41,19 @@ def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]"
     return list(client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'"))
 
 
+def installation(nights: Path, locks: Path) -> str:
+    """What tells this home from others that log to the same MLflow, wherever its processes run."""
+    path = nights / ".installation"
+    with file_lock(locks / "installation.lock", timeout_s=60):
+        if not path.exists():
+            write_atomically(path, uuid4().hex.encode())
+        return path.read_text()
+
+
 def others(run: "Run", installation: str) -> bool:
     """Whether another installation, which logs to the same MLflow, may be at work on this run."""
-    marked, owner = run.data.tags.get(PROCESS), run.data.tags.get(INSTALLATION, installation)
-    return run.info.status == "RUNNING" and owner != installation and not is_gone(marked)
+    is_its_own = run.data.tags.get(INSTALLATION, installation) == installation
+    return run.info.status == "RUNNING" and not is_its_own and not orphaned(run, datetime.now(UTC) - LONGEST)
 
 
 def started(

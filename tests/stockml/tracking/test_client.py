@@ -362,6 +362,19 @@ def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, ni
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
 
 
+def test_another_homes_run_is_waited_for_until_nobody_can_be_at_work_on_it(tracking: Tracking, night: Night) -> None:
+    """On another host, whose processes nobody sees from here: after two hours it is taken for dead."""
+    tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
+    begun = client(tracking).create_run(experiment_id, tags=tags)
+    with pytest.raises(TrackingUnavailable, match="another home logs this"):
+        tracking.log_night(night)
+    client(tracking).delete_run(begun.info.run_id)
+    long_ago = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1000)
+    dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
+    assert tracking.log_night(night).run_id == dead.info.run_id
+
+
 def test_a_rollback_moves_the_alias_at_once_and_says_where_it_cannot(
     home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
