@@ -28,7 +28,7 @@ from tenacity import (
 from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
-from tests.pages.prefect_pages import BUSY, open_run
+from tests.pages.prefect_pages import BUSY
 
 CLIENT = "tests"
 EPOCH = re.compile("held out: epoch ([0-9]+) of ")
@@ -186,17 +186,12 @@ def _free_port() -> int:
 
 
 def main(root: str, folder: str) -> None:
-    """Pictures of a night and of the status: of IBM, run once more in this home."""
+    """A picture of the status, IBM's night run once more in this home."""
     from tests.pages.mlflow_pages import browser_page
 
     command = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", "--force"]
     with up(Path(root)) as pages, browser_page(1400, 900) as page:
         subprocess.run(command, env=os.environ | {"STOCKML_HOME": root}, check=True)
-        pages.at_rest()
-        open_run(page, pages.prefect, pages.runs()[0]["id"])
-        page.locator("canvas").first.wait_for()
-        page.wait_for_timeout(3_000)  # the steps are drawn by and by
-        page.screenshot(path=f"{folder}/prefect-night.png")
         page.goto(f"{pages.prefect}/artifacts/artifact/{pages.artifact('status')['id']}")
         page.get_by_text("The network adds something").wait_for()
         page.screenshot(path=f"{folder}/prefect-status.png")
