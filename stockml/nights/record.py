@@ -127,8 +127,8 @@ def read_night(path: Path) -> Night:
 
 
 def _here(record: Path, path: str | None) -> str | None:
-    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where `path` is gone."""
-    if path is None or Path(path).exists() or len(record.absolute().parents) < 4:
+    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is there."""
+    if path is None or len(record.absolute().parents) < 4:
         return path
     moved = record.absolute().parents[3].joinpath(*Path(path).parts[-3:])
     return str(moved) if moved.exists() else path
