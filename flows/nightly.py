@@ -40,7 +40,7 @@ from stockml.pipeline.session_status import (
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
 from stockml.provider.turns import NextTurn
-from stockml.settings import Mode, Profile, Settings
+from stockml.settings import Mode, Profile, Settings, without_effect
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks import run_records
@@ -109,6 +109,8 @@ def nightly(
     """
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, mode, settings, ticker=ticker)
+    for name in without_effect(wanted):
+        get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):

@@ -35,7 +35,7 @@ def tune(
     ),
 ) -> "TuningResult":
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
-    ticker, base = validated_ticker(ticker), chosen("nightly", "auto", settings)
+    ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
     show_tuned(tuned)
     get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)

@@ -245,6 +245,18 @@ class TooFewBars(ModelError):
 
 
 @dataclass(eq=False, repr=False)
+class TooFewTickers(ModelError):
+    needed: int
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"expected at least {self.needed} tickers with a history to learn a base network from, found {self.found}: "
+            "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
+        )
+
+
+@dataclass(eq=False, repr=False)
 class Diverged(ModelError):
     epoch: int
     loss: float

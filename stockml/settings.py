@@ -74,7 +74,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 class NetworkSettings(Checked):
-    """The network's shape."""
+    """The tutorial's network; the nightly one is the base's, which `stockml pretrain` learns."""
 
     PREFIX: ClassVar[str] = "network."
 
@@ -91,7 +91,7 @@ class NetworkSettings(Checked):
 
 
 class TrainingSettings(Checked):
-    """How the network learns."""
+    """How the tutorial's network learns."""
 
     PREFIX: ClassVar[str] = "training."
 
@@ -214,6 +214,15 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
         part = getattr(usual, section, None)
         changes[section] = part.changed(**values) if isinstance(part, Checked) else values
     return usual.changed(**changes)
+
+
+def without_effect(settings: Settings) -> tuple[str, ...]:
+    """Dotted names of what was changed and does not act on the profile: the nightly network is the base's."""
+    if settings.profile != "nightly":
+        return ()
+    usual = PROFILES["nightly"].flat()
+    changed = (name for name, value in settings.flat().items() if value != usual[name])
+    return tuple(name for name in changed if name.startswith(("network.", "training.")) or name == "policy.scale_drift")
 
 
 TUTORIAL_ACTS = (

@@ -1,48 +1,88 @@
-"""Replaying past nights under a policy; the library, and TensorFlow with it, is loaded where it works."""
+"""Backtesting tickers, a few at once in processes of their own; what came of each is a value, not a file."""
 
-import tempfile
-import time
-from itertools import count
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
 
+from stockml.errors import StockmlError
 from stockml.home import home
-from stockml.settings import Mode, Settings
-from tasks.tables import time_left
+from stockml.models.trained_model import bases_of
+from stockml.settings import Settings
 
 if TYPE_CHECKING:
-    from stockml.evaluation.backtest import PolicyScore
-    from stockml.models.trained_model import TrainedModel
+    from stockml.evaluation.backtest import Span, TickerBacktest
+    from stockml.prices.series import PriceSeries
 
 
-@task(name="replay", task_run_name="replay {ticker} {policy}", cache_policy=NO_CACHE)
-def replay_policy(
-    ticker: str, policy: Mode, settings: Settings, *, nights: int, every: int, calendar: str | None
-) -> "PolicyScore":
-    """Walk the newest nights of the stored series whose outcome is known, under one policy."""
-    from stockml.evaluation.backtest import backtest, nights_of
+@task(name="read prices", cache_policy=NO_CACHE)
+def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> "dict[str, PriceSeries]":
+    """The series of a folder's price files, all or those named; without a folder, of the store. Raises NoBars."""
+    from stockml.errors import NoBars
+    from stockml.prices.price_folder import read_folder
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import bar_store
 
-    series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
-    logger, walked = get_run_logger(), nights_of(series, settings, nights, every)
-    done, began = count(1), time.monotonic()
+    if folder is None:
+        return {
+            ticker: PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker)) for ticker in tickers
+        }
+    found, _ = read_folder(folder)
+    if missing := [ticker for ticker in tickers if ticker not in found]:
+        raise NoBars(missing[0], f"{folder} has no file of it")
+    return {ticker: found[ticker] for ticker in tickers or found}
 
-    def on_night(night: int, model: "TrainedModel") -> None:
-        left = time_left(at := next(done), len(walked), time.monotonic() - began)
-        logger.info("%s, %s: %d of %d, %s", policy, series.sessions[night], at, len(walked), left)
 
-    with tempfile.TemporaryDirectory() as folder:
-        return backtest(
-            ticker,
-            series,
-            settings,
-            policy,
-            walked,
-            folder=Path(folder),
-            on_night=on_night,
-        )
+@task(name="backtest", cache_policy=NO_CACHE)
+def backtest_tickers(
+    series: "Mapping[str, PriceSeries]",
+    span: "Span",
+    settings: Settings,
+    vintages: Path | None = None,
+    on_ticker: Callable[[str, int, int], None] = lambda ticker, done, of: None,
+) -> "tuple[list[TickerBacktest], dict[str, str]]":
+    """Every ticker's, and those left out with the reason; as many at once as there are cores.
+
+    vintages: the folder whose regressions and bases are used; None for the home's and the shipped ones.
+    """
+    from stockml.models.pooled_vintages import SHIPPED
+
+    folders = (vintages,) if vintages else (bases_of(home().models), SHIPPED)
+    found, left_out = {}, {}
+    for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
+        if isinstance(came, StockmlError):
+            left_out[ticker] = str(came)
+        else:
+            found[ticker] = came
+        on_ticker(ticker, done, len(series))
+    return [found[ticker] for ticker in sorted(found)], left_out
+
+
+def _each(
+    series: "Mapping[str, PriceSeries]", span: "Span", settings: Settings, folders: tuple[Path, ...]
+) -> "Iterator[tuple[str, TickerBacktest | StockmlError]]":
+    workers = min(len(series), os.cpu_count() or 1)
+    if workers < 2:
+        for ticker, bars in series.items():
+            yield ticker, _one(ticker, bars, span, settings, folders)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(_one, ticker, bars, span, settings, folders): ticker for ticker, bars in series.items()}
+        for each in as_completed(waiting):
+            yield waiting[each], each.result()
+
+
+def _one(
+    ticker: str, series: "PriceSeries", span: "Span", settings: Settings, folders: tuple[Path, ...]
+) -> "TickerBacktest | StockmlError":
+    from stockml.evaluation.backtest import backtest
+
+    try:
+        return backtest(ticker, series, span, settings, folders)
+    except StockmlError as refusal:
+        return refusal

@@ -136,6 +136,7 @@ def forecast(
     from stockml import clock
     from stockml.forecasts.age import age_of
     from stockml.nights.summary import forecast_json
+    from stockml.nights.tables import outlook_lines
 
     entry, store = _newest_entry(ticker), _store(ticker, calendar)
     published, sessions = entry.forecast, store.sessions(ticker)
@@ -159,10 +160,9 @@ def forecast(
         day, value = published.sessions[lead - 1], published.path[lead - 1]
         print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
     print(f"{published.probability_of_rise:.0%} that the price is higher in {published.direction_step} sessions")
-    if published.no_skill:
-        print("the path follows no model: this is the last price that was known, with its interval")
-    elif (ahead := published.skilled_leads) < len(published.path):
-        print(f"the path follows the model up to step {ahead}: beyond, it is the last price known, with its interval")
+    if published.without_network:
+        print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
+    print("\n".join(outlook_lines(published)).lstrip("\n"))
 
 
 @app.command()

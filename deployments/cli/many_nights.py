@@ -1,15 +1,28 @@
-"""Commands that run many nights: past ones in order, many tickers at once, and policies against each other."""
+"""Commands that run many nights: past ones in order, many tickers at once, and backtests."""
 
+import itertools
 import json
 from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deployments.cli.nights import ModeChoice, ProfileChoice, Settings, prices
-from deployments.cli.options import Calendar, FirstDay, Json, LastDay, Session, Ticker, Tickers, as_settings
-from deployments.cli.runs import run_backfill, run_universe, run_walk_forward
+from deployments.cli.options import (
+    Calendar,
+    FirstDay,
+    Json,
+    LastDay,
+    Session,
+    Ticker,
+    Tickers,
+    as_session,
+    as_settings,
+)
+from deployments.cli.runs import run_backfill, run_backtest, run_universe
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 
@@ -83,24 +96,48 @@ def universe(
     return _show_rows(rows, fail_when.value, as_json=as_json)
 
 
-@app.command("walk-forward")
-def walk_forward(
-    ticker: Ticker,
-    nights: Annotated[int, typer.Option(min=1, max=2500, help="past sessions to replay")] = 60,
-    every: Annotated[int, typer.Option(min=1, max=250, help="sessions between two of them")] = 1,
-    profile: ProfileChoice = ProfileChoice.NIGHTLY,
+@app.command()
+def backtest(
+    tickers: Tickers = None,
+    first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="first night")] = None,
+    last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="last night")] = None,
+    every: Annotated[int, typer.Option(min=1, max=250, help="sessions from one night to the next")] = 5,
+    prices: Annotated[
+        Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files, instead of the store")
+    ] = None,
+    vintages: Annotated[
+        Path | None, typer.Option(exists=True, metavar="FOLDER", help="bases and regressions to use, and no others")
+    ] = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past nights under each retraining policy."""
-    arguments: dict[str, Any] = {"profile": profile.value, "settings": as_settings(settings or [])}
-    with prefect_api(home()):
-        rows = run_walk_forward(ticker, nights=nights, every=every, calendar=calendar, quiet=as_json, **arguments)
-        from stockml.evaluation.backtest import table
+    """Replay past nights as they would have been published, beside every simple forecast: one table over all tickers.
 
-    shown = {"ticker": ticker, "nights": nights, "policies": [vars(row) for row in rows]}
-    print(json.dumps(shown) if as_json else "\n".join(aligned(table(rows))))
+    With --prices, all files of the folder where no ticker is named.
+    """
+    if not tickers and prices is None:
+        raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
+    if first is None or last is None or last <= first:
+        raise typer.BadParameter("expected --from DATE before --to DATE")
+    arguments: dict[str, Any] = {"prices": str(prices or ""), "first": first, "last": last, "every": every}
+    arguments["vintages"] = str(vintages or "")
+    with prefect_api(home()):
+        table = run_backtest(
+            tickers or [], quiet=as_json, settings=as_settings(settings or []), calendar=calendar, **arguments
+        )
+        from stockml.evaluation.backtest_table import markdown
+
+    print(json.dumps(table.asdict()) if as_json else "\n".join(shown(markdown(table))))
+
+
+def shown(lines: Sequence[str]) -> list[str]:
+    """Lines with Markdown tables among them, as a terminal shows them."""
+    found: list[str] = []
+    for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
+        rows = list(block)
+        found += aligned(rows) if is_table else rows
+    return found
 
 
 def aligned(markdown: Sequence[str]) -> list[str]:
@@ -120,11 +157,11 @@ def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> 
         print(json.dumps({"status": end.name, "message": end.message, "nights": records(rows)}))
         return int(end.failed)
     print(
-        f"{'ticker':<10} {'session':<11} {'outcome':<16} {'mode':<10} {'LSTM skill':>10} {'network adds':>12} "
+        f"{'ticker':<10} {'session':<11} {'outcome':<16} {'mode':<10} {'skill':>10} {'network adds':>12} "
         f"{'now':>9} {'forecast':>9} {'rise':>5}"
     )
     for row in rows:
-        skills = _cell(row.skill, "+.3f"), _cell(row.network_adds, "+.3f")
+        skills = _cell(row.skill, "+.3f"), _cell(row.network_adds, "+.2%")
         prices = _cell(row.now, ".2f"), _cell(row.forecast, ".2f"), _cell(row.rise, ".0%")
         print(
             f"{row.ticker:<10} {row.session or ''!s:<11} {row.outcome:<16} {row.mode or '':<10} "

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun
 
-    from stockml.evaluation.backtest import PolicyScore
+    from stockml.evaluation.backtest_table import BacktestTable
     from stockml.maintenance.report import StepReport
+    from stockml.models.base_network import BaseNetwork
     from stockml.nights.record import Night
     from stockml.nights.universe import NightRow
     from stockml.storage.receipts import StoreReceipt
@@ -49,6 +50,14 @@ def run_tuning(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Tuning
     return tuned
 
 
+def run_pretrain(*, quiet: bool = False, **arguments: Any) -> "BaseNetwork":
+    """A base network across many tickers. Raises what it raised, TooFewTickers where there are too few."""
+    from flows.pretrain import pretrain
+
+    base: BaseNetwork = _outcome(pretrain, quiet, **arguments)
+    return base
+
+
 def run_backfill(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[NightRow]":
     """Past nights in order; a row each, whether they failed or not."""
     from flows.backfill import backfill
@@ -65,12 +74,12 @@ def run_universe(tickers: list[str], *, quiet: bool = False, **arguments: Any) -
     return rows
 
 
-def run_walk_forward(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[PolicyScore]":
-    """Past nights under each retraining policy. Raises what it raised."""
-    from flows.walk_forward import walk_forward
+def run_backtest(tickers: list[str], *, quiet: bool = False, **arguments: Any) -> "BacktestTable":
+    """Past nights of many tickers, replayed. Raises what it raised."""
+    from flows.backtest import backtest
 
-    walked: list[PolicyScore] = _outcome(walk_forward, quiet, ticker, **arguments)
-    return walked
+    table: BacktestTable = _outcome(backtest, quiet, tickers, **arguments)
+    return table
 
 
 def run_maintenance(*, quiet: bool = False, **arguments: Any) -> "list[StepReport]":

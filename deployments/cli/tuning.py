@@ -1,6 +1,7 @@
 """Commands that take their time: searching settings, and the published tutorial with its figures and pictures."""
 
 import json
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.nights import ProfileChoice, Settings
-from deployments.cli.options import Calendar, Json, as_settings, as_ticker, as_tutorial_settings
+from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
 from deployments.cli.progress import quiet_libraries
-from deployments.cli.runs import NOISE, run_tuning
+from deployments.cli.runs import NOISE, run_pretrain, run_tuning
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
@@ -37,26 +38,46 @@ class DecayChoice(StrEnum):
 
 
 @app.command()
+def pretrain(
+    prices: Annotated[Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files")] = None,
+    through: Annotated[
+        date | None, typer.Option(parser=as_session, metavar="DATE", help="the last session to learn from")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
+    with prefect_api(home()):
+        base = run_pretrain(quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+    found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
+    lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
+    lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
+    print(json.dumps(found) if as_json else "\n".join(lines))
+
+
+@app.command()
 def tune(
     what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="a ticker, or the tutorial's CSV file")],
     trials: Annotated[int, typer.Option(min=1, help="of the study in all; run again, it goes on to them")] = 30,
     sampler: Annotated[SamplerChoice, typer.Option(help="how the next settings are chosen")] = SamplerChoice.TPE,
     profile: Annotated[
-        ProfileChoice, typer.Option(help="tutorial searches cell, layers, optimiser and rate on a FILE")
-    ] = ProfileChoice.NIGHTLY,
+        ProfileChoice, typer.Option(help="only the tutorial's is searched; the nightly network is the base's")
+    ] = ProfileChoice.TUTORIAL,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="what to change and not to search")
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Search a ticker's settings; its nights then use what was found. With --profile tutorial, a price file's.
+    """Search settings of the tutorial's network: a ticker's, whose tutorial nights then use them, or a price file's.
 
     Settings are judged on the validation part only.
     """
-    if profile is ProfileChoice.TUTORIAL:
+    if profile is not ProfileChoice.TUTORIAL:
+        raise typer.BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
+    if is_file := Path(what).is_file():
         if calendar:
-            raise typer.BadParameter("expected no --calendar with --profile tutorial: a file has its own dates")
+            raise typer.BadParameter("expected no --calendar with a file: it has its own dates")
         tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler.value, quiet=as_json)
     else:
         arguments = {"trials": trials, "sampler": sampler.value, "settings": as_settings(settings or [])}
@@ -79,7 +100,7 @@ def tune(
         *(f"  {name:<26} {value}" for name, value in tuned.settings.items()),
         f"  written to {tuned.path}",
     ]
-    if profile is ProfileChoice.TUTORIAL:
+    if is_file:
         chosen = " ".join(
             f"--set {name}={json.dumps(value)}".replace(" ", "") for name, value in tuned.settings.items()
         )
@@ -97,11 +118,11 @@ def _tuned_tutorial(
     from stockml.prices.series import PriceSeries
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
-    from stockml.training.tuning import TUTORIAL_SPACE, Search, tune
+    from stockml.training.tuning import SPACE, Search, tune
 
     sessions, mid = prices_of(file)
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
-    space = {name: values for name, values in TUTORIAL_SPACE.items() if name not in changed}
+    space = {name: values for name, values in SPACE.items() if name not in changed}
     search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
     with quiet_libraries(home().root / NOISE) as terminal:
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[2]
 PREFIX = "stockml: "
 WEBHOOK_BLOCK = "stockml-notices"
-WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "walk forward")
+WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "backtest", "pretrain")
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
 SILENCE = timedelta(minutes=5)  # ten heartbeats

@@ -91,8 +91,11 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
         Wanted("history.history", "fetch all history", "All sessions since 1999, with a premium key."),
-        Wanted("tune.tune", "search settings", "Searches a ticker's settings; its nights then use them."),
-        Wanted("walk_forward.walk_forward", "compare retraining", "Replays past nights under each retraining policy."),
+        Wanted(
+            "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
+            tags=("pretrain",), cron="0 12 2 1 *",
+        ),
+        Wanted("backtest.backtest", "backtest", "Past nights as they would have been published."),
     ]  # fmt: skip
 
 

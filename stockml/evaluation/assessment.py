@@ -1,17 +1,16 @@
-"""Tonight's measurement: networks in; scores beside the baselines, bands, the verdict and the path to publish out.
+"""Tonight's measurement: networks in; scores beside the baselines, bands, the verdict and the forecast out.
 
-Everything is measured on the test part, with networks that saw nothing of it; the bands are calibrated on the
-validation part; the published path comes from the network that learned from all that is known, and follows it as far as
-the skill that its held-out twin has shown. Beside it stands what the very same procedure would have published of the
-trend prior alone: the difference is what the network adds. A distribution that is worse than the
-strongest simple one, the pooled regression, is not published; the simple one is, and so it is without the network.
+Everything is measured on the test part, with networks that saw nothing of it, and as it would have been published: by
+what had come by then. Tonight's forecast comes from the network that learned from all that is known, and goes through
+the same procedure. Beside it stands what that procedure gives without a network: the difference is what the network
+adds. A network that does worse is not published.
 
 Never here: training, MLflow, Prefect.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -19,21 +18,24 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Measured, Model, Scored, TrendPrior
-from stockml.evaluation.distribution_table import BLEND, DistributionTable, SimpleForecast, distribution_table
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.candidates import Candidate, Model, Pools, trend_prior_paths
+from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
+from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.features.windows import OriginSplit, known_outcomes, origins, split_origins
-from stockml.forecasts.conformal import COVERAGES, BandScores, percent, score_bands, score_limits
-from stockml.forecasts.error_scaling import absolute_volatility
+from stockml.features.windows import OriginSplit, known_outcomes, origins
+from stockml.forecasts.bands import COVERAGES, BandScores, percent, score_limits
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.shrinkage import ShrunkForecast
+from stockml.forecasts.outlook import annualised, chance_above, outlooks
+from stockml.forecasts.proper_scores import band
+from stockml.forecasts.publishing import Calibration
+from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
+from stockml.training.ticker_training import unseen_parts
 
 
 @record
@@ -41,29 +43,34 @@ from stockml.storage.records import read_record, record, written_record
 class Findings:
     """What a night knows of its models, as figures.
 
-    `publisher` says whose path is published, as far as its skill allows: "LSTM" (tonight's), "champion", "last close",
-    or "pooled regression" where the distribution of that one is worse; `published` how far a network's path is
-    followed, with which bands; `model` is the same for tonight's model, whoever publishes. `band_scores` are of the
-    bands that are published. `distributions` are the rows by CRPS, None in what an earlier version kept.
+    `publisher` says whose distribution is published: "LSTM" (tonight's), "champion", or "pooled regression", which is
+    the same procedure without a network. `band_scores` are of the bands that are published. `calibration`: of tonight's
+    model, whoever publishes. `kept`: it is the champion, or forecasts what that does.
     """
 
     session: date
     evaluation: Evaluation
-    published: ShrunkForecast
-    model: ShrunkForecast
     band_scores: BandScores
     verdict: promotion_gate.Verdict
     publisher: str
     forecast: Forecast
-    distributions: DistributionTable | None = None
+    distributions: DistributionTable
+    calibration: Calibration
+    kept: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment(Findings):
-    """The findings with the test part's `paths`, by contender: (origins, horizon), price."""
+    """The findings with the test part's `paths` by row, (m, horizon), price; and the volatility that was expected.
+
+    unseen: (k,) origins of the validation and test parts.  volatility: (k,) as published for the next 20 sessions (or
+    the horizon, if that is shorter), annualised.
+    """
 
     test_origins: Indices
     paths: dict[str, Floats]
+    unseen: Indices
+    volatility: Floats
 
 
 def assess(
@@ -72,144 +79,156 @@ def assess(
     champion: Model | None,
     settings: EvaluationSettings,
     upcoming: Sequence[date],
+    split: OriginSplit | None = None,
     *,
     kept: bool = False,
+    unreadable: str | None = None,
 ) -> Assessment:
-    """Score tonight's model beside the champion and every simple forecast, judge, calibrate, and make what to publish.
+    """Score tonight's model beside the champion and every simple forecast, judge, and make what to publish.
 
-    series: through tonight's session. upcoming: the `horizon` sessions after it. kept: `model` is the champion itself.
-    A champion that learned from tonight's test part (after a change of the parts, say) is not scored on it.
+    series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins,
+    None for `unseen_parts`.
+    kept: `model` is the champion itself.  unreadable: why there is a champion that cannot be loaded.  A champion that
+    learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     """
-    split = split_origins(len(series), settings)
+    split = split or unseen_parts(series, settings)
     test = origins(split.test, settings.origin_every)
-    incumbent = None if champion is None or kept else _incumbent(champion, series, split)
-    models: dict[str, Model] = {LSTM: model}
-    if incumbent and champion and incumbent.unscored is None:
-        models[CHAMPION] = champion
-    candidates = {name: Candidate.of(series, split, settings, each) for name, each in models.items()}
-    prior = Candidate.of(series, split, settings, TrendPrior(settings.horizon))
-    bare = Candidate.of(series, split, settings, None)
-    all_of_them = {**candidates, LAST_CLOSE: bare, WITHOUT_NETWORK: prior}
-    said = {name: each.published(series, test) for name, each in all_of_them.items()}
-    table = distribution_table(series, test, said)
-    judged = _evaluated(series, test, candidates, settings)
-    promoted, reason = promotion_gate.judge(
-        judged,
-        kept=kept,
-        incumbent=incumbent,
-        rival=table.against_champion,
-        replace_after=settings.replace_after_sessions,
-    )
-    publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else LAST_CLOSE
-    author = candidates.get(publisher, bare)
-    used = author.combination
-    with_base = table.base_is_as_good()
-    published = _or_simple(said[publisher], publisher, table, series, test, with_base=with_base)
-    without = _or_simple(said[WITHOUT_NETWORK], WITHOUT_NETWORK, table, series, test, with_base=False)
-    rows = {**candidates, PUBLISHED: published, WITHOUT_NETWORK: without, TREND_PRIOR: prior}
-    evaluation = _evaluated(series, test, rows, settings)
-    if isinstance(published, SimpleForecast):
-        publisher = BLEND if with_base else POOLED
-        bands = score_limits(published.limits(), known_outcomes(series.mid, test, settings.horizon))
-        forecast = _simple_forecast(series, upcoming, settings.direction_step, with_base=with_base)
-    else:
-        bands = score_bands(published.bands, series.mid, test, published.paths)
-        forecast = _forecast(series, used, author.tonight, upcoming, settings.direction_step)
+    found = judged(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
+    candidates, publisher, table = found.candidates, found.publisher, found.table
+    author = candidates[row_of(publisher)]
+    evaluation = _evaluated(series, test, candidates, author, settings)
+    actual = known_outcomes(series.mid, test, settings.horizon)
+    forecast = _forecast(series, author, upcoming, settings.direction_step)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
-        published=used,
-        model=candidates[LSTM].combination,
-        band_scores=bands,
+        band_scores=score_limits(_limits(author.test.quantiles, series.close[test]), actual),
         verdict=promotion_gate.verdict(
-            promoted,
-            reason,
-            evaluation,
-            weights=forecast.weights,
-            validated_skill=used.validated_skill,
-            figures=table.figures(),
+            found.promoted, found.reason, evaluation, weights=forecast.weights, figures=table.figures()
         ),
         publisher=publisher,
         forecast=forecast,
         distributions=table,
+        calibration=candidates[LSTM].tonight.calibration(),
+        kept=kept,
         test_origins=test,
-        paths={name: each.paths for name, each in candidates.items()},
+        paths={PUBLISHED: author.paths(series, test)},
+        unseen=np.concatenate([origins(part, settings.origin_every) for part in (split.validation, split.test)]),
+        volatility=_volatility(author.earlier.quantiles),
     )
 
 
-def _or_simple(
-    own: Scored, name: str, table: DistributionTable, series: PriceSeries, test: Indices, *, with_base: bool
-) -> Scored | SimpleForecast:
-    """What the pool says, with or without the base network, where this one's distribution is worse."""
-    if table.loses_to_the_strongest_simple(name):
-        return SimpleForecast.of(series, test, own.paths.shape[1], with_base=with_base)
-    return own
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What would have been published of each, on the same origins; who is champion, and who publishes."""
+
+    candidates: dict[str, Candidate]
+    table: DistributionTable
+    promoted: bool
+    reason: str
+    publisher: str
+
+
+def judged(
+    series: PriceSeries,
+    model: Model,
+    champion: Model | None,
+    settings: EvaluationSettings,
+    split: OriginSplit,
+    *,
+    kept: bool = False,
+    unreadable: str | None = None,
+    simple_rows: bool = True,
+) -> Judgement:
+    """Measure the models as they would have been published, let the gate decide, and choose what is published.
+
+    simple_rows: whether the table has the simple forecasts too. Otherwise as `assess`.
+    """
+    test = origins(split.test, settings.origin_every)
+    incumbent = None if kept else _incumbent(champion, series, split, unreadable)
+    pools = Pools.of(model, series, split)
+    models: dict[str, Model | None] = {LSTM: model, WITHOUT_NETWORK: None}
+    if champion and incumbent and incumbent.unscored is None:
+        models[CHAMPION] = champion
+    candidates = {name: Candidate.of(series, split, settings, pools, each) for name, each in models.items()}
+    table = distribution_table(series, test, pools.held_out, candidates, settings.horizon, simple_rows=simple_rows)
+    promoted, reason = promotion_gate.judge(
+        table, kept=kept, incumbent=incumbent, replace_after=settings.replace_after_sessions
+    )
+    publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else POOLED
+    worse = table.is_worse if candidates[LSTM].own is not None else table.loses
+    if publisher != POOLED and (worse(publisher) or not candidates[publisher].has_network):
+        publisher = POOLED
+    adds = table.over_simple.get(LSTM if publisher == POOLED else publisher)
+    return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 
 def _evaluated(
-    series: PriceSeries, at: Indices, named: Mapping[str, Measured], settings: EvaluationSettings
+    series: PriceSeries,
+    test: Indices,
+    candidates: Mapping[str, Candidate],
+    author: Candidate,
+    settings: EvaluationSettings,
 ) -> Evaluation:
-    paths = {name: each.paths for name, each in named.items()}
-    rises = {name: each.rises(series, at, settings.direction_step) for name, each in named.items()}
-    return evaluate(series.mid, at, paths, settings, rises, close=series.close)
+    """The paths' rows: what is published, the prior; and the networks' own, where they forecast one."""
+    rows = {name: each.own for name, each in candidates.items() if each.own is not None}
+    paths = {**rows, PUBLISHED: author.paths(series, test)}
+    if rows:
+        paths[WITHOUT_NETWORK] = candidates[WITHOUT_NETWORK].paths(series, test)
+    paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
+    rises = {name: candidates[name].rises(settings.direction_step) for name in paths if name in candidates}
+    rises[PUBLISHED] = author.rises(settings.direction_step)
+    return evaluate(series.mid, test, paths, settings, rises, close=series.close)
 
 
-def _incumbent(champion: Model, series: PriceSeries, split: OriginSplit) -> promotion_gate.Incumbent:
+def _incumbent(
+    champion: Model | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
+) -> promotion_gate.Incumbent | None:
+    if unreadable is not None:
+        return promotion_gate.Incumbent(0, unreadable)
+    if champion is None:
+        return None
     age = int((series.sessions > champion.published.learned_until).sum())
-    first = series.sessions[split.test.start]
-    seen = champion.held_out.learned_until
-    unscored = None if seen < first else f"it has seen sessions through {seen}, the test part begins on {first}"
+    first, seen = series.sessions[split.validation.start], champion.held_out.learned_until
+    unscored = None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
     return promotion_gate.Incumbent(age, unscored)
 
 
-def _forecast(
-    series: PriceSeries, used: ShrunkForecast, tonight: Floats, upcoming: Sequence[date], step: int
-) -> Forecast:
-    """The author's path, drawn towards the last close, with the bands that were calibrated for it."""
-    now, close = float(absolute_volatility(series.mid)[-1]), float(series.close[-1])
-    path = used.path(np.array(close), tonight)
-    limits = {coverage: used.bands.quantiles(path, now, coverage) for coverage in COVERAGES}
-    rise = float(used.bands.probability_of_rise(path, now, close, step))
-    return _of(series, upcoming, path, limits, rise, step, used.weights)
-
-
-def _simple_forecast(series: PriceSeries, upcoming: Sequence[date], step: int, *, with_base: bool) -> Forecast:
-    """The last close, with the pool's quantiles of tonight."""
-    newest = np.array([len(series) - 1])
-    simple = SimpleForecast.of(series, newest, len(upcoming), with_base=with_base)
-    limits = {coverage: (low[0], high[0]) for coverage, (low, high) in simple.limits().items()}
-    rise = float(simple.rises(series, newest, step)[0])
-    return _of(series, upcoming, simple.paths[0], limits, rise, step, (0.0,) * len(upcoming))
-
-
-def _of(
-    series: PriceSeries,
-    upcoming: Sequence[date],
-    path: Floats,
-    limits: Mapping[float, tuple[Floats, Floats]],
-    rise: float,
-    step: int,
-    weights: tuple[float, ...],
-) -> Forecast:
+def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
+    tonight, close = author.tonight.quantiles, series.close[-1:]
+    limits = {coverage: (low[0], high[0]) for coverage, (low, high) in _limits(tonight, close).items()}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
-        path=tuple(path.tolist()),
+        path=tuple((close * np.exp(tonight[0, :, len(LEVELS) // 2])).tolist()),
         bands=tuple(
             Band(int(percent(c)), tuple(low.tolist()), tuple(high.tolist())) for c, (low, high) in limits.items()
         ),
-        probability_of_rise=rise,
+        probability_of_rise=chance_above(tonight[0, step - 1], 0.0),
         direction_step=step,
-        weights=weights,
-        last_close=float(series.close[-1]),
+        weights=tuple(author.tonight.shares[0].tolist()),
+        last_close=float(close[0]),
+        outlook=outlooks(author.earlier.quantiles, tonight[0]),
     )
+
+
+def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Floats]]:
+    """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
+    sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
+    return {c: (close[:, None] * np.exp(low), close[:, None] * np.exp(high)) for c, (low, high) in sides.items()}
+
+
+def _volatility(quantiles: Floats) -> Floats:
+    span = min(20, quantiles.shape[1])
+    return annualised(quantiles[:, span - 1], span)
 
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:
     """Write `assessment.json` and `paths.npz`; equal assessments give equal bytes."""
     arrays = io.BytesIO()
-    np.savez(arrays, origins=assessment.test_origins, **assessment.paths)  # type: ignore[arg-type]
+    named = {"origins": assessment.test_origins, "unseen": assessment.unseen, "volatility": assessment.volatility}
+    np.savez(arrays, **named, **assessment.paths)  # type: ignore[arg-type]
     write_atomically(folder / "paths.npz", arrays.getvalue())
     findings = Findings(**{each.name: getattr(assessment, each.name) for each in fields(Findings)})
     write_atomically(folder / "assessment.json", written_record(findings))
@@ -220,7 +239,8 @@ def read_assessment(folder: Path) -> Assessment:
     try:
         findings = read_record(Findings, (folder / "assessment.json").read_bytes())
         with np.load(folder / "paths.npz", allow_pickle=False) as arrays:
-            paths = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as error:
+            kept = {name: arrays[name] for name in arrays.files}
+        named = {to: kept.pop(name) for name, to in (("origins", "test_origins"), ("unseen", "unseen"))}
+        return Assessment(**vars(findings), **named, volatility=kept.pop("volatility"), paths=kept)
+    except (OSError, ValueError, KeyError) as error:
         raise InvalidFile(str(folder), f"expected an assessment, found {error}; run that night again") from error
-    return Assessment(**vars(findings), test_origins=paths.pop("origins"), paths=paths)

@@ -1,137 +1,260 @@
-"""Past sessions replayed night by night: what would each retraining policy have earned, and cost?
+"""Past nights as the product would have run and published them: gate and fallbacks included, no future seen.
 
-A night sees the series up to its own session and nothing else; what it published is scored once all nights are over.
-Every policy starts with a full training; the model of one night is the champion of the next.
+Whenever a newer vintage is there, and at the start, the night's own steps train, judge and choose what is published, on
+the series as it stood. What was chosen then forecasts until the next such night; shares and feedback follow every
+outcome as it comes due. Beside it stands every simple forecast from the same origins.
 """
 
-import shutil
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.evaluate import LSTM, evaluate
-from stockml.features.windows import minimum_sessions, origins
-from stockml.models.retrain_policy import decide
+from stockml.evaluation.assessment import judged
+from stockml.evaluation.candidates import said_by
+from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
+from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.simple_distributions import POOLED, SHAPES, Calibration, DistributionRows, simple_distributions
+from stockml.forecasts.proper_scores import crps
+from stockml.forecasts.publishing import Said, published
+from stockml.models.base_network import CURVES
+from stockml.models.baselines import LAST_MID
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS, LEVELS, moves, symmetrised
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.trained_model import TrainedModel
+from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
-from stockml.settings import Mode, Settings
+from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.train import facts_about, train
+from stockml.training.ticker_training import train_ticker, unseen_parts
+
+WARM_UP = 2_500  # sessions before the first night of which shares and feedback have heard, as a night's have
+FEWEST_ORIGINS = 20
+CALIBRATIONS: tuple[Calibration, ...] = ("pooled", "own")
+CENTRED = f"{POOLED}, pooled shape"
 
 
 @dataclass(frozen=True)
-class PolicyScore:
-    """One policy over all nights.
+class Span:
+    """Which past nights: first and last session, and how many sessions from one to the next."""
 
-    skill: of the models' own paths, over the last close. test_skill: the held-out network's on its own test part, mean
-    over the nights. seconds, slowest: of training a night, mean and maximum, without the first full training.
+    first: date
+    last: date
+    every: int = 5
+
+
+@dataclass(frozen=True)
+class DecisionNight:
+    """A night on which something was trained: what came of it."""
+
+    session: date
+    base: str | None
+    mode: str
+    evidence: float | None
+    promoted: bool
+    publisher: str
+
+
+@dataclass(frozen=True)
+class TickerBacktest:
+    """One ticker over the nights; by row where the name says so.
+
+    sessions: of its first and last origin.  scores: of the distributions.  widths: CRPS skill over the pooled
+    regression, both symmetrised: over all leads, then at LEADS.  adds: the same of what is published over the very same
+    procedure without a network.  whole: CRPS skill of what is published, as it is, over the centred regression;
+    location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, over all leads, then at LEADS.
     """
 
     ticker: str
-    policy: Mode
-    nights: int
-    skill: float | None
-    test_skill: float
-    seconds: float
-    slowest: float
-    retrained: int
-    fine_tuned: int
-    kept: int
-
-
-def nights_of(series: PriceSeries, settings: Settings, count: int, every: int = 1) -> Indices:
-    """(count,) the newest origins, `every` sessions apart, whose whole outcome the series holds. Raises TooFewBars."""
-    horizon = settings.evaluation.horizon
-    first = len(series) - horizon - 1 - (count - 1) * every
-    needed = minimum_sessions(settings.evaluation)
-    if first + 1 < needed:
-        raise TooFewBars(
-            len(series) + needed - first - 1, len(series), f"{count} nights before which a model can learn"
-        )
-    return np.arange(first, len(series) - horizon, every)
+    sessions: tuple[date, date]
+    origins: int
+    scores: dict[str, DistributionScore]
+    widths: dict[str, tuple[float, ...]]
+    losses: dict[str, DatedLosses]
+    adds: tuple[float, ...]
+    adds_losses: DatedLosses
+    whole: float
+    location: float
+    paths: dict[str, tuple[float, ...]]
+    nights: tuple[DecisionNight, ...]
+    reasons: dict[str, str]
 
 
 def backtest(
-    ticker: str,
-    series: PriceSeries,
-    settings: Settings,
-    policy: Mode,
-    nights: Indices,
-    *,
-    folder: Path,
-    on_night: Callable[[int, TrainedModel], None] | None = None,
-) -> PolicyScore:
-    """Replay `nights`, ascending, under one policy. `folder` holds the two newest models while it works."""
-    paths, skills, seconds, modes = [], [], [], Counter[str]()
-    for night, (model, took) in zip(nights, _nightly(series, settings, policy, nights, folder), strict=True):
-        paths.append(model.published.paths(series.until(night + 1), [night])[0])
-        skills.append(_test_skill(model, series.until(night + 1)))
-        seconds.append(took)
-        modes[model.decision.mode] += 1
-        if on_night:
-            on_night(int(night), model)
-    later = seconds[1:] or seconds
-    return PolicyScore(
+    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
+) -> TickerBacktest:
+    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes."""
+    first = int(np.searchsorted(series.sessions, np.datetime64(span.first)))
+    last = int(np.searchsorted(series.sessions, np.datetime64(span.last), side="right"))
+    last = min(last, len(series) - LEADS[-1])
+    horizon = settings.evaluation.horizon
+    start = max(_earliest(series, settings, folders), first)
+    if (last - start) // span.every < FEWEST_ORIGINS:
+        needed = len(series) + FEWEST_ORIGINS * span.every - max(0, last - start)
+        raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
+    warm = max(start - WARM_UP // span.every * span.every, _earliest(series, settings, folders))
+    warm += (start - warm) % span.every
+    at = np.arange(warm, last, span.every)
+    leads = np.arange(1, horizon + 1)
+    told = [_left_alone(series, piece, leads, pool) for piece, pool in _pieces(series, at[at < start], folders)]
+    nights, simple = [], []
+    champion: TrainedModel | None = None
+    for piece, pool in _pieces(series, at[at >= start], folders):
+        champion, night, network, used = _night(series, int(piece[0]), settings, champion, folders)
+        nights.append(night)
+        told.append(_said(series, piece, leads, used, network))
+        simple.append(_simple_rows(series, piece, pool))
+    said = Said(*(np.concatenate([getattr(each, name) for each in told]) for name in ("location", "simple", "network")))
+    own, bare = published(series, at, said), published(series, at, Said(said.location, said.simple, None))
+    counted = at >= start
+    rows = _joined(simple, at[counted])
+    knots = np.array([lead for lead in LEADS if lead <= horizon])
+    for name, each in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
+        rows = rows.with_row(name, at[counted], knots, each.quantiles[counted][:, knots - 1])
+    return _scored(ticker, series, rows, tuple(nights))
+
+
+def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
+    """The first session after which a night could have run: something to forecast with, and an origin to score."""
+    for stop in range(100, len(series), 50):
+        try:
+            split = unseen_parts(series.until(stop), settings.evaluation, folders)
+        except TooFewBars:
+            continue
+        if Pool.before(series.sessions[split.test.start].item(), folders).base is not None:
+            return stop
+    return len(series)
+
+
+def _pieces(series: PriceSeries, at: Indices, folders: Sequence[Path]) -> list[tuple[Indices, Pool]]:
+    """The origins by the newest pool that ends before them, in order."""
+    found: list[tuple[list[int], Pool]] = []
+    for origin in at:
+        pool = Pool.before(series.sessions[origin].item(), folders)
+        if not found or found[-1][1].identity() != pool.identity():
+            found.append(([], pool))
+        found[-1][0].append(int(origin))
+    return [(np.array(piece), pool) for piece, pool in found]
+
+
+def _night(
+    series: PriceSeries, origin: int, settings: Settings, champion: TrainedModel | None, folders: Sequence[Path]
+) -> tuple[TrainedModel | None, DecisionNight, TrainedModel | None, TrainedModel]:
+    """The champion after the night, what came of it, whose network is published (None: none), and tonight's model."""
+    known = series.until(origin + 1)
+    why = "no champion yet" if champion is None else "a newer base network"
+    model = train_ticker(known, settings, Decision("retrain", why), start=None, folders=folders)
+    split = unseen_parts(known, settings.evaluation, folders)
+    found = judged(known, model, champion, settings.evaluation, split, simple_rows=False)
+    after = model if found.promoted else champion
+    publisher = None if found.publisher == POOLED else after or model
+    evidence = model.evidence.skill if model.evidence else None
+    assert isinstance(model.published, TickerNetwork)
+    base = model.published.pool.base
+    night = DecisionNight(
+        known.sessions[-1].item(),
+        str(base.through) if base else None,
+        model.decision.mode,
+        evidence,
+        found.promoted,
+        found.publisher,
+    )
+    return after, night, publisher, model
+
+
+def _said(
+    series: PriceSeries, at: Indices, leads: Indices, model: TrainedModel, publisher: TrainedModel | None
+) -> Said:
+    """What the publisher says after these origins; without one, the simple width stands for it."""
+    network = (publisher or model).published
+    assert isinstance(network, TickerNetwork)
+    said = said_by(series, at, leads, network.pool, network if publisher else None)
+    return said if said.network is not None else Said(said.location, said.simple, symmetrised(said.simple))
+
+
+def _left_alone(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> Said:
+    """Before the first night: the base, as it was learned."""
+    network = TickerNetwork(pool, OwnErrors.none(), own=False, learned_until=series.sessions[at[0]])
+    return said_by(series, at, leads, pool, network)
+
+
+def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRows:
+    leads = np.array(LEADS)
+    assert pool.regression is not None
+    assert pool.base is not None
+    found = {each: simple_distributions(series, at, leads, pool.regression, each) for each in CALIBRATIONS}
+    quantiles = {
+        f"{name}, {each} shape": found[each].quantiles[name]
+        for name in SHAPES
+        for each in CALIBRATIONS
+        if name in found[each].quantiles
+    }
+    reasons = {f"{name}, {each} shape": why for each in CALIBRATIONS for name, why in found[each].reasons.items()}
+    rows = DistributionRows(at, leads, quantiles, reasons)
+    return rows.with_row(BASE, at, leads, pool.network(series, at, leads, np.zeros(CURVES)))
+
+
+def _joined(parts: Sequence[DistributionRows], at: Indices) -> DistributionRows:
+    """Rows that every part has."""
+    names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
+    reasons = {name: why for part in parts for name, why in part.reasons.items()}
+    quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}
+    return DistributionRows(at, parts[0].leads, quantiles, reasons)
+
+
+def _scored(
+    ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...]
+) -> TickerBacktest:
+    actual = moves(series, rows.origins, rows.leads)
+    spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
+    own, centred = rows.quantiles[PUBLISHED], spread[CENTRED]
+    return TickerBacktest(
         ticker=ticker,
-        policy=policy,
-        nights=len(nights),
-        skill=_skill(series, nights, np.array(paths), settings),
-        test_skill=float(np.mean(skills)),
-        seconds=float(np.mean(later)),
-        slowest=float(np.max(later)),
-        retrained=modes["retrain"],
-        fine_tuned=modes["fine-tune"],
-        kept=modes["keep"],
+        sessions=(series.sessions[rows.origins[0]].item(), series.sessions[rows.origins[-1]].item()),
+        origins=len(rows.origins),
+        scores={name: scored(quantiles, actual, rows.leads) for name, quantiles in rows.quantiles.items()},
+        widths={name: _skills(found, centred, actual, rows.leads) for name, found in spread.items()},
+        losses={name: dated_losses(rows, name, actual, series.sessions, reference=CENTRED) for name in rows.quantiles},
+        adds=_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, rows.leads),
+        adds_losses=dated_losses(rows, PUBLISHED, actual, series.sessions, reference=WITHOUT_NETWORK),
+        whole=_skills(own, centred, actual, rows.leads)[0],
+        location=_skills(own, spread[PUBLISHED], actual, rows.leads)[0],
+        paths=_paths(series, rows, actual),
+        nights=nights,
+        reasons=dict(rows.reasons),
     )
 
 
-def table(rows: list[PolicyScore]) -> list[str]:
-    """The rows as Markdown, each with its difference from retraining every night."""
-    lines = [
-        "| ticker | policy | nights | skill | vs retrain | test skill | vs retrain | s a night | slowest | modes |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
-    ]
-    for row in rows:
-        base = next((r for r in rows if r.ticker == row.ticker and r.policy == "retrain"), row)
-        apart = (row.skill or 0.0) - (base.skill or 0.0)
-        modes = f"{row.retrained} retrain, {row.fine_tuned} fine-tune, {row.kept} keep"
-        lines.append(
-            f"| {row.ticker} | {row.policy} | {row.nights} | {row.skill or 0.0:+.4f} | {apart:+.4f} | "
-            f"{row.test_skill:+.4f} | {row.test_skill - base.test_skill:+.4f} | "
-            f"{row.seconds:.2f} | {row.slowest:.2f} | {modes} |"
-        )
-    return lines
+def _skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
+    """1 − CRPS / CRPS of the reference, over all leads and at each."""
+    overall = [losses(each, actual, leads).mean() for each in (quantiles, reference)]
+    by_lead = [crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference)]
+    pairs = [tuple(overall), *zip(*by_lead, strict=True)]
+    return tuple(float(1 - loss / other) if other > 0 else float("nan") for loss, other in pairs)
 
 
-def _nightly(
-    series: PriceSeries, settings: Settings, policy: Mode, nights: Indices, folder: Path
-) -> Iterator[tuple[TrainedModel, float]]:
-    champion: TrainedModel | None = None
-    before: Path | None = None
-    for night in nights:
-        known = series.until(night + 1)
-        decision = decide(facts_about(champion, known, settings), policy, settings.policy)
-        if champion is None:
-            decision = replace(decision, mode="retrain")
-        here = folder / f"night-{night}"
-        began = time.perf_counter()
-        champion = train(known, settings, decision, champion=before, folder=here)
-        yield champion, time.perf_counter() - began
-        if before:
-            shutil.rmtree(before)
-        before = here
+def _paths(series: PriceSeries, rows: DistributionRows, actual: Floats) -> dict[str, tuple[float, ...]]:
+    at, close = rows.origins, np.log(series.close)[rows.origins, None]
+    mid = np.log(series.mid)[at, None]
+    prior = prior_path(series, at, int(rows.leads[-1]))[:, rows.leads - 1]
+    said = {
+        LAST_CLOSE: np.zeros_like(actual),
+        LAST_MID: np.broadcast_to(mid - close, actual.shape),
+        TREND_PRIOR: mid - close + prior,
+        PUBLISHED: rows.quantiles[PUBLISHED][..., len(LEVELS) // 2],
+    }
+    naive = (actual**2).mean(axis=0)
 
+    def skills(path: Floats) -> tuple[float, ...]:
+        error = ((actual - path) ** 2).mean(axis=0)
+        pairs = [((error / rows.leads).sum(), (naive / rows.leads).sum()), *zip(error, naive, strict=True)]
+        return tuple(float(1 - each / other) if other > 0 else float("nan") for each, other in pairs)
 
-def _test_skill(model: TrainedModel, known: PriceSeries) -> float:
-    """Of the held-out network on its own test part, which for a kept model is the one it was trained with."""
-    at = origins(model.parts.test, model.settings.evaluation.origin_every)
-    return _skill(known, at, model.held_out.paths(known, at), model.settings) or 0.0
-
-
-def _skill(series: PriceSeries, at: Indices, paths: Floats, settings: Settings) -> float | None:
-    return evaluate(series.mid, at, {LSTM: paths}, settings.evaluation, close=series.close).scores[LSTM].skill
+    return {name: skills(path) for name, path in said.items()}

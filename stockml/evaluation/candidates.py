@@ -1,4 +1,4 @@
-"""A model as it is measured tonight: its own paths, and what would have been published of them.
+"""A model as it is measured tonight: what would have been published of it, after past origins and tonight.
 
 Never here: who wins.
 """
@@ -9,20 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from stockml.features.windows import OriginSplit, origins
-from stockml.forecasts.conformal import ConformalIntervals
-from stockml.forecasts.error_scaling import absolute_volatility
-from stockml.forecasts.shrinkage import OutOfSampleMoments, ShrunkForecast, combined
-from stockml.models.pooled_regression import LEVELS
-from stockml.models.trend_prior import prior_path
+from stockml.forecasts.outlook import chances_above
+from stockml.forecasts.publishing import Published, Said, published
+from stockml.models.pool import Pool
+from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
-
-
-class Paths(Protocol):
-    """Anything that forecasts: `paths(series, origins)` gives (len(origins), horizon) mid prices, causally."""
-
-    def paths(self, series: PriceSeries, origins: Indices, /) -> Floats: ...
 
 
 class Model(Protocol):
@@ -34,90 +27,84 @@ class Model(Protocol):
     def published(self) -> Any: ...
 
 
-class Measured(Protocol):
-    """Anything that is scored on origins: paths (m, horizon), price, and chances of a rise."""
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """What many tickers taught before the first unseen origin, for what is scored; and before tonight's end."""
 
-    @property
-    def paths(self) -> Floats: ...
-    def rises(self, series: PriceSeries, at: Indices, step: int) -> Floats: ...
+    held_out: Pool
+    tonight: Pool
 
-
-@dataclass(frozen=True)
-class Scored:
-    """Paths on the test part, (origins, horizon), and the bands that belong to them; neither saw anything of it."""
-
-    paths: Floats
-    bands: ConformalIntervals
-
-    def rises(self, series: PriceSeries, at: Indices, step: int) -> Floats:
-        """(origins,) chance of a mid price above the origin's close at `step`."""
-        current = absolute_volatility(series.mid)[at]
-        return self.bands.probability_of_rise(self.paths, current, series.close[at], step)
-
-    def log_quantiles(self, series: PriceSeries, at: Indices, leads: Indices) -> Floats:
-        """(origins, leads, 21) quantiles at LEVELS of log(mid price / close of the origin)."""
-        current = absolute_volatility(series.mid)[at]
-        found = self.bands.quantile_path(self.paths, current, LEVELS)[:, leads - 1]
-        return np.asarray(np.log(found / series.close[at, None, None]), dtype=np.float64)
+    @classmethod
+    def of(cls, model: Model, series: PriceSeries, split: OriginSplit | None = None) -> "Pools":
+        """The model's own; of a network that has none the newest shipped ones, by date."""
+        if hasattr(model.held_out, "pool"):
+            return cls(model.held_out.pool, model.published.pool)
+        first = series.sessions[split.validation.start if split else -1].item()
+        return cls(Pool.before(first), Pool.before(series.sessions[-1].item()))
 
 
-@dataclass(frozen=True)
-class Candidate(Scored):
-    """A model's own paths, what is known of them, and its path of tonight, (horizon,).
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What would have been published, on the test part and tonight.
 
-    validation: origins, and the paths from them.  shown: after every session of the validation part and, as it becomes
-    known, of the test part.
+    test: of m origins.  earlier: of the unseen origins before tonight, validation's included.  tonight: of one.
+    own: (m, horizon), the network's own path in price, None where it forecasts no path.
     """
 
-    validation: tuple[Indices, Floats]
-    shown: OutOfSampleMoments
-    combination: ShrunkForecast
-    tonight: Floats
+    test: Published
+    earlier: Published
+    tonight: Published
+    own: Floats | None
 
     @classmethod
     def of(
-        cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: Model | None
+        cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, pools: Pools, model: Model | None
     ) -> "Candidate":
-        """The model's, or without one the last close's."""
-        unseen = np.concatenate([origins(part, 1) for part in (split.validation, split.test)])
-        newest, mid = np.array([len(series) - 1]), series.mid
-        if model is None:
-            said, tonight = (np.tile(series.close[at, None], settings.horizon) for at in (unseen, newest))
-        else:
-            said, tonight = model.held_out.paths(series, unseen), model.published.paths(series, newest)
-        shown = OutOfSampleMoments.of(series, unseen, said, settings)
-        validation = origins(split.validation, settings.origin_every)
-        known, paths = (part[:: settings.origin_every] for part in np.split(said, [len(split.validation)]))
-        weights = shown.weights(newest)[0]
-        bands = ConformalIntervals.fit(mid, validation, combined(series.close[validation], known, weights))
-        combination = ShrunkForecast(tuple(weights.tolist()), shown.skill(), bands)
-        own = ConformalIntervals.fit(mid, validation, known)
-        return cls(paths, own, (validation, known), shown, combination, tonight[0])
-
-    def published(self, series: PriceSeries, test: Indices) -> Scored:
-        """What would have been published after each test origin, with the weights that were known then."""
-        validation, known = self.validation
-        weights = self.shown.weights(test)
-        calibrated = combined(series.close[validation], known, weights[0])
-        bands = ConformalIntervals.fit(series.mid, validation, calibrated)
-        return Scored(combined(series.close[test], self.paths, weights), bands)
-
-
-@dataclass(frozen=True)
-class TrendPrior:
-    """The path that the network starts from, as a model of its own: nothing is learned, nothing is seen."""
-
-    horizon: int
+        """The model's, or without one the very same procedure without a network."""
+        parts = [origins(part, settings.origin_every) for part in (split.validation, split.test)]
+        unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
+        past = said_by(series, unseen, leads, pools.held_out, model and model.held_out)
+        now = said_by(series, newest, leads, pools.tonight, model and model.published)
+        if (past.network is None) != (now.network is None):  # a vintage for the one and none for the other
+            past, now = (Said(each.location, each.simple, None) for each in (past, now))
+        found = published(series, np.concatenate([unseen, newest]), _joined(past, now))
+        count = len(parts[0])
+        test = slice(count, len(unseen))
+        own = None
+        if model is not None and hasattr(model.held_out, "paths"):
+            own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
+        return cls(found.at(test), found.at(slice(0, len(unseen))), found.at(slice(len(unseen), None)), own)
 
     @property
-    def held_out(self) -> "TrendPrior":
-        return self
+    def has_network(self) -> bool:
+        return self.own is not None or bool((self.tonight.shares > 0).any())
 
-    @property
-    def published(self) -> "TrendPrior":
-        return self
+    def paths(self, series: PriceSeries, at: Indices) -> Floats:
+        """(m, horizon) median prices on the test part, whose origins are `at`."""
+        middle = self.test.quantiles.shape[-1] // 2
+        return np.asarray(series.close[at, None] * np.exp(self.test.quantiles[..., middle]), dtype=np.float64)
 
-    def paths(self, series: PriceSeries, origins: Indices, /) -> Floats:
-        """(len(origins), horizon) mid prices."""
-        moves = prior_path(series, origins, self.horizon)
-        return np.asarray(series.mid[origins, None] * np.exp(moves), dtype=np.float64)
+    def rises(self, step: int) -> Floats:
+        """(m,) chances, on the test part, of a price above the origin's close at `step`."""
+        return chances_above(self.test.quantiles[:, step - 1], np.zeros(len(self.test.quantiles)))
+
+
+def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:
+    """(m, horizon) prices by the prior path: nothing is learned, nothing is seen."""
+    return np.asarray(series.mid[at, None] * np.exp(prior_path(series, at, horizon)), dtype=np.float64)
+
+
+def said_by(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Said:
+    """What a network says after these origins, (m,); without one, what the pool says alone."""
+    simple = pool.simple(series, at, leads)
+    if hasattr(network, "paths"):
+        return Said(np.log(network.paths(series, at) / series.close[at, None]), simple, None)
+    location = published_moves(series, at, leads)
+    return Said(location, simple, network.network(series, at, leads) if network is not None else None)
+
+
+def _joined(past: Said, now: Said) -> Said:
+    network = None
+    if past.network is not None and now.network is not None:
+        network = np.concatenate([past.network, now.network])
+    return Said(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)

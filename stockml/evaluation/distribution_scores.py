@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.evaluation.proper_scores import band, coverage_by_lead, crps, interval_score
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows
+from stockml.forecasts.proper_scores import band, coverage_by_lead, crps, interval_score
 from stockml.models.pooled_regression import LEVELS, symmetrised
 from stockml.storage.arrays import Days, Floats, Indices
 

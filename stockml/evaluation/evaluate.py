@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
 from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
 from stockml.features.windows import known_outcomes
-from stockml.forecasts.error_scaling import past_range
 from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -152,6 +152,12 @@ class _Sheet:
             base_rate=_finite(rose.mean()),
             brier=None if rise is None else _finite(((rise - rose) ** 2).mean()),
         )
+
+
+def past_range(mid: Floats, sessions: int) -> Floats:
+    """Highest minus lowest of the `sessions` values up to each session, or as many as there are.  Returns (n,)."""
+    rolling = pd.Series(mid).rolling(sessions, min_periods=1)
+    return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
 
 
 def _check(mid: Floats, origins: Indices, paths: Mapping[str, Floats], horizon: int) -> None:

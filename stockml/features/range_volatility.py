@@ -5,6 +5,7 @@ NaN, so that whoever knows the usual value can fill it; what is known is finite 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,16 @@ class Volatilities:
     constant: Floats
     returns: Indices
 
-    @classmethod
-    def of(cls, series: PriceSeries) -> "Volatilities":
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of(series: PriceSeries) -> "Volatilities":
+        """Of the very object that was asked about last, it is known: a series never changes."""
         squares = pd.Series(since_last_close(series, series.close) ** 2)
         ranges = pd.Series(range_variance(series))
         terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
         ewma_20, ewma_60 = (_root(squares.ewm(span=span, ignore_na=True).mean()) for span in (20, 60))
         seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-        return cls(np.stack(terms, axis=1), ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
+        return Volatilities(np.stack(terms, axis=1), ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
 
 
 def range_variance(series: PriceSeries) -> Floats:

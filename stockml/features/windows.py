@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
-MINIMUM_HORIZONS = 12  # 600 sessions for the usual horizon of 50: shorter parts hold too few independent paths
 LARGEST_HELD_OUT_SHARE = 0.5
+FIRST_ORIGIN = 21  # a month of moves is seen before it, without which there is no width
 
 
 @dataclass(frozen=True)
@@ -32,29 +31,39 @@ class OriginSplit:
 
 
 def minimum_sessions(evaluation: EvaluationSettings) -> int:
-    """The fewest sessions that can be split: 12 horizons."""
-    return MINIMUM_HORIZONS * evaluation.horizon
+    """The fewest sessions with which a forecast can be made and one earlier one be scored: a month and a horizon."""
+    return FIRST_ORIGIN + evaluation.horizon + 1
 
 
-def split_origins(n: int, evaluation: EvaluationSettings) -> OriginSplit:
+def sessions_to_learn(evaluation: EvaluationSettings) -> int:
+    """The fewest sessions that hold a training and a validation part too: 12 horizons, 600 sessions for 50."""
+    return 12 * evaluation.horizon
+
+
+def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -> OriginSplit:
     """Split `n` sessions: the newest are the test part, before them validation, then training, a horizon between each.
 
     Test and validation shrink in proportion so that together they hold at most half of the sessions, though not below
-    two horizons for the test part and one for validation. Raises TooFewBars below `minimum_sessions`.
+    two horizons for the test part and one for validation. With fewer than `sessions_to_learn`, or where validation
+    would begin before session `not_before`, there is a test part alone: all origins from there on, at most as many as
+    asked for. Raises TooFewBars below `minimum_sessions`, or where no origin is left.
     """
-    if n < minimum_sessions(evaluation):
-        raise TooFewBars(minimum_sessions(evaluation), n)
+    horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
     share = min(1.0, LARGEST_HELD_OUT_SHARE * n / wanted)
-    horizon = evaluation.horizon
     test_start = n - max(int(evaluation.test_sessions * share), 2 * horizon)
     validation_stop = test_start - horizon
     validation_start = validation_stop - max(int(evaluation.validation_sessions * share), horizon)
-    return OriginSplit(
-        train_end=validation_start - horizon,
-        validation=range(validation_start, validation_stop),
-        test=range(test_start, n - horizon),
-    )
+    if n >= sessions_to_learn(evaluation) and validation_start >= max(not_before, FIRST_ORIGIN):
+        return OriginSplit(
+            train_end=validation_start - horizon,
+            validation=range(validation_start, validation_stop),
+            test=range(test_start, n - horizon),
+        )
+    first = max(FIRST_ORIGIN, not_before, n - max(evaluation.test_sessions, horizon + 1))
+    if first >= n - horizon:
+        raise TooFewBars(needed + max(0, first - FIRST_ORIGIN), n)
+    return OriginSplit(train_end=0, validation=range(first, first), test=range(first, n - horizon))
 
 
 def origins(part: range, every: int) -> Indices:
@@ -62,27 +71,14 @@ def origins(part: range, every: int) -> Indices:
     return np.arange(part.start, part.stop, every, dtype=np.int64)
 
 
-def inputs(rows: NDArray[np.float32], at: Indices, look_back: int) -> NDArray[np.float32]:
-    """(m, look_back, features): for each origin the last `look_back` rows, the origin's own the last of them.
-
-    rows: (n, features), row t known after session t. Origins must be at least look_back - 1.
-    """
-    windows = sliding_window_view(rows, look_back, axis=0)
-    return np.ascontiguousarray(windows[at - look_back + 1].transpose(0, 2, 1))
+def watched_origins(split: OriginSplit, horizon: int) -> Indices:
+    """(m,) origins of the test part whose paths do not overlap."""
+    return origins(split.test, horizon)
 
 
 def outcomes(values: Floats, at: Indices, horizon: int) -> Floats:
     """(m, horizon): for each origin the `horizon` values after it. values: (n,); origins below n - horizon."""
     return np.ascontiguousarray(sliding_window_view(values, horizon)[at + 1])
-
-
-def targets(log_mid: Floats, sigma: Floats, at: Indices, horizon: int) -> Floats:
-    """(m, horizon): the log path after each origin, relative to its last value, in units of its daily volatility.
-
-    log_mid, sigma: (n,), log mid price and trailing daily volatility; row m, column k - 1 is
-    (log_mid[i + k] - log_mid[i]) / sigma[i] for origin i = at[m].
-    """
-    return (outcomes(log_mid, at, horizon) - log_mid[at, None]) / sigma[at, None]
 
 
 def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
+from stockml.forecasts.outlook import Outlook
+
 
 @dataclass(frozen=True)
 class Band:
@@ -30,9 +32,9 @@ KeptWeights = Annotated[
 class Forecast:
     """The published path: mid prices of the sessions after `origin`, with intervals.
 
-    `weights` say how far the path follows the model at each lead: 1 is the model's own path, 0 is the last close,
-    which is what is published throughout when the model has shown no skill. `last_value` is the origin's mid price;
-    `last_close` its close, None in what an earlier version kept.
+    `weights` say how much at each lead is the network's, 0 … 1: of the width, in what an earlier version kept of the
+    path. `last_value` is the origin's mid price; `last_close` its close, None in what an earlier version kept.
+    `outlook`: the distribution in words for the next 5, 20 and 50 sessions; empty in what an earlier version kept.
     """
 
     origin: date
@@ -44,6 +46,7 @@ class Forecast:
     weights: KeptWeights
     direction_step: int = 30
     last_close: float | None = None
+    outlook: tuple[Outlook, ...] = ()
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
@@ -54,10 +57,6 @@ class Forecast:
         return self.last_value if self.last_close is None else self.last_close
 
     @property
-    def skilled_leads(self) -> int:
-        """How many sessions ahead the path follows the model at all: where it has shown skill."""
-        return sum(weight > 0 for weight in self.weights)
-
-    @property
-    def no_skill(self) -> bool:
-        return self.skilled_leads == 0
+    def without_network(self) -> bool:
+        """Whether no network has a part in it."""
+        return not any(self.weights)

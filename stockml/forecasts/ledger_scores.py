@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from stockml.forecasts.conformal import COVERAGES, percent
+from stockml.forecasts.bands import COVERAGES, percent
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats

@@ -7,7 +7,6 @@ that of all the rest, names and numbers. Weights are in half precision, which is
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -20,40 +19,14 @@ from stockml.errors import InvalidFile
 from stockml.features.width_inputs import INPUTS, InputScale
 from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
 
 FORMAT = "stockml base network, 1"
 WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
+KIND, PATTERN = "base network", "base-*.npz"
 LARGEST = 16_000_000  # bytes
 FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
-
-
-@dataclass(frozen=True)
-class NoBase:
-    """No base network ends before `before`; `oldest`: the session through which the oldest one has seen."""
-
-    before: date
-    oldest: date | None
-
-    def __str__(self) -> str:
-        found = f"the oldest has seen sessions through {self.oldest}" if self.oldest else "there is none"
-        return f"no base network ends before {self.before}: {found}"
-
-
-def newest_before(day: date, folder: Path = SHIPPED) -> BaseNetwork | NoBase:
-    """The newest base that has seen no session from `day` on: chosen by its date, never by a score.
-
-    Raises InvalidFile for a damaged or foreign file among those looked at.
-    """
-    oldest = None
-    for path in sorted(folder.glob("base-*.npz"), reverse=True):
-        base = read(path)
-        if base.through < day:
-            return base
-        oldest = base.through
-    return NoBase(day, oldest)
 
 
 def file_name(through: date) -> str:

@@ -5,7 +5,6 @@ A file is JSON: numbers and names, nothing that runs. Its SHA-256 stands in it, 
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,34 +16,9 @@ from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegress
 from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
+KIND, PATTERN = "pooled regression", "pooled-*.json"
 FORMAT = "stockml pooled regression, 1"
 WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
-
-
-@dataclass(frozen=True)
-class NoVintage:
-    """No pooled regression ends before `before`; `oldest`: the session through which the oldest one has seen."""
-
-    before: date
-    oldest: date | None
-
-    def __str__(self) -> str:
-        found = f"the oldest has seen sessions through {self.oldest}" if self.oldest else "there is none"
-        return f"no pooled regression ends before {self.before}: {found}"
-
-
-def newest_before(day: date, folder: Path = SHIPPED) -> PooledRegression | NoVintage:
-    """The newest vintage that has seen no session from `day` on: chosen by its date, never by a score.
-
-    Raises InvalidFile for a damaged or foreign file among those looked at.
-    """
-    oldest = None
-    for path in sorted(folder.glob("pooled-*.json"), reverse=True):
-        model = read(path)
-        if model.through < day:
-            return model
-        oldest = model.through
-    return NoVintage(day, oldest)
 
 
 def file_name(through: date) -> str:

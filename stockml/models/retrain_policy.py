@@ -12,16 +12,19 @@ Chosen = Literal["retrain", "fine-tune", "keep"]
 class Facts:
     """What is known tonight. Counts are sessions; without a champion only the first two matter.
 
-    `champion_is_later`: there is one, of a later session, and tonight may not know it.
-    `same_*` compare tonight with the champion; `scale_drift` is a ratio of at least 1 (`FeatureScaler.drift`);
+    `champion_is_later`: there is one, of a later session, and tonight may not know it. `unreadable`: there is one that
+    cannot be loaded, and why.
+    `same_*` compare tonight with the champion; `scale_drift` is a ratio of at least 1 (the tutorial's);
     `live_skill` is the ledger's skill of what was published, None until enough forecasts have come due.
     """
 
     has_champion: bool
     champion_is_later: bool = False
+    unreadable: str | None = None
     same_settings: bool = True
     same_code: bool = True
     same_adjustment: bool = True
+    same_base: bool = True
     new_sessions: int = 0
     sessions_since_retrain: int = 0
     scale_drift: float = 1.0
@@ -71,11 +74,14 @@ def _changed(facts: Facts) -> str | None:
     if not facts.has_champion:
         return _none(facts)
     changes = {"settings": facts.same_settings, "code": facts.same_code, "price adjustment": facts.same_adjustment}
+    changes["base network"] = facts.same_base
     changed = [name for name, same in changes.items() if not same]
     return f"{' and '.join(changed)} changed since the champion learned" if changed else None
 
 
 def _none(facts: Facts) -> str:
+    if facts.unreadable:
+        return f"the champion cannot be continued: {facts.unreadable}"
     return "the champion is of a later session" if facts.champion_is_later else "no champion yet"
 
 

@@ -1,22 +1,38 @@
 """A night's two networks as one value, and the folder in which it is kept."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stockml.errors import InvalidFile
-from stockml.features.scaling import FeatureScaler
 from stockml.features.windows import OriginSplit
-from stockml.models.forecaster import Forecaster
+from stockml.models.pool import Pool, file_of
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.tutorial.forecaster import TutorialForecaster, restored
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
 
 NETWORKS = ("held_out", "published")
+FORM = 2  # of the folder; 1 held an LSTM of the ticker's own
+
+Network = TickerNetwork | TutorialForecaster
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a ticker's own training has been worth on the validation part, over the base left alone.
+
+    skill: of CRPS (0.001: 0.1 % better), over all leads and `origins`.
+    """
+
+    skill: float
+    origins: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,29 +40,31 @@ class TrainedModel:
     """Both networks of a night, how they came about, and what they were measured against while learning.
 
     `held_out` saw nothing of the validation and test parts and is what scores speak of; `published` learned in the
-    same way from every session whose outcome is known. `history` has one row an epoch: network, epoch, loss,
-    validation_loss (None for `published`), learning_rate, seconds.
+    same way from every session whose outcome is known. `evidence`: of the ticker's own training, None where there was
+    too little to learn from. `history`, of the tutorial's, has one row an epoch: network, epoch, loss,
+    validation_loss, learning_rate, seconds.
     """
 
     settings: Settings
     decision: Decision
-    held_out: Forecaster
-    published: Forecaster
+    held_out: Network
+    published: Network
     parts: OriginSplit
     sessions: int
     last_session: np.datetime64
     retrained_at: np.datetime64
+    evidence: Evidence | None = None
     history: tuple[dict[str, Any], ...] = field(default=())
-
-    @property
-    def shrinkage(self) -> float:
-        return self.held_out.shrinkage
 
 
 def save(model: TrainedModel, folder: Path) -> None:
-    """Write the folder: equal models give equal bytes, except `_timing.json`."""
+    """Write the folder: equal models give equal bytes, except `_timing.json`.
+
+    Of the pool only names and hashes are kept: the files stand where all models find them.
+    """
     for name in NETWORKS:
-        write_atomically(folder / f"{name}.npz", packed(getattr(model, name).weights))
+        if isinstance(network := getattr(model, name), TutorialForecaster):
+            write_atomically(folder / f"{name}.npz", packed(network.weights))
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in model.history]
     timing = {"seconds": [row["seconds"] for row in model.history]}
     _write_json(folder / "history.json", history)
@@ -55,21 +73,26 @@ def save(model: TrainedModel, folder: Path) -> None:
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """What `save` wrote. Raises InvalidFile when the folder is not a model's."""
+    """What `save` wrote. Raises InvalidFile when the folder is not a model's, or an earlier version's."""
     try:
         kept = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
         seconds = _seconds(folder, len(history))
-        networks = {name: _forecaster(kept, name, folder) for name in NETWORKS}
-    except (OSError, KeyError, ValueError) as error:
-        raise InvalidFile(str(folder), f"expected a trained model, found {error!r}") from error
+        settings = settings_from_dict(kept["settings"])
+        if settings.profile == "nightly" and kept.get("form") != FORM:
+            raise ValueError("one that an earlier version of stockml made")
+        networks: dict[str, Any] = {name: _network(kept["networks"][name], name, folder, settings) for name in NETWORKS}
+        evidence = Evidence(**kept["evidence"]) if kept.get("evidence") else None
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
     return TrainedModel(
-        settings=settings_from_dict(kept["settings"]),
+        settings=settings,
         decision=Decision(**kept["decision"]),
         parts=OriginSplit(kept["train_end"], range(*kept["validation"]), range(*kept["test"])),
         sessions=kept["sessions"],
         last_session=np.datetime64(kept["last_session"]),
         retrained_at=np.datetime64(kept["retrained_at"]),
+        evidence=evidence,
         history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
         **networks,
     )
@@ -84,17 +107,38 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return found if len(found) == epochs else [0.0] * epochs
 
 
+def bases_of(models: Path) -> Path:
+    """Where an installation keeps the bases that it has learned itself, beside its models."""
+    return models.parent / "bases"
+
+
+def vintage_folders(folder: Path) -> tuple[Path, ...]:
+    """Where the pool of a model in `folder` may stand: with it, as in MLflow; in the installation; as shipped."""
+    return (folder, bases_of(folder.parent.parent), SHIPPED)
+
+
+def pool_files(folder: Path) -> tuple[Path, ...]:
+    """The vintages that the model in `folder` names; none for one that has none. Raises InvalidFile."""
+    parts = json.loads((folder / "model.json").read_text())["networks"].values()
+    named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
+    return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
+
+
+def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
+    """Whether both are nothing but the same bases, left alone."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in NETWORKS]
+    return all(
+        isinstance(a, TickerNetwork)
+        and isinstance(b, TickerNetwork)
+        and not (a.own or b.own)
+        and a.pool.identity() == b.pool.identity()
+        for a, b in pairs
+    )
+
+
 def _described(model: TrainedModel) -> dict[str, Any]:
-    networks = {
-        name: {
-            "scale": part.scale.asdict(),
-            "shrinkage": part.shrinkage,
-            "learned_until": str(part.learned_until),
-        }
-        | ({"departure": part.residual_weight} if isinstance(part, Forecaster) else {})
-        for name, part in ((name, getattr(model, name)) for name in NETWORKS)
-    }
     return {
+        "form": FORM,
         "settings": model.settings.asdict(),
         "decision": {"mode": model.decision.mode, "reason": model.decision.reason},
         "train_end": model.parts.train_end,
@@ -103,24 +147,26 @@ def _described(model: TrainedModel) -> dict[str, Any]:
         "sessions": model.sessions,
         "last_session": str(model.last_session),
         "retrained_at": str(model.retrained_at),
-        "networks": networks,
+        "evidence": vars(model.evidence) if model.evidence else None,
+        "networks": {name: _part(getattr(model, name)) for name in NETWORKS},
     }
 
 
-def _forecaster(kept: dict[str, Any], name: str, folder: Path) -> Any:
-    settings, part = settings_from_dict(kept["settings"]), kept["networks"][name]
-    weights = unpacked((folder / f"{name}.npz").read_bytes())
-    if settings.profile == "tutorial":
-        from stockml.models.tutorial.forecaster import restored
+def _part(network: Network) -> dict[str, Any]:
+    said: dict[str, Any] = {"learned_until": str(network.learned_until)}
+    if isinstance(network, TutorialForecaster):
+        return said | {"scale": network.scale.asdict(), "shrinkage": network.shrinkage}
+    pool = {"pool": network.pool.identity(), "reasons": list(network.pool.reasons)}
+    return said | pool | {"errors": network.errors.asdict(), "own": network.own}
 
-        return restored(part, settings, weights)
-    return Forecaster(
-        network=settings.network,
-        horizon=settings.evaluation.horizon,
-        weights=weights,
-        scale=FeatureScaler.from_dict(part["scale"]),
-        residual_weight=part["departure"],
-        shrinkage=part["shrinkage"],
+
+def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
+    if settings.profile == "tutorial":
+        return restored(part, settings, unpacked((folder / f"{name}.npz").read_bytes()))
+    return TickerNetwork(
+        pool=replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=tuple(part["reasons"])),
+        errors=OwnErrors.from_dict(part["errors"]),
+        own=bool(part["own"]),
         learned_until=np.datetime64(part["learned_until"]),
     )
 

@@ -18,6 +18,9 @@ CLOSE_SHARE = 0.75  # of the way from the mid to the close, which was traded las
 RETURN_SHARE = 0.15  # of the way back to the mean of the newest week is gone at once
 
 
+PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
+
+
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn round, is left out of the year
 
 
@@ -30,8 +33,22 @@ def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     """
     mid = np.log(series.mid)
     start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
-    rise = USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER * (1 + trend(series))
+    rise = usual_rise(series) * (1 + trend(series))
     return np.asarray(start[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+
+
+def usual_rise(series: PriceSeries) -> Floats:
+    """(n,) log return a session that is usual for a share that swings so much."""
+    return USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER
+
+
+def published_moves(series: PriceSeries, at: Indices, leads: Indices) -> Floats:
+    """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise.
+
+    None at lead 1: the mid price of the next session is as old as new. On 99 tickers, in eras from 2003 and from 2009,
+    half of the rise gained on nine of ten; its trend gained in one and lost in the other.
+    """
+    return np.asarray(PUBLISHED_SHARE * usual_rise(series)[at, None] * (leads - 1), dtype=np.float64)
 
 
 def trend(series: PriceSeries) -> Floats:

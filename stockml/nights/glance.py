@@ -9,7 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.distribution_table import BLEND, row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.age import Age, age_of
@@ -59,7 +59,7 @@ class Glance:
     def of(cls, night: Night) -> "Glance":
         adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
         path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
-        whole = table.whole.get(night.publisher) if table else None
+        whole = table.whole.get(row_of(night.publisher)) if table else None
         simple = 0.0 if table and night.publisher == POOLED else None  # what is published has no network
         saves = None if table is None or simple == 0.0 else table.network_adds
         if table and night.publisher == BLEND:
@@ -79,7 +79,7 @@ class Glance:
             network_adds_p=adds.test.p_value if adds and adds.test else None,
             crps_adds=saves.skill if saves else simple,
             crps_adds_p=saves.test.p_value if saves and saves.test else None,
-            crps_skill=whole.skill if whole else simple,
+            crps_skill=whole.skill if whole else None,
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),
             live_coverage_80=figures.get("live/coverage_80"),

@@ -26,8 +26,8 @@ class Night:
     `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
     the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
     has one row an epoch. `model_folder` is what was trained tonight (None: nothing was), `plots_folder` holds the
-    figures as PNG files, `evaluation_folder` the assessment, `dataset_path` the series that the model saw.
-    `data_notes` name what is not in the series, and why.
+    figures as PNG files, `champion_kept` that no other model came out of it, `evaluation_folder` the assessment,
+    `dataset_path` the series that the model saw. `data_notes` name what is not in the series, and why.
     `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
     """
 
@@ -52,6 +52,7 @@ class Night:
     forecast: Forecast | None = None
     distributions: DistributionTable | None = None
     publisher: str = ""
+    champion_kept: bool | None = None
     model_folder: str | None = None
     model_sha256: str | None = None
     evaluation_folder: str | None = None
@@ -75,6 +76,11 @@ class Night:
     @property
     def run_name(self) -> str:
         return f"{self.ticker} {self.session} {self.mode or self.status}"
+
+    @property
+    def keeps_champion(self) -> bool:
+        """Whether tonight made no model of its own; an earlier version's record says so by its mode."""
+        return self.mode == "keep" if self.champion_kept is None else self.champion_kept
 
     @property
     def model_name(self) -> str:

@@ -5,14 +5,22 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.evaluation.distribution_table import BLEND
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
-from stockml.evaluation.promotion_gate import publishes
 from stockml.evaluation.simple_distributions import POOLED
+from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.age import Age
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
-from stockml.nights.tables import base_rate, distribution_lines, distribution_markdown, path_lines, path_markdown
+from stockml.nights.tables import (
+    base_rate,
+    distribution_lines,
+    distribution_markdown,
+    outlook_lines,
+    outlook_markdown,
+    path_lines,
+    path_markdown,
+)
 
 NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
@@ -21,12 +29,14 @@ PAGES = "make up"
 def text(night: Night, age: Age | None = None) -> str:
     """The night for the terminal, about twenty lines of at most 100 columns.  age: of its forecast, now."""
     first, *rest = _heading(night)
-    lines = [f"{night.ticker} · session {night.session} · {first}", *rest, ""]
+    said = [f"{night.ticker} · session {night.session} · {first}", *rest]
+    lines = [line for each in said for line in textwrap.wrap(each, 100, subsequent_indent="  ")] + [""]
     lines += _row("bars", _bars(night))
     lines += [line for note in night.data_notes for line in _row("data", note)]
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
+    lines += _row("history", short) if (short := _short_history(night)) else []
     lines += ["", *path_lines(night), *_adds(night), *distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
@@ -36,6 +46,7 @@ def text(night: Night, age: Age | None = None) -> str:
         lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night))
     lines += _live(night)
+    lines += outlook_lines(night.forecast) if night.forecast else []
     lines += _where(night)
     return "\n".join(lines)
 
@@ -53,7 +64,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         said = _published(night)
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
-        parts.append(f"**{said[0].upper()}{said[1:]}.**" if night.forecast.no_skill else f"Published: {said}.")
+        parts += [f"Published: {said}.", outlook_markdown(night.forecast)]
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
@@ -105,25 +116,45 @@ def _heading(night: Night) -> list[str]:
     found = night.score(PUBLISHED)
     if night.status != "completed" or found is None or found.skill is None:
         return [night.status]
-    if night.publisher == POOLED:
-        return [f"published: the last close and the {POOLED}'s width", "the network's distribution is worse"]
-    if night.publisher == BLEND:
-        return ["published: the last close, width by base network and regression", _base_adds(night)]
-    if night.score(LAST_CLOSE) is None:
+    if night.score(LAST_CLOSE) is None:  # of the first versions
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
-    said = f"published: skill {found.skill:+.3f} over the last close"
-    return [said, f"network adds {adds}"] if (adds := _network_adds(night)) else [said]
+    if night.publisher == POOLED:
+        return [f"published: the {_median(night)}, the {POOLED}'s width", _not_published(night)]
+    if night.publisher == BLEND:  # of an earlier version
+        return ["published: the last close, width by base network and regression"]
+    if _forecasts_a_path(night):
+        said = f"published: skill {found.skill:+.3f} over the last close"
+        return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
+    said = f"published: the {_median(night)}, width by the network and the regression"
+    return [said, f"network adds {_crps_adds(night)}"]
 
 
-def _base_adds(night: Night) -> str:
-    """What the base network adds to the width that the regression has by itself, with its noise."""
-    found = night.distributions.widths.get(BLEND) if night.distributions else None
+def _median(night: Night) -> str:
+    """An earlier version, which told no outlook, published no rise."""
+    return "last close and half the usual rise" if night.forecast and night.forecast.outlook else "last close"
+
+
+def _forecasts_a_path(night: Night) -> bool:
+    """Whether the network says which way, as the tutorial's does, rather than how far."""
+    return night.score(LSTM) is not None
+
+
+def _crps_adds(night: Night) -> str:
+    """The CRPS of what is published against the very same procedure without the network, with its noise."""
+    found = night.distributions.network_adds if night.distributions else None
     if found is None:
-        return "not measured"
-    return f"network adds {found.skill:+.2%} to the width's CRPS, {_luck(found.test.p_value if found.test else None)}"
+        return "what was not measured"
+    return f"{found.skill:+.2%} of CRPS, {_luck(found.test.p_value if found.test else None)}"
 
 
-def _network_adds(night: Night) -> str:
+def _not_published(night: Night) -> str:
+    table = night.distributions
+    if table is not None and table.network_adds is None:
+        return "no network: " + "; ".join(table.reasons.values())
+    return f"the network did worse: {_crps_adds(night)}"
+
+
+def _path_adds(night: Night) -> str:
     """The skill of what is published over the very same procedure without the network, with its noise."""
     found = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     return _difference(found) if found else ""
@@ -154,11 +185,11 @@ def _bars(night: Night) -> str:
 
 
 def _adds(night: Night) -> list[str]:
-    return [f"{'network adds':<18} {adds}"] if (adds := _network_adds(night)) else []
+    return [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
 
 
 def _adds_markdown(night: Night) -> list[str]:
-    return [f"Network adds: {adds}."] if (adds := _network_adds(night)) else []
+    return [f"Network adds to the path: {adds}."] if (adds := _path_adds(night)) else []
 
 
 def _end_point(forecast: Forecast) -> str:
@@ -176,18 +207,15 @@ def _now(forecast: Forecast) -> str:
 
 
 def _published(night: Night) -> str:
-    """What the path is made of, and the skill that says so."""
+    """What the path and the width are made of, and to whom each is due."""
     assert night.forecast is not None
-    if night.publisher == POOLED:
-        return f"the last close, with the {POOLED}'s quantiles"
-    if night.publisher == BLEND:
-        return f"the last close, with the mean width of base network and {POOLED}"
-    skill = night.verdict.numbers.get("validated_skill") if night.verdict else None
-    made_of = publishes(night.forecast.weights)
-    if skill is None:
-        return made_of
-    over = "" if night.score(LAST_CLOSE) is None else " over the last close"
-    return f"{made_of} (the model's own path: skill {skill:+.3f}{over} on unseen sessions)"
+    if night.publisher in (POOLED, BLEND) or not _forecasts_a_path(night):
+        weights, median = night.forecast.weights, _median(night)
+        if night.forecast.without_network:
+            return f"median: {median}; width: the {POOLED}'s alone"
+        shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
+        return f"median: {median}; width: the network's share {shares}, the rest the {POOLED}'s"
+    return f"the network's path, with the {POOLED}'s width" if night.forecast.outlook else "the network's path"
 
 
 def _rise(night: Night, forecast: Forecast) -> str:
@@ -222,9 +250,18 @@ def _where(night: Night) -> list[str]:
     return [*lines, *_row("pages", PAGES)]
 
 
+def _short_history(night: Night) -> str:
+    """What of the volatilities that a width rests on is not known yet."""
+    unknown = [f"{sessions:,}" for sessions in RANGE_SESSIONS if night.sessions < sessions]
+    if not unknown:
+        return ""
+    return f"too short for the volatility of {' and '.join(unknown)} sessions: the mean of many tickers stands for it"
+
+
 def _markdown_facts(night: Night) -> list[str]:
     facts = [
         f"- bars: {_bars(night)}",
+        *([f"- history: {short}"] if (short := _short_history(night)) else []),
         *(f"- data: {note}" for note in night.data_notes),
         f"- {night.mode}: {night.reason}",
         f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "

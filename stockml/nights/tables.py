@@ -4,18 +4,21 @@ import itertools
 import textwrap
 
 from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Score
 from stockml.evaluation.simple_distributions import POOLED
+from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.outlook import Outlook
 from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, LAST_MID, "last value")
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 DISTRIBUTIONS = {  # the rows that are more than their name says
-    LAST_CLOSE: "last close, today's bands",
-    LSTM: "LSTM, drawn to the close",
-    CHAMPION: "champion, drawn to the close",
+    LSTM: "tonight's network",
+    CHAMPION: "champion",
+    WITHOUT_NETWORK: "the same without network",
 }
 
 
@@ -77,7 +80,7 @@ def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
     ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
     return [
         (
-            DISTRIBUTIONS.get(name, name),
+            DISTRIBUTIONS.get(name, name) + (", published" if name == row_of(night.publisher) else ""),
             f"{100 * table.scores[name].crps:.4f}",
             skill(table.whole.get(name)),
             skill(table.widths.get(name)),
@@ -93,7 +96,7 @@ def distribution_lines(night: Night) -> list[str]:
         return []
     head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
     lines = [
-        f"{name:<29} {crps:>8} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
+        f"{name:<36} {crps:>7} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
     ]
     reasons = night.distributions.reasons if night.distributions else {}
     told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
@@ -108,3 +111,34 @@ def distribution_markdown(night: Night) -> str:
     table = _padded([head, "|---|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])
     reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
     return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])
+
+
+def _outlook_rows(forecast: Forecast) -> list[tuple[str, ...]]:
+    """How far the price may go, by number of sessions."""
+
+    def usual(each: Outlook) -> str:
+        return each.place + (" of {:.0%} to {:.0%}".format(*each.usual) if each.usual else "")
+
+    return [
+        (
+            f"{each.sessions} sessions",
+            f"{each.volatility:.1%}",
+            usual(each),
+            *(f"{chance:.0%}" for chance in (each.rise, *each.beyond)),
+        )
+        for each in forecast.outlook
+    ]
+
+
+OUTLOOK = ("volatility", "a year", "beside the past", "rise", "beyond ±5%", "beyond ±10%")
+
+
+def outlook_lines(forecast: Forecast) -> list[str]:
+    rows = _outlook_rows(forecast)
+    shape = "{:<12} {:>6}  {:<51} {:>4} {:>10} {:>11}"
+    return ["", *(shape.format(*row) for row in (OUTLOOK, *rows)), ""] if rows else []
+
+
+def outlook_markdown(forecast: Forecast) -> str:
+    rows = [f"| {' | '.join(row)} |" for row in (OUTLOOK, *_outlook_rows(forecast))]
+    return _padded([rows[0], "|---|--:|---|--:|--:|--:|", *rows[1:]]) if forecast.outlook else ""

@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.home import Home
 from stockml.nights.record import Night, Status
 from stockml.storage.files import write_atomically
@@ -22,10 +23,10 @@ NAMED = 20  # tickers in a message; the table has all of them
 class NightRow:
     """One night. What it does not have is None; a skill never stands without the two errors that it is made of.
 
-    mse, naive_mse: of tonight's model and of the last close, on the same origins; skill is of these two.
-    network_adds: skill of what is published over the same procedure without the network, noise_p its p-value.
-    crps_skill: of the model's whole distribution over the pooled regression's.  now, forecast: dollars, the last close
-    and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
+    mse, naive_mse: of the published path and of the last close, on the same origins; skill is of these two.
+    network_adds: skill by CRPS over the same procedure without the network, noise_p its p-value.
+    crps_skill: of the whole published distribution over the pooled regression's.  now, forecast: dollars, the last
+    close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
     direction's lead.  seconds: wall time of the night.
     """
 
@@ -52,9 +53,13 @@ class NightRow:
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
-        model, naive, path = night.score(LSTM), night.score(LAST_CLOSE) or night.score("last value"), night.forecast
-        adds = night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK) if night.evaluation else None
-        whole = night.distributions.whole.get(LSTM) if night.distributions else None
+        model, naive, path = (
+            night.score(PUBLISHED),
+            night.score(LAST_CLOSE) or night.score("last value"),
+            night.forecast,
+        )
+        adds = night.distributions.network_adds if night.distributions else None
+        whole = night.distributions.whole.get(row_of(night.publisher)) if night.distributions else None
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -64,7 +69,7 @@ class NightRow:
             skill=_rounded(model.skill) if model else None,
             mse=_rounded(model.mse) if model else None,
             naive_mse=_rounded(naive.mse) if naive else None,
-            network_adds=_rounded(adds.skill_difference) if adds else None,
+            network_adds=_rounded(adds.skill) if adds else None,
             noise_p=_rounded(adds.test.p_value) if adds and adds.test else None,
             crps_skill=_rounded(whole.skill) if whole else None,
             promoted=night.verdict.promoted if night.verdict else None,

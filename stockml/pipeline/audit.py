@@ -23,7 +23,7 @@ from stockml.features.width_inputs import width_inputs
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_vintages import NoVintage, newest_before
+from stockml.models.pool import Pool
 from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.decide import decide_mode
@@ -182,9 +182,9 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     origins, leads = np.arange(max(last - ORIGINS + 1, 0), last + 1), np.array([1, 5, 10, 20, 50])
     found = {"inputs of the network": width_inputs(series)[: last + 1]}
     found |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
-    pool = newest_before(series.sessions[origins[0]].item())
-    if not isinstance(pool, NoVintage):
-        rows = simple_distributions(series, origins, leads, pool)
+    pool = Pool.before(series.sessions[origins[0]].item())
+    if pool.regression is not None:
+        rows = simple_distributions(series, origins, leads, pool.regression)
         found |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
     path = root / "audited" / "rows.npz"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
 from stockml.home import Home
 from stockml.models.champions import Provenance, champion_for, check_intact
 from stockml.models.registry import Promotion, Registry
 from stockml.models.retrain_policy import Facts, decide
-from stockml.models.trained_model import load_model
+from stockml.models.trained_model import load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -19,8 +20,6 @@ from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt
 from stockml.training.train import facts_about
-
-FEWEST_STEPS = 500  # of due forecasts before live skill counts: ten matured paths' worth
 
 
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
@@ -33,12 +32,13 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
     record = _kept(path)
     if record is None:
-        champion, facts = _champion_and_facts(home, dataset, settings)
+        champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
         record = {
             "session": dataset.session.isoformat(),
             "champion": champion.path if champion else None,
             "champion_sha256": champion.sha256 if champion else None,
+            "unreadable": unreadable,
             "mode": decision.mode,
             "reason": decision.reason,
         }
@@ -56,6 +56,12 @@ def champion_folder(decision: DecisionReceipt) -> Path | None:
     return Path(record["champion"])
 
 
+def unreadable_champion(decision: DecisionReceipt) -> str | None:
+    """Why there is a champion that tonight cannot be compared with; None where there is none, or one that can."""
+    record: dict[str, Any] = json.loads(Path(decision.path).read_text())
+    return record.get("unreadable")
+
+
 def _kept(path: Path) -> dict[str, Any] | None:
     """An earlier decision, as long as the champion that it was made beside still stands."""
     try:
@@ -66,28 +72,35 @@ def _kept(path: Path) -> dict[str, Any] | None:
     return record if champion is None or sha256_of(champion) == record["champion_sha256"] else None
 
 
-def _champion_and_facts(home: Home, dataset: DatasetReceipt, settings: Settings) -> tuple[Promotion | None, Facts]:
-    """The champion that tonight may know, and how tonight compares with it.
+def _champion_and_facts(
+    home: Home, dataset: DatasetReceipt, settings: Settings
+) -> tuple[Promotion | None, Facts, str | None]:
+    """The champion that tonight may know, how tonight compares with it, and why one cannot be read.
 
-    One that an earlier version of the code wrote, in a form that is not read any more, counts as none.
+    One that an earlier version of the code wrote, in a form that is not read any more, is not continued.
     """
     champion = champion_for(home, dataset.ticker, dataset.session)
     try:
         if champion:
             model, provenance = load_model(Path(champion.path)), Provenance.read(Path(champion.path))
-    except InvalidFile:
-        champion = None
+    except InvalidFile as problem:
+        return None, Facts(has_champion=False, unreadable=str(problem)), str(problem)
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)
         later = present is not None and present.session > dataset.session
-        return None, Facts(has_champion=False, champion_is_later=later)
+        return None, Facts(has_champion=False, champion_is_later=later), None
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker))
-    return champion, facts_about(
-        model,
-        series,
-        settings,
-        same_code=provenance.code == training_code(),
-        same_adjustment=provenance.adjustment == dataset.adjustment,
-        live_skill=live.skill if live.steps >= FEWEST_STEPS else None,
+    return (
+        champion,
+        facts_about(
+            model,
+            series,
+            settings,
+            same_code=provenance.code == training_code(),
+            same_adjustment=provenance.adjustment == dataset.adjustment,
+            folders=vintage_folders(Path(champion.path)),
+            live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None,
+        ),
+        None,
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.home import Home
-from stockml.models.trained_model import load_model
-from stockml.pipeline.decide import champion_folder
+from stockml.models.trained_model import load_model, same_forecast, vintage_folders
+from stockml.pipeline.decide import champion_folder, unreadable_champion
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
+from stockml.training.ticker_training import unseen_parts
 
 
 def evaluate_night(
@@ -24,14 +25,19 @@ def evaluate_night(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score, judge, calibrate, and make the path to publish; everything lands in one folder named by its content."""
-    champion = champion_folder(decision)
+    before = champion_folder(decision)
+    tonight = load_model(Path(model.path))
+    champion = load_model(before) if before else None
+    series = PriceSeries.read(Path(dataset.path))
     assessment = assess(
-        PriceSeries.read(Path(dataset.path)),
-        load_model(Path(model.path)),
-        load_model(champion) if champion else None,
+        series,
+        tonight,
+        champion,
         settings,
         upcoming,
-        kept=model.mode == "keep",
+        unseen_parts(series, settings, vintage_folders(Path(model.path))),
+        kept=decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion)),
+        unreadable=unreadable_champion(decision),
     )
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -111,6 +111,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         forecast=assessment.forecast,
         distributions=assessment.distributions,
         publisher=assessment.publisher,
+        champion_kept=assessment.kept,
         model_folder=done.model.path,
         model_sha256=done.model.sha256,
         evaluation_folder=done.evaluation.path,

@@ -3,7 +3,9 @@
 import hashlib
 
 from stockml.code_version import code_hash
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.settings import Settings
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt
 
 
@@ -15,9 +17,14 @@ def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
 
 def training_code() -> str:
     """Hash of all code that a model's weights depend on."""
-    return code_hash("training.train")
+    return _with_vintages(code_hash("training.train"))
 
 
 def evaluation_code() -> str:
     """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
-    return code_hash("training.train", "evaluation.assessment")
+    return _with_vintages(code_hash("training.train", "evaluation.assessment"))
+
+
+def _with_vintages(code: str) -> str:
+    """And what is shipped beside the code, which forecasts too."""
+    return hashlib.sha256(f"{code} {sha256_of(str(SHIPPED))}".encode()).hexdigest()

@@ -32,7 +32,7 @@ def train_night(
     name = f"{dataset.sha256} {decision.sha256} {learning_sha256(settings)} {training_code()}"
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)
-    train(
+    model = train(
         PriceSeries.read(Path(dataset.path)),
         settings,
         Decision(decision.mode, decision.reason),  # type: ignore[arg-type]
@@ -40,5 +40,5 @@ def train_night(
         folder=folder,
         on_epoch=on_epoch,
     )
-    sha256 = sha256_of(str(folder)) or ""
-    return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, decision.mode, decision.reason)
+    sha256, chosen = sha256_of(str(folder)) or "", model.decision  # what was learned may not have been worth using
+    return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 HISTORY_SHOWN = 40
 ROWS = (
     ("skill of what is published", "published/skill", "{:+.4f}"),
-    ("network adds", "answer/network_adds_pct", "{:+.2f}%"),
-    ("CRPS skill of the LSTM", "answer/crps_skill_pct", "{:+.2f}%"),
+    ("network adds, of CRPS", "answer/network_adds_crps_pct", "{:+.2f}%"),
+    ("network adds to the path", "answer/network_adds_pct", "{:+.2f}%"),
+    ("CRPS skill of what is published", "answer/crps_skill_pct", "{:+.2f}%"),
+    ("volatility, next 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
     ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
     ("MSE of the LSTM, range²", "lstm/mse", "{:.6f}"),
     ("MSE of the last close, range²", "baselines/last_close_mse", "{:.6f}"),
@@ -68,9 +70,12 @@ def _new_bars(before: Night, tonight: Night) -> str:
 
 
 def _finding(before: Night, tonight: Night) -> str:
-    """By the error of tonight's model itself: a skill may fall because the last close did better."""
+    """By how far the price may go; a network of a path by its own error, as a skill may fall with the last close."""
+    last, now = (night.metrics.get("answer/volatility_20_pct") for night in (before, tonight))
     old, new = (night.metrics.get("lstm/mse") for night in (before, tonight))
     if not old or new is None:
+        if last is not None and now is not None:
+            return f"{tonight.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {before.session}"
         return f"{tonight.ticker}: {tonight.session} beside {before.session}"
     change = new / old - 1
     word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
@@ -89,8 +94,9 @@ def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     """The table: a row a figure, last night, tonight, and the difference."""
     axes.axis("off")
+    found = [(label, shape, [_figure(night, name) for night in (before, tonight)]) for label, name, shape in ROWS]
     rows: list[tuple[str, ...]] = [
-        (label, *(_text(shape, _figure(night, name)) for night in (before, tonight))) for label, name, shape in ROWS
+        (label, *(_text(shape, value) for value in values)) for label, shape, values in found if values != [None, None]
     ]
     if before.forecast and tonight.forecast:
         ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM
-from stockml.forecasts.conformal import BandScores
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.forecasts.bands import BandScores
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, independent_count
 from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends, mid_price
@@ -21,7 +21,7 @@ LEDGER_SHOWN = 6
 
 
 def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
-    """What the LSTM missed at the last lead, over time and as a distribution, beside the last close.
+    """What was published missed at the last lead, over time and as a distribution, beside the last close.
 
     sessions, mid, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
     """
@@ -30,7 +30,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     bias, spread = float(missed.mean()), float(missed.std())
     lean = "hardly lean" if abs(bias) < spread / 5 else "lean low" if bias > 0 else "lean high"
-    title = f"{ticker}: the LSTM's forecasts {lean}, by {abs(bias):.1%} at {horizon} sessions"
+    title = f"{ticker}: the published forecasts {lean}, by {abs(bias):.1%} at {horizon} sessions"
     subtitle = f"What happened against what was said {horizon} sessions before, {len(origins)} origins of the test part"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
@@ -43,7 +43,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
     beside.axhline(0, color=TRUTH, linewidth=1)
     beside.text(0.97, 0.97, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
-    beside.text(0.97, 0.91, LSTM, color=MODEL, transform=beside.transAxes, ha="right", va="top")
+    beside.text(0.97, 0.91, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right", va="top")
     beside.set_xlabel("origins")
     beside.xaxis.set_major_locator(_whole())
     dates(axes)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
@@ -27,21 +26,14 @@ NOT_DRAWN = ("standard average", "EMA")
 TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
-def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats, *, publisher: str = LSTM) -> "Figure":
+def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -> "Figure":
     """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
 
-    sessions, mid: (n,), up to the forecast's origin.  publisher: whose distribution it is.
+    sessions, mid: (n,), up to the forecast's origin.
     """
-    change = forecast.path[-1] / forecast.now - 1
-    title = f"{ticker}: {forecast.path[-1]:.2f} expected in {len(forecast.path)} sessions, {change:+.1%}"
-    if publisher == BLEND:
-        title = f"{ticker}: the last close {forecast.now:.2f} is published, its width by the base network"
-    elif publisher == POOLED:
-        title = f"{ticker}: the last close {forecast.now:.2f} is published, with the {POOLED}'s bands"
-    elif forecast.no_skill:
-        title = f"{ticker}: no skill shown, so the last close {forecast.now:.2f} is published"
-    elif (ahead := forecast.skilled_leads) < len(forecast.path):
-        title = f"{ticker}: skill shown up to lead {ahead}, then the last close {forecast.now:.2f}"
+    band = forecast.band(80)
+    whose = f"the {POOLED}" if forecast.without_network else "the network and the regression"
+    title = f"{ticker}: {band.low[-1]:.0f} to {band.high[-1]:.0f} in {len(forecast.path)} sessions, 80% by {whose}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
@@ -88,7 +80,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     overall = "".join(f", {name} {evaluation.scores[name].skill or 0:+.3f}" for name in TOLD if name in skills)
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
-    floor, ceiling = _skill_limits([skills[name] for name in drawn], skills[LSTM])
+    floor, ceiling = _skill_limits([skills[name] for name in drawn], skills.get(LSTM, skills[PUBLISHED]))
     ends = []
     for name in drawn:
         skill, colour = skills[name], COLOURS[name]

@@ -8,23 +8,20 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.assessment import Assessment
-from stockml.evaluation.evaluate import LSTM
-from stockml.features.scaling import FEATURES, features
+from stockml.evaluation.evaluate import PUBLISHED
+from stockml.features.scaling import ewma_volatility
+from stockml.features.windows import watched_origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
+from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial, volatility
 from stockml.prices.series import PriceSeries
-from stockml.training.trainer import watched_origins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMOOTHING = 0.1
-LOSS = {
-    "nightly": "Loss in squared units of daily volatility",
-    "tutorial": "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled",
-}
+LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
 
 
@@ -38,9 +35,13 @@ def draw(
 ) -> None:
     """Write the night's figures as PNG files into `folder`. published: the ledger before tonight, oldest first."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
-    at, paths = assessment.test_origins, assessment.paths[LSTM]
+    tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
+    at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     drawn = {
-        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid, publisher=assessment.publisher),
+        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "volatility": volatility.expected_and_realised(
+            ticker, series, assessment.unseen, assessment.volatility, tonight
+        ),
         "leads": forecast.skill_by_lead(ticker, evaluation),
         "calibration": diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
@@ -51,9 +52,9 @@ def draw(
     if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
         drawn["ledger"] = diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
-        steps = model.settings.network.look_back if model.settings.profile == "tutorial" else 1  # its loss is their sum
+        steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
-        drawn["training"] = training.training_curves(ticker, rows, LOSS[model.settings.profile])
+        drawn["training"] = training.training_curves(ticker, rows, LOSS)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = watched_origins(model.parts, evaluation.horizon)
@@ -67,7 +68,7 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
         return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
-    scaled = features(series)[:, FEATURES.index("return")]
+    scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
     smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     return training.normalised(ticker, series.sessions, scaled, smoothed, SCALING)
 

@@ -74,12 +74,15 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     worse = all(skill is not None and skill < 0 for skill in skills.values())
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
-    figure, (axes,) = canvas(f"{ticker}: {claim}", f"One step ahead, last {AVERAGES_SHOWN} sessions; skill: {told}")
-    axes.plot(sessions[-AVERAGES_SHOWN:], mid[-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
+    figure, (axes,) = canvas(
+        f"{ticker}: {claim}", f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions; skill: {told}"
+    )
+    shown = sessions[1:][-AVERAGES_SHOWN:]
+    axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
         said = BASELINES[name].one_step(mid)[:-1]  # entry i is about session i + 1
-        axes.plot(sessions[-AVERAGES_SHOWN:], said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
+        axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
     axes.margins(x=0)
     axes.set_ylabel(mid_price(ticker))

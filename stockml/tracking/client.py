@@ -5,7 +5,7 @@ so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.tracking import connection, models, retention, runs, track_record, trials, tutorials, views
+from stockml.tracking import bases, connection, models, retention, runs, track_record, trials, tutorials, views
 from stockml.tracking.retention import OldRun
 from stockml.training.trial import TrialRecord
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
     from stockml.evaluation.tutorial_report import TutorialReport
+    from stockml.models.base_network import BaseNetwork
 
 RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
@@ -108,6 +109,11 @@ class Tracking:
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
             version = models.version_of(client, night)
             return Logged(run.info.run_id, experiment_id, version)
+
+    def log_base(self, base: "BaseNetwork", path: Path, losses: "Sequence[bases.Loss]", *, now: datetime) -> str:
+        """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
+        with self._client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
+            return bases.log(client, self._experiment(client, "base"), base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
         """A night whose server is away from the start is not kept waiting; one whose server goes away is."""

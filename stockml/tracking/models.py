@@ -3,13 +3,15 @@
 Imported by `tracking` only; imports mlflow inside functions.
 """
 
+import shutil
 import tempfile
 import zipfile
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stockml.forecasts.conformal import COVERAGES, percent
+from stockml.forecasts.bands import COVERAGES, percent
+from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.tracking.views import version_note
@@ -42,7 +44,7 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
     Every step looks first whether an earlier, killed attempt has done it.
     """
-    if night.mode == "keep" or len(_artifacts(night)) < 2:  # cleared away: only the run can be made again
+    if night.keeps_champion or not _is_there(night):  # cleared away: only the run can be made again
         return
     version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
     client.set_registered_model_alias(night.model_name, "challenger", version)
@@ -65,7 +67,7 @@ def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night:
 def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
     found = version_of_key(client, night.model_name, night.key)
-    return champion(client, night.model_name) if found is None and night.mode == "keep" else found
+    return champion(client, night.model_name) if found is None and night.keeps_champion else found
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
@@ -115,7 +117,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(SCRIPT),
-            artifacts={**_artifacts(night), "code": str(_zipped_package(Path(folder)))},
+            artifacts={**_artifacts(night, Path(folder)), "code": str(_zipped_package(Path(folder)))},
             signature=_signature(),
             input_example=_example(night),
             pip_requirements=[f"{name}=={installed(name)}" for name in PINNED],
@@ -142,9 +144,17 @@ def _zipped_package(folder: Path) -> Path:
     return path
 
 
-def _artifacts(night: Night) -> dict[str, str]:
-    found = {"model": night.model_folder, "evaluation": night.evaluation_folder}
-    return {name: folder for name, folder in found.items() if folder and Path(folder).is_dir()}
+def _is_there(night: Night) -> bool:
+    return all(folder and Path(folder).is_dir() for folder in (night.model_folder, night.evaluation_folder))
+
+
+def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
+    """The evaluation's folder, and the model's with the vintages that it names."""
+    trained = scratch / "trained"
+    shutil.copytree(night.model_folder or "", trained)
+    for file in pool_files(Path(night.model_folder or "")):
+        shutil.copy(file, trained)
+    return {"model": str(trained), "evaluation": night.evaluation_folder or ""}
 
 
 def _signature() -> "ModelSignature":

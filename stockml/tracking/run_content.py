@@ -8,10 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from stockml.evaluation.distribution_table import BLEND
+from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.promotion_gate import publishes
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
@@ -65,25 +63,25 @@ def metrics(
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     evaluation = assessment.evaluation
     rival, adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    table = assessment.distributions
-    whole, width = (table.whole.get(LSTM), table.widths.get(LSTM)) if table else (None, None)
-    said = table.whole.get(assessment.publisher) if table else None
-    base = table.widths.get(BLEND) if table else None
+    table, said = assessment.distributions, assessment.distributions.whole.get(row_of(assessment.publisher))
+    whole, width, base = table.whole.get(LSTM), table.widths.get(LSTM), table.widths.get(BASE)
+    adds_crps, rival_crps = table.network_adds, table.against_champion
     return {
+        "network_adds_crps_pct": adds_crps.skill if adds_crps else None,
         "base_adds_to_width_crps_pct": base.skill if base else None,
-        "beats_champion_pct": rival.skill_difference if rival else None,
+        "beats_champion_pct": rival.skill_difference if rival else rival_crps.skill if rival_crps else None,
         "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
         "network_adds_pct": adds.skill_difference if adds else None,
-        "crps_skill_pct": whole.skill if whole else None,  # the ticker's own LSTM's, whoever is published
-        "published_crps_skill_pct": said.skill if said else 0.0 if assessment.publisher == POOLED else None,
+        "crps_skill_pct": whole.skill if whole else None,  # tonight's network's, whoever is published
+        "published_crps_skill_pct": said.skill if said else None,
         "width_crps_skill_pct": width.skill if width else None,
-        "lstm_beats_last_close_pct": evaluation.scores[LSTM].skill,
+        "lstm_beats_last_close_pct": own.skill if (own := evaluation.scores.get(LSTM)) else None,
         "live_beats_last_close_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.now - 1,
         "forecast_model_share_pct": fmean(assessment.forecast.weights),
         "rise_chance_pct": assessment.forecast.probability_of_rise,
-    }
+    } | {f"volatility_{each.sessions}_pct": each.volatility for each in assessment.forecast.outlook}
 
 
 def params(night: Night) -> dict[str, str]:
@@ -156,9 +154,9 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 def lead_points(night: Night, at: int) -> list[Point]:
     """One step a lead, so that MLflow draws nights over each other: the skill by lead, and the published path."""
     found: list[Point] = []
-    lstm, naive = night.score(LSTM), night.score(LAST_CLOSE)
-    if lstm and naive:
-        for lead, (mse, naive_mse) in enumerate(zip(lstm.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
+    path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
+    if path and naive:
+        for lead, (mse, naive_mse) in enumerate(zip(path.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
             if mse is not None and naive_mse:
                 found += metric_points({"answer/skill_by_lead": 1 - mse / naive_mse}, at, step=lead)
     if night.forecast:
@@ -192,7 +190,7 @@ def decision(night: Night) -> str:
     """The gate's decision, the numbers that it rests on, and the weight of each lead: the artifact `decision.json`."""
     promoted = asdict(night.verdict) if night.verdict else {}
     weights = night.forecast.weights if night.forecast else ()
-    share = {"published": publishes(weights), "weights": weights} if weights else {}
+    share = {"publisher": night.publisher, "weights": weights} if weights else {}
     return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
 
 

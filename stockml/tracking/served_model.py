@@ -19,47 +19,54 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         sys.path.insert(0, context.artifacts["code"])
-        from stockml.forecasts.shrinkage import ShrunkForecast
+        from stockml.forecasts.publishing import Calibration
         from stockml.models.trained_model import load_model
         from stockml.storage.records import read_record
 
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.model = load_model(Path(context.artifacts["model"]))
-        self.combination = read_record(ShrunkForecast, json.dumps(assessment["model"]))
+        self.calibration = read_record(Calibration, json.dumps(assessment["calibration"]))
         self.ticker = context.model_config["ticker"]
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
 
-        The path is the one that a night would publish of this model: drawn to the last close as its skill asks.
-        Where the strongest simple distribution is better, the night publishes that instead.
+        It is what a night would publish of this model; where it does worse than the same forecast without a network,
+        the night publishes that instead.
 
-        model_input: columns session, open, high, low, close, volume; split-adjusted, at least the network's look-back
-        (60 sessions), better 300, so that the trailing figures are what they were in training.
+        model_input: columns session, open, high, low, close, volume; split-adjusted, at least a month, better 1,000, so
+        that the long volatilities are known; of the tutorial's network from the first bar that it learned from.
         """
+        import numpy as np
+
         from stockml.errors import TooFewBars
-        from stockml.forecasts.conformal import COVERAGES, percent
-        from stockml.forecasts.error_scaling import absolute_volatility
+        from stockml.evaluation.candidates import Pools, said_by
+        from stockml.features.windows import FIRST_ORIGIN
+        from stockml.forecasts.bands import COVERAGES, percent
+        from stockml.forecasts.outlook import chance_above
+        from stockml.forecasts.proper_scores import band
+        from stockml.models.pooled_regression import LEVELS
         from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import sessions_for
         from stockml.prices.series import PriceSeries
 
         bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[list(COLUMNS)].sort_index()
-        needed = self.model.settings.network.look_back
-        if len(bars) < needed:
-            raise TooFewBars(needed, len(bars), "a forecast")
-        series = PriceSeries.from_bars(bars)
-        now, last = float(absolute_volatility(series.mid)[-1]), series.close[-1]
-        path = self.combination.path(last, self.model.published.paths(series, [len(series) - 1])[0])
-        bands = self.combination.bands
-        leads = range(1, len(path) + 1)
-        days = sessions_for(self.ticker).after(bars.index[-1].date(), len(path))
-        found = pd.DataFrame({"lead": list(leads), "session": pd.to_datetime(list(days)), "path": path})
+        if len(bars) <= FIRST_ORIGIN:
+            raise TooFewBars(FIRST_ORIGIN + 1, len(bars), "a forecast")
+        series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
+        pool = Pools.of(self.model, series).tonight
+        said = said_by(series, np.array([len(series) - 1]), leads, pool, self.model.published)
+        quantiles, last = self.calibration.applied(said)[0], series.close[-1]
+        days = sessions_for(self.ticker).after(bars.index[-1].date(), len(leads))
+        path = last * np.exp(quantiles[:, len(LEVELS) // 2])
+        found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": path})
         for coverage in COVERAGES:
-            low, high = bands.quantiles(path, now, coverage)
-            found[f"low_{percent(coverage)}"], found[f"high_{percent(coverage)}"] = low, high
-        rises = [float(bands.probability_of_rise(path, now, last, lead)) for lead in leads]
-        return found.assign(probability_of_rise=rises)
+            low, high = band(quantiles, LEVELS, coverage)
+            found[f"low_{percent(coverage)}"], found[f"high_{percent(coverage)}"] = (
+                last * np.exp(low),
+                last * np.exp(high),
+            )
+        return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
 
 
 set_model(ServedModel())

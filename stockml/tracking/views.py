@@ -20,22 +20,27 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 PCT = "%"
 NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
+    "answer/network_adds_crps_pct": (PCT, "CRPS that the network saves over the very same procedure without it"),
+    "answer/published_crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression, as they are"),
     "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
-    "answer/network_adds_pct": (PCT, "what of that skill goes when the network is left out"),
-    "answer/base_adds_to_width_crps_pct": (PCT, "CRPS that the base network's width saves over the regression's"),
-    "answer/published_crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression"),
     "answer/coverage_80_pct": (PCT, "how often the published 80 % band held the price"),
+    "answer/volatility_20_pct": (
+        PCT,
+        "expected volatility of the next 20 sessions, a year's; volatility_5, _50: of those",
+    ),
     "answer/width_against_usual_pct": (PCT, "tonight's 80 % band beside this share's usual range; 100 is usual"),
-    "answer/crps_skill_pct": (PCT, "the same of the ticker's own LSTM, whoever is published"),
-    "answer/width_crps_skill_pct": (PCT, "that LSTM's width alone, both made symmetric"),
-    "answer/lstm_beats_last_close_pct": (PCT, "skill of the ticker's own LSTM, whoever is published"),
+    "answer/base_adds_to_width_crps_pct": (PCT, "CRPS of the base's width alone over the regression's, both symmetric"),
+    "answer/crps_skill_pct": (PCT, "as published_crps_skill, of tonight's network, whoever is published"),
+    "answer/width_crps_skill_pct": (PCT, "its width alone, both made symmetric"),
+    "answer/network_adds_pct": (PCT, "of a network that forecasts a path: what of the path's skill goes without it"),
+    "answer/lstm_beats_last_close_pct": (PCT, "of such a network: the skill of its own path"),
     "answer/beats_champion_pct": (PCT, "its skill less the champion's, same origins"),
     "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time, once complete"),
     "answer/forecast_change_pct": (PCT, "the published path's end beside the close"),
-    "answer/forecast_model_share_pct": (PCT, "how far the path follows the model, mean of the leads"),
+    "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean of the leads"),
     "answer/rise_chance_pct": (PCT, "chance of a higher price at the direction's lead"),
     "answer/forecast": ("price", "the published path, a step a session ahead; forecast/low_80, high_80: its band"),
-    "answer/skill_by_lead": ("share", "the LSTM's skill, a step a session ahead"),
+    "answer/skill_by_lead": ("share", "the published path's skill, a step a session ahead"),
     "*/mse": ("share²", "squared error over the past range of the price"),
     "*/rmse, */mae": ("price", "error of the path"),
     "*/skill": ("share", "over the last close, same origins"),
@@ -105,17 +110,13 @@ def record_note(page: str, experiment_id: str) -> str:
 
 def version_note(night: "Night") -> str:
     """A model version in words."""
-    published = "" if night.score("LSTM") is None else f" Its skill over the last close was {_skill(night)} (a share)."
+    adds = night.distributions.network_adds if night.distributions else None
+    published = f" The network adds {adds.skill:+.2%} of CRPS." if adds else ""
     return (
         f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions."
         f"{published} Bars in (split-adjusted, in the listing's currency), a row a session ahead out: path and bands "
         "in that currency, the chance of a rise as a share."
     )
-
-
-def _skill(night: "Night") -> str:
-    found = night.score("LSTM")
-    return "unknown" if found is None or found.skill is None else f"{found.skill:+.3f}"
 
 
 def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:

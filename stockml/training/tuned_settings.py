@@ -11,7 +11,7 @@ from stockml.home import Home
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
-PROFILE = "nightly"  # the profile whose nights use what was found; the tutorial's stay the published ones
+PROFILE = "tutorial"  # the profile whose settings are searched; the nightly network is the base
 
 
 def path_of(home: Home, ticker: str) -> Path:
@@ -31,6 +31,8 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
         written = kept.pop("crc32", None) in (None, _crc32(kept))
         if not written or not kept.keys() <= {"ticker", "profile", "settings", "found"}:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
+        if kept["profile"] != profile:  # an earlier version tuned a nightly network of the ticker's own
+            return {}
         found: dict[str, Any] = dict(kept["settings"])
         settings_for(PROFILE, found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidSetting) as error:

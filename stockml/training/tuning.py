@@ -1,4 +1,5 @@
-"""Searching a ticker's settings: each trial learns from the training part and is judged on the validation part.
+"""Searching settings of the tutorial's network: each trial learns from the training part, and is judged on its newest
+eleventh, the validation part.
 
 The test part is not looked at, so that a night may still measure on it. Optuna is loaded inside the functions. A
 study belongs to one series, one set of other settings and one code: there its trials compare, and there it resumes.
@@ -15,19 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from stockml.code_version import code_hash
-from stockml.errors import Diverged
-from stockml.features.scaling import FeatureScaler
+from stockml.errors import Diverged, InvalidSetting
 from stockml.home import Home
-from stockml.models import lstm
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.locks import file_lock
-from stockml.training import checkpoint, trainer
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
-from stockml.training.trainer import TrainingSet
 from stockml.training.trial import State, TrialRecord
-from stockml.training.tuned_settings import write_tuned_settings
+from stockml.training.tuned_settings import PROFILE, write_tuned_settings
+from stockml.training.tutorial import lowest_loss
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -38,25 +36,14 @@ Sampler = Literal["tpe", "random", "grid"]
 BUSY_WAIT_S = 1.0
 FIRST_UNPRUNED = 5  # trials, before the median of the others at the same epoch may end one
 
-SPACE: dict[str, tuple[Any, ...]] = {
-    "network.cell": ("lstm", "gru", "peephole"),
-    "network.units": ((8,), (16,), (32,), (16, 16), (32, 32)),
-    "network.dropout": (0.0, 0.2),
-    "network.look_back": (10, 20, 40, 60),
-    "training.learning_rate": (3e-4, 1e-3, 3e-3),
-    "training.batch_size": (128, 256, 512),
-    "training.epochs": (3, 6),
-}
-
 # what the tutorial's author holds most critical, and the cells and optimisers that he names
-TUTORIAL_SPACE: dict[str, tuple[Any, ...]] = {
+SPACE: dict[str, tuple[Any, ...]] = {
     "network.cell": ("lstm", "gru", "peephole"),
     "network.units": ((200, 200, 150), (100, 100, 75), (200,), (64, 64)),
     "network.dropout": (0.0, 0.2),
     "training.optimizer": ("adam", "adamw", "rmsprop", "sgd"),
     "training.learning_rate": (1e-4, 3e-4, 1e-3),
 }
-CODE = {"nightly": "training.trainer", "tutorial": "training.tutorial"}  # what a trial runs
 
 
 @dataclass(frozen=True)
@@ -85,15 +72,21 @@ class Search:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: SPACE)
 
     def __post_init__(self) -> None:
+        if self.base.profile != PROFILE:
+            raise InvalidSetting(
+                "profile",
+                self.base.profile,
+                f"{PROFILE}: the nightly network is the base, which `stockml pretrain` learns",
+            )
         for name, values in self.space.items():
             for value in values:
-                settings_for(self.base.profile, {name: value})
+                settings_for(PROFILE, {name: value})
 
     @property
     def study(self) -> str:
         """The study's name: equal where trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        digest = hashlib.sha256(f"{facts} {code_hash(CODE[self.base.profile])}".encode())
+        digest = hashlib.sha256(f"{facts} {code_hash('training.tutorial')}".encode())
         for values in vars(self.series).values():
             digest.update(np.ascontiguousarray(values).tobytes())
         return f"{self.ticker} {digest.hexdigest()[:16]}"
@@ -110,14 +103,6 @@ class Search:
 
     def settings(self, found: Mapping[str, Any]) -> Settings:
         return settings_for(self.base.profile, {**_overrides(self.base), **found})
-
-    def lowest_loss(self, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:
-        """What a trial comes to: the lowest validation loss over its epochs, the test part unseen."""
-        if settings.profile == "tutorial":
-            from stockml.training.tutorial import lowest_loss
-
-            return lowest_loss(self.series.mid, settings, on_epoch)
-        return lowest_validation_loss(TrainingSet.of(self.series, settings), on_epoch)
 
 
 def tune(
@@ -153,17 +138,6 @@ def tune(
     return kept
 
 
-def lowest_validation_loss(lesson: TrainingSet, on_epoch: Callable[[EpochProgress], None]) -> float:
-    """The lowest validation loss over the epochs of a network that learned from the training part only."""
-    settings = lesson.settings
-    network = lstm.Network(settings.network, settings.training, lesson.rows.shape[1], lesson.horizon)
-    network.reset()
-    progress = checkpoint.TrainingProgress()
-    scale = FeatureScaler.fit(lesson.series.until(lesson.learned_until("held_out") + 1))
-    trainer.fit(lesson, network, scale, progress, continued=False, ended=on_epoch)
-    return progress.best_loss
-
-
 def _loss(search: Search, study: "Study", trial: "Trial") -> float:
     """A trial: its settings' validation loss; ended early when it falls behind the others."""
     from optuna import TrialPruned
@@ -178,7 +152,7 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return search.lowest_loss(search.settings(_read(chosen)), ended)
+    return lowest_loss(search.series.mid, search.settings(_read(chosen)), ended)
 
 
 def _known(study: "Study", chosen: Mapping[str, Any]) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import TooFewBars
-from stockml.features.windows import split_origins
+from stockml.features.windows import split_origins, watched_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import NETWORKS, TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
@@ -16,7 +16,6 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.storage.arrays import Indices
 from stockml.training.checkpoint import EpochProgress
-from stockml.training.trainer import watched_origins
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
 

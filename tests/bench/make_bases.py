@@ -1,6 +1,6 @@
 """Make the shipped vintages of the base network, and their part of the README there, from a folder of price files.
 
-python -m tests.bench.make_bases ../shared/kaggle-universe [--through 2005-06] [--seeds 1] [--into FOLDER]
+python -m tests.bench.make_bases ../shared/kaggle-universe [--through 2005-06] [--half] [--into FOLDER]
 
 Each learns from all tickers, and corrects the pooled regression of the same month, which must be there already
 (`make_vintages`). Killed, it goes on from its last epoch. `--readme` writes the README's part alone. It stands here for
@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,24 +19,24 @@ from pathlib import Path
 from stockml.evaluation.base_scores import base_score
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
+from stockml.prices.price_folder import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainee import MemberSettings, members_of
-from stockml.training.pretrain import pretrain
+from stockml.training.pretrain import PretrainProgress, pretrain
 from stockml.training.width_lesson import known_by, origins_of
-from tests.bench.base_tables import said
-from tests.bench.make_vintages import ENDS, read_folder
+from tests.bench.make_vintages import ENDS
 
-SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
-MEASURED_EVERY = 10  # of the origins learned from: outcomes 50 sessions long do not overlap
 BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
 
 PART = """{begin}
 
 # The base network, by vintage
 
-Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, learned from the tickers above up to the same
-month: one corrects the pooled regression's width, one has a width of its own. The forecast is their mean, symmetric
+Each `base-YYYY-MM.npz` holds four LSTMs of 48 + 48 units over 64 sessions, learned from the tickers above up to that
+month: two correct the pooled regression's width, two have a width of their own. The forecast is their mean, symmetric
 about the last close: `stockml/models/base_network.py`. Plain arrays in half precision, a header in JSON, a SHA-256 over
 all of it; nothing that runs. A forecast uses the newest one that ends before what it is scored on: chosen by date,
 never by score. Made, killed anywhere and resumed, by
@@ -56,7 +56,9 @@ below.
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
     """Learn, score on what was learned from, and write one vintage."""
-    pooled = pooled_vintages.read(into / pooled_vintages.file_name(end))
+    path = into / pooled_vintages.file_name(end)
+    pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
+    pooled_vintages.write(pooled, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
     base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: known_by(series[ticker], end) for ticker in base.tickers}
@@ -65,6 +67,16 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     path = base_vintages.write(replace(base, scores={**base.scores, **learned}), into)
     folder.rmdir()
     return path
+
+
+def said(what: str) -> Callable[[PretrainProgress], None]:
+    """Tells each epoch on the standard error."""
+
+    def tell(row: PretrainProgress) -> None:
+        text = f"{what}, {row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
+        print(f"{text}, {row.seconds:.0f} s, {row.seconds_left:.0f} s left", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def write_readme(into: Path, folder: Path) -> None:
@@ -90,19 +102,24 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--through", action="append", help="a month, YYYY-MM; may be repeated; by default all ten")
-    options.add_argument("--seeds", type=int, default=1, help="of each of two kinds of network")
+    options.add_argument("--seeds", type=int, default=2, help="of each of two kinds of network")
+    options.add_argument(
+        "--half", action="store_true", help="learn from every other ticker, so that the rest can judge"
+    )
     options.add_argument("--into", type=Path, default=SHIPPED)
     options.add_argument("--readme", action="store_true", help="write the README's part alone")
     chosen = options.parse_args()
     ends = {f"{end:%Y-%m}": end for end in ENDS}
     if not chosen.readme:
         series, _ = read_folder(chosen.folder)
+        series = {ticker: series[ticker] for ticker in sorted(series)[:: 2 if chosen.half else 1]}
         for month in chosen.through or ends:
             began = time.monotonic()
             path = make(series, ends[month], chosen.into, members_of(chosen.seeds))
             seconds = time.monotonic() - began
             print(f"{path} ({path.stat().st_size:,} bytes, {seconds:.0f} s)", file=sys.stderr, flush=True)
-    write_readme(chosen.into, chosen.folder)
+    if not chosen.half:
+        write_readme(chosen.into, chosen.folder)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,7 @@ from pathlib import Path
 from stockml.errors import StockmlError
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import SHIPPED, write
-from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import files_in, read_history, ticker_of
-from stockml.prices.series import PriceSeries
+from stockml.prices.price_folder import read_folder
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
@@ -45,18 +43,6 @@ or was delisted before: its widths are those of survivors, and so is every figur
 Tickers of the newest:
 {tickers}.
 {refused}"""
-
-
-def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder by its ticker, and the refusals by the name of the file."""
-    series, refusals = {}, {}
-    for path in files_in(folder):
-        try:
-            ticker = ticker_of(path)
-            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).believed)
-        except StockmlError as refusal:
-            refusals[path.name] = refusal
-    return series, refusals
 
 
 def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:

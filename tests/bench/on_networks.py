@@ -1,25 +1,30 @@
-"""Figures of training and prediction, in a process that has loaded TensorFlow."""
+"""Figures of training and measuring. A night's own needs no TensorFlow; the tutorial's and a base's does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from stockml.evaluation.assessment import assess
+from stockml.models.pooled_regression import PooledRegression
 from stockml.models.retrain_policy import Decision
-from stockml.models.tensorflow import tensorflow
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.tutorial.network import StreamNetwork
 from stockml.models.tutorial.recipe import train_length
 from stockml.prices.bars import mid_prices
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for
+from stockml.settings import Mode, Settings, settings_for
+from stockml.training.base_trainee import members_of
+from stockml.training.pretrain import pretrain
 from stockml.training.train import train
 from stockml.training.tutorial import Recipe, epoch_of
-from tests.bench.material import CSV_ROWS, long_bars
+from tests.bench.material import CSV_ROWS, TICKER, long_bars
 from tests.bench.measuring import Measured, Scene, timed
 
 SESSIONS = 10_000
-ORIGINS = 1_000
+FEW, FEW_SESSIONS = 4, 3_000
 STEPS, FEW_STEPS = 4, 2
 COMPILED = "TensorFlow loaded; the first run compiles"
 
@@ -56,36 +61,50 @@ def step_flop(settings: Settings, streams: int) -> float:
 
 
 def retrain(scene: Scene) -> Iterator[Measured]:
-    """Both networks from scratch, with the choice of epoch and weights, and the model's folder written."""
+    """Both networks from the base and the whole history, what that is worth, and the model's folder written."""
     series, what = _series()
-    tensorflow()
 
     def action(run: int) -> None:
         _train(series, "retrain", scene.folder / "retrain" / str(run))
 
-    yield timed("retrain", action, runs=scene.runs(5, 2), remark=f"{what}; {COMPILED}")
+    yield timed("retrain", action, runs=scene.runs(5, 2), remark=what)
 
 
 def fine_tune(scene: Scene) -> Iterator[Measured]:
-    """Both networks of yesterday's champion continued."""
+    """Both networks of yesterday's champion continued, and what that is worth."""
     series, what = _series()
     champion = _champion(series, scene)
 
     def action(run: int) -> None:
         _train(series, "fine-tune", scene.folder / "fine-tune" / str(run), champion)
 
-    yield timed("fine-tune", action, runs=scene.runs(5, 3), remark=f"{what}; TensorFlow loaded")
+    yield timed("fine-tune", action, runs=scene.runs(5, 3), remark=what)
 
 
-def paths(scene: Scene) -> Iterator[Measured]:
+def score(scene: Scene) -> Iterator[Measured]:
+    """A kept model loaded, measured beside every simple forecast, and tonight's forecast made of it."""
     series, what = _series()
-    model = load_model(_champion(series, scene))
-    origins = np.arange(len(series) - ORIGINS, len(series))
+    folder, settings = _champion(series, scene), Settings().evaluation
+    upcoming = sessions_for(TICKER).after(series.sessions[-1].item(), settings.horizon)
 
     def action(run: int) -> None:
-        assert model.published.paths(series, origins).shape == (ORIGINS, 50)
+        assert assess(series, load_model(folder), None, settings, upcoming, kept=True).kept
 
-    yield timed("paths", action, runs=scene.runs(20, 5), remark=f"{what}; {COMPILED}")
+    yield timed("score", action, runs=scene.runs(5, 2), remark=what)
+
+
+def pretraining(scene: Scene) -> Iterator[Measured]:
+    """One pass of one member of a base network over a few tickers; a vintage makes 4 of each of 2 over 101 of them."""
+    bars, what = long_bars(FEW_SESSIONS)
+    series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
+    end = series["T0"].sessions[-1].item()
+    pooled = PooledRegression.fit(series, end)
+    members = (replace(members_of()[0], epochs=1),)
+
+    def action(run: int) -> None:
+        pretrain(series, end, pooled, folder=scene.folder / "pretraining" / str(run), members=members)
+
+    yield timed("pretraining", action, runs=scene.runs(3, 1), remark=f"{FEW} times {what}; {COMPILED}")
 
 
 def _series() -> tuple[PriceSeries, str]:
@@ -101,5 +120,6 @@ def _champion(series: PriceSeries, scene: Scene) -> Path:
     return folder
 
 
-def _train(series: PriceSeries, mode: str, folder: Path, champion: Path | None = None) -> TrainedModel:
-    return train(series, Settings(), Decision(mode, "bench"), champion=champion, folder=folder)
+def _train(series: PriceSeries, mode: Mode, folder: Path, champion: Path | None = None) -> TrainedModel:
+    """As asked for: a training whose worth is not shown is used all the same."""
+    return train(series, Settings(mode=mode), Decision(mode, "bench"), champion=champion, folder=folder)

@@ -21,13 +21,12 @@ from stockml.pipeline.train import train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
-from stockml.settings import settings_for
+from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
 from tests.bench.material import TICKER
 from tests.bench.measuring import Measured, Scene, timed
 
-# what is logged is of the same size however long the network has learned
-SETTINGS = settings_for("nightly", {"training.epochs": 1})
+SETTINGS = Settings()
 
 
 def log_nights(scene: Scene) -> Iterator[Measured]:

@@ -74,8 +74,8 @@ def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Instal
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["ticker"] for row in found["nights"]] == ["IBM", "MSFT"]
     for row in found["nights"]:
-        assert (row["session"], row["outcome"], row["mode"], row["bars_added"]) == (
-            str(THURSDAY), "Completed", "retrain", 6,
+        assert (row["session"], row["outcome"], row["promoted"], row["bars_added"]) == (
+            str(THURSDAY), "Completed", True, 6,
         )  # fmt: skip
         assert row["skill"] == pytest.approx(1 - row["mse"] / row["naive_mse"], abs=1e-3)
         assert 0 <= row["noise_p"] <= 1
@@ -91,20 +91,18 @@ def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Instal
 def test_backfill_catches_up_every_past_session_in_order(here: Installation) -> None:
     found = here.found("backfill", "AAPL", str(WEDNESDAY), str(THURSDAY), "--every-night", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
-    nights = [(row["session"], row["mode"]) for row in found["nights"]]
-    assert nights == [(str(WEDNESDAY), "retrain"), (str(THURSDAY), "fine-tune")]
+    assert [row["session"] for row in found["nights"]] == [str(WEDNESDAY), str(THURSDAY)]
     assert len(BarStore(here.home.store, here.home.locks).read("AAPL").loc["2013-02-21":]) == 6
     assert [each.forecast.origin for each in Ledger(here.home.ledger).entries("AAPL")] == [WEDNESDAY, THURSDAY]
     assert Registry(here.home.models).champion("AAPL")
 
 
-def test_walk_forward_compares_the_policies_and_leaves_the_ticker_as_it_was(here: Installation) -> None:
+def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Installation) -> None:
     before = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
-    found = here.found("walk-forward", "IBM", "--nights=2", "--every=5", *QUICK)
-    assert (found["ticker"], found["nights"]) == ("IBM", 2)
-    policies = {row["policy"]: (row["retrained"], row["fine_tuned"], row["kept"]) for row in found["policies"]}
-    assert policies == {"retrain": (2, 0, 0), "fine-tune": (1, 1, 0), "auto": (1, 1, 0), "keep": (1, 0, 1)}
-    assert all(row["nights"] == 2 and row["skill"] <= 1 and row["seconds"] > 0 for row in found["policies"])
+    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=20", *QUICK)
+    assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
+    assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
+    assert found["adds"]["tickers"] == 1
     after = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     assert after == before
 
@@ -115,7 +113,7 @@ def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")
     assert tuned_settings(here.home, "MSFT") == found["settings"]
-    assert settings_for("nightly", found["settings"]).evaluation.test_sessions == 300
+    assert settings_for("tutorial", found["settings"]).evaluation.test_sessions == 300
 
 
 def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installation) -> None:

@@ -1,9 +1,9 @@
 """A home that the version before the rooms left is opened by today's code, in another place; nothing is lost."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deployments.cli.app import run
+from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -19,8 +21,14 @@ from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights import summary
 from stockml.nights.record import night_path, read_night
+from stockml.pipeline.decide import champion_folder, decide_mode, unreadable_champion
+from stockml.prices.bars import days_of, make_bars
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.settings import Settings
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import DatasetReceipt
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded
 
@@ -29,7 +37,8 @@ KEY = "939815c57aad50be270812377e0ea539ed6d327f28ac1c7b62f1052d8ef51a91"
 MODEL, EVALUATION = "902c5f1813ff21c1", "5b9ff815c0b3f009"
 LSTM_MSE, LAST_VALUE_MSE = 0.004750980184946952, 0.005449595124129397
 PROVISIONAL_VOLUME = 3_258_675.0  # as the feed shows the newest session's in its own night
-LAST_VALUE, IN_50, RISE = 201.15, 204.93442241421675, 0.5386406328261373
+LAST_VALUE, CLOSE = 201.15, 202.91
+IN_50, RISE = 204.93442241421675, 0.5386406328261373
 
 
 @pytest.fixture
@@ -39,12 +48,15 @@ def old(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return moved_to(home.root)
 
 
-def stockml(*arguments: str) -> str:
-    """What the command says on standard output; it must succeed."""
-    command = [sys.executable, "-m", "deployments.cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def stockml(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command says on standard output; it must succeed."""
+
+    def said(*arguments: str) -> str:
+        assert run(arguments) == 0
+        return capsys.readouterr().out
+
+    return said
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -75,22 +87,29 @@ def test_the_ledger_holds_the_published_forecast(old: Home) -> None:
     assert (said.probability_of_rise, said.direction_step) == (RISE, 30)
 
 
-def test_the_champion_is_in_office_and_its_weights_are_loaded_from_where_the_home_is_now(old: Home) -> None:
+def test_the_champion_is_in_office_where_the_home_is_now(old: Home) -> None:
     [promotion] = Registry(old.models).history("IBM")
     champion = champion_for(old, "IBM", SESSION)
     assert champion == promotion
     assert (champion.key, champion.version) == (KEY, "1")
     assert champion.path == str(old.models / "IBM" / MODEL)
     assert champion.intact()
-    model = load_model(Path(champion.path))
-    assert (model.sessions, model.settings.network.units, model.settings.training.seed) == (3270, (16,), 7)
-    for network in (model.held_out, model.published):
-        assert [weight.shape for weight in network.weights][:3] == [(7, 64), (16, 64), (64,)]
-        assert all(np.isfinite(weight).all() for weight in network.weights)
-    assert model.published.learned_until == np.datetime64(SESSION)
-    assert model.held_out.learned_until == np.datetime64("2006-06-20")
-    assert model.shrinkage == 0.9727656793529653
     assert Provenance.read(Path(champion.path)).dataset.startswith("eecbb550")
+
+
+def test_its_network_an_lstm_of_the_tickers_own_is_named_as_none_of_todays(old: Home) -> None:
+    """Neither continued nor scored, and nothing of it is touched."""
+    before = content(old.models)
+    with pytest.raises(InvalidFile, match=rf"{MODEL}: expected a trained model, found one that an earlier version"):
+        load_model(old.models / "IBM" / MODEL)
+    series = old.datasets / "IBM" / f"{SESSION}.parquet"
+    dataset = DatasetReceipt("IBM", str(series), sha256_of(str(series)) or "", SESSION, 3270, "")
+    decision = decide_mode(old, dataset, Settings())
+    assert decision.mode == "retrain"
+    assert decision.reason.startswith("the champion cannot be continued: ")
+    assert champion_folder(decision) is None
+    assert f"{MODEL}: expected a trained model" in (unreadable_champion(decision) or "")
+    assert content(old.models) == before
 
 
 def test_the_nights_record_is_read(old: Home) -> None:
@@ -115,16 +134,25 @@ def test_the_nights_record_is_worded_by_the_reference_that_its_skill_was_over(ol
     assert "last close" not in text
 
 
-def test_the_assessment_is_read(old: Home) -> None:
-    found = read_assessment(old.evaluations / "IBM" / EVALUATION)
-    assert (found.session, found.publisher, found.verdict.promoted) == (SESSION, "LSTM", True)
-    assert found.evaluation.scores["LSTM"].mse == LSTM_MSE
-    assert found.evaluation.scores["last value"].mse == LAST_VALUE_MSE
-    assert found.paths["LSTM"].shape == (len(found.test_origins), 50)
-    assert found.forecast.path[-1] == IN_50
+def test_its_assessment_is_said_to_be_none_of_todays(old: Home) -> None:
+    with pytest.raises(InvalidFile, match=r"expected an assessment, found .*; run that night again"):
+        read_assessment(old.evaluations / "IBM" / EVALUATION)
 
 
-def test_the_commands_that_look_show_the_known_figures_and_change_nothing(old: Home) -> None:
+def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None:
+    """50 sessions later, all at 200: by the path that was published then, over the close of its origin."""
+    past, later = recorded("IBM"), sessions_for("IBM").after(SESSION, 50)
+    columns = {name: np.concatenate([past[name], np.full(50, 200.0)]) for name in past}
+    series = PriceSeries.from_bars(make_bars(np.concatenate([days_of(past), np.array(later, "M8[D]")]), columns))
+    [entry] = Ledger(old.ledger).entries("IBM")
+    found = Ledger(old.ledger).live("IBM", series, sessions_for("IBM"))
+    path = np.array(entry.forecast.path)
+    assert (found.matured, found.skill) == (1, pytest.approx(1 - np.mean((path - 200) ** 2) / (CLOSE - 200) ** 2))
+
+
+def test_the_commands_that_look_show_the_known_figures_and_change_nothing(
+    old: Home, stockml: Callable[..., str]
+) -> None:
     before = content(old.root)
     forecast: dict[str, Any] = json.loads(stockml("forecast", "IBM", "--json"))
     assert (forecast["key"], forecast["origin"], forecast["last_value"]) == (KEY, "2013-03-01", LAST_VALUE)
@@ -140,17 +168,26 @@ def test_the_commands_that_look_show_the_known_figures_and_change_nothing(old: H
 
 
 @pytest.mark.slow
-def test_the_next_night_goes_on_from_it_and_keeps_what_was_published(old: Home) -> None:
+def test_the_next_night_replaces_its_champion_without_a_comparison_and_keeps_what_was_published(old: Home) -> None:
     before = content(old.root)
     published = Ledger(old.ledger).steps("IBM")
-    night: dict[str, Any] = json.loads(stockml("nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json"))
+    command = ["-m", "deployments.cli", "nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    night: dict[str, Any] = json.loads(done.stdout)
     assert (night["status"], night["rows_added"], night["rows_restated"]) == ("completed", 0, 0)
-    assert (night["mode"], night["reason"]) == ("retrain", "code changed since the champion learned")
-    assert night["metrics"]["champion/mse"] == pytest.approx(LSTM_MSE, rel=1e-4), "its weights predict as they did"
+    assert f"the champion cannot be continued: {old.models}/IBM/{MODEL}: expected a trained model" in night["reason"]
+    assert (night["promoted"], "answer/beats_champion_pct" in night["metrics"]) == (True, False)
+    champion = Registry(old.models).champion("IBM")
+    assert champion
+    assert champion.key != KEY
+    assert champion.reason.startswith("the champion has no score (")
+    assert champion.reason.endswith("): replaced without a comparison")
+    assert load_model(Path(champion.path)).sessions == 3270
     ledger = Ledger(old.ledger)
     assert ledger.steps("IBM").iloc[: len(published)].equals(published)
     first, second = ledger.entries("IBM")
-    assert (first.key, second.key != KEY, second.forecast.origin) == (KEY, True, SESSION)
+    assert (first.key, second.key, second.forecast.origin) == (KEY, champion.key, SESSION)
     after = content(old.root)
     history = f"models/IBM/{Registry(old.models).file('IBM').name}"
     assert after[history].startswith(before[history])

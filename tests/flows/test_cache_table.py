@@ -20,19 +20,18 @@ RUNS_AGAIN = {
     "nothing": (),
     "a new session": STEPS,
     "the newest bar restated": FROM_APPEND,
-    "setting training.epochs": FROM_DECIDE,
     "setting evaluation.origin_every": FROM_DECIDE,
     "a line of provider/client.py": ("fetch", "append"),
     "a line of prices/store.py": ("fetch", "append", "renormalise"),
-    "a line of features/scaling.py": FROM_DECIDE,
-    "a line of training/trainer.py": FROM_DECIDE,
+    "a line of models/pooled_regression.py": FROM_DECIDE,
+    "a line of training/ticker_training.py": FROM_DECIDE,
     "a line of pipeline/train.py": ("train",),
     "a line of pipeline/evaluate.py": ("evaluate",),
     "a line of plots/forecast.py": ("log run",),
-    "a line of tracking/runs.py": ("log run",),
+    "a line of tracking/runs.py": ("log run", "publish"),
     "a line of pipeline/publish.py": ("publish",),
     "a line of nights/universe.py": (),
-    "a comment in errors.py and trainer.py": (),
+    "a comment in errors.py and ticker_training.py": (),
     "the models lost": ("train", "promote"),
     "the plots lost": (),
     "--force": STEPS,
@@ -40,10 +39,9 @@ RUNS_AGAIN = {
 ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behind its numbers
     "a new session",
     "the newest bar restated",
-    "setting training.epochs",
     "setting evaluation.origin_every",
-    "a line of features/scaling.py",
-    "a line of training/trainer.py",
+    "a line of models/pooled_regression.py",
+    "a line of training/ticker_training.py",
 }
 
 
@@ -70,7 +68,7 @@ def test_a_change_runs_again_what_depends_on_it(nights: Nights, first: Standing,
     assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
 
 
-@pytest.mark.parametrize("change", ["nothing", "a comment in errors.py and trainer.py"])
+@pytest.mark.parametrize("change", ["nothing", "a comment in errors.py and ticker_training.py"])
 def test_in_a_fresh_process_nothing_runs_again_and_tensorflow_is_not_imported(nights: Nights, change: str) -> None:
     ran, _, has_tensorflow = nights.in_a_fresh_process(CHANGES[change])
     assert (ran.steps, has_tensorflow) == ((), False)

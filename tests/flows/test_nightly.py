@@ -4,9 +4,8 @@ stands afterwards, and how nights without an ordinary bar end."""
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,15 +24,11 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from tests.support import PAYLOADS
+from tests.support.replaying import SMALL, THURSDAY
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
-SMALL = {
-    "network": {"units": [4], "look_back": 10},
-    "training": {"epochs": 1},
-    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
-}
+FRIDAY = date(2013, 3, 1)
 
 
 @dataclass
@@ -80,7 +75,7 @@ def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Replay:
 def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:
     first = replay.night()
     night = first.result()
-    assert (night.status, night.mode, night.reason) == ("completed", "retrain", "no champion yet")
+    assert (night.status, night.verdict.promoted, "no champion yet" in night.reason) == ("completed", True, True)
     assert night.rows_added == 6
     assert night.mlflow_run_id
     assert first.message.startswith("published: ")
@@ -103,14 +98,20 @@ def status_pages() -> list[str]:
     return [str(artifact.data) for artifact in found]
 
 
-def test_the_next_night_continues_the_champion(replay: Replay) -> None:
-    replay.night()
+def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_another(replay: Replay) -> None:
+    first = replay.night().result()
     replay.feed.set_clock(FRIDAY)
     second = replay.night(session=FRIDAY).result()
-    assert (second.mode, second.reason) == ("fine-tune", "1 new session")
+    assert "1 new session" in second.reason
     assert (second.rows_added, second.rows_restated) == (1, 1)
-    assert "champion" in second.evaluation.scores
     assert len(replay.mlflow_runs()) == 2
+    assert second.keeps_champion == (first.mode == second.mode == "keep")
+    assert (second.model_version == first.model_version) == second.keeps_champion
+    assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
+    third = replay.night(session=FRIDAY, mode="retrain").result()
+    assert (third.mode, third.reason, third.keeps_champion) == ("retrain", "asked for", False)
+    assert int(third.model_version) == int(second.model_version) + 1
+    assert "champion" in third.distributions.scores
 
 
 def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay: Replay) -> None:
@@ -157,7 +158,7 @@ def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
     state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
     assert state.name == "Stale"
     assert "8 sessions" in state.message
-    assert replay.feed.requests == 1
+    assert replay.feed.requests == 2, "the bars, and once whether the share is still listed"
 
 
 def test_a_spent_quota_skips_the_night_and_loses_nothing(replay: Replay) -> None:
@@ -182,26 +183,15 @@ def test_an_unknown_symbol_fails_with_a_clear_message(replay: Replay) -> None:
         replay.night(ticker="NOPE").result()
 
 
-def test_too_little_history_keeps_what_was_fetched_and_says_what_is_missing(replay: Replay) -> None:
-    with pytest.raises(TooFewBars, match="500 are missing"):
-        replay.night(ticker="MSFT").result()
-    assert len(replay.store.read("MSFT")) == 100
+def test_a_hundred_sessions_are_enough_for_a_night_and_too_few_say_what_is_missing(replay: Replay) -> None:
+    night = replay.night(ticker="MSFT").result()
+    assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
+    assert "the history is too short to learn from" in night.reason
+    with pytest.raises(TooFewBars, match="22 are missing"):
+        replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}}).result()
 
 
 def test_importing_the_flow_loads_no_heavy_library() -> None:
     code = "import sys, flows.nightly; print([m for m in ('tensorflow', 'mlflow', 'matplotlib') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_a_champion_that_cannot_be_read_any_more_is_replaced(replay: Replay) -> None:
-    """As after an update whose models are written in another form: the night retrains and says so."""
-    replay.night()
-    registry = Registry(replay.home.models)
-    champion = registry.champion("IBM")
-    (Path(champion.path) / "model.json").write_text("{}")
-    registry.file("IBM").unlink()
-    registry.promote(replace(champion, sha256=sha256_of(champion.path)))
-    replay.feed.set_clock(FRIDAY)
-    night = replay.night(session=FRIDAY).result()
-    assert (night.mode, night.reason) == ("retrain", "no champion yet")

@@ -26,6 +26,7 @@ pytestmark = [
 ]
 STEPS = 9  # fetch to publish
 MANY = 100  # epochs: long enough to be cancelled, short enough to be waited for
+LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
 
@@ -53,8 +54,7 @@ def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None
 
 
 REFUSED = (
-    ("compare retraining", "nights (Optional)", "0", "less than the minimum of 1"),
-    ("search settings", "trials (Optional)", "10001", "greater than the maximum of 10000"),
+    ("backtest", "every (Optional)", "0", "less than the minimum of 1"),
     ("weekly clean-up", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
 )
 
@@ -67,7 +67,7 @@ def test_every_form_refuses_what_is_out_of_bounds(pages: Up) -> None:
             submit(page)
             page.get_by_text(said).first.wait_for()
         assert "The provider's answers; they can be parsed again. 1 to 36,500; usually 400" in page.inner_text("body")
-    assert [pages.runs(flow) for flow in ("walk forward", "tune", "maintenance")] == [[], [], []]
+    assert [pages.runs(flow) for flow in ("backtest", "tune", "maintenance")] == [[], [], []]
 
 
 def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
@@ -78,7 +78,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
         run = pages.finished(1)
         assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
         open_run(page, pages.prefect, run["id"])
-        page.get_by_text("retrain IBM 2013-03-01").first.wait_for()
+        page.get_by_text(re.compile("(retrain|keep) IBM 2013-03-01")).first.wait_for()
         picture(page, "prefect-night.png")
         artifact = pages.artifact("night-ibm")
         open_artifact(page, pages.prefect, artifact["id"])
@@ -89,7 +89,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
         assert link[1] == pages.mlflow
         mlflow_pages.open_run(page, *link.groups())
         shown = page.inner_text("body")
-        assert "IBM 2013-03-01 retrain" in shown
+        assert re.search("IBM 2013-03-01 (retrain|keep)", shown)
         assert "training.epochs" in shown
         open_charts(page, pages.mlflow, link[2])
         assert "answer/crps_skill_pct" in page.inner_text("body")
@@ -125,7 +125,7 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
 def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_is_run_again(pages: Up) -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
     with browser_page() as page:
-        run_id = pages.start("nightly/AAPL", settings={"training": {"epochs": MANY}})
+        run_id = pages.start("nightly/AAPL", profile="tutorial", settings=LONG)
         run = pages.until(run_id, "Running")
         open_run(page, pages.prefect, run_id)
         kept = pages.training("AAPL")
@@ -148,8 +148,8 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
 
 def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up) -> None:
     with browser_page() as page:
-        long = {"training": {"epochs": MANY}, "network": {"units": [17]}}
-        run_id = pages.start("universe/all tickers, one night", tickers=["MSFT", "GOOG"], processes=1, settings=long)
+        asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
+        run_id = pages.start("universe/all tickers, one night", **asked)
         run = pages.until(run_id, "Running")
         open_run(page, pages.prefect, run_id)
         pages.training("*", epochs=1)  # one of them; the other waits

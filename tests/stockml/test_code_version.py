@@ -11,12 +11,12 @@ SOURCES = {
     "training/__init__.py": "",
     "training/train.py": (
         '"""Trains."""\n\nfrom stockml.features.windows import cut\n\n\n'
-        'def train():\n    """Train."""\n    from stockml.models import lstm\n'
+        'def train():\n    """Train."""\n    from stockml.models import pool\n'
     ),
     "features/__init__.py": "",
     "features/windows.py": "import numpy\n\nimport stockml.errors\n\n\ndef cut(): ...\n",
     "models/__init__.py": "",
-    "models/lstm.py": "UNITS = 32\n",
+    "models/pool.py": "UNITS = 32\n",
     "plots/__init__.py": "",
     "plots/style.py": "from stockml.features.windows import cut\n",
     "errors.py": "class TooFewBars(Exception): ...\n",
@@ -25,7 +25,7 @@ SOURCES = {
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A small package: train imports windows at the top and lstm inside a function; plots stand apart."""
+    """A small package: train imports windows at the top and pool inside a function; plots stand apart."""
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
@@ -48,12 +48,12 @@ def another_docstring(source: str) -> str:
     ("module", "change", "moves"),
     [
         ("features/windows", a_statement, True),
-        ("models/lstm", a_statement, True),
+        ("models/pool", a_statement, True),
         ("training/train", a_statement, True),
         ("plots/style", a_statement, False),
         ("errors", a_statement, False),
         ("training/train", a_comment, False),
-        ("models/lstm", a_comment, False),
+        ("models/pool", a_comment, False),
         ("training/train", another_docstring, False),
     ],
 )

@@ -25,7 +25,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
-IMPORTED = ["flows.nightly", "stockml.pipeline.train", "keras", "matplotlib.figure", "mlflow.pyfunc"]
+IMPORTED = ["flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"]
 KILLED = -9
 PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "MLFLOW_TRACKING_URI", "STOCKML_CLOCK")
 

@@ -1,4 +1,4 @@
-"""Nights to log and draw, over recorded prices: part of the drift stands in for a trained network."""
+"""Nights to log and draw, over recorded prices: of a ticker's own network, or of one that forecasts a path."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -13,11 +13,14 @@ import pandas as pd
 from deployments.replay.recording import recorded_bars
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.models.baselines import BASELINES
+from stockml.models.retrain_policy import Decision
+from stockml.models.trained_model import TrainedModel, save
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.tracking import run_content
+from stockml.training.ticker_training import train_ticker
 
 SETTINGS = Settings()
 LIVE = {"live/matured": 12.0, "live/skill": 0.021, "live/coverage_80": 0.78}
@@ -25,7 +28,7 @@ LIVE = {"live/matured": 12.0, "live/skill": 0.021, "live/coverage_80": 0.78}
 
 @dataclass(frozen=True)
 class DriftPart:
-    """A forecaster that follows `share` of the drift."""
+    """A forecaster of a path, as the tutorial's is: it follows `share` of the drift."""
 
     share: float
 
@@ -57,14 +60,27 @@ def series_until(ticker: str, day: date) -> PriceSeries:
 
 
 @cache
-def assessed(ticker: str, day: date, share: float = 0.6, champion: float = 0.4) -> Assessment:
+def trained(ticker: str, day: date) -> TrainedModel:
+    """The ticker's network, whatever its own training is worth."""
+    asked = Decision("retrain", "asked for")
+    return train_ticker(series_until(ticker, day), Settings(mode="retrain"), asked, start=None)
+
+
+@cache
+def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
+    """Of the ticker's network beside the base left alone as champion; or of a path, this share of the drift."""
     upcoming = sessions_for(ticker).after(day, SETTINGS.evaluation.horizon)
-    rival = StandIn.of(champion)
-    return assess(series_until(ticker, day), StandIn.of(share), rival, SETTINGS.evaluation, upcoming)
+    model: Any = StandIn.of(share) if share else trained(ticker, day)
+    rival: Any = StandIn.of(0.4)
+    if isinstance(model, TrainedModel):
+        rival = replace(model, held_out=model.held_out.alone(), published=model.published.alone())
+    return assess(series_until(ticker, day), model, rival, SETTINGS.evaluation, upcoming)
 
 
-def recorded_night(ticker: str = "IBM", day: date = date(2013, 2, 28), share: float = 0.6, **changes: Any) -> Night:
-    """A completed night after the close of `day`."""
+def recorded_night(
+    ticker: str = "IBM", day: date = date(2013, 2, 28), share: float | None = None, **changes: Any
+) -> Night:
+    """A completed night after the close of `day`; share: of a network that forecasts a path, which learns by epochs."""
     found, series = assessed(ticker, day, share), series_until(ticker, day)
     key = hashlib.sha256(f"{ticker} {day} {share}".encode()).hexdigest()
     night = Night(
@@ -82,7 +98,7 @@ def recorded_night(ticker: str = "IBM", day: date = date(2013, 2, 28), share: fl
         sessions=len(series),
         evaluation=found.evaluation,
         metrics=run_content.metrics(found, LIVE),
-        history=history(),
+        history=history() if share else (),
         verdict=found.verdict,
         forecast=found.forecast,
         distributions=found.distributions,
@@ -96,11 +112,10 @@ def recorded_night(ticker: str = "IBM", day: date = date(2013, 2, 28), share: fl
 
 
 def with_files(night: Night, folder: Path) -> Night:
-    """The night with its series, its assessment and something in its model's folder on disk."""
+    """The night with its series, its assessment and its network on disk."""
     series_until(night.ticker, night.session).write(folder / "series.parquet")
     write_assessment(assessed(night.ticker, night.session), folder / "evaluation")
-    (folder / "model").mkdir(parents=True, exist_ok=True)
-    (folder / "model" / "model.json").write_text("{}")
+    save(trained(night.ticker, night.session), folder / "model")
     return replace(
         night,
         dataset_path=str(folder / "series.parquet"),

@@ -11,11 +11,7 @@ from stockml.home import Home
 from stockml.prices.store import BarStore
 
 STORED_UNTIL, THURSDAY = date(2013, 2, 20), date(2013, 2, 28)
-SMALL = {
-    "network": {"units": [4], "look_back": 10},
-    "training": {"epochs": 1},
-    "evaluation": {"test_sessions": 300, "validation_sessions": 300},
-}
+SMALL = {"evaluation": {"test_sessions": 300, "validation_sessions": 300}}
 
 
 def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> None:

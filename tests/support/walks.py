@@ -1,23 +1,14 @@
 """Generated price series and tiny settings, so that tests of the model take moments."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, NetworkSettings, Settings, TrainingSettings
+from stockml.settings import EvaluationSettings, Settings
 
-SMALL = Settings(
-    network=NetworkSettings(units=(4,), look_back=8),
-    training=TrainingSettings(epochs=3, batch_size=64, fine_tune_epochs=2),
-    evaluation=EvaluationSettings(horizon=5, direction_step=3, test_sessions=60, validation_sessions=60),
-)
-
-
-def small(**changes: Any) -> Settings:
-    """SMALL with other network or training settings: `small(network={"cell": "gru"})`."""
-    return SMALL.changed(**{part: getattr(SMALL, part).changed(**values) for part, values in changes.items()})
+SMALL = Settings(evaluation=EvaluationSettings(horizon=5, direction_step=3, test_sessions=60, validation_sessions=60))
 
 
 def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
@@ -36,3 +27,33 @@ def altered_after(series: PriceSeries, t: int) -> PriceSeries:
     other = walk(len(series), seed=99, volatility=0.05)
     columns = [np.concatenate([getattr(series, c)[: t + 1], 3 * getattr(other, c)[t + 1 :]]) for c in COLUMNS]
     return PriceSeries(series.sessions, *columns)
+
+
+def with_prices(series: PriceSeries, times: np.ndarray) -> PriceSeries:
+    """The series with every price of a session times a factor, (n,)."""
+    return replace(series, **{name: getattr(series, name) * times for name in COLUMNS[:4]})
+
+
+def constant(n: int = 1_200) -> PriceSeries:
+    """A price that never moved."""
+    flat = np.full(n, 12.5)
+    return PriceSeries(walk(n).sessions, flat, flat, flat, flat, flat)
+
+
+def begins_tenfold(n: int = 1_200) -> PriceSeries:
+    """A first bar of ten times the price."""
+    return with_prices(walk(n), np.where(np.arange(n) < 1, 10.0, 1.0))
+
+
+def hole_of_a_year(n: int = 1_200) -> PriceSeries:
+    series = walk(n)
+    return replace(series, sessions=series.sessions + np.where(np.arange(n) < n // 2, 0, 365))
+
+
+def turning(n: int, turn: int, seed: int = 0) -> PriceSeries:
+    """Moves that go on as they began until session `turn`, and from then on are taken back the day after."""
+    rng, moves = np.random.default_rng(seed), np.zeros(n)
+    for t in range(1, n):
+        moves[t] = rng.normal(0, 0.01) + (0.6 if t < turn else -0.6) * moves[t - 1]
+    price = 50 * np.exp(np.cumsum(moves))
+    return PriceSeries(walk(n).sessions, price, price * 1.004, price / 1.004, price, walk(n).volume)

@@ -1,92 +1,120 @@
-"""Replayed nights see nothing later, follow their policy, and are scored on the same origins."""
+"""Past nights are run as they would have been: by the night's own steps, from what was known, until the next one."""
 
-from pathlib import Path
+from dataclasses import replace
+from datetime import date
+from functools import cache
 
 import numpy as np
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from flows.walk_forward import walk_forward
 from stockml.errors import TooFewBars
-from stockml.evaluation.backtest import backtest, nights_of, table
-from stockml.home import Home
-from stockml.models.trained_model import TrainedModel
-from stockml.settings import Mode
-from tests.support.replaying import SMALL as SETTINGS
-from tests.support.replaying import fill
-from tests.support.walks import SMALL, altered_after
-from tests.support.walks import walk as random_walk
+from stockml.evaluation.assessment import judged
+from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
+from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
+from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.forecasts.proper_scores import crps
+from stockml.forecasts.publishing import Said, published
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS, LEVELS, moves, symmetrised
+from stockml.models.retrain_policy import Decision
+from stockml.models.trend_prior import published_moves
+from stockml.settings import EvaluationSettings, Settings
+from stockml.training.ticker_training import train_ticker, unseen_parts
+from tests.support.walks import altered_after, walk
 
-SERIES = random_walk(420)
-POLICIES: tuple[Mode, ...] = ("retrain", "fine-tune", "auto", "keep")
-
-
-@pytest.mark.slow
-def test_each_policy_trains_as_it_says(tmp_path: Path) -> None:
-    nights = nights_of(SERIES, SMALL, 4)
-    models: dict[Mode, list[TrainedModel]] = {policy: [] for policy in POLICIES}
-    rows = [
-        backtest("ABC", SERIES, SMALL, p, nights, folder=tmp_path / p, on_night=lambda _, m, p=p: models[p].append(m))
-        for p in POLICIES
-    ]
-    assert [(r.retrained, r.fine_tuned, r.kept) for r in rows] == [(4, 0, 0), (1, 3, 0), (1, 3, 0), (1, 0, 3)]
-    retrained, fine_tuned, auto, kept = ([_weights(model) for model in models[policy]] for policy in POLICIES)
-    assert fine_tuned == auto
-    assert kept == [kept[0]] * 4 == [retrained[0]] * 4 == [fine_tuned[0]] * 4
-    assert len({*retrained, *fine_tuned}) == 7
-    assert [r.skill for r in rows] == pytest.approx([_skill_by_loop(nights, models[policy]) for policy in POLICIES])
-    apart = (rows[3].skill or 0.0) - (rows[0].skill or 0.0)
-    text = table(rows)
-    assert len(text) == 6
-    assert text[-1].startswith(f"| ABC | keep | 4 | {rows[3].skill:+.4f} | {apart:+.4f} |")
+SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
+SERIES = walk(1_400, seed=6)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
+FIRST, LAST = 860, 1_100
+SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
+ALL = np.arange(1, 51)
 
 
-def _weights(model: TrainedModel) -> bytes:
-    return b"".join(layer.tobytes() for layer in model.published.weights)
+@cache
+def found() -> TickerBacktest:
+    return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
-def _skill_by_loop(nights: np.ndarray, models: list[TrainedModel]) -> float:
-    """1 − MSE / MSE(last close), every night in units of the range of the prices before it."""
-    squared, naive = [], []
-    for night, model in zip(nights, models, strict=True):
-        (path,) = model.published.paths(SERIES.until(night + 1), [night])
-        past = SERIES.mid[: night + 1][-SMALL.evaluation.scale_sessions :]
-        for lead, said in enumerate(path, start=1):
-            actual = SERIES.mid[night + lead]
-            squared.append(((said - actual) / (past.max() - past.min())) ** 2)
-            naive.append(((SERIES.close[night] - actual) / (past.max() - past.min())) ** 2)
-    return 1 - float(np.mean(squared) / np.mean(naive))
+def test_nights_are_those_of_the_span_and_train_when_a_newer_vintage_is_there() -> None:
+    assert found().origins == (LAST - FIRST) // 5 + 1
+    assert found().sessions == (SPAN.first, SPAN.last)
+    assert [night.base for night in found().nights] == ["2001-06-29", "2003-06-30"]
+    assert found().nights[0].session == SPAN.first
+    first_after = found().nights[1].session
+    assert date(2003, 6, 30) < first_after <= date(2003, 7, 5)
 
 
-@pytest.mark.slow
-def test_what_a_night_publishes_does_not_depend_on_what_came_later(tmp_path: Path) -> None:
-    nights = nights_of(SERIES, SMALL, 2)
-    models = []
-    for name, series in (("a", SERIES), ("b", altered_after(SERIES, int(nights[-1])))):
-        backtest(
-            "ABC", series, SMALL, "fine-tune", nights, folder=tmp_path / name, on_night=lambda _, m: models.append(m)
-        )
-    first, second = models[1], models[3]
-    for one, two in zip(first.published.weights, second.published.weights, strict=True):
-        np.testing.assert_array_equal(one, two)
+def test_a_decision_is_what_the_nights_own_steps_say_of_the_series_as_it_stood() -> None:
+    known, night = SERIES.until(FIRST + 1), found().nights[0]
+    model = train_ticker(known, SETTINGS, Decision("retrain", "no champion yet"), start=None)
+    verdict = judged(known, model, None, SETTINGS.evaluation, unseen_parts(known, SETTINGS.evaluation))
+    assert (night.mode, night.promoted, night.publisher) == (model.decision.mode, verdict.promoted, verdict.publisher)
+    assert night.evidence == (model.evidence and model.evidence.skill)
 
 
-def test_nights_are_the_newest_whose_outcome_is_known() -> None:
-    nights = nights_of(SERIES, SMALL, 5, every=2)
-    assert nights.tolist() == [406, 408, 410, 412, 414]
-    assert nights[-1] + SMALL.evaluation.horizon == len(SERIES) - 1
-    with pytest.raises(TooFewBars, match="nights"):
-        nights_of(SERIES, SMALL, 400)
+def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> None:
+    scores = found().scores
+    assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
+    assert found().widths[CENTRED] == pytest.approx([0.0] * 12)
+    one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
+    assert abs(found().adds[0] - (1 - one / other)) < 0.01  # but for a skew, that both have
+    assert found().paths[LAST_CLOSE] == pytest.approx([0.0] * 12)
+    assert all("2000" in why.replace(",", "") for why in found().reasons.values()), found().reasons
 
 
-@pytest.mark.slow
-def test_the_flow_shows_every_policy_side_by_side(home: Home, prefect_server: None) -> None:
-    fill(home, ["IBM"])
-    rows = walk_forward("IBM", nights=2, policies=["retrain", "fine-tune"], settings=SETTINGS)
-    assert [(row.policy, row.retrained, row.fine_tuned) for row in rows] == [("retrain", 2, 0), ("fine-tune", 1, 1)]
-    with get_client(sync_client=True) as client:
-        shown = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["walk-forward-ibm"])))
-    assert [artifact.data for artifact in shown] == ["\n".join(table(rows))]
-    skills = [line.split(" | ")[3] for line in str(shown[0].data).splitlines()[2:]]
-    assert skills == [f"{row.skill:+.4f}" for row in rows]
+def test_between_trainings_what_was_chosen_forecasts_and_hears_of_every_outcome() -> None:
+    """Shares and feedback have heard of the nights before the span as well, by the base as it was learned then."""
+    first, last = 700, 800
+    known, at = SERIES.until(first + 1), np.arange(100, last + 1, 5)
+    model = train_ticker(known, SETTINGS, Decision("retrain", "no champion yet"), start=None)
+    span = Span(SERIES.sessions[first].item(), SERIES.sessions[last].item())
+    (night,), scores = (each := backtest("ABC", SERIES, span, SETTINGS)).nights, each.scores
+    told = []
+    newer = int(np.searchsorted(SERIES.sessions, np.datetime64("2001-06-29"), side="right"))
+    for here in (at[at < newer], at[(newer <= at) & (at < first)], at[at >= first]):
+        pool = Pool.before(SERIES.sessions[here[0]].item())
+        network, simple = pool.network(SERIES, here, ALL, np.zeros(4)), pool.simple(SERIES, here, ALL)
+        if here[0] >= first:
+            chosen = model.published.network(SERIES, here, ALL)
+            network = chosen if night.publisher == LSTM else symmetrised(simple)
+        told.append(Said(published_moves(SERIES, here, ALL), simple, network))
+    parts = ("location", "simple", "network")
+    said = Said(*(np.concatenate([getattr(one, name) for one in told]) for name in parts))
+    scored = published(SERIES, at, said).quantiles[at >= first][:, np.array(LEADS) - 1]
+    actual = moves(SERIES, at[at >= first], np.array(LEADS))
+    expected = crps(scored, LEVELS, actual).mean(axis=0)
+    np.testing.assert_allclose(scores[PUBLISHED].crps_by_lead, expected, rtol=1e-6)
+
+
+def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
+    other = backtest("ABC", altered_after(SERIES, FIRST), SPAN, SETTINGS)
+    assert other.nights[0] == found().nights[0]
+    assert other.scores[PUBLISHED].crps != found().scores[PUBLISHED].crps
+
+
+def test_what_comes_after_the_last_outcome_changes_nothing() -> None:
+    assert backtest("ABC", altered_after(SERIES, LAST + 50), SPAN, SETTINGS).scores == found().scores
+
+
+@pytest.mark.parametrize(
+    "span",
+    [Span(date(1990, 1, 1), date(1999, 1, 1)), Span(date(2003, 1, 1), date(2003, 3, 1)), replace(SPAN, every=20)],
+)
+def test_a_span_without_twenty_nights_is_refused(span: Span) -> None:
+    with pytest.raises(TooFewBars, match=f"20 nights from {span.first} to {span.last}"):
+        backtest("ABC", SERIES, span, SETTINGS)
+
+
+def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
+    still = replace(found(), ticker="STILL", adds=(float("nan"),) * 12)
+    better = replace(found(), ticker="DEF", adds=tuple(each + 0.02 for each in found().adds))
+    table = backtest_table([found(), still, better], {"NEW": "expected more bars"})
+    assert (table.tickers, table.left_out.keys()) == (2, {"NEW", "STILL"})
+    assert table.adds.mean == pytest.approx(100 * found().adds[0] + 1)
+    rows = {line.row: line for line in table.distributions}
+    assert rows[BASE].mean == pytest.approx(100 * found().widths[BASE][0])
+    assert rows[BASE].by_lead["20"] == pytest.approx(100 * found().widths[BASE][1 + LEADS.index(20)])
+    assert rows[PUBLISHED].coverage_80 == pytest.approx(100 * found().scores[PUBLISHED].coverage["80"])
+    said = "\n".join(markdown(table))
+    assert "Left out: NEW, expected more bars." in said
+    assert all(row in said for row in (BASE, PUBLISHED, "network adds"))

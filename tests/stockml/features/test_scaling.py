@@ -1,4 +1,4 @@
-"""The series is kept exactly; its scaling is causal, finite and learned once."""
+"""The series is kept exactly; its volatility and usual path are causal and finite."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.features.scaling import FEATURES, VOLATILITY_FLOOR, FeatureScaler, ewma_volatility, features
+from stockml.features.scaling import VOLATILITY_FLOOR, ewma_volatility
 from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
-from tests.support.walks import walk
+from tests.support.walks import constant, walk
 
 
 def test_read_gives_what_was_written_and_equal_series_give_equal_bytes(tmp_path: Path) -> None:
@@ -50,13 +50,8 @@ def test_volatility_follows_its_definition() -> None:
         np.testing.assert_allclose(ewma_volatility(series, span)[t], expected)
 
 
-def test_features_are_finite_even_when_nothing_moves() -> None:
-    flat = np.full(100, 7.0)
-    halted = PriceSeries(np.datetime64("2001-01-01") + np.arange(100), flat, flat, flat, flat, np.zeros(100))
-    rows = features(halted)
-    assert rows.shape == (100, len(FEATURES))
-    assert np.isfinite(rows).all()
-    assert (ewma_volatility(halted)[1:] == VOLATILITY_FLOOR).all()
+def test_a_price_that_never_moved_has_the_smallest_volatility() -> None:
+    assert (ewma_volatility(constant())[1:] == VOLATILITY_FLOOR).all()
 
 
 def steady(rises: list[float]) -> PriceSeries:
@@ -99,20 +94,4 @@ def test_the_usual_rise_grows_with_volatility_yet_less_than_in_proportion() -> N
 
 def test_a_longer_series_leaves_its_past_unchanged() -> None:
     series = walk(700)
-    np.testing.assert_array_equal(features(series)[:400], features(series.until(400)))
-
-
-def test_a_scale_is_learned_once_and_survives_being_kept() -> None:
-    series = walk(500)
-    scale = FeatureScaler.fit(series.until(300))
-    rows = scale.apply(features(series))
-    np.testing.assert_allclose(rows[:300].mean(axis=0), 0, atol=0.1)
-    assert np.abs(rows).max() <= 5
-    again = FeatureScaler.from_dict(scale.asdict())
-    np.testing.assert_array_equal(again.apply(features(series)), rows)
-
-
-@pytest.mark.parametrize(("factor", "drifted"), [(1.0, False), (3.0, True), (1 / 3, True)])
-def test_drift_measures_the_change_of_volatility_in_either_direction(factor: float, drifted: bool) -> None:
-    scale = FeatureScaler.fit(walk(500, volatility=0.01))
-    assert (scale.drift(walk(500, seed=1, volatility=0.01 * factor)) > 2) == drifted
+    np.testing.assert_array_equal(ewma_volatility(series)[:400], ewma_volatility(series.until(400)))

@@ -1,4 +1,4 @@
-"""Parts lie in time order with gaps; windows and outcomes are what a naive loop cuts."""
+"""Parts lie in time order with gaps; a short history has a test part alone; outcomes are what a naive loop cuts."""
 
 from itertools import pairwise
 
@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.features.windows import inputs, minimum_sessions, origins, outcomes, split_origins, targets
+from stockml.features.windows import (
+    FIRST_ORIGIN,
+    known_outcomes,
+    minimum_sessions,
+    origins,
+    outcomes,
+    sessions_to_learn,
+    split_origins,
+)
 from stockml.settings import EvaluationSettings
 
 evaluations = st.builds(
@@ -25,16 +33,34 @@ evaluations = st.builds(
 def test_parts_keep_a_horizon_between_what_is_learned_chosen_and_measured(
     evaluation: EvaluationSettings, more: int
 ) -> None:
-    n = minimum_sessions(evaluation) + more
+    n = max(sessions_to_learn(evaluation), 2 * minimum_sessions(evaluation)) + 2 * evaluation.horizon + more
     split = split_origins(n, evaluation)
     ends = [(split.train_end - 1, split.validation.start), (split.validation.stop - 1, split.test.start)]
     for last, first in ends:
         assert last + evaluation.horizon < first
     assert split.test.stop - 1 + evaluation.horizon <= n - 1
-    lengths = [split.train_end, len(split.validation), len(split.test)]
-    assert min(lengths) > 0
+    assert min(split.train_end, len(split.validation), len(split.test)) > 0
     for earlier, later in pairwise([0, split.train_end, split.validation.start, split.validation.stop, n]):
         assert earlier < later
+
+
+@given(evaluations, st.integers(1, 20_000), st.integers(0, 20_000))
+def test_whatever_the_history_all_that_is_scored_begins_where_it_may_and_has_its_outcome(
+    evaluation: EvaluationSettings, n: int, not_before: int
+) -> None:
+    if n < minimum_sessions(evaluation) or not_before >= n - evaluation.horizon:
+        with pytest.raises(TooFewBars) as refusal:
+            split_origins(n, evaluation, not_before)
+        assert refusal.value.needed > refusal.value.found == n
+        return
+    split = split_origins(n, evaluation, not_before)
+    assert min(split.validation.start, split.test.start) >= not_before
+    assert len(split.test) > 0
+    assert split.test.stop + evaluation.horizon == n
+    if not split.validation:
+        assert (split.train_end, split.validation.start) == (0, split.test.start)
+        assert split.test.start >= FIRST_ORIGIN
+        assert len(split.test) <= evaluation.test_sessions
 
 
 def test_a_long_history_has_full_parts() -> None:
@@ -51,20 +77,33 @@ def test_short_histories_shrink_in_proportion_and_keep_most_for_learning(n: int,
     assert (len(split.test) + 50) / len(split.validation) == pytest.approx(1.5, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("n", "not_before", "test"),
+    [
+        (599, 0, range(21, 549)),  # too short to learn from
+        (72, 0, range(21, 22)),  # the shortest: a month, an origin, its outcome
+        (3_270, 2_000, range(2_000, 3_220)),  # validation would begin before the oldest vintage has ended
+        (12_000, 9_451, range(10_500, 11_950)),
+    ],
+)
+def test_without_room_for_a_validation_part_there_is_a_test_part_alone(n: int, not_before: int, test: range) -> None:
+    split = split_origins(n, EvaluationSettings(), not_before)
+    assert (split.test, len(split.validation), split.train_end) == (test, 0, 0)
+
+
 def test_too_few_sessions_are_counted() -> None:
     with pytest.raises(TooFewBars, match="1 are missing"):
-        split_origins(599, EvaluationSettings())
+        split_origins(71, EvaluationSettings())
     assert split_origins(600, EvaluationSettings()).train_end > 0
 
 
-def test_windows_and_targets_are_what_a_naive_loop_cuts() -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(40, 3)).astype(np.float32)
-    log_mid, sigma = rng.normal(size=40), rng.uniform(1, 2, 40)
-    at, look_back, horizon = origins(range(7, 30), 4), 8, 6
+def test_outcomes_are_what_a_naive_loop_cuts() -> None:
+    mid = np.random.default_rng(0).normal(size=40)
+    at = origins(range(7, 30), 4)
+    np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
     for m, i in enumerate(at):
-        np.testing.assert_array_equal(inputs(rows, at, look_back)[m], rows[i - 7 : i + 1])
-        np.testing.assert_array_equal(outcomes(log_mid, at, horizon)[m], log_mid[i + 1 : i + 7])
-        for k in range(1, horizon + 1):
-            expected = (log_mid[i + k] - log_mid[i]) / sigma[i]
-            assert targets(log_mid, sigma, at, horizon)[m, k - 1] == pytest.approx(expected)
+        np.testing.assert_array_equal(outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])
+    np.testing.assert_array_equal(known_outcomes(mid, at, 12), outcomes(mid, at, 12))
+    for none_known in (at, at[:0]):
+        with pytest.raises(TooFewBars):
+            known_outcomes(mid[:30], none_known, 12)

@@ -1,7 +1,5 @@
-"""A base network: sane quantiles for insane prices, no look ahead, a loop's arithmetic, and a night without Keras."""
+"""A base network: sane quantiles for insane prices, no look ahead, and a loop's arithmetic."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import date
 
@@ -13,9 +11,8 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
-from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
 ALL = np.arange(1, 51)
 
@@ -43,22 +40,6 @@ def base(*members: Member) -> BaseNetwork:
 @pytest.fixture(scope="module")
 def pooled() -> PooledRegression:
     return PooledRegression.fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
-
-
-def constant() -> PriceSeries:
-    flat = np.full(1_200, 12.5)
-    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, flat)
-
-
-def begins_tenfold() -> PriceSeries:
-    prices = [getattr(walk(1_200), name) * np.where(np.arange(1_200) < 1, 10.0, 1.0) for name in COLUMNS[:4]]
-    return PriceSeries(walk(1_200).sessions, *prices, walk(1_200).volume)
-
-
-def hole_of_a_year() -> PriceSeries:
-    series = walk(1_200)
-    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
-    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
@@ -162,11 +143,3 @@ def test_a_base_that_has_seen_what_it_is_scored_on_is_refused() -> None:
 def test_weights_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         replace(member(), **change)  # type: ignore[arg-type]
-
-
-def test_a_base_is_used_without_loading_keras() -> None:
-    code = (
-        "import sys; import stockml.models.base_vintages as v; from datetime import date; v.newest_before(date.max);"
-        "assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Bases as files: what was written comes back, what is damaged or foreign is named, a date chooses the right one."""
+"""Bases as files: what was written comes back, what is damaged or foreign is named."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.models.base_network import BaseNetwork
-from stockml.models.base_vintages import SHIPPED, NoBase, digest, newest_before, read, write
+from stockml.models.base_vintages import digest, read, write
 from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.storage.arrays import packed, unpacked
 from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk
@@ -119,32 +119,6 @@ def test_a_missing_or_renamed_file_is_named(tmp_path: Path) -> None:
     for path in (renamed, tmp_path / "base-2001-01.npz"):
         with pytest.raises(InvalidFile, match=path.name):
             read(path)
-
-
-def test_the_newest_base_that_ends_before_a_date_is_chosen(tmp_path: Path) -> None:
-    ends = (date(1999, 6, 30), date(2001, 6, 29), date(2003, 6, 30))
-    for through in ends:
-        write(replace(base(), through=through), tmp_path)
-    chosen = {"1999-07-01": ends[0], "2001-06-29": ends[0], "2001-06-30": ends[1], "2030-01-01": ends[2]}
-    for day, through in chosen.items():
-        found = newest_before(date.fromisoformat(day), tmp_path)
-        assert isinstance(found, BaseNetwork)
-        assert found.through == through
-
-
-def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
-    assert str(newest_before(date(2020, 1, 1), tmp_path)).endswith("there is none")
-    write(base(), tmp_path)
-    found = newest_before(date(2004, 6, 30), tmp_path)
-    assert found == NoBase(date(2004, 6, 30), date(2004, 6, 30))
-    assert "the oldest has seen sessions through 2004-06-30" in str(found)
-
-
-def test_a_damaged_newest_base_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
-    write(base(), tmp_path)
-    (tmp_path / "base-2017-06.npz").write_bytes(b"")
-    with pytest.raises(InvalidFile, match="base-2017-06"):
-        newest_before(date(2018, 1, 1), tmp_path)
 
 
 def test_shipped_bases_are_sound_small_described_and_at_most_two_years_apart() -> None:

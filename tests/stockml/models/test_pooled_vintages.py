@@ -1,8 +1,7 @@
-"""Vintages: what was written comes back, what is damaged or foreign is named, and a date chooses the right one."""
+"""Vintages: what was written comes back, what is damaged or foreign is named."""
 
 import hashlib
 import json
-import shutil
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from stockml.errors import InvalidFile
 from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_vintages import SHIPPED, NoVintage, digest, newest_before, read, write
+from stockml.models.pooled_vintages import SHIPPED, digest, read, write
 from tests.support.walks import walk
 
 
@@ -79,37 +78,6 @@ def test_a_missing_or_renamed_file_is_named(model: PooledRegression, tmp_path: P
     for path in (renamed, tmp_path / "pooled-2001-01.json"):
         with pytest.raises(InvalidFile, match=path.name):
             read(path)
-
-
-@pytest.mark.parametrize(
-    ("day", "through"),
-    [
-        ("1999-07-01", "1999-06-30"),
-        ("2001-06-29", "1999-06-30"),
-        ("2001-06-30", "2001-06-29"),
-        ("2011-11-01", "2011-06-30"),
-        ("2030-01-01", "2017-06-30"),
-    ],
-)
-def test_the_newest_vintage_that_ends_before_a_date_is_chosen(day: str, through: str) -> None:
-    found = newest_before(date.fromisoformat(day))
-    assert isinstance(found, PooledRegression)
-    assert found.through == date.fromisoformat(through)
-
-
-def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
-    found = newest_before(date(1999, 6, 30))
-    assert found == NoVintage(date(1999, 6, 30), date(1999, 6, 30))
-    assert "the oldest has seen sessions through 1999-06-30" in str(found)
-    assert str(newest_before(date(2020, 1, 1), tmp_path)).endswith("there is none")
-
-
-def test_a_damaged_newest_vintage_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
-    for path in SHIPPED.glob("pooled-201*.json"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "pooled-2017-06.json").write_text("{}")
-    with pytest.raises(InvalidFile, match="pooled-2017-06"):
-        newest_before(date(2018, 1, 1), tmp_path)
 
 
 def test_shipped_vintages_are_sound_at_most_two_years_apart_and_described() -> None:

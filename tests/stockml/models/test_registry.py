@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
@@ -61,6 +61,7 @@ def test_the_newest_promotion_is_champion_and_reads_back_as_written(registry: Re
     assert second.intact()
 
 
+@settings(deadline=None)
 @given(
     line=st.builds(
         Promotion,

@@ -19,6 +19,8 @@ FRESH = Facts(has_champion=True, new_sessions=1)
         (replace(FRESH, same_code=False), "retrain", "code changed"),
         (replace(FRESH, same_settings=False, same_code=False), "retrain", "settings and code changed"),
         (replace(FRESH, same_adjustment=False), "retrain", "adjustment changed"),
+        (replace(FRESH, same_base=False), "retrain", "base network changed"),
+        (Facts(has_champion=False, unreadable="model/0f: an earlier version's"), "retrain", "cannot be continued"),
         (replace(FRESH, sessions_since_retrain=21), "retrain", "21 sessions since the last full training"),
         (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
         (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted"),

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from stockml.evaluation.distribution_table import BLEND
-from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import CHAMPION, PUBLISHED
 from stockml.forecasts.usual_width import width_against_usual
 from stockml.home import Home
 from stockml.nights import status
@@ -42,16 +41,14 @@ def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -
     found = Glance.of(night)
     assert night.evaluation
     assert night.distributions
-    adds = night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    assert night.verdict
+    adds = night.distributions.network_adds
     assert adds
-    assert (found.network_adds, found.published_skill) == (
-        adds.skill_difference,
-        night.evaluation.scores[PUBLISHED].skill,
-    )
-    assert (found.publisher, found.crps_adds) == (BLEND, night.distributions.widths[BLEND].skill)
-    assert found.crps_skill == night.distributions.whole[BLEND].skill
+    assert (found.network_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
+    assert (found.publisher, found.crps_adds) == (CHAMPION, adds.skill)
+    assert found.crps_skill == night.distributions.whole[CHAMPION].skill
     assert found.metrics()["record/width_against_usual_pct"] == pytest.approx(80.0)
-    assert found.metrics()["record/promoted"] == 1.0
+    assert found.metrics()["record/promoted"] == float(night.verdict.promoted)
     assert read_record(Glance, written_record(found)) == found
 
 

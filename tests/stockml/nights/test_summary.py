@@ -48,9 +48,9 @@ def logged() -> Night:
     )
 
 
-def by_the_network(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
-    """A night that publishes the network's distribution, with this much of it the network's own."""
-    night = recorded_night("GOOG")
+def by_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
+    """A night that publishes a network's path, as the tutorial's is, with this much of it the network's own."""
+    night = recorded_night("GOOG", share=0.6)
     assert night.evaluation
     found = Comparison(
         PUBLISHED, WITHOUT_NETWORK, adds, Interval(adds - 0.02, adds + 0.02), DieboldMariano(-2.1, p_value, 0.015)
@@ -60,16 +60,26 @@ def by_the_network(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.
     return replace(night, publisher=LSTM, evaluation=evaluation)
 
 
+def without_network(**changes: object) -> Night:
+    """A night whose network did worse, and is not published."""
+    night = recorded_night()
+    assert night.distributions
+    assert night.forecast
+    forecast = replace(night.forecast, weights=(0.0,) * 50)
+    table = replace(night.distributions, **changes)  # type: ignore[arg-type]
+    return replace(night, publisher=POOLED, forecast=forecast, distributions=table)
+
+
 def of_an_earlier_version() -> Night:
     """As it was kept before skill was over the last close: no close, no distributions, no publisher, other rows."""
-    night = recorded_night()
+    night = recorded_night(share=0.6)
     assert night.evaluation
     assert night.forecast
     scores = {name: night.evaluation.scores[name] for name in (LSTM, PUBLISHED, "EMA", "drift")}
     evaluation = replace(
         night.evaluation, scores={"last value": night.evaluation.scores[LAST_CLOSE], **scores}, comparisons=()
     )
-    forecast = replace(night.forecast, last_close=None, weights=(1.0,) * 50)
+    forecast = replace(night.forecast, last_close=None, weights=(1.0,) * 50, outlook=())
     return replace(night, evaluation=evaluation, forecast=forecast, distributions=None, publisher="")
 
 
@@ -80,7 +90,7 @@ def of_an_earlier_version() -> Night:
         "1 added, 2 restated, 3,269 sessions in all",
         "data no bar of 2013-02-11: asked for again every night",
         "fine-tune: 1 new session",
-        "promoted within the noise, and the champion is 2557 sessions old: CRPS +0.00% against the champion's",
+        "not promoted within the noise: CRPS +0.01% against the champion's on the same origins, p 0.10",
         "50 sessions ahead (80%: ",
         "close 200.83, mid price 201.96",
         "that the price is higher in 30 sessions; it was from 68% of the origins",
@@ -95,29 +105,53 @@ def test_the_text_says(said: str) -> None:
     assert said in " ".join(summary.text(logged()).split())
 
 
-@pytest.mark.parametrize("night", [logged(), by_the_network(), of_an_earlier_version()], ids=["pooled", "own", "old"])
+@pytest.mark.parametrize("night", [logged(), without_network(), by_a_path(), of_an_earlier_version()])
 def test_no_line_is_wider_than_a_terminal(night: Night) -> None:
     assert max(len(line) for line in summary.text(night).splitlines()) <= 100
 
 
 def test_every_contender_stands_in_one_table_the_reference_first_and_what_is_published_last() -> None:
-    lines = summary.text(recorded_night()).splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("path, same origins"))
-    names = [line[:18].strip() for line in lines[first + 1 : first + 12]]
-    assert names == [
-        "last close",
-        "last mid price",
-        "EMA",
-        "drift",
-        "momentum",
-        "standard average",
-        "trend prior",
-        "LSTM",
-        "champion",
-        "without network",
-        "published",
-    ]
-    assert lines[first + 12].startswith("network adds ")
+    first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
+    assert rows_of(recorded_night(), "path, same origins", 18) == [*first, "published"]
+    of_a_path = rows_of(by_a_path(), "path, same origins", 18)
+    assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]
+
+
+def rows_of(night: Night, heading: str, width: int) -> list[str]:
+    """The names of a table's rows."""
+    lines = summary.text(night).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(heading))
+    return [line[:width].strip() for line in lines[first + 1 : lines.index("", first)]]
+
+
+def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() -> None:
+    night = recorded_night()
+    adds = night.distributions and night.distributions.network_adds
+    assert adds
+    assert adds.test
+    told = f"network adds {adds.skill:+.2%} of CRPS, p {adds.test.p_value:.2f}"
+    said = "published: the last close and half the usual rise, width by the network and the regression"
+    text = " ".join(summary.text(night).split())
+    assert text.startswith(f"IBM · session 2013-02-28 · {said} {told}")
+    assert f"**{said}; {told}**" in summary.markdown(night)
+    assert night.forecast
+    share = f"width: the network's share {night.forecast.weights[0]:.0%} at lead 1"
+    assert f"published median: last close and half the usual rise; {share}" in text
+
+
+def test_where_the_network_adds_nothing_the_headline_gives_it_nothing() -> None:
+    night = recorded_night()
+    assert night.distributions
+    assert night.distributions.network_adds
+    worse = replace(night.distributions.network_adds, skill=-0.0123)
+    text = " ".join(summary.text(without_network(network_adds=worse)).split())
+    assert "published: the last close and half the usual rise, the pooled regression's width" in text
+    assert "the network did worse: -1.23% of CRPS, p 0.01" in text
+    assert "width: the pooled regression's alone" in text
+    none = summary.text(
+        without_network(network_adds=None, reasons={"base network": "no base network ends before 2000"})
+    )
+    assert "no network: no base network ends before 2000" in none
 
 
 @pytest.mark.parametrize(
@@ -128,10 +162,8 @@ def test_every_contender_stands_in_one_table_the_reference_first_and_what_is_pub
         (-0.004, 0.05, "network adds -0.004 (-0.024 to +0.016), within the noise (p 0.05)"),
     ],
 )
-def test_the_headline_is_about_what_is_published_and_what_of_it_is_the_networks(
-    adds: float, p_value: float, told: str
-) -> None:
-    night = by_the_network(adds, p_value)
+def test_a_paths_headline_is_its_skill_and_what_of_it_is_the_networks(adds: float, p_value: float, told: str) -> None:
+    night = by_a_path(adds, p_value)
     assert summary.text(night).splitlines()[:2] == [
         "GOOG · session 2013-02-28 · published: skill +0.050 over the last close",
         told,
@@ -140,7 +172,7 @@ def test_the_headline_is_about_what_is_published_and_what_of_it_is_the_networks(
 
 
 def test_what_cannot_be_tested_says_so() -> None:
-    night = by_the_network()
+    night = by_a_path()
     assert night.evaluation
     (found,) = night.evaluation.comparisons
     few = replace(night.evaluation, comparisons=(replace(found, interval=None, test=None),))
@@ -149,34 +181,27 @@ def test_what_cannot_be_tested_says_so() -> None:
     assert "network adds" not in summary.text(replace(night, evaluation=none))
 
 
-def test_where_the_networks_distribution_is_worse_the_headline_gives_it_nothing() -> None:
+def test_how_far_the_price_may_go_stands_in_a_table_of_its_own() -> None:
     night = recorded_night()
-    assert (night.publisher, night.distributions is not None) == (BLEND, True)
-    assert night.distributions
-    gain = night.distributions.widths[BLEND]
-    assert gain.test
-    heading, adds = summary.text(night).splitlines()[:2]
-    said = "published: the last close, width by base network and regression"
-    assert heading == f"IBM · session 2013-02-28 · {said}"
-    assert adds.startswith(f"network adds {gain.skill:+.2%} to the width's CRPS, ")
-    assert f"p {gain.test.p_value:.2f}" in adds
-    assert "published         the last close, with the mean width of base network" in summary.text(night)
-    alone = replace(night, publisher=POOLED)
-    assert summary.text(alone).splitlines()[:2] == [
-        "IBM · session 2013-02-28 · published: the last close and the pooled regression's width",
-        "the network's distribution is worse",
-    ]
-    assert "published         the last close, with the pooled regression's quantiles" in summary.text(alone)
-    assert "no skill shown" not in summary.text(night)
+    assert night.forecast
+    assert rows_of(night, "volatility ", 12) == ["5 sessions", "20 sessions", "50 sessions"]
+    assert [each.sessions for each in night.forecast.outlook] == [5, 20, 50]
+    of_20 = night.forecast.outlook[1]
+    assert of_20.usual
+    low, high = of_20.usual
+    told = f"20 sessions {of_20.volatility:.1%} {of_20.place} of {low:.0%} to {high:.0%} {of_20.rise:.0%}"
+    assert told in " ".join(summary.text(night).split())
+    assert f"| 20 sessions&emsp;| {of_20.volatility:.1%}&emsp;| {of_20.place}" in summary.markdown(night)
+    unknown = replace(of_20, usual=None, percentile=None)
+    short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
+    assert "too short a history to say" in summary.text(short)
 
 
-def test_each_of_the_three_skills_is_named_for_what_it_is() -> None:
-    """What is published on the test part; the model's own path on all unseen sessions; what was live."""
-    text = " ".join(summary.text(by_the_network()).split())
-    assert "published: skill +0.050 over the last close" in text
-    assert "(the model's own path: skill +0.009 over the last close on unseen sessions)" in text
-    assert "live skill +0.021" in text
-    assert text.count("skill +") + text.count("skill -") == 3
+def test_a_short_history_says_what_it_is_too_short_for() -> None:
+    assert "too short" not in summary.text(recorded_night())
+    assert "history too short for the volatility of 1,000 sessions" in " ".join(
+        summary.text(replace(recorded_night(), sessions=999)).split()
+    )
 
 
 def test_direction_stands_beside_how_often_the_price_rose() -> None:
@@ -192,27 +217,28 @@ def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_t
     assert night.distributions
     lines = summary.text(night).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("distribution "))
-    rows = {line[:29].strip(): line[29:].split() for line in lines[first + 1 : first + 11]}
-    assert list(rows) == [
+    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
+    shown = [name.removesuffix(", published") for name in rows]
+    assert shown == [
         "last close, constant width",
         "EWMA 20",
         "EWMA 60",
         POOLED,
         "base network",
-        BLEND,
-        "last close, today's bands",
-        "LSTM, drawn to the close",
-        "champion, drawn to the close",
-        WITHOUT_NETWORK,
+        "tonight's network",
+        "champion",
+        "the same without network",
     ]
+    assert sum("published" in name for name in rows) == 1
     assert rows[POOLED][1:3] == ["–", "–"]
     found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
     held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
     width = night.distributions.widths[LSTM].skill
-    assert rows["LSTM, drawn to the close"] == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
-    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    own = next(rows[name] for name in rows if name.startswith("tonight's network"))
+    assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
+    assert lines[first + 9].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
-    assert "| LSTM, drawn to the close&emsp;| " in marked
+    assert "| tonight's network" in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
 
 
@@ -220,23 +246,19 @@ def test_a_night_of_an_earlier_version_is_worded_by_what_it_has() -> None:
     """Its skill was over the last mid price, and that is said; nothing is made up for it."""
     night = of_an_earlier_version()
     text = summary.text(night)
-    assert text.splitlines()[0].endswith("published: skill +0.000 over the last mid price")
+    assert night.evaluation
+    skill = night.evaluation.scores[PUBLISHED].skill
+    assert text.splitlines()[0].endswith(f"published: skill {skill:+.3f} over the last mid price")
     assert "now mid price 201.96" in " ".join(text.split())
-    assert "(the model's own path: skill -0.013 on unseen sessions)" in " ".join(text.split())
     measured = text[: text.index("promoted")]
     assert [name for name in ("last close", "network adds", "CRPS") if name in measured] == []
     assert "| last value" in summary.markdown(night)
-
-
-def test_a_forecast_without_skill_is_not_sold_as_one() -> None:
-    night = by_the_network()
-    assert night.forecast
-    without = replace(night, forecast=replace(night.forecast, weights=(0.0,) * 50))
-    assert "no skill shown: publishing the last close" in summary.text(without)
-    assert "**No skill shown: publishing the last close" in summary.markdown(without)
-    with_skill = replace(night, forecast=replace(night.forecast, weights=(0.4,) * 50))
-    assert "40% of the model's move, the rest last close (the model's own path: skill" in summary.text(with_skill)
-    assert "no skill" not in summary.text(with_skill)
+    later = without_network()
+    assert later.forecast
+    later = replace(later, forecast=replace(later.forecast, outlook=()))
+    assert "published: the last close, the pooled regression's width" in summary.text(later)
+    blend = replace(recorded_night(), publisher=BLEND)
+    assert "published: the last close, width by base network and regression" in summary.text(blend)
 
 
 def test_a_skipped_night_says_why_and_little_else() -> None:
@@ -253,12 +275,19 @@ def test_a_skipped_night_says_why_and_little_else() -> None:
 def test_the_json_object_has_exactly_its_keys_and_no_nan(night: Night) -> None:
     found = json.loads(json.dumps(summary.as_json(night), allow_nan=False))
     assert list(found) == KEYS
-    assert found["promoted"] is (night.status == "completed")
+    assert found["promoted"] is (night.verdict is not None and night.verdict.promoted)
     assert (found["forecast"] is None) == (night.status == "skipped")
 
 
 def test_the_markdown_has_the_verdict_before_the_tables_and_links_after_them() -> None:
     text = summary.markdown(logged())
-    parts = ("**published: the last close", "Promoted: within", "| LSTM", "Network adds", "| EWMA 20", "[MLflow run](")
+    parts = (
+        "**published: the last close",
+        "Not promoted: within",
+        "| EMA",
+        "| EWMA 20",
+        "| volatility",
+        "[MLflow run](",
+    )
     order = [text.index(part) for part in (*parts, "[Prefect")]
     assert order == sorted(order)

@@ -11,7 +11,7 @@ import numpy as np
 from stockml.features.windows import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, training
+from stockml.plots import comparison, diagnostics, forecast, training, volatility
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
@@ -41,8 +41,8 @@ def tonight() -> Forecast:
 
 def night_before() -> Night:
     """February 27's, with another forecast."""
-    night = recorded_night(day=date(2013, 2, 27), share=0.5)
-    return replace(night, forecast=rising(assessed("IBM", date(2013, 2, 27), 0.5).forecast, by=-0.0005))
+    night = recorded_night(day=date(2013, 2, 27))
+    return replace(night, forecast=rising(assessed("IBM", date(2013, 2, 27)).forecast, by=-0.0005))
 
 
 def last_night() -> Night:
@@ -54,7 +54,7 @@ def last_night() -> Night:
 def past_forecasts() -> tuple[Forecast, ...]:
     """Five of the last 120 sessions, 24 sessions apart; a path each."""
     nights = [series().sessions[i].item() for i in range(-120, 0, 24)]
-    return tuple(rising(assessed("IBM", day).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
+    return tuple(rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
 
 
 def moves() -> Floats:
@@ -66,7 +66,7 @@ def by_epoch() -> Floats:
     """(4, origins, 50): four epochs, the first of which goes the wrong way and the last of which is right."""
     found = assessed("IBM", DAY)
     start = series().mid[found.test_origins[::5], None]
-    return np.stack([start + share * (found.paths["LSTM"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])
+    return np.stack([start + share * (found.paths["published"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])
 
 
 def drawn(name: str) -> "Figure":
@@ -74,11 +74,14 @@ def drawn(name: str) -> "Figure":
     sessions, mid, at = series().sessions, series().mid, found.test_origins
     figures: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, mid),
+        "volatility": lambda: volatility.expected_and_realised(
+            "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1]
+        ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
         "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), sessions, mid),
         "empty ledger": lambda: diagnostics.ledger("IBM", (), sessions, mid),
         "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
-        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["LSTM"]),
+        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
         "history": lambda: training.price_history("IBM", sessions, mid, split()),
         "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),

@@ -63,10 +63,9 @@ def shown(night: Night) -> dict[str, str]:
     assert night.verdict
     return {
         "skill of what is published": f"{found['published/skill']:+.4f}",
-        "network adds": f"{found['answer/network_adds_pct']:+.2f}%",
-        "CRPS skill of the LSTM": f"{found['answer/crps_skill_pct']:+.2f}%",
-        "skill of the LSTM": f"{found['lstm/skill']:+.4f}",
-        "MSE of the LSTM, range²": f"{found['lstm/mse']:.6f}",
+        "network adds, of CRPS": f"{found['answer/network_adds_crps_pct']:+.2f}%",
+        "CRPS skill of what is published": f"{found['answer/crps_skill_pct']:+.2f}%",
+        "volatility, next 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
         "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
         "so far, over the last close": f"{found['answer/live_beats_last_close_pct']:+.1f}%",
@@ -98,7 +97,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
         (MODEL, days, [said.now, *said.path]),
     )
     cells = {row[0]: row[1:] for row in table(beside)}
-    assert cells["skill of the LSTM"] == ("–", shown(last_night())["skill of the LSTM"])
+    assert cells["skill of what is published"] == ("–", shown(last_night())["skill of what is published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])
     assert "end of the forecast" not in cells
 
@@ -117,7 +116,7 @@ def test_changes_are_told_in_words() -> None:
         (0.00540, 0.00541, (0.02, 0.01), "is as good as the one of 2013-02-27, MSE +0.2%"),
     ],
 )
-def test_a_night_whose_error_fell_is_not_called_worse(
+def test_a_path_whose_error_fell_is_not_called_worse(
     old: float, new: float, skills: tuple[float, float], told: str
 ) -> None:
     """The skill may fall all the same, where the last close did better."""
@@ -150,7 +149,13 @@ def test_a_skill_over_another_reference_is_not_put_beside_tonights() -> None:
         replace(night_before(), metrics=kept), last_night(), series().sessions, series().mid
     ).axes
     cells = {row[0]: row[1:] for row in table(beside)}
-    assert cells["skill of the LSTM"] == ("–", shown(last_night())["skill of the LSTM"])
-    assert cells["MSE of the LSTM, range²"] == tuple(
-        shown(night)["MSE of the LSTM, range²"] for night in (night_before(), last_night())
-    )
+    assert cells["skill of what is published"] == ("–", shown(last_night())["skill of what is published"])
+    adds = "network adds, of CRPS"
+    assert cells[adds] == tuple(shown(night)[adds] for night in (night_before(), last_night()))
+
+
+def test_the_finding_is_how_far_the_price_may_go() -> None:
+    last, now = (night.metrics["answer/volatility_20_pct"] for night in (night_before(), last_night()))
+    figure = drawn("changes")
+    told = f"IBM: {now:.1f}% volatility a year expected, after {last:.1f}% on 2013-02-27"
+    assert figure.texts[0].get_text() == told

@@ -32,19 +32,19 @@ NAIVE = COLOURS["standard average"]
 
 
 def missed() -> tuple[list[float], list[float]]:
-    """How far the price was from the LSTM's path and from the last close, 50 sessions after each origin; shares."""
+    """How far the price was from what was published and from the last close, 50 sessions after each origin; shares."""
     found, mid, close = assessed("IBM", DAY), series().mid, series().close
-    lstm = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["LSTM"], strict=True)]
-    return lstm, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
+    said = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["published"], strict=True)]
+    return said, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
 
 
 def test_residuals_stand_at_their_origins() -> None:
     axes, _ = drawn("residuals").axes
-    lstm, naive = missed()
+    said, naive = missed()
     at = series().sessions[assessed("IBM", DAY).test_origins]
-    check_curves(axes, (NAIVE, at, naive), (MODEL, at, lstm))
+    check_curves(axes, (NAIVE, at, naive), (MODEL, at, said))
     assert levels(axes) == [(TRUTH, 0.0)]
-    check_holds(axes, [*lstm, *naive])
+    check_holds(axes, [*said, *naive])
     assert axes.get_ylabel() == "price after 50 sessions, from the forecast"
     assert axes.yaxis.get_major_formatter()(0.25) == "25%"
 
@@ -53,19 +53,19 @@ def test_residuals_are_counted_in_the_same_bins() -> None:
     from matplotlib.colors import to_hex
 
     axes, beside = drawn("residuals").axes
-    lstm, naive = missed()
-    edges = np.linspace(min(lstm + naive), max(lstm + naive), 24)
+    said, naive = missed()
+    edges = np.linspace(min(said + naive), max(said + naive), 24)
     *bars, steps = beside.patches
     assert [bar.get_y() for bar in bars] == pytest.approx(edges[:-1])
     assert [bar.get_width() for bar in bars] == counted(naive, edges)
     assert {to_hex(bar.get_facecolor()) for bar in bars} == {NAIVE}
     outline = steps.get_xy()  # type: ignore[attr-defined]
     np.testing.assert_allclose(outline[::2, 1], edges)
-    assert outline[1:-1:2, 0].tolist() == counted(lstm, edges)
+    assert outline[1:-1:2, 0].tolist() == counted(said, edges)
     assert to_hex(steps.get_edgecolor()) == MODEL
     assert beside.get_ylim() == axes.get_ylim()
     assert beside.get_xlabel() == "origins"
-    assert [text for text, _ in labels(beside)] == ["LSTM", "last close"]
+    assert [text for text, _ in labels(beside)] == ["published", "last close"]
 
 
 def counted(values: list[float], edges: np.ndarray) -> list[int]:

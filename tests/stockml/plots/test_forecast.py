@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.distribution_table import BLEND
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
 from stockml.plots.forecast import forecast_fan, skill_by_lead
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH
@@ -29,7 +27,7 @@ from tests.stockml.plots.recorded import DAY, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
-SHOWN = ("momentum", "drift", TREND_PRIOR, WITHOUT_NETWORK, LSTM, PUBLISHED)  # from below to the top
+SHOWN = ("momentum", "drift", TREND_PRIOR, PUBLISHED)  # from below to the top
 
 
 def days() -> Days:
@@ -71,29 +69,24 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
     assert axes.get_ylabel() == "mid price, $"
 
 
-def test_no_skill_is_said_in_the_forecast_title() -> None:
-    hopeless = replace(tonight(), weights=(0.0,) * 50)
-    assert title_of(hopeless) == "IBM: no skill shown, so the last close 200.83 is published"
-    near = replace(hopeless, weights=(1.0,) * 7 + (0.0,) * 43)
-    assert title_of(near) == "IBM: skill shown up to lead 7, then the last close 200.83"
+@pytest.mark.parametrize(("share", "whose"), [(0.4, "the network and the regression"), (0.0, "the pooled regression")])
+def test_the_title_is_how_far_the_price_may_go_and_by_whom(share: float, whose: str) -> None:
+    """A network that has no part in it is given none."""
+    said = replace(tonight(), weights=(share,) * 50)
+    (title, beside), band = titles_of(said), said.band(80)
+    assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions, 80% by {whose}"
+    assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
-@pytest.mark.parametrize(
-    ("publisher", "told"),
-    [(POOLED, "with the pooled regression's bands"), (BLEND, "its width by the base network")],
-)
-def test_a_title_does_not_give_the_tickers_network_what_is_anothers(publisher: str, told: str) -> None:
-    expected = f"IBM: the last close 200.83 is published, {told}"
-    assert title_of(replace(tonight(), weights=(0.0,) * 50), publisher) == expected
+def titles_of(said: Forecast) -> list[str]:
+    return [text.get_text() for text in forecast_fan("IBM", said, series().sessions, series().mid).texts[:2]]
 
 
 def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:
-    earlier = replace(tonight(), weights=(0.0,) * 50, last_close=None)
-    assert title_of(earlier) == "IBM: no skill shown, so the last close 201.96 is published"
-
-
-def title_of(said: Forecast, publisher: str = LSTM) -> str:
-    return forecast_fan("IBM", said, series().sessions, series().mid, publisher=publisher).texts[0].get_text()
+    earlier = replace(tonight(), last_close=None, outlook=())
+    (axes,) = forecast_fan("IBM", earlier, series().sessions, series().mid).axes
+    assert (LAST_CLOSE, TRUTH) in [(text, colour) for text, colour in labels(axes)]
+    assert earlier.now == earlier.last_value
 
 
 def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
@@ -108,7 +101,7 @@ def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
 def test_skill_is_drawn_lead_by_lead_and_the_averages_are_named_at_the_edge() -> None:
     (axes,), skills = drawn("leads").axes, skills_of(assessed("IBM", DAY).evaluation)
     lines = {name: skills[name] for name in SHOWN}
-    floor, ceiling = min(-0.3, min(skills[LSTM]) - 0.05), max(0.15, max(map(max, lines.values())) + 0.05)
+    floor, ceiling = min(-0.3, min(skills[PUBLISHED]) - 0.05), max(0.15, max(map(max, lines.values())) + 0.05)
     shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()}
     check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
     ends = [(name, skill[-1], COLOURS[name]) for name, skill in lines.items()]
@@ -126,7 +119,7 @@ def test_the_title_is_about_what_is_published_and_the_rest_is_beside_it() -> Non
     better = sum(skill > 0 for skill in skills_of(found)[PUBLISHED])
     texts = [text.get_text() for text in drawn("leads").texts]
     assert texts[0] == f"IBM: what is published beats the last close at {better} of 50 leads"
-    told = ", ".join(f"{name} {found.scores[name].skill:+.3f}" for name in (PUBLISHED, LSTM, TREND_PRIOR))
+    told = ", ".join(f"{name} {found.scores[name].skill:+.3f}" for name in (PUBLISHED, TREND_PRIOR))
     assert texts[1].endswith(f"{found.origins} origins, {told}")
 
 
@@ -147,7 +140,7 @@ def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> No
     }
     (axes,) = skill_by_lead("IBM", replace(found, scores=unknown, horizon=10)).axes
     skills = {name: [np.nan, *skills_of(found)[name][1:10]] for name in SHOWN}
-    floor = min(-0.3, np.nanmin(skills[LSTM]) - 0.05)
+    floor = min(-0.3, np.nanmin(skills[PUBLISHED]) - 0.05)
     shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
     check_curves(axes, *((COLOURS[name], range(1, 11), skill) for name, skill in shown.items()))
     assert axes.get_xlim() == (1, 10)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from stockml.features.scaling import FEATURES, features
+from stockml.features.scaling import ewma_volatility
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
@@ -23,6 +23,7 @@ from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, p
 from tests.support.nights import assessed, history
 
 NIGHTLY = settings_for("nightly")
+DRAWN = ("volatility", "leads", "ledger", "calibration", "residuals", "averages", "history")
 
 
 @dataclass(frozen=True)
@@ -47,40 +48,31 @@ def files_of(rows: tuple[Mapping[str, Any], ...], folder: Path, **of_model: Any)
 
 def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
-    at = np.arange(split().test.start, split().test.stop, 50)
-    said = mid[at, None] * np.linspace(1.0, 1.1, 50)
-    rows = tuple(dict(row, watched=(said + n).tolist()) if n < 5 else row for n, row in enumerate(history()))
-    scaled = features(series())[:, FEATURES.index("return")]
+    scaled = np.diff(np.log(mid), prepend=np.log(mid[:1])) / ewma_volatility(series())
     smoothed = pd.Series(scaled).ewm(alpha=0.1).mean().to_numpy()
-    expected = {name: drawn(name) for name in ("leads", "ledger", "calibration", "residuals", "averages", "history")}
+    rows = history()
+    expected = {name: drawn(name) for name in DRAWN}
     expected |= {
-        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid, publisher=found.publisher),
+        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
         "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
-        "training": training.training_curves("IBM", rows, LOSS["nightly"]),
-        "evolution": training.evolution("IBM", sessions, mid, at, np.stack([said + n for n in range(5)])),
+        "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back), LOSS),
     }
     files = files_of(rows, tmp_path)
     assert set(files) == set(expected)
     assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
 
 
-def test_one_epoch_is_no_curve(tmp_path: Path) -> None:
-    watched = [[100.0] * 50] * len(range(split().test.start, split().test.stop, 50))
-    files = files_of((history()[0] | {"watched": watched}, *history()[5:]), tmp_path)
-    assert len(files) == 8
-    assert {"training", "evolution"}.isdisjoint(files)
+def test_a_model_without_epochs_or_with_one_has_no_curve(tmp_path: Path) -> None:
+    for rows in ((), (history()[0], *history()[5:])):
+        files = files_of(rows, tmp_path)
+        assert len(files) == 9
+        assert "training" not in files
 
 
 def test_a_ledger_is_drawn_once_a_forecast_has_come_due(tmp_path: Path) -> None:
     learned = cast(TrainedModel, Learned(split(), history()[5:]))
     draw(tmp_path, "IBM", series(), assessed("IBM", DAY), learned, [])
     assert not (tmp_path / "ledger.png").exists()
-
-
-def test_epochs_that_were_not_watched_have_a_curve_and_no_paths(tmp_path: Path) -> None:
-    files = files_of(history(), tmp_path)
-    assert "training" in files
-    assert "evolution" not in files
 
 
 def test_changes_since_the_night_before_are_added(tmp_path: Path) -> None:
@@ -98,5 +90,8 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed(tmp_path
     files = files_of(history(), tmp_path, settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
-    a_step = [{**row, "loss": row["loss"] / 50} for row in history()]
-    assert files["training"] == png(training.training_curves("IBM", a_step, LOSS["tutorial"]))
+    assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50), LOSS))
+
+
+def a_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
+    return [{**row, "loss": row["loss"] / steps} for row in rows]

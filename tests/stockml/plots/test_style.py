@@ -15,18 +15,19 @@ from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
 
 TITLES = {
-    "forecast": "IBM: 211.12 expected in 50 sessions, +5.1%",
+    "forecast": "IBM: 184 to 218 in 50 sessions, 80% by the network and the regression",
+    "volatility": "IBM: 15% volatility a year expected, calmer than usual, 12th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
     "empty ledger": "IBM: no live forecast has come due yet",
     "calibration": "IBM: the 80% bands held",
-    "residuals": "IBM: the LSTM's forecasts lean low, by 3.3% at 50 sessions",
+    "residuals": "IBM: the published forecasts lean low, by 3.1% at 50 sessions",
     "averages": "IBM: both averages lag, the last close alone is closer",
     "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: tonight's model is as good as the one of 2013-02-27",
+    "changes": "IBM: 14.7% volatility a year expected, after 14.7% on 2013-02-27",
 }
 
 

@@ -31,7 +31,7 @@ from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.connection import without_password
 from stockml.tracking.runs import INSTALLATION
 from tests.support.loopback import Loopback, silent, whole
-from tests.support.nights import SETTINGS, recorded_night, with_files
+from tests.support.nights import SETTINGS, history, recorded_night, with_files
 
 CLIENT_STEPS = (
     "create_experiment",
@@ -106,10 +106,10 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert set(run.data.params) == set(SETTINGS.flat())
     assert run.data.params["network.units"] == " ".join(str(units) for units in SETTINGS.network.units)
     expected = {"ticker": "IBM", "session": "2013-02-28", "mode": "fine-tune", "reason": "1 new session"}
-    expected |= {"verdict": "promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
+    expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
     expected |= {"git_dirty": "no", "prefect_flow_run": night.flow_run_url or ""}
     assert expected.items() <= run.data.tags.items()
-    assert run.data.metrics["lstm/skill"] == pytest.approx(night.metrics["lstm/skill"])
+    assert run.data.metrics["published/skill"] == pytest.approx(night.metrics["published/skill"])
     check_headline(night, run.data.metrics)
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
@@ -139,19 +139,19 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     """What stands first on the page, in percent: what is published, what of it is the network's, the distribution."""
     assert night.evaluation
     assert night.distributions
-    adds = night.evaluation.comparison("published", "without network")
-    rival = night.evaluation.comparison("LSTM", "champion")
-    assert adds
-    assert rival
+    assert night.forecast
+    table, row = night.distributions, night.publisher
+    assert table.network_adds
+    assert table.against_champion
     expected = {
+        "network_adds_crps_pct": table.network_adds.skill,
+        "base_adds_to_width_crps_pct": table.widths["base network"].skill,
+        "beats_champion_pct": table.against_champion.skill,
         "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
-        "network_adds_pct": adds.skill_difference,
-        "base_adds_to_width_crps_pct": night.distributions.widths["base and regression"].skill,
-        "crps_skill_pct": night.distributions.whole["LSTM"].skill,
-        "width_crps_skill_pct": night.distributions.widths["LSTM"].skill,
-        "lstm_beats_last_close_pct": night.evaluation.scores["LSTM"].skill,
+        "crps_skill_pct": table.whole[row].skill,
+        "width_crps_skill_pct": table.widths[row].skill,
         "live_beats_last_close_pct": night.metrics["live/skill"],
-        "beats_champion_pct": rival.skill_difference,
+        "volatility_20_pct": night.forecast.outlook[1].volatility,
     }
     assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
         {name: 100 * (value or 0.0) for name, value in expected.items()}
@@ -163,7 +163,7 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     [("training/loss", range(1, 6)), ("answer/skill_by_lead", range(1, 51)), ("answer/forecast", range(1, 51))],
 )
 def test_curves_have_a_step_an_epoch_or_a_lead(name: str, steps: range, tracking: Tracking, night: Night) -> None:
-    logged = tracking.log_night(night)
+    logged = tracking.log_night(replace(night, history=history()))
     points = client(tracking).get_metric_history(logged.run_id, name)
     assert sorted(point.step for point in points) == list(steps)
 
@@ -172,9 +172,9 @@ def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Track
     logged = tracking.log_night(night)
     note = client(tracking).get_run(logged.run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**published: the last close")
-    assert "| LSTM" in note
-    assert "Network adds: " in note
-    assert "| LSTM, drawn to the close" in note
+    assert "; network adds +" in note
+    assert "| tonight's network" in note
+    assert "| 20 sessions" in note
     assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.run_id})" in note
     assert f"runs/{logged.run_id}/artifacts/plots/forecast.png" in note
 
@@ -193,16 +193,16 @@ def test_another_night_is_another_run_and_version_and_the_new_challenger(trackin
 
 
 def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Night) -> None:
-    broken = {"live/skill": math.nan, "lstm/mase": math.inf, "lstm/mse": 0.5}
+    broken = {"live/skill": math.nan, "published/mase": math.inf, "published/mse": 0.5}
     run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).run_id)
     assert "live/skill" not in run.data.metrics
-    assert "lstm/mase" not in run.data.metrics
-    assert run.data.metrics["lstm/mse"] == 0.5
+    assert "published/mase" not in run.data.metrics
+    assert run.data.metrics["published/mse"] == 0.5
 
 
 def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking: Tracking, night: Night) -> None:
     first = tracking.log_night(night)
-    kept = replace(night, key="f" * 64, mode="keep", model_folder=None)
+    kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
     assert tracking.log_night(kept).model_version is None
     tracking.mirror_champion("IBM", first.model_version or "")
     assert tracking.log_night(kept).model_version == first.model_version
@@ -233,8 +233,8 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
     assert len(run.outputs.model_outputs) == 1
     assert len(client(tracking).search_logged_models([once.experiment_id])) == 1
-    assert len(client(tracking).get_metric_history(once.run_id, "training/loss")) == 5
-    assert len(client(tracking).get_metric_history(once.run_id, "lstm/skill")) == 1
+    assert len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 50
+    assert len(client(tracking).get_metric_history(once.run_id, "published/skill")) == 1
 
 
 def _log_until_killed(tracking: Tracking, night: Night) -> None:

@@ -14,18 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.evaluation.assessment import assess, read_assessment, write_assessment
-from stockml.forecasts.error_scaling import absolute_volatility
+from stockml.evaluation.assessment import assess
+from stockml.forecasts.forecast import Forecast
 from stockml.home import Home, home
-from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import load_model
+from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
-from stockml.settings import settings_for
 from stockml.tracking.client import Tracking
-from stockml.training.train import train
 from tests.support.mlflow_server import mlflow_server
-from tests.support.nights import recorded_night, series_until
+from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
 
 pytestmark = pytest.mark.slow
 
@@ -50,25 +47,18 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture(scope="module")
+def forecast() -> Forecast:
+    """What the night publishes of its network, with no champion beside it."""
+    upcoming = sessions_for("IBM").after(DAY, SETTINGS.evaluation.horizon)
+    return assess(series_until("IBM", DAY), trained("IBM", DAY), None, SETTINGS.evaluation, upcoming).forecast
+
+
+@pytest.fixture(scope="module")
 def night(installation: Home) -> Night:
-    """A night whose model is a real, small network."""
-    settings = settings_for("nightly", {"network.units": [4], "training.epochs": 1})
-    series = series_until("IBM", DAY)
     root = installation.root
-    model = train(series, settings, Decision("retrain", "no champion yet"), champion=None, folder=root / "model")
-    upcoming = sessions_for("IBM").after(DAY, settings.evaluation.horizon)
-    write_assessment(assess(series, model, None, settings.evaluation, upcoming), root / "evaluation")
-    series.write(root / "series.parquet")
     (root / "plots").mkdir()
     (root / "plots" / "forecast.png").write_bytes(b"\x89PNG of a forecast")
-    return replace(
-        recorded_night(),
-        dataset_path=str(root / "series.parquet"),
-        evaluation_folder=str(root / "evaluation"),
-        model_folder=str(root / "model"),
-        plots_folder=str(root / "plots"),
-        history=model.history,
-    )
+    return replace(with_files(recorded_night(), root), plots_folder=str(root / "plots"))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +92,7 @@ def _bars() -> Any:
     series = series_until("IBM", DAY)
     names = ("open", "high", "low", "close", "volume")
     frame = {"session": pd.to_datetime(series.sessions), **{name: getattr(series, name) for name in names}}
-    return pd.DataFrame(frame).tail(400)
+    return pd.DataFrame(frame).tail(1_500)
 
 
 def test_the_champion_predicts_with_the_code_it_was_logged_with(prediction: dict[str, Any], installation: Home) -> None:
@@ -121,16 +111,27 @@ def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict
     assert all(0 < chance < 1 for chance in frame["probability_of_rise"])
 
 
-def test_it_is_the_path_that_a_night_publishes_of_this_model_with_its_bands(
-    prediction: dict[str, Any], night: Night
+def test_it_is_what_a_night_publishes_of_this_network_from_the_newest_bars_alone(
+    prediction: dict[str, Any], forecast: Forecast
 ) -> None:
-    """Drawn towards the last close; the night itself may publish a simpler distribution that is better."""
-    series, newest = series_until("IBM", DAY), np.array([len(series_until("IBM", DAY)) - 1])
-    drawn = read_assessment(Path(night.evaluation_folder or "")).model
-    path = drawn.path(series.close[newest], load_model(Path(night.model_folder or "")).published.paths(series, newest))
-    low, _ = drawn.bands.quantiles(path[0], float(absolute_volatility(series.mid)[-1]), 0.8)
-    assert prediction["csv"]["path"] == pytest.approx(path[0], rel=1e-3)
-    assert prediction["csv"]["low_80"] == pytest.approx(low, rel=5e-3)
+    found = prediction["csv"]
+    assert found["path"] == pytest.approx(forecast.path, rel=1e-4)
+    for band in forecast.bands:
+        assert found[f"low_{band.coverage}"] == pytest.approx(band.low, rel=1e-3)
+        assert found[f"high_{band.coverage}"] == pytest.approx(band.high, rel=1e-3)
+    rise = found["probability_of_rise"][forecast.direction_step - 1]
+    assert rise == pytest.approx(forecast.probability_of_rise, abs=5e-3)
+
+
+def test_its_artifact_holds_the_vintages_that_it_names(champion: Tracking, night: Night) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=champion.uri, registry_uri=champion.uri)
+    version = client.get_model_version_by_alias("lstm-IBM", "champion")
+    kept = {path.name for path in Path(urllib.parse.urlsplit(version.source).path).rglob("*")}
+    named = {path.name for path in pool_files(Path(night.model_folder or ""))}
+    assert len(named) == 4, "a regression and a base before the scored origins, and before tonight"
+    assert named < kept
 
 
 def test_the_model_names_what_it_needs(champion: Tracking) -> None:

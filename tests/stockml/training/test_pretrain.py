@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.evaluation.proper_scores import pinball
+from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import UPPER, BaseNetwork
 from stockml.models.base_vintages import digest
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves

@@ -1,262 +1,290 @@
-"""The same key gives the same weights, however often it was interrupted; scores speak of what was not seen."""
+"""A ticker's training starts from the base, is continued to the same model, and is used only where it was worth it."""
 
-import signal
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+import json
+import shutil
 from dataclasses import replace
+from datetime import date
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stockml.errors import Diverged, InvalidFile, NoChampion, TooFewBars
-from stockml.features.scaling import FeatureScaler
-from stockml.models import lstm
+from stockml.errors import InvalidFile, NoChampion, TooFewBars
+from stockml.models import base_vintages
+from stockml.models.pool import Pool
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.bars import COLUMNS
+from stockml.models.ticker_network import TickerNetwork
+from stockml.models.trained_model import TrainedModel, load_model, pool_files, same_forecast, save
 from stockml.prices.series import PriceSeries
-from stockml.settings import settings_for
+from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.files import sha256_of
-from stockml.training.checkpoint import EpochProgress
+from stockml.training.ticker_training import MOST_ORIGINS, train_ticker, unseen_parts
 from stockml.training.train import facts_about, learning_sha256, train
-from stockml.training.trainer import TrainingSet, batches, chosen_weights, watched_origins
-from tests.support.recordings import recorded
-from tests.support.walks import SMALL, altered_after, small, walk
+from tests.support.walks import SMALL, altered_after, turning, walk
 
-RETRAIN = Decision("retrain", "no champion yet")
-FINE_TUNE = Decision("fine-tune", "1 new session")
-SERIES = walk(400)
-
-ELSEWHERE = """
-import os, signal, sys
-from pathlib import Path
-from stockml.models.retrain_policy import Decision
-from stockml.storage.files import sha256_of
-from stockml.training.train import train
-from tests.support.walks import SMALL, walk
-def ended(row):
-    if [row.network, str(row.epoch)] == sys.argv[2:]:
-        os.kill(os.getpid(), signal.SIGKILL)
-decision = Decision("retrain", "no champion yet")
-train(walk(400), SMALL, decision, champion=None, folder=Path(sys.argv[1]), on_epoch=ended)
-print(sha256_of(sys.argv[1]))
-"""
+RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
+SERIES = turning(900, turn=900)  # its moves go on: further than the base says, and always so
+TURNED = turning(900, turn=680)  # until the validation part begins, and from then on the opposite
+ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
 
 
-@pytest.fixture(scope="module")
-def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "champion"
-    train(SERIES, SMALL, RETRAIN, champion=None, folder=folder)
-    return folder
+def learned(series: PriceSeries, settings: Settings = ONE, start: TrainedModel | None = None) -> TrainedModel:
+    return train_ticker(series, settings, FINE_TUNE if start else RETRAIN, start=start)
 
 
-def elsewhere(folder: Path, *killed_after: str) -> "subprocess.CompletedProcess[str]":
-    """Train in a process of its own, which kills itself after this network's epoch."""
-    command = [sys.executable, "-c", ELSEWHERE, str(folder), *killed_after]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@cache
+def usual() -> TrainedModel:
+    return learned(SERIES)
 
 
-@pytest.mark.slow
-def test_the_same_key_gives_the_same_weights_in_another_process_and_after_a_sigkill(
-    champion: Path, tmp_path: Path
-) -> None:
-    killed = elsewhere(tmp_path / "again", "held_out", "2")
-    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
-    assert list((tmp_path / "again").glob("_checkpoint*"))
-    assert elsewhere(tmp_path / "again").stdout.strip() == sha256_of(str(champion))
+@pytest.fixture
+def champion(tmp_path: Path) -> Path:
+    save(usual(), tmp_path / "models" / "ABC" / "champion")
+    return tmp_path / "models" / "ABC" / "champion"
 
 
-@pytest.mark.slow
+def network(model: TrainedModel, name: str) -> TickerNetwork:
+    found = getattr(model, name)
+    assert isinstance(found, TickerNetwork)
+    return found
+
+
+def test_the_evidence_of_the_validation_part_chooses() -> None:
+    worth, not_worth = usual(), learned(TURNED)
+    assert worth.evidence is not None
+    assert not_worth.evidence is not None
+    assert worth.evidence.origins == not_worth.evidence.origins == 60
+    assert worth.evidence.skill > 0 > not_worth.evidence.skill
+    assert (worth.held_out.own, worth.published.own, worth.decision) == (True, True, RETRAIN)
+    assert (not_worth.held_out.own, not_worth.published.own) == (False, False)
+    assert not_worth.decision.mode == "keep"
+    assert not_worth.decision.reason.startswith("the base left alone was better: the ticker's own training was -")
+    assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
+
+
 @pytest.mark.parametrize("mode", ["retrain", "fine-tune"])
-@pytest.mark.parametrize("stop", [("held_out", 2), ("published", 1)])
-def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
-    champion: Path, tmp_path: Path, mode: str, stop: tuple[str, int]
-) -> None:
-    decision = Decision(mode, "asked for")  # type: ignore[arg-type]
-    series = walk(405)
-
-    class Killed(Exception):
-        pass
-
-    def killed(row: EpochProgress) -> None:
-        if (row.network, row.epoch) == stop:
-            raise Killed
-
-    whole = train(series, SMALL, decision, champion=champion, folder=tmp_path / "whole")
-    with pytest.raises(Killed):
-        train(series, SMALL, decision, champion=champion, folder=tmp_path / "halves", on_epoch=killed)
-    rows: list[EpochProgress] = []
-    halves = train(series, SMALL, decision, champion=champion, folder=tmp_path / "halves", on_epoch=rows.append)
-    assert ("held_out", 1) not in [(row.network, row.epoch) for row in rows]
-    assert sha256_of(str(tmp_path / "whole")) == sha256_of(str(tmp_path / "halves"))
-    assert len(halves.history) == len(whole.history)
-    assert not list((tmp_path / "halves").glob("_checkpoint*"))
+def test_what_is_asked_for_is_used_whatever_it_is_worth(mode: str) -> None:
+    asked = learned(TURNED, ONE.changed(mode=mode))
+    assert (asked.held_out.own, asked.published.own, asked.decision) == (True, True, RETRAIN)
 
 
-@pytest.mark.slow
-def test_a_checkpoint_of_other_bars_is_not_continued(tmp_path: Path) -> None:
-    def killed(row: EpochProgress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(walk(400, seed=5), SMALL, RETRAIN, champion=None, folder=tmp_path / "a", on_epoch=killed)
-    train(SERIES, SMALL, RETRAIN, champion=None, folder=tmp_path / "a")
-    train(SERIES, SMALL, RETRAIN, champion=None, folder=tmp_path / "b")
-    assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
-
-
-@pytest.mark.slow
-def test_a_loaded_model_is_the_trained_one(champion: Path) -> None:
-    model = load_model(champion)
-    origins = np.arange(model.parts.test.start, len(SERIES))
-    for network in (model.held_out, model.published):
-        paths = network.paths(SERIES, origins)
-        assert paths.shape == (len(origins), SMALL.evaluation.horizon)
-        assert np.isfinite(paths).all()
-        assert (paths > 0).all()
-    assert model.held_out.learned_until < SERIES.sessions[model.parts.validation.start]
-    assert model.published.learned_until == SERIES.sessions[-1]
-    assert 0 <= model.shrinkage <= 1
-    assert {"network", "epoch", "loss", "validation_loss", "learning_rate", "seconds"} <= set(model.history[0])
-    assert model.settings == SMALL
+@pytest.mark.parametrize(("before", "nights"), [(900, [901, 902, 910]), (897, [915]), (899, [900])])
+def test_continued_every_night_it_is_what_a_full_training_finds(before: int, nights: list[int]) -> None:
+    series = turning(920, turn=920)
+    model = learned(series.until(before))
+    for sessions in nights:
+        model = learned(series.until(sessions), start=model)
+    whole = learned(series.until(nights[-1]))
+    assert (model.parts, model.last_session) == (whole.parts, whole.last_session)
+    assert model.evidence is not None
+    assert whole.evidence is not None
+    assert model.evidence.skill == pytest.approx(whole.evidence.skill, abs=1e-12)
+    for name in ("held_out", "published"):
+        one, two = network(model, name), network(whole, name)
+        np.testing.assert_allclose(one.errors.mean, two.errors.mean, rtol=1e-9)
+        assert one.errors.weight == pytest.approx(two.errors.weight)
+        assert (one.errors.through, one.learned_until) == (two.errors.through, two.learned_until)
+    assert model.retrained_at == series.sessions[before - 1]
+    assert whole.retrained_at == series.sessions[nights[-1] - 1]
 
 
-@pytest.mark.slow
-def test_models_that_forecast_at_once_in_one_process_do_not_mix_their_weights(champion: Path) -> None:
-    model = load_model(champion)
-    networks = [model.held_out, replace(model.published, weights=tuple(2 * w for w in model.published.weights))] * 8
-    expected = [network.paths(SERIES, [300, 399]) for network in networks]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda network: network.paths(SERIES, [300, 399]), networks))
-    np.testing.assert_array_equal(found, expected)
+def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
+    """With a short history's parts in proportion, one session more may let validation begin a session earlier."""
+    evaluation = EvaluationSettings(horizon=5, direction_step=3)
+    series = turning(1_250, turn=1_250)
+    moved = 0
+    for n in range(1_205, 1_250):
+        now, then = (unseen_parts(series.until(each), evaluation).validation.start for each in (n, n - 1))
+        if now >= then or (then - 51) % 5:  # as long as the newest origin's outcome does not reach so far
+            continue
+        settings = ONE.changed(evaluation=evaluation)
+        model = learned(series.until(n), settings, learned(series.until(n - 1), settings))
+        assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
+        errors = network(model, "held_out").errors
+        assert errors.through is not None
+        assert errors.through + 50 < series.sessions[model.parts.validation.start]
+        moved += 1
+        break
+    assert moved
 
 
-@pytest.mark.slow
-def test_a_thousand_paths_come_in_one_pass(champion: Path) -> None:
-    model = load_model(champion)
-    series, at = walk(2_000), np.arange(1_000, 2_000)
-    together = model.published.paths(series, at)
-    assert together.shape == (1_000, SMALL.evaluation.horizon)
-    apart = np.concatenate([model.published.paths(series, [origin]) for origin in at[::100]])
-    np.testing.assert_allclose(together[::100], apart, rtol=1e-6)
+def test_a_very_long_history_counts_its_newest_thirty_years(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stockml.training.ticker_training.MOST_ORIGINS", 40)
+    assert MOST_ORIGINS == 1_500
+    few = network(learned(SERIES), "published")
+    assert few.errors.weight == pytest.approx(sum(np.exp(-age / 600) for age in range(40)))
+    assert few.errors.through == network(usual(), "published").errors.through
 
 
-@pytest.mark.slow
-def test_no_shrinkage_left_is_the_last_value(champion: Path) -> None:
-    model = replace(load_model(champion).published, shrinkage=0.0)
-    paths = model.paths(SERIES, [300, 399])
-    np.testing.assert_array_equal(paths, np.repeat(SERIES.mid[[300, 399], None], 5, axis=1))
+def test_another_pool_begins_anew() -> None:
+    older = replace(usual().published, pool=Pool.before(date(2000, 1, 1)))
+    again = learned(SERIES, start=replace(usual(), published=older))
+    np.testing.assert_array_equal(network(again, "published").errors.mean, network(usual(), "published").errors.mean)
 
 
-@pytest.mark.slow
-def test_a_departure_counts_a_third_unless_validation_says_otherwise() -> None:
-    slope = np.exp(0.01 * np.arange(400))  # far more than the usual rise: a network that says so is right
-    rising = PriceSeries(SERIES.sessions, *(getattr(SERIES, name) * slope for name in COLUMNS))
-    lesson, scale = TrainingSet.of(rising, SMALL), FeatureScaler.fit(rising)
-    network = lstm.network(SMALL.network, SMALL.training, lesson.rows.shape[1], lesson.horizon)
-    found = []
-    for says in (0.1, 0.0, -0.1):
-        network.reset()
-        weights = network.weights()
-        weights[-2] = np.array([0, 0, says], dtype=np.float32)  # so many steady steps, whatever the window
-        network.reset(weights)
-        found.append(chosen_weights(lesson, network, scale)[0])
-    right, silent, wrong = found
-    assert right > 1 / 3 > silent > wrong
-    assert silent == pytest.approx(1 / 3, abs=0.04)
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_nothing_later_is_learned_from_or_chosen_by(part: str) -> None:
+    """What held_out learned ends before the validation part; what it was worth is known before the test part."""
+    t = getattr(usual().parts, part).start - 1
+    other = learned(altered_after(SERIES, t))
+    one, two = network(other, "held_out"), network(usual(), "held_out")
+    np.testing.assert_array_equal(one.errors.mean, two.errors.mean)
+    assert one.errors.asdict() == two.errors.asdict()
+    assert (other.evidence == usual().evidence) is (part == "test")
+    if part == "test":
+        assert (other.decision, one.own) == (usual().decision, two.own)
+    assert network(other, "published").errors.asdict() != network(usual(), "published").errors.asdict()
 
 
-@pytest.mark.slow
-def test_the_held_out_network_never_meets_what_it_is_scored_on(champion: Path, tmp_path: Path) -> None:
-    model = load_model(champion)
-    other = altered_after(SERIES, model.parts.test.start - 1)
-    again = train(other, SMALL, RETRAIN, champion=None, folder=tmp_path / "other")
-    assert_equal_weights(again, model, "held_out")
-    assert again.shrinkage == model.shrinkage
-    assert not np.array_equal(again.published.weights[0], model.published.weights[0])
+def test_the_scored_network_ends_before_what_is_unseen_and_the_published_one_tonight() -> None:
+    model, first = usual(), SERIES.sessions[usual().parts.validation.start]
+    held_out, published = network(model, "held_out"), network(model, "published")
+    assert held_out.pool.through is not None
+    assert held_out.learned_until == first - 1
+    assert np.datetime64(held_out.pool.through) < first
+    assert published.learned_until == SERIES.sessions[-1]
+    assert held_out.errors.through is not None
+    assert held_out.errors.through + 50 < first
+    assert published.errors.through == SERIES.sessions[845]
 
 
-def assert_equal_weights(one: TrainedModel, two: TrainedModel, network: str) -> None:
-    for a, b in zip(getattr(one, network).weights, getattr(two, network).weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+@pytest.mark.parametrize(("sessions", "said"), [(27, "too short to learn"), (59, "too short"), (100, "too short")])
+def test_a_short_history_leaves_the_base_alone(sessions: int, said: str) -> None:
+    model = train_ticker(walk(sessions), SMALL, RETRAIN, start=None)
+    assert model.decision.mode == "keep"
+    assert said in model.decision.reason
+    assert (model.evidence, model.held_out.own, model.published.own) == (None, False, False)
+    assert model.published.network(walk(sessions), np.array([sessions - 1]), np.arange(1, 51)).shape == (1, 50, 21)
 
 
-@pytest.mark.slow
-def test_fine_tuning_starts_from_the_champion_and_keeping_changes_no_weight(champion: Path, tmp_path: Path) -> None:
-    before, series = load_model(champion), walk(401)
-    tuned = train(series, SMALL, FINE_TUNE, champion=champion, folder=tmp_path / "tuned")
-    moved = np.abs(tuned.published.weights[0] - before.published.weights[0]).max()
-    assert 0 < moved < 0.001  # many such nights leave the weights where a full training put them
-    assert tuned.retrained_at == before.retrained_at
-    assert tuned.last_session == series.sessions[-1]
-    kept = train(SERIES, SMALL, Decision("keep", "nothing new"), champion=champion, folder=tmp_path / "kept")
-    assert_equal_weights(kept, before, "held_out")
-    assert_equal_weights(kept, before, "published")
-    assert kept.decision.mode == "keep"
+@pytest.mark.parametrize("damaged", [False, True])
+def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool, tmp_path: Path) -> None:
+    series = SERIES if damaged else replace(SERIES, sessions=SERIES.sessions - 10_000)
+    if damaged:
+        shutil.copy(SHIPPED / "pooled-1999-06.json", tmp_path)
+        (tmp_path / "base-1999-06.npz").write_bytes(b"no base")
+    model = train_ticker(series, ONE, RETRAIN, start=None, folders=[tmp_path] if damaged else [SHIPPED])
+    assert model.decision.mode == "keep"
+    assert model.decision.reason.startswith("nothing to train: ")
+    assert ("base-1999-06.npz" in model.decision.reason) is damaged
+    assert model.published.network(series, np.array([800]), np.arange(1, 6)) is None
+    assert np.isfinite(model.published.simple(series, np.array([800]), np.arange(1, 6))).all()
 
 
-@pytest.mark.slow
-def test_the_facts_about_a_champion_are_counted_in_sessions(champion: Path) -> None:
-    model = load_model(champion)
-    facts = facts_about(model, walk(403), SMALL)
-    assert (facts.new_sessions, facts.sessions_since_retrain, facts.same_settings) == (3, 3, True)
-    assert not facts_about(model, SERIES, small(training={"seed": 8})).same_settings
-    assert learning_sha256(SMALL.changed(mode="keep")) == learning_sha256(SMALL)
-    assert learning_sha256(
-        SMALL.changed(evaluation=SMALL.evaluation.changed(replace_after_sessions=5))
-    ) == learning_sha256(SMALL)
+def test_what_is_unseen_begins_after_the_oldest_vintage_where_it_can() -> None:
+    around = replace(SERIES, sessions=SERIES.sessions - 1_050)  # the oldest vintage ends on session 499
+    assert unseen_parts(SERIES, SMALL.evaluation).validation.start == 775
+    first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
+    assert first == 500
+    evaluation = EvaluationSettings(horizon=5, direction_step=3, test_sessions=600, validation_sessions=600)
+    found = unseen_parts(around, evaluation)
+    assert (found.test, len(found.validation)) == (range(first, 895), 0)
+    before = replace(SERIES, sessions=SERIES.sessions - 10_000)
+    assert unseen_parts(before, SMALL.evaluation) == unseen_parts(SERIES, SMALL.evaluation)
+    model = train_ticker(around, SMALL.changed(evaluation=evaluation), RETRAIN, start=None)
+    assert model.held_out.pool.through == date(1999, 6, 30)
 
 
-@pytest.mark.slow
-def test_divergence_stops_with_a_typed_error_and_leaves_no_model(tmp_path: Path) -> None:
-    broken = replace(SERIES, high=np.where(np.arange(400) == 50, np.nan, SERIES.high))
-    with pytest.raises(Diverged, match="epoch 1: expected a finite loss, found nan; the champion stays"):
-        train(broken, SMALL, RETRAIN, champion=None, folder=tmp_path)
-    with pytest.raises(InvalidFile):
-        load_model(tmp_path)
+def test_a_saved_model_is_the_trained_one_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:
+    model, at, leads = load_model(champion), np.array([400, 899]), np.arange(1, 6)
+    for name in ("held_out", "published"):
+        one, two = network(model, name), network(usual(), name)
+        np.testing.assert_array_equal(one.network(SERIES, at, leads), two.network(SERIES, at, leads))
+    for name in ("settings", "decision", "parts", "sessions", "last_session", "retrained_at", "evidence", "history"):
+        assert getattr(model, name) == getattr(usual(), name)
+    save(learned(SERIES), tmp_path / "again")
+    assert sha256_of(str(tmp_path / "again")) == sha256_of(str(champion))
+    pools = [network(usual(), name).pool.identity().values() for name in ("held_out", "published")]
+    assert {path.name for path in pool_files(champion)} == {str(each).split()[0] for pair in pools for each in pair}
+    assert champion.stat().st_size < 20_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sessions", [600, 989, 3_270])
-def test_the_default_trains_on_short_histories(tmp_path: Path, sessions: int) -> None:
-    series = PriceSeries.from_bars(recorded("IBM")).until(sessions)
-    assert len(series) == sessions
-    model = train(series, settings_for(), RETRAIN, champion=None, folder=tmp_path)
-    path = model.published.paths(series, [sessions - 1])
-    assert path.shape == (1, 50)
-    assert np.abs(path / series.mid[-1] - 1).max() < 0.5
+def test_a_model_stands_on_its_own_beside_the_vintages_that_it_names(champion: Path, tmp_path: Path) -> None:
+    for path in pool_files(champion):
+        shutil.copy(path, champion)
+    assert all(path.parent == champion for path in pool_files(champion))
+    assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
+
+
+def form_1(kept: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in kept.items() if name != "form"} | {"shrinkage": 1.0}
+
+
+def other_vintage(kept: dict[str, object]) -> dict[str, object]:
+    return json.loads(json.dumps(kept).replace("base-2001-06.npz ", "base-2001-06.npz 0"))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (form_1, "one that an earlier version of stockml made"),
+        (other_vintage, "base-2001-06.npz"),
+        (lambda kept: kept | {"networks": {}}, "held_out"),
+        (lambda kept: [], "expected a trained model"),
+    ],
+)
+def test_what_is_not_such_a_model_is_named(champion: Path, changed: object, said: str) -> None:
+    kept = json.loads((champion / "model.json").read_text())
+    (champion / "model.json").write_text(json.dumps(changed(kept)))  # type: ignore[operator]
+    with pytest.raises(InvalidFile, match="champion") as refusal:
+        load_model(champion)
+    assert said in str(refusal.value)
+
+
+def test_training_writes_what_it_learned_and_keeping_writes_the_champion(champion: Path, tmp_path: Path) -> None:
+    folder = champion.parent / "tonight"
+    model = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
+    assert sha256_of(str(folder)) == sha256_of(str(champion))
+    assert load_model(folder).decision == model.decision
+    tuned = train(SERIES.until(899), ONE, RETRAIN, champion=None, folder=folder)
+    assert not same_forecast(tuned, model)
+    kept = train(SERIES, ONE, Decision("keep", "nothing new"), champion=champion, folder=folder)
+    assert kept.decision == Decision("keep", "nothing new")
+    np.testing.assert_array_equal(kept.published.errors.mean, usual().published.errors.mean)
+
+
+def test_bases_left_alone_forecast_the_same_and_own_ones_do_not() -> None:
+    alone = learned(TURNED)
+    assert same_forecast(alone, learned(TURNED, start=alone))
+    assert same_forecast(alone, learned(TURNED.until(890)))
+    assert not same_forecast(usual(), usual())
+    assert not same_forecast(alone, usual())
+    other = replace(alone, published=replace(network(alone, "published"), pool=Pool.before(date(2000, 1, 1))))
+    assert not same_forecast(alone, other)
+
+
+def test_a_vintage_of_the_installations_own_is_used_when_it_is_newer(tmp_path: Path) -> None:
+    bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
+    bases.mkdir()
+    before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
+    shipped = Pool.before(date(2003, 1, 1)).base
+    assert shipped is not None
+    base_vintages.write(replace(shipped, through=date(2002, 3, 1)), bases)
+    after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
+    assert "base-2001-06" in str(before.published.pool.identity()["base"])
+    assert "base-2002-03" in str(after.published.pool.identity()["base"])
+    assert load_model(folder).published.pool.identity() == after.published.pool.identity()
+    assert not facts_about(before, SERIES, ONE, folders=[bases, SHIPPED]).same_base
+    assert facts_about(before, SERIES, ONE).same_base
+
+
+def test_the_facts_about_a_champion_are_counted_in_sessions() -> None:
+    facts = facts_about(usual(), turning(903, turn=903), ONE)
+    assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
+    assert (facts.same_settings, facts.same_base, facts.scale_drift) == (True, True, 1.0)
+    assert not facts_about(usual(), SERIES, ONE.changed(training=ONE.training.changed(seed=8))).same_settings
+    assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
+    other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
+    assert learning_sha256(other) == learning_sha256(ONE)
+    assert not facts_about(None, SERIES, ONE).has_champion
 
 
 def test_what_cannot_be_trained_is_refused_by_type(tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
-        train(walk(40), SMALL, RETRAIN, champion=None, folder=tmp_path)
-    with pytest.raises(TooFewBars, match="look-back"):
-        train(walk(120), small(network={"look_back": 100}), RETRAIN, champion=None, folder=tmp_path)
+        train(walk(26), SMALL, RETRAIN, champion=None, folder=tmp_path)
     with pytest.raises(NoChampion):
-        train(SERIES, SMALL, FINE_TUNE, champion=None, folder=tmp_path)
+        train(SERIES, ONE, FINE_TUNE, champion=None, folder=tmp_path)
     with pytest.raises(InvalidFile, match="absent"):
-        train(SERIES, SMALL, FINE_TUNE, champion=tmp_path / "absent", folder=tmp_path)
-
-
-@pytest.mark.parametrize(("count", "size"), [(1_000, 64), (50, 64)])
-def test_batches_hold_each_row_once_afresh_and_mix_new_with_old_when_continued(count: int, size: int) -> None:
-    afresh = batches(count, size, (7, 1), continued=False)
-    assert len(set(afresh.ravel())) == afresh.size
-    assert afresh.size > count - size
-    np.testing.assert_array_equal(afresh, batches(count, size, (7, 1), continued=False))
-    assert not np.array_equal(afresh, batches(count, size, (7, 2), continued=False))
-    continued = batches(count, size, (7, 1), continued=True)
-    assert continued.max() > count - size
-    assert continued.min() < count / 2
-
-
-def test_each_epoch_leaves_what_it_would_have_said_on_the_test_part_and_nothing_depends_on_it(champion: Path) -> None:
-    model = load_model(champion)
-    watched = [row["watched"] for row in model.history if row["network"] == "held_out"]
-    origins = watched_origins(model.parts, SMALL.evaluation.horizon)
-    assert len(watched) == SMALL.training.epochs
-    assert all(np.shape(paths) == (len(origins), SMALL.evaluation.horizon) for paths in watched)
-    assert np.min(origins) >= model.parts.test.start
-    assert all(row["watched"] is None for row in model.history if row["network"] == "published")
+        train(SERIES, ONE, FINE_TUNE, champion=tmp_path / "absent", folder=tmp_path)

@@ -12,6 +12,7 @@ import pytest
 
 from flows.form import chosen
 from stockml.errors import Diverged, InvalidSetting, TooFewBars
+from stockml.features.windows import watched_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
@@ -23,7 +24,6 @@ from stockml.settings import Settings, settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
-from stockml.training.trainer import watched_origins
 from stockml.training.tutorial import Recipe, TutorialFit, fit
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The tables of the base network and the generator of its vintages, on a few generated tickers and tiny networks."""
+"""The generators of the shipped vintages, on a few generated tickers and tiny networks."""
 
 from datetime import date
 from pathlib import Path
@@ -6,46 +6,54 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting
 from stockml.evaluation.base_scores import base_score
 from stockml.evaluation.distribution_scores import losses
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves
+from stockml.prices.bars import COLUMNS, make_bars
+from stockml.prices.calendar import sessions_for
 from stockml.training.base_trainee import MemberSettings
-from tests.bench.base_tables import BASE, HALF, SHOWN, era
+from tests.bench import make_vintages
 from tests.bench.make_bases import BEGIN, SHARE, SKILL, make, write_readme
-from tests.bench.width_tables import REFERENCE, table
+from tests.bench.material import write_csv
 from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk
 
-CUT = date(2004, 6, 30)
 TINY = (MemberSettings(units=(4, 3), dense=5, epochs=1),)
 
 
-@pytest.fixture(scope="module")
-def pooled() -> PooledRegression:
-    return PooledRegression.fit({f"T{i}": walk(1_200, seed=i) for i in range(3)}, CUT)
+def write_prices(folder: Path, name: str, seed: int) -> None:
+    days = sessions_for("IBM").between(date(1996, 6, 3), date(1999, 9, 30))
+    series = walk(len(days), seed=seed)
+    write_csv(make_bars(days, {column: getattr(series, column) for column in COLUMNS}), folder / name)
 
 
-def test_a_base_stands_beside_the_simple_rows_and_who_lacks_the_era_is_named(pooled: PooledRegression) -> None:
-    prices = {"A": walk(3_000, seed=8), "B": walk(3_000, seed=9), "ENDED": walk(1_400, seed=7)}
-    found = era(prices, pooled, base(), CUT)
-    assert [line.row for line in found.lines] == list(SHOWN)
-    assert set(found.left_out) == {"ENDED"}
-    lines = {line.row: line for line in found.lines}
-    assert {line.tickers for line in lines.values()} == {2}
-    assert lines[REFERENCE].crps == 0
-    assert lines[BASE].crps < lines[HALF].crps < 0  # random weights
-    assert found.first >= "2004-09-30"
-    assert any(HALF in row for row in table(found))
+def test_regressions_are_made_from_a_folder_described_and_the_refused_are_named(tmp_path: Path) -> None:
+    folder, into = tmp_path / "prices", tmp_path / "made"
+    for seed, name in enumerate(("aa.us.txt", "bb.us.txt")):
+        write_prices(folder, name, seed)
+    (folder / "cc.us.txt").write_text("no prices\n")
+    first, second = make_vintages.make(folder, into, (date(1999, 3, 31), date(1999, 8, 31)))
+    assert (first.name, second.name) == ("pooled-1999-03.json", "pooled-1999-08.json")
+    assert pooled_vintages.read(second).tickers == ("AA", "BB")
+    described = (into / "README.md").read_text(encoding="utf-8")
+    assert "were still listed" in described
+    assert "Left out: cc.us.txt" in described
+    again = make_vintages.make(folder, tmp_path / "again", (date(1999, 3, 31),))[0]
+    assert again.read_bytes() == first.read_bytes()
 
 
-def test_a_base_that_has_seen_the_era_is_refused(pooled: PooledRegression) -> None:
-    with pytest.raises(InvalidSetting):
-        era({"A": walk(3_000)}, pooled, base(), date(2004, 3, 1))
+def test_more_bars_after_an_end_change_no_regression() -> None:
+    whole = {f"T{i}": walk(2_000, seed=i) for i in range(2)}
+    cut = {ticker: series.until(1_500) for ticker, series in whole.items()}
+    until = whole["T0"].sessions[1_499].item()
+    short, long = PooledRegression.fit(cut, until), PooledRegression.fit(whole, until)
+    np.testing.assert_array_equal(short.coefficients, long.coefficients)
+    assert short.intercepts == pytest.approx(long.intercepts)
 
 
-def test_a_score_is_the_mean_over_tickers_of_what_each_gains(pooled: PooledRegression) -> None:
+def test_a_score_is_the_mean_over_tickers_of_what_each_gains() -> None:
+    pooled = PooledRegression.fit({f"T{i}": walk(1_200, seed=i) for i in range(3)}, date(2004, 6, 30))
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)
     origins = {"A": np.arange(100, 800, 50), "B": np.arange(100, 400, 50)}
     skills = []
@@ -61,7 +69,7 @@ def test_a_score_is_the_mean_over_tickers_of_what_each_gains(pooled: PooledRegre
 
 
 @pytest.mark.slow
-def test_vintages_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
+def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     series, end = {f"T{i}": walk(900, seed=i) for i in range(3)}, date(2003, 6, 19)
     pooled_vintages.write(PooledRegression.fit(series, end), tmp_path)
     (tmp_path / "README.md").write_text("# Before\n")

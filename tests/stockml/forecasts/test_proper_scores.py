@@ -5,7 +5,7 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.evaluation.proper_scores import band, brier, coverage_by_lead, crps, interval_score, pinball
+from stockml.forecasts.proper_scores import band, brier, coverage_by_lead, crps, interval_score, pinball
 from stockml.models.pooled_regression import LEVELS
 
 

@@ -1,0 +1,49 @@
+"""Learn one base network across tickers: off the nights, once a year or by hand; nights then start from it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows.form import NO_DAY, Day
+from stockml import clock
+from stockml.errors import TooFewTickers
+from stockml.home import home
+from stockml.prices.store import BarStore
+from tasks.backtest import read_prices
+from tasks.pretrain import learn_base
+
+if TYPE_CHECKING:
+    from stockml.models.base_network import BaseNetwork
+
+Seeds = Annotated[int, Field(ge=1, le=10)]
+
+
+@flow(name="pretrain")
+def pretrain(
+    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
+    through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
+    seeds: Seeds = Field(2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"),
+) -> State:
+    """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
+    place = home()
+    tickers = [] if prices else sorted(BarStore(place.store, place.locks).tickers())
+    series = read_prices(tickers, Path(prices) if prices else None, None)
+    try:
+        base = learn_base(series, through or clock.now().date(), seeds)
+    except TooFewTickers as few:
+        get_run_logger().warning("%s", few)
+        return Completed(name="Skipped: too few tickers", message=str(few), data=few)
+    create_markdown_artifact(told(base), key="base", description=f"base network through {base.through}")
+    return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
+
+
+def told(base: "BaseNetwork") -> str:
+    """What it learned from, and what it scored."""
+    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
+    counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
+    return f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"

@@ -1,0 +1,154 @@
+"""Backtests of many tickers side by side: means, shares of tickers, and Diebold-Mariano over blocks of calendar time.
+
+All figures are in percent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stockml.evaluation.backtest import CENTRED, TickerBacktest
+from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
+from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, OWN_HAR, POOLED
+from stockml.models.pooled_regression import LEADS
+
+SHOWN_LEADS = (1, 5, 20, 50)
+ROWS = (
+    f"{CONSTANT}, own shape",
+    f"{EWMA_20}, pooled shape",
+    f"{EWMA_60}, own shape",
+    f"{EWMA_60}, pooled shape",
+    f"{OWN_HAR}, pooled shape",
+    f"{POOLED}, own shape",
+    CENTRED,
+    BASE,
+    WITHOUT_NETWORK,
+    PUBLISHED,
+)
+ADDS = "network adds"
+WHOLE = "published, location included"
+LOCATION = "of which the location"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers."""
+
+    row: str
+    tickers: int
+    mean: float
+    share: float
+    not_worse: float
+    by_lead: dict[str, float]
+    share_by_lead: dict[str, float]
+    p_value: float | None
+    coverage_80: float | None = None
+    worst_coverage_80: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class BacktestTable:
+    """distributions: CRPS, widths alone, over the centred pooled regression; adds: over the same without a network;
+    whole: of what is published as it is, and what the location earns of it; paths: MSE in log price over the last
+    close's.  left_out: tickers and reasons."""
+
+    first: str
+    last: str
+    tickers: int
+    origins: int
+    distributions: list[Line]
+    adds: Line
+    whole: list[Line]
+    paths: list[Line]
+    trained: dict[str, float]
+    left_out: dict[str, str]
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
+    """found: at least one ticker's; one whose price stood still says nothing, and is left out by name."""
+    moved = [each for each in found if np.isfinite(each.adds).all() and np.isfinite(each.whole)]
+    still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
+    nights = [night for each in moved for night in each.nights]
+    having = {row: [each for each in moved if row in each.widths] for row in ROWS}
+    return BacktestTable(
+        first=str(min(each.sessions[0] for each in moved)),
+        last=str(max(each.sessions[1] for each in moved)),
+        tickers=len(moved),
+        origins=sum(each.origins for each in moved),
+        distributions=[_width_line(row, tickers) for row, tickers in having.items() if tickers],
+        adds=_line(ADDS, [each.adds for each in moved], [each.adds_losses for each in moved]),
+        whole=[_line(WHOLE, [(each.whole,) for each in moved]), _line(LOCATION, [(each.location,) for each in moved])],
+        paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
+        trained={
+            "nights": len(nights),
+            "own training used": sum(night.mode != "keep" for night in nights),
+            "own training, mean skill": 100 * float(np.mean([night.evidence or 0.0 for night in nights])),
+            "promoted": sum(night.promoted for night in nights),
+            "without a network": sum(night.publisher == POOLED for night in nights),
+        },
+        left_out=dict(left_out) | still,
+    )
+
+
+def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
+    covered = [100 * each.scores[row].coverage["80"] for each in tickers]
+    dated = None if row == CENTRED else [each.losses[row] for each in tickers]
+    found = _line(row, [each.widths[row] for each in tickers], dated)
+    held = float(np.mean(covered)), (float(min(covered)), float(max(covered)))
+    return Line(**{**vars(found), "coverage_80": held[0], "worst_coverage_80": held[1]})
+
+
+def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLosses] | None = None) -> Line:
+    """skills: a ticker's over all leads, then, where there are more, at LEADS."""
+    values = 100 * np.array(skills)
+    mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
+    at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS} if len(mean) > 1 else {}
+    test = pooled_test(dated) if dated else None
+    return Line(
+        row=row,
+        tickers=len(values),
+        mean=float(mean[0]),
+        share=float(share[0]),
+        not_worse=float(100 * (values[:, min(1, len(mean) - 1)] >= 0).mean()),
+        by_lead={lead: float(mean[i]) for lead, i in at.items()},
+        share_by_lead={lead: float(share[i]) for lead, i in at.items()},
+        p_value=test.p_value if test else None,
+    )
+
+
+def markdown(table: BacktestTable) -> list[str]:
+    """The table's lines, for the terminal and for a page."""
+    return [
+        f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}.",
+        "",
+        *_rows("CRPS of the width over the pooled regression's (both symmetrised)", table.distributions),
+        *_rows("CRPS of the width, published over the very same procedure without a network", [table.adds]),
+        *_rows("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
+        *_rows("MSE of the path over the last close's, in log price", table.paths),
+        ", ".join(f"{name}: {value:g}" for name, value in table.trained.items()) + ".",
+        *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
+    ]
+
+
+def _rows(what: str, lines: Sequence[Line]) -> list[str]:
+    heads = [what, "tickers", "mean", "above 0", *(f"lead {lead}" for lead in SHOWN_LEADS), "p", "80 % held", "worst"]
+    return [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1), *(_cells(each) for each in lines), ""]
+
+
+def _cells(line: Line) -> str:
+    leads = [
+        f"{line.by_lead[lead]:+.2f} ({line.share_by_lead[lead]:.0f})" if lead in line.by_lead else "–"
+        for lead in map(str, SHOWN_LEADS)
+    ]
+    p_value = "–" if line.p_value is None else f"{line.p_value:.3f}"
+    held = "–" if line.coverage_80 is None else f"{line.coverage_80:.1f} %"
+    worst = "–" if line.worst_coverage_80 is None else "{:.0f} to {:.0f} %".format(*line.worst_coverage_80)
+    cells = [line.row, str(line.tickers), f"{line.mean:+.2f} %", f"{line.share:.0f} %", *leads, p_value, held, worst]
+    return f"| {' | '.join(cells)} |"

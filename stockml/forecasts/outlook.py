@@ -1,0 +1,87 @@
+"""How far the price may go in the next 5, 20 and 50 sessions: a published distribution in a person's words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.storage.arrays import Floats, Indices
+
+SPANS = (5, 20, 50)  # sessions
+MOVES = (0.05, 0.1)
+USUAL = (40, 60)  # percentiles between which nothing is said of calm or wild
+SESSIONS_A_YEAR = 252
+FEWEST_USUAL = 20  # earlier forecasts without which nothing is called usual
+BEYOND = 1.48  # of the outermost quantile's square: what lies beyond it, on average, if it falls off as a normal does
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The distribution of one lead.
+
+    volatility: expected standard deviation of the log price, annualised; 0.2 is 20 % a year.  usual: where 80 % of the
+    earlier forecasts lay, low and high; percentile: the share of them that were lower, 0 to 100; both None where there
+    are fewer than 20.  rise: chance of a price above the last close.  beyond: chance of a move up or down by more than
+    each of MOVES.
+    """
+
+    sessions: int
+    volatility: float
+    usual: tuple[float, float] | None
+    percentile: float | None
+    rise: float
+    beyond: tuple[float, ...]
+
+    @property
+    def place(self) -> str:
+        """`calmer than usual, 31st percentile`."""
+        if self.percentile is None:
+            return "too short a history to say"
+        low, high = USUAL
+        word = "calmer than" if self.percentile < low else "wilder than" if self.percentile > high else "as"
+        return f"{word} usual, {_ordinal(round(self.percentile))} percentile"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
+    """quantiles: (m, leads, 21) of earlier origins, of log(price / close) at LEVELS.  tonight: (leads, 21)."""
+    return tuple(_outlook(quantiles[:, span - 1], tonight[span - 1], span) for span in SPANS if span <= len(tonight))
+
+
+def _outlook(earlier: Floats, tonight: Floats, span: int) -> Outlook:
+    now, before = float(annualised(tonight, span)), annualised(earlier, span)
+    known = len(before) >= FEWEST_USUAL
+    low, high = np.quantile(before, [0.1, 0.9]).tolist() if known else (0.0, 0.0)
+    return Outlook(
+        sessions=span,
+        volatility=now,
+        usual=(low, high) if known else None,
+        percentile=float(100 * (before < now).mean()) if known else None,
+        rise=chance_above(tonight, 0.0),
+        beyond=tuple(
+            chance_above(tonight, np.log1p(move)) + 1 - chance_above(tonight, np.log1p(-move)) for move in MOVES
+        ),
+    )
+
+
+def annualised(quantiles: Floats, lead: int) -> Floats:
+    """(…) standard deviation of the symmetrised quantiles (…, 21) of a move over `lead` sessions, a year's."""
+    squares = symmetrised(quantiles) ** 2
+    within = np.trapezoid(squares, LEVELS, axis=-1)
+    variance = within + 2 * LEVELS[0] * BEYOND * squares[..., -1]
+    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / lead), dtype=np.float64)
+
+
+def chance_above(quantiles: Floats, move: float) -> float:
+    """The chance of more than `move`, by (21,) rising quantiles; beyond them 0 or 1 within 2.5 %, drawn out evenly."""
+    low, high = (2 * quantiles[end] - quantiles[next] for end, next in ((0, 3), (-1, -4)))
+    return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
+
+
+def chances_above(quantiles: Floats, moves: Floats | Indices) -> Floats:
+    """(m,) chances of more than moves (m,), by quantiles (m, 21)."""
+    return np.array([chance_above(row, float(move)) for row, move in zip(quantiles, moves, strict=True)])

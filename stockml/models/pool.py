@@ -1,0 +1,152 @@
+"""What many tickers have taught, as of a day: the pooled regression and the base network of the newest vintages.
+
+Chosen by date, never by score. Where there is none, or a file is damaged, what is left forecasts alone, and says why:
+the regression without the network, and without either the EWMA 60 with normal quantiles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from stockml.errors import InvalidFile
+from stockml.features.range_volatility import Volatilities
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.base_network import BaseNetwork, curves_at
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_history, symmetrised
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+KINDS: dict[str, Any] = {"regression": pooled_vintages, "base": base_vintages}
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """regression, base: None where there is none; reasons: why, one a line for a person."""
+
+    regression: PooledRegression | None
+    base: BaseNetwork | None
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
+        """The newest of each kind that has seen no session from `day` on."""
+        regression, why = _newest(pooled_vintages, day, folders)
+        base, why_not = _newest(base_vintages, day, folders) if regression else (None, ())
+        return cls(regression, base, (*why, *why_not))
+
+    @property
+    def through(self) -> date | None:
+        """The last session that any of it has seen."""
+        return max((each.through for each in (self.regression, self.base) if each), default=None)
+
+    def identity(self) -> dict[str, str | None]:
+        """Which files it is made of: name and SHA-256 of the content."""
+        return {
+            kind: None if (each := getattr(self, kind)) is None else _identity(module, each)
+            for kind, module in KINDS.items()
+        }
+
+    @classmethod
+    def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
+        """The inverse of `identity`. Raises InvalidFile where no folder holds the very file."""
+        files = {
+            kind: None if (named := identity[kind]) is None else _read(module, file_of(named, folders))
+            for kind, module in KINDS.items()
+        }
+        return cls(files["regression"], files["base"])
+
+    def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        """(m, leads, 21) quantiles of log(mid / close of the origin) at LEVELS, without any network.
+
+        Beyond the furthest lead that was learned the spread grows with the root of the lead.
+        """
+        if self.regression is None:
+            return normal_quantiles(series, origins, leads)
+        known, further = _learned(leads)
+        return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
+
+    def network(self, series: PriceSeries, origins: Indices, leads: Indices, own: Floats) -> Floats:
+        """(m, leads, 21) the base's quantiles, symmetric about 0, its ln width moved by a ticker's own curves, (4,)."""
+        assert self.base is not None
+        assert self.regression is not None
+        known, further = _learned(leads)
+        found = self.base.quantiles(series, origins, known, self.regression)
+        return np.asarray(found * (np.exp(curves_at(known) @ own)[:, None] * further), dtype=np.float64)
+
+
+def normal_quantiles(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+    """(m, leads, 21): a random walk of the EWMA 60 volatility."""
+    from scipy.special import ndtri
+
+    seen = Volatilities.of(series)
+    check_history(seen, origins)
+    spread = seen.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
+    return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
+
+
+def widths_of(quantiles: Floats) -> Floats:
+    """(…) mean of the upper quantiles of a symmetric distribution (…, 21)."""
+    return np.asarray(symmetrised(quantiles)[..., len(LEVELS) // 2 + 1 :].mean(axis=-1), dtype=np.float64)
+
+
+def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
+    """The last session of the oldest regression: nothing earlier can be scored with it. None without any."""
+    found = sorted((path.name, path) for folder in folders for path in folder.glob("pooled-*.json"))
+    try:
+        return _read(pooled_vintages, found[0][1]).through if found else None
+    except InvalidFile:
+        return None
+
+
+def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, tuple[str, ...]]:
+    """The newest by date over all folders; damaged ones are passed over, and named."""
+    paths = sorted((path for folder in folders for path in folder.glob(module.PATTERN)), key=lambda path: path.name)
+    told: list[str] = []
+    oldest = None
+    for path in reversed(paths):
+        try:
+            found = _read(module, path)
+        except InvalidFile as damaged:
+            told.append(str(damaged))
+            continue
+        if found.through < day:
+            return found, tuple(told)
+        oldest = found.through
+    missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
+    return None, (*told, f"no {module.KIND} ends before {day}: {missing}")
+
+
+def file_of(identity: str, folders: Sequence[Path]) -> Path:
+    """The file that a pool's identity names: by name and by content. Raises InvalidFile where no folder has it."""
+    name, sha256 = identity.split()
+    module = next(each for each in KINDS.values() if Path(name).match(each.PATTERN))
+    for path in (folder / name for folder in folders if (folder / name).is_file()):
+        if _identity(module, _read(module, path)) == identity:
+            return path
+    raise InvalidFile(name, f"expected content of SHA-256 {sha256} in {', '.join(map(str, folders))}; retrain")
+
+
+@cache
+def _identity(module: Any, vintage: Any) -> str:
+    return f"{module.file_name(vintage.through)} {module.digest(vintage)}"
+
+
+def _read(module: Any, path: Path) -> Any:
+    return _read_once(module.read, path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@cache
+def _read_once(read: Any, path: Path, changed: int) -> Any:
+    return read(path)
+
+
+def _learned(leads: Indices) -> tuple[Indices, Floats]:
+    """The leads within what was learned, and (leads, 1) by how much the spread of those beyond is larger."""
+    known = np.minimum(leads, LEADS[-1])
+    return known, np.sqrt(leads / known)[:, None]

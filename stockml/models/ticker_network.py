@@ -1,0 +1,108 @@
+"""A ticker's network: the base that was learned across tickers, with four numbers of the ticker's own.
+
+What one ticker's history teaches is little, so it is kept small and anchored: the biases of the last layer, a weight
+for each curve by which a width departs, drawn to zero, where the base stands. They follow from running means of how
+much further than the base said the ticker has moved; continued with what is new, these are what a full training finds.
+
+Never here: files, choices.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from stockml.models.base_network import CURVES, curves_at
+from stockml.models.pool import Pool, widths_of
+from stockml.models.pooled_regression import LEADS, LEVELS, SMALLEST_MOVE, moves
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+MEMORY = 600.0  # origins, five sessions apart, after which one counts e times less
+ANCHOR = 100.0  # independent origins that would have to speak for a departure before half of it is believed
+SHARED = 10.0  # origins that share an outcome's sessions: so many count as one
+SMOOTH = (np.arange(200) + 0.5) / 200  # levels over which a distribution's own mean is taken
+
+
+@dataclass(frozen=True, eq=False)
+class OwnErrors:
+    """How far a ticker has moved over what the base said: exponentially weighted over its past origins.
+
+    mean: (11,) at LEADS, of ln(|move| / width + 0.05) less what the base itself expects of that.  weight: how many
+    origins it stands for.  through: the newest of them, None before the first.
+    """
+
+    mean: Floats
+    weight: float
+    through: np.datetime64 | None
+
+    @classmethod
+    def none(cls) -> Self:
+        return cls(np.zeros(len(LEADS)), 0.0, None)
+
+    def then(self, errors: Floats, through: np.datetime64) -> Self:
+        """With the errors of later origins, (m, 11), oldest first."""
+        ages = np.arange(len(errors))[::-1]
+        weights = np.exp(-ages / MEMORY)
+        kept = self.weight * np.exp(-len(errors) / MEMORY)
+        weight = kept + float(weights.sum())
+        return type(self)((kept * self.mean + weights @ errors) / weight, weight, through)
+
+    def departure(self) -> Floats:
+        """(4,) weights of the curves: ridge regression of the mean on them, drawn to zero."""
+        curves, independent = curves_at(np.array(LEADS)), self.weight / SHARED
+        penalty = ANCHOR * len(LEADS) * np.eye(CURVES)
+        found = np.linalg.solve(independent * curves.T @ curves + penalty, independent * curves.T @ self.mean)
+        return np.asarray(found, dtype=np.float64)
+
+    def asdict(self) -> dict[str, Any]:
+        through = None if self.through is None else str(self.through)
+        return {"mean": self.mean.tolist(), "weight": self.weight, "through": through}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Self:
+        through = None if kept["through"] is None else np.datetime64(kept["through"])
+        return cls(np.array(kept["mean"], dtype=np.float64), float(kept["weight"]), through)
+
+
+@dataclass(frozen=True, eq=False)
+class TickerNetwork:
+    """`network` is causal and vectorised.
+
+    own: whether the ticker's errors move the base's width; else it stands as it was learned.  learned_until: the last
+    session that any of it depends on.
+    """
+
+    pool: Pool
+    errors: OwnErrors
+    own: bool
+    learned_until: np.datetime64
+
+    def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), without a network."""
+        return self.pool.simple(series, origins, leads)
+
+    def network(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats | None:
+        """(m, leads, 21) the network's, symmetric about 0; None where there is no base."""
+        if self.pool.base is None:
+            return None
+        departure = self.errors.departure() if self.own else np.zeros(CURVES)
+        return self.pool.network(series, origins, leads, departure)
+
+    def alone(self) -> "TickerNetwork":
+        """The base left alone."""
+        return replace(self, own=False)
+
+
+def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
+    """(m, 11) of ln(|move| / width + 0.05) after each origin, less the base's own expectation.
+
+    origins: (m,), whose outcomes at LEADS are known.
+    """
+    leads = np.array(LEADS)
+    quantiles = pool.network(series, origins, leads, np.zeros(CURVES))
+    width = widths_of(quantiles)[..., None]
+    between = np.stack([np.interp(SMOOTH, LEVELS, unit) for unit in np.eye(len(LEVELS))])
+    expected = np.log(np.abs((quantiles / width) @ between) + SMALLEST_MOVE).mean(axis=-1)
+    found = np.log(np.abs(moves(series, origins, leads)) / width[..., 0] + SMALLEST_MOVE)
+    return np.asarray(found - expected, dtype=np.float64)

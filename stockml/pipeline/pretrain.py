@@ -1,0 +1,54 @@
+"""The pretrain step: one regression and one base network learned across tickers, kept among the home's own vintages."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from stockml.errors import TooFewTickers
+from stockml.evaluation.base_scores import base_score
+from stockml.home import Home
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import PooledRegression
+from stockml.models.trained_model import bases_of
+from stockml.prices.series import PriceSeries
+from stockml.storage.locks import file_lock
+from stockml.training.base_trainee import members_of
+from stockml.training.pretrain import PretrainProgress, pretrain
+from stockml.training.width_lesson import known_by, origins_of
+
+FEWEST_TICKERS = 30  # the shipped vintages were learned from 99, and a newer one takes their place whatever it scores
+BUSY_WAIT_S = 5.0
+MEASURED_EVERY = 10  # of the origins that were learned from: outcomes 50 sessions long do not overlap
+SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
+
+
+def pretrain_base(
+    home: Home,
+    series: Mapping[str, PriceSeries],
+    until: date,
+    *,
+    seeds: int = 2,
+    on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
+) -> tuple[BaseNetwork, Path]:
+    """Learn from what is known by `until`, and write both files; killed anywhere it goes on from its last epoch.
+
+    Nights whose session is later use them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    """
+    known = {ticker: bars for ticker, each in series.items() if len(origins_of(bars := known_by(each, until)))}
+    if len(known) < FEWEST_TICKERS:
+        raise TooFewTickers(FEWEST_TICKERS, len(known))
+    folder = bases_of(home.models)
+    with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
+        regression = PooledRegression.fit(known, until)
+        pooled_vintages.write(regression, folder)
+        working = folder / f"_pretraining-{regression.through}"
+        base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
+        at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
+        score = base_score(base, regression, known, at)
+        scores = {**base.scores, SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
+        base = replace(base, scores=scores)
+        path = base_vintages.write(base, folder)
+        working.rmdir()
+    return base, path

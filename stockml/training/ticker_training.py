@@ -1,0 +1,131 @@
+"""A ticker's own training: what its errors say against the base, and whether that has been worth anything.
+
+`held_out` starts from a base that ends before the first unseen origin, and learns from outcomes known by then;
+`published` from the newest base and all outcomes. What is learned is tried on the validation part beside the base left
+alone; unless it was asked for, it is used only if it was better there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stockml.features.windows import OriginSplit, origins, split_origins
+from stockml.forecasts.proper_scores import crps
+from stockml.models.pool import Pool, oldest_through
+from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_EVERY, moves
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
+from stockml.models.trained_model import Evidence, TrainedModel
+from stockml.prices.series import PriceSeries
+from stockml.settings import EvaluationSettings, Settings
+from stockml.storage.arrays import Indices
+
+MOST_ORIGINS = 1_500  # the newest of a long history; those before would count for less than a twelfth
+AT_ONCE = 500  # origins, so that a long history needs no more memory than a short one
+
+
+def unseen_parts(
+    series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
+) -> OriginSplit:
+    """The series' origins in parts, none of the unseen ones before the oldest vintage has ended. Raises TooFewBars."""
+    oldest = oldest_through(folders)
+    first = 0 if oldest is None else int(np.searchsorted(series.sessions, np.datetime64(oldest), side="right"))
+    if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none
+        first = 0
+    return split_origins(len(series), evaluation, first)
+
+
+def train_ticker(
+    series: PriceSeries,
+    settings: Settings,
+    decision: Decision,
+    *,
+    start: TrainedModel | None,
+    folders: Sequence[Path] = (SHIPPED,),
+) -> TrainedModel:
+    """Learn from the start, or go on from `start`'s errors where its pool is tonight's too. Raises TooFewBars."""
+    split = unseen_parts(series, settings.evaluation, folders)
+    task = _Task(series, start, folders)
+    held_out = task.learned("held_out", split.validation.start)
+    evidence = _evidence(held_out, series, split, settings.evaluation)
+    asked = settings.mode in ("retrain", "fine-tune")
+    own = evidence is not None and (asked or evidence.skill > 0)
+    published = task.learned("published", len(series))
+    return TrainedModel(
+        settings=settings,
+        decision=decision if own else _left_alone(decision, evidence, held_out.pool),
+        held_out=replace(held_out, own=own),
+        published=replace(published, own=own and published.pool.base is not None),
+        parts=split,
+        sessions=len(series),
+        last_session=series.sessions[-1],
+        retrained_at=series.sessions[-1] if start is None else start.retrained_at,
+        evidence=evidence,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    series: PriceSeries
+    start: TrainedModel | None
+    folders: Sequence[Path]
+
+    def learned(self, name: str, stop: int) -> TickerNetwork:
+        """From the outcomes known before session `stop`, on the newest pool that ends before it."""
+        known = self.series.until(stop)
+        first = self.series.sessions[stop] if stop < len(self.series) else self.series.sessions[-1] + 1
+        pool = Pool.before(first.item(), self.folders)
+        errors, seen = OwnErrors.none(), known.sessions[-1] if len(known) else first - 1
+        if pool.base is not None:
+            before = getattr(self.start, name, None)
+            if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
+                # parts in proportion may begin a session earlier than last night, and nothing is unlearned
+                errors = before.errors if before.learned_until <= seen else errors
+            errors = _continued(errors, pool, known)
+            seen = max(seen, np.datetime64(pool.through))
+        return TickerNetwork(pool, errors, own=True, learned_until=seen)
+
+
+def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
+    """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
+    for at in _pieces(_new_origins(errors, known)):
+        errors = errors.then(errors_of(pool, known, at), known.sessions[at[-1]])
+    return errors
+
+
+def _new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
+    """On one grid of sessions, whenever it is asked, so that going on equals beginning anew."""
+    first = ORIGIN_EVERY * (FEWEST_RETURNS // ORIGIN_EVERY + 1)
+    grid = np.arange(first, len(known) - LEADS[-1], ORIGIN_EVERY)
+    return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]
+
+
+def _pieces(at: Indices) -> list[Indices]:
+    return [at[first : first + AT_ONCE] for first in range(0, len(at), AT_ONCE)]
+
+
+def _evidence(
+    network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
+) -> Evidence | None:
+    at = origins(split.validation, evaluation.origin_every)
+    if not len(at) or network.pool.base is None or network.errors.weight == 0:
+        return None
+    leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
+    actual = moves(series, at, leads)
+    said, alone = (each.network(series, at, leads) for each in (network, network.alone()))
+    assert said is not None
+    assert alone is not None
+    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in (said, alone))
+    return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
+
+
+def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> Decision:
+    if pool.base is None:
+        return Decision("keep", f"nothing to train: {'; '.join(pool.reasons)}")
+    if evidence is None:
+        return Decision("keep", "the history is too short to learn from: the base is left alone")
+    found = f"the ticker's own training was {evidence.skill:+.2%} of CRPS on {evidence.origins} validation origins"
+    return Decision("keep", f"the base left alone was better: {found} ({decision.mode}: {decision.reason})")

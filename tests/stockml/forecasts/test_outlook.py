@@ -1,0 +1,76 @@
+"""An outlook says of the quantiles what a fine integral over them says, and calls usual only what is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from stockml.forecasts.bands import percent, score_limits
+from stockml.forecasts.outlook import annualised, chance_above, chances_above, outlooks
+from stockml.models.pooled_regression import LEVELS
+
+NORMAL = stats.norm.ppf(LEVELS)
+
+
+@pytest.mark.parametrize(("daily", "lead"), [(0.01, 1), (0.02, 20), (0.04, 50)])
+def test_the_volatility_of_a_normal_is_its_deviation_a_year(daily: float, lead: int) -> None:
+    quantiles = 0.003 + daily * np.sqrt(lead) * NORMAL
+    assert annualised(quantiles, lead) == pytest.approx(daily * np.sqrt(252), rel=0.015)
+
+
+def test_the_volatility_is_the_integral_of_the_squared_quantiles_whatever_their_location() -> None:
+    rng = np.random.default_rng(3)
+    quantiles = np.sort(rng.normal(0.1, 0.05, (40, 21)), axis=-1)
+    half = (quantiles - quantiles[:, ::-1]) / 2
+    levels = np.linspace(0.025, 0.975, 200_001)
+    for row, found in zip(half, annualised(quantiles, 5), strict=True):
+        squared = [np.interp(levels, LEVELS, row**2).mean() * 0.95, 0.05 * 1.48 * row[-1] ** 2]
+        assert found == pytest.approx(np.sqrt(sum(squared) * 252 / 5), rel=1e-4)
+
+
+def test_chances_follow_the_quantiles_and_end_beyond_them() -> None:
+    quantiles = 0.01 + 0.1 * NORMAL
+    for place, level in enumerate(LEVELS):
+        assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
+    assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
+    assert (chance_above(quantiles, 1.0), chance_above(quantiles, -1.0)) == (0.0, 1.0)
+    both = chances_above(np.stack([quantiles, quantiles]), np.array([0.0, 0.01]))
+    assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
+
+
+def test_each_span_is_said_of_its_own_lead() -> None:
+    leads = np.sqrt(np.arange(1, 51))[:, None]
+    earlier = np.arange(1, 101)[:, None, None] * 1e-4 * leads * NORMAL
+    tonight = 0.001 * np.arange(50)[:, None] + 0.00505 * leads * NORMAL
+    found = outlooks(earlier, tonight)
+    assert [each.sessions for each in found] == [5, 20, 50]
+    for each in found:
+        quantiles = tonight[each.sessions - 1]
+        assert each.volatility == pytest.approx(annualised(quantiles, each.sessions))
+        assert each.percentile == 50.0
+        low, high = np.quantile(annualised(earlier[:, each.sessions - 1], each.sessions), [0.1, 0.9])
+        assert each.usual == pytest.approx((low, high))
+        assert each.rise == chance_above(quantiles, 0.0) > 0.5
+        above, below = (chance_above(quantiles, np.log(move)) for move in (1.05, 0.95))
+        assert each.beyond[0] == pytest.approx(above + 1 - below)
+        assert each.beyond[1] <= each.beyond[0] < 1
+    assert [each.sessions for each in outlooks(earlier[:, :12], tonight[:12])] == [5]
+
+
+@pytest.mark.parametrize(("nights", "known"), [(0, False), (19, False), (20, True)])
+def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: bool) -> None:
+    quantiles = np.sqrt(np.arange(1, 51))[:, None] * 0.01 * NORMAL
+    for each in outlooks(np.repeat(quantiles[None], nights, axis=0), quantiles):
+        assert (each.usual is not None, each.percentile is not None) == (known, known)
+
+
+def test_a_price_that_stood_still_has_no_volatility_and_no_chances_beyond() -> None:
+    (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
+    assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 0.0, (0.0, 0.0))
+
+
+def test_bands_are_scored_by_how_often_the_price_was_inside() -> None:
+    actual = np.array([[1.0, 2.0], [3.0, 9.0]])
+    found = score_limits({0.8: (np.full((2, 2), 1.0), np.full((2, 2), 3.0))}, actual).bands
+    assert list(found) == [percent(0.8)] == ["80"]
+    assert (found["80"].coverage, found["80"].coverage_by_lead) == (0.75, (1.0, 0.5))
+    assert found["80"].interval_score == pytest.approx(2 + 10 * 6 / 4)

@@ -1,0 +1,134 @@
+"""What is published is what a loop over outcomes says, knows none that came later, and rises whatever was said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Said, published
+from stockml.models.pooled_regression import LEVELS
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, walk
+
+SERIES, LEADS = walk(400, seed=5), 5
+NORMAL = np.linspace(-2.0, 2.0, len(LEVELS))
+
+
+def said(at: np.ndarray, *, simple: float = 0.01, network: float | None = 0.012, seed: int = 1) -> Said:
+    """Widths that vary by origin and lead, about these; a skew and a location of its own."""
+    rng = np.random.default_rng(seed)
+    width = np.exp(rng.normal(0, 0.2, (2, len(at), LEADS))) * np.sqrt(np.arange(1, LEADS + 1))
+    skewed = NORMAL + 0.1 * NORMAL**2 + 0.3
+    location = rng.normal(0, 0.002, (len(at), LEADS))
+    told = None if network is None else network * width[1][..., None] * NORMAL
+    return Said(location, simple * width[0][..., None] * skewed, told)
+
+
+def score(quantiles: np.ndarray, actual: float) -> float:
+    losses = [(level - (actual < q)) * (actual - q) for q, level in zip(quantiles, LEVELS, strict=True)]
+    return 2 * sum(losses) / len(losses)
+
+
+def naive(series: PriceSeries, at: np.ndarray, told: Said) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quantiles, shares and feedback, all learned anew for each origin, a number at a time."""
+    shares, feedback = np.zeros((len(at), LEADS)), np.zeros(len(at))
+    quantiles = np.zeros((len(at), LEADS, len(LEVELS)))
+    for row, origin in enumerate(at):
+        due = [i for i in range(row) if at[i] + LEADS <= origin]
+        for i in due:
+            gap = at[i] - at[i - 1] if i else 1
+            actual = [np.log(series.mid[at[i] + k + 1] / series.close[at[i]]) for k in range(LEADS)]
+            outside = [not quantiles[i, k, 2] <= actual[k] <= quantiles[i, k, 18] for k in range(LEADS)]
+            moved = feedback[row] + 0.0005 * gap * (np.mean(outside) - 0.2)
+            feedback[row] = min(max(moved, -FURTHEST_FEEDBACK), FURTHEST_FEEDBACK)
+        for k in range(LEADS):
+            gain, usual = 0.0, 0.0
+            for i in due:
+                gap = at[i] - at[i - 1] if i else 1
+                actual = np.log(series.mid[at[i] + k + 1] / series.close[at[i]])
+                spread = (told.simple[i, k] - told.simple[i, k, ::-1]) / 2
+                loss = score(spread, actual)
+                usual += loss / len(due)
+                gain += gap * (0.0 if told.network is None else loss - score(told.network[i, k], actual))
+            odds = np.log(2) + np.clip(0.02 * gain / usual if due else 0.0, -20, 20)
+            shares[row, k] = 0.0 if told.network is None else 1 / (1 + np.exp(-odds))
+            simple, middle = told.simple[row, k], told.simple[row, k, 10]
+            for q in range(len(LEVELS)):
+                half, skew = (simple[q] - simple[20 - q]) / 2, (simple[q] + simple[20 - q]) / 2 - middle
+                own = half if told.network is None else told.network[row, k, q]
+                width = shares[row, k] * own + (1 - shares[row, k]) * half
+                quantiles[row, k, q] = told.location[row, k] + skew + np.exp(feedback[row]) * width
+    return quantiles, shares, feedback
+
+
+@pytest.mark.parametrize("network", [0.008, None])
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_shares_feedback_and_quantiles_are_what_a_loop_over_outcomes_says(every: int, network: float | None) -> None:
+    at = np.append(np.arange(60, 90 + 9 * every, every), 199)
+    told = said(at, network=network)
+    found, (quantiles, shares, feedback) = published(SERIES, at, told), naive(SERIES, at, told)
+    np.testing.assert_allclose(found.shares, shares, atol=1e-12)
+    np.testing.assert_allclose(found.feedback, feedback, atol=1e-12)
+    np.testing.assert_allclose(found.quantiles, quantiles, atol=1e-12)
+    assert len(set(feedback)) > 2
+    np.testing.assert_array_equal(found.calibration().applied(said_at(told, -1))[0], found.quantiles[-1])
+
+
+def said_at(told: Said, row: int) -> Said:
+    rows = slice(row, None)
+    return Said(told.location[rows], told.simple[rows], None if told.network is None else told.network[rows])
+
+
+@pytest.mark.parametrize("t", [60, 65, 150, 198])
+def test_nothing_that_came_after_an_origin_has_a_say_in_it(t: int) -> None:
+    at = np.arange(60, 200)
+    told, other = said(at), altered_after(SERIES, t)
+    one, two = published(SERIES, at, told), published(other, at, told)
+    known = at <= t
+    for name in ("quantiles", "shares", "feedback"):
+        np.testing.assert_array_equal(getattr(one, name)[known], getattr(two, name)[known])
+    if t < 190:
+        assert not np.array_equal(one.feedback, two.feedback)
+    until = published(SERIES.until(t + 1), at[known], said_until(told, int(known.sum())))
+    np.testing.assert_array_equal(until.quantiles, one.quantiles[known])
+
+
+def said_until(told: Said, count: int) -> Said:
+    assert told.network is not None
+    return Said(told.location[:count], told.simple[:count], told.network[:count])
+
+
+@pytest.mark.parametrize(("network", "grows"), [(0.006, True), (0.1, False)])
+def test_the_share_moves_towards_who_was_right_and_the_width_towards_what_the_bands_held(
+    network: float, grows: bool
+) -> None:
+    at = np.arange(60, 390)
+    found = published(SERIES, at, said(at, simple=0.03, network=network))
+    np.testing.assert_allclose(found.shares[0], 2 / 3)
+    assert (found.shares[-1] > 2 / 3).all() == grows
+    narrow, wide = (published(SERIES, at, said(at, simple=w, network=None)).feedback[-1] for w in (0.001, 0.1))
+    assert narrow > 0 > wide
+    endless = replace(SERIES, close=SERIES.close * 4)  # what comes is always far below
+    assert published(endless, np.arange(10, 390), said(np.arange(10, 390))).feedback.max() <= FURTHEST_FEEDBACK
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 0.02, 5.0]), st.sampled_from([None, 0.0, 0.02, 5.0]))
+def test_quantiles_are_finite_and_never_fall(seed: int, simple: float, network: float | None) -> None:
+    at = np.arange(60, 120, 4)
+    found = published(SERIES, at, said(at, simple=simple, network=network, seed=seed))
+    assert np.isfinite(found.quantiles).all()
+    assert (np.diff(found.quantiles, axis=-1) >= 0).all()
+    assert ((found.shares >= 0) & (found.shares <= 1)).all()
+
+
+def test_a_price_that_never_moves_leaves_the_share_as_it_began() -> None:
+    flat = np.full(400, 20.0)
+    still = PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat)
+    at = np.arange(60, 200)
+    nothing = Said(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
+    found = published(still, at, nothing)
+    np.testing.assert_allclose(found.shares, 2 / 3)
+    assert found.feedback[-1] < 0, "bands that hold everything are too wide"

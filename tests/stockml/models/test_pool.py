@@ -1,0 +1,168 @@
+"""A date chooses what many tickers have taught; what is missing or damaged is named, and what is left forecasts."""
+
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from stockml.errors import InvalidFile, TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.base_network import curves_at
+from stockml.models.pool import Pool, file_of, oldest_through, widths_of
+from stockml.models.pooled_regression import LEVELS
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
+
+NONE, ALL = np.zeros(4), np.arange(1, 61)
+LATER, EARLIER = date(2018, 1, 1), date(1999, 6, 30)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The shipped vintages from 2013 on."""
+    for path in (*SHIPPED.glob("*-2013-06*"), *SHIPPED.glob("*-2015-06*"), *SHIPPED.glob("*-2017-06*")):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("day", "through"),
+    [
+        ("1999-07-01", "1999-06-30"),
+        ("2001-06-29", "1999-06-30"),
+        ("2001-06-30", "2001-06-29"),
+        ("2011-11-01", "2011-06-30"),
+        ("2030-01-01", "2017-06-30"),
+    ],
+)
+def test_the_newest_of_each_that_ends_before_the_day_is_chosen(day: str, through: str) -> None:
+    found = Pool.before(date.fromisoformat(day))
+    assert found.regression is not None
+    assert found.base is not None
+    assert found.regression.through == found.base.through == found.through == date.fromisoformat(through)
+    assert found.reasons == ()
+
+
+def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
+    found = Pool.before(EARLIER)
+    assert (found.regression, found.base, found.through) == (None, None, None)
+    assert found.identity() == {"regression": None, "base": None}
+    (reason,) = found.reasons
+    assert reason == "no pooled regression ends before 1999-06-30: the oldest has seen sessions through 1999-06-30"
+    assert Pool.before(LATER, [tmp_path]).reasons[0].endswith("there is none")
+    assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
+
+
+def test_without_a_vintage_a_normal_of_the_ewma_60_forecasts() -> None:
+    series, at = walk(300), np.array([25, 299])
+    found = Pool.before(EARLIER).simple(series, at, ALL)
+    expected = Volatilities.of(series).ewma_60[at][:, None, None] * np.sqrt(ALL)[:, None] * ndtri(LEVELS)
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("pooled", "regression"), ("base", "base")])
+def test_a_damaged_file_is_named_and_the_next_older_one_stands_in(folder: Path, kind: str, left: str) -> None:
+    (damaged,) = folder.glob(f"{kind}-2017-06*")
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    found = Pool.before(LATER, [folder])
+    (reason,) = found.reasons
+    assert str(damaged) in reason
+    assert getattr(found, left).through.year == 2015
+    assert {found.regression and found.regression.through.year, found.base and found.base.through.year} == {2015, 2017}
+    for path in folder.glob("base-*"):
+        path.write_bytes(b"")
+    without = Pool.before(LATER, [folder])
+    assert without.base is None
+    assert without.regression is not None
+    assert sum("base-" in why for why in without.reasons) == 3
+    assert "no base network ends before 2018-01-01" in without.reasons[-1]
+
+
+def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (newest,) = folder.glob("base-2017-06*")
+    newest.rename(own / newest.name)
+    found = Pool.before(LATER, [folder, own])
+    assert found.base is not None
+    assert found.base.through.year == 2017
+    again = Pool.identified(found.identity(), [tmp_path / "absent", own, folder])
+    assert again.identity() == found.identity()
+    assert again.base is found.base, "read once"
+    assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
+    with pytest.raises(InvalidFile, match=r"base-2017-06.*expected content of SHA-256.*retrain"):
+        Pool.identified(found.identity(), [folder])
+    nothing = Pool.before(EARLIER)
+    assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
+
+
+def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once(folder: Path) -> None:
+    before, older = Pool.before(LATER, [folder]), base_vintages.read(next(folder.glob("base-2015-06*")))
+    assert before.base is not None
+    base_vintages.write(replace(older, through=before.base.through), folder)
+    after = Pool.before(LATER, [folder])
+    assert after.identity()["regression"] == before.identity()["regression"]
+    assert after.identity()["base"] != before.identity()["base"]
+    with pytest.raises(InvalidFile, match="base-2017-06"):
+        Pool.identified(before.identity(), [folder])
+
+
+@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
+def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) -> None:
+    at, pool = np.arange(21, len(series), 97), Pool.before(LATER)
+    for found in (
+        pool.simple(series, at, ALL),
+        pool.network(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),
+        Pool.before(EARLIER).simple(series, at, ALL),
+    ):
+        assert found.shape == (len(at), 60, 21)
+        assert np.isfinite(found).all()
+        assert (np.diff(found, axis=-1) > 0).all()
+
+
+def test_less_than_a_month_is_refused_with_and_without_a_vintage() -> None:
+    for pool in (Pool.before(LATER), Pool.before(EARLIER)):
+        with pytest.raises(TooFewBars):
+            pool.simple(walk(100), np.array([19]), ALL)
+
+
+def test_beyond_the_furthest_lead_that_was_learned_the_width_grows_with_the_root_of_time() -> None:
+    series, at, leads, pool = walk(400), np.array([100, 399]), np.array([1, 50, 200]), Pool.before(LATER)
+    for found in (pool.simple(series, at, leads), pool.network(series, at, leads, NONE)):
+        np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
+
+
+def test_the_networks_words_are_the_bases_with_a_width_moved_by_the_tickers_own_curves() -> None:
+    series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
+    assert pool.base is not None
+    assert pool.regression is not None
+    leads, own = ALL[:50], np.array([0.1, -0.2, 0.05, 0.3])
+    plain = pool.base.quantiles(series, at, leads, pool.regression)
+    np.testing.assert_array_equal(pool.network(series, at, leads, NONE), plain)
+    moved = pool.network(series, at, leads, own)
+    np.testing.assert_allclose(np.log(widths_of(moved) / widths_of(plain)), [curves_at(leads) @ own] * 2, atol=1e-12)
+    upper = np.array([row[11:].mean() for row in plain[0]])
+    np.testing.assert_allclose(widths_of(plain)[0], upper)
+    np.testing.assert_allclose(pool.simple(series, at, leads), pool.regression.quantiles(series, at, leads))
+
+
+@pytest.mark.parametrize("t", [30, 200])
+def test_nothing_later_has_a_say(t: int) -> None:
+    series, at = walk(400), np.array([t])
+    for pool in (Pool.before(LATER), Pool.before(EARLIER)):
+        plain = pool.simple(series, at, ALL)
+        np.testing.assert_array_equal(pool.simple(altered_after(series, t), at, ALL), plain)
+        np.testing.assert_array_equal(pool.simple(series.until(t + 1), at, ALL), plain)
+
+
+def test_the_files_of_both_kinds_have_names_that_sort_by_date() -> None:
+    for module in (base_vintages, pooled_vintages):
+        names = [module.file_name(date(year, month, 28)) for year in (1999, 2005, 2017) for month in (2, 11)]
+        assert names == sorted(names)
+        assert all(Path(name).match(module.PATTERN) for name in names)

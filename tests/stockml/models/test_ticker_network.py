@@ -1,0 +1,105 @@
+"""A ticker's own errors are a running mean that can be continued; its departure is a ridge regression towards none."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+from stockml.models.base_network import curves_at
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS, LEVELS
+from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
+from tests.support.walks import walk
+
+DAY, POOL = np.datetime64("2001-05-04"), Pool.before(date(2018, 1, 1))
+
+
+def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(about, 1.0, (count, len(LEADS)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=8))
+def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list[int]) -> None:
+    rows, found, first = errors(sum(pieces), 0.3), OwnErrors.none(), 0
+    for count in pieces:
+        found = found.then(rows[first : first + count], DAY + first + count)
+        first += count
+    whole = OwnErrors.none().then(rows, DAY + first)
+    np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
+    assert (found.weight, found.through) == (pytest.approx(whole.weight), whole.through)
+
+
+def test_the_mean_is_weighted_by_age() -> None:
+    rows = errors(50)
+    weights = [np.exp(-(49 - i) / 600) for i in range(50)]
+    found = OwnErrors.none().then(rows, DAY)
+    expected = sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
+    np.testing.assert_allclose(found.mean, expected)
+    assert found.weight == pytest.approx(sum(weights))
+
+
+@pytest.mark.parametrize("weight", [0.0, 30.0, 1e9])
+def test_the_departure_is_a_ridge_regression_of_the_mean_on_the_curves(weight: float) -> None:
+    mean = 0.2 + 0.1 * np.log(LEADS)
+    found = OwnErrors(mean, weight, DAY).departure()
+    curves = curves_at(np.array(LEADS))
+    if weight == 0:
+        np.testing.assert_array_equal(found, np.zeros(4))
+        return
+    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(curves, mean)
+    np.testing.assert_allclose(found, ridge.coef_, atol=1e-9)
+    size = np.abs(curves @ found / mean)
+    assert (size < 0.05).all() if weight == 30 else (size > 0.99).all()
+
+
+def test_what_is_kept_as_json_comes_back() -> None:
+    for plain in (OwnErrors.none(), OwnErrors.none().then(errors(7), DAY)):
+        again = OwnErrors.from_dict(json.loads(json.dumps(plain.asdict())))
+        np.testing.assert_array_equal(again.mean, plain.mean)
+        assert (again.weight, again.through) == (plain.weight, plain.through)
+
+
+def test_errors_are_what_a_loop_over_leads_and_levels_finds() -> None:
+    series, at = walk(400), np.array([100, 200, 340])
+    found = errors_of(POOL, series, at)
+    said = POOL.network(series, at, np.array(LEADS), np.zeros(4))
+    for row, origin in enumerate(at):
+        for place, lead in enumerate(LEADS):
+            quantiles = said[row, place]
+            width = quantiles[11:].mean()
+            drawn = [np.interp((i + 0.5) / 200, LEVELS, quantiles / width) for i in range(200)]
+            expected = np.mean([np.log(abs(value) + 0.05) for value in drawn])
+            move = abs(np.log(series.mid[origin + lead] / series.close[origin]))
+            assert found[row, place] == pytest.approx(np.log(move / width + 0.05) - expected)
+
+
+def test_only_a_network_of_its_own_departs_from_the_base() -> None:
+    series, at, leads = walk(400), np.array([300]), np.arange(1, 6)
+    own = TickerNetwork(POOL, OwnErrors(np.full(11, 0.5), 500.0, DAY), own=True, learned_until=DAY)
+    plain = POOL.network(series, at, leads, np.zeros(4))
+    np.testing.assert_array_equal(own.alone().network(series, at, leads), plain)
+    wider = own.network(series, at, leads)
+    assert wider is not None
+    assert (wider[..., -1] > 1.1 * plain[..., -1]).all()
+    np.testing.assert_array_equal(own.simple(series, at, leads), own.alone().simple(series, at, leads))
+    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors.none(), own=False, learned_until=DAY)
+    assert none.network(series, at, leads) is None
+
+
+def test_a_network_is_trained_judged_and_published_without_loading_tensorflow() -> None:
+    code = (
+        "import sys; from stockml.evaluation.assessment import assess; from tests.support.walks import SMALL, walk\n"
+        "from stockml.models.retrain_policy import Decision\n"
+        "from stockml.training.ticker_training import train_ticker\n"
+        "model = train_ticker(walk(400), SMALL, Decision('retrain', 'first'), start=None)\n"
+        "assess(walk(400), model, None, SMALL.evaluation, [])\n"
+        "assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,124 @@
+"""From a dataset to the verdict, through the steps' own files: a champion that is met, kept, unreadable or damaged."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import StoreError
+from stockml.evaluation.assessment import Assessment, read_assessment
+from stockml.evaluation.evaluate import LSTM
+from stockml.home import Home
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.registry import Promotion, Registry
+from stockml.models.trained_model import load_model
+from stockml.pipeline.decide import decide_mode
+from stockml.pipeline.evaluate import evaluate_night
+from stockml.pipeline.train import train_night
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
+from tests.support.walks import SMALL, turning
+
+ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
+ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned is not worth using; and it is
+
+
+@dataclass(frozen=True)
+class Night:
+    decision: DecisionReceipt
+    model: ModelReceipt
+    found: Assessment
+
+    def promoted(self, home: Home) -> None:
+        made = {"key": self.model.sha256, "path": self.model.path, "sha256": self.model.sha256, "version": None}
+        now = datetime(2013, 3, 2, 4, tzinfo=UTC)
+        Registry(home.models).promote(
+            Promotion("ABC", "promote", session=self.model.session, reason="better", at=now, **made)
+        )
+
+
+def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:
+    path, session = home.datasets / "ABC" / f"{len(series)}.parquet", series.sessions[-1].item()
+    series.write(path)
+    dataset = DatasetReceipt("ABC", str(path), sha256_of(str(path)) or "", session, len(series))
+    decision = decide_mode(home, dataset, settings)
+    model = train_night(home, dataset, decision, settings)
+    upcoming = tuple(session + timedelta(days=k) for k in range(1, 6))
+    found = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
+    return Night(decision, model, read_assessment(Path(found.path)))
+
+
+def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: Home) -> None:
+    first = night(home, ALONE.until(900))
+    assert (first.decision.mode, first.model.mode, first.found.kept) == ("retrain", "keep", False)
+    assert first.model.reason.startswith("the base left alone was better")
+    assert (first.found.verdict.promoted, first.found.publisher) == (True, LSTM)
+    first.promoted(home)
+    second = night(home, ALONE.until(901))
+    assert (second.decision.mode, second.found.kept, second.found.publisher) == ("fine-tune", True, LSTM)
+    assert not second.found.verdict.promoted
+    assert second.found.verdict.reason.endswith("the champion stays")
+
+
+def test_a_model_of_its_own_is_continued_and_judged_beside_the_champion(home: Home) -> None:
+    first = night(home, OWN.until(900))
+    assert first.model.mode == "retrain"
+    first.promoted(home)
+    second = night(home, OWN.until(902))
+    assert (second.decision.mode, second.decision.reason) == ("fine-tune", "2 new sessions")
+    assert (second.model.mode, second.found.kept) == ("fine-tune", False)
+    assert second.found.distributions.against_champion is not None
+    assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
+    again = night(home, OWN.until(902))
+    assert (again.decision, again.model) == (second.decision, second.model)
+
+
+def test_a_champion_of_an_earlier_version_is_said_and_replaced_without_a_comparison(home: Home) -> None:
+    first = night(home, ALONE.until(900))
+    kept = json.loads((Path(first.model.path) / "model.json").read_text())
+    (Path(first.model.path) / "model.json").write_text(json.dumps({**kept, "form": 1}))
+    replace(first, model=replace(first.model, sha256=sha256_of(first.model.path) or "")).promoted(home)
+    second = night(home, ALONE.until(901))
+    assert second.decision.mode == "retrain"
+    assert "cannot be continued" in second.decision.reason
+    assert "an earlier version of stockml" in second.decision.reason
+    assert second.found.verdict.promoted
+    assert second.found.verdict.reason.startswith("the champion has no score (")
+    assert "first champion" not in second.found.verdict.reason
+
+
+def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Home) -> None:
+    first = night(home, ALONE.until(900))
+    first.promoted(home)
+    (Path(first.model.path) / "model.json").write_text("{}")
+    with pytest.raises(StoreError, match="expected the champion as it was promoted"):
+        night(home, ALONE.until(901))
+
+
+def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_on(home: Home) -> None:
+    bases = home.models.parent / "bases"
+    bases.mkdir(parents=True)
+    for kind in ("base-2017-06.npz", "pooled-2017-06.json"):
+        name = kind.replace("2017-06", "2002-03")
+        shutil.copy(SHIPPED / kind, bases / name)
+        (bases / name).write_bytes((bases / name).read_bytes()[:-9])
+    found = night(home, ALONE.until(900))
+    pool = load_model(Path(found.model.path)).published.pool
+    assert pool.through == date(2001, 6, 29)
+    for said in ("\n".join(found.found.distributions.reasons.values()), "\n".join(pool.reasons)):
+        assert "base-2002-03.npz" in said
+        assert "pooled-2002-03.json" in said
+    assert found.found.publisher == LSTM
+
+
+def test_before_any_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
+    found = night(home, replace(ALONE, sessions=ALONE.sessions - 10_000).until(900))
+    (reason,) = found.found.distributions.reasons.values()
+    assert "the oldest has seen sessions through 1999-06-30" in reason
+    assert found.model.reason == f"nothing to train: {reason}"
+    assert found.found.forecast.without_network

@@ -1,0 +1,75 @@
+"""A base that is learned at home is kept as a vintage, registered once, and used by nights after its last session."""
+
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import TooFewTickers
+from stockml.home import Home, home
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pool import Pool
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.trained_model import bases_of
+from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
+from stockml.prices.series import PriceSeries
+from stockml.tracking.client import Tracking
+from tests.support.walks import walk
+
+pytestmark = pytest.mark.slow
+
+SESSIONS = 220
+
+
+@cache
+def tickers(count: int) -> dict[str, PriceSeries]:
+    return {f"T{i:02d}": walk(SESSIONS, seed=i, volatility=0.008 + 0.0005 * i) for i in range(count)}
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+@pytest.fixture(scope="module")
+def learned(installation: Home) -> tuple[BaseNetwork, Path]:
+    series = tickers(FEWEST_TICKERS)
+    return pretrain_base(installation, series, series["T00"].sessions[-1].item(), seeds=1)
+
+
+def test_it_says_what_it_learned_from_and_what_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
+    base, path = learned
+    assert path.name == f"base-{base.through:%Y-%m}.npz"
+    assert len(base.tickers) == FEWEST_TICKERS
+    assert 0 <= base.scores[SHARE] <= 100
+
+
+def test_only_nights_after_its_last_session_use_it(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
+    base, _ = learned
+    folders = (bases_of(installation.models), SHIPPED)
+    day = np.datetime64(base.through)
+    before, after = (Pool.before(each.item(), folders).base for each in (day, day + 1))
+    assert after is not None
+    assert after.through == base.through
+    assert before is not None
+    assert before.through < base.through
+
+
+def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
+    from mlflow import MlflowClient
+
+    tracking, now = Tracking.of(installation), datetime(2026, 1, 2, tzinfo=UTC)
+    versions = {tracking.log_base(*learned, [("correction, seed 1", 0.25, 1)], now=now) for _ in range(2)}
+    assert versions == {"1"}
+    found = MlflowClient(tracking.uri, tracking.uri).get_model_version("lstm-base", "1")
+    assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
+    assert found.source.endswith(learned[1].name)
+
+
+def test_a_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    place = home({"STOCKML_HOME": str(tmp_path)})
+    with pytest.raises(TooFewTickers, match=r"at least 30 tickers.*found 3.*--prices"):
+        pretrain_base(place, tickers(3), date(2002, 1, 1))
+    assert not bases_of(place.models).exists()
