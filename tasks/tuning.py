@@ -38,10 +38,10 @@ def tune_settings(
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import bar_store
-    from stockml.training.tuning import SPACE, Search, tune
+    from stockml.training.tuning import Search, space_beside, tune
 
     series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
-    within = {name: tuple(values) for name, values in (space or SPACE).items()}
+    within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
     search = Search(ticker, series, settings, sampler, within)
     return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
 

@@ -252,6 +252,11 @@ def _read(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
 
 
+def space_beside(base: Settings) -> dict[str, tuple[Any, ...]]:
+    """The usual values to try, of the settings that the base leaves as they are."""
+    return {name: values for name, values in SPACE.items() if name not in _overrides(base)}
+
+
 def _overrides(base: Settings) -> dict[str, Any]:
     """What the base changes in its profile."""
     usual = settings_for(base.profile).flat()
