@@ -427,7 +427,9 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
     assert time_in_header == bytes(4)
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"another content", mtime=0), gzip.compress(DAILY, mtime=0)[:-20]])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no gzip", gzip.compress(b"another content", mtime=0), gzip.compress(DAILY, mtime=0)[:-20]]
+)
 def test_a_damaged_payload_is_named_and_written_anew_when_it_comes_again(tmp_path: Path, damage: bytes) -> None:
     kept = archive(payload(), tmp_path)
     Path(kept.path).write_bytes(damage)

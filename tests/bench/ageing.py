@@ -1,0 +1,51 @@
+"""What a base is worth as it grows old: bases of several years on one era, beside the freshest regression.
+
+python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30
+
+HALF: vintages of every other ticker (`make_bases --half`); the others are scored, every 10th session. CRPS of the
+width, two thirds the base's, over the newest regression's, both symmetrised: mean, and share of tickers above zero.
+"""
+
+import argparse
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from stockml.evaluation.distribution_scores import losses
+from stockml.forecasts.publishing import FIRST_SHARE
+from stockml.models import base_vintages, pooled_vintages
+from stockml.models.pooled_regression import LEADS, moves, symmetrised
+from stockml.prices.price_folder import read_folder
+
+EVERY, FEWEST = 10, 100
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("vintages", type=Path)
+    options.add_argument("--prices", type=Path, required=True)
+    options.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
+    chosen = options.parse_args()
+    series, _ = read_folder(chosen.prices)
+    bases = [base_vintages.read(path) for path in sorted(chosen.vintages.glob(base_vintages.PATTERN))]
+    pool = pooled_vintages.read(max(chosen.vintages.glob(pooled_vintages.PATTERN)))
+    leads, found = np.array(LEADS), {base.through: list[float]() for base in bases}
+    for ticker in sorted(series)[1::2]:
+        bars = series[ticker]
+        first = int(np.searchsorted(bars.sessions, np.datetime64(chosen.first)))
+        at = np.arange(first, len(bars) - LEADS[-1], EVERY)
+        if len(at) < FEWEST:
+            continue
+        actual, simple = moves(bars, at, leads), symmetrised(pool.quantiles(bars, at, leads))
+        reference = losses(simple, actual, leads).mean()
+        for base in bases:
+            width = FIRST_SHARE * base.quantiles(bars, at, leads, pool) + (1 - FIRST_SHARE) * simple
+            found[base.through].append(100 * (1 - losses(width, actual, leads).mean() / reference))
+    for through, skills in found.items():
+        share = 100 * float(np.mean(np.array(skills) > 0))
+        print(f"{through}: {np.mean(skills):+.3f} % ({share:.0f} % of {len(skills)} tickers)")
+
+
+if __name__ == "__main__":
+    main()
