@@ -75,9 +75,9 @@ def tune(
     """
     if profile is not ProfileChoice.TUTORIAL:
         raise typer.BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
-    if is_file := Path(what).is_file():
+    if is_file := Path(what).is_file() or Path(what).suffix in (".csv", ".txt"):
         if calendar:
-            raise typer.BadParameter("expected no --calendar with a file: it has its own dates")
+            raise typer.BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
         tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler.value, quiet=as_json)
     else:
         arguments = {"trials": trials, "sampler": sampler.value, "settings": as_settings(settings or [])}

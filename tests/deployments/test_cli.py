@@ -58,7 +58,7 @@ def test_the_version_and_the_short_help_are_there(capsys: Captured) -> None:
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
     completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")
-    assert completed.stdout.split() == ["backfill"]
+    assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
 
 def test_a_day_that_is_known_to_be_no_session_ends_at_once(home: Home, capsys: Captured) -> None:
