@@ -33,6 +33,8 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk, has been said already
         ticker = validated_ticker(str(flow_run.parameters.get("ticker") or ""))
         why = " ".join((state.message or "").split())
+        if not home().in_use:
+            return  # a run that failed before anything was kept makes no home
         keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
         if flow_run.parent_task_run_id is None:
             show_status()

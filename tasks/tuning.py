@@ -38,11 +38,11 @@ def tune_settings(
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import bar_store
-    from stockml.training.tuning import Search, space_beside, tune
+    from stockml.training.tuning import Search, before_the_nights_parts, space_beside, tune
 
     series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
     within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
-    search = Search(ticker, series, settings, sampler, within)
+    search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
     return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stockml.errors import NoBars
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE
@@ -72,8 +73,13 @@ class BacktestTable:
 
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
-    """found: at least one ticker's; one whose price stood still says nothing, and is left out by name."""
+    """found: a ticker's each; one whose price stood still says nothing, and is left out by name.
+
+    Raises NoBars where no ticker could be replayed, with the first reason.
+    """
     moved = [each for each in found if np.isfinite(each.adds).all() and np.isfinite(each.whole)]
+    if not found:
+        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named"))
     still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}

@@ -17,6 +17,7 @@ import numpy as np
 
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
+from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
@@ -250,6 +251,11 @@ def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> Tr
 
 def _read(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
+
+
+def before_the_nights_parts(series: PriceSeries, settings: Settings) -> PriceSeries:
+    """The series without the parts that its nights choose and measure on. Raises TooFewBars."""
+    return series.until(split_origins(len(series), settings.evaluation).train_end + settings.evaluation.horizon)
 
 
 def space_beside(base: Settings) -> dict[str, tuple[Any, ...]]:

@@ -78,4 +78,4 @@ class Nights:
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
         promote.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
-        publish.publish(self.place, done.evaluation, run, now=now)
+        publish.publish(self.place, done.evaluation, run.key, now=now)

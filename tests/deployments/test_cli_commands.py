@@ -99,7 +99,7 @@ def test_backfill_catches_up_every_past_session_in_order(here: Installation) -> 
 
 def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Installation) -> None:
     before = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
-    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=20", *QUICK)
+    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=5", *QUICK)
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1
