@@ -27,7 +27,7 @@ SEED = 20130301
 REACHED: dict[str, Callable[[Home], bool]] = {
     "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),
     "the answer is kept": lambda home: any(home.payloads.rglob("*.gz")),
-    "a network is there": lambda home: any(home.models.rglob("held_out.npz")),
+    "a model is there": lambda home: any(home.models.rglob("model.json")),
     "the record waits for MLflow": lambda home: any(home.nights.rglob("waiting")),
 }
 

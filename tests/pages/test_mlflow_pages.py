@@ -66,7 +66,7 @@ def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: 
         open_table(page, pages.address, pages.experiment_id)
         columns = page.get_by_role("columnheader").all_inner_texts()
         shown = [name.strip() for name in columns]
-        assert {"session", "verdict", "answer/network_adds_pct", "answer/published_crps_skill_pct"} <= set(shown)
+        assert {"session", "verdict", "answer/network_adds_crps_pct", "answer/published_crps_skill_pct"} <= set(shown)
         told = [page.get_by_text(name, exact=True).first.bounding_box() for name in names]
         heights = [box["y"] for box in told if box]
         assert len(heights) == len(names)
@@ -74,7 +74,7 @@ def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: 
         open_charts(page, pages.address, pages.experiment_id)
         shown_text = page.inner_text("body")
         assert all(name in shown_text for name in names)
-        assert all(f"answer/{name}" in shown_text for name in ("network_adds_pct", "published_crps_skill_pct"))
+        assert all(f"answer/{name}" in shown_text for name in ("network_adds_crps_pct", "published_crps_skill_pct"))
         compare(page, names)
         compared = page.inner_text("body")
         assert all(name in compared for name in names)
