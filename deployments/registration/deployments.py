@@ -95,7 +95,7 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
             "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *",
         ),
-        Wanted("backtest.backtest", "backtest", "Past nights as they would have been published."),
+        Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
     for file in pool_files(Path(night.model_folder or "")):
-        shutil.copy(file, trained)
+        shutil.copyfile(file, trained / file.name)
     return {"model": str(trained), "evaluation": night.evaluation_folder or ""}
 
 

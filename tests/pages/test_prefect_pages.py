@@ -54,7 +54,7 @@ def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None
 
 
 REFUSED = (
-    ("backtest", "every (Optional)", "0", "less than the minimum of 1"),
+    ("replay past nights", "every (Optional)", "0", "less than the minimum of 1"),
     ("weekly clean-up", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
 )
 
