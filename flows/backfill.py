@@ -24,8 +24,7 @@ from stockml.settings import Mode, Profile
 from stockml.tickers import as_key, validated_ticker
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, fetch_daily
-from tasks.quota import has_premium_key
+from tasks.data import append_bars, fetch_daily, plan_gives_history
 from tasks.status_page import show_status
 from tasks.tables import NightProgress, ended, row_of, show_rows
 
@@ -105,7 +104,7 @@ def fetch_missing(
     Returns those that have no bar then. Raises QuotaSpent.
     """
     missing = without_bar(home(), ticker, sessions, calendar)
-    for outputsize in ("compact", "full") if has_premium_key() else ("compact",):
+    for outputsize in ("compact", "full") if plan_gives_history() else ("compact",):
         if not missing:
             break
         payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)

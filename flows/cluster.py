@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prefect_dask import DaskTaskRunner
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
-# under way is done again by the next one, from its last epoch.
+# under way is done again by the next one.
 CONFIG = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -23,7 +23,7 @@ CONFIG = {
 
 @contextmanager
 def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[DaskTaskRunner]":
-    """A started task runner whose workers hold TensorFlow before the first task comes.
+    """A started task runner.
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
     `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
@@ -44,18 +44,4 @@ def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[
     with dask.config.set(CONFIG):
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
         with runner:
-            runner.client.register_plugin(ready(), name="stockml")
             yield runner
-
-
-def ready() -> Any:
-    """A worker plugin: TensorFlow is loaded when a process starts, 7 to 15 s once, instead of in its first night."""
-    from distributed import WorkerPlugin
-
-    class Ready(WorkerPlugin):
-        def setup(self, worker: Any) -> None:
-            from stockml.models.tensorflow import tensorflow
-
-            tensorflow()
-
-    return Ready()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from stockml.home import home
-from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, settings_for
+from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, only_tutorial, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -43,33 +43,32 @@ NO_DAY: Any = ""
 NO_CHANGES: Any = {}
 
 
-def form_of(settings: type[Checked], usual: Mapping[str, Any]) -> type[Form]:
+def form_of(settings: Checked) -> type[Form]:
     """A pydantic model with a field for each setting, without those that are settings themselves.
 
-    `usual` are the settings that hold where a field stays empty, under the word by which the form names them.
+    `settings` are what holds where a field stays empty; of one that acts on the tutorial's network alone, with that.
     """
     found: dict[str, Any] = {}
     for name, described in settings.model_json_schema()["properties"].items():
-        kind: Any = list[Units] if "items" in described else settings.model_fields[name].annotation
+        kind: Any = list[Units] if "items" in described else type(settings).model_fields[name].annotation
+        word = "tutorial" if only_tutorial(settings.PREFIX + name) else "usually"
         shown = Field(
             None,
             title=name.replace("_", " ").capitalize(),
-            description=_described(described, {word: getattr(values, name) for word, values in usual.items()}),
+            description=_described(described, f"{word} {_plainly(getattr(settings, name))}"),
             json_schema_extra=unfilled,
             ge=described.get("minimum"),
             le=described.get("maximum"),
         )
         found[name] = (kind, shown)
-    return create_model(settings.__name__, __base__=Form, __doc__=settings.__doc__, **found)
+    return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **found)
 
 
-def _described(described: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """What the setting means, its bounds and usual values: `Passes … part. 1 to 1,000; nightly 3, tutorial 30`."""
-    allowed, values = described.get("items", described), {word: _plainly(value) for word, value in usual.items()}
-    same = len(set(values.values())) == 1
-    words = f"usually {values.popitem()[1]}" if same else ", ".join(f"{name} {value}" for name, value in values.items())
+def _described(described: Mapping[str, Any], usual: str) -> str:
+    """What the setting means, its bounds and usual value: `Passes over the training part. 1 to 1,000; tutorial 30`."""
+    allowed = described.get("items", described)
     bounds = f"{_plainly(allowed['minimum'])} to {_plainly(allowed['maximum'])}; " if "minimum" in allowed else ""
-    return f"{described['description']}. {bounds}{words if bounds else words.capitalize()}"
+    return f"{described['description']}. {bounds}{usual if bounds else usual.capitalize()}"
 
 
 def _plainly(value: Any) -> str:
@@ -83,9 +82,9 @@ def _plainly(value: Any) -> str:
 
 def _sections() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, usual in PROFILES["nightly"]:
+    for name, usual in PROFILES["tutorial"]:  # where a setting acts on both profiles, they agree
         if isinstance(usual, Checked):
-            made = form_of(type(usual), {word: getattr(profile, name) for word, profile in PROFILES.items()})
+            made = form_of(usual)
             shown = Field(default_factory=made, title=name.capitalize(), description=made.__doc__)
             found[name] = (made, shown)
     return found

@@ -1,4 +1,4 @@
-"""Give a ticker its past: all sessions since 1999-11-01 with a premium key. CSV files are read by `stockml.history`."""
+"""Give a ticker its past: all sessions since 1999-11-01 with a premium key, or from Tiingo with its key."""
 
 from typing import Literal
 

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 if TYPE_CHECKING:
     KeepForm = Form
 else:
-    KeepForm = form_of(RetentionSettings, {"kept": RetentionSettings()})
+    KeepForm = form_of(RetentionSettings())
 Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
 TrashDays = Annotated[int, Field(ge=1, le=3_650)]

@@ -105,7 +105,8 @@ def nightly(
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
-    The state carries the Night: completed, or skipped with the reason (no session, late or stale bar, quota).
+    The state carries the Night: completed, or skipped with the reason (no session, a late, stale or doubtful bar, a
+    share at rest, quota).
     """
     ticker = validated_ticker(ticker)
     wanted = chosen(profile, mode, settings, ticker=ticker)
@@ -182,7 +183,9 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     if tonight.force:
         return None
     store = bar_store(home(), tonight.ticker, tonight.calendar)
-    return turn_of(tonight.ticker, store.last_session(tonight.ticker), session, store.sessions(tonight.ticker))
+    last = store.last_session(tonight.ticker)
+    come({tonight.ticker: last})
+    return turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
 
 
 def newly_at_rest(ticker: str, session: date) -> AtRest | None:

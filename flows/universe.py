@@ -1,4 +1,4 @@
-"""Many tickers in one run: each night in a worker process that already holds TensorFlow; one failure stops no other."""
+"""Many tickers in one run: each night in a warm worker process; one failure stops no other."""
 
 import gc
 import os
@@ -24,12 +24,12 @@ from flows.nightly import QUOTA, nightly
 from stockml import clock
 from stockml.errors import StoreError
 from stockml.home import home
-from stockml.nights.universe import FailWhen, NightRow, write_csv
+from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
 from stockml.provider.quota import stalest_first
 from stockml.provider.turns import NextTurn
-from stockml.settings import Mode, Profile
+from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.quota import come, turn_of
 from tasks.run_records import end_children

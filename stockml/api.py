@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stockml.errors import NoForecast
 from stockml.home import home
-from stockml.provider.price_source import ELSEWHERE, kind_here, replay_home
+from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.tickers import validated_ticker
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Home:
     def __init__(self, folder: str | Path | None = None, *, calendar: str | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
         place = home(environ)
-        settled = folder or any(environ.get(name) for name in ELSEWHERE) or kind_here(place, environ) == "market"
+        settled = folder or is_named(environ) or kind_here(place, environ) == "market"
         self._place = place if settled else replay_home(environ)
         self._calendar = calendar
 
@@ -56,8 +56,8 @@ class Home:
     def forecast(self, ticker: str) -> "pd.DataFrame":
         """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
 
-        lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: 1 where the path is the
-        model's, 0 where it is the last close. `attrs`: origin, published_at, key, and probability_of_rise, the chance
+        lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
+        of the width, 0 where there is none. `attrs`: origin, published_at, key, and probability_of_rise, the chance
         (0 to 1) that the price is higher at the lead `direction_step`. Raises NoForecast, RecordUnreadable.
         """
         from stockml.forecasts.ledger import Ledger

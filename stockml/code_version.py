@@ -84,7 +84,7 @@ def _named(node: ast.AST, package: Path) -> Iterator[str]:
         room = (node.module or "").removeprefix("stockml").removeprefix(".")
         if room and not package.joinpath(*room.split(".")).is_dir():
             yield room
-        else:  # `from stockml.models import lstm`
+        else:  # `from stockml.models import pool`
             yield from (f"{room}.{alias.name}".removeprefix(".") for alias in node.names)
 
 

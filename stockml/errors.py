@@ -1,39 +1,17 @@
 """Every error that stockml raises, in one tree.
 
     StockmlError
-    ├── InvalidInput                  what a person typed: ticker, session, setting, file
-    │   ├── InvalidTicker
-    │   ├── InvalidSession
-    │   ├── InvalidSetting
-    │   ├── InvalidFile
-    │   └── MixedPrices               a replay and the market in one home
-    ├── FeedError                     what the price provider answered
-    │   ├── TransientFeedError        worth asking again: the only branch that is retried
-    │   │   ├── RateLimited           a burst or a minute's quota; carries how long to wait
-    │   │   └── NoData                nothing usable came back
-    │   ├── QuotaSpent                today's requests are used up: not this ticker's fault
-    │   ├── BadKey                    missing, invalid or demo key
-    │   ├── PremiumOnly               not on this plan
-    │   ├── UnknownSymbol
-    │   └── BadPayload                an answer that must not be stored
-    ├── StoreError                    what stands on disk
-    │   ├── StoreUnreadable
-    │   ├── StoreBusy
-    │   ├── RecordUnreadable      a ledger or a promotion history
-    │   ├── DiskFull
-    │   └── NoBars
-    ├── HistoryError                  imported history that cannot be joined
-    │   ├── NoOverlap
-    │   └── UnevenOverlap
-    ├── ModelError
-    │   ├── TooFewBars
-    │   ├── Diverged
-    │   ├── InvalidForecast       a path that must not be published
-    │   ├── NoChampion
-    │   ├── UnlikeRows            forecasts on other origins or leads, never to be compared
-    │   └── NoForecast
-    ├── NightBusy                     another run of this ticker is at work
-    └── TrackingUnavailable           MLflow cannot be reached; the night's result is kept for the next run
+    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile;
+    │                         MixedPrices, a replay and the market in one home
+    ├── FeedError             what the price provider answered: QuotaSpent, not this ticker's fault; BadKey,
+    │   │                     BadTiingoKey, PremiumOnly, UnknownSymbol; BadPayload, an answer that must not be stored
+    │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
+    ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
+    ├── HistoryError          imported history that cannot be joined: NoOverlap, UnevenOverlap
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
+    │                         UnlikeRows, forecasts on other origins or leads, never to be compared
+    ├── NightBusy             another run of this ticker is at work
+    └── TrackingUnavailable   MLflow cannot be reached; the night's result is kept for the next run
 
 An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
 and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
@@ -140,8 +118,12 @@ class BadKey(FeedError):
     )
 
 
+class BadTiingoKey(BadKey):
+    text = "{ticker}: expected a valid Tiingo key in TIINGO_API_KEY, found {notice}; find it at tiingo.com/account/api"
+
+
 class PremiumOnly(FeedError):
-    text = "{ticker}: {notice} needs a premium key; import a CSV with `stockml import` instead"
+    text = "{ticker}: {notice} needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
 
 
 class UnknownSymbol(FeedError):
@@ -240,7 +222,7 @@ class TooFewBars(ModelError):
         return (
             f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
             f"{self.needed - self.found} are missing; "
-            "bring history with `stockml import`, or with a premium key `stockml history`"
+            "bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
         )
 
 
@@ -308,4 +290,4 @@ class NightBusy(StockmlError):
 class TrackingUnavailable(StockmlError):
     address: str
     why: str
-    text = "MLflow at {address} cannot be reached or written to ({why}); the night is kept and logged on the next run"
+    text = "MLflow at {address} cannot be reached or written to ({why})"

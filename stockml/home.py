@@ -10,7 +10,7 @@ from pathlib import Path
 from stockml.errors import InvalidSetting
 
 UNFIT = re.compile(r"[?%#]|::")  # an address of MLflow, Prefect or fsspec would end there, and name another place
-KEPT = ("prices.json", "store", "ledger", "models", "nights")
+KEPT = ("prices.json", "store", "ledger", "models", "bases", "nights")
 OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
 
 
@@ -51,6 +51,10 @@ class Home:
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def bases(self) -> Path:
+        return self.root / "bases"
 
     @property
     def evaluations(self) -> Path:

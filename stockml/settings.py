@@ -26,6 +26,8 @@ Profile = Literal["nightly", "tutorial"]
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
+Sampler = Literal["tpe", "random", "grid"]  # of a search
+FailWhen = Literal["all fail", "any fails", "never"]  # what a run of many tickers calls failed
 Units = Annotated[int, Field(ge=1, le=1024)]
 
 MOST_LAYERS = 6
@@ -222,7 +224,12 @@ def without_effect(settings: Settings) -> tuple[str, ...]:
         return ()
     usual = PROFILES["nightly"].flat()
     changed = (name for name, value in settings.flat().items() if value != usual[name])
-    return tuple(name for name in changed if name.startswith(("network.", "training.")) or name == "policy.scale_drift")
+    return tuple(name for name in changed if only_tutorial(name))
+
+
+def only_tutorial(name: str) -> bool:
+    """Whether a setting, by its dotted name, acts on the tutorial's network alone."""
+    return name.startswith(("network.", "training.")) or name == "policy.scale_drift"
 
 
 TUTORIAL_ACTS = (

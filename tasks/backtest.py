@@ -12,7 +12,6 @@ from prefect.cache_policies import NO_CACHE
 
 from stockml.errors import StockmlError
 from stockml.home import home
-from stockml.models.trained_model import bases_of
 from stockml.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,16 +21,21 @@ if TYPE_CHECKING:
 
 @task(name="read prices", cache_policy=NO_CACHE)
 def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> "dict[str, PriceSeries]":
-    """The series of a folder's price files, all or those named; without a folder, of the store. Raises NoBars."""
+    """The series of a folder's price files or, without one, of the store: of the tickers named, or of all.
+
+    Raises NoBars.
+    """
     from stockml.errors import NoBars
     from stockml.prices.price_folder import read_folder
     from stockml.prices.series import PriceSeries
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore, bar_store
 
     if folder is None:
-        return {
-            ticker: PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker)) for ticker in tickers
-        }
+        place = home()
+        named = tickers or BarStore(place.store, place.locks).tickers()
+        if not named:
+            raise NoBars("any ticker", f"the store of {place.root} is empty")
+        return {ticker: PriceSeries.from_bars(bar_store(place, ticker, calendar).adjusted(ticker)) for ticker in named}
     found, _ = read_folder(folder)
     if missing := [ticker for ticker in tickers if ticker not in found]:
         raise NoBars(missing[0], f"{folder} has no file of it")
@@ -52,7 +56,7 @@ def backtest_tickers(
     """
     from stockml.models.pooled_vintages import SHIPPED
 
-    folders = (vintages,) if vintages else (bases_of(home().models), SHIPPED)
+    folders = (vintages,) if vintages else (home().bases, SHIPPED)
     found, left_out = {}, {}
     for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
         if isinstance(came, StockmlError):

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from stockml import clock
-from stockml.errors import FeedError, HistoryError, TransientFeedError
+from stockml.errors import FeedError, HistoryError, QuotaSpent, TransientFeedError
 from stockml.home import home
 from stockml.pipeline import dataset, ingest
 from stockml.prices.calendar import sessions_for
@@ -43,7 +43,7 @@ def provider() -> AlphaVantage:
 
 def plan_gives_history() -> bool:
     """Whether the key's plan has `outputsize=full`: any but the free one."""
-    return Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free") != FREE
+    return Plan.of(os.environ) != FREE
 
 
 def _key_from_block() -> str | None:
@@ -107,8 +107,12 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
     with second:
         try:
             new = ingest.import_history(home(), second, ticker, calendar=calendar, now=now)
-        except (FeedError, HistoryError) as refused:
+        except HistoryError as refused:
             return str(refused)
+        except FeedError as refused:
+            again = isinstance(refused, QuotaSpent | TransientFeedError)
+            hint = f"; `stockml history {ticker}` asks again" if again else ""
+            return f"no history from {second.name}: {refused.notice}{hint}"
     return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
 
 
@@ -144,7 +148,7 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 @step(
     "renormalise",
     modules=("pipeline.dataset",),
-    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker),
+    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"]),
     task_run_name="renormalise {bars.ticker} {bars.session}",
 )
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:

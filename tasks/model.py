@@ -1,4 +1,4 @@
-"""The model's steps: decide, train, evaluate. The library is imported where it trains, TensorFlow with it."""
+"""The model's steps: decide, train, evaluate. The library is imported where it trains."""
 
 from datetime import date
 
@@ -18,7 +18,7 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
 
 @step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
-    """Train as decided, going on from the last epoch where an earlier run was interrupted."""
+    """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
     from stockml.pipeline import train
 
     with EpochReport(dataset.ticker, str(dataset.session)) as report:

@@ -42,11 +42,11 @@ class PretrainReport:
     def __init__(self) -> None:
         self.bar: UUID | None = None
         self.spent = 0.0
-        self.losses: list[tuple[str, float, int]] = []
+        self.losses: list[tuple[str, float]] = []
         self.logger = get_run_logger()
 
     def on_epoch(self, row: "PretrainProgress") -> None:
-        self.losses.append((row.member, row.loss, row.epoch))
+        self.losses.append((row.member, row.loss))
         self.spent += row.seconds
         told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
         self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)

@@ -25,18 +25,15 @@ def come(lasts: Mapping[str, date | None]) -> None:
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is."""
-    if (per_day := _per_day()) is None:
+    """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is.
+
+    `last`: the newest session that it has, of which `come` has been told.
+    """
+    if (last is not None and last >= tonight) or (per_day := _per_day()) is None:
         return None
-    come({ticker: last})
     waiting = Turns(home().quota / "turns.json").waiting(clock.now())
     return next_turn(ticker, waiting, tonight, remaining=requests_left(), per_day=per_day, sessions=sessions)
 
 
 def _per_day() -> int | None:
-    return Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free").requests_per_day
-
-
-def has_premium_key() -> bool:
-    """Whether the full history may be asked for: the plans that have no cap a day."""
-    return requests_left() is None
+    return Plan.of(os.environ).requests_per_day

@@ -34,7 +34,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
         seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(home()),
-        missed=lambda error: get_run_logger().warning("%s", error),
+        missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
     )
 
 

@@ -11,7 +11,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from stockml.nights.record import Night
-from stockml.nights.universe import FailWhen, NightRow, ending, table
+from stockml.nights.universe import NightRow, ending, table
+from stockml.settings import FailWhen
 from tasks.artifacts import progress_bar
 
 

@@ -20,7 +20,8 @@ from tasks.artifacts import progress_bar
 from tasks.tables import time_left
 
 if TYPE_CHECKING:
-    from stockml.training.tuning import Sampler, TuningResult
+    from stockml.settings import Sampler
+    from stockml.training.tuning import TuningResult
 
 BAR = 24  # characters
 

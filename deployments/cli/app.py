@@ -4,6 +4,7 @@ Exit codes: 0 done (or nothing to do), 1 it could not be done, 2 wrong usage, 13
 line on standard error.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -42,6 +43,7 @@ for commands in (nights, status, audit, imports, bars, many_nights, tickers, tun
     app.add_typer(commands.app)
 
 INTERRUPTED = 130
+NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 def _show_version(wanted: bool) -> None:
@@ -120,7 +122,11 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
     why, file = error.strerror or str(error), str(error.filename or "")
     root = home().root
-    if file and (Path(file) in (root, *root.parents) or Path(file).is_relative_to(root)):
+    if (
+        error.errno in NOT_WRITABLE
+        and file
+        and (Path(file) in (root, *root.parents) or Path(file).is_relative_to(root))
+    ):
         return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
     return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.nights import ProfileChoice, Settings
+from deployments.cli.nights import Settings
 from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
 from stockml.home import home
+from stockml.settings import Profile
 
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
@@ -21,7 +22,7 @@ app = typer.Typer()
 def audit(
     ticker: Ticker,
     session: Session = None,
-    profile: ProfileChoice = ProfileChoice.NIGHTLY,
+    profile: Profile = "nightly",
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -31,15 +32,16 @@ def audit(
     Takes the newest session without one. Needs no server, and leaves nothing behind.
     """
     from deployments.cli.progress import quiet_libraries
+    from deployments.cli.runs import NOISE
     from flows.form import chosen
     from stockml import clock
     from stockml.pipeline.audit import audit as replay
     from stockml.prices.store import bar_store
 
     place = home()
-    wanted = chosen(profile.value, "auto", as_settings(settings or []), ticker=ticker)
+    wanted = chosen(profile, "auto", as_settings(settings or []), ticker=ticker)
     day = session or bar_store(place, ticker, calendar).adjusted(ticker).index[-1].date()
-    with tempfile.TemporaryDirectory() as folder, quiet_libraries(place.root / "library-noise.log") as terminal:
+    with tempfile.TemporaryDirectory() as folder, quiet_libraries(place.root / NOISE) as terminal:
         found = replay(
             place, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(),
             say=lambda line: None if as_json else print(f"  {line}", file=terminal, flush=True),

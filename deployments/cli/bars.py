@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Ticker, as_session, as_time
+from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_session, as_time
 from stockml.home import home
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
-SHOWN_ROWS = 10
 
 
 @app.command()
@@ -62,9 +61,10 @@ def bars(
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
         print(rows_of(found.tail(SHOWN_ROWS), SHOWN_ROWS))
-        if missing := store.missing(ticker):
-            named = ", ".join(map(str, missing[:SHOWN_ROWS]))
-            print(f"{len(missing)} sessions of the calendar have no bar: {named}{' …' * (len(missing) > SHOWN_ROWS)}")
+        absent = store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ()
+        if absent:
+            named = ", ".join(map(str, absent[:SHOWN_ROWS]))
+            print(f"{len(absent)} sessions of the calendar have no bar: {named}{' …' * (len(absent) > SHOWN_ROWS)}")
 
 
 def rows_of(bars: "pd.DataFrame", ends: int) -> str:
@@ -229,12 +229,13 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
     """The forecast, with the MLflow run that its night's record names: the ledger is written before MLflow is told."""
+    from stockml.evaluation.evaluate import LSTM
     from stockml.nights.record import kept_night
 
     forecast, night = entry.forecast, kept_night(home().nights, entry.ticker, entry.key)
     run_id, version = entry.run_id, entry.model_version
     if night and run_id is None:
-        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == "lstm" else None
+        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == LSTM else None
     return {
         "key": entry.key,
         "session": forecast.origin.isoformat(),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deployments.cli.bars import SHOWN_ROWS, rows_of
-from deployments.cli.options import Calendar, Json, as_ticker
+from deployments.cli.bars import rows_of
+from deployments.cli.options import SHOWN_ROWS, Calendar, Json, as_ticker
 from stockml.home import home
 
 if TYPE_CHECKING:

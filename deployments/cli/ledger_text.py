@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from deployments.cli.options import SHOWN_ROWS
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.forecasts.ledger_scores import (
     FEWEST_INDEPENDENT,
@@ -14,7 +15,6 @@ from stockml.forecasts.ledger_scores import (
 )
 from stockml.prices.calendar import Sessions
 
-SHOWN_ROWS = 10
 WHEN: dict[Timing, str] = {
     "live": "before the market opened on its first session",
     "late": "after the market had opened on its first session",

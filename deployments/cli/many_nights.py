@@ -4,13 +4,12 @@ import itertools
 import json
 from collections.abc import Sequence
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import ModeChoice, ProfileChoice, Settings, prices
+from deployments.cli.nights import Settings, prices
 from deployments.cli.options import (
     Calendar,
     FirstDay,
@@ -25,17 +24,12 @@ from deployments.cli.options import (
 from deployments.cli.runs import run_backfill, run_backtest, run_universe
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
+from stockml.settings import FailWhen, Mode, Profile
 
 if TYPE_CHECKING:
     from stockml.nights.universe import NightRow
 
 app = typer.Typer()
-
-
-class FailChoice(StrEnum):
-    ALL = "all fail"
-    ANY = "any fails"
-    NEVER = "never"
 
 
 @app.command()
@@ -46,8 +40,8 @@ def backfill(
     every_night: Annotated[
         bool, typer.Option("--every-night", help="learn after every session, not once at the end")
     ] = False,
-    mode: ModeChoice = ModeChoice.AUTO,
-    profile: ProfileChoice = ProfileChoice.NIGHTLY,
+    mode: Mode = "auto",
+    profile: Profile = "nightly",
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -58,7 +52,7 @@ def backfill(
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
-    arguments = {"mode": mode.value, "profile": profile.value, "settings": as_settings(settings or [])}
+    arguments = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
     with prices(ticker), prefect_api(home()):
         rows = run_backfill(ticker, first=first, last=last, learn=learn, calendar=calendar, quiet=as_json, **arguments)
@@ -69,31 +63,31 @@ def backfill(
 def universe(
     tickers: Tickers = None,
     session: Session = None,
-    mode: ModeChoice = ModeChoice.AUTO,
-    profile: ProfileChoice = ProfileChoice.NIGHTLY,
+    mode: Mode = "auto",
+    profile: Profile = "nightly",
     settings: Settings = None,
     processes: Annotated[int, typer.Option(min=1, max=64, help="worker processes on this machine")] = 2,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="a running Dask scheduler, tcp://...")] = None,
-    fail_when: Annotated[FailChoice, typer.Option(help="when the whole counts as failed")] = FailChoice.ALL,
+    fail_when: Annotated[FailWhen, typer.Option(help="when the whole counts as failed")] = "all fail",
     as_json: Json = False,
 ) -> int:
     """Run many tickers' nights at once, those of `stockml tickers` if none."""
     from deployments.registration.own_list import tickers_of
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
-    arguments = {"mode": mode.value, "profile": profile.value, "settings": as_settings(settings or [])}
+    arguments = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     with prices(*named), prefect_api(home()):
         rows = run_universe(
             named,
             session=session,
             processes=processes,
             dask_address=dask,
-            fail_when=fail_when.value,
+            fail_when=fail_when,
             late_retries=0,
             quiet=as_json,
             **arguments,
         )
-    return _show_rows(rows, fail_when.value, as_json=as_json)
+    return _show_rows(rows, fail_when, as_json=as_json)
 
 
 @app.command()

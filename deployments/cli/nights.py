@@ -5,7 +5,6 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from deployments.cli.runs import run_history, run_night
 from deployments.servers.environment import mlflow_database
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
+from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
     from stockml.pipeline.session_status import NoSession
@@ -22,20 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class ModeChoice(StrEnum):
-    AUTO = "auto"
-    RETRAIN = "retrain"
-    FINE_TUNE = "fine-tune"
-    KEEP = "keep"
-
-
-class ProfileChoice(StrEnum):
-    NIGHTLY = "nightly"
-    TUTORIAL = "tutorial"
-
-
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="such as training.epochs=3; may be repeated")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="such as evaluation.direction_step=20; may be repeated"),
 ]
 
 
@@ -43,8 +32,8 @@ Settings = Annotated[
 def nightly(
     ticker: Ticker,
     session: Session = None,
-    mode: Annotated[ModeChoice, typer.Option(help="auto decides from facts and says why")] = ModeChoice.AUTO,
-    profile: Annotated[ProfileChoice, typer.Option(help="the model's settings")] = ProfileChoice.NIGHTLY,
+    mode: Annotated[Mode, typer.Option(help="auto decides from facts and says why")] = "auto",
+    profile: Annotated[Profile, typer.Option(help="the model's settings")] = "nightly",
     settings: Settings = None,
     calendar: Calendar = None,
     force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
@@ -61,7 +50,7 @@ def nightly(
         night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
         return 0
-    arguments = {"mode": mode.value, "profile": profile.value, "settings": changed, "calendar": calendar}
+    arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
     with prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
         age = night_age(night, calendar, clock.now())
@@ -71,7 +60,7 @@ def nightly(
 
 @app.command()
 def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Give a ticker its past: all since 1999, with a premium key.
+    """Give a ticker its past: all since 1999, with a premium or a Tiingo key.
 
     Without one: `stockml import`.
     """

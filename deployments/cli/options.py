@@ -12,6 +12,8 @@ from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
+SHOWN_ROWS = 10  # of a long list
+
 
 def as_ticker(text: str) -> str:
     try:
@@ -70,7 +72,7 @@ def _form(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
         name, equals, value = assignment.partition("=")
         section, dot, setting = name.strip().partition(".")
         if not (equals and dot and section and setting):
-            raise typer.BadParameter(f"expected a setting as training.epochs=3, found {assignment[:60]!r}")
+            raise typer.BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
         try:
             form.setdefault(section, {})[setting] = _value(value)
         except yaml.YAMLError as error:

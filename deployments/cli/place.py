@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stockml.errors import InvalidFile
 from stockml.home import OLD_PLACE, Home, home
-from stockml.provider.price_source import ELSEWHERE, held, kind_here, replay_home
+from stockml.provider.price_source import held, is_named, kind_here, replay_home
 
 SECRETS = (
     "TIINGO_API_KEY",
@@ -43,7 +43,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     environ["STOCKML_HOME"] = str(place.root)
     if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
         return place
-    if not any(environ.get(name) for name in ELSEWHERE):
+    if not is_named(environ):
         environ["STOCKML_CLOCK"] = _end_of_recording()
         place = replay_home(environ)
         environ["STOCKML_HOME"] = str(place.root)

@@ -104,7 +104,7 @@ def _outcome(flow: "Flow[..., Any]", quiet: bool, *arguments: Any, deployment: s
     from tasks.rate_limit import configure_rate_limit
 
     if os.environ.get(OWN_SERVER):
-        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
+        configure_rate_limit(Plan.of(os.environ))
     given = {name: value for name, value in named.items() if value is not None}
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}

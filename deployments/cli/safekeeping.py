@@ -36,7 +36,10 @@ def restore_home(
     only: Annotated[str | None, typer.Option(metavar="NAME", help="one file or folder, as ledger/IBM.parquet")] = None,
     as_json: Json = False,
 ) -> int:
-    """Bring an archive back into an empty home, whole or not at all; then `stockml deploy`."""
+    """Bring an archive back into an empty home, whole or not at all.
+
+    Then `stockml rebuild-tracking` and `stockml deploy`.
+    """
     from stockml.maintenance.backup import restore
 
     return _told(file, restore(home(), file, only), f"are in {home().root}, from", as_json)

@@ -22,12 +22,11 @@ Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", 
 @mine.command("list")
 def list_tickers(as_json: Json = False) -> None:
     """Show the tickers, and when each is run."""
-    from deployments.registration.own_list import tickers_of
-    from deployments.registration.tickers import TICKERS_FILE, staggered
+    from deployments.registration.own_list import list_file, tickers_of
+    from deployments.registration.tickers import staggered
 
     place = home()
-    lines = staggered(tickers_of(place).tickers)
-    path = place.tickers if place.tickers.exists() else TICKERS_FILE
+    lines, path = staggered(tickers_of(place).tickers), list_file(place)
     if as_json:
         rows = [{**entry.model_dump(), "cron": cron, "timezone": entry.timezone} for entry, cron in lines]
         print(json.dumps({"path": str(path), "tickers": rows}))
@@ -118,19 +117,21 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
         from stockml.provider.quota import Plan
         from tasks.rate_limit import configure_rate_limit
 
-        told = [f"was cut short: {name}" for name in rescue.crash_orphans()] if crash_orphans else []
+        told = list(rescue.crash_orphans()) if crash_orphans else []
         done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
         automations = install(os.environ)
-        configure_rate_limit(Plan.parse(os.environ.get("ALPHAVANTAGE_PLAN") or "free"))
-    return [*told, json.dumps(vars(done))] if as_json else [*told, str(done), str(automations)]
+        configure_rate_limit(Plan.of(os.environ))
+    if as_json:
+        return [json.dumps({**vars(done), "cut_short": told})]
+    return [*(f"was cut short: {name}" for name in told), str(done), str(automations)]
 
 
 def _tell(place: Home, done: str) -> None:
     """What was done, and how Prefect comes to know it: at once where it is up."""
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.own_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    print(f"{done}; {len(tickers_of(place).tickers)} in {place.tickers}")
+    print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
         print(*registered(place, tickers_of(place)), sep="\n")
     else:

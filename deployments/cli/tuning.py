@@ -2,13 +2,12 @@
 
 import json
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import ProfileChoice, Settings
+from deployments.cli.nights import Settings
 from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
 from deployments.cli.progress import quiet_libraries
 from deployments.cli.runs import NOISE, run_pretrain, run_tuning
@@ -16,25 +15,15 @@ from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
+from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
     from stockml.training.trial import TrialRecord
-    from stockml.training.tuning import Sampler, TuningResult
+    from stockml.training.tuning import TuningResult
 
 app = typer.Typer()
 Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")]
-
-
-class SamplerChoice(StrEnum):
-    TPE = "tpe"
-    RANDOM = "random"
-    GRID = "grid"
-
-
-class DecayChoice(StrEnum):
-    VALIDATION = "validation"
-    TEST = "test"
 
 
 @app.command()
@@ -59,10 +48,10 @@ def pretrain(
 def tune(
     what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="a ticker, or the tutorial's CSV file")],
     trials: Annotated[int, typer.Option(min=1, help="of the study in all; run again, it goes on to them")] = 30,
-    sampler: Annotated[SamplerChoice, typer.Option(help="how the next settings are chosen")] = SamplerChoice.TPE,
+    sampler: Annotated[Sampler, typer.Option(help="how the next settings are chosen")] = "tpe",
     profile: Annotated[
-        ProfileChoice, typer.Option(help="only the tutorial's is searched; the nightly network is the base's")
-    ] = ProfileChoice.TUTORIAL,
+        Profile, typer.Option(help="only the tutorial's is searched; the nightly network is the base's")
+    ] = "tutorial",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="what to change and not to search")
     ] = None,
@@ -73,14 +62,14 @@ def tune(
 
     Settings are judged on the validation part only.
     """
-    if profile is not ProfileChoice.TUTORIAL:
+    if profile != "tutorial":
         raise typer.BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
     if is_file := Path(what).is_file() or Path(what).suffix in (".csv", ".txt"):
         if calendar:
             raise typer.BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
-        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler.value, quiet=as_json)
+        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler, quiet=as_json)
     else:
-        arguments = {"trials": trials, "sampler": sampler.value, "settings": as_settings(settings or [])}
+        arguments = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         ticker = as_ticker(what)
         with prefect_api(home()):
             tuned = run_tuning(ticker, calendar=calendar, quiet=as_json, **arguments)
@@ -146,7 +135,7 @@ def tutorial(
     seed: Annotated[int | None, typer.Option(min=0, help="of weights, streams and dropout; 1 without it")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
     decay_on: Annotated[
-        DecayChoice | None, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
+        DecayPart | None, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
     ] = None,
     settings: Settings = None,
     plots: Annotated[
@@ -159,7 +148,7 @@ def tutorial(
     """
     from stockml.evaluation.tutorial_report import luck_table
 
-    options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on and decay_on.value}
+    options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
     given = {name: value for name, value in options.items() if value is not None}
     changed = as_tutorial_settings(settings or [])
     if twice := sorted(changed.keys() & given.keys()):

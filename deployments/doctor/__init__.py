@@ -23,10 +23,11 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield python()
     yield home_folder(home)
     yield from rights(home)
-    yield key(environ)
+    yield prices(home, environ)
+    yield key(home, environ)
     yield from databases(home)
     yield from quota(home, environ, now)
-    yield price_service(environ)
+    yield price_service(home, environ)
     yield clock(now, environ)
     yield prefect(home, environ)
     yield mlflow(home)
@@ -86,10 +87,23 @@ def databases(home: Home) -> Iterator[Check]:
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
 
 
-def key(environ: Mapping[str, str]) -> Check:
+def prices(home: Home, environ: Mapping[str, str]) -> Check:
+    from stockml.provider.price_source import kind_here
+
+    try:
+        kind = kind_here(home, environ)
+    except StockmlError as error:
+        return Check("prices", "problem", str(error))
+    return Check("prices", "ok", "recorded ones" if kind == "replay" else "the market's")
+
+
+def key(home: Home, environ: Mapping[str, str]) -> Check:
     from stockml.redaction import ApiKey
 
     given = environ.get("ALPHAVANTAGE_API_KEY")
+    if not given and not plays_recorded(home, environ):
+        advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
+        return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if not given:
         advice = "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
@@ -100,6 +114,16 @@ def key(environ: Mapping[str, str]) -> Check:
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 
+def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
+    """Whether runs are served recorded prices: the home is for them, and there is no key."""
+    from stockml.provider.price_source import kind_here
+
+    try:
+        return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
+    except StockmlError:  # what the home holds cannot be read, as `prices` says
+        return False
+
+
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
     from stockml.provider.quota import Plan, QuotaLedger
 
@@ -107,7 +131,7 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Che
     if not given:
         return
     try:
-        plan = Plan.parse(environ.get("ALPHAVANTAGE_PLAN") or "free")
+        plan = Plan.of(environ)
         left = QuotaLedger.of(home.quota, given, plan).remaining(now)
     except StockmlError as error:
         yield Check("quota", "problem", str(error))
@@ -118,11 +142,11 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Che
         yield Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
 
 
-def price_service(environ: Mapping[str, str]) -> Check:
+def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Whether the provider can be reached; asks nothing, so it costs no request."""
     address = urlsplit(environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
     place = f"{address.hostname}:{address.port or (443 if address.scheme == 'https' else 80)}"
-    if not environ.get("ALPHAVANTAGE_API_KEY") and not environ.get("ALPHAVANTAGE_URL"):
+    if not environ.get("ALPHAVANTAGE_URL") and plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
     host, _, number = place.rpartition(":")
     try:

@@ -1,7 +1,7 @@
 """Make Prefect's deployments agree with `tickers.yaml`: one a ticker, nightly in the exchange's own time zone.
 
-What changed is updated, what was removed is deleted, what was paused stays paused. The other flows get one deployment
-each, so that they can be started from the page. Deployments without the `tickers.yaml` tag are nobody's business here.
+What changed is updated, what was removed is deleted, what was paused stays paused. The other flows that a person starts
+from the page get one deployment each. Deployments without the `tickers.yaml` tag are nobody's business here.
 """
 
 import asyncio
@@ -33,7 +33,10 @@ PAGE = 200
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be. `cron` None: started from the page only. `before`: an earlier version's name."""
+    """A deployment as it should be. `cron` None: started from the page only. `slug`: what the page calls the schedule.
+
+    `before`: an earlier version's name.
+    """
 
     flow: str  # module and function in `flows`
     name: str
@@ -42,12 +45,8 @@ class Wanted:
     tags: tuple[str, ...] = ()
     cron: str | None = None
     timezone: str = "America/New_York"
+    slug: str = "nightly"
     before: str = ""
-
-    @property
-    def slug(self) -> str:
-        """What its schedule is called in the page."""
-        return "weekly" if self.cron and self.cron.endswith("* * 0") else "nightly"
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,14 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
     return [
         Wanted(
             "maintenance.maintenance", "weekly clean-up", "Ends zombies, resumes what waited, removes what is old.",
-            tags=("maintenance",), cron="30 9 * * 0", before="weekly",
+            tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
-        Wanted("history.history", "fetch all history", "All sessions since 1999, with a premium key."),
+        Wanted("history.history", "fetch all history", "All sessions since 1999, with a premium or a Tiingo key."),
         Wanted(
             "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
-            tags=("pretrain",), cron="0 12 2 1 *",
+            tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
         Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
@@ -102,7 +101,7 @@ def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
     """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays.
 
-    Only flows that occur in `wanted` are looked at.
+    Those of a flow that an earlier version had are others too.
     """
     return asyncio.run(_register(wanted, delete_others))
 
@@ -116,16 +115,18 @@ async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered
     done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "deleted": []}
     async with get_client() as client:
         await _ensure_pool(client)
-        for flow, group in by_flow.items():
-            await _register_flow(client, flow, group, delete_others, done)
+        kept = [await _register_flow(client, flow, group, done) for flow, group in by_flow.items()]
+        if delete_others:
+            await _delete_all_but(client, set().union(*kept), done)
     return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 
 async def _register_flow(
-    client: "PrefectClient", flow: str, group: Sequence[Wanted], delete_others: bool, done: dict[str, list[str]]
-) -> None:
+    client: "PrefectClient", flow: str, group: Sequence[Wanted], done: dict[str, list[str]]
+) -> "set[tuple[UUID, str]]":
+    """Which deployments of the flow are there now: its id and their names."""
     flow_id = await client.create_flow_from_name(_flow(flow).name)
-    known = await _known(client, flow_id)
+    known = {each.name: each for each in await _found(client, flow_filter={"id": {"any_": [flow_id]}})}
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def agree(each: Wanted) -> None:
@@ -134,10 +135,14 @@ async def _register_flow(
             done[what].append(each.name)
 
     await asyncio.gather(*(agree(each) for each in group))
-    for name in set(known) - {each.name for each in group} if delete_others else ():
-        if MANAGED in known[name].tags:
-            await client.delete_deployment(known[name].id)
-            done["deleted"].append(name)
+    return {(flow_id, each.name) for each in group}
+
+
+async def _delete_all_but(client: "PrefectClient", kept: "set[tuple[UUID, str]]", done: dict[str, list[str]]) -> None:
+    for each in await _found(client, deployment_filter={"tags": {"all_": [MANAGED]}}):
+        if (each.flow_id, each.name) not in kept:
+            await client.delete_deployment(each.id)
+            done["deleted"].append(each.name)
 
 
 async def _ensure_pool(client: "PrefectClient") -> None:
@@ -153,14 +158,16 @@ async def _ensure_pool(client: "PrefectClient") -> None:
             return
 
 
-async def _known(client: "PrefectClient", flow_id: "UUID") -> dict[str, "DeploymentResponse"]:
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterId
+async def _found(client: "PrefectClient", **filters: Any) -> "list[DeploymentResponse]":
+    """All pages of the deployments that Prefect's filters, as JSON has them, let through."""
+    from prefect.client.schemas import filters as schemas
 
-    of_flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
-    found: dict[str, DeploymentResponse] = {}
+    kinds: dict[str, Any] = {"flow_filter": schemas.FlowFilter, "deployment_filter": schemas.DeploymentFilter}
+    asked: dict[str, Any] = {name: kinds[name].model_validate(value) for name, value in filters.items()}
+    found: list[DeploymentResponse] = []
     while True:
-        page = await client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
-        found |= {deployment.name: deployment for deployment in page}
+        page = await client.read_deployments(limit=PAGE, offset=len(found), **asked)
+        found += page
         if len(page) < PAGE:
             return found
 

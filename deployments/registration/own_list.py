@@ -24,7 +24,12 @@ _ITEM = re.compile(r"(\s*)- ")
 
 def tickers_of(home: Home) -> TickersFile:
     """The home's own list, the project's without one. Raises InvalidFile."""
-    return read_tickers(home.tickers if home.tickers.exists() else TICKERS_FILE)
+    return read_tickers(list_file(home))
+
+
+def list_file(home: Home) -> Path:
+    """The file that holds now."""
+    return home.tickers if home.tickers.exists() else TICKERS_FILE
 
 
 def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
@@ -50,7 +55,7 @@ def rename(home: Home, old: str, new: str) -> None:
     """The entry of `old` speaks of `new`, its choices kept. Raises InvalidFile, and then changes nothing."""
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in tickers_of(home).tickers]
-        before, items, after = _parts(home.tickers if home.tickers.exists() else TICKERS_FILE)
+        before, items, after = _parts(list_file(home))
         at = [_ticker(item) for item in items].index(old)
         items[at] = re.sub(rf"(?<![A-Z0-9.-]){re.escape(old)}(?![A-Z0-9.-])", new, items[at], count=1)
         _write(home, before, items, after, [new if ticker == old else ticker for ticker in known])
@@ -61,7 +66,7 @@ def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
-        before, items, after = _parts(home.tickers if home.tickers.exists() else TICKERS_FILE)
+        before, items, after = _parts(list_file(home))
         kept = [item for item in items if _ticker(item) not in gone]
         if gone:
             _write(home, before, kept, after, [ticker for ticker in known if ticker not in gone])

@@ -155,11 +155,11 @@ def judged(
     promoted, reason = promotion_gate.judge(
         table, kept=kept, incumbent=incumbent, replace_after=settings.replace_after_sessions
     )
-    publisher = LSTM if promoted or kept else CHAMPION if CHAMPION in candidates else POOLED
+    author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
+    has_network = candidates[author].has_network
     worse = table.is_worse if candidates[LSTM].own is not None else table.loses
-    if publisher != POOLED and (worse(publisher) or not candidates[publisher].has_network):
-        publisher = POOLED
-    adds = table.over_simple.get(LSTM if publisher == POOLED else publisher)
+    publisher = author if has_network and not worse(author) else POOLED
+    adds = table.over_simple.get(author) if has_network else None
     return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.errors import TooFewBars
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.candidates import said_by
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
@@ -90,16 +90,20 @@ class TickerBacktest:
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
-    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes."""
+    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, and InvalidSetting for a
+    horizon shorter than what is measured."""
+    horizon = settings.evaluation.horizon
+    if horizon < LEADS[-1]:
+        raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
     first = int(np.searchsorted(series.sessions, np.datetime64(span.first)))
     last = int(np.searchsorted(series.sessions, np.datetime64(span.last), side="right"))
     last = min(last, len(series) - LEADS[-1])
-    horizon = settings.evaluation.horizon
-    start = max(_earliest(series, settings, folders), first)
+    earliest = _earliest(series, settings, folders)
+    start = max(earliest, first)
     if (last - start) // span.every < FEWEST_ORIGINS:
         needed = len(series) + FEWEST_ORIGINS * span.every - max(0, last - start)
         raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
-    warm = max(start - WARM_UP // span.every * span.every, _earliest(series, settings, folders))
+    warm = max(start - WARM_UP // span.every * span.every, earliest)
     warm += (start - warm) % span.every
     at = np.arange(warm, last, span.every)
     leads = np.arange(1, horizon + 1)
@@ -115,9 +119,8 @@ def backtest(
     own, bare = published(series, at, said), published(series, at, Said(said.location, said.simple, None))
     counted = at >= start
     rows = _joined(simple, at[counted])
-    knots = np.array([lead for lead in LEADS if lead <= horizon])
     for name, each in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
-        rows = rows.with_row(name, at[counted], knots, each.quantiles[counted][:, knots - 1])
+        rows = rows.with_row(name, at[counted], rows.leads, each.quantiles[counted][:, rows.leads - 1])
     return _scored(ticker, series, rows, tuple(nights))
 
 

@@ -75,12 +75,13 @@ class BacktestTable:
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """found: a ticker's each; one whose price stood still says nothing, and is left out by name.
 
-    Raises NoBars where no ticker could be replayed, with the first reason.
+    Raises NoBars where none is left, with the first reason.
     """
     moved = [each for each in found if np.isfinite(each.adds).all() and np.isfinite(each.whole)]
-    if not found:
-        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named"))
     still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
+    left_out = {**left_out, **still}
+    if not moved:
+        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named"))
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     return BacktestTable(
@@ -99,7 +100,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
-        left_out=dict(left_out) | still,
+        left_out=left_out,
     )
 
 

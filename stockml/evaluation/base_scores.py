@@ -15,13 +15,11 @@ from stockml.storage.arrays import Indices
 @dataclass(frozen=True)
 class BaseScore:
     """CRPS over the pooled regression's, both symmetrised: the mean over tickers (0.003: 0.3 % better), and how many
-    tickers in a hundred gain.  half: the mean of both forecasts instead of the base alone."""
+    tickers in a hundred gain."""
 
     tickers: int
     skill: float
     share: float
-    half_skill: float
-    half_share: float
 
 
 def base_score(
@@ -31,18 +29,17 @@ def base_score(
 
     Raises ValueError where no ticker is left.
     """
-    found = [_skills(base, pooled, series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)]
-    skills = np.array([each for each in found if np.isfinite(each).all()])
+    found = [_skill(base, pooled, series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)]
+    skills = np.array([each for each in found if np.isfinite(each)])
     if not len(skills):
         raise ValueError("expected a ticker whose price moves, found none")
-    (skill, half), (share, half_share) = skills.mean(axis=0).tolist(), (skills > 0).mean(axis=0).tolist()
-    return BaseScore(len(skills), skill, 100 * share, half, 100 * half_share)
+    return BaseScore(len(skills), float(skills.mean()), 100 * float((skills > 0).mean()))
 
 
-def _skills(base: BaseNetwork, pooled: PooledRegression, series: PriceSeries, origins: Indices) -> tuple[float, float]:
+def _skill(base: BaseNetwork, pooled: PooledRegression, series: PriceSeries, origins: Indices) -> float:
     leads = np.array(LEADS)
     actual = moves(series, origins, leads)
     simple = pooled.quantiles(series, origins, leads, symmetric=True)
     own = base.quantiles(series, origins, leads, pooled)
-    reference, alone, half = (float(losses(q, actual, leads).mean()) for q in (simple, own, (own + simple) / 2))
-    return (1 - alone / reference, 1 - half / reference) if reference > 0 else (float("nan"), float("nan"))
+    reference, alone = (float(losses(said, actual, leads).mean()) for said in (simple, own))
+    return 1 - alone / reference if reference > 0 else float("nan")

@@ -3,7 +3,9 @@
 Never here: who wins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from stockml.features.windows import OriginSplit, origins
 from stockml.forecasts.outlook import chances_above
 from stockml.forecasts.publishing import Published, Said, published
 from stockml.models.pool import Pool
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -35,12 +38,18 @@ class Pools:
     tonight: Pool
 
     @classmethod
-    def of(cls, model: Model, series: PriceSeries, split: OriginSplit | None = None) -> "Pools":
-        """The model's own; of a network that has none the newest shipped ones, by date."""
+    def of(
+        cls,
+        model: Model,
+        series: PriceSeries,
+        split: OriginSplit | None = None,
+        folders: Sequence[Path] = (SHIPPED,),
+    ) -> "Pools":
+        """The model's own; of a network that has none the newest in the folders, by date."""
         if hasattr(model.held_out, "pool"):
             return cls(model.held_out.pool, model.published.pool)
         first = series.sessions[split.validation.start if split else -1].item()
-        return cls(Pool.before(first), Pool.before(series.sessions[-1].item()))
+        return cls(Pool.before(first, folders), Pool.before(series.sessions[-1].item(), folders))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +69,11 @@ class Candidate:
     def of(
         cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, pools: Pools, model: Model | None
     ) -> "Candidate":
-        """The model's, or without one the very same procedure without a network."""
+        """The model's, or without one the very same procedure without a network.
+
+        Raises InvalidSetting for a pool that has seen the first unseen origin.
+        """
+        pools.held_out.check_unseen(series.sessions[split.validation.start].item())
         parts = [origins(part, settings.origin_every) for part in (split.validation, split.test)]
         unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
         past = said_by(series, unseen, leads, pools.held_out, model and model.held_out)

@@ -12,6 +12,7 @@ import numpy as np
 from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, compared, scored
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
 from stockml.models.base_network import CURVES
 from stockml.models.pool import Pool
@@ -20,8 +21,8 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEADS = (1, 5, 10, 20, 50)
-SIGNIFICANT = 0.05
 BASE = "base network"
+ROWS_OF = {"regression": POOLED, "base": BASE}  # of a pool's kinds
 BLEND = "base and regression"  # how an earlier version named what it published of both
 
 
@@ -30,8 +31,8 @@ class DistributionTable:
     """Scores by row; `widths`: each against the pooled regression with both made symmetric, `whole`: as they are.
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the very same
-    procedure without one.  network_adds: the author's of these.  All as they are.  through: the last session that the
-    pooled regression has seen.  reasons: why a row is not there.
+    procedure without one.  network_adds: that of the one which would publish.  All as they are.  through: the last
+    session that the pooled regression has seen.  reasons: why a row is not there.
     """
 
     leads: tuple[int, ...]
@@ -90,7 +91,7 @@ def distribution_table(
     simple_rows: whether the simple ones are scored too."""
     leads = np.array([lead for lead in LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
-    reasons = {POOLED if "regression" in why else BASE: why for why in pool.reasons}
+    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
     found = DistributionRows(origins, leads, {}, reasons)
     if pool.regression is not None and simple_rows:
         simple = simple_distributions(series, origins, leads, pool.regression)

@@ -24,8 +24,8 @@ from stockml.storage.arrays import Floats, Indices
 LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
-PUBLISHED = "published"  # what would have been published of them, drawn towards the last close
-WITHOUT_NETWORK = "without network"  # the very same procedure on the trend prior
+PUBLISHED = "published"  # what would have been published of it
+WITHOUT_NETWORK = "without network"  # the very same procedure without one
 TREND_PRIOR = "trend prior"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 

@@ -10,8 +10,8 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.significance import SIGNIFICANT
 
-SIGNIFICANT = 0.05
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
 BETTER, WORSE = "better", "worse"
 

@@ -11,6 +11,7 @@ from scipy.special import stdtr
 
 from stockml.storage.arrays import Floats, Indices
 
+SIGNIFICANT = 0.05  # a difference that luck explains more often than this is called noise
 RESAMPLES = 2_000
 ROUNDING = 1e-12  # relative: losses that differ by less are equal
 

@@ -6,6 +6,7 @@ what was published is stored; the errors are derived from the bars whenever they
 Never here: a row that is changed or taken away, or a model.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stockml.errors import InvalidForecast, RecordUnreadable
+from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
     BANDS,
@@ -92,12 +93,36 @@ class Ledger:
         """
         path = self.file(entry.ticker)
         rows = _rows(entry)
-        with file_lock(path.with_name(f".{path.name}.lock"), self.lock_timeout_s):
+        with self._lock(entry.ticker):
             table = self._table(entry.ticker)
             known = entry.key in set(table["key"].to_pylist())
             if not known:
                 write_atomically(path, as_bytes(pa.concat_tables([table, rows]), entry.ticker))
             return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
+
+    def rename(self, old: str, new: str) -> bool:
+        """Give the forecasts of `old` to `new`; False where there are none.
+
+        Raises RecordUnreadable, StoreBusy, StoreError where `new` has forecasts of its own; all is then as it was.
+        """
+        before, after = self.file(old), self.file(new)
+        with self._lock(old), self._lock(new):
+            if not before.exists():
+                return False
+            self.check_free(old, new)
+            write_atomically(after, as_bytes(self._table(old), new))
+            before.unlink()
+            return True
+
+    def check_free(self, old: str, new: str) -> None:
+        """Raises StoreError where `new` has forecasts, and others than `old`; RecordUnreadable."""
+        if self.file(old).exists() and self.file(new).exists() and not self._table(new).equals(self._table(old)):
+            found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
+            raise StoreError(str(self.file(new)), found)
+
+    def _lock(self, ticker: str) -> AbstractContextManager[None]:
+        path = self.file(ticker)
+        return file_lock(path.with_name(f".{path.name}.lock"), self.lock_timeout_s)
 
     def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
         """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""

@@ -1,8 +1,8 @@
 """One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
 
-In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions, settings, the
-list of tickers, the nights' records (from which MLflow's runs can be made again). Not in it: what is computed again,
-MLflow's and Prefect's own databases, secrets.
+In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions and the bases that
+the home has learned, settings, the list of tickers, the nights' records (from which MLflow's runs can be made again).
+Not in it: what is computed again, MLflow's and Prefect's own databases, secrets.
 
 What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
 model. Files are replaced whole, never changed, so that such a copy is of a home as it stood, or a little newer.
@@ -29,7 +29,7 @@ from stockml.storage.files import file_system, write_atomically
 
 FORMAT = "stockml backup, 1"
 MANIFEST = "manifest.json"
-PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "nights", "store")
+PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "store")
 WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
 
@@ -107,6 +107,8 @@ def _names(home: Home) -> Iterator[str]:
     for history in _under(root, "models/*/promotions.jsonl"):
         yield history
         yield from _under(root, *_champions(home, PurePosixPath(history).parts[1]))
+    for pattern in ("", "superseded/*/"):
+        yield from _under(root, f"bases/{pattern}base-*.npz", f"bases/{pattern}pooled-*.json")
     yield from _under(root, "nights/*/*/*")
     fs, base = file_system(home.store)
     kept = sorted(path.removeprefix(base).strip("/") for path in fs.find(base))

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stockml.errors import InvalidFile, StoreError, TrackingUnavailable
-from stockml.forecasts.ledger import SCHEMA, Ledger
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
+from stockml.nights import glance
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
-from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.table_bytes import as_bytes, from_bytes
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
@@ -30,8 +30,9 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
     with ExitStack() as nights:
         for ticker in sorted({old, new}):
             nights.enter_context(file_lock(home.locks / f"{ticker}.night.lock", 1.0))
-        for before, after in (*_places(home, old, new), (Ledger(home.ledger).file(old), Ledger(home.ledger).file(new))):
+        for before, after in _places(home, old, new):
             _is_free(before, after)
+        Ledger(home.ledger).check_free(old, new)
         moved = [*_bars(home, old, new), *_ledger(home, old, new), *_folders(home, old, new)]
         if Registry(home.models).renamed(old, new):
             moved.append("champions")
@@ -43,19 +44,19 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
     return tuple(moved)
 
 
+def _renamed(path: Path, old: str, new: str) -> Path:
+    """A place within the home, below the new name's folder."""
+    return Path(*(new if part == old else part for part in path.parts))
+
+
 def _bars(home: Home, old: str, new: str) -> Iterator[str]:
     moved = BarStore(home.store, home.locks).rename(old, new)
     yield from ["bars"] if moved else []
 
 
 def _ledger(home: Home, old: str, new: str) -> Iterator[str]:
-    kept = Ledger(home.ledger)
-    before, after = kept.file(old), kept.file(new)
-    if _is_free(before, after):
-        table = from_bytes(before.read_bytes(), old, SCHEMA, unmarked=True)
-        write_atomically(after, as_bytes(table.replace_schema_metadata(), new))
-        before.unlink()
-        yield "forecasts"
+    moved = Ledger(home.ledger).rename(old, new)
+    yield from ["forecasts"] if moved else []
 
 
 def _folders(home: Home, old: str, new: str) -> Iterator[str]:
@@ -80,7 +81,8 @@ def _is_free(before: Path, after: Path) -> bool:
 
 
 def _nights(home: Home, old: str, new: str) -> Iterator[str]:
-    """The records name their ticker, and where their files are."""
+    """The records name their ticker, and where their files are; the glance at the newest is made again from them."""
+    (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         try:
             night = read_night(path)
@@ -88,7 +90,10 @@ def _nights(home: Home, old: str, new: str) -> Iterator[str]:
             continue  # as it was: it says itself that it cannot be read
         if night.ticker == old:
             places = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
-            found = {name: value for name in places if (value := getattr(night, name))}
-            there = {name: value.replace(f"/{old}/", f"/{new}/") for name, value in found.items()}
+            there: dict[str, Any] = {
+                name: str(home.root / _renamed(Path(value).relative_to(home.root), old, new))
+                for name in places
+                if (value := getattr(night, name))
+            }
             write_night(replace(night, ticker=new, **there), path)
             yield f"night of {night.session}"

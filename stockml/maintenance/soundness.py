@@ -8,6 +8,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.champions import check_intact
 from stockml.models.registry import FILE, Registry
+from stockml.models.trained_model import pool_files
 from stockml.nights.record import read_night
 from stockml.prices.store import BarStore
 from stockml.training.tuned_settings import tuned_settings
@@ -36,6 +37,7 @@ def faults(home: Home) -> Iterator[str]:
 def _check_champion(home: Home, ticker: str) -> None:
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
+        pool_files(Path(champion.path))
 
 
 def _stems(folder: Path, pattern: str) -> list[str]:

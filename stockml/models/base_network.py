@@ -13,7 +13,6 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.errors import InvalidSetting
 from stockml.features.range_volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_history
@@ -115,11 +114,6 @@ class BaseNetwork:
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first session."""
         return windows_of(self.scale.apply(width_inputs(series)), origins)
-
-    def check_unseen(self, first: date) -> None:
-        """Raises InvalidSetting where this base has seen the session `first`, or a later one, that it is scored on."""
-        if self.through >= first:
-            raise InvalidSetting("the base network's last session", str(self.through), f"before the origin {first}")
 
 
 def windows_of(rows: Singles, origins: Indices) -> Singles:

@@ -4,8 +4,9 @@ Chosen by date, never by score. Where there is none, or a file is damaged, what 
 the regression without the network, and without either the EWMA 60 with normal quantiles.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.range_volatility import Volatilities
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork, curves_at
@@ -21,29 +22,35 @@ from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, ch
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
+from stockml.storage.files import write_atomically
 
 KINDS: dict[str, Any] = {"regression": pooled_vintages, "base": base_vintages}
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """regression, base: None where there is none; reasons: why, one a line for a person."""
+    """regression, base: None where there is none.  reasons: by kind, why, or which damaged files were passed over."""
 
     regression: PooledRegression | None
     base: BaseNetwork | None
-    reasons: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
         regression, why = _newest(pooled_vintages, day, folders)
-        base, why_not = _newest(base_vintages, day, folders) if regression else (None, ())
-        return cls(regression, base, (*why, *why_not))
+        base, why_not = _newest(base_vintages, day, folders) if regression else (None, "")
+        return cls(regression, base, {kind: told for kind, told in zip(KINDS, (why, why_not), strict=True) if told})
 
     @property
     def through(self) -> date | None:
         """The last session that any of it has seen."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
+
+    def check_unseen(self, first: date) -> None:
+        """Raises InvalidSetting where any of it has seen the session `first`, or a later one, that it is scored on."""
+        if self.through and self.through >= first:
+            raise InvalidSetting("the last session of the pool", str(self.through), f"before the origin {first}")
 
     def identity(self) -> dict[str, str | None]:
         """Which files it is made of: name and SHA-256 of the content."""
@@ -51,6 +58,10 @@ class Pool:
             kind: None if (each := getattr(self, kind)) is None else _identity(module, each)
             for kind, module in KINDS.items()
         }
+
+    def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
+        """The very files that it is made of. Raises InvalidFile where no folder holds one."""
+        return tuple(file_of(named, folders) for named in self.identity().values() if named)
 
     @classmethod
     def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
@@ -104,8 +115,26 @@ def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
         return None
 
 
-def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, tuple[str, ...]]:
-    """The newest by date over all folders; damaged ones are passed over, and named."""
+def known_by(day: date, folder: Path) -> str:
+    """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
+    found = [
+        _identity(module, each)
+        for module in KINDS.values()
+        for path in sorted(folder.glob(module.PATTERN))
+        if (each := _readable(module, path)) and each.through <= day
+    ]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
+
+
+def keep_aside(path: Path) -> None:
+    """Copy a vintage whose name another one is about to take: `file_of` goes on finding it for models that name it."""
+    for module in KINDS.values():
+        if path.match(module.PATTERN) and (kept := _readable(module, path)):
+            write_atomically(_aside(path.parent, *_identity(module, kept).split()), path.read_bytes())
+
+
+def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
+    """The newest by date over all folders, and what is to be said: damaged ones are passed over, and named."""
     paths = sorted((path for folder in folders for path in folder.glob(module.PATTERN)), key=lambda path: path.name)
     told: list[str] = []
     oldest = None
@@ -116,20 +145,32 @@ def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, tuple
             told.append(str(damaged))
             continue
         if found.through < day:
-            return found, tuple(told)
+            return found, "; ".join(told)
         oldest = found.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
-    return None, (*told, f"no {module.KIND} ends before {day}: {missing}")
+    return None, "; ".join([*told, f"no {module.KIND} ends before {day}: {missing}"])
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file that a pool's identity names: by name and by content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
     module = next(each for each in KINDS.values() if Path(name).match(each.PATTERN))
-    for path in (folder / name for folder in folders if (folder / name).is_file()):
+    places = (path for folder in folders for path in (folder / name, _aside(folder, name, sha256)))
+    for path in (path for path in places if path.is_file()):
         if _identity(module, _read(module, path)) == identity:
             return path
     raise InvalidFile(name, f"expected content of SHA-256 {sha256} in {', '.join(map(str, folders))}; retrain")
+
+
+def _aside(folder: Path, name: str, sha256: str) -> Path:
+    return folder / "superseded" / sha256[:16] / name
+
+
+def _readable(module: Any, path: Path) -> Any:
+    try:
+        return _read(module, path) if path.is_file() else None
+    except InvalidFile:
+        return None
 
 
 @cache

@@ -107,19 +107,17 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return found if len(found) == epochs else [0.0] * epochs
 
 
-def bases_of(models: Path) -> Path:
-    """Where an installation keeps the bases that it has learned itself, beside its models."""
-    return models.parent / "bases"
-
-
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
     """Where the pool of a model in `folder` may stand: with it, as in MLflow; in the installation; as shipped."""
-    return (folder, bases_of(folder.parent.parent), SHIPPED)
+    return (folder, folder.parent.parent.parent / "bases", SHIPPED)
 
 
 def pool_files(folder: Path) -> tuple[Path, ...]:
     """The vintages that the model in `folder` names; none for one that has none. Raises InvalidFile."""
-    parts = json.loads((folder / "model.json").read_text())["networks"].values()
+    try:
+        parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
+    except (OSError, ValueError, AttributeError) as error:
+        raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
     named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
     return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
 
@@ -155,8 +153,8 @@ def _described(model: TrainedModel) -> dict[str, Any]:
 def _part(network: Network) -> dict[str, Any]:
     said: dict[str, Any] = {"learned_until": str(network.learned_until)}
     if isinstance(network, TutorialForecaster):
-        return said | {"scale": network.scale.asdict(), "shrinkage": network.shrinkage}
-    pool = {"pool": network.pool.identity(), "reasons": list(network.pool.reasons)}
+        return said | {"scale": network.scale.asdict()}
+    pool = {"pool": network.pool.identity(), "reasons": dict(network.pool.reasons)}
     return said | pool | {"errors": network.errors.asdict(), "own": network.own}
 
 
@@ -164,7 +162,7 @@ def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) 
     if settings.profile == "tutorial":
         return restored(part, settings, unpacked((folder / f"{name}.npz").read_bytes()))
     return TickerNetwork(
-        pool=replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=tuple(part["reasons"])),
+        pool=replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=dict(part["reasons"])),
         errors=OwnErrors.from_dict(part["errors"]),
         own=bool(part["own"]),
         learned_until=np.datetime64(part["learned_until"]),

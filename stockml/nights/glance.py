@@ -11,7 +11,6 @@ from pathlib import Path
 from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_table import BLEND, row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.age import Age, age_of
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import headline
@@ -28,11 +27,10 @@ WIDTH = "answer/width_against_usual_pct"
 class Glance:
     """One completed night. Skills, gains and coverages are shares (0.01 is one percent); what is unknown is None.
 
-    published_skill: of the published path, over the last close.  network_adds: what of that skill goes when the network
-    is left out, with its p-value.  crps_adds: the CRPS that the published distribution saves over the same procedure
-    without the network; of a base network's width, over the regression's.  crps_skill: of the published distribution,
-    over the pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of
-    what was published in time.
+    network_adds: the CRPS that the network which would publish saves over the very same procedure without it, with its
+    p-value.  path_adds: of one that forecasts a path, what of the path's skill goes without it.  published_skill: of
+    the published path, over the last close.  crps_skill: of the published distribution, over the pooled regression's.
+    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time.
     """
 
     ticker: str
@@ -44,11 +42,12 @@ class Glance:
     verdict: str
     publisher: str
     expires_after: int
+    calendar: str | None = None
     published_skill: float | None = None
     network_adds: float | None = None
     network_adds_p: float | None = None
-    crps_adds: float | None = None
-    crps_adds_p: float | None = None
+    path_adds: float | None = None
+    path_adds_p: float | None = None
     crps_skill: float | None = None
     coverage_80: float | None = None
     live_skill: float | None = None
@@ -60,10 +59,7 @@ class Glance:
         adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
         path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
         whole = table.whole.get(row_of(night.publisher)) if table else None
-        simple = 0.0 if table and night.publisher == POOLED else None  # what is published has no network
-        saves = None if table is None or simple == 0.0 else table.network_adds
-        if table and night.publisher == BLEND:
-            saves = table.widths.get(BLEND)
+        saves = table and (table.widths.get(BLEND) if night.publisher == BLEND else table.network_adds)
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -74,11 +70,12 @@ class Glance:
             verdict=night.verdict.reason if night.verdict else "",
             publisher=night.publisher,
             expires_after=night.expires_after,
+            calendar=night.calendar,
             published_skill=path.skill if path else None,
-            network_adds=adds.skill_difference if adds else None,
-            network_adds_p=adds.test.p_value if adds and adds.test else None,
-            crps_adds=saves.skill if saves else simple,
-            crps_adds_p=saves.test.p_value if saves and saves.test else None,
+            network_adds=saves.skill if saves else None,
+            network_adds_p=saves.test.p_value if saves and saves.test else None,
+            path_adds=adds.skill_difference if adds else None,
+            path_adds_p=adds.test.p_value if adds and adds.test else None,
             crps_skill=whole.skill if whole else None,
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),
@@ -89,7 +86,7 @@ class Glance:
     @property
     def adds(self) -> bool:
         """Whether the network adds anything to what is published: to the path, or to the distribution."""
-        return (self.network_adds or 0) > 0 or (self.crps_adds or 0) > 0
+        return (self.network_adds or 0) > 0 or (self.path_adds or 0) > 0
 
     def metrics(self) -> dict[str, float]:
         """The track record's figures under the names that MLflow shows, in percent, and 1 for a promotion, else 0.
@@ -99,8 +96,8 @@ class Glance:
         shares = {
             "published_skill_pct": self.published_skill,
             "crps_skill_pct": self.crps_skill,
-            "network_adds_pct": self.network_adds,
-            "network_adds_crps_pct": self.crps_adds,
+            "network_adds_pct": self.path_adds,
+            "network_adds_crps_pct": self.network_adds,
             "coverage_80_pct": self.coverage_80,
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,

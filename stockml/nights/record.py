@@ -25,9 +25,10 @@ class Night:
 
     `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
     the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
-    has one row an epoch. `model_folder` is what was trained tonight (None: nothing was), `plots_folder` holds the
-    figures as PNG files, `champion_kept` that no other model came out of it, `evaluation_folder` the assessment,
-    `dataset_path` the series that the model saw. `data_notes` name what is not in the series, and why.
+    has one row an epoch, of the tutorial's network. `model_folder` is tonight's model, `champion_kept` says that no
+    other than the champion came out of it, `plots_folder` holds the figures as PNG files, `evaluation_folder` the
+    assessment, `dataset_path` the series that the model saw, of the exchange `calendar` where the ticker's suffix does
+    not tell it. `data_notes` name what is not in the series, and why.
     `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
     """
 
@@ -57,6 +58,7 @@ class Night:
     model_sha256: str | None = None
     evaluation_folder: str | None = None
     dataset_path: str | None = None
+    calendar: str | None = None
     plots_folder: str | None = None
     flow_run_url: str | None = None
     git_commit: str | None = None
@@ -83,16 +85,17 @@ class Night:
         return self.mode == "keep" if self.champion_kept is None else self.champion_kept
 
     @property
-    def model_name(self) -> str:
-        return f"lstm-{self.ticker}"
-
-    @property
     def expires_after(self) -> int:
         """The age in sessions beyond which the forecast is expired: the night's own setting."""
         return int(self.settings.get("ageing.old_forecast", EXPIRES_AFTER))
 
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None
+
+
+def model_name(ticker: str) -> str:
+    """The ticker's registered model in MLflow."""
+    return f"lstm-{ticker}"
 
 
 def night_path(nights: Path, ticker: str, key: str) -> Path:

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from stockml.errors import StockmlError
+from stockml.evaluation.significance import SIGNIFICANT
 from stockml.forecasts.age import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -17,7 +19,6 @@ from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
 ATTEMPT = "last-attempt.json"
-NOISE = 0.05
 LEGEND = "width: of the 80 % band, beside this share's usual; ~ within the noise; next run: month-day and hour, UTC"
 COLUMNS = ("ticker", "session", "state", "published", "network adds", "width", "next run")
 
@@ -59,7 +60,7 @@ class Row:
 
     def plain(self) -> dict[str, Any]:
         """The row for a script: dates as text, shares as numbers."""
-        found = {**asdict(self), **(asdict(self.glance) if self.glance else {}), "session": self.session}
+        found = {**(asdict(self.glance) if self.glance else {}), **asdict(self)}
         del found["glance"]
         return {name: _text(value) for name, value in found.items()}
 
@@ -89,12 +90,20 @@ def rows(
 
 
 def _row(home: Home, ticker: str, now: datetime, next_run: datetime | None, calendar: str | None) -> Row:
+    """What cannot be read of one ticker is its own state, and ends no other's row."""
+    try:
+        return _read_row(home, ticker, now, next_run, calendar)
+    except StockmlError as fault:
+        return Row(ticker, None, str(fault), None, False, None, next_run)
+
+
+def _read_row(home: Home, ticker: str, now: datetime, next_run: datetime | None, calendar: str | None) -> Row:
     glance, attempt = newest(home.nights, ticker), _attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
         state = f"{attempt.state.lower()}: {attempt.why}" if attempt else "no night yet"
         return Row(ticker, None, state, None, False, None, next_run)
-    exchange = sessions_for(ticker, calendar)
+    exchange = sessions_for(ticker, calendar or (glance.calendar if glance else None))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
     state = f"expired, {behind}" if age.expired else behind
@@ -118,11 +127,13 @@ def _published(found: Glance) -> str:
 def _adds(found: Glance) -> str:
     """Both gains, or the one that there is; a dash where neither is known."""
     gains = (
-        ("path", found.network_adds, found.network_adds_p, "+.3f"),
-        ("CRPS", found.crps_adds, found.crps_adds_p, "+.2%"),
+        ("path", found.path_adds, found.path_adds_p, "+.3f"),
+        ("CRPS", found.network_adds, found.network_adds_p, "+.2%"),
     )
     parts = [
-        f"{what} {value:{shape}}{'' if p is None or p < NOISE else ' ~'}" for what, value, p, shape in gains if value
+        f"{what} {value:{shape}}{'' if p is None or p < SIGNIFICANT else ' ~'}"
+        for what, value, p, shape in gains
+        if value
     ]
     known = any(value is not None for _, value, _, _ in gains)
     return ", ".join(parts) or ("nothing" if known else "–")
@@ -131,7 +142,7 @@ def _adds(found: Glance) -> str:
 def share_sentence(listed: Sequence[Row]) -> str:
     """On how many tickers the network adds something to what is published, and on how many by more than the noise."""
     known = [
-        row.glance for row in listed if row.glance and (row.glance.network_adds, row.glance.crps_adds) != (None,) * 2
+        row.glance for row in listed if row.glance and (row.glance.network_adds, row.glance.path_adds) != (None,) * 2
     ]
     if not known:
         return "No night yet says whether the network adds anything."
@@ -142,8 +153,8 @@ def share_sentence(listed: Sequence[Row]) -> str:
 
 
 def _clear(found: Glance) -> bool:
-    pairs = ((found.network_adds, found.network_adds_p), (found.crps_adds, found.crps_adds_p))
-    return any(value is not None and value > 0 and p is not None and p < NOISE for value, p in pairs)
+    pairs = ((found.network_adds, found.network_adds_p), (found.path_adds, found.path_adds_p))
+    return any(value is not None and value > 0 and p is not None and p < SIGNIFICANT for value, p in pairs)
 
 
 def text(listed: Sequence[Row]) -> str:

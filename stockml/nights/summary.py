@@ -7,11 +7,12 @@ from typing import Any
 from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
-from stockml.evaluation.simple_distributions import POOLED
+from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.age import Age
 from stockml.forecasts.forecast import Forecast
-from stockml.nights.record import Night
+from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
     base_rate,
     distribution_lines,
@@ -22,7 +23,6 @@ from stockml.nights.tables import (
     path_markdown,
 )
 
-NOISE = 0.05  # a difference that luck explains more often than this is called noise
 PAGES = "make up"
 
 
@@ -119,7 +119,8 @@ def _heading(night: Night) -> list[str]:
     if night.score(LAST_CLOSE) is None:  # of the first versions
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:
-        return [f"published: the {_median(night)}, the {POOLED}'s width", _not_published(night)]
+        learned = night.distributions is None or POOLED in night.distributions.scores
+        return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", _not_published(night)]
     if night.publisher == BLEND:  # of an earlier version
         return ["published: the last close, width by base network and regression"]
     if _forecasts_a_path(night):
@@ -170,7 +171,7 @@ def _difference(found: Comparison) -> str:
 def _luck(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
-    return f"p {p_value:.2f}" if p_value < NOISE else f"within the noise (p {p_value:.2f})"
+    return f"p {p_value:.2f}" if p_value < SIGNIFICANT else f"within the noise (p {p_value:.2f})"
 
 
 def _row(label: str, value: str) -> list[str]:
@@ -239,7 +240,7 @@ def _live(night: Night) -> list[str]:
 def _where(night: Night) -> list[str]:
     lines: list[str] = []
     if night.mlflow_run_id:
-        version = f", {night.model_name} version {night.model_version}" if night.model_version else ""
+        version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
         lines += _row("MLflow run", f"{night.run_name} ({night.mlflow_run_id}){version}")
     if night.mlflow_run_url:
         lines += _row("", night.mlflow_run_url)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.home import Home
 from stockml.nights.record import Night, Status
+from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
-FailWhen = Literal["all fail", "any fails", "never"]
 NAMED = 20  # tickers in a message; the table has all of them
 
 
@@ -25,7 +25,7 @@ class NightRow:
 
     mse, naive_mse: of the published path and of the last close, on the same origins; skill is of these two.
     network_adds: skill by CRPS over the same procedure without the network, noise_p its p-value.
-    crps_skill: of the whole published distribution over the pooled regression's.  now, forecast: dollars, the last
+    crps_skill: of the whole published distribution over the pooled regression's.  now, forecast: price, the last
     close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
     direction's lead.  seconds: wall time of the night.
     """

@@ -143,7 +143,7 @@ def _without_places(home: Home, file: Path) -> Path:
 def _home(real: Home, root: Path) -> Home:
     """An empty one with the person's own tuned settings and base networks."""
     place = home_of({"STOCKML_HOME": str(root)})
-    for mine, its in ((real.settings, place.settings), (real.root / "bases", place.root / "bases")):
+    for mine, its in ((real.settings, place.settings), (real.bases, place.bases)):
         if mine.is_dir():
             shutil.copytree(mine, its)
     return place

@@ -2,6 +2,7 @@
 
 from stockml.errors import NoBars
 from stockml.home import Home
+from stockml.models.pool import known_by
 from stockml.pipeline.data_notes import data_notes
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore, bar_store
@@ -9,10 +10,11 @@ from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
-def beside_the_bars(home: Home, ticker: str) -> str:
-    """Hashes of what adjusts a ticker's bars without being among them: its splits and its imported history."""
+def beside_the_bars(home: Home, bars: StoreReceipt) -> str:
+    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; own bases."""
     store = BarStore(home.store, home.locks)
-    return " ".join(sha256_of(address) or "none" for address in store.addresses_beside(ticker))
+    found = (sha256_of(address) or "none" for address in store.addresses_beside(bars.ticker))
+    return " ".join([*found, known_by(bars.session, home.bases)])
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
@@ -29,4 +31,14 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(str(path)) or ""
     notes = data_notes(bars.ticker, view, store.sessions(bars.ticker))
-    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, len(view.bars), view.adjustment, notes)
+    return DatasetReceipt(
+        bars.ticker,
+        str(path),
+        sha256,
+        bars.session,
+        len(view.bars),
+        view.adjustment,
+        notes,
+        bases=known_by(bars.session, home.bases),
+        calendar=calendar,
+    )

@@ -25,10 +25,11 @@ from stockml.training.train import facts_about
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
-    The file's name follows what the night's key does, the data, the settings and the code of its numbers: a repeated
-    night finds what was decided before its own promotion, also where other code changed or the cached result is gone.
+    The file's name follows what the night's key does, the data, own bases, the settings and the code of its numbers: a
+    repeated night finds what was decided before its own promotion, also where other code changed or the cached result
+    is gone.
     """
-    name = f"{dataset.sha256} {settings.sha256()} {evaluation_code()}"
+    name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
     record = _kept(path)
     if record is None:
@@ -90,7 +91,7 @@ def _champion_and_facts(
         later = present is not None and present.session > dataset.session
         return None, Facts(has_champion=False, champion_is_later=later), None
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker))
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return (
         champion,
         facts_about(

@@ -12,12 +12,11 @@ from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import Delistings, parse_delisted
-from stockml.provider.parsing import parse_daily, parse_splits
+from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.provider.protocol import PriceProvider
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
-SOURCE = "alphavantage"
 COMPACT_SESSIONS = 100
 
 
@@ -40,7 +39,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
         payload.ticker,
         daily.bars,
         recorded_at=received_at,
-        source=SOURCE,
+        source=AlphaVantage.name,
         session=payload.session,
         rows_before=payload.rows_before,
     )
@@ -79,10 +78,10 @@ def explain_jumps(
     store = bar_store(home, bars.ticker, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
-        splits = parse_splits(payload.content, bars.ticker)
+        splits = provider.splits_of(payload)
         archive(payload, home.payloads)
         asked = tuple(jump.session for jump in jumps)
-        store.record_splits(bars.ticker, splits, recorded_at=now, source=SOURCE, asked=asked)
+        store.record_splits(bars.ticker, splits, recorded_at=now, source=provider.name, asked=asked)
     return bars
 
 
@@ -143,6 +142,6 @@ def fetch(
     rows_before = bar_store(home, ticker, None).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()
-    daily = parse_daily(payload.content, ticker, last_final=sessions.last_final(now), today=today)
+    daily = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
     kept = archive(payload, home.payloads)
     return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at, rows_before)

@@ -14,7 +14,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
-from stockml.nights.record import Night, kept_night, night_path, write_night
+from stockml.nights.record import Night, kept_night, night_path
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
@@ -66,7 +66,6 @@ def log_night(
         listed = rows(home, known_tickers(home) | {night.ticker}, clock.now())
         tracking.show_overview(lambda links: markdown(listed, links=links))
     except TrackingUnavailable as error:
-        write_night(night, path)
         missed(error)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
@@ -86,7 +85,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
     ledger = Ledger(home.ledger)
     plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
-    sessions = sessions_for(dataset.ticker)
+    sessions = sessions_for(dataset.ticker, dataset.calendar)
     before = [entry for entry in ledger.live_entries(dataset.ticker, sessions) if entry.key != key]
     night_figures.draw(plots, dataset.ticker, series, assessment, model, before)
     live = ledger.live(dataset.ticker, series, sessions).metrics()
@@ -116,6 +115,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         model_sha256=done.model.sha256,
         evaluation_folder=done.evaluation.path,
         dataset_path=dataset.path,
+        calendar=dataset.calendar,
         plots_folder=str(plots),
         flow_run_url=url,
         git_commit=code_version.git_commit(),

@@ -10,8 +10,9 @@ from stockml.storage.receipts import DatasetReceipt
 
 
 def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
-    """The identity of a night: ticker, session, data hash, configuration hash, code hash; 64 hex digits."""
-    parts = (dataset.ticker, str(dataset.session), dataset.sha256, settings.sha256(), evaluation_code())
+    """The identity of a night: ticker, session, data hash, own bases, configuration and code hash; 64 hex digits."""
+    data = (dataset.sha256, dataset.bases)
+    parts = (dataset.ticker, str(dataset.session), *data, settings.sha256(), evaluation_code())
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

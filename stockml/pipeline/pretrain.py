@@ -10,8 +10,8 @@ from stockml.evaluation.base_scores import base_score
 from stockml.home import Home
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
+from stockml.models.pool import keep_aside
 from stockml.models.pooled_regression import PooledRegression
-from stockml.models.trained_model import bases_of
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainee import members_of
@@ -34,14 +34,16 @@ def pretrain_base(
 ) -> tuple[BaseNetwork, Path]:
     """Learn from what is known by `until`, and write both files; killed anywhere it goes on from its last epoch.
 
-    Nights whose session is later use them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    Nights whose session is later use them; one of the same month that was there before is kept aside for the models
+    that rest on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
     known = {ticker: bars for ticker, each in series.items() if len(origins_of(bars := known_by(each, until)))}
     if len(known) < FEWEST_TICKERS:
         raise TooFewTickers(FEWEST_TICKERS, len(known))
-    folder = bases_of(home.models)
+    folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
+        keep_aside(folder / pooled_vintages.file_name(regression.through))
         pooled_vintages.write(regression, folder)
         working = folder / f"_pretraining-{regression.through}"
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
@@ -49,6 +51,7 @@ def pretrain_base(
         score = base_score(base, regression, known, at)
         scores = {**base.scores, SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
         base = replace(base, scores=scores)
+        keep_aside(folder / base_vintages.file_name(base.through))
         path = base_vintages.write(base, folder)
         working.rmdir()
     return base, path

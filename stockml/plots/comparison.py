@@ -19,7 +19,7 @@ ROWS = (
     ("skill of what is published", "published/skill", "{:+.4f}"),
     ("network adds, of CRPS", "answer/network_adds_crps_pct", "{:+.2f}%"),
     ("network adds to the path", "answer/network_adds_pct", "{:+.2f}%"),
-    ("CRPS skill of what is published", "answer/crps_skill_pct", "{:+.2f}%"),
+    ("CRPS skill of what is published", "answer/published_crps_skill_pct", "{:+.2f}%"),
     ("volatility, next 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
     ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
     ("MSE of the LSTM, range²", "lstm/mse", "{:.6f}"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HISTORY_SHOWN = 150
 SHOWN_BASELINES = ("drift", "momentum")
 LINES = {"momentum": 1.3, "drift": 1.3, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}  # widths
-DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # the same as the line above it, without the network
+DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network
 NOT_DRAWN = ("standard average", "EMA")
 TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
 
@@ -33,7 +33,7 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
     """
     band = forecast.band(80)
     whose = f"the {POOLED}" if forecast.without_network else "the network and the regression"
-    title = f"{ticker}: {band.low[-1]:.0f} to {band.high[-1]:.0f} in {len(forecast.path)} sessions, 80% by {whose}"
+    title = f"{ticker}: {band.low[-1]:.0f} to {band.high[-1]:.0f} in {len(forecast.path)} sessions (80%), by {whose}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)

@@ -63,7 +63,7 @@ def draw(
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
-    """The series as the network was fed it: daily moves, or by the `tutorial` profile its windows."""
+    """The series as it is scaled: daily moves by their volatility, or by the `tutorial` profile its windows."""
     if model.settings.profile == "tutorial":
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))

@@ -53,7 +53,7 @@ def _plain_prices(axes: "Axes") -> None:
 
 
 def normalised(ticker: str, sessions: Days, scaled: Floats, smoothed: Floats, unit: str) -> "Figure":
-    """The series as the network is fed it, and smoothed. sessions, scaled, smoothed: (n,). `unit` says the scaling."""
+    """The scaled series, and smoothed. sessions, scaled, smoothed: (n,). `unit` says the scaling."""
     inside = float((np.abs(scaled) <= 3).mean())
     title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
     figure, (axes, below) = canvas(title, unit, rows=2, sharex=True, height_ratios=(2, 1))

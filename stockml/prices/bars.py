@@ -1,4 +1,4 @@
-"""Daily bars: their schema, what is checked before one is stored, mid prices, and jumps that look like splits."""
+"""Daily bars: their schema, what is checked before one is stored, and jumps that look like splits."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import BadPayload
 from stockml.prices.calendar import Sessions
-from stockml.storage.arrays import Days, Floats
+from stockml.storage.arrays import Days
 
 Bars: TypeAlias = pd.DataFrame
 """One row a session: index `session` (naive midnight, datetime64[us], ascending, unique), float64 columns of COLUMNS.
@@ -72,12 +72,6 @@ def days_of(bars: Bars) -> Days:
     return days
 
 
-def mid_prices(bars: Bars) -> Floats:
-    """(high + low) / 2, (n,): the price that is modelled."""
-    mid: Floats = (bars["high"].to_numpy() + bars["low"].to_numpy()) / 2
-    return mid
-
-
 def until(bars: Bars, last: date | None) -> Bars:
     """The bars of sessions up to and including `last`; all of them for None."""
     return bars if last is None else bars.loc[: pd.Timestamp(last)]
@@ -100,11 +94,18 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
         raise BadPayload(
             ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
         )
-    for share, found in ((MOST_BROKEN, broken(tidy, None)), (MOST_OFF_CALENDAR, broken(tidy, sessions))):
-        if found and (len(found) == len(tidy) or len(found) > max(1, share * len(tidy))):
+    wrong = broken(tidy, None)
+    off_calendar = broken(without(tidy, wrong), sessions)
+    for share, found in ((MOST_BROKEN, wrong), (MOST_OFF_CALENDAR, off_calendar)):
+        if found and (len(found) == len(tidy) or too_many(len(found), len(tidy), share)):
             more = f" (and {len(found) - 1} more of {len(tidy)})" if len(found) > 1 else ""
             raise BadPayload(ticker, f"session {found[0]}{more}")
     return tidy
+
+
+def too_many(found: int, of: int, share: float) -> bool:
+    """Whether more than one, and more than this share, are faulty."""
+    return found > max(1, share * of)
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:

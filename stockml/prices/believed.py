@@ -56,7 +56,7 @@ def view(
         [[str(split.effective), split.factor] for split in applied],
         [[str(join.cut), join.ratio] for join in joins],
     ]
-    all_bars = recorded(fetched, imports)
+    all_bars = recorded(fetched, imports, sessions)
     found = {bar.session: bar for bar in (*broken(all_bars, sessions), *doubtful(series))}
     set_aside = settled(found.values(), judged, all_bars)
     identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
@@ -69,13 +69,19 @@ def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
     return None if kept is None or kept.empty else kept
 
 
-def recorded(fetched: Bars | None, imports: Sequence[Bars]) -> Bars:
-    """The bar of each session that counts, as recorded: fetched before imported, a later import before others."""
-    parts = [*imports, *([] if fetched is None else [fetched])]
+def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) -> Bars:
+    """The bar of each session that counts, as recorded: as in the series, and a broken one where there is no other."""
+    parts = [*_newest_last(imports), *([] if fetched is None else [fetched])]
     if len(parts) == 1:
         return parts[0]
-    every = pd.concat(parts)
+    kept = [bars for part in parts if (bars := sound(part, sessions)) is not None]
+    every = pd.concat([*parts, *kept])
     return every[~every.index.duplicated(keep="last")].sort_index()
+
+
+def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
+    """By how far they reach towards today, and of those that reach as far by when they came."""
+    return [bars for _, bars in sorted(enumerate(imports), key=lambda each: (each[1].index[-1], each[0]))]
 
 
 def back_adjusted(bars: Bars | None, splits: Sequence[Split]) -> tuple[Bars | None, list[Split]]:
@@ -91,8 +97,7 @@ def chained(
 ) -> tuple[Bars | None, list[Join]]:
     """Put imports before the bars one by one, those that reach furthest towards today first."""
     joins = []
-    newest_last = sorted(enumerate(imports), key=lambda numbered: (numbered[1].index[-1], numbered[0]))
-    for _, imported in reversed(newest_last):
+    for imported in reversed(_newest_last(imports)):
         history = sound(imported, sessions)
         if history is None or bars is None:
             bars = history if bars is None else bars

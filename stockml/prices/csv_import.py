@@ -15,12 +15,23 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import BadPayload, InvalidFile, StockmlError
-from stockml.prices.bars import COLUMNS, PRICES, Bars, SetAside, broken, checked, days_of, make_bars, without
+from stockml.prices.bars import (
+    COLUMNS,
+    MOST_OFF_CALENDAR,
+    PRICES,
+    Bars,
+    SetAside,
+    broken,
+    checked,
+    days_of,
+    make_bars,
+    too_many,
+    without,
+)
 from stockml.prices.calendar import Sessions
 from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
 from stockml.prices.csv_readings import (
     MARKS,
-    OFF_CALENDAR_SHARE,
     Cells,
     DecimalMark,
     Readings,
@@ -236,7 +247,7 @@ def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tupl
     days = days_of(bars)
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())
-    if len(others) > max(1, OFF_CALENDAR_SHARE * len(days)):
+    if too_many(len(others), len(days), MOST_OFF_CALENDAR):
         named = ", ".join(str(day) for day in others[:3])
         raise InvalidFile(
             str(path),

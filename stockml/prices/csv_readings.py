@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.errors import InvalidFile
-from stockml.prices.bars import PRICES
+from stockml.prices.bars import MOST_OFF_CALENDAR, PRICES, too_many
 from stockml.prices.calendar import Sessions
 from stockml.storage.arrays import Days, Floats
 
@@ -32,7 +32,6 @@ DATE_FORMATS = (
 TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
-OFF_CALENDAR_SHARE = 0.01
 LONGEST_USUAL_STEP = 5  # days between two sessions in a row
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
@@ -73,8 +72,8 @@ def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | No
 
 def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
     """By the switch, else the only order in which these are days of the calendar, one after another."""
-    text = text.str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
-    read = {name: pd.to_datetime(text, format=layout, errors="coerce") for name, layout in ORDERS.items()}
+    days = text.str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
+    read = {name: pd.to_datetime(days, format=layout, errors="coerce") for name, layout in ORDERS.items()}
     if order:
         return _days(path, text, read[order])
     whole = {name: found for name, found in read.items() if not found.isna().any()}
@@ -84,7 +83,8 @@ def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: 
         shown = " or ".join(f"{found.iloc[0]:%Y-%m-%d} ({name})" for name, found in chosen.items())
         why = f"line {text.index[0]}: {text.iloc[0]} may be {shown}; say which with --dates day-first or month-first"
         raise InvalidFile(str(path), why)
-    return _days(path, text, next(iter(chosen.values()), read["month-first"]))
+    nearest = min(read.values(), key=lambda found: int(found.isna().sum()))
+    return _days(path, text, next(iter(chosen.values()), nearest))
 
 
 def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
@@ -92,7 +92,7 @@ def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
     off = int((~sessions.are_sessions(days.to_numpy().astype("datetime64[D]"))).sum())
     in_order = bool((steps >= 0).all() or (steps <= 0).all())
     daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= LONGEST_USUAL_STEP
-    return in_order and daily and off <= max(1, OFF_CALENDAR_SHARE * len(days))
+    return in_order and daily and not too_many(off, len(days), MOST_OFF_CALENDAR)
 
 
 def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:

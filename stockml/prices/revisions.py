@@ -50,9 +50,10 @@ def to_record(
     days = days_of(bars)
     values = _values(bars)
     known, equal = _compared(view(table, None, None), days, values)
-    _, equal_then = _compared(view(table, recorded_at, None), days, values)
-    if rows_before is not None and table is not None:
-        equal_then = _compared(view(table.slice(0, rows_before), None, None), days, values)[1]
+    if rows_before is None or table is None:
+        _, equal_then = _compared(view(table, recorded_at, None), days, values)
+    else:
+        _, equal_then = _compared(view(table.slice(0, rows_before), None, None), days, values)
         equal_then |= _recorded_since(table.slice(rows_before), days, values)
     unchanged = equal | equal_then
     counts = Counts(int((~known).sum()), int((known & ~unchanged).sum()), int(unchanged.sum()))
@@ -62,7 +63,7 @@ def to_record(
     return _with_rows(table, days[~unchanged], values[~unchanged], time, source), counts
 
 
-def rows(table: Table | None) -> int:
+def row_count(table: Table | None) -> int:
     return 0 if table is None else int(table.num_rows)
 
 

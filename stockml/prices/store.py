@@ -1,8 +1,8 @@
 """The Parquet store: every value that was ever recorded of a bar, one file a ticker, rows only ever added.
 
-`<root>/IBM.parquet` holds raw bars as traded; `<root>/splits/IBM.parquet` and `<root>/history/IBM.parquet` what was
-learned about splits, and imported history. Views are computed on reading: the current one (newest row of a session),
-`as_of` a time, and the adjusted one.
+`<root>/IBM.parquet` holds raw bars as traded; the same name in `splits/`, `history/` and `judgements/` what was learned
+about splits, imported history, and a person's word about a bar. Views are computed on reading: the current one (newest
+row of a session), `as_of` a time, and the adjusted one.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
 from stockml.prices import believed, judgements, revisions
-from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days_of, jumps, missing_sessions
+from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
@@ -52,7 +51,7 @@ class BarStore:
 
     def addresses_beside(self, ticker: str) -> tuple[str, ...]:
         """The addresses of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
-        return tuple(self.files.address(_file(ticker, folder)) for folder in ("splits/", "history/", "judgements/"))
+        return tuple(self.files.address(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars or imported history, in alphabetical order."""
@@ -90,19 +89,19 @@ class BarStore:
 
     def rows(self, ticker: str) -> int:
         """How many rows were ever recorded."""
-        return revisions.rows(self._table(_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.row_count(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
         """When the newest row was recorded, by the clock of then."""
-        return revisions.newest_record(self._table(_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.newest_record(self._table(ticker))
 
     def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
         """How many sessions were added, and how many restated, by what was recorded at just this time."""
-        return revisions.recorded_then(self._table(_file(ticker), ticker, BAR_SCHEMA), recorded_at)
+        return revisions.recorded_then(self._table(ticker), recorded_at)
 
     def first_recorded(self, ticker: str) -> datetime | None:
         """When the first bar, fetched or imported, was recorded; None without any."""
-        kept = [self._table(_file(ticker, folder), ticker, BAR_SCHEMA) for folder in ("", "history/")]
+        kept = [self._table(ticker, folder) for folder in ("", "history/")]
         times = [table["recorded_at"].to_pandas().min() for table in kept if table is not None and len(table)]
         return min(times).to_pydatetime() if times else None
 
@@ -111,7 +110,7 @@ class BarStore:
 
         All of them, those that are set aside as well. Raises NoBars, StoreUnreadable.
         """
-        bars = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
+        bars = self._fetched(ticker, as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
         return bars
@@ -127,7 +126,7 @@ class BarStore:
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = judgements.newest(self._table(_file(ticker, "judgements/"), ticker, judgements.SCHEMA), as_of)
+        judged = judgements.newest(self._table(ticker, "judgements/"), as_of)
         found = believed.view(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
@@ -140,7 +139,8 @@ class BarStore:
 
         Raises InvalidSession for a session that has no bar, or one that is none by its own values.
         """
-        bar = believed.recorded(*self._recorded(ticker, None, None)).loc[str(session) : str(session)]
+        every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
+        bar = every.loc[str(session) : str(session)]
         if bar.empty:
             raise InvalidSession(str(session), f"{ticker} has no bar of it")
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
@@ -158,7 +158,7 @@ class BarStore:
         a bar was restated: in its values, or in that it was broken at first.  Raises what `adjusted` does.
         """
         series = self.adjusted(ticker)
-        first = revisions.first_view(self._table(_file(ticker), ticker, BAR_SCHEMA))
+        first = revisions.first_view(self._table(ticker))
         bars, _ = believed.back_adjusted(believed.sound(first, self.sessions(ticker)), self.splits(ticker))
         if bars is None:
             return series
@@ -169,21 +169,16 @@ class BarStore:
         raw = self._raw(ticker, None, None)
         return None if raw is None else raw.index[-1].date()
 
-    def missing(self, ticker: str) -> tuple[date, ...]:
-        """Sessions of the calendar between the first and the last raw bar for which the feed gave none."""
-        raw = self._raw(ticker, None, None)
-        return () if raw is None else missing_sessions(raw, self.sessions(ticker))
-
     def restatements(self, ticker: str) -> pd.DataFrame:
         """What the provider changed afterwards, one row a changed value.
 
         Columns: session, recorded_at, source, column, before, after.
         """
-        return revisions.restatements(self._table(_file(ticker), ticker, BAR_SCHEMA))
+        return revisions.restatements(self._table(ticker))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
         """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
-        known = revisions.newest_factors(self._table(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA), as_of)
+        known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
         return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
 
     def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
@@ -195,7 +190,7 @@ class BarStore:
         raw = self._raw(ticker, None, until)
         if raw is None or not (found := jumps(raw)):
             return ()
-        table = self._table(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA)
+        table = self._table(ticker, "splits/")
         factors, asked_on = revisions.newest_factors(table, None), revisions.newest_times(table)
 
         def is_settled(jump: Jump) -> bool:
@@ -268,18 +263,19 @@ class BarStore:
         is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
         return checked(ticker, bars[is_final], sessions)
 
-    def _table(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
-        return self.files.read(name, ticker, schema)
+    def _table(self, ticker: str, folder: str = "") -> Table | None:
+        return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
+
+    def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
+        return revisions.view(self._table(ticker), as_of, until)
 
     def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
         """The raw bars that are bars by their own values; None without any."""
-        bars = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
-        return believed.sound(bars, self.sessions(ticker))
+        return believed.sound(self._fetched(ticker, as_of, until), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """What was fetched, and each import, broken bars included."""
-        fetched = revisions.view(self._table(_file(ticker), ticker, BAR_SCHEMA), as_of, until)
-        return fetched, revisions.batches(self._table(_file(ticker, "history/"), ticker, BAR_SCHEMA), as_of, until)
+        return self._fetched(ticker, as_of, until), revisions.batches(self._table(ticker, "history/"), as_of, until)
 
 
 def _file(ticker: str, folder: str = "") -> str:

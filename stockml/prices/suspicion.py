@@ -52,7 +52,8 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
-    usual = np.nanmedian(volume[max(at - USUAL_SESSIONS, 0) : at]) if np.isfinite(volume[:at]).any() else np.nan
+    recent = volume[max(at - USUAL_SESSIONS, 0) : at]
+    usual = np.nanmedian(recent) if np.isfinite(recent).any() else np.nan
     if volume[at] == 0 and usual > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
         return f"no share was traded, and the close moved from {last:g} to {bar[CLOSE]:g}", 1
     if volume[at] > BUSY * usual:

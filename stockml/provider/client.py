@@ -25,6 +25,7 @@ class AlphaVantage(HttpClient):
 
     name = "alphavantage"
     usual_address = BASE_URL
+    variable = "ALPHAVANTAGE_URL"
 
     @classmethod
     def from_environment(
@@ -38,7 +39,7 @@ class AlphaVantage(HttpClient):
     ) -> "AlphaVantage":
         """ALPHAVANTAGE_API_KEY (unless `key` is given), ALPHAVANTAGE_PLAN (`free`, `75/min`), ALPHAVANTAGE_URL."""
         key = key or environ.get("ALPHAVANTAGE_API_KEY")
-        quota = QuotaLedger.of(quota_folder, key, Plan.parse(environ.get("ALPHAVANTAGE_PLAN") or "free"))
+        quota = QuotaLedger.of(quota_folder, key, Plan.of(environ))
         base_url = environ.get("ALPHAVANTAGE_URL") or BASE_URL
         return cls(key, quota=quota, clock=clock, sleep=sleep, base_url=base_url)
 

@@ -8,6 +8,7 @@ import ipaddress
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,7 +46,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class HttpClient:
+class HttpClient(ABC):
     """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
 
     A service says in `_request` how it is asked, and in `_check` which answers are refusals.
@@ -55,6 +56,7 @@ class HttpClient:
     """
 
     usual_address: ClassVar[str]
+    variable: ClassVar[str]  # which names another address
     bad_key: ClassVar[type[BadKey]] = BadKey
 
     def __init__(
@@ -71,7 +73,7 @@ class HttpClient:
     ) -> None:
         self._key = ApiKey(key)
         address = base_url or self.usual_address
-        self._address = checked_address(address)
+        self._address = _checked_address(address, self.variable)
         self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
         self._limits = limits or Limits()
         self._http = http or requests.Session()
@@ -79,12 +81,13 @@ class HttpClient:
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
 
+    @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
-        raise NotImplementedError
+        """What is sent to ask for it."""
 
+    @abstractmethod
     def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
         """Return when the answer is what was asked for. Raises FeedError."""
-        raise NotImplementedError
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
         """Whether nothing more is to be asked today; so it is unless a service says otherwise."""
@@ -118,17 +121,17 @@ class HttpClient:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._ask_once, ticker, function, parameters)
+        return retrying(self._ask_once, ticker, function, self._request(ticker, function, parameters))
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self._jitter()
 
-    def _ask_once(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
+    def _ask_once(self, ticker: str, function: str, asked: Request) -> Payload:
         now = self._clock()
         # Not until the clock shows the slot: a clock that is set back meanwhile would make that a wait of hours.
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
-        status, content = self._get(ticker, self._request(ticker, function, parameters))
+        status, content = self._get(ticker, asked)
         try:
             self._check(content, status, ticker, function)
         except QuotaSpent as spent:
@@ -185,17 +188,14 @@ def _kind(error: BaseException) -> str:
     return ", ".join(type(e).__name__ for e in (error, reason) if e is not None)
 
 
-def checked_address(base_url: str) -> str:
-    """The service's address: https, or http to loopback, as http shows the key.
-
-    Raises InvalidSetting.
-    """
+def _checked_address(base_url: str, variable: str) -> str:
+    """The service's address: https, or http to loopback, as http shows the key. Raises InvalidSetting."""
     address = urlsplit(base_url)
     if address.username or address.password or address.query or address.fragment or not address.hostname:
-        raise InvalidSetting("the price API's address", f"{address.scheme}://...", "like https://www.alphavantage.co")
+        raise InvalidSetting(variable, f"{address.scheme}://...", "an https address without a key or a query in it")
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
         bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
-        raise InvalidSetting("the price API's address", f"{address.scheme}://{address.hostname}", bound)
+        raise InvalidSetting(variable, f"{address.scheme}://{address.hostname}", bound)
     return base_url.rstrip("/")
 
 

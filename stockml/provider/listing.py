@@ -5,19 +5,20 @@ Asked only when a feed has stopped or knows a symbol no more. The answer is CSV,
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from stockml.errors import NoData, RecordUnreadable
 from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record, written_record
 
 LISTING = "LISTING_STATUS"
 ASKED_EVERY = timedelta(days=7)
 HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
 
 
+@record
 @dataclass(frozen=True)
 class Delistings:
     """When each symbol that is no longer listed was taken off, as known at `asked`; kept in one file."""
@@ -30,19 +31,16 @@ class Delistings:
         return self.asked is None or now - self.asked >= ASKED_EVERY
 
     def write(self, path: Path) -> None:
-        kept = {"asked": self.asked, "days": self.days}
-        write_atomically(path, json.dumps(kept, default=str, sort_keys=True).encode())
+        write_atomically(path, written_record(self))
 
     @classmethod
     def read(cls, path: Path) -> "Delistings":
         """What `write` wrote; nothing asked yet without a file. Raises RecordUnreadable."""
         try:
-            kept = json.loads(path.read_bytes())
-            days = {symbol: date.fromisoformat(day) for symbol, day in kept["days"].items()}
-            return cls(datetime.fromisoformat(kept["asked"]), days)
+            return read_record(cls, path.read_bytes())
         except FileNotFoundError:
             return cls(None, {})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise RecordUnreadable(str(path), str(error)) from error
 
 

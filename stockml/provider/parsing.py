@@ -43,12 +43,9 @@ class Daily:
     """A daily series as answered, raw as traded, final bars only.
 
     bars: DatetimeIndex "session" ascending and unique; float64 open, high, low, close, volume; at least one row.
-    last_refreshed: the day that the answer says it is of. dropped: sessions whose bar was not final yet.
     """
 
     bars: Bars
-    last_refreshed: date
-    dropped: tuple[date, ...]
 
     @property
     def newest(self) -> date:
@@ -68,14 +65,14 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, DAILY)
     _check_symbol(_section(answer, "Meta Data", ticker).get("2. Symbol"), ticker)
-    refreshed, unfinished = _refreshed(_section(answer, "Meta Data", ticker).get("3. Last Refreshed"), ticker, today)
+    unfinished = _unfinished(_section(answer, "Meta Data", ticker).get("3. Last Refreshed"), ticker, today)
     rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
     final = {name: row for name, row in rows.items() if row[0] <= last_final and row[0] != unfinished}
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
     values = _values(tuple(final.values()), ticker)
     bars = make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
-    return Daily(bars, refreshed, tuple(day for name, (day, _) in rows.items() if name not in final))
+    return Daily(bars)
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
@@ -170,8 +167,8 @@ def _folded(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-")
 
 
-def _refreshed(found: object, ticker: str, today: date) -> tuple[date, date | None]:
-    """The day of `3. Last Refreshed`, and once more if it was refreshed while New York was trading."""
+def _unfinished(found: object, ticker: str, today: date) -> date | None:
+    """The day of `3. Last Refreshed`, if it was refreshed while New York was trading."""
     match = REFRESHED.fullmatch(found) if isinstance(found, str) else None
     if match is None:
         raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(found))!r}")
@@ -182,7 +179,7 @@ def _refreshed(found: object, ticker: str, today: date) -> tuple[date, date | No
         raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
     # The zone is called US/Eastern for every exchange: only for a symbol without a suffix is it known to be true.
     trading = at is not None and at < REGULAR_CLOSE and "." not in ticker
-    return day, day if trading else None
+    return day if trading else None
 
 
 def _day(found: object, ticker: str, today: date) -> date:

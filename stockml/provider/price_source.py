@@ -21,6 +21,11 @@ def kind_of(environ: Mapping[str, str]) -> Kind:
     return "replay" if environ.get("STOCKML_CLOCK") else "market"
 
 
+def is_named(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says where prices come from."""
+    return any(environ.get(name) for name in ELSEWHERE)
+
+
 def held(home: Home) -> Kind | None:
     """What the home holds already; None before its first night. Raises RecordUnreadable."""
     path = home.root / FILE
@@ -41,9 +46,11 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
     What the home holds already; else the market's with a key, recorded ones in a replay. Where neither is named, a home
     that is in use has its key elsewhere (a Prefect Secret block); a new one is for recorded prices.
     """
-    if any(environ.get(name) for name in ELSEWHERE):
-        return held(home) or kind_of(environ)
-    return held(home) or ("market" if home.in_use and home.root.name != REPLAY else "replay")
+    if kind := held(home):
+        return kind
+    if is_named(environ):
+        return kind_of(environ)
+    return "market" if home.in_use and home.root.name != REPLAY else "replay"
 
 
 def replay_home(environ: Mapping[str, str]) -> Home:

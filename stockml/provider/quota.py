@@ -46,6 +46,11 @@ class Plan:
         return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
 
     @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Plan":
+        """What ALPHAVANTAGE_PLAN says; free where it says nothing. Raises InvalidSetting."""
+        return cls.parse(environ.get("ALPHAVANTAGE_PLAN") or "free")
+
+    @classmethod
     def parse(cls, text: str) -> "Plan":
         """`free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
         plan = text.strip().lower()

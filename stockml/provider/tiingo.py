@@ -14,9 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, QuotaSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, FeedError, NoData, QuotaSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Split, make_bars
-from stockml.provider.errors import BadTiingoKey
 from stockml.provider.http import HttpClient, Request
 from stockml.provider.parsing import Daily
 from stockml.provider.payload_archive import Payload
@@ -35,6 +34,7 @@ class Tiingo(HttpClient):
 
     name = "tiingo"
     usual_address = "https://api.tiingo.com"
+    variable = "TIINGO_URL"
     bad_key: ClassVar[type[BadKey]] = BadTiingoKey
 
     @classmethod
@@ -61,12 +61,11 @@ class Tiingo(HttpClient):
         return self.daily(ticker, "full")
 
     def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Daily:
-        days = {day: row for day, row in _rows(payload).items() if day <= today}
-        final = {day: row for day, row in days.items() if day <= last_final}
+        final = {day: row for day, row in _rows(payload).items() if day <= min(last_final, today)}
         if not final:
             raise NoData(payload.ticker, "no final bar")
         columns = {name: [_number(row.get(name), name, day, payload) for day, row in final.items()] for name in COLUMNS}
-        return Daily(make_bars(list(final), columns), max(days), tuple(day for day in days if day not in final))
+        return Daily(make_bars(list(final), columns))
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         rows = _rows(payload).items()

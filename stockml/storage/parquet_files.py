@@ -8,7 +8,7 @@ before it is written, which narrows the gap and does not close it.
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,7 @@ class TableFiles:
         `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
         It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
-        with file_lock(self.locks / f"store-{name.replace('/', '-')}.lock", self.lock_timeout_s):
+        with self._lock(name):
             for _ in range(ATTEMPTS):
                 version = self._version(name)
                 content = self._content(name)
@@ -81,18 +81,22 @@ class TableFiles:
 
         The new file is there before the old one goes. Raises StoreError where the new name holds other rows.
         """
-        table = self.read(name, tickers[0], schema)
-        if table is None:
-            return False
+        with self._lock(name):
+            table = self.read(name, tickers[0], schema)
+            if table is None:
+                return False
 
-        def moved(there: Table | None) -> Table | None:
-            if there is not None and not there.equals(table):
-                raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
-            return None if there is not None else table.replace_schema_metadata()
+            def moved(there: Table | None) -> Table | None:
+                if there is not None and not there.equals(table):
+                    raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
+                return None if there is not None else table.replace_schema_metadata()
 
-        self.update(new_name, tickers[1], schema, moved)
-        self._fs.rm_file(f"{self._base}/{name}")
-        return True
+            self.update(new_name, tickers[1], schema, moved)
+            self._fs.rm_file(f"{self._base}/{name}")
+            return True
+
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        return file_lock(self.locks / f"store-{name.replace('/', '-')}.lock", self.lock_timeout_s)
 
     @cached_property
     def _fs_and_base(self) -> tuple[Any, str]:

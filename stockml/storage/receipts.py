@@ -74,13 +74,19 @@ class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     `adjustment` is the identity of the price adjustment behind it: it changes when a split or a join changes the past.
-    `notes` are sentences about the data.
+    `notes` are sentences about the data.  `bases`: hash of what the home itself has learned across tickers and tonight
+    may use, "" for nothing.  `calendar` names the exchange's where the ticker's suffix does not tell it.
     """
 
     session: date
     sessions: int
     adjustment: str = ""
     notes: tuple[str, ...] = ()
+    bases: str = ""
+    calendar: str | None = None
+
+    def identity(self) -> tuple[str, ...]:
+        return (*super().identity(), self.bases)
 
 
 @dataclass(frozen=True)

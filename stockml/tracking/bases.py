@@ -15,10 +15,9 @@ from stockml.tracking.runs import milliseconds
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "stockml/base"
 MODEL = "lstm-base"
 SHA256 = "stockml.sha256"
-Loss = tuple[str, float, int]  # member, loss, epoch from 1, over all members
+Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 
 
 def log(
@@ -33,9 +32,10 @@ def log(
     if known:
         return str(known[0].version)
     at = milliseconds(now)
-    run = client.create_run(experiment_id, at, {SHA256: sha256}, f"base {vintage}")
+    begun = client.search_runs([experiment_id], f"tags.`{SHA256}` = '{sha256}'", max_results=1)  # by a killed process
+    run = begun[0] if begun else client.create_run(experiment_id, at, {SHA256: sha256}, f"base {vintage}")
     points = [
-        Metric(_name(f"training/loss, {member}"), loss, at, step) for step, (member, loss, _) in enumerate(losses, 1)
+        Metric(_name(f"training/loss, {member}"), loss, at, step) for step, (member, loss) in enumerate(losses, 1)
     ]
     scores = [Metric(_name(name), value, at, 0) for name, value in base.scores.items()]
     params = {"through": base.through, "tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}

@@ -4,9 +4,8 @@ The only importer of mlflow, inside functions. What a run holds is decided in `r
 so that a run killed anywhere is resumed and logging a night twice adds nothing.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,8 +19,20 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
-from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.tracking import bases, connection, models, retention, runs, track_record, trials, tutorials, views
+from stockml.nights.record import Night, model_name, night_path, read_night, write_night
+from stockml.tracking import (
+    bases,
+    connection,
+    experiments,
+    models,
+    retention,
+    runs,
+    track_record,
+    trials,
+    tutorials,
+    views,
+)
+from stockml.tracking.experiments import experiment_name
 from stockml.tracking.retention import OldRun
 from stockml.training.trial import TrialRecord
 
@@ -113,7 +124,8 @@ class Tracking:
     def log_base(self, base: "BaseNetwork", path: Path, losses: "Sequence[bases.Loss]", *, now: datetime) -> str:
         """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
         with self._client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
-            return bases.log(client, self._experiment(client, "base"), base, path, losses, now)
+            found = self._named(client, experiment_name("base"), "base")
+            return bases.log(client, found.experiment_id, base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
         """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
@@ -133,13 +145,14 @@ class Tracking:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
         with self._client() as client:
             ticker = f"{trial.ticker}/trials"
-            found = self._named(client, experiment_name(ticker), self._artifact_location(ticker))
+            found = self._named(client, experiment_name(ticker), ticker)
             return trials.log(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
         """Log a training by the tutorial once, with the pictures in `plots`. Raises TrackingUnavailable."""
         with self._client() as client:
-            return tutorials.log(client, self._experiment(client, "tutorial"), report, plots, now)
+            found = self._named(client, experiment_name("tutorial"), "tutorial")
+            return tutorials.log(client, found.experiment_id, report, plots, now)
 
     def sweep_orphans(
         self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
@@ -202,7 +215,7 @@ class Tracking:
     def mirror_champion(self, ticker: str, version: str) -> None:
         """Let the alias `champion` of lstm-<ticker> follow the local registry."""
         with self._client() as client:
-            client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+            client.set_registered_model_alias(model_name(ticker), "champion", version)
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
@@ -210,9 +223,9 @@ class Tracking:
         Raises TrackingUnavailable.
         """
         with self._client() as client:
-            version = models.version_of_key(client, f"lstm-{ticker}", key)
-            if version and version != models.champion(client, f"lstm-{ticker}"):
-                client.set_registered_model_alias(f"lstm-{ticker}", "champion", version)
+            version = models.version_of_key(client, model_name(ticker), key)
+            if version and version != models.champion(client, model_name(ticker)):
+                client.set_registered_model_alias(model_name(ticker), "champion", version)
             return version
 
     @property
@@ -222,21 +235,8 @@ class Tracking:
 
     def rename(self, old: str, new: str) -> list[str]:
         """Give the experiment and the registered model of `old` to `new`. Raises TrackingUnavailable."""
-        from mlflow.exceptions import MlflowException
-
-        moved = []
         with self._client() as client:
-            if (found := client.get_experiment_by_name(experiment_name(old))) and not client.get_experiment_by_name(
-                experiment_name(new)
-            ):
-                client.rename_experiment(found.experiment_id, experiment_name(new))
-                for run in client.search_runs([found.experiment_id]):
-                    client.set_tag(run.info.run_id, "stockml.ticker", new)
-                moved.append("MLflow's experiment")
-            with suppress(MlflowException):  # there is no model of the old name, or one of the new name already
-                client.rename_registered_model(f"lstm-{old}", f"lstm-{new}")
-                moved.append("MLflow's model")
-        return moved
+            return experiments.renamed(client, old, new)
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
@@ -250,54 +250,28 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The ticker's experiment, its page as this version arranges it."""
-        found = self._named(client, experiment_name(ticker), self._artifact_location(ticker))
-        note = partial(views.nights_note, ticker, found.experiment_id, self._overview(client))
-        self._arrange(client, found, views.nights_view(), note)
+        found = self._named(client, experiment_name(ticker), ticker)
+        experiments.arrange(
+            client,
+            self.locks,
+            found,
+            views.nights_view(),
+            lambda: views.nights_note(ticker, found.experiment_id, self._overview(client)),
+        )
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
         """The experiment of all tickers."""
-        found = self._named(client, views.EXPERIMENT, self._artifact_location("all-tickers"))
+        found = self._named(client, views.EXPERIMENT, "all-tickers")
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
-        self._arrange(client, found, views.record_view(), lambda: written or empty)
+        experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)
 
-    def _named(self, client: "MlflowClient", name: str, artifacts: str | None) -> "Experiment":
-        from mlflow.exceptions import MlflowException
-
-        if found := client.get_experiment_by_name(name):
-            return found
-        with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
-            client.create_experiment(name, artifacts, views.KIND)
-        if found := client.get_experiment_by_name(name):
-            return found
-        raise TrackingUnavailable(self.uri, f"it did not make the experiment {name}")
-
-    def _arrange(self, client: "MlflowClient", found: "Experiment", view: str, note: Callable[[], str]) -> None:
-        """Once a version: what a person rearranges afterwards stays. One process at a time, or one would fail."""
-        version = hashlib.sha256(view.encode()).hexdigest()[:16]
-        if found.tags.get(views.ARRANGED) == version:
-            return
-        said = note()
-        with FileLock(self.locks / "mlflow-pages.lock", timeout=60):
-            for name, value in ((views.TAG, view), (views.NOTE, said), (views.ARRANGED, version)):
-                client.set_experiment_tag(found.experiment_id, name, value)
-
-    def _artifact_location(self, ticker: str) -> str | None:
-        """The same place whether the run goes to the database or to a server of this machine.
-
-        A server elsewhere cannot read this machine's files: it is left to choose its own.
-        """
-        address = urlsplit(self.uri)
-        elsewhere = address.scheme in {"http", "https"} and address.hostname not in connection.LOOPBACK
-        return None if elsewhere and self.artifacts.startswith("file:") else f"{self.artifacts.rstrip('/')}/{ticker}"
+    def _named(self, client: "MlflowClient", name: str, place: str) -> "Experiment":
+        return experiments.named(client, self.uri, name, experiments.artifact_location(self.uri, self.artifacts, place))
 
     def _client(self) -> "AbstractContextManager[MlflowClient]":
         return connection.client(self.uri, self.artifacts, self.locks)
-
-
-def experiment_name(ticker: str) -> str:
-    return f"stockml/{ticker}"
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:

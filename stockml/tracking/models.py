@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.forecasts.bands import COVERAGES, percent
+from stockml.models.pool import Pool
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import pool_files
-from stockml.nights.record import Night
+from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.tracking.views import version_note
 
@@ -30,8 +32,6 @@ PINNED = (
     "pandas",
     "pyarrow",
     "scipy",
-    "tensorflow",
-    "keras",
     "exchange_calendars",
     "filelock",
     "fsspec",
@@ -47,14 +47,14 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
     if night.keeps_champion or not _is_there(night):  # cleared away: only the run can be made again
         return
     version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
-    client.set_registered_model_alias(night.model_name, "challenger", version)
+    client.set_registered_model_alias(model_name(night.ticker), "challenger", version)
 
 
 def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
     """A new version of the ticker's registered model; returns its number."""
     _create_registered_model(client, night)
     version = client.create_model_version(
-        night.model_name,
+        model_name(night.ticker),
         source=model.artifact_location,
         run_id=run.info.run_id,
         model_id=model.model_id,
@@ -66,8 +66,8 @@ def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night:
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
-    found = version_of_key(client, night.model_name, night.key)
-    return champion(client, night.model_name) if found is None and night.keeps_champion else found
+    found = version_of_key(client, model_name(night.ticker), night.key)
+    return champion(client, model_name(night.ticker)) if found is None and night.keeps_champion else found
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
@@ -135,7 +135,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
 def _zipped_package(folder: Path) -> Path:
     """The package's sources in one file, from which Python imports: a model brings its own code wherever it is loaded.
 
-    MLflow's own way, `code_paths`, would upload some eighty files a night.
+    MLflow's own way, `code_paths`, would upload each of its files every night.
     """
     path = folder / "stockml.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -149,10 +149,10 @@ def _is_there(night: Night) -> bool:
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """The evaluation's folder, and the model's with the vintages that it names."""
+    """The evaluation's folder, and the model's with the vintages that it names, or that were the newest that night."""
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
-    for file in pool_files(Path(night.model_folder or "")):
+    for file in pool_files(Path(night.model_folder or "")) or Pool.before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
     return {"model": str(trained), "evaluation": night.evaluation_folder or ""}
 
@@ -196,7 +196,7 @@ def _create_registered_model(client: "MlflowClient", night: Night) -> None:
 
     try:
         client.create_registered_model(
-            night.model_name,
+            model_name(night.ticker),
             tags={"ticker": night.ticker},
             description=f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out.",
         )

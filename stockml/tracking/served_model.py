@@ -24,7 +24,8 @@ class ServedModel(PythonModel):
         from stockml.storage.records import read_record
 
         assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
-        self.model = load_model(Path(context.artifacts["model"]))
+        self.folder = Path(context.artifacts["model"])
+        self.model = load_model(self.folder)
         self.calibration = read_record(Calibration, json.dumps(assessment["calibration"]))
         self.ticker = context.model_config["ticker"]
 
@@ -54,7 +55,7 @@ class ServedModel(PythonModel):
         if len(bars) <= FIRST_ORIGIN:
             raise TooFewBars(FIRST_ORIGIN + 1, len(bars), "a forecast")
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
-        pool = Pools.of(self.model, series).tonight
+        pool = Pools.of(self.model, series, folders=[self.folder]).tonight
         said = said_by(series, np.array([len(series) - 1]), leads, pool, self.model.published)
         quantiles, last = self.calibration.applied(said)[0], series.close[-1]
         days = sessions_for(self.ticker).after(bars.index[-1].date(), len(leads))

@@ -34,7 +34,10 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "answer/width_crps_skill_pct": (PCT, "its width alone, both made symmetric"),
     "answer/network_adds_pct": (PCT, "of a network that forecasts a path: what of the path's skill goes without it"),
     "answer/lstm_beats_last_close_pct": (PCT, "of such a network: the skill of its own path"),
-    "answer/beats_champion_pct": (PCT, "its skill less the champion's, same origins"),
+    "answer/beats_champion_pct": (
+        PCT,
+        "CRPS that it saves over the champion's, same origins; of a path, the skill less",
+    ),
     "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time, once complete"),
     "answer/forecast_change_pct": (PCT, "the published path's end beside the close"),
     "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean of the leads"),
@@ -48,9 +51,9 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "live/*": ("share", "of what was published before its market opened; matured, steps: counts"),
 }
 RECORD = {
-    "record/network_adds_crps_pct": (PCT, "CRPS that the network saves what is published"),
-    "record/network_adds_pct": (PCT, "what of that skill goes when the network is left out"),
-    "record/crps_skill_pct": (PCT, "CRPS skill of what is published over the strongest simple one, that regression"),
+    "record/network_adds_crps_pct": (PCT, "CRPS that the network saves over the very same procedure without it"),
+    "record/network_adds_pct": (PCT, "of a network that forecasts a path: what of the path's skill goes without it"),
+    "record/crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression, as they are"),
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
     "record/coverage_80_pct": (PCT, "how often the published 80 % band held the price, test part"),
     "record/live_skill_pct": (PCT, "skill of what was published in time, over the last close"),
@@ -60,8 +63,19 @@ RECORD = {
 }
 COLUMNS = 6
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
-CURVES = ("answer/forecast", "answer/skill_by_lead", "training/loss")
-OTHERS = ("answer", "bands", "baselines", "champion", "forecast", "live", "lstm", "published", "training")
+CURVES = ("answer/forecast", "answer/skill_by_lead")
+OTHERS = (
+    "answer",
+    "intervals",
+    "baselines",
+    "champion",
+    "forecast",
+    "live",
+    "lstm",
+    "published",
+    "training",
+    "without_network",
+)
 
 
 def nights_view() -> str:

@@ -27,8 +27,6 @@ class TrainingProgress:
     best: list[Any] | None = None
     best_epoch: int = 0
     best_loss: float = float("inf")
-    residual_weight: float = 0.0
-    shrinkage: float = 0.0
     finished: dict[str, list[Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -69,11 +67,7 @@ def remove(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """An epoch that has just ended; losses are of unit variance for a random walk.
-
-    `watched` are the paths, in price, that the network would have said after each of `watched_origins`: to look at, and
-    nothing is chosen by them. None for the published network.
-    """
+    """An epoch that has just ended."""
 
     network: str
     epoch: int
@@ -82,4 +76,3 @@ class EpochProgress:
     validation_loss: float | None
     learning_rate: float
     seconds: float
-    watched: list[list[float]] | None = None

@@ -124,7 +124,7 @@ def _evidence(
 
 def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> Decision:
     if pool.base is None:
-        return Decision("keep", f"nothing to train: {'; '.join(pool.reasons)}")
+        return Decision("keep", f"nothing to train: {'; '.join(pool.reasons.values())}")
     if evidence is None:
         return Decision("keep", "the history is too short to learn from: the base is left alone")
     found = f"the ticker's own training was {evidence.skill:+.2%} of CRPS on {evidence.origins} validation origins"

@@ -34,8 +34,8 @@ def train(
 ) -> TrainedModel:
     """Train on all of `series` as decided, write the model into `folder`, and return it.
 
-    An interrupted call goes on from its last epoch and ends with the same weights. `champion` is the folder of the
-    model to continue or keep. Raises TooFewBars, Diverged, NoChampion.
+    An interrupted call, repeated, ends with the same weights; the tutorial's goes on from its last epoch. `champion` is
+    the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion.
     """
     start = _start(decision, champion)
     if start is not None and decision.mode == "keep":
@@ -52,8 +52,8 @@ def train(
 
 
 def learning_sha256(settings: Settings) -> str:
-    """Hash of the settings that a champion's weights depend on: all but the mode, the policy and the gate's."""
-    kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy")}
+    """Hash of the settings that a champion's weights depend on: all but the mode, policy, age and the gate's."""
+    kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy", "ageing")}
     del kept["evaluation"]["replace_after_sessions"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

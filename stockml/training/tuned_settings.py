@@ -41,12 +41,10 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
     return found
 
 
-def write_tuned_settings(
-    home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any], profile: str = PROFILE
-) -> Path:
+def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
     """Write the ticker's settings file: dotted overrides, and beside them how they were found."""
     path = path_of(home, ticker)
-    content = {"ticker": ticker, "profile": profile, "settings": dict(settings), "found": dict(found)}
+    content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
     content["crc32"] = _crc32(content)
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
     return path

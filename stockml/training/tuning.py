@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from stockml.errors import Diverged, InvalidSetting
 from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for
+from stockml.settings import Sampler, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-Sampler = Literal["tpe", "random", "grid"]
 BUSY_WAIT_S = 1.0
 FIRST_UNPRUNED = 5  # trials, before the median of the others at the same epoch may end one
 
@@ -224,9 +223,7 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
         loss=float(best.value or 0.0),
         default_loss=own,
         settings=settings,
-        path=write_tuned_settings(
-            home, search.ticker, settings, found | {"trials": len(_finished(study))}, search.base.profile
-        ),
+        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": len(_finished(study))}),
     )
 
 

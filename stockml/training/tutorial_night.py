@@ -92,8 +92,7 @@ def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
 def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
     """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
     recipe = fitted.recipe
-    left_out = ("watched", "seconds_left")
-    rows = [{name: value for name, value in row.items() if name not in left_out} for row in fitted.history]
+    rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
     if not len(recipe.test):
         return rows
     paths = [np.round(recipe.prepared.prices(recipe.test - 1, said), 4).tolist() for said in fitted.test_predictions]

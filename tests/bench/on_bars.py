@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from stockml.models.baselines import BASELINES, baseline_paths
-from stockml.prices.bars import Bars, Split, checked, mid_prices
+from stockml.prices.bars import Bars, Split, checked
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.parsing import parse_daily
 from tests.bench.material import TICKER, csv_file, long_bars, payload
@@ -75,7 +76,7 @@ def import_csv(scene: Scene) -> Iterator[Measured]:
 def baselines(scene: Scene) -> Iterator[Measured]:
     """Each of them one session ahead of every session, and 50 from every tenth, as a night scores them."""
     bars, what = long_bars(STORED_SESSIONS)
-    mid, origins = mid_prices(bars), np.arange(0, STORED_SESSIONS, 10)
+    mid, origins = PriceSeries.from_bars(bars).mid, np.arange(0, STORED_SESSIONS, 10)
 
     def action(run: int) -> None:
         baseline_paths(mid, origins, HORIZON)

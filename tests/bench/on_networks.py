@@ -12,7 +12,6 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.tutorial.network import StreamNetwork
 from stockml.models.tutorial.recipe import train_length
-from stockml.prices.bars import mid_prices
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
@@ -34,7 +33,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
     steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
     settings = settings_for("tutorial")
-    recipe = Recipe.of(mid_prices(bars), train_length(len(bars)), settings)
+    recipe = Recipe.of(PriceSeries.from_bars(bars).mid, train_length(len(bars)), settings)
     network = StreamNetwork(settings, recipe.width)
     x, y, _ = epoch_of(recipe.streams(), steps, np.random.default_rng(1))
 

@@ -8,10 +8,10 @@ from statistics import median
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from stockml.home import Home, home
-from stockml.pipeline.ingest import SOURCE
 from stockml.prices.bars import days_of
 from stockml.prices.csv_import import import_file
 from stockml.prices.store import bar_store
+from stockml.provider.client import AlphaVantage
 from tests.bench.material import TICKER, repeated, write_csv
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
@@ -47,7 +47,7 @@ def _with_history(folder: Path, untold: int) -> Path:
     place: Home = home({"STOCKML_HOME": str(folder)})
     store, now = bar_store(place, TICKER, None), datetime.now(UTC)
     known = recorded_bars(TICKER).iloc[:-untold]
-    store.append(TICKER, known, recorded_at=now, source=SOURCE, session=known.index[-1].date())
+    store.append(TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date())
     past = write_csv(repeated(known, SESSIONS - untold), folder / "past.csv")
     import_file(store, past, recorded_at=now, ticker=TICKER)
     return place.root

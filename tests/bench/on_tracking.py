@@ -15,12 +15,12 @@ from stockml.pipeline import promote, publish
 from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
-from stockml.pipeline.ingest import SOURCE
 from stockml.pipeline.log import StepReceipts, log_night
 from stockml.pipeline.train import train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
+from stockml.provider.client import AlphaVantage
 from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
 from tests.bench.material import TICKER
@@ -56,7 +56,7 @@ class Nights:
         session = self.bars.index[stop - 1].date()
         store = bar_store(self.place, TICKER, None)
         known = self.bars.iloc[:stop]
-        stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=SOURCE, session=session)
+        stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=session)
         dataset = renormalise(self.place, stored, calendar=None)
         decision = decide_mode(self.place, dataset, SETTINGS)
         model = train_night(self.place, dataset, decision, SETTINGS)

@@ -7,9 +7,9 @@ from pathlib import Path
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from stockml.home import home
-from stockml.pipeline.ingest import SOURCE
 from stockml.prices.bars import days_of
 from stockml.prices.store import bar_store
+from stockml.provider.client import AlphaVantage
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
 
@@ -40,7 +40,9 @@ def _with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Pat
         bars = recorded_bars(recorded)
         known = bars[days_of(bars) < before]
         store = bar_store(place, ticker, None)
-        store.append(ticker, known, recorded_at=datetime.now(UTC), source=SOURCE, session=known.index[-1].date())
+        store.append(
+            ticker, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=known.index[-1].date()
+        )
     return place.root
 
 

@@ -91,7 +91,10 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["nightly", "IBM", "--session", "2013-02-30"], "expected a trading day as YYYY-MM-DD, found '2013-02-30'"),
         (["nightly", "IBM", "--mode", "fast"], "'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'"),
         (["nightly", "IBM", "--profile", "secret"], "'secret' is not one of 'nightly', 'tutorial'"),
-        (["nightly", "IBM", "--set", "epochs=3"], "expected a setting as training.epochs=3, found 'epochs=3'"),
+        (
+            ["nightly", "IBM", "--set", "epochs=3"],
+            "expected a setting as evaluation.direction_step=20, found 'epochs=3'",
+        ),
         (["nightly", "IBM", "--set", "training.luck=1"], "expected training.luck to be one of batch_size"),
         (
             ["nightly", "IBM", "--set", "training.epochs=0"],
@@ -367,5 +370,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     assert len(BarStore(home.store, home.locks).read("IBM")) == 100
     refused = stockml("history", "IBM")
     assert refused.returncode == 1
-    advice = "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import` instead"
+    advice = (
+        "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
+    )
     assert refused.stderr.splitlines()[-1] == advice

@@ -23,7 +23,7 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
-from stockml.tracking.client import experiment_name
+from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.deployments.test_cli import stockml
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -108,7 +108,8 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Inst
 
 
 def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here: Installation) -> None:
-    found = here.found("tune", "MSFT", "--trials=2", "--sampler=random", *QUICK)
+    small = ["--set=network.units=[6]", "--set=network.look_back=10", "--set=training.epochs=2"]
+    found = here.found("tune", "MSFT", "--trials=2", "--sampler=random", *QUICK, *small)
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")

@@ -53,6 +53,16 @@ def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, 
     assert "K3Y12345" not in str(check)
 
 
+def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(home: Home) -> None:
+    home.root.mkdir(parents=True)
+    (home.root / "prices.json").write_text('{"prices": "market"}')
+    checks = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
+    assert checks["prices"].found == "the market's"
+    assert "alphavantage-api-key" in checks["key"].advice
+    (home.root / "prices.json").write_text("{")
+    assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
+
+
 def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: Feed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
@@ -152,7 +162,11 @@ def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, 
     path.parent.mkdir(parents=True)
     (path.parent / "migrated.txt").write_text("3.9.1")
     path.write_bytes(content)
-    [check] = [check for check in found(home).values() if check.verdict == "problem" and check.name != "rights"]
+    [check] = [
+        check
+        for check in found(home).values()
+        if check.verdict == "problem" and check.name not in ("rights", "price service")
+    ]
     assert str(path) in str(check)
     assert says in str(check)
 
@@ -174,7 +188,7 @@ def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str) 
     [check] = [
         check
         for check in found(home, now=NOW + timedelta(days=1)).values()
-        if check.verdict == "problem" and check.name != "rights"
+        if check.verdict == "problem" and check.name not in ("rights", "price service")
     ]
     assert str(kind.files[0]) in str(check) or str(kind.files[0].parent) in str(check)
     assert "restore it from a backup" in str(check)

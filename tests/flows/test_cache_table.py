@@ -23,7 +23,7 @@ RUNS_AGAIN = {
     "setting evaluation.origin_every": FROM_DECIDE,
     "a line of provider/client.py": ("fetch", "append"),
     "a line of prices/store.py": ("fetch", "append", "renormalise"),
-    "a line of models/pooled_regression.py": FROM_DECIDE,
+    "a line of models/pooled_regression.py": ("renormalise", *FROM_DECIDE),
     "a line of training/ticker_training.py": FROM_DECIDE,
     "a line of pipeline/train.py": ("train",),
     "a line of pipeline/evaluate.py": ("evaluate",),

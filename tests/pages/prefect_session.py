@@ -94,7 +94,7 @@ class Up:
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(240))
     def training(self, ticker: str, epochs: int = 3) -> Path:
         """The checkpoint of the ticker's training under way, once it has had some epochs."""
-        for kept in self.home.glob(f"models/{ticker}/*/{checkpoint.NAME}"):
+        for kept in self.home.glob(f"models/{ticker}/*/_*/{checkpoint.NAME}"):
             if epochs_of(kept) >= epochs:
                 return kept
         raise NotYet

@@ -41,7 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None:
     with browser_page() as page:
         open_form(page, pages.prefect, "IBM")
-        assert "Passes over the training part. 1 to 1,000; nightly 3, tutorial 30" in page.inner_text("body")
+        assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
         fill(page, "ticker (Optional)", "../etc")
         submit(page)
         page.get_by_text("'../etc' does not match").first.wait_for()

@@ -8,7 +8,6 @@ import pytest
 from deployments.replay.errors import NotRecorded
 from deployments.servers.errors import AlreadyUp, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
 from stockml import errors
-from stockml.provider.errors import BadTiingoKey
 
 SAMPLES = [
     errors.InvalidTicker("../etc"),
@@ -34,7 +33,7 @@ SAMPLES = [
     errors.Diverged(3, float("inf")),
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
-    BadTiingoKey("IBM", "none"),
+    errors.BadTiingoKey("IBM", "none"),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),

@@ -7,7 +7,7 @@ from tests.stockml.plots.recorded import drawn
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
 NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
-NAMES += ("training", "evolution")
+NAMES += ("training", "evolution", "volatility")
 
 
 def main() -> None:

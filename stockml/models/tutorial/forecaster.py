@@ -66,7 +66,6 @@ class TutorialForecaster:
     scale: TutorialScale
     learned_until: np.datetime64
     cell: str = "lstm"
-    shrinkage: float = 1.0
 
     def paths(self, series: PriceSeries, origins: Indices | Sequence[int]) -> Floats:
         """(len(origins), horizon) mid prices: row m, column k - 1 is session origins[m] + k as seen after origins[m].

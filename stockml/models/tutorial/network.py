@@ -147,7 +147,7 @@ def stream_layer() -> Any:
             ]
 
         def call(self, inputs: Any, training: bool = False) -> Any:
-            product = multiplied if training else tf.matmul
+            product = _multiplied if training else tf.matmul
             kernel, recurrent, *rest = (tf.convert_to_tensor(weight) for weight in self.trainable_variables)
             steps, streams, features = inputs.shape
             sums = product(tf.reshape(inputs, (steps * streams, features)), kernel)
@@ -160,7 +160,7 @@ def stream_layer() -> Any:
                 bits = tf.unstack(tf.bitcast(drawn, tf.uint16))
             outputs = []
             for x, drawn in zip(tf.split(sums, steps), bits, strict=True):
-                output, states = step(self.cell, x, product(states[0], recurrent), rest, states, drawn, rate)
+                output, states = _step()(self.cell, x, product(states[0], recurrent), rest, states, drawn, rate)
                 outputs.append(output)
             for kept, state in zip(self.states, states, strict=True):
                 kept.assign(state)
@@ -169,16 +169,26 @@ def stream_layer() -> Any:
         def compute_output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
             return (*shape[:2], self.units)
 
-    def multiplied(left: Any, right: Any) -> Any:
-        return tf.matmul(tf.cast(left, MATMUL_TYPE), tf.cast(right, MATMUL_TYPE))
+    return StreamLayer
+
+
+def _multiplied(left: Any, right: Any) -> Any:
+    tf = tensorflow()
+    return tf.matmul(tf.cast(left, MATMUL_TYPE), tf.cast(right, MATMUL_TYPE))
+
+
+@cache
+def _step() -> Any:
+    """One step of a layer, compiled: its output and states from its inputs, hidden state and random bits."""
+    tf = tensorflow()
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
     def step(cell: str, x: Any, h: Any, rest: Any, states: Any, bits: Any, rate: float) -> tuple[Any, tuple[Any, ...]]:
-        """Output and states; each unit's 32 random bits drop its output (16) and its state (16)."""
+        """Each unit's 32 random bits drop its output (16) and its state (16)."""
         hidden, *memory = CELLS[cell](tf.tanh, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
             return hidden, (hidden, *memory)
         kept = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
         return hidden * kept[..., 0], (hidden * kept[..., 1], *memory)
 
-    return StreamLayer
+    return step

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import Candidate, Pools, said_by
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
@@ -114,6 +114,13 @@ def test_the_better_model_publishes_and_none_where_it_is_worse_than_without_a_ne
     )
     adds = found.distributions.over_simple[CHAMPION if publisher == CHAMPION else LSTM]
     assert numbers["network_adds_crps"] == adds.skill
+
+
+def test_a_base_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
+    seen = Pool.before(SERIES.sessions[SPLIT.validation.start].item() + timedelta(days=2_000))
+    base = replace(seen, regression=USUAL.held_out.pool.regression)
+    with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{seen.base.through}'"):
+        Candidate.of(SERIES, SPLIT, SETTINGS, Pools(base, USUAL.published.pool), USUAL)
 
 
 def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from stockml.errors import TooFewBars
+from stockml.errors import InvalidSetting, NoBars, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
@@ -103,6 +103,17 @@ def test_what_comes_after_the_last_outcome_changes_nothing() -> None:
 def test_a_span_without_twenty_nights_is_refused(span: Span) -> None:
     with pytest.raises(TooFewBars, match=f"20 nights from {span.first} to {span.last}"):
         backtest("ABC", SERIES, span, SETTINGS)
+
+
+def test_a_horizon_shorter_than_what_is_measured_is_refused() -> None:
+    shorter = Settings(evaluation=SETTINGS.evaluation.changed(horizon=40))
+    with pytest.raises(InvalidSetting, match="horizon of a backtest to be at least 50, found 40"):
+        backtest("ABC", SERIES, SPAN, shorter)
+
+
+def test_a_table_of_prices_that_stood_still_is_refused_with_the_reason() -> None:
+    with pytest.raises(NoBars, match="STILL: expected a price that moves"):
+        backtest_table([replace(found(), ticker="STILL", whole=float("nan"))], {})
 
 
 def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:

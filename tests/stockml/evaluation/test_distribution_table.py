@@ -125,12 +125,12 @@ def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
 
 def test_without_a_vintage_the_rows_are_a_reason_and_what_is_published_is_scored() -> None:
     found = distribution_table(SERIES, AT, NONE, CANDIDATES, 50)
-    assert found.reasons == {POOLED: NONE.reasons[0]}
+    assert found.reasons == {POOLED: NONE.reasons["regression"]}
     assert (found.through, found.widths, found.whole) == (None, {}, {})
     assert list(found.scores) == list(CANDIDATES)
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
-    without_base = distribution_table(SERIES, AT, replace(POOL, base=None, reasons=("no base network",)), {}, 50)
+    without_base = distribution_table(SERIES, AT, replace(POOL, base=None, reasons={"base": "no base network"}), {}, 50)
     assert list(without_base.scores) == list(SHAPES)
     assert without_base.reasons == {BASE: "no base network"}
 

@@ -124,12 +124,6 @@ def test_what_cannot_be_said_is_refused(pooled: PooledRegression) -> None:
         base().quantiles(walk(100), np.array([99]), np.array([51]), pooled)
 
 
-def test_a_base_that_has_seen_what_it_is_scored_on_is_refused() -> None:
-    base().check_unseen(date(2004, 7, 1))
-    with pytest.raises(InvalidSetting, match="2004-06-30"):
-        base().check_unseen(date(2004, 6, 30))
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -13,7 +13,7 @@ from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import curves_at
-from stockml.models.pool import Pool, file_of, oldest_through, widths_of
+from stockml.models.pool import Pool, file_of, keep_aside, known_by, oldest_through, widths_of
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.prices.series import PriceSeries
@@ -46,16 +46,16 @@ def test_the_newest_of_each_that_ends_before_the_day_is_chosen(day: str, through
     assert found.regression is not None
     assert found.base is not None
     assert found.regression.through == found.base.through == found.through == date.fromisoformat(through)
-    assert found.reasons == ()
+    assert found.reasons == {}
 
 
 def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
     found = Pool.before(EARLIER)
     assert (found.regression, found.base, found.through) == (None, None, None)
     assert found.identity() == {"regression": None, "base": None}
-    (reason,) = found.reasons
+    (reason,) = found.reasons.values()
     assert reason == "no pooled regression ends before 1999-06-30: the oldest has seen sessions through 1999-06-30"
-    assert Pool.before(LATER, [tmp_path]).reasons[0].endswith("there is none")
+    assert Pool.before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
     assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
 
 
@@ -71,8 +71,8 @@ def test_a_damaged_file_is_named_and_the_next_older_one_stands_in(folder: Path, 
     (damaged,) = folder.glob(f"{kind}-2017-06*")
     damaged.write_bytes(damaged.read_bytes()[:-40])
     found = Pool.before(LATER, [folder])
-    (reason,) = found.reasons
-    assert str(damaged) in reason
+    assert found.reasons.keys() == {left}
+    assert str(damaged) in found.reasons[left]
     assert getattr(found, left).through.year == 2015
     assert {found.regression and found.regression.through.year, found.base and found.base.through.year} == {2015, 2017}
     for path in folder.glob("base-*"):
@@ -80,8 +80,8 @@ def test_a_damaged_file_is_named_and_the_next_older_one_stands_in(folder: Path, 
     without = Pool.before(LATER, [folder])
     assert without.base is None
     assert without.regression is not None
-    assert sum("base-" in why for why in without.reasons) == 3
-    assert "no base network ends before 2018-01-01" in without.reasons[-1]
+    assert without.reasons["base"].count("base-") == 3
+    assert "no base network ends before 2018-01-01" in without.reasons["base"]
 
 
 def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
@@ -111,6 +111,27 @@ def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once
     assert after.identity()["base"] != before.identity()["base"]
     with pytest.raises(InvalidFile, match="base-2017-06"):
         Pool.identified(before.identity(), [folder])
+
+
+def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_it(folder: Path) -> None:
+    before, older = Pool.before(LATER, [folder]), base_vintages.read(next(folder.glob("base-2015-06*")))
+    assert before.base is not None
+    for _ in range(2):
+        keep_aside(folder / base_vintages.file_name(before.base.through))
+        base_vintages.write(replace(older, through=before.base.through), folder)
+    assert Pool.before(LATER, [folder]).identity() != before.identity()
+    assert Pool.identified(before.identity(), [folder]).identity() == before.identity()
+
+
+def test_what_a_home_may_know_on_a_day_changes_with_every_vintage_that_ends_by_it(folder: Path) -> None:
+    days = [date(2013, 6, 1), date(2014, 1, 1), date(2016, 1, 1), date(2018, 1, 1)]
+    known = [known_by(day, folder) for day in days]
+    assert known[0] == ""
+    assert len({*known}) == 4
+    next(folder.glob("base-2017-06*")).write_bytes(b"damaged")
+    assert [known_by(day, folder) for day in days[:3]] == known[:3]
+    assert known_by(days[3], folder) != known[3]
+    assert known_by(days[3], folder / "absent") == ""
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])

@@ -27,6 +27,7 @@ def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
     """The promotion of a model that was made on the `number`-th evening."""
     folder = models / ticker / f"{number:016x}"
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text("{}")
     (folder / "weights.npz").write_bytes(f"weights {number}".encode())
     return Promotion(
         ticker=ticker,

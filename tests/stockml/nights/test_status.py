@@ -44,8 +44,8 @@ def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -
     assert night.verdict
     adds = night.distributions.network_adds
     assert adds
-    assert (found.network_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
-    assert (found.publisher, found.crps_adds) == (CHAMPION, adds.skill)
+    assert (found.path_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
+    assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
     assert found.crps_skill == night.distributions.whole[CHAMPION].skill
     assert found.metrics()["record/width_against_usual_pct"] == pytest.approx(80.0)
     assert found.metrics()["record/promoted"] == float(night.verdict.promoted)
@@ -91,10 +91,10 @@ def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
 def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() -> None:
     usual = Glance.of(NIGHT)
     glances = [
-        replace(usual, network_adds=0.0, crps_adds=0.01, crps_adds_p=0.01),
-        replace(usual, network_adds=0.02, network_adds_p=0.4, crps_adds=-0.01, crps_adds_p=0.001),
-        replace(usual, network_adds=0.0, network_adds_p=None, crps_adds=0.0),
-        replace(usual, network_adds=None, crps_adds=None),
+        replace(usual, path_adds=0.0, network_adds=0.01, network_adds_p=0.01),
+        replace(usual, path_adds=0.02, path_adds_p=0.4, network_adds=-0.01, network_adds_p=0.001),
+        replace(usual, path_adds=0.0, path_adds_p=None, network_adds=0.0),
+        replace(usual, path_adds=None, network_adds=None),
         None,
     ]
     listed = [status.Row(f"T{n}", NIGHT.session, "", 0, False, each) for n, each in enumerate(glances)]

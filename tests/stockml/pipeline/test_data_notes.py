@@ -1,5 +1,6 @@
 """What a night says about its data: each hole, each bar that is set aside, each import that disagrees."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import pytest
 
 from stockml.errors import NoBars
 from stockml.home import Home
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes
-from stockml.pipeline.dataset import renormalise
+from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
+from stockml.pipeline.night_key import night_key
 from stockml.prices.bars import Bars
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tests.support.recordings import recorded
 
@@ -56,6 +60,21 @@ def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(ho
     assert said.notes[0].startswith(f"{DAYS[980]}: open ")
     assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
+
+
+def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_session_on(home: Home) -> None:
+    receipt = append(home, IBM)
+    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt)
+    home.bases.mkdir()
+    shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
+    after = renormalise(home, receipt, calendar=None)
+    assert (after.sha256, before.bases) == (before.sha256, "")
+    assert after.identity() != before.identity()
+    assert beside_the_bars(home, receipt) != beside
+    assert night_key(after, Settings()) != night_key(before, Settings())
+    (home.bases / "pooled-2011-06.json").unlink()
+    shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
+    assert renormalise(home, receipt, calendar=None) == before
 
 
 def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:

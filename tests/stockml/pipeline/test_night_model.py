@@ -101,7 +101,7 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
 
 
 def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_on(home: Home) -> None:
-    bases = home.models.parent / "bases"
+    bases = home.bases
     bases.mkdir(parents=True)
     for kind in ("base-2017-06.npz", "pooled-2017-06.json"):
         name = kind.replace("2017-06", "2002-03")
@@ -110,7 +110,7 @@ def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_
     found = night(home, ALONE.until(900))
     pool = load_model(Path(found.model.path)).published.pool
     assert pool.through == date(2001, 6, 29)
-    for said in ("\n".join(found.found.distributions.reasons.values()), "\n".join(pool.reasons)):
+    for said in ("\n".join(found.found.distributions.reasons.values()), "\n".join(pool.reasons.values())):
         assert "base-2002-03.npz" in said
         assert "pooled-2002-03.json" in said
     assert found.found.publisher == LSTM

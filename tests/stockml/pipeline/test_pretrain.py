@@ -12,7 +12,6 @@ from stockml.home import Home, home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.trained_model import bases_of
 from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
 from stockml.tracking.client import Tracking
@@ -48,7 +47,7 @@ def test_it_says_what_it_learned_from_and_what_it_scored(learned: tuple[BaseNetw
 
 def test_only_nights_after_its_last_session_use_it(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
     base, _ = learned
-    folders = (bases_of(installation.models), SHIPPED)
+    folders = (installation.bases, SHIPPED)
     day = np.datetime64(base.through)
     before, after = (Pool.before(each.item(), folders).base for each in (day, day + 1))
     assert after is not None
@@ -61,7 +60,7 @@ def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Hom
     from mlflow import MlflowClient
 
     tracking, now = Tracking.of(installation), datetime(2026, 1, 2, tzinfo=UTC)
-    versions = {tracking.log_base(*learned, [("correction, seed 1", 0.25, 1)], now=now) for _ in range(2)}
+    versions = {tracking.log_base(*learned, [("correction, seed 1", 0.25)], now=now) for _ in range(2)}
     assert versions == {"1"}
     found = MlflowClient(tracking.uri, tracking.uri).get_model_version("lstm-base", "1")
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
@@ -72,4 +71,4 @@ def test_a_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
     place = home({"STOCKML_HOME": str(tmp_path)})
     with pytest.raises(TooFewTickers, match=r"at least 30 tickers.*found 3.*--prices"):
         pretrain_base(place, tickers(3), date(2002, 1, 1))
-    assert not bases_of(place.models).exists()
+    assert not place.bases.exists()

@@ -64,7 +64,7 @@ def shown(night: Night) -> dict[str, str]:
     return {
         "skill of what is published": f"{found['published/skill']:+.4f}",
         "network adds, of CRPS": f"{found['answer/network_adds_crps_pct']:+.2f}%",
-        "CRPS skill of what is published": f"{found['answer/crps_skill_pct']:+.2f}%",
+        "CRPS skill of what is published": f"{found['answer/published_crps_skill_pct']:+.2f}%",
         "volatility, next 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
         "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",

@@ -15,7 +15,7 @@ from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
 
 TITLES = {
-    "forecast": "IBM: 184 to 218 in 50 sessions, 80% by the network and the regression",
+    "forecast": "IBM: 184 to 218 in 50 sessions (80%), by the network and the regression",
     "volatility": "IBM: 15% volatility a year expected, calmer than usual, 11th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",

@@ -19,7 +19,6 @@ from stockml.prices.bars import (
     days_of,
     jumps,
     make_bars,
-    mid_prices,
     missing_sessions,
     until,
     without,
@@ -103,11 +102,6 @@ def test_missing_sessions_are_named_and_not_invented():
     assert missing_sessions(bars, NEW_YORK) == (DAYS[2], DAYS[5])
     assert len(checked("IBM", bars, NEW_YORK)) == 8
     assert missing_sessions(flat_bars(0), NEW_YORK) == ()
-
-
-def test_the_mid_price_is_halfway_between_high_and_low():
-    bars = with_value(flat_bars(3), 1, "high", 104.5)
-    assert mid_prices(bars).tolist() == [100.0, 102.0, 100.0]
 
 
 def test_until_cuts_after_a_day_that_need_not_be_a_session():

@@ -48,7 +48,7 @@ def test_what_was_appended_is_read_back(store):
     assert store.read("IBM").equals(IBM)
     assert store.read("IBM").index.equals(IBM.index)
     assert store.last_session("IBM") == LAST
-    assert store.missing("IBM") == ()
+    assert store.view("IBM").holes(store.sessions("IBM")) == ()
 
 
 def test_a_receipt_proves_what_stands_on_disk(store):
@@ -145,7 +145,8 @@ def test_an_answer_of_broken_bars_stores_nothing(store):
 
 def test_a_session_that_the_feed_lacks_is_reported(store):
     append(store, IBM.drop(IBM.index[[10, 20]]))
-    assert store.missing("IBM") == (IBM.index[10].date(), IBM.index[20].date())
+    holes = store.view("IBM").holes(store.sessions("IBM"))
+    assert holes == (IBM.index[10].date(), IBM.index[20].date())
 
 
 def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
@@ -155,7 +156,6 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     assert store.tickers() == ()
     assert store.splits("IBM") == ()
     assert store.last_session("IBM") is None
-    assert store.missing("IBM") == ()
     assert store.unexplained_jumps("IBM") == ()
     assert store.restatements("IBM").empty
     assert not Path(store.root).exists()

@@ -151,16 +151,16 @@ def test_the_echoed_key_is_redacted() -> None:
         ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL"),
     ],
 )
-def test_todays_unfinished_bar_is_dropped_and_named(name: str, ticker: str) -> None:
+def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
     daily = parsed((PAYLOADS / name).read_bytes(), ticker, last_final=THURSDAY)
-    assert (daily.newest, daily.dropped, daily.last_refreshed) == (THURSDAY, (FRIDAY,), FRIDAY)
+    assert daily.newest == THURSDAY
 
 
 def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_about_later() -> None:
     content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes()
-    assert parsed(content, "AAPL", last_final=FRIDAY).dropped == (FRIDAY,)
+    assert parsed(content, "AAPL", last_final=FRIDAY).newest < FRIDAY
     after_close = content.replace(b"14:07:03", b"16:00:01")
-    assert parsed(after_close, "AAPL", last_final=FRIDAY).dropped == ()
+    assert parsed(after_close, "AAPL", last_final=FRIDAY).newest == FRIDAY
 
 
 def test_a_time_in_the_answer_says_nothing_about_an_exchange_that_closed_before_new_york() -> None:

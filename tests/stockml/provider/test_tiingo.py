@@ -73,9 +73,9 @@ def test_bars_and_splits_are_the_same_whoever_gives_them(provider: PriceProvider
     answer = provider.daily("MSFT", "full")
     daily = provider.daily_of(answer, last_final=LAST, today=LAST)
     assert daily.bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
-    assert (daily.newest, daily.dropped) == (LAST, ())
+    assert daily.newest == LAST
     earlier = provider.daily_of(answer, last_final=date(2013, 2, 28), today=LAST)
-    assert (earlier.newest, earlier.dropped) == (date(2013, 2, 28), (LAST,))
+    assert earlier.newest == date(2013, 2, 28)
     splits = provider.splits_of(provider.splits("MSFT"))
     assert [(split.effective, split.factor) for split in splits] == [(date(2003, 2, 18), 2.0)]
     with pytest.raises(TypeError, match="not pickled"):
@@ -110,6 +110,7 @@ def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(t
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
             client.daily("TSCO.LON")
+        assert client.remaining() == 1_000
         nobody = Tiingo.from_environment({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
             nobody.daily("MSFT")

@@ -29,6 +29,7 @@ from stockml.storage.files import sha256_of
 from stockml.tracking import views
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.connection import without_password
+from stockml.tracking.experiments import artifact_location
 from stockml.tracking.runs import INSTALLATION
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.nights import SETTINGS, history, recorded_night, with_files
@@ -323,7 +324,7 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tracking: Tracking, night: Night) -> None:
-    with pytest.raises(TrackingUnavailable, match="the night is kept"):
+    with pytest.raises(TrackingUnavailable, match="cannot be reached or written to"):
         replace(tracking, uri=address).keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     [logged] = tracking.log_pending(pages="http://127.0.0.1:5000")
@@ -411,8 +412,7 @@ def champion(tracking: Tracking) -> str:
     ],
 )
 def test_artifacts_lie_where_both_this_machine_and_its_server_read_them(uri: str, location: str | None) -> None:
-    tracking = Tracking(uri, "file:///home/artifacts", Path("nights"), Path("locks"))
-    assert tracking._artifact_location("IBM") == location
+    assert artifact_location(uri, "file:///home/artifacts", "IBM") == location
 
 
 def test_a_message_never_shows_a_password() -> None:

@@ -14,13 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.evaluation.assessment import assess
+from stockml.evaluation.assessment import assess, write_assessment
+from stockml.evaluation.candidates import Candidate, Pools
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.proper_scores import band
 from stockml.home import Home, home
+from stockml.models.pooled_regression import LEVELS
+from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
+from stockml.settings import settings_for
 from stockml.tracking.client import Tracking
+from stockml.training.train import train
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
 
@@ -33,11 +39,11 @@ PREDICT = """
 import json, sys
 import mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/lstm-IBM@champion")
+model = mlflow.pyfunc.load_model(sys.argv[2])
 import stockml
 frames = {"csv": pd.read_csv("bars.csv"), "parquet": pd.read_parquet("bars.parquet")}
 found = {kind: model.predict(bars).astype({"session": str}).to_dict("list") for kind, bars in frames.items()}
-json.dump({"code": stockml.__file__, **found}, open("found.json", "w"))
+json.dump({"code": stockml.__file__, "tensorflow": "tensorflow" in sys.modules, **found}, open("found.json", "w"))
 """
 
 
@@ -69,13 +75,13 @@ def champion(installation: Home, night: Night) -> Tracking:
     return tracking
 
 
-def predicted(uri: str, folder: Path) -> dict[str, Any]:
-    """What `models:/lstm-IBM@champion` predicts in a process of its own, in a folder without this repository."""
-    bars = _bars()
+def predicted(uri: str, folder: Path, ticker: str = "IBM", version: str = "@champion") -> dict[str, Any]:
+    """What the ticker's model predicts in a process of its own, in a folder without this repository."""
+    bars = _bars(ticker)
     bars.to_csv(folder / "bars.csv", index=False)
     bars.to_parquet(folder / "bars.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", PREDICT, uri]
+    command = [sys.executable, "-c", PREDICT, uri, f"models:/lstm-{ticker}{version}"]
     ended = subprocess.run(command, cwd=folder, env=environ, check=False, timeout=300, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return dict(json.loads((folder / "found.json").read_text()))
@@ -86,10 +92,10 @@ def prediction(champion: Tracking, tmp_path_factory: pytest.TempPathFactory) -> 
     return predicted(champion.uri, tmp_path_factory.mktemp("elsewhere"))
 
 
-def _bars() -> Any:
+def _bars(ticker: str) -> Any:
     import pandas as pd
 
-    series = series_until("IBM", DAY)
+    series = series_until(ticker, DAY)
     names = ("open", "high", "low", "close", "volume")
     frame = {"session": pd.to_datetime(series.sessions), **{name: getattr(series, name) for name in names}}
     return pd.DataFrame(frame).tail(1_500)
@@ -116,9 +122,9 @@ def test_it_is_what_a_night_publishes_of_this_network_from_the_newest_bars_alone
 ) -> None:
     found = prediction["csv"]
     assert found["path"] == pytest.approx(forecast.path, rel=1e-4)
-    for band in forecast.bands:
-        assert found[f"low_{band.coverage}"] == pytest.approx(band.low, rel=1e-3)
-        assert found[f"high_{band.coverage}"] == pytest.approx(band.high, rel=1e-3)
+    for each in forecast.bands:
+        assert found[f"low_{each.coverage}"] == pytest.approx(each.low, rel=1e-3)
+        assert found[f"high_{each.coverage}"] == pytest.approx(each.high, rel=1e-3)
     rise = found["probability_of_rise"][forecast.direction_step - 1]
     assert rise == pytest.approx(forecast.probability_of_rise, abs=5e-3)
 
@@ -132,6 +138,27 @@ def test_its_artifact_holds_the_vintages_that_it_names(champion: Tracking, night
     named = {path.name for path in pool_files(Path(night.model_folder or ""))}
     assert len(named) == 4, "a regression and a base before the scored origins, and before tonight"
     assert named < kept
+
+
+def test_the_tutorials_network_is_served_without_tensorflow_and_with_the_width_of_its_night(
+    installation: Home, tmp_path: Path
+) -> None:
+    changed = {"network.units": [8], "network.look_back": 10, "training.epochs": 2}
+    settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
+    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "model")
+    upcoming = sessions_for("MSFT").after(DAY, settings.evaluation.horizon)
+    write_assessment(assess(series, model, None, settings.evaluation, upcoming), tmp_path / "evaluation")
+    folders = {f"{name}_folder": str(tmp_path / name) for name in ("model", "evaluation")}
+    series.write(tmp_path / "series.parquet")
+    night = recorded_night("MSFT", key="d" * 64, dataset_path=str(tmp_path / "series.parquet"), **folders)
+    version = Tracking.of(installation).log_night(night).model_version
+    found = predicted(Tracking.of(installation).uri, tmp_path, "MSFT", f"/{version}")
+    pools = Pools.of(model, series, model.parts)
+    tonight = Candidate.of(series, model.parts, settings.evaluation, pools, model).tonight
+    low, high = band(tonight.quantiles[0], LEVELS, 0.8)
+    assert not found["tensorflow"]
+    assert found["csv"]["low_80"] == pytest.approx(series.close[-1] * np.exp(low), rel=1e-3)
+    assert found["csv"]["high_80"] == pytest.approx(series.close[-1] * np.exp(high), rel=1e-3)
 
 
 def test_the_model_names_what_it_needs(champion: Tracking) -> None:

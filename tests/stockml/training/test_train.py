@@ -209,7 +209,7 @@ def test_a_model_stands_on_its_own_beside_the_vintages_that_it_names(champion: P
 
 
 def form_1(kept: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in kept.items() if name != "form"} | {"shrinkage": 1.0}
+    return {name: value for name, value in kept.items() if name != "form"}
 
 
 def other_vintage(kept: dict[str, object]) -> dict[str, object]:

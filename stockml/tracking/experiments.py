@@ -1,0 +1,85 @@
+"""MLflow's experiments: their names and places, how their pages are arranged, and a ticker that is renamed."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from stockml.errors import TrackingUnavailable
+from stockml.nights.record import model_name
+from stockml.tracking import views
+from stockml.tracking.connection import LOOPBACK, without_password
+from stockml.tracking.views import EXPERIMENT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+
+def experiment_name(ticker: str) -> str:
+    return f"stockml/{ticker}"
+
+
+def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
+    """The same place whether a run goes to the database or to a server of this machine.
+
+    A server elsewhere cannot read this machine's files: it is left to choose its own.
+    """
+    address = urlsplit(uri)
+    elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
+    return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
+
+
+def named(client: "MlflowClient", uri: str, name: str, place: str | None) -> "Experiment":
+    """The experiment, made where it is missing; its files at `place`. Raises TrackingUnavailable."""
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return found
+    with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
+        client.create_experiment(name, place, views.KIND)
+    if found := client.get_experiment_by_name(name):
+        return found
+    raise TrackingUnavailable(without_password(uri), f"it did not make the experiment {name}")
+
+
+def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:
+    """Once a version: what a person rearranges afterwards stays. One process at a time, or one would fail."""
+    version = hashlib.sha256(view.encode()).hexdigest()[:16]
+    if found.tags.get(views.ARRANGED) == version:
+        return
+    said = note()
+    with FileLock(locks / "mlflow-pages.lock", timeout=60):
+        for name, value in ((views.TAG, view), (views.NOTE, said), (views.ARRANGED, version)):
+            client.set_experiment_tag(found.experiment_id, name, value)
+
+
+def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
+    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none.
+
+    Returns what was moved. What fails for another reason than that there is nothing to move, or no room, is raised.
+    """
+    from mlflow.exceptions import MlflowException
+
+    moved = []
+    found = client.get_experiment_by_name(experiment_name(old))
+    if found and not client.get_experiment_by_name(experiment_name(new)):
+        client.rename_experiment(found.experiment_id, experiment_name(new))
+        for run in client.search_runs([found.experiment_id]):
+            client.set_tag(run.info.run_id, "stockml.ticker", new)
+        moved.append("MLflow's experiment")
+    if overview := client.get_experiment_by_name(EXPERIMENT):
+        for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
+            client.set_tag(run.info.run_id, "ticker", new)
+            client.update_run(run.info.run_id, name=new)
+    try:
+        client.rename_registered_model(model_name(old), model_name(new))
+        moved.append("MLflow's model")
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
+            raise
+    return moved
