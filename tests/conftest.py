@@ -1,5 +1,6 @@
 """What many tests start from: a running replay feed and an empty home."""
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -30,10 +31,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes too long for every run is run by name."""
+    """What takes too long for every run is run by name; the files with the most slow tests come first.
+
+    So that no process is left with the longest one while the others have nothing to do.
+    """
     for item in items:
         if item.get_closest_marker("tutorial_full") and "tutorial_full" not in config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason=skipped.FULL))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path.parent.name != "pages", -slow[item.path], str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -74,7 +74,7 @@ def test_the_title_is_how_far_the_price_may_go_and_by_whom(share: float, whose: 
     """A network that has no part in it is given none."""
     said = replace(tonight(), weights=(share,) * 50)
     (title, beside), band = titles_of(said), said.band(80)
-    assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions, 80% by {whose}"
+    assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions (80%), by {whose}"
     assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
