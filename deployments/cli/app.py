@@ -5,6 +5,7 @@ line on standard error.
 """
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -30,6 +31,7 @@ from deployments.cli import (
     tuning,
 )
 from deployments.cli.place import in_home
+from deployments.process_exit import leave
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
 
@@ -65,7 +67,8 @@ def every_command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    sys.exit(run(arguments))
+    gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
+    leave(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

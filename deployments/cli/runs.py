@@ -1,5 +1,6 @@
 """Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
 
+import gc
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,7 @@ def _outcome(flow: "Flow[..., Any]", quiet: bool, *arguments: Any, deployment: s
 
     if os.environ.get(OWN_SERVER):
         configure_rate_limit(Plan.of(os.environ))
+    gc.freeze()  # what has been imported is not looked at again
     given = {name: value for name, value in named.items() if value is not None}
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}

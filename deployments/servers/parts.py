@@ -33,10 +33,9 @@ def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
 
 def worker(environ: Mapping[str, str], *more: str) -> Part:
     """The one that starts runs, two at once; PREFECT_API_URL and MLFLOW_TRACKING_URI say where."""
-    arguments = ("worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2")
-    return Part(
-        "the worker", "prefect", (*arguments, *more), {**environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    )
+    arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
+    level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
+    return Part("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
 
 
 def as_client(access: Access) -> dict[str, str]:

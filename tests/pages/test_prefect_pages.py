@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
 ]
 STEPS = 9  # fetch to publish
-MANY = 100  # epochs: long enough to be cancelled, short enough to be waited for
+MANY = 60  # epochs: long enough to be cancelled, short enough to be waited for
 LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
@@ -106,9 +106,12 @@ def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
 
 
 def family(run: dict[str, Any]) -> list[psutil.Process]:
-    """The process that works on the run, and all that it started."""
+    """The worker's process of the run, and all that works on it, which are forks of the warm server."""
     process = psutil.Process(int(run["infrastructure_pid"].rpartition(":")[2]))
-    return [process, *process.children(recursive=True)]
+    [warm] = (each for each in process.parent().children() if "deployments.servers.warm_server" in each.cmdline())
+    forks = warm.children(recursive=True)
+    assert forks
+    return [process, *forks]
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:

@@ -1,0 +1,59 @@
+"""One run of the worker: in a child of `warm_server` where there is one, in this process otherwise.
+
+It stands for the run towards the worker: it ends as its child does, and hands on the signals that end a run.
+"""
+
+import contextlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from types import FrameType
+
+ADDRESS = "STOCKML_WARM_SERVER"  # set by `worker_program` for its runs
+ENGINE = "prefect.engine"
+
+
+def main() -> int:
+    """The exit code of the run."""
+    code = _warm(os.environ[ADDRESS]) if ADDRESS in os.environ else None
+    if code is None:
+        sys.argv = [ENGINE]
+        runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
+        return 0
+    if code < 0:  # ended by a signal: so does this process
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def _warm(address: str) -> int | None:
+    """The child's exit code, a signal's number negative; None where no server takes the run."""
+    connection = socket.socket(socket.AF_UNIX)
+    request = json.dumps({"environ": dict(os.environ), "folder": os.getcwd()}).encode() + b"\n"
+    try:
+        connection.connect(address)
+        sent = socket.send_fds(connection, [request], [0, 1, 2])
+        connection.sendall(request[sent:])
+    except OSError:
+        return None
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(bytes([number]))
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, hand_on)
+    with connection.makefile("rb") as answers:
+        answer = answers.readline().strip()
+    if answer == b"stale":
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        return None
+    return int(answer) if answer else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

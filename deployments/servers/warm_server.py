@@ -1,0 +1,211 @@
+"""A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
+
+`warm_run` asks there for a child, with its environment, working folder and standard streams; the child becomes
+`python -m prefect.engine` in them. What a run would import takes longer than its night. Weighed against Prefect's own:
+its process worker starts an interpreter a run, and so do `flow.serve` and its runner; multiprocessing's fork server
+starts functions only, and hands on neither environment nor streams. Linux only: elsewhere a fork after imports is not
+safe.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from deployments.process_exit import leave
+from stockml.code_version import code_hash
+
+ENGINE = "prefect.engine"
+PACKAGES = ("stockml", "tasks", "flows")
+# what a night imports inside its functions
+IMPORTED = (
+    "flows.nightly",
+    "flows.universe",
+    "prefect.flow_engine",
+    "prefect.runner.storage",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "exchange_calendars",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.dates",
+    "matplotlib.figure",
+    "mlflow.pyfunc",
+    "mlflow.tracking.request_header.registry",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
+    "pyarrow.parquet",
+    "scipy.special",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "sqlalchemy",
+    "stockml.pipeline.decide",
+    "stockml.pipeline.evaluate",
+    "stockml.pipeline.log",
+    "stockml.pipeline.publish",
+    "stockml.pipeline.train",
+    "stockml.plots.night_figures",
+    "stockml.tracking.models",
+    "stockml.training.ticker_training",
+)
+# the sources that decide whether a step is cached: read, and parsed, once
+HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
+MOST_BYTES = 4_000_000  # of a request: the environment of a process has less
+STALE = b"stale\n"  # the sources have changed since they were imported
+PR_SET_PDEATHSIG = 1
+
+
+def main(address: str) -> None:
+    """Import, then serve until this process is ended, its children with it; or until the sources are others."""
+    gc.disable()  # imports leave little to collect, and collecting while they run costs a second
+    before = sources()
+    for name in IMPORTED:
+        importlib.import_module(name)
+    for name in HASHED:
+        code_hash(name)
+    gc.freeze()  # nothing of it is looked at again, in no child
+    gc.enable()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen(64)
+        Server(listening, before).serve()
+
+
+def sources() -> float:
+    """When the newest of the product's sources was written."""
+    folder = Path(__file__).parents[2]
+    return max(path.stat().st_mtime for package in PACKAGES for path in (folder / package).rglob("*.py"))
+
+
+class Server:
+    """The listening socket, and the connection of each child that runs."""
+
+    def __init__(self, listening: socket.socket, imported: float) -> None:
+        self._listening, self._imported = listening, imported
+        self._children: dict[int, socket.socket] = {}
+        self._stale = False
+        self._selector = selectors.DefaultSelector()
+        self._ended, wakes = socket.socketpair()
+        wakes.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        self._wakes = wakes
+
+    def serve(self) -> None:
+        self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._ended, selectors.EVENT_READ, self._reap)
+        while self._children or not self._stale:
+            for key, _ in self._selector.select():
+                key.data()
+
+    def _accept(self) -> None:
+        connection, _ = self._listening.accept()
+        connection.settimeout(5.0)
+        try:
+            request, streams = _request(connection)
+        except (OSError, ValueError):
+            connection.close()
+            return
+        try:
+            if sources() != self._imported:
+                self._stale = True
+                connection.sendall(STALE)
+                connection.close()
+                return
+            pid = os.fork()
+            if pid == 0:
+                self._forget()
+                _become(request, streams)
+        finally:
+            for stream in streams:
+                os.close(stream)
+        self._children[pid] = connection
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._signalled(pid))
+
+    def _forget(self) -> None:
+        """In a child: nothing of the server's is its own."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._selector.close()
+        for each in (self._listening, self._ended, self._wakes, *self._children.values()):
+            each.close()
+
+    def _signalled(self, pid: int) -> None:
+        """Each byte of a run is a signal to its child; one that is gone takes its child along."""
+        try:
+            numbers = self._children[pid].recv(16)
+        except OSError:
+            numbers = b""
+        for number in numbers or (signal.SIGKILL,):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if not numbers:
+            self._selector.unregister(self._children[pid])
+
+    def _reap(self) -> None:
+        """Tell each run whose child has ended how it did: a signal's number is negative."""
+        self._ended.recv(1024)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if connection := self._children.pop(pid, None):
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(connection)
+                with contextlib.suppress(OSError):
+                    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+                connection.close()
+
+
+def _request(connection: socket.socket) -> tuple[dict[str, object], list[int]]:
+    """What `warm_run` sends: a line of JSON, and its standard input, output and error."""
+    content, streams, _, _ = socket.recv_fds(connection, 65_536, 3)
+    while not content.endswith(b"\n"):
+        more = connection.recv(65_536)
+        if not more or len(content) > MOST_BYTES:
+            for stream in streams:
+                os.close(stream)
+            raise ValueError("a request that is not whole")
+        content += more
+    connection.settimeout(None)
+    found: dict[str, object] = json.loads(content)
+    return found, streams
+
+
+def _become(request: dict[str, object], streams: list[int]) -> None:
+    """`python -m prefect.engine` of the environment, in a child; never returns."""
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.environ.clear()
+        os.environ.update({str(name): str(value) for name, value in dict(request["environ"]).items()})  # type: ignore[call-overload]
+        os.chdir(str(request["folder"]))
+        sys.argv = [ENGINE]
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+        runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - told as an interpreter would
+        sys.excepthook(*sys.exc_info())
+    finally:
+        leave(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

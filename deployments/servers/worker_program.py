@@ -1,0 +1,88 @@
+"""`prefect worker start` whose runs are children of a warm process: its arguments are Prefect's own.
+
+Prefect's process worker starts an interpreter a run. Here it starts `warm_run`, a small one, which has the run done in
+a fork of `warm_server`. One deployment a ticker stays as it is, and so do its runs, logs, limits and cancellation.
+"""
+
+import os
+import runpy
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.servers import processes
+from deployments.servers.warm_run import ADDRESS
+from stockml.home import home
+
+if TYPE_CHECKING:
+    from prefect.workers.process import ProcessJobConfiguration
+
+
+def main(arguments: list[str]) -> None:
+    """Run the worker until it is stopped."""
+    if sys.platform == "linux":
+        with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
+            address = os.environ[ADDRESS] = str(Path(folder) / "warm")
+            keeper = Keeper(address)
+            _start_warm_runs()
+            try:
+                _work(arguments)
+            finally:
+                keeper.stop()
+    else:
+        _work(arguments)
+
+
+class Keeper:
+    """Keeps a warm server at the address: one that ended, killed or because the sources changed, is started again.
+
+    One that cannot start is left alone: runs are then done in processes of their own.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address, self._stopped = address, threading.Event()
+        self._child = self._started()
+        threading.Thread(target=self._keep, name="warm-server", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        processes.stop([self._child])
+
+    def _started(self) -> processes.Child:
+        Path(self._address).unlink(missing_ok=True)
+        log = home().root / "logs" / "warm.log"
+        return processes.start("warm", "deployments.servers.warm_server", [self._address], os.environ, log)
+
+    def _keep(self) -> None:
+        while True:
+            self._child.process.wait()
+            served = Path(self._address).exists()
+            if self._stopped.is_set() or not served:
+                return
+            self._child = self._started()
+
+
+def _work(arguments: list[str]) -> None:
+    sys.argv = ["prefect", "worker", "start", *arguments]
+    runpy.run_module("prefect", run_name="__main__", alter_sys=True)
+
+
+def _start_warm_runs() -> None:
+    """Let Prefect's process worker start `warm_run` where a deployment names no command of its own."""
+    from prefect.utilities.processutils import command_to_string
+    from prefect.workers import process
+
+    class WarmConfiguration(process.ProcessJobConfiguration):
+        def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+            if self.command is None:
+                self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
+            super().prepare_for_flow_run(*arguments, **named)
+
+    configuration: type[ProcessJobConfiguration] = WarmConfiguration
+    process.ProcessWorker.job_configuration = configuration
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
