@@ -31,6 +31,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("night", "a night with one new session, whole process, cold", "s", 25),
     Figure("night again", "a night with nothing new, whole process", "s", 8),
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
+    Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 1.5),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
     Figure("deployments", "register 100 deployments, whole process", "s", 25),
@@ -55,6 +56,7 @@ PARTS = {
     "pretraining": "tests.bench.on_networks:pretraining",
     "tracking": "tests.bench.on_tracking:log_nights",
     "night": "tests.bench.on_nights:nights",
+    "scheduled": "tests.bench.on_scheduled:scheduled_nights",
     "deployments": "tests.bench.on_deployments:deployments",
     "universe": "tests.bench.on_universe:universe_nights",
 }
