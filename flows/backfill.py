@@ -17,6 +17,7 @@ from flows.nightly import NightRequest, exclusive_run, skipped, train_and_publis
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home
+from stockml.nights import states
 from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
@@ -59,7 +60,7 @@ def backfill(
     try:
         missing = fetch_missing(ticker, sessions, named, now, force=force)
     except QuotaSpent as spent:
-        return Completed(name="Skipped: quota", message=str(spent), data=[])
+        return Completed(name=states.QUOTA, message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
     rows = []
     with NightProgress(f"backfill-{as_key(ticker)}", len(nights)) as progress:
@@ -89,7 +90,7 @@ def past_night(
     wanted = chosen(profile, mode, settings, ticker=ticker)
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
     if not has_bar:
-        return skipped("No bar", tonight, session, "the store has no bar of this session that is believed")
+        return skipped(states.NO_BAR, tonight, session, "the store has no bar of this session that is believed")
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
     show_night(night, tonight.calendar)

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 from flows.form import NO_CHANGES, Form, form_of
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
+from stockml.nights import states
 from tasks.maintenance import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
 
 P = ParamSpec("P")
@@ -61,7 +62,7 @@ def maintenance(
     bad = [step for step in steps if step.failed]
     if bad and len(bad) == len(steps):
         return Failed(message=summary(steps), data=steps)
-    return Completed(name="Completed with failures" if bad else "Completed", message=summary(steps), data=steps)
+    return Completed(name=states.WITH_FAILURES if bad else "Completed", message=summary(steps), data=steps)
 
 
 def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:

@@ -21,6 +21,7 @@ from stockml import clock
 from stockml.errors import BadPayload, FeedError, NightBusy, PremiumOnly, QuotaSpent, StockmlError, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
+from stockml.nights import states
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.ageing import too_old
@@ -61,12 +62,12 @@ from tasks.results import log_run, promote, publish_forecast
 from tasks.status_page import remember
 
 BUSY_WAIT_S = 3600.0
-QUOTA = "Skipped: quota"
+QUOTA = states.QUOTA
 STATES = {
-    Late: "Late",
-    Stale: "Stale",
-    SetAsideTonight: "Set aside",
-    AtRest: "At rest",
+    Late: states.LATE,
+    Stale: states.STALE,
+    SetAsideTonight: states.SET_ASIDE,
+    AtRest: states.AT_REST,
     NextTurn: QUOTA,
     QuotaSpent: QUOTA,
 }
@@ -115,7 +116,7 @@ def nightly(
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if isinstance(outcome, NoSession):
-        return skipped("No session", tonight, outcome.day, outcome)
+        return skipped(states.NO_SESSION, tonight, outcome.day, outcome)
     wanted_session = outcome.session
     with exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)

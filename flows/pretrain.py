@@ -13,6 +13,7 @@ from flows.form import NO_DAY, Day
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.home import home
+from stockml.nights import states
 from stockml.prices.store import BarStore
 from tasks.backtest import read_prices
 from tasks.pretrain import learn_base
@@ -37,7 +38,7 @@ def pretrain(
         base = learn_base(series, through or clock.now().date(), seeds)
     except TooFewTickers as few:
         get_run_logger().warning("%s", few)
-        return Completed(name="Skipped: too few tickers", message=str(few), data=few)
+        return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     create_markdown_artifact(told(base), key="base", description=f"base network through {base.through}")
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 

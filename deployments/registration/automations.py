@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from deployments.registration import POOL
+from stockml.nights import states
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -24,7 +25,13 @@ PREFIX = "stockml: "
 WEBHOOK_BLOCK = "stockml-notices"
 WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "backtest", "pretrain")
 HEARTBEAT = "prefect.flow-run.heartbeat"
-ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
+# a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
+PREFECTS_OWN = (
+    *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
+    *("Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Paused", "Suspended"),
+    *("Pending", "Submitting", "InfrastructurePending"),
+)
+ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "

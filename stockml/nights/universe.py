@@ -12,6 +12,7 @@ from typing import Any
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.home import Home
+from stockml.nights import states
 from stockml.nights.record import Night, Status
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
@@ -146,10 +147,10 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending
     if bad and (fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows))):
         return Ending(True, "Failed", line)
     if bad:
-        return Ending(False, "Completed with failures", line)
+        return Ending(False, states.WITH_FAILURES, line)
     if counts["skipped"] == len(rows):
         outcomes = {row.outcome for row in rows}
-        return Ending(False, outcomes.pop() if len(outcomes) == 1 else "Skipped", line or "nothing to do")
+        return Ending(False, outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do")
     return Ending(False, "Completed", line)
 
 

@@ -1,0 +1,18 @@
+"""What the states that runs end with are called: flows end with these names, and the automations know them by these.
+
+Beside them there are only Prefect's own.
+"""
+
+NO_SESSION = "No session"
+NO_BAR = "No bar"
+LATE = "Late"
+STALE = "Stale"
+SET_ASIDE = "Set aside"
+AT_REST = "At rest"
+QUOTA = "Skipped: quota"
+TOO_FEW_TICKERS = "Skipped: too few tickers"
+SKIPPED = "Skipped"
+WITH_FAILURES = "Completed with failures"
+NOT_IN_MLFLOW = "Completed, not in MLflow"
+
+OWN: frozenset[str] = frozenset(value for name, value in vars().items() if name.isupper())

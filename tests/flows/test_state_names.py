@@ -1,0 +1,65 @@
+"""A run that ends, by whatever name, is no zombie: the automations know every name that a flow's state can have."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import prefect.states
+import pytest
+from prefect.client.schemas.objects import State, StateType
+
+from deployments.registration.automations import ENDS
+from flows.nightly import STATES
+from stockml.nights import states
+
+PROJECT = Path(__file__).parents[2]
+MODULES = sorted(path for room in ("flows", "tasks", "stockml/nights") for path in (PROJECT / room).glob("*.py"))
+KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}
+# where a call names its state: by this keyword, or at this place
+NAMED = {"Completed": None, "Failed": None, "Crashed": None, "Cancelled": None, "skipped": 0, "Ending": 1}
+PASSED_ON = {"name", "end.name", "STATES[type(found)]", "outcomes.pop()"}  # named elsewhere
+
+
+def names_in(path: Path) -> list[tuple[int, ast.expr]]:
+    """Each expression that names a state, and its line."""
+    found = []
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and (made := ast.unparse(call.func)) in NAMED:
+            at = NAMED[made]
+            found += [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+            found += call.args[at : at + 1] if at is not None else []
+    return [(each.lineno, each) for each in found]
+
+
+def unknown(name: ast.expr) -> str | None:
+    """None for a name that ends the watch, else how it is written."""
+    if isinstance(name, ast.IfExp):
+        return unknown(name.body) or unknown(name.orelse)
+    shown = ast.unparse(name)
+    if shown in PASSED_ON:
+        return None
+    value = getattr(states, name.attr, None) if isinstance(name, ast.Attribute) else getattr(name, "value", None)
+    return None if value in KNOWN else shown
+
+
+def test_every_state_that_a_flow_names_ends_the_watch_for_its_heartbeat() -> None:
+    found = {path: names_in(path) for path in MODULES}
+    assert sum(map(len, found.values())) > 8
+    assert [
+        f"{path}:{line}: {bad}" for path, all_ in found.items() for line, name in all_ if (bad := unknown(name))
+    ] == []
+    assert set(STATES.values()) <= states.OWN
+
+
+@pytest.mark.parametrize("code", ['Completed(name="Bored")', 'skipped("Bored", 1)', "Completed(name=whatever())"])
+def test_a_name_that_nobody_knows_is_found(tmp_path: Path, code: str) -> None:
+    (tmp_path / "flow.py").write_text(code)
+    assert [unknown(name) for _, name in names_in(tmp_path / "flow.py")] != [None]
+
+
+def test_every_state_of_prefects_in_which_nothing_runs_ends_it_too() -> None:
+    makers = [each for name, each in inspect.getmembers(prefect.states, inspect.isfunction) if name[0].isupper()]
+    made = [each() for each in makers]
+    assert {"AwaitingRetry", "Suspended", "Crashed"} <= {state.name for state in made if isinstance(state, State)}
+    at_work = (StateType.RUNNING, StateType.CANCELLING)
+    assert {state.name for state in made if state.type not in at_work} <= KNOWN
