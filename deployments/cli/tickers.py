@@ -112,13 +112,14 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
 
     with prefect_api(place):
         from deployments.registration.automations import install
-        from deployments.registration.deployments import of_other_flows, of_tickers, register
+        from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
         from deployments.servers import rescue
         from stockml.provider.quota import Plan
         from tasks.rate_limit import configure_rate_limit
 
         told = list(rescue.crash_orphans()) if crash_orphans else []
-        done = register([*of_tickers(listed.tickers), *of_other_flows(listed.tickers)], delete_others=True)
+        others = of_other_flows(listed.tickers, digest_time(os.environ))
+        done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
         configure_rate_limit(Plan.of(os.environ))
     if as_json:

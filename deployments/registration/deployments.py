@@ -8,15 +8,17 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.registration import POOL
-from deployments.registration.tickers import TickerEntry, staggered
+from deployments.registration.tickers import TickerEntry, staggered, start_time
+from stockml.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,6 +31,7 @@ MANAGED = "tickers.yaml"
 PROJECT = Path(__file__).parents[2]
 AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200
+DIGEST_AT = time(7)
 
 
 @dataclass(frozen=True)
@@ -79,23 +82,42 @@ def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
     ]
 
 
-def of_other_flows(entries: Sequence[TickerEntry]) -> list[Wanted]:
-    """Maintenance every Sunday morning, away from clock changes; the rest when it is asked for."""
+def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[Wanted]:
+    """Maintenance every Sunday morning, away from clock changes; the digest at its time; the rest when it is asked for.
+
+    digest_at: when missing forecasts are told, in New York.
+    """
     tickers = [entry.ticker for entry in entries]
+    calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     return [
+        Wanted(
+            "missing_forecasts.missing_forecasts", "tell of missing forecasts",
+            "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
+            {"tickers": tickers, "calendars": calendars},
+            cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
+        ),
         Wanted(
             "maintenance.maintenance", "weekly clean-up", "Ends zombies, resumes what waited, removes what is old.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
-        Wanted("history.history", "fetch all history", "All sessions since 1999, with a premium or a Tiingo key."),
         Wanted(
             "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
         Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
+
+
+def digest_time(environ: Mapping[str, str]) -> time:
+    """When missing forecasts are told, in New York: STOCKML_DIGEST_AT, 07:00 without it. Raises InvalidSetting."""
+    named = environ.get("STOCKML_DIGEST_AT")
+    try:
+        return time.fromisoformat(start_time(named)) if named else DIGEST_AT
+    except ValueError as error:
+        wanted = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
+        raise InvalidSetting("STOCKML_DIGEST_AT", named, wanted) from error
 
 
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:

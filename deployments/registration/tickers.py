@@ -20,12 +20,14 @@ _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
 
 
-def _start_time(text: str) -> str:
+def start_time(text: str) -> str:
+    """The time as HH:MM. Raises ValueError for none, and for one that clock changes skip or repeat."""
     try:
         start = time.fromisoformat(text)
-    except ValueError as error:
+        is_early = start < _DST_ENDS
+    except (ValueError, TypeError) as error:  # TypeError: with a zone of its own
         raise ValueError(f'expected a time as "23:00", found {text!r}') from error
-    if start < _DST_ENDS:
+    if is_early:
         raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
     return start.strftime("%H:%M")
 
@@ -37,7 +39,7 @@ def _spelled(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
-StartTime = Annotated[str, AfterValidator(_start_time)]
+StartTime = Annotated[str, AfterValidator(start_time)]
 
 
 class Choices(BaseModel):

@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration.deployments import MANAGED, Registered, _form, of_other_flows, of_tickers, register
+from deployments.registration.deployments import (
+    MANAGED,
+    Registered,
+    _form,
+    digest_time,
+    of_other_flows,
+    of_tickers,
+    register,
+)
 from deployments.registration.tickers import TickerEntry, TickersFile, read_tickers, staggered
 from deployments.replay.recording import symbols
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, InvalidSetting
 
 PROJECT = Path(__file__).parents[2]
 
@@ -45,6 +53,7 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [{ticker: IBM, at: '01:30'}]", "expected a time outside 00:00 to 03:00"),
         ("tickers: [{ticker: IBM, at: '18:00'}]", "expected a start after 22:45, when the day's bar is final, found"),
         ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
+        ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
         (
             "tickers: [{ticker: IBM, calender: XNYS}]",
@@ -107,6 +116,22 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
     }
 
 
+def test_missing_forecasts_are_told_when_the_person_says_with_each_tickers_calendar() -> None:
+    entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
+    usual, early = (
+        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("missing"))
+        for environ in ({}, {"STOCKML_DIGEST_AT": "05:30"})
+    )
+    assert (usual.cron, usual.timezone, early.cron) == ("0 7 * * 2-6", "America/New_York", "30 5 * * 2-6")
+    assert usual.parameters == {"tickers": ["IBM", "VOD"], "calendars": {"VOD": "XLON"}}
+
+
+@pytest.mark.parametrize("at", ["02:30", "7 am", "25:00", "07:00+01:00"])
+def test_a_time_that_is_none_for_the_digest_is_refused_in_words(at: str) -> None:
+    with pytest.raises(InvalidSetting, match='expected STOCKML_DIGEST_AT to be a time such as "07:00"'):
+        digest_time({"STOCKML_DIGEST_AT": at})
+
+
 @pytest.mark.parametrize(
     ("day", "passes"), [("2013-13-45", False), ("2013-04-31", False), ("2012-02-29", True), ("", True)]
 )
@@ -144,7 +169,7 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
 
 @pytest.mark.slow
-def test_every_flow_can_be_started_from_the_page(prefect_server: None) -> None:
+def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
 
     others = of_other_flows(listed("IBM", "MSFT").tickers)

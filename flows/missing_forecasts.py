@@ -1,0 +1,33 @@
+"""Every morning, once for all tickers: who has no forecast of the newest session. Prefect's automation tells it."""
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows.form import TickerName
+from stockml import clock
+from stockml.home import home
+from stockml.nights import states
+from stockml.nights.missing import missing, told
+from stockml.tickers import validated_ticker
+
+
+def run_name() -> str:
+    """The morning: `2026-11-25`."""
+    return f"{clock.now():%Y-%m-%d}"
+
+
+@flow(name="missing forecasts", flow_run_name=run_name)
+def missing_forecasts(
+    tickers: list[TickerName] = Field(description="Whose forecasts are looked for"),
+    calendars: dict[str, str] = Field(
+        {}, description="The exchange calendar of a ticker that does not go by its suffix"
+    ),
+) -> State:
+    """Ends as `Forecasts missing`, with who and why in its message, or Completed. Shares at rest miss nothing."""
+    names = sorted({validated_ticker(ticker) for ticker in tickers})
+    found = missing(home(), names, clock.now(), calendars)
+    line = told(found, len(names))
+    get_run_logger().info("%s", line)
+    return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)

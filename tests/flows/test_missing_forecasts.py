@@ -1,0 +1,32 @@
+"""The morning's digest as a flow: its state says whether a forecast is missing, and it loads nothing heavy."""
+
+import subprocess
+import sys
+
+import pytest
+
+from flows.missing_forecasts import missing_forecasts
+from stockml.home import Home
+from stockml.nights.glance import keep_newest
+from stockml.nights.states import FORECASTS_MISSING
+from tests.support.nights import recorded_night
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_its_state_says_who_misses_a_forecast(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-01T12:00:00+00:00")
+    keep_newest(home.nights, recorded_night())
+    state = missing_forecasts(["ibm", "PEP"], return_state=True)
+    said = "no forecast of the newest session for 1 of 2: PEP (no night yet)"
+    assert (state.is_completed(), state.name, state.message) == (True, FORECASTS_MISSING, said)
+    state = missing_forecasts(["IBM"], return_state=True)
+    assert (state.name, state.message) == ("Completed", "no forecast is missing, of 1 ticker")
+
+
+def test_it_loads_no_heavy_library(home: Home) -> None:
+    heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
+    look = "from flows.missing_forecasts import missing; from stockml.home import home; from stockml import clock"
+    code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

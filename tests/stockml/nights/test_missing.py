@@ -1,0 +1,82 @@
+"""The morning after: who has no forecast of the newest session whose night is over, and why, in one line for all."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from stockml.errors import RecordUnreadable
+from stockml.home import Home
+from stockml.nights.glance import keep_newest
+from stockml.nights.missing import NAMED, WHY, missing, told
+from stockml.nights.status import Attempt, Row, keep_attempt
+from stockml.provider.listing import Delistings
+from tests.support.nights import recorded_night
+
+NIGHT = recorded_night()  # IBM, of 2013-02-28
+FINAL = datetime(2013, 3, 2, 3, 45, tzinfo=UTC)  # 22:45 in New York: the bar of 2013-03-01
+MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)
+NEXT = MORNING + timedelta(days=1)
+
+
+def named(home: Home, now: datetime, *tickers: str, **calendars: str) -> list[str]:
+    return [row.ticker for row in missing(home, tickers, now, calendars)]
+
+
+def test_a_forecast_of_the_newest_session_is_not_missed_until_the_next_ones_night_should_be_over(home: Home) -> None:
+    assert named(home, MORNING, "IBM") == ["IBM"]
+    keep_newest(home.nights, NIGHT)
+    assert named(home, MORNING, "IBM") == []
+    assert named(home, FINAL + timedelta(minutes=119), "IBM") == []
+    assert named(home, FINAL + timedelta(minutes=120), "IBM") == ["IBM"]
+    monday = MORNING + timedelta(days=4)
+    keep_newest(home.nights, replace(NIGHT, session=date(2013, 3, 1)))
+    assert named(home, monday - timedelta(hours=8), "IBM") == [], "no session on a weekend"
+
+
+def test_it_goes_by_the_tickers_own_calendar(home: Home) -> None:
+    keep_newest(home.nights, replace(NIGHT, ticker="TSCO.LON"))
+    evening = datetime(2013, 3, 2, 2, tzinfo=UTC)  # London's bar of 2013-03-01 is final since 23:15, New York's not yet
+    assert named(home, evening, "TSCO.LON") == ["TSCO.LON"]
+    assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
+
+
+def test_a_share_at_rest_misses_nothing(home: Home) -> None:
+    Delistings(MORNING, {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1)}).write(home.delistings)
+    assert named(home, MORNING, "FB", "GOOG") == ["GOOG"]
+    home.delistings.write_text("{")
+    with pytest.raises(RecordUnreadable):
+        missing(home, ["FB"], MORNING, {})
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("Late", "the bar of 2013-03-01 is late"),
+        ("Stale", "the feed is stale"),
+        ("Set aside", "the bar of 2013-03-01 is set aside"),
+        ("Skipped: quota", "today's requests are used up"),
+        ("Failed", "expected a valid Alpha Vantage key"),
+    ],
+)
+def test_the_line_says_why(home: Home, state: str, why: str) -> None:
+    keep_newest(home.nights, NIGHT)
+    keep_attempt(home.nights, "IBM", Attempt(state, why, NIGHT.finished_at + timedelta(days=1)))
+    found = missing(home, ["IBM", "AAPL"], NEXT, {})
+    line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
+    assert told(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
+
+
+def test_what_cannot_be_read_of_one_ticker_is_named_with_the_others(home: Home) -> None:
+    keep_newest(home.nights, replace(NIGHT, ticker="VOD"))
+    line = told(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
+    assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
+
+
+def test_the_line_stays_one_line_that_can_be_read() -> None:
+    rows = [Row(f"T{n:03}", None, "failed:\n" + "x" * 1000, None, False, None) for n in range(200)]
+    line = told(rows, 300)
+    assert "\n" not in line
+    assert len(line) < NAMED * (WHY + 12) + 200
+    assert line.endswith("; and 180 more: `stockml status`")
+    assert told([], 1) == "no forecast is missing, of 1 ticker"
