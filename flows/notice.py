@@ -1,4 +1,4 @@
-"""What becomes of a run that failed, crashed or is late, where no webhook is named: a warning in a log."""
+"""What becomes of what an automation has seen, where no notification block is there to tell it: a warning in a log."""
 
 from datetime import UTC, datetime
 

@@ -1,29 +1,25 @@
-"""Prefect's automations: who is told of failed, crashed and late runs, and that a run without heartbeat is ended.
+"""Prefect's automations: failed, crashed, late runs and missing forecasts are told, a run without heartbeat is ended.
 
-Called again, it changes what differs and nothing else: one that a person switched off stays off. Told is the webhook
-that STOCKML_WEBHOOK_URL names (it gets `{"text": …}`, as Slack and Mattermost take it); without one a small flow,
-`notice`, logs the line and keeps it in STOCKML_HOME/notices.log.
+Called again, it changes what differs and nothing else: one that a person switched off stays off. Told are runs that a
+worker takes, by their schedule or from the page; whoever runs a command sees at the terminal how it ended.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from deployments.registration import POOL
+from deployments.registration import COMMAND_LINE
+from deployments.registration.notices import Told, forget_earlier, told
 from stockml.nights import states
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.events.schemas.automations import AutomationCore
 
-PROJECT = Path(__file__).parents[2]
 PREFIX = "stockml: "
-WEBHOOK_BLOCK = "stockml-notices"
-WATCHED = ("nightly", "universe", "backfill", "history", "maintenance", "tune", "backtest", "pretrain")
+DIGEST = "missing forecasts"
+WATCHED = (DIGEST, "nightly", "universe", "backfill", "history", "maintenance", "tune", "backtest", "pretrain")
 HEARTBEAT = "prefect.flow-run.heartbeat"
 # a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
 PREFECTS_OWN = (
@@ -37,6 +33,7 @@ TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
+DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 
 
 @dataclass(frozen=True)
@@ -58,37 +55,38 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Inst
 
     done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
     with get_client(sync_client=True) as client:
-        url = environ.get("STOCKML_WEBHOOK_URL")
-        action = _call(_webhook(url)) if url else _log(_notice_deployment(client))
+        who = told(client, environ)
         flows = [str(client.create_flow_from_name(name)) for name in WATCHED]
-        for wanted in templates(action, silence, flows):
+        for wanted in templates(who, silence, flows):
             done[_agree(client, wanted)].append(wanted.name)
+        forget_earlier(client)
     return Installed(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(tell: Any, silence: timedelta, flows: Sequence[str]) -> "list[AutomationCore]":
-    """The automations; `tell` is the action of those that only tell, `silence` how long a heartbeat may be missing.
-
-    flows: the watched ones' ids; by names, the page would call each no more than "a custom trigger".
-    """
+def templates(who: Told, silence: timedelta, flows: Sequence[str]) -> "list[AutomationCore]":
+    """The automations; `who` is told, `silence` is how long a heartbeat may be missing, `flows` are the watched ids."""
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.events.schemas.events import ResourceSpecification
 
     ids = [f"prefect.flow.{flow}" for flow in flows]
-    of_ours: dict[str, str | list[str]] = {"prefect.resource.role": "flow", "prefect.resource.id": ids}
+    of_ours = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.id": ids})
+    of_a_worker = ResourceSpecification(
+        {"prefect.resource.role": "work-queue", "prefect.resource.name": f"!{COMMAND_LINE}"}
+    )
 
-    def told(kind: str, state: str, meaning: str) -> AutomationCore:
+    def telling(name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*") -> AutomationCore:
         trigger = EventTrigger(
-            expect={f"prefect.flow-run.{state}"},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=of_ours,
+            expect={f"prefect.flow-run.{end}" for end in ends},
+            match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
+            match_related=[of_ours, of_a_worker],
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,
             within=timedelta(0),
         )
-        return AutomationCore(name=f"{PREFIX}{kind} runs", description=meaning, trigger=trigger, actions=[tell])
+        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=who.of(text))
 
     silent = EventTrigger(
         after={HEARTBEAT},
@@ -102,10 +100,13 @@ def templates(tell: Any, silence: timedelta, flows: Sequence[str]) -> "list[Auto
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
+    missed = "Some tickers have no forecast of the newest session"
     return [
-        told("failed", "Failed", "A run ended in an error"),
-        told("crashed", "Crashed", "A run's process died, or could not be started"),
-        told("late", "Late", "A run did not start in time: is a worker up?"),
+        telling("failed runs", "A run, or a part of it, ended in an error", "Failed", states.WITH_FAILURES),
+        telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
+        # by its kind: a night whose bar is late has ended, and is the digest's
+        telling("late runs", "A run did not start in time: is a worker up?", "Late", kind=StateType.SCHEDULED.value),
+        telling(DIGEST, missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",
@@ -141,54 +142,3 @@ def _ordered(value: Any) -> Any:
     if isinstance(value, list):
         return sorted((_ordered(part) for part in value), key=str)
     return value
-
-
-def _webhook(url: str) -> UUID:
-    """The block that holds the address, which is a secret; it is replaced when the address changes."""
-    from prefect.blocks.webhook import Webhook
-    from pydantic import SecretStr
-
-    webhook: Any = Webhook(method="POST", url=SecretStr(url))  # its types do not know `_sync`
-    return UUID(str(webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True)))
-
-
-def _call(block: UUID) -> Any:
-    from prefect.events.actions import CallWebhook
-
-    return CallWebhook(block_document_id=block, payload=f'{{"text": {{{{ ({_as_expression(TEXT)}) | tojson }}}}}}')
-
-
-def _as_expression(template: str) -> str:
-    """The template's parts joined inside one Jinja expression, so that the whole can be quoted as JSON."""
-    parts = template.replace("{{", "\0").replace("}}", "\0").split("\0")
-    return " ~ ".join(f"({part})" if at % 2 else repr(part) for at, part in enumerate(parts) if part)
-
-
-def _log(deployment: UUID) -> Any:
-    from prefect.events.actions import RunDeployment
-
-    what = {"__prefect_kind": "jinja", "template": TEXT}
-    return RunDeployment(source="selected", deployment_id=deployment, parameters={"what": what})
-
-
-def _notice_deployment(client: "SyncPrefectClient") -> UUID:
-    """The deployment of the flow `notice`, on the same pool as the nights."""
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-    from prefect.utilities.callables import parameter_schema
-
-    from flows.notice import notice
-
-    with suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    with suppress(ObjectNotFound):  # as earlier versions called it
-        client.delete_deployment(client.read_deployment_by_name("notice/log").id)
-    return client.create_deployment(
-        flow_id=client.create_flow_from_name(notice.name),
-        name="log a notice",
-        description="Logs what an automation has seen, and keeps it in STOCKML_HOME/notices.log.",
-        entrypoint="flows/notice.py:notice",
-        work_pool_name=POOL,
-        parameter_openapi_schema=parameter_schema(notice.fn).model_dump_for_openapi(),
-        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
-    )

@@ -1,26 +1,46 @@
-"""Automations on a real Prefect server: what is installed, that it stays as a person left it, and that it tells."""
+"""Automations on a real Prefect server: what is installed, that it stays as a person left it, whom it tells of what."""
 
 import json
 import queue
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+import typer
 from prefect import flow
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
-from prefect.states import Running
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry, Completed, Late, Running, State
+from prefect.utilities.callables import get_call_parameters
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from deployments.cli.runs import _outcome
+from deployments.registration import POOL
 from deployments.registration.automations import HEARTBEAT, PREFIX, install
+from deployments.registration.notices import BLOCK, webhook_address
+from flows.missing_forecasts import missing_forecasts
 from flows.notice import notice
+from stockml.errors import InvalidSetting
 from stockml.home import Home
+from stockml.nights import states
 
-KINDS = tuple(f"{PREFIX}{kind} runs" for kind in ("failed", "crashed", "late", "zombie"))
+KINDS = tuple(
+    f"{PREFIX}{kind}" for kind in ("failed runs", "crashed runs", "late runs", "missing forecasts", "zombie runs")
+)
+TELLING = KINDS[:-1]
+Posted = tuple[str, "queue.Queue[Any]"]
 
 
 @pytest.fixture
@@ -29,16 +49,19 @@ def prefect_client(prefect_server: None) -> Iterator[SyncPrefectClient]:
         yield client
         for automation in client.read_automations():
             client.delete_automation(automation.id)
+        for block in client.read_block_documents():
+            if block.name == BLOCK:
+                client.delete_block_document(block.id)
 
 
 @pytest.fixture
-def webhook() -> Iterator[tuple[str, "queue.Queue[Any]"]]:
+def webhook() -> Iterator[Posted]:
     """An address on the loopback, and what was posted to it."""
     posted: queue.Queue[Any] = queue.Queue()
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            posted.put((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
             self.send_response(204)
             self.end_headers()
 
@@ -47,73 +70,156 @@ def webhook() -> Iterator[tuple[str, "queue.Queue[Any]"]]:
 
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", posted
+        yield f"http://127.0.0.1:{server.server_address[1]}/hooks/T0K3N?to=me", posted
         server.shutdown()
 
 
+def told(posted: "queue.Queue[Any]", timeout: float = 60) -> str:
+    """The next line that is told: the whole of what was posted, where the address said."""
+    path, content = posted.get(timeout=timeout)
+    assert (path, list(content)) == ("/hooks/T0K3N?to=me", ["text"])
+    return str(content["text"])
+
+
 @flow(name="nightly", flow_run_name="KO 2013-02-28")
-def failing() -> None:
-    raise ValueError('no "bars" today')
+def failing(ticker: str = "KO") -> None:
+    raise ValueError(f'no "bars" of {ticker} today')
+
+
+@flow(name="nightly", flow_run_name="KO 2013-03-01")
+def late_bar() -> State:
+    return Completed(name=states.LATE, message="the bar of 2013-03-01 is late")
+
+
+@flow(name="universe", flow_run_name="all")
+def in_part() -> State:
+    return Completed(name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars")
+
+
+FAILED = 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" of KO today'
+
+
+def of_worker(client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any) -> FlowRun:
+    """A run of the flow's deployment `KO`, as a worker gets it."""
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL)
+    state = more.pop("state", Running())
+    return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state, **more)
+
+
+def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
+    """Run the flow to its end as a worker does."""
+    whole = get_call_parameters(wanted.fn, (), parameters)
+    run_flow(wanted, flow_run=of_worker(client, wanted, parameters), parameters=whole, return_type="state")
 
 
 @pytest.mark.slow
 def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
     prefect_client: SyncPrefectClient,
 ) -> None:
+    earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
+    earlier.save(BLOCK, _sync=True)
     assert install({}).created == KINDS
     assert install({}).unchanged == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
     prefect_client.pause_automation(late.id)
     assert install({}).unchanged == KINDS
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
-    assert (changed.updated, changed.unchanged) == (KINDS[:3], KINDS[3:])
+    assert (changed.updated, changed.unchanged) == (TELLING, KINDS[-1:])
+    assert install({}).unchanged == KINDS, "a block that is there is told, whoever made it"
     known = {automation.name: automation for automation in prefect_client.read_automations()}
     assert set(known) == set(KINDS)
-    assert [known[name].enabled for name in KINDS] == [True, True, False, True]
+    assert [known[name].enabled for name in KINDS] == [True, True, False, True, True]
     assert known[KINDS[2]].id == late.id
+    kept = [block for block in prefect_client.read_block_documents(include_secrets=False) if block.name == BLOCK]
+    assert [block.block_type_name for block in kept] == ["Slack Webhook"]
+    assert "hook" not in str(kept[0].data)
 
 
 @pytest.mark.slow
-def test_a_failed_night_is_told_to_the_webhook(
-    prefect_client: SyncPrefectClient, webhook: tuple[str, "queue.Queue[Any]"]
+def test_a_workers_runs_are_told_to_the_webhook_and_a_commands_are_not(
+    prefect_client: SyncPrefectClient, webhook: Posted, home: Home
 ) -> None:
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address})
-    failing(return_state=True)
-    told = posted.get(timeout=60)
-    assert told == {
-        "text": 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" today'
-    }
+    of_worker(prefect_client, failing, state=Completed())
+    with pytest.raises(ValueError, match="PEP"):
+        _outcome(failing, True, "PEP", deployment="KO")
+    with pytest.raises(typer.BadParameter):
+        _outcome(missing_forecasts, True, ["../etc"])
+    work(prefect_client, late_bar)  # the digest tells it
+    work(prefect_client, failing)
+    assert told(posted) == FAILED
+    work(prefect_client, in_part)
+    assert told(posted) == "stockml: universe all Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
+    work(prefect_client, missing_forecasts, tickers=["KO"])
+    assert told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
+    of_worker(prefect_client, failing, name="KO 2013-03-04", state=Late(scheduled_time=datetime.now(UTC)))
+    assert told(posted) == "stockml: nightly KO 2013-03-04 Late: no message"
+    assert posted.empty()
 
 
 @pytest.mark.slow
-def test_without_a_webhook_a_run_of_notice_is_asked_for(prefect_client: SyncPrefectClient) -> None:
+def test_a_block_of_any_kind_that_a_person_made_is_told(prefect_client: SyncPrefectClient, webhook: Posted) -> None:
+    address, posted = webhook
+    content = {"subject": "{{subject}}", "body": "{{body}}"}
+    own: Any = CustomWebhookNotificationBlock(name="mine", url=address, json_data=content)
+    own.save(BLOCK, _sync=True)
+    install({})
+    work(prefect_client, failing)
+    assert posted.get(timeout=60)[1] == {"subject": "stockml: nightly KO 2013-02-28 Failed", "body": FAILED}
+
+
+@pytest.mark.slow
+def test_without_a_block_a_run_of_notice_is_asked_for(prefect_client: SyncPrefectClient) -> None:
     """With the same line; a worker runs it."""
     install({})
-    failing(return_state=True)
+    work(prefect_client, failing)
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
     for attempt in Retrying(retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
         with attempt:
             asked = prefect_client.read_flow_runs(flow_run_filter=notices)[0]
-    assert asked.parameters == {
-        "what": 'stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: ValueError: no "bars" today'
-    }
+    assert asked.parameters == {"what": FAILED}
+
+
+def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
+    """The runs for which the automation that ends zombies went off, as the server has recorded by now."""
+    fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
+    of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == KINDS[-1]]
+    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
 
 
 @pytest.mark.slow
-def test_a_run_whose_heartbeat_stops_is_ended_and_told(
-    prefect_client: SyncPrefectClient, webhook: tuple[str, "queue.Queue[Any]"]
+def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_waits_is_left_alone(
+    prefect_client: SyncPrefectClient, webhook: Posted
 ) -> None:
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address}, silence=timedelta(seconds=10))
-    run = prefect_client.create_flow_run(failing, name="KO 2013-03-01", state=Running())
-    emit_event(HEARTBEAT, {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name})
-    assert posted.get(timeout=120) == {"text": "stockml: nightly KO 2013-03-01 Crashed: No heartbeat for 10 s"}
-    assert prefect_client.read_flow_run(run.id).state_name == "Crashed"
+    skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
+    for run in (skipped, waiting, dead):
+        beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+        emit_event(HEARTBEAT, beat)
+    prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
+    again = datetime.now(UTC) + timedelta(hours=1)
+    prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
+    assert told(posted, 120) == "stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s"
+    ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
+    assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
+    recorded = Retrying(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+    assert recorded(taken_for_zombies, prefect_client) == {f"prefect.flow-run.{dead.id}"}
 
 
 @pytest.mark.slow
-def test_without_a_webhook_a_line_is_kept(home: Home, prefect_client: SyncPrefectClient) -> None:
+def test_without_a_block_a_line_is_kept(home: Home, prefect_client: SyncPrefectClient) -> None:
     notice("nightly KO 2013-02-28 Failed:\nno bars")
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")
+
+
+@pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
+def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        webhook_address(url)
+    assert "expected STOCKML_WEBHOOK_URL to be" in str(refused.value)
+    assert "T0K3N" not in str(refused.value)

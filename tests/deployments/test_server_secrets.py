@@ -167,18 +167,17 @@ def refusing_hook() -> "Iterator[tuple[str, threading.Event]]":
 
 FAILED_NIGHT = """
 import sys
-from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.states import Failed, Running
 
 AUTOMATIONS = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
 
-@flow(name="nightly")
-def failing(): raise ValueError("no bars today")
-
-if sys.argv[1] == "fail":
-    failing(return_state=True)
-else:
-    with get_client(sync_client=True) as client:
+with get_client(sync_client=True) as client:
+    if sys.argv[1] == "fail":
+        night = client.read_deployment_by_name("nightly/IBM")
+        run = client.create_flow_run_from_deployment(night.id, state=Running())
+        client.set_flow_run_state(run.id, Failed(message="no bars today"))
+    else:
         print(client.request("POST", "/events/filter", json=AUTOMATIONS).text)
         print(client.request("POST", "/block_documents/filter", json={}).text)
         print(client.request("POST", "/automations/filter", json={}).text)
@@ -213,7 +212,7 @@ def test_everything_runs_on_passwords_that_nobody_sees(
             assert len(json.loads(ran[1].stdout)["unchanged"]) == 9
             assert f"answers at {prefect}/api" in ran[2].stdout
             assert called.wait(120)
-            wait_for(lambda: "action.executed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout, seconds=120)
+            wait_for(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout, seconds=120)
             ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
             assert "stockml-notices" in ran[-1].stdout
             assert in_process_list() == []
