@@ -70,7 +70,8 @@ def webhook_address(url: str) -> str:
         known = False
     if not known:
         raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
-    asked = {f"-{name}": value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    # quoted once more, since Apprise decodes a query twice
+    asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
 
