@@ -2,10 +2,17 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from prefect.logging import get_run_logger
+
+from stockml.errors import UnlikeWorker
+from stockml.home import home
+from tasks.workplace import Workplace, marked
+
 if TYPE_CHECKING:
+    from distributed import Client
     from prefect_dask import DaskTaskRunner
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
@@ -23,7 +30,7 @@ CONFIG = {
 
 @contextmanager
 def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[DaskTaskRunner]":
-    """A started task runner.
+    """A started task runner whose workers have this process's home, addresses and code. Raises UnlikeWorker.
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
     `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
@@ -41,7 +48,34 @@ def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
-    with dask.config.set(CONFIG):
+    with dask.config.set(CONFIG), marked(home()) as here:
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
-        with runner:
+        with runner, checked(runner.client, here):
             yield runner
+
+
+@contextmanager
+def checked(client: "Client", here: Workplace) -> Iterator[None]:
+    """Look at every worker that is there, and meanwhile at each that joins. Raises UnlikeWorker.
+
+    One that joins and is unlike this process is sent away, and the run's log says why.
+    """
+    from flows.worker_check import SameWorkplace
+
+    log, name = get_run_logger(), f"stockml {here.mark}"
+    scheduler = client.scheduler_info(n_workers=1)
+    if not scheduler["workers"]:
+        log.warning("no worker at %s yet; waiting for one", scheduler["address"])
+        client.wait_for_workers(1)
+    try:
+        client.register_plugin(SameWorkplace(here, name, late=False), name=name)
+        marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
+        client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
+        client.register_plugin(SameWorkplace(here, name, late=True), name=name)
+        yield
+        marker.release()
+    except (ImportError, AttributeError) as lacking:
+        raise UnlikeWorker(scheduler["address"], (("the code", here.code[:12], f"older: {lacking}"),)) from lacking
+    finally:
+        with suppress(OSError, ValueError, KeyError):  # a scheduler, or a worker, that is gone forgets it by itself
+            client.unregister_worker_plugin(name)

@@ -35,6 +35,16 @@ def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[st
     return digest.hexdigest()
 
 
+def sources_hash(*folders: Path, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
+    """SHA-256 over what all sources in these folders mean, and the versions of the libraries that decide numbers."""
+    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            sha256, _ = _read(file.read_text(encoding="utf-8"), PACKAGE)
+            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()} {sha256}\n".encode())
+    return digest.hexdigest()
+
+
 def git_commit() -> str | None:
     """The checked-out commit; None where the code does not run from a checkout."""
     return _git("rev-parse", "HEAD")

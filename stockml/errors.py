@@ -11,6 +11,7 @@
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         UnlikeRows, forecasts on other origins or leads, never to be compared
     ├── NightBusy             another run of this ticker is at work
+    ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
     └── TrackingUnavailable   MLflow cannot be reached; the night's result is kept for the next run
 
 An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
@@ -284,6 +285,21 @@ class NightBusy(StockmlError):
     ticker: str
     waited_s: float
     text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
+
+
+@dataclass(eq=False, repr=False)
+class UnlikeWorker(StockmlError):
+    """`differences` are what differs: its name, what was expected, what was found."""
+
+    worker: str
+    differences: tuple[tuple[str, str, str], ...]
+
+    def __str__(self) -> str:
+        named = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
+        return (
+            f"worker {self.worker} is unlike this run: {named}; it gets no night: "
+            "start it again with this run's environment and code"
+        )
 
 
 @dataclass(eq=False, repr=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.code_version import code_hash
+from stockml.code_version import code_hash, sources_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -90,3 +90,15 @@ def test_every_step_names_modules_that_are_there_and_follows_them_through_every_
     assert len(steps) == 10
     hashes = {each.name: code_hash(*each.cache_policy.modules) for each in steps}
     assert len(set(hashes.values())) >= 8, "append and explain jumps, and fetch, share a module"
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "moves"),
+    [("plots/style", a_statement, True), ("errors", a_statement, True), ("models/pool", a_comment, False)],
+)
+def test_the_hash_of_whole_folders_follows_each_of_their_sources(
+    package: Path, module: str, change: Callable[[str], str], moves: bool
+) -> None:
+    before, source = sources_hash(package), package / f"{module}.py"
+    source.write_text(change(source.read_text()))
+    assert (sources_hash(package) != before) == moves

@@ -1,0 +1,78 @@
+"""Where nights work: the home, the addresses and the code that one process has, held against those of another.
+
+Two processes share a workplace when they name the same home and it is the very same folder: the path alone says
+nothing on another machine. The folder is told by a file that stands in it while a run lasts.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stockml.code_version import sources_hash
+from stockml.errors import UnlikeWorker
+from stockml.home import Home
+
+CODE = Path(__file__).parents[1]
+ROOMS = ("stockml", "tasks", "flows")
+USER = re.compile(r"(?<=//)[^/]*@")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a night finds in its process. Addresses are without users and passwords, fit for a message."""
+
+    home: str
+    mark: str
+    content: str
+    store: str
+    tracking: str
+    code: str
+
+
+@contextmanager
+def marked(place: Home) -> Iterator[Workplace]:
+    """This process's workplace; meanwhile a file in the home's `locks` says which folder it is."""
+    mark, content = f"run-{secrets.token_hex(8)}.mark", secrets.token_hex(16)
+    place.locks.mkdir(parents=True, exist_ok=True)
+    (place.locks / mark).write_text(content)
+    try:
+        yield _found(place, mark, content)
+    finally:
+        (place.locks / mark).unlink(missing_ok=True)
+
+
+def check(expected: Workplace, place: Home, worker: str) -> None:
+    """Hold this process's workplace against the one that a run expects. Reads only. Raises UnlikeWorker."""
+    content = ""
+    with suppress(OSError, ValueError):
+        content = (place.locks / expected.mark).read_text()
+    if differences := unlike(expected, _found(place, expected.mark, content)):
+        raise UnlikeWorker(worker, differences)
+
+
+def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str], ...]:
+    """What differs: its name, what was expected, what was found. An address within the home goes by its place there."""
+    pairs = [("STOCKML_HOME", expected.home, found.home)]
+    if expected.home == found.home and expected.content != found.content:
+        pairs.append(("the folder that it names", "this run's", f"another of the same path, {found.home}"))
+    pairs += [
+        ("the store", expected.store, found.store),
+        ("MLflow", expected.tracking, found.tracking),
+        ("the code", expected.code[:12], found.code[:12]),
+    ]
+    return tuple(pair for pair in pairs if pair[1] != pair[2])
+
+
+def _found(place: Home, mark: str, content: str) -> Workplace:
+    code = sources_hash(*(CODE / room for room in ROOMS))
+    return Workplace(
+        str(place.root), mark, content, _shown(place.store, place), _shown(place.tracking_uri, place), code
+    )
+
+
+def _shown(address: str, place: Home) -> str:
+    """Without user, password and query; the home's own path by its name, so that one difference is told once."""
+    return USER.sub("", address).partition("?")[0].replace(str(place.root), "STOCKML_HOME")

@@ -1,0 +1,97 @@
+"""A universe on a Dask scheduler of one's own: workers of another home get no night, whenever they join."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+from prefect.states import State
+
+from deployments.replay.feed import Asked, Feed
+from flows.universe import universe
+from stockml.errors import UnlikeWorker
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from tests.support.replaying import SMALL, THURSDAY, fill, use
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+START_S = 60
+
+
+@pytest.fixture
+def scheduler() -> Iterator[LocalCluster]:
+    """A Dask scheduler on the loopback that has no workers of its own."""
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as running:
+        yield running
+
+
+@contextmanager
+def worker(scheduler: LocalCluster, home: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """`dask worker` as a person starts it, with this STOCKML_HOME."""
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
+    command += ["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
+    process = subprocess.Popen(command, env={**os.environ, "STOCKML_HOME": str(home)}, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(START_S)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    return tmp_path / "other"
+
+
+def run(scheduler: LocalCluster, tickers: list[str], **changes: Any) -> State:
+    wanted = {"session": THURSDAY, "settings": SMALL, "late_retries": 0} | changes
+    return universe(tickers, dask_address=scheduler.scheduler_address, return_state=True, **wanted)
+
+
+def test_a_worker_of_another_home_ends_the_run_before_it_begins(
+    home: Home, other: Path, feed: Feed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(feed, monkeypatch)
+    feed.set_clock(THURSDAY)
+    fill(home, ["IBM"])
+    with worker(scheduler, other) as started:
+        scheduler.wait_for_workers(1, START_S)
+        state = run(scheduler, ["IBM"])
+        assert started.poll() is None, "it is left to its owner"
+    assert state.is_failed()
+    assert isinstance(state.result(raise_on_failure=False), UnlikeWorker)
+    assert f"STOCKML_HOME: expected {home.root}, found {other}" in str(state.message)
+    assert feed.requests == 0
+    assert not other.exists()
+    assert [path.name for path in home.locks.glob("*.mark")] == []
+
+
+def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
+    home: Home, other: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It joins while the first request of the run is open, when nights wait for a worker; then it is gone."""
+    ended: list[int] = []
+
+    def let_one_join(asked: Asked) -> None:
+        if not ended:
+            with worker(scheduler, other) as joining:
+                ended.append(joining.wait(START_S))
+
+    tickers = {"T1": "IBM", "T2": "AAPL", "T3": "IBM"}
+    with Feed(aliases=tickers, on_request=let_one_join) as feed:
+        use(feed, monkeypatch)
+        feed.set_clock(THURSDAY)
+        fill(home, tickers)
+        with worker(scheduler, home.root):
+            scheduler.wait_for_workers(1, START_S)
+            state = run(scheduler, [*tickers])
+    assert (state.name, state.message) == ("Completed", "3 completed")
+    assert ended == [0]
+    assert [len(Ledger(home.ledger).entries(ticker)) for ticker in tickers] == [1, 1, 1]
+    assert not other.exists()
