@@ -13,7 +13,8 @@ from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
 from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
-from flows.nightly import NightRequest, exclusive_run, skipped, train_and_publish
+from flows.nightly import exclusive_run, skipped, train_and_publish
+from flows.tonight import NightRequest
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home

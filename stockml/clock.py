@@ -25,7 +25,12 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
     return moment.astimezone(UTC)
 
 
+def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a replay's clock."""
+    return bool(environ.get("STOCKML_CLOCK"))
+
+
 def wait(seconds: float, environ: Mapping[str, str] = os.environ) -> None:
     """Let time pass: what a night waits for, it waits for here. A replay's clock stands still: there none passes."""
-    if not environ.get("STOCKML_CLOCK"):
+    if not stands_still(environ):
         time.sleep(seconds)

@@ -90,10 +90,12 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 def sign(run_id: UUID) -> None:
     """Write on a run which process works on it: once that is gone, the run is known to be dead.
 
-    A worker has written it already. While the server is away nothing is written.
+    A worker has written it already, or for a run that it takes up again is about to: the earlier attempt's is gone.
+    While the server is away nothing is written.
     """
     with suppress(HTTPError), get_client(sync_client=True) as client:
-        if client.read_flow_run(run_id).infrastructure_pid is None:
+        written = client.read_flow_run(run_id).infrastructure_pid
+        if written is None or is_gone(written):
             client.update_flow_run(run_id, infrastructure_pid=mark())
 
 

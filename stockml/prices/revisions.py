@@ -73,12 +73,20 @@ def newest_record(table: Table | None) -> datetime | None:
 
 def recorded_then(table: Table | None, recorded_at: datetime) -> tuple[int, int]:
     """How many sessions were added, and how many restated, by the rows that were recorded at just this time."""
-    if table is None:
-        return 0, 0
-    then, days = _times(table) == stamp(recorded_at), _days(table, "session")
+    return (0, 0) if table is None else _counted(table, _times(table) == stamp(recorded_at))
+
+
+def recorded_since(table: Table | None, moment: datetime) -> tuple[int, int]:
+    """As `recorded_then`, by the rows that were recorded at this time or later."""
+    return (0, 0) if table is None else _counted(table, _times(table) >= stamp(moment))
+
+
+def _counted(table: Table, rows: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many of these rows are their session's first, and how many are not."""
+    days = _days(table, "session")
     is_first = np.zeros(len(days), bool)
     is_first[np.unique(days, return_index=True)[1]] = True
-    return int((then & is_first).sum()), int((then & ~is_first).sum())
+    return int((rows & is_first).sum()), int((rows & ~is_first).sum())
 
 
 def view(table: Table | None, as_of: datetime | None, until: date | None) -> Bars | None:

@@ -99,6 +99,10 @@ class BarStore:
         """How many sessions were added, and how many restated, by what was recorded at just this time."""
         return revisions.recorded_then(self._table(ticker), recorded_at)
 
+    def recorded_since(self, ticker: str, moment: datetime) -> tuple[int, int]:
+        """How many sessions were added, and how many restated, by what was recorded at this time or later."""
+        return revisions.recorded_since(self._table(ticker), moment)
+
     def first_recorded(self, ticker: str) -> datetime | None:
         """When the first bar, fetched or imported, was recorded; None without any."""
         kept = [self._table(ticker, folder) for folder in ("", "history/")]

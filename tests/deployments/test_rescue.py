@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from prefect import flow
@@ -12,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from deployments.servers.rescue import crash_orphans
-from tasks.run_records import end_killed
+from tasks.run_records import end_killed, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -54,4 +55,12 @@ def test_the_next_night_of_a_ticker_ends_its_dead_runs_alone(runs: dict[str, str
     assert states(runs)["gone"] == "Running"
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
+    crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+
+
+def test_a_run_that_is_taken_up_again_is_signed_anew_and_one_at_work_is_not(runs: dict[str, str]) -> None:
+    for run in runs.values():
+        sign(UUID(str(run)))
+    end_killed("RESCUED")
+    assert states(runs) == {"gone": "Running", "here": "Running", "unknown": "Running"}
     crash_orphans(datetime.now(UTC) + timedelta(hours=7))

@@ -1,0 +1,149 @@
+"""What one night was asked for, and how its bars come: turns, fetching, and what kind of night it is."""
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from prefect.logging import get_run_logger
+
+from flows import late_bar
+from stockml import clock
+from stockml.errors import BadPayload, FeedError, PremiumOnly, QuotaSpent, UnknownSymbol
+from stockml.forecasts.ledger import Ledger
+from stockml.home import home
+from stockml.pipeline.ageing import too_old
+from stockml.pipeline.ingest import at_rest, has_unexplained_jumps, needs_whole_history, set_aside_tonight
+from stockml.pipeline.session_status import AtRest, Late, Ordinary, Outcome, Stale, night_outcome
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import bar_store
+from stockml.provider.turns import NextTurn
+from stockml.settings import Settings
+from stockml.storage.receipts import StoreReceipt
+from tasks.caching import with_home_storage
+from tasks.data import (
+    append_bars,
+    ask_who_is_delisted,
+    explain_jumps,
+    fetch_daily,
+    import_history,
+    plan_gives_history,
+)
+from tasks.quota import come, turn_of
+
+
+@dataclass(frozen=True)
+class NightRequest:
+    """What the form asked for."""
+
+    ticker: str
+    settings: Settings
+    calendar: str | None
+    force: bool
+    late_retries: int
+    late_wait_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """How long the night has taken so far."""
+        return time.monotonic() - self.began
+
+    def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
+        """What kind of night it is, by the clock; one that has its forecast already is not run again on a holiday."""
+        exchange, done = sessions_for(self.ticker, self.calendar), Ledger(home().ledger).last_session(self.ticker)
+        stale_after = self.settings.ageing.stale_bars
+        now = clock.now()
+        return night_outcome(
+            exchange, requested=session, now=now, last_stored=done, newest=newest, stale_after=stale_after
+        )
+
+    def aged(self) -> str:
+        """What of the ticker is too old by the settings, as the end of a state's message."""
+        exchange = sessions_for(self.ticker, self.calendar)
+        found = too_old(home(), self.ticker, exchange, clock.now(), self.settings.ageing)
+        return "".join(f"; {each}" for each in found)
+
+
+def bars_of(tonight: NightRequest, session: date) -> tuple[StoreReceipt | None, Outcome | NextTurn | QuotaSpent]:
+    """What is in the store after tonight's requests, None where nothing was asked; and what kind of night it is."""
+    ticker, store = tonight.ticker, bar_store(home(), tonight.ticker, tonight.calendar)
+    if waits := at_rest(home(), ticker, session) or turn(tonight, session):
+        return None, waits
+    try:
+        bars, outcome = ingest(tonight, session)
+    except QuotaSpent as spent:
+        return None, spent
+    except UnknownSymbol:
+        last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
+        silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
+        if silent and (rest := newly_at_rest(ticker, session)):
+            return None, rest
+        raise
+    come({ticker: store.last_session(ticker)})
+    return bars, (newly_at_rest(ticker, session) if isinstance(outcome, Stale) else None) or outcome
+
+
+def turn(tonight: NightRequest, session: date) -> NextTurn | None:
+    """None when the key's requests of today reach this ticker, else its next turn; `force` asks out of turn."""
+    if tonight.force:
+        return None
+    store = bar_store(home(), tonight.ticker, tonight.calendar)
+    last = store.last_session(tonight.ticker)
+    come({tonight.ticker: last})
+    return turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
+
+
+def newly_at_rest(ticker: str, session: date) -> AtRest | None:
+    """Where a feed has stopped: whether the share is no longer listed, which is asked once a week for all."""
+    try:
+        ask_who_is_delisted(ticker, clock.now())
+    except FeedError as refused:
+        get_run_logger().warning("%s", refused)
+    return at_rest(home(), ticker, session)
+
+
+def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
+    """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not.
+
+    The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
+    """
+    added, restated = late_bar.brought_before(bar_store(home(), tonight.ticker, tonight.calendar), tonight.ticker)
+    lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
+    added += bring_history(tonight, session) if lacks_history else 0
+    for attempt in range(min(late_bar.attempts_before(), tonight.late_retries), tonight.late_retries + 1):
+        now = clock.now()
+        force = tonight.force or attempt > 0
+        payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
+        bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
+        added, restated = added + bars.added, restated + bars.restated
+        outcome = tonight.outcome(session, newest=payload.newest)
+        if not isinstance(outcome, Late) or attempt == tonight.late_retries:
+            break
+        late_bar.wait(outcome, tonight.late_wait_s)
+    get_run_logger().info("%s", bars.counted)
+    bars = replace(bars, added=added, restated=restated)
+    if not isinstance(outcome, Ordinary):
+        return bars, outcome
+    bars = explained(tonight, bars)
+    if lacks_history and not plan_gives_history():
+        get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
+    return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
+
+
+def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
+    """The bars, after the provider was asked for the splits where a jump looks like one."""
+    if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
+        return bars
+    return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
+
+
+def bring_history(tonight: NightRequest, session: date) -> int:
+    """All sessions, where the key's plan gives them; how many were added."""
+    ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
+    if plan_gives_history():
+        try:
+            everything = with_home_storage(fetch_daily)(ticker, session, calendar, now, outputsize="full")
+        except (PremiumOnly, BadPayload) as refused:
+            get_run_logger().warning("%s", refused)
+            return 0
+        return int(with_home_storage(append_bars)(everything, calendar, now).added)
+    return 0

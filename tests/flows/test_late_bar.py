@@ -1,0 +1,130 @@
+"""A worker's run whose bar is late goes back into Prefect's queue, and holds neither process nor lock meanwhile."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectAlreadyExists, Pause
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL
+from prefect.states import AwaitingRetry, State
+
+from deployments.replay.feed import Feed
+from flows.nightly import nightly
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from tests.support.night_process import held_locks
+from tests.support.replaying import SMALL, THURSDAY, store_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+FRIDAY = date(2013, 3, 1)
+ROOT = Path(__file__).parents[2]
+POOL = "late bars"
+
+
+@contextmanager
+def deployed_run(late_retries: int, late_wait_s: float = 1200.0) -> Iterator[tuple[SyncPrefectClient, UUID]]:
+    """A run of IBM's deployment for Friday, due now, that nobody has taken up yet."""
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        deployment = client.create_deployment(
+            client.create_flow(nightly),
+            "IBM",
+            concurrency_limit=1,
+            work_pool_name=POOL,
+            path=str(ROOT),
+            entrypoint="flows/nightly.py:nightly",
+        )
+        asked = {"ticker": "IBM", "session": str(FRIDAY), "settings": SMALL}
+        waits = {"late_retries": late_retries, "late_wait_s": late_wait_s}
+        yield client, client.create_flow_run_from_deployment(deployment, parameters=asked | waits).id
+
+
+def taken_up(client: SyncPrefectClient, run_id: UUID) -> State | None:
+    """What a worker's process makes of the run; None where it left without an end."""
+    try:
+        state: Any = run_flow(nightly, flow_run=client.read_flow_run(run_id), return_type="state")
+    except Pause:
+        return None
+    return state
+
+
+def is_due(client: SyncPrefectClient, run_id: UUID) -> None:
+    """Its time has come."""
+    client.set_flow_run_state(run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
+
+
+def assert_waits(run: FlowRun, home: Home, seconds: float) -> None:
+    """It is in the queue, due when the bar is asked for again; nothing is held, nothing was published."""
+    assert run.state
+    assert (run.state.name, run.state.type.value) == ("AwaitingRetry", "SCHEDULED")
+    assert f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at " in str(run.state.message)
+    due = run.state.state_details.scheduled_time
+    assert due
+    assert timedelta(seconds=seconds - 60) < due - datetime.now(UTC) <= timedelta(seconds=seconds)
+    assert list(held_locks(home)) == []
+    assert Ledger(home.ledger).entries("IBM") == ()
+    assert not list(home.nights.rglob("*.json")), "no end is remembered"
+    assert store_of(home).last_session("IBM") == THURSDAY, "what came is kept"
+
+
+def test_a_late_bars_run_goes_back_into_the_queue_and_completes_when_the_bar_is_there(ready: Home, feed: Feed) -> None:
+    with deployed_run(late_retries=3) as (client, run_id):
+        assert taken_up(client, run_id) is None
+        assert_waits(client.read_flow_run(run_id), ready, 1200.0)
+        feed.set_clock(FRIDAY)
+        is_due(client, run_id)
+        state = taken_up(client, run_id)
+        run = client.read_flow_run(run_id)
+    assert state
+    night = state.result()
+    assert (run.state_name, run.run_count, night.session) == ("Completed", 2, FRIDAY)
+    assert (night.rows_added, night.rows_restated) == (7, 1), "what both attempts brought"
+    assert feed.requests == 2
+
+
+def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Feed) -> None:
+    with deployed_run(late_retries=2) as (client, run_id):
+        for _ in range(2):
+            assert taken_up(client, run_id) is None
+            is_due(client, run_id)
+        state = taken_up(client, run_id)
+        run = client.read_flow_run(run_id)
+    assert state
+    assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
+    assert feed.requests == 3, "asked anew at each attempt"
+    assert Ledger(ready.ledger).entries("IBM") == ()
+
+
+def work_once() -> str:
+    """A worker that takes up what is due, waits for it, and ends; what it said."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--run-once"]
+    environ = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    ended = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: Feed) -> None:
+    with deployed_run(late_retries=1) as (client, run_id):
+        said = work_once()
+        assert_waits(client.read_flow_run(run_id), ready, 1200.0)
+        assert "crashed" not in said.lower(), said
+        feed.set_clock(FRIDAY)
+        is_due(client, run_id)
+        said = work_once()
+        run = client.read_flow_run(run_id)
+    assert (run.state_name, run.run_count) == ("Completed", 2), said
+    assert Ledger(ready.ledger).last_session("IBM") == FRIDAY
