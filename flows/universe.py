@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
@@ -145,13 +146,20 @@ def nights(
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 
+@cache
+def freeze_once() -> None:
+    """What the first night has imported is not looked through again after each of the others."""
+    gc.freeze()
+
+
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
     # a worker's death is seen by Dask; waiting for the heartbeat thread would cost every night half a second
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         state: State = nightly(ticker, **parameters, return_state=True)
-    gc.collect()  # compiled graphs hang together in cycles
+    gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
+    freeze_once()
     if not state.is_completed():
         state.result()
     return row_of(ticker, parameters["session"], state)
