@@ -26,6 +26,7 @@ CONFIG = {
     "distributed.scheduler.allowed-failures": 1,
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
+UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 
 @contextmanager
@@ -68,14 +69,25 @@ def checked(client: "Client", here: Workplace) -> Iterator[None]:
         log.warning("no worker at %s yet; waiting for one", scheduler["address"])
         client.wait_for_workers(1)
     try:
-        client.register_plugin(SameWorkplace(here, name, late=False), name=name)
+        with older_code(scheduler["address"], here):
+            client.register_plugin(SameWorkplace(here, name, late=False), name=name)
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
         client.register_plugin(SameWorkplace(here, name, late=True), name=name)
         yield
         marker.release()
-    except (ImportError, AttributeError) as lacking:
-        raise UnlikeWorker(scheduler["address"], (("the code", here.code[:12], f"older: {lacking}"),)) from lacking
     finally:
         with suppress(OSError, ValueError, KeyError):  # a scheduler, or a worker, that is gone forgets it by itself
             client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def older_code(scheduler: str, here: Workplace) -> Iterator[None]:
+    """A worker whose code lacks the check cannot even read it, which Dask reports as text. Raises UnlikeWorker."""
+    try:
+        yield
+    except Exception as lacking:
+        if not str(lacking).startswith(UNREAD):
+            raise
+        differences = (("the code", here.code[:12], f"older code ({lacking})"),)
+        raise UnlikeWorker(f"of the scheduler {scheduler}", differences) from lacking

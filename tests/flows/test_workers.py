@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from prefect.states import State
 
 from deployments.replay.feed import Asked, Feed
 from flows.universe import universe
+from flows.worker_check import SameWorkplace
 from stockml.errors import UnlikeWorker
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from tasks.workplace import marked
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 START_S = 60
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -32,11 +35,13 @@ def scheduler() -> Iterator[LocalCluster]:
 
 
 @contextmanager
-def worker(scheduler: LocalCluster, home: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def worker(scheduler: LocalCluster, home: Path, **environ: str) -> "Iterator[subprocess.Popen[bytes]]":
     """`dask worker` as a person starts it, with this STOCKML_HOME."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
+    environ = {"PYTHONPATH": str(ROOT)} | environ
     command += ["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
-    process = subprocess.Popen(command, env={**os.environ, "STOCKML_HOME": str(home)}, stderr=subprocess.DEVNULL)
+    whole = {**os.environ, "STOCKML_HOME": str(home), **environ}
+    process = subprocess.Popen(command, env=whole, cwd=home.parent, stderr=subprocess.DEVNULL)
     try:
         yield process
     finally:
@@ -95,3 +100,27 @@ def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
     assert ended == [0]
     assert [len(Ledger(home.ledger).entries(ticker)) for ticker in tickers] == [1, 1, 1]
     assert not other.exists()
+
+
+def test_a_worker_of_code_without_the_check_is_refused_as_older(
+    home: Home, tmp_path: Path, scheduler: LocalCluster
+) -> None:
+    (tmp_path / "old" / "flows").mkdir(parents=True)
+    (tmp_path / "old" / "flows" / "__init__.py").touch()
+    with worker(scheduler, home.root, PYTHONPATH=f"{tmp_path / 'old'}{os.pathsep}{ROOT}"):
+        scheduler.wait_for_workers(1, START_S)
+        state = run(scheduler, ["IBM"])
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, UnlikeWorker)
+    assert "found older code (ModuleNotFoundError" in str(error)
+
+
+def test_the_check_that_a_killed_run_left_behind_sends_nobody_away(
+    home: Home, other: Path, scheduler: LocalCluster
+) -> None:
+    with marked(home) as here, Client(scheduler) as client:
+        client.register_plugin(SameWorkplace(here, "of a killed run", late=True), name="of a killed run")
+        with worker(scheduler, other) as joining:
+            scheduler.wait_for_workers(1, START_S)
+            assert client.submit(str, 1).result(START_S) == "1"
+            assert joining.poll() is None
