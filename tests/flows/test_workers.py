@@ -107,6 +107,9 @@ def test_a_worker_of_code_without_the_check_is_refused_as_older(
 ) -> None:
     (tmp_path / "old" / "flows").mkdir(parents=True)
     (tmp_path / "old" / "flows" / "__init__.py").touch()
+    # an installation of the present code would be found beside it
+    lacking = "raise ModuleNotFoundError(\"No module named 'flows.worker_check'\")\n"
+    (tmp_path / "old" / "flows" / "worker_check.py").write_text(lacking)
     with worker(scheduler, home.root, PYTHONPATH=f"{tmp_path / 'old'}{os.pathsep}{ROOT}"):
         scheduler.wait_for_workers(1, START_S)
         state = run(scheduler, ["IBM"])
