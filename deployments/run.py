@@ -3,7 +3,6 @@
 Without a key of your own it plays recorded prices over real HTTP; with ALPHAVANTAGE_API_KEY it asks Alpha Vantage.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -13,7 +12,7 @@ from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
 from deployments.cli.place import in_home
 from deployments.cli.runs import run_history, run_night
-from deployments.process_exit import leave
+from deployments.process_exit import as_program
 from deployments.replay.feed import Feed
 from deployments.replay.source import night_before, source
 from deployments.servers.prefect_api import prefect_api
@@ -24,9 +23,8 @@ from stockml.provider.price_source import replay_home
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the night of the ticker that is named, of IBM when none is."""
-    gc.set_threshold(100_000, 20, 100)
     named = (sys.argv[1:] if arguments is None else arguments) or ["IBM"]
-    leave(reported(lambda: one_night(as_ticker(named[0]), os.environ)))
+    as_program(lambda: reported(lambda: one_night(as_ticker(named[0]), os.environ)))
 
 
 def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:

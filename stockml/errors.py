@@ -7,12 +7,12 @@
     │   │                     BadTiingoKey, PremiumOnly, UnknownSymbol; BadPayload, an answer that must not be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
     ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
-    ├── HistoryError          imported history that cannot be joined: NoOverlap, UnevenOverlap
+    ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         UnlikeRows, forecasts on other origins or leads, never to be compared
     ├── NightBusy             another run of this ticker is at work
     ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
-    └── TrackingUnavailable   MLflow cannot be reached; the night's result is kept for the next run
+    └── TrackingUnavailable   MLflow cannot be reached or written to
 
 An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
 and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
@@ -67,8 +67,6 @@ class InvalidFile(InvalidInput):
 
 @dataclass(eq=False, repr=False)
 class MixedPrices(InvalidInput):
-    """Recorded prices of a replay and the market's would land in one store."""
-
     root: str
     held: str
     wanted: str
@@ -98,8 +96,6 @@ class TransientFeedError(FeedError):
 
 @dataclass(eq=False, repr=False)
 class RateLimited(TransientFeedError):
-    """Too many requests for now."""
-
     wait_s: float = 2.0
     text = "{ticker}: asked too fast, ask again in {wait_s:.0f} s ({notice})"
 
@@ -132,8 +128,6 @@ class UnknownSymbol(FeedError):
 
 
 class BadPayload(FeedError):
-    """The answer has a series, but one that must not be stored."""
-
     text = "{ticker}: refused the answer, {notice}; nothing was stored"
 
 
@@ -196,8 +190,6 @@ class NoOverlap(HistoryError):
 
 @dataclass(eq=False, repr=False)
 class UnevenOverlap(HistoryError):
-    """The ratio of imported to stored prices is not constant."""
-
     ticker: str
     session: date
     expected_ratio: float
@@ -296,10 +288,7 @@ class UnlikeWorker(StockmlError):
 
     def __str__(self) -> str:
         named = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
-        return (
-            f"worker {self.worker} is unlike this run: {named}; it gets no night: "
-            "start it again with this run's environment and code"
-        )
+        return f"worker {self.worker} is unlike this run: {named}; start it again with this run's environment and code"
 
 
 @dataclass(eq=False, repr=False)

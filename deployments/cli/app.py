@@ -5,7 +5,6 @@ line on standard error.
 """
 
 import errno
-import gc
 import os
 import sys
 import traceback
@@ -31,7 +30,7 @@ from deployments.cli import (
     tuning,
 )
 from deployments.cli.place import in_home
-from deployments.process_exit import leave
+from deployments.process_exit import as_program
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
 
@@ -67,8 +66,7 @@ def every_command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
-    leave(run(arguments))
+    as_program(lambda: run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

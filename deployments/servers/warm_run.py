@@ -14,6 +14,7 @@ from types import FrameType
 
 ADDRESS = "STOCKML_WARM_SERVER"  # set by `worker_program` for its runs
 ENGINE = "prefect.engine"
+ALONE = b"alone"  # the server's answer where it makes no fork
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def _warm(address: str) -> int | None:
         signal.signal(each, hand_on)
     with connection.makefile("rb") as answers:
         answer = answers.readline().strip()
-    if answer == b"stale":
+    if answer == ALONE:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         return None

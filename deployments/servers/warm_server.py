@@ -19,11 +19,12 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from deployments.process_exit import leave
+from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import code_hash
 
-ENGINE = "prefect.engine"
 PACKAGES = ("stockml", "tasks", "flows")
 # what a night imports inside its functions
 IMPORTED = (
@@ -58,7 +59,6 @@ IMPORTED = (
 # the sources that decide whether a step is cached: read, and parsed, once
 HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
 MOST_BYTES = 4_000_000  # of a request: the environment of a process has less
-STALE = b"stale\n"  # the sources have changed since they were imported
 PR_SET_PDEATHSIG = 1
 
 
@@ -113,21 +113,26 @@ class Server:
         except (OSError, ValueError):
             connection.close()
             return
+        pid = self._forked(request, streams)
+        for stream in streams:
+            os.close(stream)
+        if pid is None:
+            _tell(connection, ALONE)
+        else:
+            self._children[pid] = connection
+            self._selector.register(connection, selectors.EVENT_READ, lambda: self._signalled(pid))
+
+    def _forked(self, request: dict[str, Any], streams: list[int]) -> int | None:
+        """The child; None where the sources are others than those imported, or the system has no room for one."""
         try:
-            if sources() != self._imported:
-                self._stale = True
-                connection.sendall(STALE)
-                connection.close()
-                return
-            pid = os.fork()
-            if pid == 0:
-                self._forget()
-                _become(request, streams)
-        finally:
-            for stream in streams:
-                os.close(stream)
-        self._children[pid] = connection
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._signalled(pid))
+            self._stale = self._stale or sources() != self._imported
+            pid = None if self._stale else os.fork()
+        except OSError:
+            return None
+        if pid == 0:
+            self._forget()
+            _become(request, streams)
+        return pid
 
     def _forget(self) -> None:
         """In a child: nothing of the server's is its own."""
@@ -139,13 +144,14 @@ class Server:
 
     def _signalled(self, pid: int) -> None:
         """Each byte of a run is a signal to its child; one that is gone takes its child along."""
+        if pid not in self._children:  # it has ended at the same moment
+            return
         try:
             numbers = self._children[pid].recv(16)
         except OSError:
             numbers = b""
         for number in numbers or (signal.SIGKILL,):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            os.kill(pid, number)
         if not numbers:
             self._selector.unregister(self._children[pid])
 
@@ -159,30 +165,36 @@ class Server:
                 return
             if pid == 0:
                 return
-            if connection := self._children.pop(pid, None):
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(connection)
-                with contextlib.suppress(OSError):
-                    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-                connection.close()
+            connection = self._children.pop(pid)
+            with contextlib.suppress(KeyError):  # it is gone, and so is its place here
+                self._selector.unregister(connection)
+            _tell(connection, str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _request(connection: socket.socket) -> tuple[dict[str, object], list[int]]:
+def _tell(connection: socket.socket, answer: bytes) -> None:
+    """The last word to a run, which may be gone."""
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(answer + b"\n")
+
+
+def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """What `warm_run` sends: a line of JSON, and its standard input, output and error."""
     content, streams, _, _ = socket.recv_fds(connection, 65_536, 3)
-    while not content.endswith(b"\n"):
-        more = connection.recv(65_536)
-        if not more or len(content) > MOST_BYTES:
-            for stream in streams:
-                os.close(stream)
-            raise ValueError("a request that is not whole")
-        content += more
-    connection.settimeout(None)
-    found: dict[str, object] = json.loads(content)
-    return found, streams
+    try:
+        while not content.endswith(b"\n"):
+            more = connection.recv(65_536)
+            if not more or len(content) > MOST_BYTES:
+                raise ValueError("expected a whole request, found a part of one")
+            content += more
+        connection.settimeout(None)
+        return dict(json.loads(content)), streams
+    except (OSError, ValueError):
+        for stream in streams:
+            os.close(stream)
+        raise
 
 
-def _become(request: dict[str, object], streams: list[int]) -> None:
+def _become(request: dict[str, Any], streams: list[int]) -> None:
     """`python -m prefect.engine` of the environment, in a child; never returns."""
     code = 1
     try:
@@ -190,9 +202,10 @@ def _become(request: dict[str, object], streams: list[int]) -> None:
         os.setsid()
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
+            os.close(stream)
         os.environ.clear()
-        os.environ.update({str(name): str(value) for name, value in dict(request["environ"]).items()})  # type: ignore[call-overload]
-        os.chdir(str(request["folder"]))
+        os.environ.update(request["environ"])
+        os.chdir(request["folder"])
         sys.argv = [ENGINE]
         from prefect.context import refresh_global_settings_context
 

@@ -13,7 +13,6 @@ QUOTA = "Skipped: quota"
 TOO_FEW_TICKERS = "Skipped: too few tickers"
 SKIPPED = "Skipped"
 WITH_FAILURES = "Completed with failures"
-NOT_IN_MLFLOW = "Completed, not in MLflow"
 FORECASTS_MISSING = "Forecasts missing"
 
 OWN: frozenset[str] = frozenset(value for name, value in vars().items() if name.isupper())

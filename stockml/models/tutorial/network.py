@@ -152,15 +152,14 @@ def stream_layer() -> Any:
             steps, streams, features = inputs.shape
             sums = product(tf.reshape(inputs, (steps * streams, features)), kernel)
             states = tuple(tf.convert_to_tensor(state) for state in self.states)
-            rate = self.rate if training else 0.0
-            bits = [None] * steps
+            rate, bits = self.rate if training else 0.0, [None] * steps
             if rate:
                 seed = tf.cast(tf.convert_to_tensor(self.position.next()), tf.int32)
                 drawn = tf.random.stateless_uniform((steps, streams, self.units), seed, None, None, tf.uint32)
                 bits = tf.unstack(tf.bitcast(drawn, tf.uint16))
-            outputs = []
+            step, outputs = _step(), []
             for x, drawn in zip(tf.split(sums, steps), bits, strict=True):
-                output, states = _step()(self.cell, x, product(states[0], recurrent), rest, states, drawn, rate)
+                output, states = step(self.cell, x, product(states[0], recurrent), rest, states, drawn, rate)
                 outputs.append(output)
             for kept, state in zip(self.states, states, strict=True):
                 kept.assign(state)
