@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deployments.cli.progress import progress
-from deployments.registration import COMMAND_LINE
 from deployments.servers.prefect_api import OWN_SERVER
 from stockml.home import home
 
@@ -142,12 +141,7 @@ def _shown_with(flow: "Flow[..., Any]", deployment: str, *arguments: Any, **give
         usual: dict[str, Any] = {
             name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
         }
-        run = client.create_flow_run_from_deployment(
-            found.id,
-            parameters={**usual, **parameters},
-            state=Running(),
-            work_queue_name=COMMAND_LINE if found.work_pool_name else None,
-        )
+        run = client.create_flow_run_from_deployment(found.id, parameters={**usual, **parameters}, state=Running())
         sign(run.id)
         return run
     return None

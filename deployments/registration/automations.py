@@ -1,15 +1,15 @@
 """Prefect's automations: failed, crashed, late runs and missing forecasts are told, a run without heartbeat is ended.
 
-Called again, it changes what differs and nothing else: one that a person switched off stays off. Told are runs that a
-worker takes, by their schedule or from the page; whoever runs a command sees at the terminal how it ended.
+Called again, it changes what differs and nothing else: one that a person switched off stays off. Told are the runs of
+the deployments made here, whoever starts them; a ticker that was mistyped at the command line has none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from deployments.registration import COMMAND_LINE
+from deployments.registration import MANAGED
 from deployments.registration.notices import Told, forget_earlier, told
 from stockml.nights import states
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PREFIX = "stockml: "
 DIGEST = "missing forecasts"
-WATCHED = (DIGEST, "nightly", "universe", "backfill", "history", "maintenance", "tune", "backtest", "pretrain")
 HEARTBEAT = "prefect.flow-run.heartbeat"
 # a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
 PREFECTS_OWN = (
@@ -56,31 +55,31 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Inst
     done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
     with get_client(sync_client=True) as client:
         who = told(client, environ)
-        flows = [str(client.create_flow_from_name(name)) for name in WATCHED]
-        for wanted in templates(who, silence, flows):
+        for wanted in templates(who, silence):
             done[_agree(client, wanted)].append(wanted.name)
         forget_earlier(client)
     return Installed(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(who: Told, silence: timedelta, flows: Sequence[str]) -> "list[AutomationCore]":
-    """The automations; `who` is told, `silence` is how long a heartbeat may be missing, `flows` are the watched ids."""
+def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
+    """The automations; `who` is told, `silence` is how long a heartbeat may be missing.
+
+    What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
+    """
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-    from prefect.events.schemas.events import ResourceSpecification
 
-    ids = [f"prefect.flow.{flow}" for flow in flows]
-    of_ours = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.id": ids})
-    of_a_worker = ResourceSpecification(
-        {"prefect.resource.role": "work-queue", "prefect.resource.name": f"!{COMMAND_LINE}"}
-    )
+    ours: dict[str, str | list[str]] = {
+        "prefect.resource.role": "tag",
+        "prefect.resource.id": [f"prefect.tag.{MANAGED}"],
+    }
 
     def telling(name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*") -> AutomationCore:
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
-            match_related=[of_ours, of_a_worker],
+            match_related=ours,
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.registration import POOL
+from deployments.registration import MANAGED, POOL
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-MANAGED = "tickers.yaml"
 PROJECT = Path(__file__).parents[2]
 AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200

@@ -25,7 +25,8 @@ def main() -> int:
         runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
         return 0
     if code < 0:  # ended by a signal: so does this process
-        signal.signal(-code, signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
 

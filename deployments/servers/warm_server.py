@@ -102,7 +102,8 @@ class Server:
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._ended, selectors.EVENT_READ, self._reap)
         while self._children or not self._stale:
-            for key, _ in self._selector.select():
+            # ends last: a run whose child has ended is known no more
+            for key, _ in sorted(self._selector.select(), key=lambda ready: ready[0].fileobj is self._ended):
                 key.data()
 
     def _accept(self) -> None:
@@ -144,8 +145,6 @@ class Server:
 
     def _signalled(self, pid: int) -> None:
         """Each byte of a run is a signal to its child; one that is gone takes its child along."""
-        if pid not in self._children:  # it has ended at the same moment
-            return
         try:
             numbers = self._children[pid].recv(16)
         except OSError:

@@ -57,7 +57,8 @@ class Keeper:
 
     def _keep(self) -> None:
         while True:
-            self._child.process.wait()
+            with self._child.process as ended:
+                ended.wait()
             served = Path(self._address).exists()
             if self._stopped.is_set() or not served:
                 return

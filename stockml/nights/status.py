@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stockml.errors import StockmlError
+from stockml.evaluation.evaluate import LSTM
 from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.age import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -19,7 +21,10 @@ from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
 ATTEMPT = "last-attempt.json"
-LEGEND = "width: of the 80 % band, beside this share's usual; ~ within the noise; next run: month-day and hour, UTC"
+LEGEND = (
+    "path: its skill over the last close; width: of the 80 % band, beside this share's usual; ~ within the noise; "
+    "next run: month-day and hour, UTC"
+)
 COLUMNS = ("ticker", "session", "state", "published", "network adds", "width", "next run")
 
 
@@ -120,8 +125,12 @@ def _attempt(nights: Path, ticker: str) -> Attempt | None:
 
 
 def _published(found: Glance) -> str:
-    skill = f" {found.published_skill:+.3f}" if found.published_skill else ""
-    return f"{found.publisher}{skill}".strip() or "–"
+    """Whose width, and the path's skill: the path is a formula's, but for a network that forecasts one."""
+    name = {LSTM: "network", POOLED: "regression"}.get(found.publisher, found.publisher)
+    what = "width" if found.path_adds is None or found.publisher == POOLED else "path and width"
+    whose = [f"{name}'s {what}"] if name else []
+    skill = [f"path {found.published_skill:+.3f}"] if found.published_skill else []
+    return ", ".join([*whose, *skill]) or "–"
 
 
 def _adds(found: Glance) -> str:

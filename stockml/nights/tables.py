@@ -68,6 +68,9 @@ def _padded(rows: list[str]) -> str:
     return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
 
 
+HEAD = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
+
+
 def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
     """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
     table = night.distributions
@@ -94,9 +97,8 @@ def distribution_lines(night: Night) -> list[str]:
     rows = _distribution_rows(night)
     if not rows:
         return []
-    head = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
     lines = [
-        f"{name:<36} {crps:>7} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [head, *rows]
+        f"{name:<36} {crps:>7} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [HEAD, *rows]
     ]
     reasons = night.distributions.reasons if night.distributions else {}
     told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
@@ -107,8 +109,8 @@ def distribution_markdown(night: Night) -> str:
     rows = _distribution_rows(night)
     if not rows or night.distributions is None:
         return ""
-    head = f"| distribution | CRPS, % | vs {POOLED} | width alone | inside 50, 80, 95 % |"
-    table = _padded([head, "|---|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])
+    head, *listed = (f"| {' | '.join(row)} |" for row in (HEAD, *rows))
+    table = _padded([head, "|---|--:|--:|--:|--:|", *listed])
     reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
     return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])
 

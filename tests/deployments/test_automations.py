@@ -27,7 +27,7 @@ from prefect.utilities.callables import get_call_parameters
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.cli.runs import _outcome
-from deployments.registration import POOL
+from deployments.registration import MANAGED, POOL
 from deployments.registration.automations import HEARTBEAT, PREFIX, install
 from deployments.registration.notices import BLOCK, webhook_address
 from flows.missing_forecasts import missing_forecasts
@@ -104,7 +104,7 @@ def of_worker(client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any]
     """A run of the flow's deployment `KO`, as a worker gets it."""
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL)
+    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL, tags=[MANAGED])
     state = more.pop("state", Running())
     return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state, **more)
 
@@ -139,14 +139,14 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
 
 
 @pytest.mark.slow
-def test_a_workers_runs_are_told_to_the_webhook_and_a_commands_are_not(
+def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not(
     prefect_client: SyncPrefectClient, webhook: Posted, home: Home
 ) -> None:
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address})
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
-        _outcome(failing, True, "PEP", deployment="KO")
+        _outcome(failing, True, "PEP", deployment="PEP")
     with pytest.raises(typer.BadParameter):
         _outcome(missing_forecasts, True, ["../etc"])
     work(prefect_client, late_bar)  # the digest tells it

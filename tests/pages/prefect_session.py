@@ -25,6 +25,7 @@ from tenacity import (
     wait_fixed,
 )
 
+from deployments.registration import MANAGED
 from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
@@ -116,7 +117,7 @@ class Up:
         due = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
         self.api("/work_pools/", {"name": "nobody", "type": "process"})
         flow = self.api("/flows/", {"name": "nightly"})["id"]
-        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": "nobody"}
+        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": "nobody", "tags": [MANAGED]}
         deployment = self.api("/deployments/", of_nobody)["id"]
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
         self.api(f"/deployments/{deployment}/create_flow_run", {"name": f"{ticker} 2013-03-04", "state": state})

@@ -165,6 +165,16 @@ def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its
     assert [night["state_name"] for night in nights] == ["Cancelled"]
 
 
+def test_every_automation_says_what_sets_it_off(pages: Up) -> None:
+    with browser_page() as page:
+        page.goto(f"{pages.prefect}/automations")
+        page.get_by_text("stockml: zombie runs").first.wait_for()
+        shown = page.inner_text("body")
+    assert shown.count("Trigger") == 5
+    assert "A custom trigger" not in shown
+    assert "When any flow run" in shown
+
+
 def test_a_night_that_nobody_began_is_told_in_the_log(pages: Up) -> None:
     assert pages.notice() == "stockml: nightly KO 2013-03-04 Late: no message"
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from stockml.evaluation.evaluate import CHAMPION, PUBLISHED
+from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.usual_width import width_against_usual
 from stockml.home import Home
 from stockml.nights import status
@@ -76,6 +77,22 @@ def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) 
     assert row(home, later).state == "10 sessions behind"
     age = night_age(patient, None, later + timedelta(days=1))
     assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
+
+
+@pytest.mark.parametrize(
+    ("publisher", "path_adds", "said"),
+    [
+        (LSTM, None, "network's width, path +0.055"),
+        (CHAMPION, None, "champion's width, path +0.055"),
+        (POOLED, None, "regression's width, path +0.055"),
+        (POOLED, -0.1, "regression's width, path +0.055"),
+        (LSTM, 0.01, "network's path and width, path +0.055"),
+        ("", None, "path +0.055"),
+    ],
+)
+def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float | None, said: str) -> None:
+    glance = replace(Glance.of(NIGHT), publisher=publisher, path_adds=path_adds, published_skill=0.0551)
+    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[3] == said
 
 
 def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
