@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,18 +21,24 @@ def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[st
     TensorFlow to know its key. `package`: the folder of the sources (None: these). Raises ModuleNotFoundError for a
     stockml module that is not there.
     """
+    used = sources(*modules, package=package, without=TEXTS_ONLY)
+    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
+    for module, file in sorted(used.items()):
+        digest.update(f"{module} {_read(file.read_text(encoding='utf-8'), package or PACKAGE)[0]}\n".encode())
+    return digest.hexdigest()
+
+
+def sources(*modules: str, package: Path | None = None, without: Collection[str] = ()) -> dict[str, Path]:
+    """Where the named stockml modules, and all that they import of stockml but `without`, are read from, by name."""
     package = package or PACKAGE
-    closure: dict[str, str] = {}
+    found: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in closure and module not in TEXTS_ONLY:
-            closure[module], imported = _read(_file(module, package).read_text(encoding="utf-8"), package)
-            waiting.extend(imported)
-    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
-    for module, sha256 in sorted(closure.items()):
-        digest.update(f"{module} {sha256}\n".encode())
-    return digest.hexdigest()
+        if module not in found and module not in without:
+            found[module] = _file(module, package)
+            waiting.extend(_read(found[module].read_text(encoding="utf-8"), package)[1])
+    return found
 
 
 def sources_hash(*folders: Path, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:

@@ -10,6 +10,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stockml.code_version import PACKAGE, sources
 from stockml.forecasts.bands import COVERAGES, percent
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
 
-PACKAGE = Path(__file__).parents[1]
+SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
 PINNED = (
     "mlflow",
@@ -33,8 +34,8 @@ PINNED = (
     "pyarrow",
     "scipy",
     "exchange_calendars",
-    "filelock",
     "fsspec",
+    "pydantic",
 )
 EXAMPLE_SESSIONS = 300
 
@@ -117,7 +118,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(SCRIPT),
-            artifacts={**_artifacts(night, Path(folder)), "code": str(_zipped_package(Path(folder)))},
+            artifacts={**_artifacts(night, Path(folder)), "code": str(_zipped_code(Path(folder)))},
             signature=_signature(),
             input_example=_example(night),
             pip_requirements=[f"{name}=={installed(name)}" for name in PINNED],
@@ -132,15 +133,19 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         client.log_model_artifacts(model.model_id, str(path))
 
 
-def _zipped_package(folder: Path) -> Path:
-    """The package's sources in one file, from which Python imports: a model brings its own code wherever it is loaded.
+def _zipped_code(folder: Path) -> Path:
+    """What the served model imports of this package, in one file from which Python imports; equal code, equal bytes.
 
-    MLflow's own way, `code_paths`, would upload each of its files every night.
+    A model brings its own code wherever it is loaded, also where no tracking server is. MLflow's own way, `code_paths`,
+    would upload each file of the package every night.
     """
     path = folder / "stockml.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for source in sorted(PACKAGE.rglob("*.py")):
-            file.write(source, source.relative_to(PACKAGE.parent))
+    modules = {file for name, file in sources(SERVED).items() if name != SERVED}
+    packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(PACKAGE)}
+    with zipfile.ZipFile(path, "w") as zipped:
+        for file in sorted(modules | packages):
+            member = zipfile.ZipInfo(file.relative_to(PACKAGE.parent).as_posix())  # of 1980: no time of the checkout
+            zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return path
 
 

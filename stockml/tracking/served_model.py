@@ -1,7 +1,7 @@
 """The model as MLflow serves it: bars in, the path with its intervals out.
 
-MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. The stockml package of its
-night lies beside the weights, zipped, and what is needed of it is imported once that is on the path.
+MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. What it imports of stockml,
+as it was that night, lies beside the weights, zipped, and is imported once that is on the path.
 """
 
 import json
