@@ -9,7 +9,7 @@
     ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
-    │                         UnlikeRows, forecasts on other origins or leads, never to be compared
+    │                         UnlikeRows, forecasts on other origins or leads, never to be compared; NoRow
     ├── NightBusy             another run of this ticker is at work
     ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
@@ -263,6 +263,15 @@ class UnlikeRows(ModelError):
     expected: str
     found: str
     text = "expected the {what} of {row} to be those of {others}, {expected}; found {found}; score all on the same ones"
+
+
+@dataclass(eq=False, repr=False)
+class NoRow(ModelError):
+    """One of the simple forecasts cannot be had; the others can."""
+
+    row: str
+    why: str
+    text = "{row} {why}"
 
 
 @dataclass(eq=False, repr=False)

@@ -18,7 +18,13 @@ from stockml.evaluation.candidates import said_by
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import POOLED, SHAPES, Calibration, DistributionRows, simple_distributions
+from stockml.evaluation.simple_distributions import (
+    IN_BACKTESTS,
+    POOLED,
+    Calibration,
+    DistributionRows,
+    simple_distributions,
+)
 from stockml.forecasts.proper_scores import crps
 from stockml.forecasts.publishing import Said, published
 from stockml.models.base_network import CURVES
@@ -189,13 +195,13 @@ def _left_alone(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) ->
 
 
 def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRows:
-    leads = np.array(LEADS)
-    assert pool.regression is not None
+    leads, regression = np.array(LEADS), pool.regression
+    assert regression is not None
     assert pool.base is not None
-    found = {each: simple_distributions(series, at, leads, pool.regression, each) for each in CALIBRATIONS}
+    found = {each: simple_distributions(series, at, leads, regression, each, IN_BACKTESTS) for each in CALIBRATIONS}
     quantiles = {
         f"{name}, {each} shape": found[each].quantiles[name]
-        for name in SHAPES
+        for name in IN_BACKTESTS
         for each in CALIBRATIONS
         if name in found[each].quantiles
     }

@@ -14,7 +14,7 @@ from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, OWN_HAR, POOLED
+from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
 from stockml.models.pooled_regression import LEADS
 
 SHOWN_LEADS = (1, 5, 20, 50)
@@ -23,6 +23,8 @@ ROWS = (
     f"{EWMA_20}, pooled shape",
     f"{EWMA_60}, own shape",
     f"{EWMA_60}, pooled shape",
+    f"{GJR_GARCH}, own shape",
+    f"{GJR_GARCH}, pooled shape",
     f"{OWN_HAR}, pooled shape",
     f"{POOLED}, own shape",
     CENTRED,
@@ -55,7 +57,7 @@ class Line:
 class BacktestTable:
     """distributions: CRPS, widths alone, over the centred pooled regression; adds: over the same without a network;
     whole: of what is published as it is, and what the location earns of it; paths: MSE in log price over the last
-    close's.  left_out: tickers and reasons."""
+    close's.  missing: rows that some ticker cannot have, and why.  left_out: tickers and reasons."""
 
     first: str
     last: str
@@ -66,6 +68,7 @@ class BacktestTable:
     whole: list[Line]
     paths: list[Line]
     trained: dict[str, float]
+    missing: dict[str, str]
     left_out: dict[str, str]
 
     def asdict(self) -> dict[str, Any]:
@@ -100,8 +103,14 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
+        missing=_missing(moved),
         left_out=left_out,
     )
+
+
+def _missing(tickers: Sequence[TickerBacktest]) -> dict[str, str]:
+    found = {row: [each.reasons[row] for each in tickers if row in each.reasons] for row in ROWS}
+    return {row: f"not of {len(why)} of {len(tickers)} tickers: {why[0]}" for row, why in found.items() if why}
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
@@ -140,6 +149,7 @@ def markdown(table: BacktestTable) -> list[str]:
         *_rows("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
         *_rows("MSE of the path over the last close's, in log price", table.paths),
         ", ".join(f"{name}: {value:g}" for name, value in table.trained.items()) + ".",
+        *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
 

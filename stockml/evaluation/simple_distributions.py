@@ -7,13 +7,14 @@ before the first origin.
 Never here: networks, scores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, TooFewBars, UnlikeRows
+from stockml.errors import InvalidSetting, NoRow, TooFewBars, UnlikeRows
+from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_regression as pooled
 from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
@@ -23,6 +24,7 @@ from stockml.storage.arrays import Floats, Indices
 CONSTANT = "last close, constant width"
 EWMA_20, EWMA_60 = "EWMA 20", "EWMA 60"
 OWN_HAR = "HAR range (ticker's own)"
+GJR_GARCH = "GJR-GARCH"
 POOLED = "pooled regression"
 SHAPES = {
     CONSTANT: pooled.CONSTANT,
@@ -31,6 +33,7 @@ SHAPES = {
     OWN_HAR: pooled.POOLED,  # the same regression, so in the same units
     POOLED: pooled.POOLED,
 }
+IN_BACKTESTS = {**SHAPES, GJR_GARCH: pooled.EWMA_60}  # in the same units: a day's standard deviation, close to close
 
 CALIBRATION_SESSIONS = 1_000
 FEWEST_CALIBRATED = 250
@@ -71,6 +74,7 @@ def simple_distributions(
     leads: Indices,
     pool: PooledRegression,
     calibration: Calibration = "pooled",
+    names: Iterable[str] = SHAPES,
 ) -> DistributionRows:
     """Every simple row from the same origins; one that the history is too short for has its reason instead.
 
@@ -81,11 +85,11 @@ def simple_distributions(
     if pool.through >= first:
         raise InvalidSetting("the pooled regression's last session", str(pool.through), f"before the origin {first}")
     quantiles, reasons = {}, {}
-    for name in SHAPES:
+    for name in names:
         try:
             width, shape = _calibrated(name, series, int(origins[0]), leads, pool, calibration)
             quantiles[name] = width(series, origins, leads)[..., None] * shape
-        except TooFewBars as refusal:
+        except (TooFewBars, NoRow) as refusal:
             reasons[name] = str(refusal)
     return DistributionRows(origins, leads, quantiles, reasons)
 
@@ -110,7 +114,7 @@ def _calibrated(
     name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, calibration: Calibration
 ) -> tuple[Width, Floats]:
     if calibration == "pooled":
-        return _width(name, series.until(first + 1), pool), pool.shape(SHAPES[name], leads)
+        return _width(name, series.until(first + 1), pool), pool.shape(IN_BACKTESTS[name], leads)
     calibrated = calibration_origins(first, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), pool)
     return width, own_shape(series.until(first + 1), width, calibrated, leads)
@@ -120,6 +124,8 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
     """The row's width, with what it learns from the ticker itself learned from `known` alone."""
     if name == POOLED:
         return pool.widths
+    if name == GJR_GARCH:
+        return gjr_garch_widths
     if name == OWN_HAR:
         if len(known) < OWN_SESSIONS:
             raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")

@@ -13,6 +13,7 @@ from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.forecasts.publishing import Said, published
 from stockml.models.pool import Pool
@@ -59,7 +60,7 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
     assert abs(found().adds[0] - (1 - one / other)) < 0.01  # but for a skew, that both have
     assert found().paths[LAST_CLOSE] == pytest.approx([0.0] * 12)
-    assert all("2000" in why.replace(",", "") for why in found().reasons.values()), found().reasons
+    assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
 def test_between_trainings_what_was_chosen_forecasts_and_hears_of_every_outcome() -> None:
@@ -129,3 +130,11 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     said = "\n".join(markdown(table))
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
+
+
+def test_a_row_that_no_ticker_can_have_is_named_with_the_reason() -> None:
+    row = f"{OWN_HAR}, pooled shape"
+    assert row in found().reasons
+    table = backtest_table([found(), replace(found(), ticker="DEF", reasons={})], {})
+    assert table.missing[row].startswith("not of 1 of 2 tickers: expected at least 2000 sessions for a HAR")
+    assert f"{row}: {table.missing[row]}." in markdown(table)

@@ -1,0 +1,87 @@
+"""A GJR-GARCH's widths are those of the package that fits it, and know nothing that came later."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from arch import arch_model
+
+from stockml.errors import NoRow, TooFewBars
+from stockml.evaluation.garch import GjrGarch, gjr_garch_widths
+from stockml.prices.series import PriceSeries
+from tests.support.walks import altered_after, walk
+
+LEADS, AT = np.array([1, 5, 50]), np.arange(1_100, 1_250, 5)
+
+
+def clustered(n: int) -> PriceSeries:
+    """A price whose moves come in clusters, larger after a fall."""
+    rng, moves, variance = np.random.default_rng(3), np.zeros(n), 1.0
+    for t in range(n):
+        moves[t] = np.sqrt(variance) * rng.standard_t(6) * np.sqrt(4 / 6)
+        variance = 0.05 + (0.05 + 0.1 * (moves[t] < 0)) * moves[t] ** 2 + 0.85 * variance
+    close = 50 * np.exp(np.cumsum(moves) / 100)
+    return PriceSeries(walk(n).sessions, close, close * 1.004, close / 1.004, close, walk(n).volume)
+
+
+SERIES = clustered(1_300)
+
+
+def oracle(learned_from: int, origin: int) -> np.ndarray:
+    """(3,) by arch's own forecasts of a variance, summed; session 0 has no return."""
+    returns = 100 * np.log(SERIES.close[1 : origin + 1] / SERIES.close[:origin])
+    model = {"p": 1, "o": 1, "q": 1, "dist": "t", "rescale": False}
+    parameters = arch_model(returns[:learned_from], **model).fit(disp="off", show_warning=False).params
+    variances = arch_model(returns, **model).fix(parameters).forecast(horizon=50).variance.to_numpy()[-1]
+    return np.sqrt([variances[:lead].sum() for lead in LEADS]) / 100
+
+
+def test_widths_are_arch_s_own_forecasts_summed_over_the_leads_and_learned_once_a_year() -> None:
+    found = gjr_garch_widths(SERIES, AT, LEADS)
+    for origin, learned_from in ((1_100, 1_000), (1_245, 1_000)):
+        np.testing.assert_allclose(found[origin == AT][0], oracle(learned_from, origin), rtol=1e-9)
+    np.testing.assert_allclose(gjr_garch_widths(SERIES, np.array([1_260]), LEADS)[0], oracle(1_250, 1_260), rtol=1e-9)
+
+
+@pytest.mark.parametrize("t", [AT[0], AT[12]])
+def test_a_later_bar_changes_nothing(t: int) -> None:
+    before, after = (gjr_garch_widths(each, AT, LEADS) for each in (SERIES, altered_after(SERIES, t)))
+    late = t < AT
+    np.testing.assert_array_equal(after[~late], before[~late])
+    assert (after[late] != before[late]).all()
+
+
+def test_a_fall_widens_more_than_a_rise() -> None:
+    returns = np.tile([1.0, -1.0], 400)
+    rise, fall = (np.append(returns, move) for move in (3.0, -3.0))
+    garch = GjrGarch(mu=0.0, omega=0.1, alpha=0.05, gamma=0.1, beta=0.8)
+    one, other = (garch.variances(each, np.array([801]), 2)[0] for each in (rise, fall))
+    assert other[0] - one[0] == pytest.approx(0.1 * 9)
+    assert other[1] - one[1] == pytest.approx(0.1 * 9 * 0.9)
+
+
+def test_too_few_sessions_and_a_price_that_stood_still_are_refused_with_the_reason() -> None:
+    with pytest.raises(TooFewBars, match="501 sessions for a GJR-GARCH of the ticker's own, found 500"):
+        gjr_garch_widths(SERIES, np.array([499]), LEADS)
+    flat = np.full(1_300, 12.5)
+    with pytest.raises(NoRow, match="GJR-GARCH expected a price that moves"):
+        gjr_garch_widths(PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat), AT, LEADS)
+
+
+def test_without_the_extra_the_row_is_a_reason_and_the_others_stand() -> None:
+    """In a process of its own, where there is no `arch`."""
+    code = """
+import sys
+sys.modules["arch"] = None
+from datetime import date
+import numpy as np
+from stockml.evaluation.simple_distributions import IN_BACKTESTS, simple_distributions
+from stockml.models.pool import Pool
+from tests.support.walks import walk
+pool, at, leads = Pool.before(date(2006, 1, 1)), np.arange(2_200, 2_300, 5), np.array([1, 5])
+rows = simple_distributions(walk(2_600), at, leads, pool.regression, names=IN_BACKTESTS)
+print(len(rows.quantiles), rows.reasons)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.startswith("5 {'GJR-GARCH': \"GJR-GARCH needs the extra `garch`"), found
