@@ -46,9 +46,13 @@ def restore_home(
 
 
 @app.command("rebuild-tracking")
-def rebuild_tracking(as_json: Json = False) -> None:
-    """Make MLflow's runs again from the records of the nights, with the models that are still kept."""
+def rebuild_tracking(as_json: Json = False) -> int:
+    """Make MLflow's runs again from the records of the nights, with the models that are still kept.
+
+    Exit code 1 where a record is damaged.
+    """
     from deployments.servers.environment import mlflow_database
+    from stockml.maintenance.soundness import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
 
@@ -62,6 +66,9 @@ def rebuild_tracking(as_json: Json = False) -> None:
     models = sum(night.model_version is not None for night in nights)
     text = f"MLflow has {len(nights)} runs from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
+    for fault in (damaged := tuple(damaged_nights(place))):
+        print(f"stockml: left out: {fault}", file=sys.stderr)
+    return int(bool(damaged))
 
 
 def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:

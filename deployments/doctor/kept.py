@@ -73,13 +73,12 @@ def settings(home: Home) -> Iterator[Check]:
             yield Check(f"settings of {path.stem}", "problem", str(error))
 
 
-def waiting_nights(home: Home) -> Iterator[Check]:
+def nights(home: Home) -> Iterator[Check]:
+    """Every night's record is as it was written; how many MLflow lacks."""
+    from stockml.maintenance.soundness import damaged_nights
     from stockml.tracking.client import Tracking
 
-    try:
-        waiting = Tracking.of(home).pending()
-    except StockmlError as error:
-        yield Check("nights", "problem", str(error))
-        return
-    if waiting:
+    for fault in damaged_nights(home):
+        yield Check("a night", "problem", fault)
+    if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")

@@ -1,7 +1,8 @@
 """One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
 
 In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions and the bases that
-the home has learned, settings, the list of tickers, the nights' records (from which MLflow's runs can be made again).
+the home has learned, settings, the list of tickers, the nights' records (from which MLflow's runs can be made again)
+and what the newest champions were assessed to be, without which MLflow could not serve them.
 Not in it: what is computed again, MLflow's and Prefect's own databases, secrets.
 
 What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
@@ -23,13 +24,15 @@ from typing import Any
 
 from stockml.errors import InvalidFile, StockmlError
 from stockml.home import Home
+from stockml.maintenance.retention import RetentionSettings
 from stockml.maintenance.soundness import faults
 from stockml.models.registry import Registry
+from stockml.nights.record import kept_night
 from stockml.storage.files import file_system, write_atomically
 
 FORMAT = "stockml backup, 1"
 MANIFEST = "manifest.json"
-PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "store")
+PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "evaluations", "store")
 WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
 
@@ -117,12 +120,18 @@ def _names(home: Home) -> Iterator[str]:
 
 
 def _champions(home: Home, ticker: str) -> list[str]:
-    """The folders of the champion and of those before it; none where the history cannot be read, which is told."""
+    """The folders of the champion and of those before it; none where the history cannot be read, which is told.
+
+    Of the newest also the evaluations, which MLflow's models are made of.
+    """
     try:
         reigns = Registry(home.models).champion_history(ticker)
     except StockmlError:
         return []
-    return [f"models/{ticker}/{folder}/*" for folder in {Path(reign.path).name: None for reign in reigns}]
+    models = {Path(reign.path).name: None for reign in reigns}
+    nights = (kept_night(home.nights, ticker, reign.key) for reign in reigns[-RetentionSettings().champions :])
+    assessed = {Path(night.evaluation_folder).name: None for night in nights if night and night.evaluation_folder}
+    return [f"models/{ticker}/{name}/*" for name in models] + [f"evaluations/{ticker}/{name}/*" for name in assessed]
 
 
 def _under(root: Path, *patterns: str) -> list[str]:

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import Home
-from stockml.models.registry import Registry
-from stockml.nights.record import Night, read_night
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
 from stockml.training import checkpoint
 
@@ -79,7 +79,7 @@ def needed(home: Home, champions: int) -> Needed:
     for folder in _folders(home.models):
         try:
             champion_history = Registry(home.models).champion_history(folder.name)
-            paths |= {Path(reign.path) for reign in champion_history[-champions:]}
+            paths |= {path for reign in champion_history[-champions:] for path in of_champion(home, reign)}
         except (RecordUnreadable, InvalidFile) as error:
             tickers.add(folder.name)
             unreadable.append(str(error))
@@ -90,6 +90,15 @@ def needed(home: Home, champions: int) -> Needed:
             tickers.add(folder.name)
             unreadable.append(str(error))
     return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
+
+
+def of_champion(home: Home, reign: Promotion) -> Iterator[Path]:
+    """The champion's model, and what MLflow's version of it is made of again: its night's record and evaluation."""
+    yield Path(reign.path)
+    yield night_path(home.nights, reign.ticker, reign.key).parent
+    night = kept_night(home.nights, reign.ticker, reign.key)
+    if night and night.evaluation_folder:
+        yield Path(night.evaluation_folder)
 
 
 def plan(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:

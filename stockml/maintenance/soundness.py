@@ -9,7 +9,7 @@ from stockml.home import Home
 from stockml.models.champions import check_intact
 from stockml.models.registry import FILE, Registry
 from stockml.models.trained_model import pool_files
-from stockml.nights.record import read_night
+from stockml.nights.record import check_night
 from stockml.prices.store import BarStore
 from stockml.training.tuned_settings import tuned_settings
 
@@ -22,8 +22,18 @@ def faults(home: Home) -> Iterator[str]:
         (ledger.entries, _stems(home.ledger, "*.parquet")),
         (lambda ticker: _check_champion(home, ticker), [path.parent.name for path in home.models.glob(f"*/{FILE}")]),
         (lambda ticker: tuned_settings(home, ticker), _stems(home.settings, "*.json")),
-        (lambda path: read_night(Path(path)), sorted(map(str, home.nights.glob("*/*/night.json")))),
     ]
+    yield from _faults(looks)
+    yield from damaged_nights(home)
+
+
+def damaged_nights(home: Home) -> Iterator[str]:
+    """The records of nights that cannot be read, or are not as they were written, a line each."""
+    kept = sorted(map(str, home.nights.glob("*/*/night.json")))
+    return _faults([(lambda path: check_night(Path(path)), kept)])
+
+
+def _faults(looks: list[tuple[Callable[[str], object], list[str]]]) -> Iterator[str]:
     for look, names in looks:
         for name in names:
             try:

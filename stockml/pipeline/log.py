@@ -14,7 +14,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
-from stockml.nights.record import Night, kept_night, night_path
+from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
@@ -56,9 +56,10 @@ def log_night(
     tracking = Tracking.of(home)
     key = night_key(done.dataset, done.settings)
     path = night_path(home.nights, done.dataset.ticker, key)
-    night = kept_night(home.nights, done.dataset.ticker, key) or _night(
-        home, done, key, now=now, seconds=seconds, url=flow_run_url
-    )
+    night = kept_night(home.nights, done.dataset.ticker, key)
+    if night is None:
+        put_aside(path)
+        night = _night(home, done, key, now=now, seconds=seconds, url=flow_run_url)
     keep_newest(home.nights, night)
     try:
         night = tracking.keep_and_log(night, pages=pages)

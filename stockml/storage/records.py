@@ -1,6 +1,7 @@
 """Frozen dataclasses as JSON: equal ones give equal bytes, and what is read back is whole, or refused."""
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError, with_config
 from stockml.storage.files import as_text
 
 T = TypeVar("T")
+CHECK = b',\n "crc32": "'
 
 # beside each dataclass that is a record by itself; those within it follow
 record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
@@ -30,6 +32,26 @@ def read_record(kind: type[T], content: str | bytes) -> T:
 def written_record(kept: Any) -> bytes:
     """The JSON of a record. Raises ValueError for a number that is not finite."""
     return json.dumps(asdict(kept), indent=1, sort_keys=True, default=as_text, allow_nan=False).encode()
+
+
+def sealed(content: bytes) -> bytes:
+    """A record as `written_record` wrote it, with the CRC-32 of all that stands before it as its last line."""
+    said = content.removesuffix(b"\n}")
+    return said + CHECK + _ending(said)
+
+
+def unsealed(content: bytes) -> bytes:
+    """The inverse of `sealed`; what an earlier version wrote has no seal. Raises ValueError for what was changed."""
+    said, check, ending = content.rpartition(CHECK)
+    if not check:
+        return content
+    if ending != _ending(said):
+        raise ValueError("damage, or a change by hand: its checksum is not that of the lines before it")
+    return said + b"\n}"
+
+
+def _ending(said: bytes) -> bytes:
+    return f'{zlib.crc32(said):08x}"\n}}'.encode()
 
 
 @cache

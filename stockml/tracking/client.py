@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
-from stockml.nights.record import Night, model_name, night_path, read_night, write_night
+from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
 from stockml.tracking import (
     bases,
     connection,
@@ -170,10 +170,10 @@ class Tracking:
         return ended
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
-        """The kept nights (of one ticker) that MLflow does not have yet, oldest first."""
-        records = [mark.with_name("night.json") for mark in self.nights.glob(f"{ticker}/*/{WAITING}")]
-        waiting = [read_night(record) for record in records if record.is_file()]
-        return tuple(sorted(waiting, key=lambda night: night.finished_at))
+        """The kept nights (of one ticker) that MLflow does not have yet, oldest first; a damaged one waits on."""
+        marks = self.nights.glob(f"{ticker}/*/{WAITING}")
+        waiting = (kept_night(self.nights, mark.parents[1].name, mark.parent.name) for mark in marks)
+        return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
@@ -192,12 +192,13 @@ class Tracking:
             client.rename_experiment(overview, views.EXPERIMENT)
 
     def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
-        """Log every completed night whose record is kept; those that MLflow has already gain nothing.
+        """Log every completed night whose record can be read; those that MLflow has already gain nothing.
 
         Of nights whose model was cleared away only the run is made again. Raises TrackingUnavailable: the rest waits.
         """
         for record in self.nights.glob("*/*/night.json"):
-            if read_night(record).status == "completed":
+            night = kept_night(self.nights, record.parents[1].name, record.parent.name)
+            if night and night.status == "completed":
                 record.with_name(WAITING).touch()
         return self.log_pending(pages=pages)
 
@@ -240,9 +241,8 @@ class Tracking:
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
-        path = night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"])
-        if path.is_file():
-            self.keep_and_log(read_night(path))
+        if night := kept_night(self.nights, tags["stockml.ticker"], tags["stockml.key"]):
+            self.keep_and_log(night)
             return "resumed"
         client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
         client.set_terminated(run.info.run_id, "FAILED")

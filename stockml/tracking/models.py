@@ -5,6 +5,7 @@ Imported by `tracking` only; imports mlflow inside functions.
 
 import shutil
 import tempfile
+import warnings
 import zipfile
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -113,7 +114,9 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # a model that is rebuilt from a backup has no bars to show: its signature says all the same
+        warnings.filterwarnings("ignore", ".*input example was not provided")
         path = Path(folder) / "model"
         mlflow.pyfunc.save_model(
             path=str(path),

@@ -181,7 +181,7 @@ def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
         pass
 
 
-@pytest.mark.parametrize("damaged", ["ledger", "promotions", "champion", "store", "splits", "history"])
+@pytest.mark.parametrize("damaged", ["ledger", "promotions", "champion", "store", "splits", "history", "night"])
 def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str) -> None:
     kind = kinds(home.root)[damaged]
     kind.files[0].write_bytes(kind.files[0].read_bytes()[:-20])

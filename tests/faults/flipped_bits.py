@@ -21,6 +21,7 @@ from stockml.models import base_vintages, pooled_vintages
 from stockml.models.champions import champion_for
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
+from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.provider.payload_archive import Payload, archive, read_archived
@@ -28,6 +29,7 @@ from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.stockml.models.test_registry import night
 from tests.support import PAYLOADS
 from tests.support.forecasts import entry
+from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -65,7 +67,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
     """One of each kind, made in the folder."""
     place = home({"STOCKML_HOME": str(folder)})
     prices = _of_prices(BarStore(place.store, place.locks))
-    kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place))
+    kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place), _night(place))
     return {kind.name: kind for kind in (*kept, _backup(place))}
 
 
@@ -126,6 +128,13 @@ def _payload(place: Home) -> Kind:
 def _settings(place: Home) -> Kind:
     path = write_tuned_settings(place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2})
     return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
+
+
+def _night(place: Home) -> Kind:
+    kept = recorded_night("AAPL", share=0.4)
+    path = night_path(place.nights, kept.ticker, kept.key)
+    write_night(kept, path)
+    return Kind("night", (path,), lambda: read_night(path))
 
 
 def _backup(place: Home) -> Kind:

@@ -18,6 +18,7 @@ from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
+from stockml.storage.files import write_atomically
 from tests.faults.flipped_bits import kinds
 from tests.support.forecasts import bars, day, entry
 from tests.support.nights import recorded_night
@@ -29,8 +30,12 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 def filled(home: Home) -> Home:
     """A home with something of everything, and with what a backup leaves out."""
     kinds(home.root)
-    night = recorded_night()
+    champion = Registry(home.models).champion("IBM")
+    assert champion
+    night = recorded_night(key=champion.key, evaluation_folder=str(home.evaluations / "IBM" / "the champion's"))
     write_night(night, night_path(home.nights, night.ticker, night.key))
+    for name in ("the champion's", "another"):
+        write_atomically(home.evaluations / "IBM" / name / "assessment.json", b"{}")
     (home.root / "prices.json").write_text('{"prices": "market"}')
     (home.root / "mlflow.db").write_bytes(b"not in a backup")
     return home
@@ -61,6 +66,7 @@ def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, t
         for name, content in kept(filled).items()
         if not name.startswith("models/IBM/0") or Path(name).parent.name in in_office
     }
+    del expected["evaluations/IBM/another/assessment.json"]
     assert kept(other) == expected
     assert {name.partition("/")[0] for name in expected} == set(backup.PLACES) - {"tickers.yaml"}
     assert len(expected) == made.files < len(kept(filled))

@@ -85,6 +85,19 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) 
     assert going(home, KEEP.changed(champions=3)) == ["models models/IBM/m3"]
 
 
+def test_what_mlflow_serves_of_a_champion_stays(home: Home) -> None:
+    """The record of its night and its evaluation, without which its model could not be registered again."""
+    crown(home, model(home, "m1", 500), 1)
+    for name, days_old in (("of the champion", 500), ("older", 400), ("newest", 0)):
+        put(home.evaluations / "IBM" / name / "assessment.json", days_old)
+    told = Night("IBM", SESSION, f"{1:064x}", "", "", "", NOW, mlflow_run_id="logged")
+    path = night_path(home.nights, "IBM", told.key)
+    write_night(replace(told, evaluation_folder=str(home.evaluations / "IBM" / "of the champion")), path)
+    put(path, 500, path.read_bytes())
+    night(home, 2, 0, run_id="logged")
+    assert going(home) == ["evaluations evaluations/IBM/older"]
+
+
 def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
     for number in range(3):
         crown(home, model(home, f"m{number}", 500 - number), number)

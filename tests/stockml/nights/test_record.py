@@ -16,7 +16,7 @@ from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneSte
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.nights.record import Night, night_path, put_aside, read_night, write_night
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 from tasks.results import promote
 from tests.support.nights import recorded_night
@@ -140,7 +140,7 @@ def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
     kept["forecast"]["weight"] = 0.25
-    del kept["forecast"]["weights"]
+    del kept["forecast"]["weights"], kept["crc32"]
     (tmp_path / "old").write_text(json.dumps(kept))
     forecast = read_night(tmp_path / "old").forecast
     assert forecast
@@ -150,7 +150,7 @@ def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -
 def test_a_night_of_before_the_last_close_and_the_distributions_can_still_be_read(tmp_path: Path) -> None:
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
-    del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"]
+    del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"], kept["crc32"]
     (tmp_path / "old").write_text(json.dumps(kept))
     night = read_night(tmp_path / "old")
     assert night.forecast
@@ -169,6 +169,22 @@ def test_what_is_not_a_night_is_an_error_that_names_the_file(content: str, tmp_p
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
         read_night(tmp_path / "night.json")
+
+
+@pytest.mark.parametrize("change", [(b"fine-tune", b"fine-tuna"), (b'"crc32": "', b'"crc32": "0'), (b"crc3", b"crc4")])
+def test_a_night_that_is_not_as_it_was_written_is_named(change: tuple[bytes, bytes], tmp_path: Path) -> None:
+    write_night(recorded_night(), path := tmp_path / "night.json")
+    path.write_bytes(path.read_bytes().replace(*change))
+    with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"):
+        read_night(path)
+
+
+def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> None:
+    put_aside(tmp_path / "night.json")
+    (tmp_path / "night.json").write_bytes(b"damaged")
+    put_aside(tmp_path / "night.json")
+    assert [path.read_bytes() for path in tmp_path.glob("*")] == [b"damaged"]
+    assert not (tmp_path / "night.json").exists()
 
 
 def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:

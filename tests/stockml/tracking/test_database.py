@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,17 @@ from deployments.cli.app import run
 from stockml.errors import InvalidSetting, TrackingUnavailable
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.maintenance.backup import back_up, restore
+from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking.test_client import client, empty_database, runs, versions
 from tests.support.nights import recorded_night, with_files
 
 __all__ = ["empty_database"]  # a fixture
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -81,6 +87,37 @@ def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are
     shutil.copy(empty_database, home.root / "mlflow.db")
     assert [each.model_version for each in Tracking.of(home).rebuild()] == [None]
     assert len(runs(Tracking.of(home))) == 1
+
+
+def test_a_restored_home_registers_its_champion_again_and_names_a_damaged_record(
+    home: Home, night: Night, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(night.model_folder)
+    line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
+    Registry(home.models).promote(line)
+    back_up(home, tmp_path / "b.zip", NOW)
+    restored = home_of({"STOCKML_HOME": str(tmp_path / "restored")})
+    restore(restored, tmp_path / "b.zip")
+    shutil.copy(empty_database, restored.root / "mlflow.db")
+    shutil.rmtree(home.root)
+    monkeypatch.setenv("STOCKML_HOME", str(restored.root))
+    assert run(["rebuild-tracking"]) == 0
+    [version] = versions(Tracking.of(restored))
+    assert client(Tracking.of(restored)).get_model_version_by_alias("lstm-IBM", "champion").version == version.version
+    assert version.tags["stockml.key"] == night.key
+
+
+def test_what_is_rebuilt_without_a_damaged_record_names_it(
+    home: Home, night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = night_path(home.nights, night.ticker, "d" * 64)
+    record.parent.mkdir()
+    kept = night_path(home.nights, night.ticker, night.key).read_bytes()
+    record.write_bytes(kept.replace(b"fine-tune", b"fine-tuna", 1))
+    assert run(["rebuild-tracking"]) == 1
+    told = capsys.readouterr()
+    assert "1 runs from the records" in told.out
+    assert f"{record}: expected a night's record, found damage" in told.err
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", None])
