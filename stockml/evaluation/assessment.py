@@ -23,7 +23,7 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.features.windows import OriginSplit, known_outcomes, origins
+from stockml.features.windows import OriginSplit, known_outcomes, scored_origins
 from stockml.forecasts.bands import COVERAGES, BandScores, percent, score_limits
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -92,7 +92,7 @@ def assess(
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     """
     split = split or unseen_parts(series, settings)
-    test = origins(split.test, settings.origin_every)
+    test = scored_origins(series, split.test, settings)
     found = judged(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
     author = candidates[row_of(publisher)]
@@ -113,7 +113,7 @@ def assess(
         kept=kept,
         test_origins=test,
         paths={PUBLISHED: author.paths(series, test)},
-        unseen=np.concatenate([origins(part, settings.origin_every) for part in (split.validation, split.test)]),
+        unseen=np.concatenate([scored_origins(series, part, settings) for part in (split.validation, split.test)]),
         volatility=_volatility(author.earlier.quantiles),
     )
 
@@ -144,7 +144,7 @@ def judged(
 
     simple_rows: whether the table has the simple forecasts too. Otherwise as `assess`.
     """
-    test = origins(split.test, settings.origin_every)
+    test = scored_origins(series, split.test, settings)
     incumbent = None if kept else _incumbent(champion, series, split, unreadable)
     pools = Pools.of(model, series, split)
     models: dict[str, Model | None] = {LSTM: model, WITHOUT_NETWORK: None}

@@ -25,6 +25,7 @@ from stockml.evaluation.simple_distributions import (
     DistributionRows,
     simple_distributions,
 )
+from stockml.features.windows import whole
 from stockml.forecasts.proper_scores import crps
 from stockml.forecasts.publishing import Said, published
 from stockml.models.base_network import CURVES
@@ -106,12 +107,13 @@ def backtest(
     last = min(last, len(series) - LEADS[-1])
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    if (last - start) // span.every < FEWEST_ORIGINS:
-        needed = len(series) + FEWEST_ORIGINS * span.every - max(0, last - start)
+    count = len(whole(series, np.arange(start, last, span.every), LEADS[-1]))
+    if min(count, (last - start) // span.every) < FEWEST_ORIGINS:
+        needed = len(series) + FEWEST_ORIGINS * span.every - count * span.every
         raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
     warm = max(start - WARM_UP // span.every * span.every, earliest)
     warm += (start - warm) % span.every
-    at = np.arange(warm, last, span.every)
+    at = whole(series, np.arange(warm, last, span.every), LEADS[-1])
     leads = np.arange(1, horizon + 1)
     told = [_left_alone(series, piece, leads, pool) for piece, pool in _pieces(series, at[at < start], folders)]
     nights, simple = [], []

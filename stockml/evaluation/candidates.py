@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, origins
+from stockml.features.windows import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chances_above
 from stockml.forecasts.publishing import Published, Said, published
 from stockml.models.pool import Pool
@@ -74,7 +74,7 @@ class Candidate:
         Raises InvalidSetting for a pool that has seen the first unseen origin.
         """
         pools.held_out.check_unseen(series.sessions[split.validation.start].item())
-        parts = [origins(part, settings.origin_every) for part in (split.validation, split.test)]
+        parts = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
         unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
         past = said_by(series, unseen, leads, pools.held_out, model and model.held_out)
         now = said_by(series, newest, leads, pools.tonight, model and model.published)

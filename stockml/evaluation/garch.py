@@ -10,6 +10,7 @@ import numpy as np
 
 from stockml.errors import NoRow, TooFewBars
 from stockml.features.range_volatility import Volatilities, since_last_close
+from stockml.features.segments import segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -21,11 +22,20 @@ NEEDS_ARCH = "needs the extra `garch` (pip install 'arch>=7')"
 def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) standard deviation of log(close of the session `lead` later / close of the origin).
 
-    Row i sees sessions up to origins[i] only: once in 250 returns all is learned anew, from the 2,500 before.
-    Raises TooFewBars below 500 returns, NoRow without `arch` and for a price that stood still.
+    Row i sees sessions up to origins[i] only, of its own segment: once in 250 returns all is learned anew, from the
+    2,500 before. Raises TooFewBars below 500 returns, NoRow without `arch` and for a price that stood still.
     """
-    returns = since_last_close(series, series.close)
-    percent, known = 100 * returns[np.isfinite(returns)], Volatilities.of(series).returns[origins]
+    found, start = np.empty((len(origins), len(leads))), 0
+    for segment in segments(series):
+        rows = (origins >= start) & (origins < start + len(segment))
+        if rows.any():
+            found[rows] = _of_segment(segment, origins[rows] - start, leads)
+        start += len(segment)
+    return found
+
+
+def _of_segment(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+    percent, known = 100 * since_last_close(series, series.close)[1:], Volatilities.of(series).returns[origins]
     if known.min() < FEWEST:
         raise TooFewBars(FEWEST + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
     learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, FEWEST)

@@ -16,6 +16,7 @@ import numpy as np
 from stockml.errors import InvalidSetting, NoRow, TooFewBars, UnlikeRows
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
+from stockml.features.windows import whole
 from stockml.models import pooled_regression as pooled
 from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
 from stockml.prices.series import PriceSeries
@@ -100,24 +101,25 @@ def own_shape(series: PriceSeries, width: Width, origins: Indices, leads: Indice
     return np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
 
 
-def calibration_origins(first: int, furthest: int) -> Indices:
-    """The last 1,000 origins, or all there are, whose outcomes are known at origin `first`. Raises TooFewBars."""
-    stop = first - furthest + 1
-    found = np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_ORIGIN), stop)
+def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
+    """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
+    stop = len(known) - furthest
+    found = whole(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_ORIGIN), stop), furthest)
     if len(found) < FEWEST_CALIBRATED:
         needed = pooled.FIRST_ORIGIN + FEWEST_CALIBRATED + furthest
-        raise TooFewBars(needed, first + 1, "a shape of the ticker's own")
+        raise TooFewBars(needed, len(known), "a shape of the ticker's own")
     return found
 
 
 def _calibrated(
     name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, calibration: Calibration
 ) -> tuple[Width, Floats]:
+    known = series.until(first + 1)
     if calibration == "pooled":
-        return _width(name, series.until(first + 1), pool), pool.shape(IN_BACKTESTS[name], leads)
-    calibrated = calibration_origins(first, int(np.max(leads)))
+        return _width(name, known, pool), pool.shape(IN_BACKTESTS[name], leads)
+    calibrated = calibration_origins(known, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), pool)
-    return width, own_shape(series.until(first + 1), width, calibrated, leads)
+    return width, own_shape(known, width, calibrated, leads)
 
 
 def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:

@@ -1,21 +1,22 @@
 """How far a share has moved lately, from its ranges, its overnight gaps and its closes: what a width is learned from.
 
-Nothing here looks ahead: row t of every array depends on sessions up to t only. What a history is too short for is
-NaN, so that whoever knows the usual value can fill it; what is known is finite and above 0 even for a halted share.
+Nothing here looks ahead: row t of every array depends on sessions up to t only, of its own segment. What a history is
+too short for is NaN, so that whoever knows the usual value can fill it; what is known is finite and above 0 even for a
+halted share.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.features.segments import each_segment, segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years
-LONGEST_CLOSURE = 10  # weekdays: no exchange pauses longer; a return across more is not one session's
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Volatilities:
 
     range: (n, 5), from range and overnight gap over the last RANGE_SESSIONS.  ewma_20, ewma_60: (n,), exponentially
     weighted, from close to close.  constant: (n,), from close to close over all sessions so far.  returns: (n,), how
-    many moves from close to close these rest on.
+    many moves from close to close these rest on.  After a long hole all of them begin anew.
     """
 
     range: Floats
@@ -37,29 +38,36 @@ class Volatilities:
     @lru_cache(maxsize=4)
     def of(series: PriceSeries) -> "Volatilities":
         """Of the very object that was asked about last, it is known: a series never changes."""
-        squares = pd.Series(since_last_close(series, series.close) ** 2)
-        ranges = pd.Series(range_variance(series))
-        terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
-        ewma_20, ewma_60 = (_root(squares.ewm(span=span, ignore_na=True).mean()) for span in (20, 60))
-        seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-        return Volatilities(np.stack(terms, axis=1), ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
+        parts = [_of_segment(each) for each in segments(series)]
+        if len(parts) == 1:
+            return parts[0]
+        return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
 
 
+def _of_segment(series: PriceSeries) -> Volatilities:
+    squares = pd.Series(since_last_close(series, series.close) ** 2)
+    ranges = pd.Series(range_variance(series))
+    terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
+    ewma_20, ewma_60 = (_root(squares.ewm(span=span, ignore_na=True).mean()) for span in (20, 60))
+    seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
+    return Volatilities(np.stack(terms, axis=1), ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
+
+
+@each_segment
 def range_variance(series: PriceSeries) -> Floats:
     """(n,) variance of each session's log price: Parkinson's of its range, and the overnight gap squared.
 
     ln(high / low)² / (4 ln 2) (Parkinson 1980) sees the session from its open on, ln(open / close before)² the night
-    before it. The first session, and the first after a hole, have no night that was seen.
+    before it. The first session has no night that was seen.
     """
     sessions = np.log(series.high / series.low) ** 2 / (4 * np.log(2))
     return np.asarray(sessions + np.nan_to_num(since_last_close(series, series.open)) ** 2, dtype=np.float64)
 
 
 def since_last_close(series: PriceSeries, prices: Floats) -> Floats:
-    """(n,) log of each session's price over the close before; NaN for the first session and across a hole."""
+    """(n,) log of each session's price over the close before, in one segment; NaN for the first session."""
     moves = np.full(len(series), np.nan)
     moves[1:] = np.log(prices[1:] / series.close[:-1])
-    moves[1:][np.busday_count(series.sessions[:-1], series.sessions[1:]) > LONGEST_CLOSURE] = np.nan
     return moves
 
 

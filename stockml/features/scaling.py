@@ -1,12 +1,13 @@
 """How much a ticker's adjusted series swings, as it was known after each session.
 
-Nothing here looks ahead: row t of every returned array depends on sessions up to t only, so a longer series leaves
-its past unchanged.
+Nothing here looks ahead: row t of every returned array depends on sessions up to t only, of its own segment, so a
+longer series leaves its past unchanged.
 """
 
 import numpy as np
 import pandas as pd
 
+from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
@@ -14,6 +15,7 @@ VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must stil
 USUAL_VOLATILITY = 0.015
 
 
+@each_segment
 def ewma_volatility(series: PriceSeries, sessions: int = 60) -> Floats:
     """(n,) trailing daily volatility of the log mid price, exponentially weighted with span `sessions`.
 

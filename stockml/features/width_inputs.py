@@ -1,8 +1,8 @@
 """What a network sees of a share to say how far it will move: fourteen inputs, all of the share's own.
 
-Nothing here looks ahead: row t depends on sessions up to t only. All but the place of the close are in units of the
-EWMA 60 volatility, or ratios, so that neither price level nor currency matters. What a history is too short for is NaN;
-`InputScale` puts the pool's mean in its place.
+Nothing here looks ahead: row t depends on sessions up to t only, of its own segment. All but the place of the close are
+in units of the EWMA 60 volatility, or ratios, so that neither price level nor currency matters. What a history is too
+short for is NaN; `InputScale` puts the pool's mean in its place.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, since_last_close
 from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
@@ -36,6 +37,7 @@ FURTHEST = 5.0  # deviations, of any input
 SETTLED = 60  # sessions until a trailing extreme says anything
 
 
+@each_segment
 def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""
     seen = Volatilities.of(series)

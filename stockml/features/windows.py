@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stockml.errors import TooFewBars
+from stockml.features.segments import segment_start
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
@@ -69,6 +71,35 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
 def origins(part: range, every: int) -> Indices:
     """(m,) every `every`-th origin of a part, from its first."""
     return np.arange(part.start, part.stop, every, dtype=np.int64)
+
+
+def whole(series: PriceSeries, at: Indices, horizon: int) -> Indices:
+    """Those of the sessions `at`, (m,), whose last month and next `horizon` sessions lie in one segment of the series.
+
+    All of them where the series has no long hole.
+    """
+    last = len(series) - 1
+    begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, last)
+    kept: Indices = at[segment_start(series, begin) == segment_start(series, end)]
+    return kept
+
+
+def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:
+    """(m,) every `origin_every`-th origin of a part, less those whose window or outcome would span a hole."""
+    return whole(series, origins(part, evaluation.origin_every), evaluation.horizon)
+
+
+def check_whole(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
+    """Raises TooFewBars where tonight's window would span a hole, or that of every origin of the test part."""
+    first = int(segment_start(series, np.array([len(series) - 1]))[0])
+    if not first:
+        return
+    gone, found = f"the hole from {series.sessions[first - 1]} to {series.sessions[first]}", len(series) - first
+    if found <= FIRST_ORIGIN:
+        raise TooFewBars(FIRST_ORIGIN + 1, found, f"a forecast, since {gone}")
+    if not len(scored_origins(series, split.test, evaluation)):
+        needed = minimum_sessions(evaluation) + evaluation.origin_every - 1
+        raise TooFewBars(needed, found, f"an earlier forecast to be scored, since {gone}")
 
 
 def watched_origins(split: OriginSplit, horizon: int) -> Indices:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.range_volatility import Volatilities
+from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_history
 from stockml.prices.series import PriceSeries
@@ -112,14 +113,20 @@ class BaseNetwork:
         return found / len(self.members)
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first session."""
-        return windows_of(self.scale.apply(width_inputs(series)), origins)
+        """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
+        return windows_of(self.scale.apply(width_inputs(series)), origins, segment_start(series, origins))
 
 
-def windows_of(rows: Singles, origins: Indices) -> Singles:
-    """(m, 64, 14): for each origin its own row and the 63 before it, zeros before the first.  rows: (n, 14)."""
+def windows_of(rows: Singles, origins: Indices, first: Indices) -> Singles:
+    """(m, 64, 14): for each origin its own row and the 63 before it, zeros before session `first`, (m,).
+
+    rows: (n, 14).
+    """
     padded = np.concatenate([np.zeros((LOOK_BACK - 1, rows.shape[1]), dtype=np.float32), rows])
-    return np.asarray(padded[origins[:, None] + np.arange(LOOK_BACK)], dtype=np.float32)
+    places = origins[:, None] + np.arange(LOOK_BACK)
+    found = np.asarray(padded[places], dtype=np.float32)
+    found[places - (LOOK_BACK - 1) < first[:, None]] = 0
+    return found
 
 
 def curves_at(leads: Indices) -> Floats:

@@ -9,12 +9,14 @@ Never here: files, networks, scores.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
+from stockml.features.segments import starts
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -139,6 +141,14 @@ def at_leads(leads: Indices) -> Floats:
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
 
 
+def origins_of(series: PriceSeries, every: int = ORIGIN_EVERY) -> Indices:
+    """(m,) what is learned from of one ticker: of each segment every `every`-th session whose outcomes it holds."""
+    edges = pairwise([*starts(series).tolist(), len(series)])
+    parts = [np.arange(start + FIRST_ORIGIN, stop - LEADS[-1], every) for start, stop in edges]
+    origins = np.concatenate(parts)
+    return origins[Volatilities.of(series).returns[origins] >= FEWEST_RETURNS] if len(origins) else origins
+
+
 @dataclass(frozen=True, eq=False)
 class _Material:
     """Of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
@@ -149,9 +159,7 @@ class _Material:
 
     @classmethod
     def of(cls, series: PriceSeries, every: int) -> "_Material":
-        seen, leads = Volatilities.of(series), np.array(LEADS)
-        origins = np.arange(FIRST_ORIGIN, len(series) - LEADS[-1], every)
-        origins = origins[seen.returns[origins] >= FEWEST_RETURNS]
+        seen, leads, origins = Volatilities.of(series), np.array(LEADS), origins_of(series, every)
         units = np.stack([seen.constant, seen.ewma_20, seen.ewma_60], axis=1)[origins]
         return cls(_terms(seen, origins), units, moves(series, origins, leads) / np.sqrt(leads))
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from stockml.features.scaling import USUAL_VOLATILITY, _trailing_mean, ewma_volatility
+from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -31,10 +32,16 @@ def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     with its trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift
     over more than a year is left out: it says less about its next years than this does.
     """
+    rise = usual_rise(series) * (1 + trend(series))
+    return np.asarray(_start(series)[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+
+
+@each_segment
+def _start(series: PriceSeries) -> Floats:
+    """(n,) what of the way from the mid to the close, and back to the week's mean, is gone at once."""
     mid = np.log(series.mid)
     start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
-    rise = usual_rise(series) * (1 + trend(series))
-    return np.asarray(start[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+    return np.asarray(start, dtype=np.float64)
 
 
 def usual_rise(series: PriceSeries) -> Floats:
@@ -51,6 +58,7 @@ def published_moves(series: PriceSeries, at: Indices, leads: Indices) -> Floats:
     return np.asarray(PUBLISHED_SHARE * usual_rise(series)[at, None] * (leads - 1), dtype=np.float64)
 
 
+@each_segment
 def trend(series: PriceSeries) -> Floats:
     """(n,) how good the past year was, from -1 to 1: its log return, but for the newest month, over its usual swing.
 

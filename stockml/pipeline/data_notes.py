@@ -1,15 +1,20 @@
 """What a night says about its data: bars that are set aside, sessions without one, imports that disagree."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
+import numpy as np
+
+from stockml.features.segments import starts
+from stockml.features.windows import whole
+from stockml.models.pooled_regression import LEADS
 from stockml.prices.bars import days_of
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 
 NEWEST = 100  # sessions that one request covers: what is older is counted, not named
 NAMED = 5
-LONGEST_CLOSURE = 10  # sessions; what is longer is no closure of the exchange
 
 
 def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
@@ -28,10 +33,9 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
-        longest = longest_hole(holes, sessions)
         notes.append(f"no bar of {len(old)} older sessions: {look}; `stockml import` can bring them")
-        if len(longest) > LONGEST_CLOSURE:
-            notes.append(f"windows bridge a hole of {len(longest)} sessions from {longest[0]}")
+    if split := divided(PriceSeries.from_bars(view.bars), sessions):
+        notes.append(split)
     if odd := sorted({day for join in view.joins for day in join.odd}):
         notes.append(f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio")
     return tuple(notes)
@@ -43,12 +47,23 @@ def listed(days: Sequence[date]) -> str:
     return ", ".join(map(str, days[:NAMED])) + more
 
 
-def longest_hole(holes: Sequence[date], sessions: Sessions) -> list[date]:
-    """The longest of the stretches of neighbouring sessions in `holes`, which ascend."""
-    longest: list[date] = []
-    stretch: list[date] = []
-    for day in holes:
-        is_next = bool(stretch) and sessions.after(stretch[-1], 1)[0] == day
-        stretch = [*stretch, day] if is_next else [day]
-        longest = max(longest, stretch, key=len)
-    return longest
+def divided(series: PriceSeries, sessions: Sessions) -> str:
+    """What long holes do to the series, and how many sessions are therefore no origins; "" without one."""
+    after = starts(series)[1:]
+    if not len(after):
+        return ""
+    last, first = (series.sessions[at].item() for at in (after[-1] - 1, after[-1]))
+    missing = len(sessions.between(last + timedelta(days=1), first - timedelta(days=1)))
+    holes = "a hole" if len(after) == 1 else f"{len(after)} holes, the newest"
+    lost = len(series) - len(whole(series, np.arange(len(series)), LEADS[-1]))
+    return (
+        f"the series is divided by {holes} of {missing} sessions between {last} and {first}: {lost} of {len(series):,} "
+        "sessions are neither learned from nor scored, since window or outcome would span a hole; after it the share "
+        "is seen as one that was listed then"
+    )
+
+
+def tutorial_goes_on(series: PriceSeries) -> tuple[str, ...]:
+    """What the tutorial's profile says of a divided series beside that."""
+    crossed = len(starts(series)) > 1
+    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if crossed else ()

@@ -16,6 +16,7 @@ from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.nights.status import known_tickers, markdown, rows
+from stockml.pipeline.data_notes import tutorial_goes_on
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
 from stockml.plots import night_figures
@@ -122,7 +123,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         git_commit=code_version.git_commit(),
         git_diff=code_version.git_diff(),
         seconds=seconds,
-        data_notes=dataset.notes,
+        data_notes=dataset.notes + (tutorial_goes_on(series) if done.settings.profile == "tutorial" else ()),
     )
     if last := _before(home, night):
         night_figures.draw_changes(plots, last, night, series)

@@ -11,12 +11,12 @@ from stockml.home import Home
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import keep_aside
-from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_regression import PooledRegression, origins_of
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainee import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
-from stockml.training.width_lesson import known_by, origins_of
+from stockml.training.width_lesson import known_by
 
 FEWEST_TICKERS = 30  # the shipped vintages were learned from 99, and a newer one takes their place whatever it scores
 BUSY_WAIT_S = 5.0

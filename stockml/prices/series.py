@@ -40,7 +40,12 @@ class PriceSeries:
 
     def until(self, n: int) -> "PriceSeries":
         """The first `n` sessions: the series as it stood after the close of session n - 1."""
-        return PriceSeries(self.sessions[:n], *(getattr(self, name)[:n] for name in COLUMNS))
+        return self.between(0, n)
+
+    def between(self, start: int, stop: int) -> "PriceSeries":
+        """The sessions from `start` up to but not including `stop`."""
+        kept = slice(start, stop)
+        return PriceSeries(self.sessions[kept], *(getattr(self, name)[kept] for name in COLUMNS))
 
     def write(self, path: Path) -> None:
         """Write as Parquet, atomically; equal series give equal bytes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, origins, split_origins
+from stockml.features.windows import OriginSplit, check_whole, scored_origins, split_origins, whole
 from stockml.forecasts.proper_scores import crps
 from stockml.models.pool import Pool, oldest_through
 from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_EVERY, moves
@@ -30,12 +30,17 @@ AT_ONCE = 500  # origins, so that a long history needs no more memory than a sho
 def unseen_parts(
     series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
 ) -> OriginSplit:
-    """The series' origins in parts, none of the unseen ones before the oldest vintage has ended. Raises TooFewBars."""
+    """The series' origins in parts, none of the unseen ones before the oldest vintage has ended.
+
+    Raises TooFewBars, also for a series whose newest hole is too near.
+    """
     oldest = oldest_through(folders)
     first = 0 if oldest is None else int(np.searchsorted(series.sessions, np.datetime64(oldest), side="right"))
     if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none
         first = 0
-    return split_origins(len(series), evaluation, first)
+    split = split_origins(len(series), evaluation, first)
+    check_whole(series, split, evaluation)
+    return split
 
 
 def train_ticker(
@@ -99,7 +104,7 @@ def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
 def _new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
     """On one grid of sessions, whenever it is asked, so that going on equals beginning anew."""
     first = ORIGIN_EVERY * (FEWEST_RETURNS // ORIGIN_EVERY + 1)
-    grid = np.arange(first, len(known) - LEADS[-1], ORIGIN_EVERY)
+    grid = whole(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_EVERY), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]
 
 
@@ -110,7 +115,7 @@ def _pieces(at: Indices) -> list[Indices]:
 def _evidence(
     network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
 ) -> Evidence | None:
-    at = origins(split.validation, evaluation.origin_every)
+    at = scored_origins(series, split.validation, evaluation)
     if not len(at) or network.pool.base is None or network.errors.weight == 0:
         return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])

@@ -1,6 +1,6 @@
 """What a base network learns from: the origins of many tickers, cut into stretches that share one pass of the LSTM.
 
-Eight origins, five sessions apart, are learned from in one stretch of 99 sessions: the first sees 64 of them, the last
+Eight origins, five sessions apart, are learned from in one segment of 99 sessions: the first sees 64 of them, the last
 all. Windows of their own would repeat nine tenths of the arithmetic.
 """
 
@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities
+from stockml.features.segments import segments
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK
 from stockml.models.pooled_regression import (
     FEWEST_ORIGINS,
-    FEWEST_RETURNS,
     FIRST_ORIGIN,
     LEADS,
     ORIGIN_EVERY,
     PooledRegression,
     moves,
+    origins_of,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -63,12 +64,13 @@ class WidthLesson:
         bars = {ticker: known_by(series[ticker], until) for ticker in sorted(series)}
         at = {ticker: origins_of(known) for ticker, known in bars.items()}
         learned = [ticker for ticker in bars if len(at[ticker])]
-        if sum(len(at[ticker]) for ticker in learned) < FEWEST_ORIGINS:
+        if sum(map(len, at.values())) < FEWEST_ORIGINS:
             longest = max(map(len, bars.values()), default=0)
             raise TooFewBars(FIRST_ORIGIN + LEADS[-1] + ORIGIN_EVERY * FEWEST_ORIGINS, longest, "a base network")
         inputs = {ticker: width_inputs(bars[ticker]) for ticker in learned}
         scale = InputScale.fit(inputs[ticker][at[ticker]] for ticker in learned)
-        parts = [_part(bars[ticker], at[ticker], scale.apply(inputs[ticker]), pooled) for ticker in learned]
+        whole = [each for ticker in learned for each in segments(bars[ticker]) if len(origins_of(each))]
+        parts = [_part(each, origins_of(each), scale.apply(width_inputs(each)), pooled) for each in whole]
         offsets = np.cumsum([0, *(len(part[0]) for part in parts[:-1])])
         starts = [part[1] + offset for part, offset in zip(parts, offsets, strict=True)]
         return cls(
@@ -98,16 +100,10 @@ def known_by(series: PriceSeries, until: date) -> PriceSeries:
     return series.until(int(np.searchsorted(series.sessions, np.datetime64(until), side="right")))
 
 
-def origins_of(series: PriceSeries) -> Indices:
-    """(m,) what is learned from of one ticker, as for the pooled regression."""
-    origins = np.arange(FIRST_ORIGIN, len(series) - LEADS[-1], ORIGIN_EVERY)
-    return origins[Volatilities.of(series).returns[origins] >= FEWEST_RETURNS] if len(origins) else origins
-
-
 def _part(
     series: PriceSeries, origins: Indices, scaled: NDArray[np.float32], pooled: PooledRegression
 ) -> tuple[NDArray[np.float32], Indices, Floats, Floats, Floats]:
-    """Rows, starts, moves, regression and known of one ticker; a stretch that is not full repeats its last origin."""
+    """Rows, starts, moves, regression and known of one segment; a stretch that is not full repeats its last origin."""
     leads, columns = np.array(LEADS), scaled.shape[1]
     before, after = np.zeros((LOOK_BACK - 1, columns), np.float32), np.zeros((STRETCH, columns), np.float32)
     first = np.arange(origins[0], origins[-1] + 1, ORIGIN_EVERY * TOGETHER)

@@ -19,14 +19,14 @@ from pathlib import Path
 from stockml.evaluation.base_scores import base_score
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_regression import PooledRegression, origins_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.price_folder import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainee import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
-from stockml.training.width_lesson import known_by, origins_of
+from stockml.training.width_lesson import known_by
 from tests.bench.make_vintages import ENDS
 
 BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"

@@ -82,7 +82,7 @@ def test_own_rows_are_calibrated_on_the_last_thousand_sessions_that_were_known(p
 
 
 def test_calibration_ends_where_its_outcomes_were_known() -> None:
-    found = calibration_origins(2_000, 50)
+    found = calibration_origins(walk(2_001), 50)
     assert (found[0], found[-1], len(found)) == (951, 1_950, CALIBRATION_SESSIONS)
 
 

@@ -72,16 +72,3 @@ def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
     wild = edited(walk(40), np.where(np.arange(40) < 20, 1e6, 1.0))
     found = Volatilities.of(wild)
     assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
-
-
-def test_the_move_across_a_hole_is_no_sessions_move() -> None:
-    whole = walk(400)
-    late = whole.sessions + np.where(np.arange(400) < 200, 0, 365)
-    jumped = edited(
-        PriceSeries(late, *(getattr(whole, name) for name in COLUMNS)), np.where(late > late[199], 3.0, 1.0)
-    )
-    found, without = Volatilities.of(jumped), Volatilities.of(whole)
-    assert found.returns[-1] == without.returns[-1] - 1
-    assert found.ewma_60[200] == found.ewma_60[199]
-    assert found.range[200, 0] < 0.1
-    assert found.ewma_60[-1] == pytest.approx(without.ewma_60[-1], rel=0.01)

@@ -9,6 +9,7 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
+from stockml.features.windows import whole
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
 from stockml.prices.series import PriceSeries
@@ -47,7 +48,7 @@ def pooled() -> PooledRegression:
 def test_quantiles_are_finite_symmetric_and_rise_whatever_the_prices(
     pooled: PooledRegression, series: PriceSeries, size: float
 ) -> None:
-    origins = np.arange(20, len(series), 7)
+    origins = whole(series, np.arange(20, len(series), 7), 0)
     found = base(member(size=size), member(False, 1, size=size)).quantiles(series, origins, ALL, pooled)
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
@@ -103,12 +104,13 @@ def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression)
     assert base().quantiles(series, origins[:0], ALL, pooled).shape == (0, 50, 21)
 
 
-def test_a_window_before_the_first_session_holds_the_mean() -> None:
-    rows = np.arange(28, dtype=np.float32).reshape(2, 14) + 1
-    found = windows_of(rows, np.array([1]))
-    assert found.shape == (1, LOOK_BACK, 14)
-    np.testing.assert_array_equal(found[0, -2:], rows)
-    assert not found[0, :-2].any()
+def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> None:
+    rows = np.arange(42, dtype=np.float32).reshape(3, 14) + 1
+    found = windows_of(rows, np.array([1, 2]), np.array([0, 1]))
+    assert found.shape == (2, LOOK_BACK, 14)
+    for window, known in zip(found, (rows[:2], rows[1:]), strict=True):
+        np.testing.assert_array_equal(window[-2:], known)
+        assert not window[:-2].any()
 
 
 def test_curves_are_smooth_polynomials_of_ln_lead() -> None:

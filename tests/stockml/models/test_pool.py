@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
+from stockml.features.windows import whole
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import curves_at
 from stockml.models.pool import Pool, file_of, keep_aside, known_by, oldest_through, widths_of
@@ -136,7 +137,7 @@ def test_what_a_home_may_know_on_a_day_changes_with_every_vintage_that_ends_by_i
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) -> None:
-    at, pool = np.arange(21, len(series), 97), Pool.before(LATER)
+    at, pool = whole(series, np.arange(21, len(series), 97), 0), Pool.before(LATER)
     for found in (
         pool.simple(series, at, ALL),
         pool.network(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),

@@ -7,6 +7,7 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
+from stockml.features.windows import whole
 from stockml.models.pooled_regression import (
     LEADS,
     LEVELS,
@@ -139,7 +140,7 @@ def hole_of_a_year() -> PriceSeries:
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
-    origins = np.arange(20, len(series))
+    origins = whole(series, np.arange(20, len(series)), 0)
     for symmetric in (False, True):
         found = fitted.quantiles(series, origins, ALL, symmetric=symmetric)
         assert np.isfinite(found).all()

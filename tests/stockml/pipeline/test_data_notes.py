@@ -43,12 +43,13 @@ def test_sound_bars_are_not_spoken_of(home: Home) -> None:
     assert notes(home) == ""
 
 
-def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_be_bridged(home: Home) -> None:
+def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_the_series(home: Home) -> None:
     append(home, IBM.drop(IBM.index[[*range(100, 250), 400, 950, 990]]))
     said = notes(home)
     assert f"no bar of {DAYS[950]}, {DAYS[990]}: asked for again every night" in said
     assert "no bar of 151 older sessions: `stockml bars IBM --holes`" in said
-    assert f"windows bridge a hole of 150 sessions from {DAYS[100]}" in said
+    divided = f"a hole of 150 sessions between {DAYS[99]} and {DAYS[250]}: {50 + 21} of 847 sessions"
+    assert f"the series is divided by {divided} are neither learned from nor scored" in said
 
 
 def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:

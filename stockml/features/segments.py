@@ -1,0 +1,51 @@
+"""Where a series is whole: a hole that is longer than any exchange pauses ends one segment, and begins another.
+
+What is computed of a segment knows nothing of those before it: after such a hole a share is seen as one that was listed
+then, its long volatilities as those of a short history. So no window ever bridges one.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from itertools import pairwise
+from typing import Concatenate, ParamSpec
+
+import numpy as np
+
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+P = ParamSpec("P")
+Rows = Callable[Concatenate[PriceSeries, P], Floats]
+
+LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange pauses longer
+
+
+def starts(series: PriceSeries) -> Indices:
+    """(segments,) the first session of each."""
+    apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
+    return np.concatenate([[0], np.flatnonzero(apart > LONGEST_CLOSURE) + 1]).astype(np.int64)
+
+
+def segment_start(series: PriceSeries, at: Indices) -> Indices:
+    """(m,) the first session of the segment that each session of `at` lies in."""
+    first = starts(series)
+    return first[np.searchsorted(first, at, side="right") - 1]
+
+
+def segments(series: PriceSeries) -> list[PriceSeries]:
+    """Oldest first; a series without a long hole is itself the only one."""
+    first = starts(series)
+    if len(first) == 1:
+        return [series]
+    return [series.between(start, stop) for start, stop in pairwise([*first.tolist(), len(series)])]
+
+
+def each_segment(compute: Rows[P]) -> Rows[P]:
+    """Computed of each segment by itself: of a function that gives as many rows, (n, …), as there are sessions."""
+
+    @wraps(compute)
+    def of(series: PriceSeries, /, *args: P.args, **kwargs: P.kwargs) -> Floats:
+        parts = [compute(each, *args, **kwargs) for each in segments(series)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return of

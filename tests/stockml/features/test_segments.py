@@ -1,0 +1,147 @@
+"""No window or outcome spans a long hole; after it a share is one that was listed then; without one nothing changes."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockml.errors import TooFewBars
+from stockml.features.range_volatility import Volatilities
+from stockml.features.scaling import ewma_volatility
+from stockml.features.segments import LONGEST_CLOSURE, segments
+from stockml.features.width_inputs import width_inputs
+from stockml.features.windows import FIRST_ORIGIN, scored_origins, whole
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS, PooledRegression, origins_of
+from stockml.models.retrain_policy import Decision
+from stockml.models.trend_prior import prior_path, trend
+from stockml.prices.series import PriceSeries
+from stockml.settings import EvaluationSettings
+from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.width_lesson import WidthLesson
+from tests.support.walks import SMALL, hole_of_a_year, walk
+
+YEAR = np.timedelta64(365, "D")
+UNTIL = date(2010, 1, 1)
+
+
+def with_gaps(gaps: list[int]) -> PriceSeries:
+    """A walk whose sessions lie so many weekdays apart."""
+    series = walk(len(gaps) + 1)
+    return replace(series, sessions=np.busday_offset("2001-01-01", np.cumsum([0, *gaps]), roll="forward"))
+
+
+def after_a_hole(before: int, after: int) -> PriceSeries:
+    series = walk(before + after)
+    return replace(series, sessions=series.sessions + np.where(np.arange(before + after) < before, 0, 365))
+
+
+def drawn(seed: int) -> list[int]:
+    """Gaps as an exchange has them."""
+    rng = np.random.default_rng(seed)
+    return rng.choice([1, 1, 1, 1, 1, 2, 5, LONGEST_CLOSURE], rng.integers(120, 240)).tolist()
+
+
+gaps = st.integers(0, 2**32).map(drawn)
+holes = st.lists(st.tuples(st.integers(0, 119), st.integers(LONGEST_CLOSURE + 1, 400)), max_size=3)
+
+
+@given(gaps, holes, st.integers(0, 60))
+def test_an_origin_that_is_kept_has_no_hole_in_its_window_and_one_that_is_left_out_has(
+    gaps: list[int], holes: list[tuple[int, int]], horizon: int
+) -> None:
+    for at, gap in holes:
+        gaps[at] = gap
+    series = with_gaps(gaps)
+    at = np.arange(FIRST_ORIGIN, len(series) - horizon)
+    kept = set(whole(series, at, horizon).tolist())
+    for origin in at.tolist():
+        spanned = np.busday_count(
+            series.sessions[origin - FIRST_ORIGIN : origin + horizon],
+            series.sessions[origin - FIRST_ORIGIN + 1 : origin + horizon + 1],
+        )
+        assert (origin in kept) == (spanned <= LONGEST_CLOSURE).all()
+
+
+@given(gaps, st.integers(0, 60))
+def test_a_series_without_a_long_hole_is_its_own_only_segment_and_keeps_every_origin(
+    gaps: list[int], horizon: int
+) -> None:
+    series = with_gaps(gaps)
+    (only,) = segments(series)
+    assert only is series
+    at = np.arange(0, len(series), 3)
+    np.testing.assert_array_equal(whole(series, at, horizon), at)
+
+
+def test_what_is_known_after_a_hole_is_what_is_known_of_a_share_that_was_listed_then() -> None:
+    series = hole_of_a_year()
+    second = segments(series)[1]
+    at = np.arange(FIRST_ORIGIN, len(second), 50)
+    for compute in (
+        width_inputs,
+        ewma_volatility,
+        trend,
+        lambda bars: Volatilities.of(bars).range,
+        lambda bars: Volatilities.of(bars).ewma_60,
+    ):
+        np.testing.assert_array_equal(compute(series)[600:], compute(second))
+    np.testing.assert_array_equal(prior_path(series, at + 600, 50), prior_path(second, at, 50))
+    pool, leads = Pool.before(date(2030, 1, 1)), np.array(LEADS)
+    np.testing.assert_array_equal(pool.simple(series, at + 600, leads), pool.simple(second, at, leads))
+    np.testing.assert_array_equal(
+        pool.network(series, at + 600, leads, np.zeros(4)), pool.network(second, at, leads, np.zeros(4))
+    )
+
+
+def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> None:
+    series = hole_of_a_year()
+    first, second = segments(series)
+    assert origins_of(series).tolist() == [*origins_of(first).tolist(), *(origins_of(second) + 600).tolist()]
+    one, two = (PooledRegression.fit(pool, UNTIL) for pool in ({"A": series}, {"A": first, "B": second}))
+    np.testing.assert_array_equal(one.intercepts, two.intercepts)
+    learned = [WidthLesson.of(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second})]
+    assert learned[0].sha256() == learned[1].sha256()
+
+
+def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
+    """However far the price moved meanwhile: its own errors are those of the segments."""
+    series = hole_of_a_year()
+    dearer = replace(
+        series,
+        **{
+            name: getattr(series, name) * np.where(np.arange(1_200) < 600, 1.0, 40.0)
+            for name in ("open", "high", "low", "close")
+        },
+    )
+    models = [train_ticker(each, SMALL, Decision("retrain", "first"), start=None) for each in (series, dearer)]
+    np.testing.assert_allclose(models[0].published.errors.mean, models[1].published.errors.mean)
+    assert models[0].published.errors.weight == models[1].published.errors.weight > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            1_000,
+            21,
+            "22 sessions for a forecast, since the hole from 2003-09-27 to 2004-09-27, found 21",
+        ),
+        (26, 26, "36 sessions for an earlier forecast to be scored, since the hole"),
+    ],
+)
+def test_a_hole_that_is_too_near_is_refused_by_name(before: int, after: int, expected: str) -> None:
+    with pytest.raises(TooFewBars, match=expected):
+        unseen_parts(after_a_hole(before, after), SMALL.evaluation)
+
+
+def test_a_month_after_a_hole_there_is_a_forecast_again_and_the_years_before_are_scored() -> None:
+    series = after_a_hole(1_000, 22)
+    evaluation = EvaluationSettings()
+    split = unseen_parts(series, evaluation)
+    at = scored_origins(series, split.test, evaluation)
+    assert len(at) > 20
+    assert at.max() + evaluation.horizon < 1_000
