@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from stockml.errors import StockmlError
@@ -25,6 +26,7 @@ LEGEND = (
     "path: its skill over the last close; width: of the 80 % band, beside this share's usual; ~ within the noise; "
     "next run: month-day and hour, UTC"
 )
+STATE = 80  # characters of the terminal's column: the run's own message has the rest
 COLUMNS = ("ticker", "session", "state", "published", "network adds", "width", "next run")
 
 
@@ -112,8 +114,9 @@ def _read_row(home: Home, ticker: str, now: datetime, next_run: datetime | None,
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
     state = f"expired, {behind}" if age.expired else behind
-    if age.sessions and attempt and (glance is None or attempt.at > glance.finished_at):
-        state += f"; {attempt.state.lower()}: {attempt.why}"
+    missed = attempt if attempt and attempt.state != "Completed" else None
+    if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
+        state += f"; {missed.state.lower()}: {missed.why}"
     return Row(ticker, session, state, age.sessions, age.expired, glance, next_run)
 
 
@@ -167,8 +170,9 @@ def _clear(found: Glance) -> bool:
 
 
 def text(listed: Sequence[Row]) -> str:
-    """The table for the terminal, its columns as wide as what they hold, and the sentence."""
-    table = [COLUMNS, *(row.cells() for row in listed)]
+    """The table for the terminal, its columns as wide as what they hold, and the sentence; a long reason is cut."""
+    cells = (row.cells() for row in listed)
+    table = [COLUMNS, *((*found[:2], shorten(found[2], STATE, placeholder=" …"), *found[3:]) for found in cells)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join([*lines, "", share_sentence(listed), LEGEND])

@@ -101,6 +101,12 @@ def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
     assert row(home).state == "failed: the key is wrong"
     kept(home)
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind; failed: the key is wrong"
+    long = status.Attempt("Failed", "no word twice " * 30, failed.at)
+    status.keep_attempt(home.nights, "IBM", long)
+    listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
+    assert max(map(len, status.text(listed).splitlines()[:2])) < 160
+    status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
+    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
