@@ -68,6 +68,11 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
         return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
+    return by_volatility(ticker, series)
+
+
+def by_volatility(ticker: str, series: PriceSeries) -> "Figure":
+    """Daily moves of the mid price in units of the volatility that was known on each day."""
     scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
     smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     return training.normalised(ticker, series.sessions, scaled, smoothed, SCALING)

@@ -8,7 +8,8 @@ from tests.stockml.plots.recorded import drawn
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
 NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
 NAMES += ("training", "evolution", "volatility")
-AS_IT_WAS = {"forecast": "forecast as it was"}  # others show what a night seldom has
+# others show what a night seldom has
+AS_IT_WAS = {"forecast": "forecast as it was", "normalised": "normalised as it is"}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from stockml.features.windows import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, training, volatility
+from stockml.plots import comparison, diagnostics, forecast, night_figures, training, volatility
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
@@ -86,7 +86,8 @@ def drawn(name: str) -> "Figure":
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
         "history": lambda: training.price_history("IBM", sessions, mid, split()),
         "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),
-        "training": lambda: training.training_curves("IBM", history(), "in R²"),
+        "normalised as it is": lambda: night_figures.by_volatility("IBM", series()),
+        "training": lambda: training.training_curves("IBM", history(), night_figures.LOSS),
         "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),
         "changes": lambda: comparison.nights(night_before(), last_night(), sessions, mid),
     }
