@@ -123,11 +123,8 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
     why, file = error.strerror or str(error), str(error.filename or "")
     root = home().root
-    if (
-        error.errno in NOT_WRITABLE
-        and file
-        and (Path(file) in (root, *root.parents) or Path(file).is_relative_to(root))
-    ):
+    within = error.errno in NOT_WRITABLE and Path(file or os.sep).is_relative_to(root)
+    if within or (file and Path(file) in (root, *root.parents)):
         return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
     return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
 

@@ -42,7 +42,7 @@ def restore_home(
     """
     from stockml.maintenance.backup import restore
 
-    return _told(file, restore(home(), file, only), f"are in {home().root}, from", as_json)
+    return _told(file, restore(home(), file, only), f"brought to {home().root} from", as_json)
 
 
 @app.command("rebuild-tracking")
@@ -64,7 +64,8 @@ def rebuild_tracking(as_json: Json = False) -> int:
         if champion := registry.champion(ticker):
             tracking.follow_champion(ticker, champion.key)
     models = sum(night.model_version is not None for night in nights)
-    text = f"MLflow has {len(nights)} runs from the records of the nights, {models} of them with their model"
+    runs = f"{len(nights)} run{'s' * (len(nights) != 1)}"
+    text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
     for fault in (damaged := tuple(damaged_nights(place))):
         print(f"stockml: left out: {fault}", file=sys.stderr)
@@ -75,7 +76,7 @@ def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))
     else:
-        print(f"{done.files} files {where} {file} ({done.size / 1e6:.1f} MB)")
+        print(f"{done.files} file{'s' * (done.files != 1)} {where} {file} ({done.size / 1e6:.1f} MB)")
         for fault in done.damaged:
             print(f"stockml: damaged, and archived as it is: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0

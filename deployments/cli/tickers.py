@@ -79,13 +79,18 @@ def rename(
 ) -> None:
     """A share goes on under another symbol: bars, forecasts, models, MLflow and its deployment follow."""
     from deployments.registration import own_list
+    from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
 
     place = home()
+    if new == old:
+        raise typer.BadParameter(f"expected another symbol than {old}", param_hint="NEW")
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if any(entry.ticker == old for entry in own_list.tickers_of(place).tickers):
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
+    if not (moved or is_known(place, new)):
+        raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     _tell(place, f"{old} is {new}: {', '.join(moved) or 'nothing was left of it'}")
 
 

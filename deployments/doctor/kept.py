@@ -54,12 +54,12 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: boo
         advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
         return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
     last = bars.index[-1].date()
-    found = f"{len(bars):,} sessions to {last}, {forecasts} forecasts"
+    found = f"{len(bars):,} sessions to {last}, {forecasts} forecast{'s' * (forecasts != 1)}"
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = f"`stockml nightly {name}`" if age > OLD_AGE else advice
-    return Check(name, "note" if advice else "ok", f"{found}, {age} sessions behind", advice)
+    return Check(name, "note" if advice else "ok", f"{found}, {age} session{'s' * (age != 1)} behind", advice)
 
 
 def settings(home: Home) -> Iterator[Check]:

@@ -52,6 +52,8 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
     """
     if file.exists():
         raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
+    if not file.parent.is_dir():
+        raise InvalidFile(str(file), f"expected a folder to archive in, found no {file.parent}; make it")
     with _staging(home) as staged:
         names = list(_copied(home, staged.root))
         found = _found(staged, home)

@@ -44,6 +44,12 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
     return tuple(moved)
 
 
+def is_known(home: Home, ticker: str) -> bool:
+    """Whether anything is kept of it: of the new name, that the rename was made before."""
+    places = (after.exists() for _, after in _places(home, ticker, ticker))
+    return any(places) or ticker in BarStore(home.store, home.locks).tickers()
+
+
 def _renamed(path: Path, old: str, new: str) -> Path:
     """A place within the home, below the new name's folder."""
     return Path(*(new if part == old else part for part in path.parts))

@@ -111,6 +111,8 @@ class Registry:
 
         Raises NoChampion where there is none before, or its folder is gone or changed; RecordUnreadable, StoreBusy.
         """
+        if not self.file(ticker).exists():  # a lock would make a folder for it
+            raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):
             champion_history = _champion_history(self.history(ticker))
             if len(champion_history) < 2:
@@ -124,6 +126,8 @@ class Registry:
 
     def renamed(self, old: str, new: str) -> bool:
         """Let the lines that came with the folder of `old` speak of `new`; False when they do already."""
+        if not self.file(new).exists():
+            return False
         with self._locked(new):
             history = self.history(new)
             if all(line.ticker == new for line in history):

@@ -55,6 +55,8 @@ def cells_of(path: Path, content: bytes) -> Cells:
     text, skipped = _plain(path, content)
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
+    if separator not in header:
+        raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a line longer than the header would lose cells
@@ -68,7 +70,8 @@ def cells_of(path: Path, content: bytes) -> Cells:
                 skip_blank_lines=False,
             )
     except (ValueError, pd.errors.ParserWarning) as problem:
-        raise InvalidFile(str(path), f"expected a CSV file of daily prices, found: {str(problem)[:150]}") from problem
+        why = str(problem).rpartition("C error: ")[2]
+        raise InvalidFile(str(path), f"expected a CSV file of daily prices, found {why[:150]}") from problem
     names = {column: NAMES.get(re.sub("[^a-z]", "", str(column).lower())) for column in table.columns}
     known = [name for name in names.values() if name]
     absent = [name for name in ("date", *PRICES) if name not in known]

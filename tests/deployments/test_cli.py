@@ -120,11 +120,16 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
+        (["rename", "IBM", "IBM"], "expected another symbol than IBM"),
+        (["rename", "IBN", "META"], "home/replay knows, found IBN"),
         (["nightly", "IBM", "--calendar", "XMARS"], "XMARS"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: str, capsys: Captured) -> None:
+def test_wrong_usage_is_one_line_and_exit_code_two(
+    arguments: list[str], says: str, home: Home, capsys: Captured
+) -> None:
     assert run(arguments) == 2
+    assert not list(home.root.rglob("models")), "a name that was mistyped leaves nothing"
     shown = capsys.readouterr()
     assert says in shown.err
     assert "--help" in shown.err
@@ -143,6 +148,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(arguments: list[str], says: s
         (["ledger", "IBM"], "no bars and no history of IBM"),
         (["rollback", "IBM"], "no earlier one in "),
         (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
         (["nightly", "IBM", "--session", "2013-03-04"], "its bar is final at 2013-03-04 22:45 EST"),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
@@ -152,6 +158,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_one(
     arguments: list[str], says: str, home: Home, capsys: Captured
 ) -> None:
     assert run(arguments) == 1
+    assert not list(home.root.rglob("models")), "a name that was mistyped leaves nothing"
     shown = capsys.readouterr()
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
@@ -184,9 +191,11 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(
 def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    monkeypatch.setenv("STOCKML_HOME", str(blocked))
-    failed = stockml("nightly", "IBM")
-    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+    for place in (blocked, Path("/proc/nope")):
+        monkeypatch.setenv("STOCKML_HOME", str(place))
+        failed = stockml("nightly", "IBM")
+        assert failed.returncode == 1
+        assert "expected a home that can be written, found" in failed.stderr.splitlines()[-1]
 
 
 def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:

@@ -228,8 +228,9 @@ REFUSALS = {
         f"expected prices of one scale, found 150 on {SESSIONS[10]} after 1.5",
     ),
     "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
-    "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no column date"),
-    "bytes": ("\x00\x01\x02\x03", "found no column date"),
+    "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line"),
+    "a text": ("# stockml\n\nprices, and more\n", "found no columns in its first line"),
+    "bytes": ("\x00\x01\x02\x03", "found no columns in its first line"),
 }
 
 

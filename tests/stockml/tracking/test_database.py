@@ -79,7 +79,7 @@ def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are
     shutil.copy(empty_database, home.root / "mlflow.db")
     shutil.rmtree(home.root / "artifacts")
     assert run(["rebuild-tracking"]) == 0
-    assert "1 runs from the records of the nights, 1 of them with their model" in capsys.readouterr().out
+    assert "1 run from the records of the nights, 1 of them with their model" in capsys.readouterr().out
     [rebuilt] = runs(Tracking.of(home))
     assert (rebuilt.info.status, rebuilt.data.tags["stockml.key"]) == ("FINISHED", night.key)
     assert read_night(night_path(home.nights, night.ticker, night.key)).mlflow_run_id == rebuilt.info.run_id
@@ -116,7 +116,7 @@ def test_what_is_rebuilt_without_a_damaged_record_names_it(
     record.write_bytes(kept.replace(b"fine-tune", b"fine-tuna", 1))
     assert run(["rebuild-tracking"]) == 1
     told = capsys.readouterr()
-    assert "1 runs from the records" in told.out
+    assert "1 run from the records" in told.out
     assert f"{record}: expected a night's record, found damage" in told.err
 
 
