@@ -17,6 +17,7 @@ from typer.main import get_command
 from deployments.cli.app import app
 from stockml.home import Home
 from stockml.prices.store import BarStore
+from tests import walk_howtos
 from tests.support.recordings import recorded
 
 PROJECT = Path(__file__).parents[1]
@@ -61,6 +62,29 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         asked = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert asked <= known | {"--help"}, line
+
+
+def test_every_command_of_a_block_is_taken_as_it_stands() -> None:
+    """With its arguments: what a person copies is parsed, not run."""
+    blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    words = [shlex.split(line)[1:] for line in lines if line.startswith("stockml ")]
+    assert len(words) > 20
+    for line in words:
+        command, rest = COMMANDS, line
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        assert command.make_context(line[0], list(rest))
+
+
+def test_every_command_of_the_how_tos_is_walked_or_says_why_not() -> None:
+    shown = {line: page for page in walk_howtos.PAGES for line in walk_howtos.commands(page)}
+    assert {f"how-to/{page}.md" for page in walk_howtos.PAGES} == {
+        str(page.relative_to(PROJECT / "docs")) for page in PAGES if page.parent.name == "how-to"
+    }
+    assert set(walk_howtos.ELSEWHERE) - set(shown) == set()
+    for line in shown:
+        subprocess.run(["sh", "-n", "-c", line], check=True)
 
 
 def test_the_variables_of_the_code_are_those_of_the_docs() -> None:

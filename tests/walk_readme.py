@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -33,9 +34,9 @@ def lines() -> Iterator[str]:
     yield "make up"
 
 
-def scheduled(environ: dict[str, str]) -> dict[str, str]:
-    """Every ticker's next night, as Prefect's page has it."""
-    address = f"http://127.0.0.1:{environ['STOCKML_PREFECT_PORT']}/api"
+def scheduled(port: str) -> dict[str, str]:
+    """Every ticker's next night, as Prefect's page on this port has it."""
+    address = f"http://127.0.0.1:{port}/api"
     asked = json.dumps({"deployments": {"tags": {"all_": ["nightly"]}}, **SCHEDULED}).encode()
     token = json.load(urlopen(f"{address}/csrf-token?client=walk", timeout=30))["token"]
     headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": "walk", "Prefect-Csrf-Token": token}
@@ -44,7 +45,7 @@ def scheduled(environ: dict[str, str]) -> dict[str, str]:
 
 
 def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
-    """Start what stays, look at it, stop it with Ctrl-C."""
+    """Start what stays, look at it, stop it with Ctrl-C; 0 when every ticker had its next night."""
     program = subprocess.Popen(
         line, shell=True, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True, process_group=0
     )
@@ -52,32 +53,40 @@ def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
         print(f"    {said}", end="", flush=True)
         if said.startswith("Ctrl-C"):
             break
-    print(f"    scheduled: {scheduled(environ)}")
-    os.killpg(program.pid, signal.SIGINT)
-    return program.wait(120)
+    port = re.search(r"--prefect-port (\d+)", line)
+    found = scheduled(port[1] if port else environ["STOCKML_PREFECT_PORT"]) if program.poll() is None else {}
+    print(f"    scheduled: {found}")
+    if found:
+        os.killpg(program.pid, signal.SIGINT)
+    code = program.wait(120)
+    return code if code not in (2, -signal.SIGINT) else int(not found)  # how Ctrl-C ends
 
 
-def walk(folder: Path, environ: dict[str, str]) -> int:
-    began = time.monotonic()
-    for line in lines():
-        print(f"$ {line}", flush=True)
-        start = time.monotonic()
-        code = (
-            stay(line, folder, environ)
-            if line == "make up"
-            else subprocess.call(line, shell=True, cwd=folder, env=environ)
-        )
-        print(f"--- {time.monotonic() - start:.1f} s, exit code {code}", flush=True)
-        if code not in ((0, 2, -signal.SIGINT) if line == "make up" else (0,)):  # how Ctrl-C ends
-            return 1
-    print(f"as README says, from an empty folder: {time.monotonic() - began:.0f} s")
-    return 0
+def done(line: str, folder: Path, environ: dict[str, str]) -> bool:
+    """Do as the line says, and print what came of it."""
+    print(f"$ {line}", flush=True)
+    start = time.monotonic()
+    stays = line == "make up" or line.startswith("stockml up")
+    code = (
+        stay(line, folder, environ)
+        if stays
+        else subprocess.call(line, shell=True, cwd=folder, env=environ, stdin=subprocess.DEVNULL)
+    )
+    print(f"--- {time.monotonic() - start:.1f} s, exit code {code}", flush=True)
+    return code == 0
 
 
-def main() -> int:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--environment", type=Path, help="a .venv that is there already")
-    given = asked.parse_args()
+def environment() -> Path | None:
+    """The .venv that the command line names."""
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--environment", type=Path, help="a .venv that is there already; without it `make` makes one")
+    found: Path | None = asked.parse_args().environment
+    return found
+
+
+@contextmanager
+def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A clone of the project in a person's own empty folder, and their environment without this project's variables."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) / "stockml"
         subprocess.run(["git", "clone", "--quiet", "--depth=1", PROJECT.as_uri(), folder], check=True)
@@ -86,8 +95,8 @@ def main() -> int:
         }
         environ |= {"HOME": empty, "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"}
         environ |= {"STOCKML_PREFECT_PORT": "44200", "STOCKML_MLFLOW_PORT": "45000"}
-        if given.environment:
-            (folder / ".venv").symlink_to(given.environment.resolve())
+        if environment:
+            (folder / ".venv").symlink_to(environment.resolve())
             environ["PYTHONPATH"] = str(folder)  # its `stockml` is of the folder that it was made for
             shim = folder.parent / "bin" / "stockml"
             shim.parent.mkdir()
@@ -96,7 +105,16 @@ def main() -> int:
             environ["PATH"] = f"{shim.parent}:{environ['PATH']}"
             for path in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
                 os.utime(folder / path, (0, 0))  # what is installed is not older
-        return walk(folder, environ)
+        yield folder, environ
+
+
+def main() -> int:
+    with new_machine(environment()) as (folder, environ):
+        began = time.monotonic()
+        if not all(done(line, folder, environ) for line in lines()):
+            return 1
+        print(f"as README says, from an empty folder: {time.monotonic() - began:.0f} s")
+        return 0
 
 
 if __name__ == "__main__":

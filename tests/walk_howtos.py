@@ -1,0 +1,99 @@
+"""Does as docs/how-to says, line by line, one page after the other as one person would, and prints how long each took.
+
+    python -m tests.walk_howtos [--environment .venv]
+
+Their key is asked for by a feed of recorded prices, in which KO is IBM under another name; their past ends a month
+before the recording's end, where their calendar stands from the second page on. What this machine cannot do is in
+ELSEWHERE, with the reason. A page's exports hold on that page; the first one's, the key, on all.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from string import Template
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from tests.walk_readme import done, environment, new_machine
+
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+PAGES = ("own-tickers", "backup-and-move", "upgrade", "red-night", "several-people", "server")
+PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
+FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
+HERE = {  # as it is called in the person's own folder, and in the recorded weeks
+    "/backups/": "$HOME/backups/",
+    "$HOME$HOME/": "$HOME/",
+    "/srv/stockml": "$HOME/srv",
+    "/opt/stockml/.venv/bin/": "",
+    "2026-11-02 2026-11-13": "2013-02-19 2013-02-28",
+}
+ELSEWHERE = {
+    "export STOCKML_HOME=/that/folder/.stockml": "a home of an earlier version: tests/faults/test_old_home.py",
+    "mv .stockml ~/.stockml": "the same",
+    "systemctl restart stockml": "needs systemd: tests/deployments/test_server_files.py looks at the unit",
+    "docker compose --file deployments/compose.yaml up --detach --build": "needs Docker: compose.yaml is looked at there too",
+    "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
+    "dask worker": "needs a scheduler: tests/flows/test_workers.py",
+    "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
+    "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
+    "stockml rename KO NEW": "KO is still traded: tests/stockml/maintenance/test_rename.py",
+    "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
+}
+SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
+NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up"}  # in a sentence that tells of the command
+CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
+
+
+def commands(page: str) -> Iterator[str]:
+    """Every command that the page shows, in a block or in a sentence; a line for cron as cron runs it."""
+    for block, inline in SHOWN.findall((HOW_TO / f"{page}.md").read_text()):
+        for line in (block or inline).splitlines():
+            said = line.partition(" #")[0].strip()
+            if timed := CRON.match(said):
+                said = said[timed.end() :].replace(r"\%", "%")
+            if said and not (inline and said in NAMED_ONLY):
+                yield said
+
+
+def walk(folder: Path, environ: dict[str, str], feed: Feed) -> bool:
+    """All pages; False at the first line that fails."""
+    (Path(environ["HOME"]) / "backups").mkdir()
+    past = recorded_bars("IBM").loc[:PAST_ENDS].rename(columns=str.capitalize).rename_axis("Date")
+    past.to_csv(folder / "ko.us.txt", date_format="%Y-%m-%d")
+    for number, page in enumerate(PAGES):
+        feed.set_clock(LATER if number else FIRST_NIGHT)
+        environ |= {"ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
+        print(f"\n# {page}", flush=True)
+        own = environ if number == 0 else dict(environ)
+        for line in commands(page):
+            if line in ELSEWHERE:
+                print(f"  not here: {line} ({ELSEWHERE[line]})")
+            elif line.startswith("export "):
+                print(f"$ {line}")
+                for name, _, value in (each.partition("=") for each in _here(line).split()[1:]):
+                    own[name] = Template(value).substitute(own, PWD=folder)
+            elif not done(_here(line), folder, own):
+                return False
+    return True
+
+
+def _here(line: str) -> str:
+    for there, here in HERE.items():
+        line = line.replace(there, here)
+    return line
+
+
+def main() -> int:
+    began = time.monotonic()
+    with new_machine(environment()) as (folder, environ), Feed(aliases=PLAYED_BY) as feed:
+        if not walk(folder, environ, feed):
+            return 1
+    print(f"as the how-tos say, from an empty folder: {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
