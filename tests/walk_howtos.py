@@ -34,7 +34,7 @@ ELSEWHERE = {
     "export STOCKML_HOME=/that/folder/.stockml": "a home of an earlier version: tests/faults/test_old_home.py",
     "mv .stockml ~/.stockml": "the same",
     "systemctl restart stockml": "needs systemd: tests/deployments/test_server_files.py looks at the unit",
-    "docker compose --file deployments/compose.yaml up --detach --build": "needs Docker: compose.yaml is looked at there too",
+    "docker compose --file deployments/compose.yaml up --detach --build": "needs Docker: the same of its file",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_workers.py",
     "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
