@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
 from deployments.cli.place import in_home
-from deployments.cli.runs import run_history, run_night
+from deployments.cli.runs import outcome, run_night
 from deployments.process_exit import as_program
 from deployments.replay.feed import Feed
 from deployments.replay.source import night_before, source
@@ -62,9 +62,11 @@ def _has_bars(place: Home, ticker: str) -> bool:
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:
     """All that the key's plan gives; in a replay, up to the night before, so that tonight has something to add."""
     _say(f"giving {ticker} its history")
+    from flows.history import history
+
     with night_before(replay, environ):
         try:
-            run_history(ticker)
+            outcome(history, ticker)
         except PremiumOnly as refused:
             _say(f"{refused}; tonight brings the newest 100 sessions, and they are kept")
 

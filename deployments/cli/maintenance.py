@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.options import Json
-from deployments.cli.runs import run_maintenance
+from deployments.cli.runs import outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
+
+if TYPE_CHECKING:
+    from stockml.maintenance.report import StepReport
 
 app = typer.Typer()
 
@@ -25,8 +28,8 @@ def as_days(assignments: Sequence[str]) -> dict[str, int]:
     return days
 
 
-@app.command()
-def maintenance(
+@app.command("maintenance")
+def clear_up(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would go")] = False,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="NAME=NUMBER", help="such as model_days=30; may be repeated")
@@ -39,7 +42,9 @@ def maintenance(
     """
     days = as_days(keep or [])
     with prefect_api(home()):
-        steps = run_maintenance(dry_run=dry_run, keep=days, quiet=as_json)
+        from flows.maintenance import maintenance
+
+        steps: list[StepReport] = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
     from stockml.maintenance.report import readable, summary
 
     if as_json:

@@ -21,19 +21,20 @@ from deployments.cli.options import (
     as_session,
     as_settings,
 )
-from deployments.cli.runs import run_backfill, run_backtest, run_universe
+from deployments.cli.runs import outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
 
 if TYPE_CHECKING:
+    from stockml.evaluation.backtest_table import BacktestTable
     from stockml.nights.universe import NightRow
 
 app = typer.Typer()
 
 
-@app.command()
-def backfill(
+@app.command("backfill")
+def catch_up(
     ticker: Ticker,
     first: FirstDay,
     last: LastDay,
@@ -52,15 +53,19 @@ def backfill(
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
-    arguments = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
+    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
     with prices(ticker), prefect_api(home()):
-        rows = run_backfill(ticker, first=first, last=last, learn=learn, calendar=calendar, quiet=as_json, **arguments)
+        from flows.backfill import backfill
+
+        rows = outcome(
+            backfill, ticker, first=first, last=last, learn=learn, calendar=calendar, quiet=as_json, **arguments
+        )
     return _show_rows(rows, "all fail", as_json=as_json)
 
 
-@app.command()
-def universe(
+@app.command("universe")
+def many_tickers(
     tickers: Tickers = None,
     session: Session = None,
     mode: Mode = "auto",
@@ -75,9 +80,12 @@ def universe(
     from deployments.registration.own_list import tickers_of
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
-    arguments = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
+    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     with prices(*named), prefect_api(home()):
-        rows = run_universe(
+        from flows.universe import universe
+
+        rows = outcome(
+            universe,
             named,
             session=session,
             processes=processes,
@@ -90,8 +98,8 @@ def universe(
     return _show_rows(rows, fail_when, as_json=as_json)
 
 
-@app.command()
-def backtest(
+@app.command("backtest")
+def replay(
     tickers: Tickers = None,
     first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="first night")] = None,
     last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="last night")] = None,
@@ -117,8 +125,10 @@ def backtest(
     arguments: dict[str, Any] = {"prices": str(prices or ""), "first": first, "last": last, "every": every}
     arguments["vintages"] = str(vintages or "")
     with prefect_api(home()):
-        table = run_backtest(
-            tickers or [], quiet=as_json, settings=as_settings(settings or []), calendar=calendar, **arguments
+        from flows.backtest import backtest
+
+        table: BacktestTable = outcome(
+            backtest, tickers or [], quiet=as_json, settings=as_settings(settings or []), calendar=calendar, **arguments
         )
         from stockml.evaluation.backtest_table import markdown
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
-from deployments.cli.runs import run_history, run_night
+from deployments.cli.runs import outcome, run_night
 from deployments.servers.environment import mlflow_database
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
@@ -18,6 +18,7 @@ from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
     from stockml.pipeline.session_status import NoSession
+    from stockml.storage.receipts import StoreReceipt
 
 app = typer.Typer()
 
@@ -58,14 +59,16 @@ def nightly(
     return 1 if night.status == "failed" else 0
 
 
-@app.command()
-def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+@app.command("history")
+def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Give a ticker its past: all since 1999, with a premium or a Tiingo key.
 
     Without one: `stockml import`.
     """
     with prices(ticker), prefect_api(home()):
-        bars = run_history(ticker, calendar=calendar, quiet=as_json)
+        from flows.history import history
+
+        bars: StoreReceipt = outcome(history, ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     text = f"{ticker}: {bars.counted}"
     print(json.dumps(found) if as_json else text)

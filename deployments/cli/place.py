@@ -6,6 +6,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from deployments.environ import restored
 from stockml.errors import InvalidFile
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import held, is_named, kind_here, replay_home
@@ -28,14 +29,9 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     Without a key and without a home in use it is the replay's, where the clock stands at the recording's end. Secrets
     are also read from the files that NAME_FILE names. Raises InvalidFile.
     """
-    before = dict(environ)
-    try:
+    with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS)):
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
         yield _settle(command, environ)
-    finally:
-        for name in ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS):
-            environ.pop(name, None)
-            environ.update({name: before[name]} if name in before else {})
 
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:

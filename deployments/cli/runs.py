@@ -15,13 +15,7 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun
 
-    from stockml.evaluation.backtest_table import BacktestTable
-    from stockml.maintenance.report import StepReport
-    from stockml.models.base_network import BaseNetwork
     from stockml.nights.record import Night
-    from stockml.nights.universe import NightRow
-    from stockml.storage.receipts import StoreReceipt
-    from stockml.training.tuning import TuningResult
 
 NOISE = "library-noise.log"
 
@@ -31,67 +25,13 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     from flows.nightly import nightly
 
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
-    night: Night = _outcome(nightly, quiet, ticker, **arguments, late_retries=0, deployment=ticker)
+    night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
 
 
-def run_history(ticker: str, *, quiet: bool = False, **arguments: Any) -> "StoreReceipt":
-    """One run of the history flow. Raises what it raised, PremiumOnly on a free key."""
-    from flows.history import history
-
-    bars: StoreReceipt = _outcome(history, quiet, ticker, **arguments)
-    return bars
-
-
-def run_tuning(ticker: str, *, quiet: bool = False, **arguments: Any) -> "TuningResult":
-    """One run of the search of a ticker's settings. Raises what it raised."""
-    from flows.tune import tune
-
-    tuned: TuningResult = _outcome(tune, quiet, ticker, **arguments)
-    return tuned
-
-
-def run_pretrain(*, quiet: bool = False, **arguments: Any) -> "BaseNetwork":
-    """A base network across many tickers. Raises what it raised, TooFewTickers where there are too few."""
-    from flows.pretrain import pretrain
-
-    base: BaseNetwork = _outcome(pretrain, quiet, **arguments)
-    return base
-
-
-def run_backfill(ticker: str, *, quiet: bool = False, **arguments: Any) -> "list[NightRow]":
-    """Past nights in order; a row each, whether they failed or not."""
-    from flows.backfill import backfill
-
-    rows: list[NightRow] = _outcome(backfill, quiet, ticker, **arguments)
-    return rows
-
-
-def run_universe(tickers: list[str], *, quiet: bool = False, **arguments: Any) -> "list[NightRow]":
-    """Many tickers at once; a row each, whether they failed or not."""
-    from flows.universe import universe
-
-    rows: list[NightRow] = _outcome(universe, quiet, tickers, **arguments)
-    return rows
-
-
-def run_backtest(tickers: list[str], *, quiet: bool = False, **arguments: Any) -> "BacktestTable":
-    """Past nights of many tickers, replayed. Raises what it raised."""
-    from flows.backtest import backtest
-
-    table: BacktestTable = _outcome(backtest, quiet, tickers, **arguments)
-    return table
-
-
-def run_maintenance(*, quiet: bool = False, **arguments: Any) -> "list[StepReport]":
-    """The clearing up, or with `dry_run` the list of it; a step that could not be done says so."""
-    from flows.maintenance import maintenance
-
-    steps: list[StepReport] = _outcome(maintenance, quiet, **arguments)
-    return steps
-
-
-def _outcome(flow: "Flow[..., Any]", quiet: bool, *arguments: Any, deployment: str | None = None, **named: Any) -> Any:
+def outcome(
+    flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, deployment: str | None = None, **named: Any
+) -> Any:
     """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default.
 
     deployment: on whose page the run is shown too, where there is one of this name.

@@ -10,7 +10,7 @@ import typer
 from deployments.cli.nights import Settings
 from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
 from deployments.cli.progress import quiet_libraries
-from deployments.cli.runs import NOISE, run_pretrain, run_tuning
+from deployments.cli.runs import NOISE, outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
@@ -19,6 +19,7 @@ from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
+    from stockml.models.base_network import BaseNetwork
     from stockml.training.trial import TrialRecord
     from stockml.training.tuning import TuningResult
 
@@ -26,8 +27,8 @@ app = typer.Typer()
 Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")]
 
 
-@app.command()
-def pretrain(
+@app.command("pretrain")
+def learn_base(
     prices: Annotated[Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files")] = None,
     through: Annotated[
         date | None, typer.Option(parser=as_session, metavar="DATE", help="the last session to learn from")
@@ -37,15 +38,17 @@ def pretrain(
 ) -> None:
     """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
     with prefect_api(home()):
-        base = run_pretrain(quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+        from flows.pretrain import pretrain
+
+        base: BaseNetwork = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
     print(json.dumps(found) if as_json else "\n".join(lines))
 
 
-@app.command()
-def tune(
+@app.command("tune")
+def search(
     what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="a ticker, or the tutorial's CSV file")],
     trials: Annotated[int, typer.Option(min=1, help="of the study in all; run again, it goes on to them")] = 30,
     sampler: Annotated[Sampler, typer.Option(help="how the next settings are chosen")] = "tpe",
@@ -69,10 +72,12 @@ def tune(
             raise typer.BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
         tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler, quiet=as_json)
     else:
-        arguments = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
+        arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         ticker = as_ticker(what)
         with prefect_api(home()):
-            tuned = run_tuning(ticker, calendar=calendar, quiet=as_json, **arguments)
+            from flows.tune import tune
+
+            tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {
         "ticker": tuned.ticker,
         "trials": tuned.trials,

@@ -9,14 +9,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import time
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.registration import MANAGED, POOL
+from deployments.registration import MANAGED, POOL, PULL_STEPS
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-PROJECT = Path(__file__).parents[2]
 AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200
 DIGEST_AT = time(7)
@@ -129,13 +128,16 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
 async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered:
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
 
     by_flow: dict[str, list[Wanted]] = defaultdict(list)
     for each in wanted:
         by_flow[each.flow].append(each)
     done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "deleted": []}
     async with get_client() as client:
-        await _ensure_pool(client)
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         kept = [await _register_flow(client, flow, group, done) for flow, group in by_flow.items()]
         if delete_others:
             await _delete_all_but(client, set().union(*kept), done)
@@ -164,19 +166,6 @@ async def _delete_all_but(client: "PrefectClient", kept: "set[tuple[UUID, str]]"
         if (each.flow_id, each.name) not in kept:
             await client.delete_deployment(each.id)
             done["deleted"].append(each.name)
-
-
-async def _ensure_pool(client: "PrefectClient") -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-
-    try:
-        await client.read_work_pool(POOL)
-    except ObjectNotFound:
-        try:
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        except ObjectAlreadyExists:
-            return
 
 
 async def _found(client: "PrefectClient", **filters: Any) -> "list[DeploymentResponse]":
@@ -218,7 +207,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "tags": sorted({*wanted.tags, MANAGED}),
         "entrypoint": f"flows/{module}.py:{function}",
         "parameter_openapi_schema": _form(wanted.flow),
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
+        "pull_steps": PULL_STEPS,
     }
     whole = json.dumps([spec, wanted.cron, wanted.timezone, wanted.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
@@ -235,7 +224,8 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
     schedules = []
     if wanted.cron:
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
-        schedules = [DeploymentScheduleCreate(schedule=cron, active=_is_active(known), slug=wanted.slug)]
+        active = known is None or all(schedule.active for schedule in known.schedules)  # paused stays paused
+        schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
     await client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
@@ -247,8 +237,3 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
         **spec,
     )
     return "updated" if known and known.name == wanted.name else "created"
-
-
-def _is_active(known: "DeploymentResponse | None") -> bool:
-    """A schedule that a person paused stays paused."""
-    return known is None or all(schedule.active for schedule in known.schedules)

@@ -7,18 +7,16 @@ as Slack's and Mattermost's do. Without any, the flow `notice` logs the line and
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
-from deployments.registration import POOL
+from deployments.registration import POOL, PULL_STEPS
 from stockml.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-PROJECT = Path(__file__).parents[2]
 BLOCK = "stockml-notices"
 SUBJECT = "stockml: {{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name }}"
 # Apprise's fields of a JSON message, by what becomes of them: one is renamed, those without a name are left out
@@ -113,5 +111,5 @@ def _notice_deployment(client: "SyncPrefectClient") -> UUID:
         entrypoint="flows/notice.py:notice",
         work_pool_name=POOL,
         parameter_openapi_schema=parameter_schema(notice.fn).model_dump_for_openapi(),
-        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}],
+        pull_steps=PULL_STEPS,
     )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
+from deployments.environ import restored
 from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.recording import recorded_rows
 from stockml import clock
@@ -24,16 +25,12 @@ def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterato
         return
     for ticker in tickers:
         recorded_rows(ticker)
-    with Feed(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING) as feed:
-        before = dict(environ)
+    now = clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING
+    with Feed(now=now) as feed, restored(environ, replay_environment(feed)):
         environ.update(replay_environment(feed))
-        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home(environ).root}", file=sys.stderr, flush=True)
-        try:
-            yield feed
-        finally:
-            for name in replay_environment(feed):
-                environ.pop(name)
-                environ.update({name: before[name]} if name in before else {})
+        place = home(environ).root
+        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {place}", file=sys.stderr, flush=True)
+        yield feed
 
 
 def replay_environment(feed: Feed) -> dict[str, str]:
@@ -50,10 +47,10 @@ def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iter
     from stockml.prices.calendar import sessions_for
 
     tonight = replay.now
-    replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
-    environ["STOCKML_CLOCK"] = replay.now.isoformat()
-    try:
-        yield
-    finally:
-        replay.set_clock(tonight)
-        environ["STOCKML_CLOCK"] = tonight.isoformat()
+    with restored(environ, ["STOCKML_CLOCK"]):
+        replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
+        environ["STOCKML_CLOCK"] = replay.now.isoformat()
+        try:
+            yield
+        finally:
+            replay.set_clock(tonight)

@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
+from deployments.environ import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
 from deployments.servers.errors import ServerFailed, ServerUnavailable
@@ -38,8 +39,12 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
         )
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
-        stack.enter_context(_pointing_at(address, environ))
-        stack.enter_context(_showing(address, environ))
+        stack.enter_context(_set("PREFECT_API_URL", address, environ))
+        if not environ.get("PREFECT_UI_URL"):
+            # links to runs lead to a page that lasts: where `stockml up` will show those of a command's own server
+            lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
+            page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
+            stack.enter_context(_set("PREFECT_UI_URL", page, environ))
         stack.callback(_drain)
         yield address
 
@@ -94,36 +99,15 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def _pointing_at(address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
-    before = environ.get("PREFECT_API_URL")
-    environ["PREFECT_API_URL"] = address
-    with ExitStack() as stack:
-        if "prefect" in sys.modules:  # its settings were read when it was imported
-            from prefect.settings import PREFECT_API_URL, temporary_settings
-
-            stack.enter_context(temporary_settings({PREFECT_API_URL: address}))
-        yield
-    if before is None:
-        environ.pop("PREFECT_API_URL", None)
-    else:
-        environ["PREFECT_API_URL"] = before
-
-
-@contextmanager
-def _showing(address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Let links to runs lead to a page that lasts: where `stockml up` will show those of a command's own server."""
-    if environ.get("PREFECT_UI_URL"):
-        yield
-        return
-    lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
-    environ["PREFECT_UI_URL"] = page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
-    with ExitStack() as stack:
+def _set(name: str, address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Let a setting of Prefect's be this address meanwhile, also where its settings have been read already."""
+    with restored(environ, [name]), ExitStack() as stack:
+        environ[name] = address
         if "prefect" in sys.modules:
-            from prefect.settings import PREFECT_UI_URL, temporary_settings
+            from prefect import settings
 
-            stack.enter_context(temporary_settings({PREFECT_UI_URL: page}))
+            stack.enter_context(settings.temporary_settings({getattr(settings, name): address}))
         yield
-    del environ["PREFECT_UI_URL"]
 
 
 def _drain() -> None:

@@ -26,7 +26,7 @@ from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
-from deployments.cli.runs import _outcome
+from deployments.cli.runs import outcome
 from deployments.registration import MANAGED, POOL
 from deployments.registration.automations import HEARTBEAT, PREFIX, install
 from deployments.registration.notices import BLOCK, webhook_address
@@ -146,9 +146,9 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
     install({"STOCKML_WEBHOOK_URL": address})
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
-        _outcome(failing, True, "PEP", deployment="PEP")
+        outcome(failing, "PEP", deployment="PEP")
     with pytest.raises(typer.BadParameter):
-        _outcome(missing_forecasts, True, ["../etc"])
+        outcome(missing_forecasts, ["../etc"])
     work(prefect_client, late_bar)  # the digest tells it
     work(prefect_client, failing)
     assert told(posted) == FAILED

@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.states import Completed, State
 from pydantic import Field
 
-from deployments.cli.runs import _outcome
+from deployments.cli.runs import outcome
 from stockml.home import Home
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -26,7 +26,7 @@ def test_a_night_of_the_command_line_is_on_its_deployments_page_and_no_worker_ta
         flow_id = client.create_flow(toy_night)
         deployment = client.create_deployment(flow_id, "IBM", parameters=usual, concurrency_limit=1)
     for ticker in ("IBM", "MSFT"):
-        assert _outcome(toy_night, True, ticker, profile="tutorial", deployment=ticker) == "tutorial"
+        assert outcome(toy_night, ticker, profile="tutorial", deployment=ticker) == "tutorial"
     with get_client(sync_client=True) as client:
         of_flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
         found = {run.parameters["ticker"]: run for run in client.read_flow_runs(flow_filter=of_flow)}
