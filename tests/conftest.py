@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import skipped
+from tests.support.scripted_feed import ScriptedFeed
 
 pytest_plugins = ("tests.support.prefect_server", "tests.support.ready_home")
 
 
 @pytest.fixture
-def feed() -> Iterator[Feed]:
+def feed() -> Iterator[ScriptedFeed]:
     """A replay feed on a free loopback port, its clock at the end of the recording."""
-    with Feed() as running:
+    with ScriptedFeed() as running:
         yield running
 
 

@@ -1,46 +1,23 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-    GET  /query   as the provider answers it, at the feed's own clock
-    GET  /clock   {"now", "newest"}: the feed's clock and the newest session it shows
-    POST /clock   {"now": "2013-02-28T23:00:00-05:00"} sets the clock; nights are played by moving it on
-
-Faults are scripted from code: each one answers a request in place of the real answer, in order.
+GET  /query   as the provider answers it, at the feed's own clock
+GET  /clock   {"now", "newest"}: the feed's clock and the newest session it shows
+POST /clock   {"now": "2013-02-28T23:00:00-05:00"} sets the clock; nights are played by moving it on
 """
 
 import json
-import socket
-import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from deployments.replay.answers import NEW_YORK, Answer, Edit, answer, newest_session
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One answer that goes wrong: another content or status, a reset connection, or half of what was promised."""
-
-    content: bytes = b""
-    status: int = 200
-    connection: Literal["whole", "reset", "short"] = "whole"
-
-    @classmethod
-    def file(cls, path: Path, status: int = 200) -> Self:
-        return cls(path.read_bytes(), status)
-
-
-RESET = Fault(connection="reset")
-SHORT_READ = Fault(b'{"Meta Data": {"1. Information": "Daily Prices', connection="short")
 
 
 @dataclass(frozen=True)
@@ -77,8 +54,6 @@ class Feed:
         self._now = _aware(now)
         self._on_request = on_request
         self._asked: list[Asked] = []
-        self._faults: deque[tuple[str | None, Fault]] = deque()
-        self._outage: Fault | None = None
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
@@ -125,22 +100,14 @@ class Feed:
     def requests(self) -> int:
         return len(self._asked)
 
-    def script(self, *faults: Fault, symbol: str | None = None) -> None:
-        """Answer the next requests (of `symbol` only, when given) with these faults, one each."""
-        with self._lock:
-            self._faults.extend((symbol, fault) for fault in faults)
+    @property
+    def handler(self) -> "type[Handler]":
+        return Handler
 
-    def outage(self, fault: Fault | None) -> None:
-        """Answer every request with this fault until it is lifted with None."""
-        self._outage = fault
-
-    def take_fault(self, symbol: str) -> Fault | None:
-        with self._lock:
-            for at, (for_symbol, fault) in enumerate(self._faults):
-                if for_symbol in (None, symbol):
-                    del self._faults[at]
-                    return fault
-        return self._outage
+    def answered(self, query: Mapping[str, str]) -> Answer:
+        """What a GET of /query gets now."""
+        aliases, delisted, edit = self.aliases, self.delisted, self.edit
+        return answer(query, self.now, premium=self.premium, aliases=aliases, delisted=delisted, edit=edit)
 
     def record(self, asked: Asked) -> None:
         with self._lock:
@@ -155,10 +122,10 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], feed: Feed) -> None:
         self.feed = feed
-        super().__init__(address, _Handler)
+        super().__init__(address, feed.handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = 10
 
@@ -189,20 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _query(self, query: dict[str, str]) -> None:
         feed = self.server.feed
         asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
-        fault = feed.take_fault(asked.symbol)
+        reply = feed.answered(query)
         feed.record(asked)
         if not self._accepts_json():
             self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
-        elif fault is None:
-            self._send(
-                answer(
-                    query, feed.now, premium=feed.premium, aliases=feed.aliases, delisted=feed.delisted, edit=feed.edit
-                )
-            )
-        elif fault.connection == "reset":
-            self._reset()
         else:
-            self._send(Answer(fault.status, fault.content), short=fault.connection == "short")
+            self._send(reply)
 
     def _accepts_json(self) -> bool:
         accepted = self.headers.get("Accept", "*/*")
@@ -212,19 +171,13 @@ class _Handler(BaseHTTPRequestHandler):
         feed = self.server.feed
         self._send(Answer(200, json.dumps({"now": feed.now.isoformat(), "newest": feed.newest.isoformat()}).encode()))
 
-    def _send(self, reply: Answer, *, short: bool = False) -> None:
+    def _send(self, reply: Answer) -> None:
         self.send_response(reply.status)
         is_html = reply.content.lstrip().startswith(b"<")
         self.send_header("Content-Type", "text/html" if is_html else "application/json")
-        self.send_header("Content-Length", str(len(reply.content) * (2 if short else 1)))
+        self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
         self.wfile.write(reply.content)
-
-    def _reset(self) -> None:
-        # lingering for zero seconds makes the closing socket send RST instead of FIN
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.close_connection = True
 
 
 def _aware(moment: datetime) -> datetime:

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from deployments.replay.answers import NEW_YORK
-from deployments.replay.feed import Fault, Feed
 from deployments.replay.recording import RecordedRow, recorded_bars
 from stockml.errors import StockmlError
 from stockml.forecasts.forecast import Band, Forecast
@@ -31,6 +30,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
+from tests.support.scripted_feed import Fault, ScriptedFeed
 
 EXCHANGE = sessions_for("IBM")
 FIRST = date(2012, 2, 28)
@@ -88,7 +88,9 @@ def play(place: Home, nights: int) -> Year:
     history = recorded_bars("IBM").loc[: str(year.day(5))].iloc[-700:]
     history.iloc[-50, :4] *= 1.03  # the import and the provider disagree on one day
     began = datetime.combine(year.day(0), datetime.min.time(), NEW_YORK)
-    with Feed(aliases={"NEW": "GOOG", "OLD": "GOOG"}, delisted={"AAPL": year.day(DELISTED)}, edit=year.edit) as feed:
+    with ScriptedFeed(
+        aliases={"NEW": "GOOG", "OLD": "GOOG"}, delisted={"AAPL": year.day(DELISTED)}, edit=year.edit
+    ) as feed:
         for number, session in enumerate(year.nights):
             now = datetime.combine(session, datetime.min.time(), NEW_YORK) + timedelta(hours=23)
             feed.set_clock(now)
@@ -115,7 +117,7 @@ def trouble(year: Year, ticker: str, number: int) -> Fault | None:
     return Fault.file(PAYLOADS / "err_invalid_symbol.json") if ticker == "OLD" and number >= RENAME else None
 
 
-def night(place: Home, feed: Feed, ticker: str, session: date, now: datetime) -> Iterator[str]:
+def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: datetime) -> Iterator[str]:
     """What `flows.nightly` does up to the series; what it would say, and the forecast into the ledger."""
     if rest := ingest.at_rest(place, ticker, session):
         yield str(rest)

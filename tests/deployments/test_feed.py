@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import requests
 
-from deployments.replay.feed import RESET, SHORT_READ, Fault, Feed
 from deployments.replay.recording import recorded_rows
+from tests.support.scripted_feed import RESET, SHORT_READ, Fault, ScriptedFeed
 
 
-def ask(feed: Feed, key: str = "somekey", **query: str) -> Any:
+def ask(feed: ScriptedFeed, key: str = "somekey", **query: str) -> Any:
     asked = {"function": "TIME_SERIES_DAILY", "symbol": "IBM", "apikey": key} | query
     return requests.get(feed.url, params=asked, timeout=5).json()
 
 
-def test_compact_is_the_newest_hundred_sessions_newest_first(feed: Feed) -> None:
+def test_compact_is_the_newest_hundred_sessions_newest_first(feed: ScriptedFeed) -> None:
     reply = ask(feed)
     assert reply["Meta Data"] == {
         "1. Information": "Daily Prices (open, high, low, close) and Volumes",
@@ -33,7 +33,7 @@ def test_compact_is_the_newest_hundred_sessions_newest_first(feed: Feed) -> None
 
 @pytest.mark.parametrize(("key", "premium"), [("premium-key", False), ("anykey", True)])
 def test_full_is_the_whole_recording_for_a_premium_key(key: str, premium: bool) -> None:
-    with Feed(premium=premium) as feed:
+    with ScriptedFeed(premium=premium) as feed:
         reply = ask(feed, key, outputsize="full")
     assert len(reply["Time Series (Daily)"]) == 3270
     assert reply["Meta Data"]["4. Output Size"] == "Full size"
@@ -53,19 +53,19 @@ def test_full_is_the_whole_recording_for_a_premium_key(key: str, premium: bool) 
     ],
 )
 def test_refusals_carry_the_providers_own_text(
-    feed: Feed, key: str, query: dict[str, str], field: str, says: str
+    feed: ScriptedFeed, key: str, query: dict[str, str], field: str, says: str
 ) -> None:
     reply = ask(feed, key, **query)
     assert list(reply) == [field]
     assert says in reply[field]
 
 
-def test_the_symbol_is_echoed_as_asked_and_a_bad_outputsize_becomes_compact(feed: Feed) -> None:
+def test_the_symbol_is_echoed_as_asked_and_a_bad_outputsize_becomes_compact(feed: ScriptedFeed) -> None:
     reply = ask(feed, symbol="ibm", outputsize="huge")
     assert (reply["Meta Data"]["2. Symbol"], len(reply["Time Series (Daily)"])) == ("ibm", 100)
 
 
-def test_the_newest_volume_is_provisional_and_restated_the_next_night(feed: Feed) -> None:
+def test_the_newest_volume_is_provisional_and_restated_the_next_night(feed: ScriptedFeed) -> None:
     final = next(row.volume for row in recorded_rows("IBM") if row.session == date(2013, 2, 28))
     shown = []
     for night in (date(2013, 2, 28), date(2013, 3, 1)):
@@ -83,13 +83,13 @@ def test_the_newest_volume_is_provisional_and_restated_the_next_night(feed: Feed
         ("2013-02-24T12:00:00-05:00", "2013-02-22"),
     ],
 )
-def test_a_bar_is_absent_before_it_is_published(feed: Feed, now: str, newest: str) -> None:
+def test_a_bar_is_absent_before_it_is_published(feed: ScriptedFeed, now: str, newest: str) -> None:
     feed.set_clock(datetime.fromisoformat(now))
     assert ask(feed)["Meta Data"]["3. Last Refreshed"] == newest
     assert feed.newest.isoformat() == newest
 
 
-def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: Feed) -> None:
+def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: ScriptedFeed) -> None:
     feed.set_clock(date(2012, 5, 22))
     assert list(ask(feed, symbol="FB")["Time Series (Daily)"]) == ["2012-05-22", "2012-05-21", "2012-05-18"]
     feed.set_clock(date(2012, 5, 17))
@@ -106,7 +106,7 @@ def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: Fee
     ],
 )
 def test_splits_are_those_known_at_the_clock_newest_first(
-    feed: Feed, clock: date | datetime, symbol: str, splits: list[tuple[str, str]]
+    feed: ScriptedFeed, clock: date | datetime, symbol: str, splits: list[tuple[str, str]]
 ) -> None:
     feed.set_clock(clock)
     reply = ask(feed, symbol=symbol, function="SPLITS")
@@ -114,7 +114,7 @@ def test_splits_are_those_known_at_the_clock_newest_first(
     assert [(row["effective_date"], row["split_factor"]) for row in reply["data"]] == splits
 
 
-def test_the_clock_is_read_and_set_over_http(feed: Feed) -> None:
+def test_the_clock_is_read_and_set_over_http(feed: ScriptedFeed) -> None:
     clock = f"{feed.address}/clock"
     moved = requests.post(clock, json={"now": "2012-07-04T23:00:00-04:00"}, timeout=5)
     assert moved.json()["newest"] == "2012-07-03"
@@ -122,7 +122,7 @@ def test_the_clock_is_read_and_set_over_http(feed: Feed) -> None:
     assert requests.post(clock, data="noon", timeout=5).status_code == 400
 
 
-def test_post_is_not_allowed_and_an_unacceptable_accept_is_406(feed: Feed) -> None:
+def test_post_is_not_allowed_and_an_unacceptable_accept_is_406(feed: ScriptedFeed) -> None:
     posted = requests.post(feed.url, data={"symbol": "IBM"}, timeout=5)
     assert (posted.status_code, posted.json()["detail"]) == (405, 'Method "POST" not allowed.')
     picky = requests.get(feed.url, params={"apikey": "k"}, headers={"Accept": "text/csv"}, timeout=5)
@@ -130,35 +130,35 @@ def test_post_is_not_allowed_and_an_unacceptable_accept_is_406(feed: Feed) -> No
     assert requests.get(f"{feed.address}/other", timeout=5).status_code == 404
 
 
-def test_scripted_faults_answer_in_order_and_then_the_feed_is_well_again(feed: Feed) -> None:
-    feed.script(Fault(b"{}"), Fault(b"<html></html>", 503))
+def test_scripted_faults_answer_in_order_and_then_the_feed_is_well_again(feed: ScriptedFeed) -> None:
+    feed.script(Fault.of(b"{}"), Fault.of(b"<html></html>", 503))
     assert ask(feed) == {}
     broken = requests.get(feed.url, params={"apikey": "k"}, timeout=5)
     assert (broken.status_code, broken.headers["Content-Type"]) == (503, "text/html")
     assert "Meta Data" in ask(feed)
 
 
-def test_a_fault_for_one_symbol_leaves_the_others_alone(feed: Feed) -> None:
-    feed.script(Fault(b"{}"), symbol="MSFT")
+def test_a_fault_for_one_symbol_leaves_the_others_alone(feed: ScriptedFeed) -> None:
+    feed.script(Fault.of(b"{}"), symbol="MSFT")
     assert "Meta Data" in ask(feed)
     assert ask(feed, symbol="MSFT") == {}
 
 
 @pytest.mark.parametrize("fault", [RESET, SHORT_READ])
-def test_the_connection_itself_can_fail(feed: Feed, fault: Fault) -> None:
+def test_the_connection_itself_can_fail(feed: ScriptedFeed, fault: Fault) -> None:
     feed.script(fault)
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         ask(feed)
 
 
-def test_an_outage_lasts_until_it_is_lifted(feed: Feed) -> None:
-    feed.outage(Fault(b"{}"))
+def test_an_outage_lasts_until_it_is_lifted(feed: ScriptedFeed) -> None:
+    feed.outage(Fault.of(b"{}"))
     assert [ask(feed), ask(feed)] == [{}, {}]
     feed.outage(None)
     assert "Meta Data" in ask(feed)
 
 
-def test_requests_are_counted_and_the_key_is_not_kept(feed: Feed) -> None:
+def test_requests_are_counted_and_the_key_is_not_kept(feed: ScriptedFeed) -> None:
     ask(feed, key="secret123")
     assert feed.requests == 1
     assert (feed.asked[0].function, feed.asked[0].symbol, feed.asked[0].outputsize) == (
@@ -170,6 +170,6 @@ def test_requests_are_counted_and_the_key_is_not_kept(feed: Feed) -> None:
 
 
 def test_two_feeds_take_two_ports_on_loopback() -> None:
-    with Feed() as one, Feed() as other:
+    with ScriptedFeed() as one, ScriptedFeed() as other:
         assert one.url != other.url
         assert one.url.startswith("http://127.0.0.1:")

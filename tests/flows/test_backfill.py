@@ -8,7 +8,6 @@ import pytest
 from mlflow import MlflowClient
 from prefect.states import State
 
-from deployments.replay.feed import Fault, Feed
 from flows.backfill import backfill
 from stockml.errors import InvalidSession
 from stockml.forecasts.ledger import Ledger
@@ -21,6 +20,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support import PAYLOADS
 from tests.support.replaying import SMALL, fill, store_of, use
+from tests.support.scripted_feed import Fault, ScriptedFeed
 
 WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
 
@@ -30,14 +30,14 @@ def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **cha
 
 
 @pytest.fixture
-def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
+def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
     use(feed, monkeypatch)
     fill(home, ["IBM"])
     return home
 
 
 @pytest.mark.slow
-def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: Feed) -> None:
+def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: ScriptedFeed) -> None:
     state = run(learn="every night")
     rows = state.result()
     assert [(row.session, row.mode, row.status) for row in rows] == [
@@ -54,7 +54,7 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: 
 
 
 @pytest.mark.slow
-def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay: Home, feed: Feed) -> None:
+def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay: Home, feed: ScriptedFeed) -> None:
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
@@ -88,7 +88,7 @@ def check_every_page_says_that_the_champion_stays(home: Home, night: Night) -> N
 
 
 @pytest.mark.slow
-def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: Feed) -> None:
+def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: ScriptedFeed) -> None:
     (row,) = run().result()
     assert (row.session, row.mode) == (FRIDAY, "retrain")
     assert store_of(replay).last_session("IBM") == FRIDAY
@@ -99,7 +99,7 @@ def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: Fee
 
 
 @pytest.mark.slow
-def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home, feed: Feed) -> None:
+def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home, feed: ScriptedFeed) -> None:
     fill(replay, ["MSFT"], date(2000, 4, 28))
     state = run("MSFT", date(2000, 4, 27), date(2000, 4, 28), learn="every night")
     assert state.is_failed()
@@ -109,7 +109,7 @@ def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home
 
 
 @pytest.mark.slow
-def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, feed: Feed) -> None:
+def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, feed: ScriptedFeed) -> None:
     before_its_first_day = date(2004, 1, 5)
     state = run("GOOG", before_its_first_day, before_its_first_day)
     assert (state.name, state.is_completed()) == ("No bar", True)
@@ -118,7 +118,7 @@ def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, fee
 
 @pytest.mark.slow
 def test_a_free_key_does_not_ask_for_what_it_cannot_have(
-    replay: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    replay: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch, plan="free")
     assert run("AAPL", date(2012, 1, 3), date(2012, 1, 3)).name == "No bar"
@@ -126,7 +126,7 @@ def test_a_free_key_does_not_ask_for_what_it_cannot_have(
 
 
 @pytest.mark.slow
-def test_a_spent_quota_ends_as_skipped(replay: Home, feed: Feed) -> None:
+def test_a_spent_quota_ends_as_skipped(replay: Home, feed: ScriptedFeed) -> None:
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
     state = run()
     assert (state.name, state.is_completed()) == ("Skipped: quota", True)

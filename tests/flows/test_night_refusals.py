@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prefect.states import State
 
-from deployments.replay.feed import Asked, Fault, Feed
+from deployments.replay.feed import Asked
 from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
 from stockml.errors import StockmlError
@@ -21,6 +21,7 @@ from stockml.home import Home
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
 from tests.support.night_process import stored
+from tests.support.scripted_feed import Fault, ScriptedFeed
 from tests.support.secret_key import KEY, prefect_database, with_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -122,7 +123,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def ready(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Home:
+def ready(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Home:
     """IBM's bars up to a week before Thursday's night, and a feed at it."""
     replaying.use(feed, monkeypatch)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
@@ -182,7 +183,7 @@ def test_the_table_names_every_payload_that_is_no_series_of_the_ticker() -> None
 
 
 def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(
-    ready: Home, feed: Feed, waits: list[float]
+    ready: Home, feed: ScriptedFeed, waits: list[float]
 ) -> None:
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_2024.json"))
     assert [nightly(**ASKED, return_state=True).name for _ in range(2)] == ["Skipped: quota"] * 2
@@ -217,7 +218,7 @@ def test_a_refusal_to_tell_the_splits_keeps_the_bars_and_the_next_run_asks_again
         if request.function == "TIME_SERIES_DAILY" and refusal["file"]:
             feed.outage(Fault.file(PAYLOADS / refusal["file"]))
 
-    with Feed(on_request=refuse_splits) as feed:
+    with ScriptedFeed(on_request=refuse_splits) as feed:
         feed.set_clock(SPLIT_DAY)
         replaying.use(feed, monkeypatch)
         ended = {}
@@ -239,7 +240,7 @@ def test_a_refusal_to_tell_the_splits_keeps_the_bars_and_the_next_run_asks_again
 
 
 def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
-    ready: Home, feed: Feed, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ready: Home, feed: ScriptedFeed, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wednesday's answer first, with five bars; Thursday's an interval later, with one more and Wednesday restated."""
     feed.set_clock(date(2013, 2, 27))
@@ -256,7 +257,7 @@ def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
 
 
 def test_a_bar_that_is_not_believed_publishes_nothing_and_a_restatement_is_an_ordinary_night(
-    ready: Home, feed: Feed
+    ready: Home, feed: ScriptedFeed
 ) -> None:
     def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:
         return row._replace(open=row.open * 10, high=row.high * 10, low=row.low * 10, close=row.close * 10)
@@ -272,7 +273,7 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_a_restatement_is_an_or
     assert (night.status, night.rows_restated, night.data_notes) == ("completed", 1, ())
 
 
-def test_a_delisted_share_is_asked_about_once_and_then_rests(ready: Home, feed: Feed) -> None:
+def test_a_delisted_share_is_asked_about_once_and_then_rests(ready: Home, feed: ScriptedFeed) -> None:
     feed.delisted = {"IBM": date(2013, 2, 21)}
     for requests in (2, 2):
         state = nightly(**ASKED, return_state=True)

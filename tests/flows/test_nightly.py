@@ -14,7 +14,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.states import State
 
-from deployments.replay.feed import Fault, Feed
 from deployments.replay.recording import recorded_bars
 from flows.nightly import nightly
 from stockml.errors import BadKey, TooFewBars, UnknownSymbol
@@ -25,6 +24,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from tests.support import PAYLOADS
 from tests.support.replaying import SMALL, THURSDAY
+from tests.support.scripted_feed import Fault, ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -36,7 +36,7 @@ class Replay:
     """A home with recorded IBM bars up to a week before, and a feed at Thursday's night."""
 
     home: Home
-    feed: Feed
+    feed: ScriptedFeed
 
     def night(self, ticker: str = "IBM", session: date = THURSDAY, **changes: Any) -> State:
         wanted = {"settings": SMALL, "late_retries": 0} | changes
@@ -60,7 +60,7 @@ class Replay:
 
 
 @pytest.fixture
-def replay(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")

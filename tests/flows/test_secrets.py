@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from deployments.replay.feed import RESET, SHORT_READ, Fault, Feed
 from flows.nightly import nightly
 from stockml.errors import StockmlError
 from stockml.home import Home
 from tests.support import replaying
+from tests.support.scripted_feed import RESET, SHORT_READ, Fault, ScriptedFeed
 from tests.support.secret_key import KEY, prefect_database, with_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -20,16 +20,16 @@ THURSDAY = date(2013, 2, 28)
 ECHO = b'{"Information": "We have detected your API key as %s and our standard API rate limit is 25 requests per day."}'
 PAGE = b'<html><a href="/query?function=TIME_SERIES_DAILY&apikey=%s">%s</a></html>'
 FAULTS = {
-    "an answer that echoes the key": Fault(ECHO % KEY.encode()),
-    "a proxy's page with the address": Fault(PAGE % (KEY.encode(), KEY.encode()), status=502),
+    "an answer that echoes the key": Fault.of(ECHO % KEY.encode()),
+    "a proxy's page with the address": Fault.of(PAGE % (KEY.encode(), KEY.encode()), status=502),
     "a reset connection": RESET,
     "half an answer": SHORT_READ,
-    "a bad key": Fault(b'{"Error Message": "the parameter apikey is invalid or missing. Yours: %s"}' % KEY.encode()),
+    "a bad key": Fault.of(b'{"Error Message": "the parameter apikey is invalid or missing. Yours: %s"}' % KEY.encode()),
 }
 
 
 @pytest.fixture
-def asked(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def asked(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A night of IBM with a key that would be recognised anywhere."""
     replaying.use(feed, monkeypatch)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
@@ -58,7 +58,7 @@ def test_a_failed_night_does_not_name_the_key(
     fault: Fault,
     asked: dict[str, Any],
     home: Home,
-    feed: Feed,
+    feed: ScriptedFeed,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],

@@ -5,25 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from deployments.replay.feed import Feed
 from stockml.errors import NoData, RecordUnreadable, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted
 from tests.support import PAYLOADS
+from tests.support.scripted_feed import Fault, ScriptedFeed
 
 GONE = date(2013, 2, 20)
 NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
 
 
-def client(home: Home, feed: Feed, now: datetime = NOW) -> AlphaVantage:
+def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
     return AlphaVantage.from_environment(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
 
 
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
-    with Feed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
+    with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
         for later, requests in ((0, 1), (6, 1), (7, 2)):
             now = NOW + timedelta(days=later)
             with client(home, feed, now) as provider:
@@ -36,8 +36,7 @@ def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
     assert ingest.at_rest(home, "AAPL", date(2013, 2, 28)) is None
 
 
-def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: Home, feed: Feed) -> None:
-    from deployments.replay.feed import Fault
+def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
 
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
