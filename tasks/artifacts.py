@@ -2,7 +2,6 @@
 
 import json
 import os
-from types import TracebackType
 from typing import cast
 from uuid import UUID
 
@@ -23,28 +22,32 @@ from stockml.tickers import as_key
 from stockml.training.checkpoint import EpochProgress
 
 
-def progress_bar(percent: float, *, key: str, description: str) -> UUID:
-    """A new bar on the run's page, for `update_progress_artifact` to move."""
-    # its type allows for a coroutine, which it gives only where it is awaited
-    return cast(UUID, create_progress_artifact(percent, key=key, description=description))
+class ProgressBar:
+    """A bar on the run's page, there from its first move on."""
+
+    def __init__(self, key: str, description: str) -> None:
+        self._key, self._description = key, description
+        self._artifact: UUID | None = None
+
+    def move(self, percent: float) -> None:
+        if self._artifact is None:
+            found = create_progress_artifact(percent, key=self._key, description=self._description)
+            self._artifact = cast(UUID, found)  # its type allows for a coroutine, given only where it is awaited
+        else:
+            update_progress_artifact(self._artifact, progress=min(percent, 100.0))
 
 
 class EpochReport:
     """A progress bar on the run's page, and a log line an epoch. The bar appears with the first epoch."""
 
     def __init__(self, ticker: str, session: str) -> None:
-        self.title = f"training {ticker} {session}"
-        self.key = f"training-{as_key(ticker)}"
-        self.artifact: UUID | None = None
+        self.bar = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}")
         self.done: dict[str, int] = {}
         self.logger = get_run_logger()
 
-    def __enter__(self) -> "EpochReport":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.artifact and error is None:
-            update_progress_artifact(artifact_id=self.artifact, progress=100.0)
+    def ended(self) -> None:
+        if self.done:
+            self.bar.move(100.0)
 
     def on_epoch(self, row: EpochProgress) -> None:
         """Both networks count: the one that is scored is the first half of the way, the published one the second."""
@@ -54,11 +57,7 @@ class EpochReport:
             row.network.replace("_", " "), row.epoch, row.epochs, row.loss, validation, row.seconds,
         )  # fmt: skip
         self.done[row.network] = row.epoch
-        percent = 50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs
-        if self.artifact is None:
-            self.artifact = progress_bar(percent, key=self.key, description=self.title)
-        else:
-            update_progress_artifact(artifact_id=self.artifact, progress=min(percent, 100.0))
+        self.bar.move(50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs)
 
 
 def show_night(night: Night, calendar: str | None) -> None:

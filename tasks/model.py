@@ -21,8 +21,10 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
     from stockml.pipeline import train
 
-    with EpochReport(dataset.ticker, str(dataset.session)) as report:
-        return train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    report = EpochReport(dataset.ticker, str(dataset.session))
+    model = train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    report.ended()
+    return model
 
 
 @step("evaluate", modules=("pipeline.evaluate",), task_run_name="evaluate {dataset.ticker} {dataset.session}")

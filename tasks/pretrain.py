@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
 from stockml.tracking.client import Tracking
-from tasks.artifacts import progress_bar
+from tasks.artifacts import ProgressBar
 
 if TYPE_CHECKING:
     from stockml.models.base_network import BaseNetwork
@@ -40,7 +38,7 @@ class PretrainReport:
     """A progress bar on the run's page, and a log line an epoch with the time left."""
 
     def __init__(self) -> None:
-        self.bar: UUID | None = None
+        self.bar = ProgressBar("pretraining", "the base network")
         self.spent = 0.0
         self.losses: list[tuple[str, float]] = []
         self.logger = get_run_logger()
@@ -50,8 +48,4 @@ class PretrainReport:
         self.spent += row.seconds
         told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
         self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
-        percent = 100 * self.spent / max(self.spent + row.seconds_left, 1e-9)
-        if self.bar is None:
-            self.bar = progress_bar(percent, key="pretraining", description="the base network")
-        else:
-            update_progress_artifact(artifact_id=self.bar, progress=percent)
+        self.bar.move(100 * self.spent / max(self.spent + row.seconds_left, 1e-9))

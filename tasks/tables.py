@@ -4,16 +4,15 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from types import TracebackType
-from uuid import UUID
 
-from prefect.artifacts import create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from stockml.nights.record import Night
 from stockml.nights.universe import NightRow, ending, table
 from stockml.settings import FailWhen
-from tasks.artifacts import progress_bar
+from tasks.artifacts import ProgressBar
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
@@ -59,11 +58,11 @@ class NightProgress:
 
     def __init__(self, key: str, count: int) -> None:
         self._began = time.monotonic()
-        self._key, self._count, self._done = key, max(count, 1), 0
-        self._artifact: UUID | None = None
+        self._bar = ProgressBar(f"{key}-progress", "nights that ended")
+        self._count, self._done = max(count, 1), 0
 
     def __enter__(self) -> "NightProgress":
-        self._artifact = progress_bar(0.0, key=f"{self._key}-progress", description="nights that ended")
+        self._bar.move(0.0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -73,5 +72,4 @@ class NightProgress:
         self._done += 1
         left = time_left(self._done, self._count, time.monotonic() - self._began)
         get_run_logger().info("%d of %d, %s", self._done, self._count, left)
-        if self._artifact:
-            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._count)
+        self._bar.move(100.0 * self._done / self._count)

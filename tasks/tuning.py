@@ -3,10 +3,9 @@
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
@@ -16,7 +15,7 @@ from stockml.settings import Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.training.trial import TrialRecord
-from tasks.artifacts import progress_bar
+from tasks.artifacts import ProgressBar
 from tasks.tables import time_left
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ class TrialReport:
     """A log line, an MLflow run and a step of the progress bar for each trial."""
 
     def __init__(self, ticker: str) -> None:
-        self.key = f"tuning-{as_key(ticker)}"
-        self.bar: UUID | None = None
+        self.bar = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}")
         self.done = 0
         self.began = time.monotonic()
         self.logger = get_run_logger()
@@ -65,10 +63,7 @@ class TrialReport:
         bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
         left = time_left(self.done, trial.of, time.monotonic() - self.began)
         self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
-        if self.bar is None:
-            self.bar = progress_bar(100 * share, key=self.key, description=f"tuning {trial.ticker}")
-        else:
-            update_progress_artifact(artifact_id=self.bar, progress=100 * share)
+        self.bar.move(100 * share)
         try:
             Tracking.of(home()).log_trial(trial)
         except TrackingUnavailable as error:
