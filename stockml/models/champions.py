@@ -35,19 +35,19 @@ class Provenance:
             raise InvalidFile(str(folder / PROVENANCE), f"expected a model's provenance, found {error}") from error
 
 
-def champion_for(home: Home, ticker: str, session: date, model_path: str | None = None) -> Promotion | None:
-    """The champion that a night of `session` may know: none that learned later, nor the night's own model.
+def champion_for(home: Home, ticker: str, session: date) -> Promotion | None:
+    """The champion that a night of `session` may know: none that learned later.
 
     Raises StoreError where its folder is gone or was changed: nothing is scored beside it, and nothing takes its place.
     """
     champion = Registry(home.models).champion(ticker)
-    if champion is None or champion.session > session or champion.path == model_path:
+    if champion is None or champion.session > session:
         return None
     check_intact(ticker, champion.path, champion.sha256)
     return champion
 
 
-def check_intact(ticker: str, path: str, sha256: str) -> None:
+def check_intact(ticker: str, path: str, sha256: str | None) -> None:
     """Raises StoreError where the champion's folder is not what was promoted."""
     found = sha256_of(path)
     if found != sha256:

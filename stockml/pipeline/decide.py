@@ -1,9 +1,9 @@
 """Retrain, fine-tune or keep: the facts are gathered here, `retrain_policy` decides, and the decision is kept."""
 
 import hashlib
-import json
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
@@ -19,7 +19,21 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt
+from stockml.storage.records import read_record, record, written_record
 from stockml.training.train import facts_about
+
+
+@record
+@dataclass(frozen=True)
+class KeptDecision:
+    """What was decided, the champion that it was decided beside, and why there is one that cannot be read."""
+
+    session: date
+    champion: str | None
+    champion_sha256: str | None
+    mode: str
+    reason: str
+    unreadable: str | None = None
 
 
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
@@ -31,46 +45,45 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
     """
     name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-    record = _kept(path)
-    if record is None:
+    kept = _kept(path)
+    if kept is None:
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
-        record = {
-            "session": dataset.session.isoformat(),
-            "champion": champion.path if champion else None,
-            "champion_sha256": champion.sha256 if champion else None,
-            "unreadable": unreadable,
-            "mode": decision.mode,
-            "reason": decision.reason,
-        }
-        write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-    sha256 = sha256_of(str(path)) or ""
-    return DecisionReceipt(dataset.ticker, str(path), sha256, dataset.session, record["mode"], record["reason"])
+        kept = KeptDecision(
+            dataset.session,
+            champion.path if champion else None,
+            champion.sha256 if champion else None,
+            decision.mode,
+            decision.reason,
+            unreadable,
+        )
+        write_atomically(path, written_record(kept))
+    return DecisionReceipt(
+        dataset.ticker, str(path), sha256_of(str(path)) or "", dataset.session, kept.mode, kept.reason
+    )
 
 
 def champion_folder(decision: DecisionReceipt) -> Path | None:
     """The folder of the champion beside which it was decided; None without one. Raises StoreError for a damaged one."""
-    record: dict[str, Any] = json.loads(Path(decision.path).read_text())
-    if record["champion"] is None:
+    kept = read_record(KeptDecision, Path(decision.path).read_bytes())
+    if kept.champion is None:
         return None
-    check_intact(decision.ticker, record["champion"], record["champion_sha256"])
-    return Path(record["champion"])
+    check_intact(decision.ticker, kept.champion, kept.champion_sha256)
+    return Path(kept.champion)
 
 
 def unreadable_champion(decision: DecisionReceipt) -> str | None:
     """Why there is a champion that tonight cannot be compared with; None where there is none, or one that can."""
-    record: dict[str, Any] = json.loads(Path(decision.path).read_text())
-    return record.get("unreadable")
+    return read_record(KeptDecision, Path(decision.path).read_bytes()).unreadable
 
 
-def _kept(path: Path) -> dict[str, Any] | None:
+def _kept(path: Path) -> KeptDecision | None:
     """An earlier decision, as long as the champion that it was made beside still stands."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        champion = record["champion"]
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = read_record(KeptDecision, path.read_bytes())
+    except (OSError, ValueError):
         return None
-    return record if champion is None or sha256_of(champion) == record["champion_sha256"] else None
+    return kept if kept.champion is None or sha256_of(kept.champion) == kept.champion_sha256 else None
 
 
 def _champion_and_facts(

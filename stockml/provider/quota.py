@@ -7,18 +7,21 @@ refusal after 19:00 would block the whole next evening. The key itself is never 
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, Field
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
 LOCK_TIMEOUT_S = 30.0
@@ -64,14 +67,18 @@ class Plan:
 FREE = Plan(requests_per_minute=60, requests_per_day=25)
 
 
+@record
 @dataclass(frozen=True)
 class SpentRequests:
     """One key's day. `asked_at` is the newest moment at which a slot was asked for, `slot` the newest one given."""
 
-    requests: int = 0
-    refused: str | None = None
-    asked_at: datetime | None = None
-    slot: datetime | None = None
+    requests: Annotated[int, Field(ge=0)]
+    refused: str | None
+    asked_at: AwareDatetime | None
+    slot: AwareDatetime | None
+
+
+UNUSED = SpentRequests(0, None, None, None)
 
 
 @dataclass(frozen=True)
@@ -138,15 +145,15 @@ class QuotaLedger:
     def _read(self, day: date) -> SpentRequests:
         path = self.path(day)
         try:
-            return _spent(json.loads(path.read_bytes()))
+            return read_record(SpentRequests, path.read_bytes())
         except FileNotFoundError:
-            return SpentRequests()
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            return UNUSED
+        except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
             raise StoreError(str(path), f"{why}; delete it, and the day's count starts again") from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
-        write_atomically(self.path(day), json.dumps(asdict(spent), default=datetime.isoformat).encode())
+        write_atomically(self.path(day), written_record(spent))
 
 
 def quota_day(now: datetime) -> date:
@@ -158,20 +165,6 @@ def quota_day(now: datetime) -> date:
 
 def _asked_at(spent: SpentRequests) -> datetime:
     return spent.asked_at or datetime.min.replace(tzinfo=UTC)
-
-
-def _spent(fields: dict[str, object]) -> SpentRequests:
-    requests, refused = fields["requests"], fields["refused"]
-    if not isinstance(requests, int) or requests < 0 or not (refused is None or isinstance(refused, str)):
-        raise ValueError(fields)
-    return SpentRequests(requests, refused, _moment(fields["asked_at"]), _moment(fields["slot"]))
-
-
-def _moment(text: object) -> datetime | None:
-    moment = None if text is None else datetime.fromisoformat(str(text))
-    if moment is not None and moment.tzinfo is None:
-        raise ValueError(text)
-    return moment
 
 
 @dataclass(frozen=True)

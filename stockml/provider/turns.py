@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from pydantic import AwareDatetime
+
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import LOCK_TIMEOUT_S, stalest_first
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 GONE_AFTER = timedelta(days=5)  # a long weekend and a day
@@ -42,14 +45,10 @@ class Turns:
 
     def _notes(self) -> dict[str, tuple[datetime, date | None]]:
         try:
-            found = json.loads(self.path.read_bytes())
-            return {
-                name: (datetime.fromisoformat(came), last and date.fromisoformat(last))
-                for name, (came, last) in found.items()
-            }
+            return read_record(dict[str, tuple[AwareDatetime, date | None]], self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise RecordUnreadable(str(self.path), str(error)) from error
 
 
