@@ -145,7 +145,10 @@ class PolicySettings(Checked):
 
     retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
     scale_drift: float = Field(
-        2.0, description="Ratio of volatility, now to learned, that calls for one", ge=1.05, le=100.0
+        2.0,
+        description="Ratio of volatility, now to learned, that calls for one (tutorial profile only)",
+        ge=1.05,
+        le=100.0,
     )
     live_skill_floor: float = Field(-0.2, description="Live skill below which one is due", ge=-100.0, le=1.0)
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows
+from stockml.forecasts.bands import COVERAGES, percent
 from stockml.forecasts.proper_scores import band, coverage_by_lead, crps, interval_score
 from stockml.models.pooled_regression import LEVELS, symmetrised
 from stockml.storage.arrays import Days, Floats, Indices
 
-COVERAGES = {"50": 0.5, "80": 0.8, "95": 0.95}
 QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks share outcomes
 
 
@@ -47,6 +47,11 @@ class CrpsComparison:
     skill_by_lead: tuple[float, ...]
     test: DieboldMariano | None
 
+    @property
+    def p_value(self) -> float | None:
+        """How likely such a difference is by luck; None where there are too few origins to say."""
+        return self.test.p_value if self.test else None
+
 
 @dataclass(frozen=True, eq=False)
 class DatedLosses:
@@ -59,8 +64,8 @@ class DatedLosses:
 
 def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
     """quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), what then came.  leads: (leads,)."""
-    bands = {name: band(quantiles, LEVELS, coverage) for name, coverage in COVERAGES.items()}
-    covered = {name: coverage_by_lead(low, high, actual) for name, (low, high) in bands.items()}
+    bands = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
+    covered = {percent(coverage): coverage_by_lead(*limits, actual) for coverage, limits in bands.items()}
     return DistributionScore(
         origins=len(actual),
         crps=float(losses(quantiles, actual, leads).mean()),
@@ -68,8 +73,8 @@ def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionSco
         coverage={name: float(found.mean()) for name, found in covered.items()},
         coverage_by_lead={name: tuple(found.tolist()) for name, found in covered.items()},
         interval_scores={
-            name: float(interval_score(low, high, actual, COVERAGES[name]).mean())
-            for name, (low, high) in bands.items()
+            percent(coverage): float(interval_score(*limits, actual, coverage).mean())
+            for coverage, limits in bands.items()
         },
     )
 

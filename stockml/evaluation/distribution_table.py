@@ -64,9 +64,9 @@ class DistributionTable:
         return {
             "crps_skill": whole.skill if whole else None,
             "crps_skill_of_the_width": width.skill if width else None,
-            "crps_skill_p_value": whole.test.p_value if whole and whole.test else None,
+            "crps_skill_p_value": whole.p_value if whole else None,
             "network_adds_crps": adds.skill if adds else None,
-            "network_adds_crps_p_value": adds.test.p_value if adds and adds.test else None,
+            "network_adds_crps_p_value": adds.p_value if adds else None,
             "base_crps_skill": self.widths[BASE].skill if BASE in self.widths else None,
             "crps_against_champion": self.against_champion.skill if self.against_champion else None,
         }

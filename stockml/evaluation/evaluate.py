@@ -17,6 +17,7 @@ import pandas as pd
 from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
 from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
 from stockml.features.windows import known_outcomes
+from stockml.forecasts.proper_scores import brier
 from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -150,7 +151,7 @@ class _Sheet:
         return Direction(
             accuracy=_finite(accuracy),
             base_rate=_finite(rose.mean()),
-            brier=None if rise is None else _finite(((rise - rose) ** 2).mean()),
+            brier=None if rise is None else _finite(brier(rise, rose).mean()),
         )
 
 

@@ -57,6 +57,11 @@ class Comparison:
     interval: Interval | None
     test: DieboldMariano | None
 
+    @property
+    def p_value(self) -> float | None:
+        """How likely such a difference is by luck; None where there are too few origins to say."""
+        return self.test.p_value if self.test else None
+
 
 @record
 @dataclass(frozen=True)
@@ -105,5 +110,5 @@ def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
         f"{prefix}/skill_low": interval.low if interval else None,
         f"{prefix}/skill_high": interval.high if interval else None,
         f"{prefix}/dm": test.statistic if test else None,
-        f"{prefix}/dm_p_value": test.p_value if test else None,
+        f"{prefix}/dm_p_value": comparison.p_value,
     }

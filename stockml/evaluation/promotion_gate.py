@@ -73,7 +73,8 @@ def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: 
 def _told(rival: CrpsComparison | None) -> tuple[str, str]:
     if rival is None:
         return "no comparison", "the champion's distribution made no error on the same origins"
-    found = f"CRPS {rival.skill:+.2%} against {_whose(rival.reference)} on the same origins"
+    whose = "the champion's" if rival.reference == CHAMPION else "its"
+    found = f"CRPS {rival.skill:+.2%} against {whose} on the same origins"
     if rival.test is None:
         return "within the noise", f"{found}, too few to test"
     found = f"{found}, p {rival.test.p_value:.2f}"
@@ -82,10 +83,6 @@ def _told(rival: CrpsComparison | None) -> tuple[str, str]:
     if abs(rival.skill) < NOTICEABLE:
         return "too small a difference to matter", found
     return (BETTER if rival.skill > 0 else WORSE), found
-
-
-def _whose(reference: str) -> str:
-    return "the champion's" if reference == CHAMPION else "its"
 
 
 def verdict(
@@ -115,5 +112,5 @@ def _numbers(evaluation: Evaluation) -> dict[str, float | None]:
         "challenger_skill": own.skill if own else None,
         "champion_skill": champion.skill if champion else None,
         "network_adds": adds.skill_difference if adds else None,
-        "network_adds_p_value": adds.test.p_value if adds and adds.test else None,
+        "network_adds_p_value": adds.p_value if adds else None,
     }

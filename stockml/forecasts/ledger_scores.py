@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.forecasts.bands import COVERAGES, percent
+from stockml.forecasts.proper_scores import brier
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
@@ -216,7 +217,7 @@ def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveSc
         skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
         direction_accuracy=_mean(right[said]),
         base_rate=_mean(rose),
-        brier=_mean((due["probability_of_rise"] - rose) ** 2),
+        brier=_mean(brier(due["probability_of_rise"].to_numpy(), rose.to_numpy())),
         decided=int(said.sum()),
         independent=_independent(scored),
         independent_directions=_independent(due),

@@ -56,7 +56,7 @@ class Glance:
 
     @classmethod
     def of(cls, night: Night) -> "Glance":
-        adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+        path_adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
         path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
         whole = table.whole.get(row_of(night.publisher)) if table else None
         saves = table and (table.widths.get(BLEND) if night.publisher == BLEND else table.network_adds)
@@ -73,9 +73,9 @@ class Glance:
             calendar=night.calendar,
             published_skill=path.skill if path else None,
             network_adds=saves.skill if saves else None,
-            network_adds_p=saves.test.p_value if saves and saves.test else None,
-            path_adds=adds.skill_difference if adds else None,
-            path_adds_p=adds.test.p_value if adds and adds.test else None,
+            network_adds_p=saves.p_value if saves else None,
+            path_adds=path_adds.skill_difference if path_adds else None,
+            path_adds_p=path_adds.p_value if path_adds else None,
             crps_skill=whole.skill if whole else None,
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),

@@ -145,7 +145,7 @@ def _crps_adds(night: Night) -> str:
     found = night.distributions.network_adds if night.distributions else None
     if found is None:
         return "what was not measured"
-    return f"{found.skill:+.2%} of CRPS, {_luck(found.test.p_value if found.test else None)}"
+    return f"{found.skill:+.2%} of CRPS, {_luck(found.p_value)}"
 
 
 def _not_published(night: Night) -> str:
@@ -165,7 +165,7 @@ def _difference(found: Comparison) -> str:
     if found.skill_difference is None:
         return ""
     inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
-    return f"{found.skill_difference:+.3f}{inside}, {_luck(found.test.p_value if found.test else None)}"
+    return f"{found.skill_difference:+.3f}{inside}, {_luck(found.p_value)}"
 
 
 def _luck(p_value: float | None) -> str:

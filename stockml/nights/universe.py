@@ -71,7 +71,7 @@ class NightRow:
             mse=_rounded(model.mse) if model else None,
             naive_mse=_rounded(naive.mse) if naive else None,
             network_adds=_rounded(adds.skill) if adds else None,
-            noise_p=_rounded(adds.test.p_value) if adds and adds.test else None,
+            noise_p=_rounded(adds.p_value) if adds else None,
             crps_skill=_rounded(whole.skill) if whole else None,
             promoted=night.verdict.promoted if night.verdict else None,
             now=_rounded(path.now, 6) if path else None,

@@ -62,16 +62,16 @@ def metrics(
 
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     evaluation = assessment.evaluation
-    rival, adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    rival, path_adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     table, said = assessment.distributions, assessment.distributions.whole.get(row_of(assessment.publisher))
     whole, width, base = table.whole.get(LSTM), table.widths.get(LSTM), table.widths.get(BASE)
-    adds_crps, rival_crps = table.network_adds, table.against_champion
+    network_adds, rival_crps = table.network_adds, table.against_champion
     return {
-        "network_adds_crps_pct": adds_crps.skill if adds_crps else None,
+        "network_adds_crps_pct": network_adds.skill if network_adds else None,
         "base_adds_to_width_crps_pct": base.skill if base else None,
         "beats_champion_pct": rival.skill_difference if rival else rival_crps.skill if rival_crps else None,
         "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
-        "network_adds_pct": adds.skill_difference if adds else None,
+        "network_adds_pct": path_adds.skill_difference if path_adds else None,  # its first name, of the path
         "crps_skill_pct": whole.skill if whole else None,  # tonight's network's, whoever is published
         "published_crps_skill_pct": said.skill if said else None,
         "width_crps_skill_pct": width.skill if width else None,
