@@ -2,43 +2,41 @@
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
-from stockml.evaluation.candidates import Candidate, Pools, said_by
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.assessment import assess, read_assessment, write_assessment
+from stockml.evaluation.candidates import Candidate, Pools
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import origins
-from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.publishing import Said, published
 from stockml.models.pool import Pool
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.trend_prior import published_moves
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from tests.support.walks import SMALL, altered_after, begins_tenfold, constant, hole_of_a_year, walk
+from tests.stockml.evaluation.seers import (
+    AGE,
+    LEADS,
+    NARROW,
+    SERIES,
+    SETTINGS,
+    SPLIT,
+    TEST,
+    USUAL,
+    Model,
+    after,
+    assessed,
+    candidate,
+    wide,
+)
+from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk
 
-SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
-SERIES = walk(1_300, seed=4)
-SPLIT = unseen_parts(SERIES, SETTINGS)
-TEST = origins(SPLIT.test, SETTINGS.origin_every)
-LEADS = np.arange(1, 21)
-AGE = 7  # sessions since the champion last learned
 BEFORE_ANY_VINTAGE = 10_000
-
-
-@dataclass(frozen=True)
-class Model:
-    held_out: object
-    published: object
 
 
 @dataclass(frozen=True)
@@ -58,27 +56,6 @@ def seeing(share: float, series: PriceSeries = SERIES) -> Model:
     return Model(Seer(share, series.sessions[0]), Seer(share, series.sessions[-1 - AGE]))
 
 
-def wide(times: float, series: PriceSeries = SERIES) -> Model:
-    """The base with so many times its width at every lead, learned as far as may be."""
-    own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
-    first = series.sessions[SPLIT.validation.start]
-    return Model(
-        TickerNetwork(Pool.before(first.item()), own, own=True, learned_until=first - 1),
-        TickerNetwork(Pool.before(series.sessions[-1].item()), own, own=True, learned_until=series.sessions[-1 - AGE]),
-    )
-
-
-def after(series: PriceSeries, horizon: int = 20) -> list[date]:
-    last: date = series.sessions[-1].item()
-    return [last + timedelta(days=k) for k in range(1, horizon + 1)]
-
-
-@cache
-def assessed(model: Model, champion: Model | None = None, *, kept: bool = False) -> Assessment:
-    return assess(SERIES, model, champion, SETTINGS, after(SERIES), kept=kept)
-
-
-USUAL, NARROW = wide(1.0), wide(0.5)
 GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
 
 
@@ -121,43 +98,6 @@ def test_a_base_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
     base = replace(seen, regression=USUAL.held_out.pool.regression)
     with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{seen.base.through}'"):
         Candidate.of(SERIES, SPLIT, SETTINGS, Pools(base, USUAL.published.pool), USUAL)
-
-
-def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:
-    return Candidate.of(of, SPLIT, SETTINGS, Pools.of(USUAL, of, SPLIT), model)
-
-
-def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time() -> None:
-    """The unseen origins by the network that has not seen them, and tonight by the one that knows all."""
-    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
-    rows = np.append(unseen, len(SERIES) - 1)
-    told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
-    said = Said(
-        published_moves(SERIES, rows, LEADS),
-        np.concatenate([network.simple(SERIES, at, LEADS) for network, at in told]),
-        np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
-    )
-    whole, found = published(SERIES, rows, said), assessed(USUAL)
-    count, close = len(unseen) - len(TEST), SERIES.close
-    np.testing.assert_array_equal(found.unseen, unseen)
-    np.testing.assert_array_equal(found.test_origins, TEST)
-    assert found.calibration == whole.calibration()
-    np.testing.assert_allclose(found.volatility, annualised(whole.quantiles[:-1, 19], 20))
-    tonight, forecast = whole.quantiles[-1], found.forecast
-    assert forecast.outlook == outlooks(whole.quantiles[:-1], tonight)
-    assert forecast.probability_of_rise == chance_above(tonight[9], 0.0)
-    for coverage, low, high in ((50, 5, 15), (80, 2, 18), (95, 0, 20)):
-        sides = [close[-1] * np.exp(tonight[:, side]) for side in (low, high)]
-        np.testing.assert_allclose([forecast.band(coverage).low, forecast.band(coverage).high], sides)
-        actual = np.log(SERIES.mid[TEST[:, None] + LEADS] / close[TEST, None])
-        scored = whole.quantiles[count:-1]
-        inside = (scored[..., low] <= actual) & (actual <= scored[..., high])
-        assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
-    paths = close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10])
-    score = evaluate(SERIES.mid, TEST, {PUBLISHED: paths}, SETTINGS, close=close).scores[PUBLISHED]
-    assert found.evaluation.scores[PUBLISHED].mse == pytest.approx(score.mse)
-    assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
-    assert forecast.now == close[-1]
 
 
 def test_a_network_without_a_path_of_its_own_has_no_row_among_the_paths() -> None:
@@ -273,27 +213,6 @@ def test_a_longer_horizon_than_was_learned_is_published_too() -> None:
     assert found.publisher == LSTM
     assert len(found.forecast.path) == len(found.forecast.band(80).high) == 60
     assert (np.diff(found.forecast.band(80).high) > 0).all()
-
-
-@pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])
-def test_nothing_after_an_origin_has_a_say_in_what_would_have_been_published(t: int) -> None:
-    other = altered_after(SERIES, t)
-    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
-    for model in (USUAL, None):
-        one, two = candidate(model).earlier, candidate(model, other).earlier
-        for name in ("quantiles", "shares", "feedback"):
-            np.testing.assert_array_equal(getattr(one, name)[unseen <= t], getattr(two, name)[unseen <= t])
-        assert not np.array_equal(one.quantiles, two.quantiles)
-
-
-def test_a_network_says_nothing_of_tonight_to_the_origins_before() -> None:
-    """What is published tonight comes from a network that has learned more; what is scored does not."""
-    other = Model(USUAL.held_out, NARROW.published)
-    one, two = candidate(USUAL), candidate(other)
-    np.testing.assert_array_equal(one.test.quantiles, two.test.quantiles)
-    assert (two.tonight.quantiles[..., -1] < one.tonight.quantiles[..., -1]).all()
-    simple = said_by(SERIES, TEST, LEADS, Pools.of(USUAL, SERIES).held_out, None)
-    assert simple.network is None
 
 
 def test_what_is_written_is_read_again_and_equal_assessments_give_equal_bytes(tmp_path: Path) -> None:

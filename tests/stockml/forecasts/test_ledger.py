@@ -1,16 +1,14 @@
-"""What was published stays, once a key; how it turned out is found from the bars, whatever happened to them since."""
+"""What was published stays, once a key: a plain file that is whole however its writer ends."""
 
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from itertools import combinations
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
@@ -19,18 +17,12 @@ from filelock import FileLock
 
 from stockml.errors import InvalidForecast, InvalidTicker, RecordUnreadable, StoreBusy
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.ledger_scores import FIGURES, independent_count, judged, scored_steps, timing_of
+from stockml.forecasts.ledger_scores import scored_steps
 from stockml.prices.calendar import sessions_for
-from stockml.prices.series import PriceSeries
-from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, forecast, series
+from tests.support.forecasts import HORIZON, day, entry, forecast, series
 from tests.support.old_homes import BEFORE_ROOMS
 
 NEW_YORK = sessions_for("IBM")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
 
 
 def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
@@ -78,259 +70,6 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
 def test_the_columns_are_those_of_earlier_versions_which_read_what_this_one_writes(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     assert pq.read_schema(ledger.file("IBM")).equals(pq.read_schema(BEFORE_ROOMS / "ledger" / "IBM.parquet"))
-
-
-def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
-        scored = scored_steps(ledger.counting("IBM", NEW_YORK), series(newest + 1))
-        assert len(scored) == due
-        assert ledger.live("IBM", series(newest + 1), NEW_YORK).matured == (1 if due == HORIZON else 0)
-
-
-def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
-    origins = (10, 11, 30, 95)
-    for at in origins:
-        ledger.publish(entry(at, slope=0.002, chance=0.6))
-    errors, naive, inside, right, briers = [], [], 0, [], []
-    for at in origins:
-        for k in range(1, HORIZON + 1):
-            if at + k >= 100:
-                continue
-            actual = MID[at + k] / MID[at]
-            errors.append((1 + 0.002 * k - actual) ** 2)
-            naive.append((1 - actual) ** 2)
-            inside += abs(actual / (1 + 0.002 * k) - 1) <= 0.02 * k**0.5
-            if k == STEP:
-                right.append(actual > 1)
-                briers.append((0.6 - (actual > 1)) ** 2)
-    live = ledger.live("IBM", series(100), NEW_YORK)
-    assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
-    assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
-    assert live.coverage_80 == pytest.approx(inside / 34)
-    assert live.direction_accuracy == pytest.approx(np.mean(right))
-    assert live.brier == pytest.approx(np.mean(briers))
-    assert live.coverage_50 is not None
-    assert live.coverage_95 is not None
-    assert live.coverage_50 <= live.coverage_80 <= live.coverage_95
-
-
-def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
-    """As on the test part; the mid price of a session whose close is known is an older price."""
-    origins = (10, 30, 50)
-    for at in origins:
-        ledger.publish(entry(at, slope=0.002, chance=0.6))
-    above = bars(100)
-    above["close"] = above["close"] * 1.008
-    errors, naive, rose = [], [], []
-    for at in origins:
-        actual = MID[at + 1 : at + 1 + HORIZON] / MID[at]
-        errors.append((1 + 0.002 * np.arange(1, HORIZON + 1) - actual) ** 2)
-        naive.append((1.008 - actual) ** 2)
-        rose.append(actual[STEP - 1] > 1.008)
-    live = ledger.live("IBM", PriceSeries.from_bars(above), NEW_YORK)
-    assert live.skill == pytest.approx(1 - np.sum(errors) / np.sum(naive))
-    assert live.base_rate == pytest.approx(np.mean(rose))
-    assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
-    assert live.skill != pytest.approx(ledger.live("IBM", series(100), NEW_YORK).skill)
-
-
-def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
-    for at in (10, 30):
-        ledger.publish(entry(at))
-    before, after = ledger.live("IBM", series(100), NEW_YORK), ledger.live("IBM", series(100, scale=1 / 7), NEW_YORK)
-    assert before.steps == after.steps
-    assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
-
-
-def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
-    scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
-    assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
-    assert ledger.live("IBM", gappy, NEW_YORK).matured == 1
-
-
-def test_scored_steps_stand_beside_what_happened(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    row = scored_steps(ledger.counting("IBM", NEW_YORK), series(60)).iloc[3]
-    assert row["due"] == pd.Timestamp(day(14))
-    assert row["actual"] == pytest.approx(series().mid[14] / series().mid[10])
-    assert row["error"] == pytest.approx(row["forecast"] - row["actual"])
-
-
-def test_of_two_forecasts_of_one_evening_the_later_counts_and_both_stay(ledger: Ledger) -> None:
-    ledger.publish(entry(10, key="a" * 64, slope=0.001))
-    ledger.publish(entry(10, key="b" * 64, slope=0.002, hours_later=1))
-    assert len(ledger.entries("IBM")) == 2
-    assert set(scored_steps(ledger.counting("IBM", NEW_YORK), series(60))["key"]) == {"b" * 64}
-    assert ledger.live("IBM", series(60), NEW_YORK).forecasts == 1
-
-
-def test_a_forecast_made_with_hindsight_never_replaces_one_made_in_time(ledger: Ledger) -> None:
-    ledger.publish(entry(10, key="a" * 64))
-    ledger.publish(entry(10, key="b" * 64, hours_later=24 * 30))
-    assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"a" * 64}
-    assert ledger.live("IBM", series(60), NEW_YORK).late == 0
-
-
-def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(ledger: Ledger) -> None:
-    ledger.publish(entry(10, key="a" * 64, hours_later=24 * 9))
-    ledger.publish(entry(10, key="b" * 64, hours_later=24 * 10))
-    ledger.publish(entry(11, hours_later=6))
-    ledger.publish(entry(31, hours_later=16))
-    assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"b" * 64, entry(11).key, entry(31).key}
-    live = ledger.live("IBM", series(60), NEW_YORK)
-    assert (live.forecasts, live.steps, live.late) == (1, HORIZON, 2)
-    alone = Ledger(ledger.folder / "alone")
-    alone.publish(entry(11, hours_later=6))
-    assert replace(live, late=0) == alone.live("IBM", series(60), NEW_YORK)
-    found = ledger.record("IBM", series(60), NEW_YORK)
-    assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
-    assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
-    assert [each.key for each in ledger.live_entries("IBM", NEW_YORK)] == [entry(11).key]
-
-
-MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)
-
-
-@pytest.mark.parametrize(
-    ("ticker", "hours_later", "timing"),
-    [
-        ("IBM", 0.0, "live"),
-        ("IBM", 13.9, "live"),  # 9:24 in New York: noon UTC is long past
-        ("IBM", 14.0, "late"),  # 9:30
-        ("IBM", 27.2, "late"),
-        ("IBM", 27.25, "backfilled"),  # 22:45, when the bar is final
-        ("TSCO.LON", 7.4, "live"),
-        ("TSCO.LON", 7.5, "late"),  # 8:00 in London: noon UTC is still to come
-        ("TSCO.LON", 22.75, "backfilled"),
-        ("RELIANCE.BSE", 4.2, "live"),
-        ("RELIANCE.BSE", 4.25, "late"),  # 9:15 in Bombay
-        ("600104.SHH", 2.0, "late"),  # 9:30 in Shanghai
-    ],
-)
-def test_in_time_is_before_the_exchange_opens_on_the_first_steps_day(
-    ledger: Ledger, ticker: str, hours_later: float, timing: str
-) -> None:
-    published = replace(entry(MONDAY, hours_later=hours_later), ticker=ticker)
-    ledger.publish(published)
-    sessions = sessions_for(ticker)
-    assert set(ledger.counting(ticker, sessions)["timing"]) == {timing}
-    assert published.timing(sessions) == timing
-    live = ledger.live(ticker, series(60), sessions)
-    assert (live.forecasts, live.late) == ((1, 0) if timing == "live" else (0, 1))
-
-
-@pytest.mark.parametrize(
-    ("session", "first", "opens"), [("2012-11-02", "2012-11-05", 14.5), ("2012-10-26", "2012-10-29", 13.5)]
-)
-def test_the_open_follows_the_clock_of_the_exchange(session: str, first: str, opens: float) -> None:
-    """New York left summer time on November 4, 2012; on October 29 it was closed and has its usual open."""
-    for minutes, timing in ((-1, "live"), (0, "late")):
-        at = datetime.fromisoformat(first).replace(tzinfo=UTC) + timedelta(hours=opens, minutes=minutes)
-        assert timing_of(at, date.fromisoformat(first), NEW_YORK) == timing, session
-
-
-def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> None:
-    late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
-    for order in ((late, in_time, first), (first, late, in_time), (in_time, first, late)):
-        ledger = Ledger(tmp_path / "".join(each.key[0] for each in order))
-        for each in order:
-            ledger.publish(each)
-        assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {in_time.key}
-
-
-def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    live = ledger.live("IBM", series(12), NEW_YORK)
-    assert live.skill is not None
-    assert live.coverage_80 is not None
-    assert live.observations("skill") == live.observations("coverage_80") == (1, 1)
-    assert live.observations("brier") == live.observations("direction_accuracy") == (0, 0)
-    said = judged(f"{live.skill:+.3f}", live.independent)
-    assert said == f"{live.skill:+.3f} (1 independent, too few to judge)"
-
-
-def test_thirty_independent_observations_are_enough_to_judge() -> None:
-    assert judged("+0.050", 29) == "+0.050 (29 independent, too few to judge)"
-    assert judged("+0.050", 30) == "+0.050 (30 independent)"
-
-
-def test_nightly_forecasts_are_as_independent_as_the_paths_that_fit_side_by_side(ledger: Ledger) -> None:
-    for at in range(10, 40):
-        ledger.publish(entry(at, chance=0.5 if at % 2 else 0.6))
-    live = ledger.live("IBM", series(100), NEW_YORK)
-    assert live.observations("skill") == (30 * HORIZON, 3)  # 39 sessions covered, paths of 10
-    assert live.observations("base_rate") == live.observations("brier") == (30, 5)  # 35 covered, leads of 6
-    assert live.observations("direction_accuracy") == (15, 5)
-    assert {name: live.observations(name) for name in FIGURES}.keys() <= vars(live).keys()
-
-
-def test_forecasts_further_apart_than_they_reach_are_all_independent(ledger: Ledger) -> None:
-    for at in (10, 20, 35, 60):
-        ledger.publish(entry(at))
-    assert ledger.live("IBM", series(100), NEW_YORK).independent == 4
-    assert ledger.live("IBM", series(64), NEW_YORK).independent == 4, "a path that is not complete covers what came due"
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_no_choice_of_stretches_gives_more_independent_ones(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    starts = random.integers(0, 20, 9)
-    stretches = list(zip(starts.tolist(), (starts + random.integers(1, 8, 9)).tolist(), strict=True))
-
-    def apart(chosen: tuple[tuple[int, int], ...]) -> bool:
-        return all(one[1] <= other[0] or other[1] <= one[0] for one, other in combinations(chosen, 2))
-
-    best = max(n for n in range(10) for chosen in combinations(stretches, n) if apart(chosen))
-    assert independent_count(stretches) == best
-
-
-def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_bar_it_was(ledger: Ledger) -> None:
-    for at in (10, 13, 40):
-        ledger.publish(entry(at))
-    corrected = bars(60)
-    corrected.loc[pd.Timestamp(day(13)), ["high", "low"]] *= 1.02
-    corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score leans on it
-    now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.live("IBM", each, NEW_YORK) for each in (now, first))
-    assert today.skill != first_known.skill
-    [bar] = ledger.restated("IBM", first, now, NEW_YORK)
-    assert (bar.session, bar.steps) == (day(13), 1 + HORIZON)
-    assert bar.restated == pytest.approx(bar.first_known * 1.02)
-    assert ledger.restated("IBM", first, series(60), NEW_YORK) == ()
-    rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
-    assert ledger.restated("IBM", first, rounded, NEW_YORK) == (), "two ways of adjusting differ by rounding"
-
-
-def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledger: Ledger) -> None:
-    for at in (10, 13):
-        ledger.publish(entry(at))
-    corrected = bars(60)
-    corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= 1.003  # 12 is an outcome, by its mid price
-    now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.live("IBM", each, NEW_YORK) for each in (now, first))
-    assert today.skill != first_known.skill
-    [bar] = ledger.restated("IBM", first, now, NEW_YORK)
-    assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
-
-
-def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
-    ledger.publish(entry(10, slope=0.0, chance=0.5))
-    live = ledger.live("IBM", series(60), NEW_YORK)
-    assert live.skill == 0.0
-    assert live.direction_accuracy is None
-    assert live.brier == 0.25
-
-
-def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    still = bars(60)
-    still.loc[:, ["open", "high", "low", "close"]] = 50.0
-    live = ledger.live("IBM", PriceSeries.from_bars(still), NEW_YORK)
-    assert live.skill is None
-    assert np.isfinite(list(live.metrics().values())).all()
 
 
 @pytest.mark.parametrize(

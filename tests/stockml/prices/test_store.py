@@ -5,37 +5,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from stockml.errors import BadPayload, InvalidTicker, NoBars, NoOverlap, UnevenOverlap
-from stockml.prices.bars import Bars, Split, days_of, make_bars
+from stockml.errors import BadPayload, InvalidTicker, NoBars
+from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import StoreReceipt
+from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
 from tests.support.recordings import recorded
 
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
-IBM = recorded("IBM")
 LAST = date(2013, 3, 1)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
-
-
-def append(store: BarStore, bars: Bars, recorded_at: datetime = NOW, ticker: str = "IBM") -> StoreReceipt:
-    return store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
-
-
-def restated(bars: Bars, row: int, column: str, factor: float) -> Bars:
-    changed = bars.copy()
-    changed.iloc[row, changed.columns.get_loc(column)] *= factor
-    return changed
 
 
 def counts(receipt: StoreReceipt) -> tuple[int, int, int]:
@@ -224,193 +207,6 @@ def test_a_local_address_is_the_same_store_as_its_folder(store):
 def test_a_store_travels_between_processes(store):
     append(store, IBM)
     assert pickle.loads(pickle.dumps(store)).read("IBM").equals(IBM)
-
-
-def log_moves(bars: Bars) -> np.ndarray:
-    return np.abs(np.diff(np.log(bars["close"].to_numpy())))
-
-
-@pytest.mark.parametrize(
-    ("symbol", "effective"), [("AAPL", (date(2000, 6, 21), date(2005, 2, 28))), ("MSFT", (date(2003, 2, 18),))]
-)
-def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, effective):
-    bars = recorded(symbol)
-    append(store, bars, ticker=symbol)
-    assert tuple(jump.session for jump in store.unexplained_jumps(symbol)) == effective
-    answer = [Split(day, 2.0) for day in effective]
-    assert store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective) == len(effective)
-    assert store.unexplained_jumps(symbol) == ()
-    assert store.splits(symbol) == tuple(answer)
-    adjusted = store.adjusted(symbol)
-    at = np.searchsorted(days_of(bars), np.array(effective, dtype="datetime64[D]"))
-    assert log_moves(adjusted)[at - 1].max() < 0.1
-    assert store.read(symbol).equals(bars)
-
-
-def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
-    append(store, recorded("MSFT"), ticker="MSFT")
-    (jump,) = store.unexplained_jumps("MSFT")
-    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[jump.session])
-    assert store.unexplained_jumps("MSFT") == ()
-    assert store.splits("MSFT") == ()
-    assert store.adjusted("MSFT").equals(recorded("MSFT"))
-
-
-def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
-    bars, jump = recorded("MSFT"), date(2003, 2, 18)
-    at = bars.index.get_loc(pd.Timestamp(jump))
-
-    def night(after: int, asks: bool, answer: tuple[Split, ...] = ()) -> None:
-        """The n-th session after the jump: is the provider asked, and what does it say?"""
-        day = bars.index[at + after]
-        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
-        append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
-        open_jumps = tuple(jump.session for jump in store.unexplained_jumps("MSFT"))
-        assert open_jumps == ((jump,) if asks else ())
-        if asks:
-            store.record_splits("MSFT", answer, recorded_at=now, source="SPLITS", asked=open_jumps)
-
-    night(0, asks=True)
-    for after in range(1, 6):
-        night(after, asks=False)
-    night(6, asks=True, answer=(Split(jump, 2.0),))
-    night(7, asks=False)
-    assert store.splits("MSFT") == (Split(jump, 2.0),)
-
-
-def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
-    bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
-    append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")
-    asked = 0
-    for day in bars.loc["2003-02-18":].index:
-        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
-        append(store, bars.loc[:day], now, ticker="MSFT")
-        if store.unexplained_jumps("MSFT"):
-            asked += 1
-            store.record_splits("MSFT", [], recorded_at=now, source="SPLITS", asked=[jump])
-    assert asked == 2
-
-
-def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
-    split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
-    assert store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS") == 1
-    assert store.record_splits("MSFT", [split], recorded_at=NOW + timedelta(days=1), source="SPLITS") == 0
-    assert store.record_splits("MSFT", [corrected], recorded_at=NOW + timedelta(days=2), source="SPLITS") == 1
-    assert store.splits("MSFT") == (corrected,)
-    assert store.splits("MSFT", as_of=NOW) == (split,)
-
-
-def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
-    bars = recorded("MSFT")
-    hashes = []
-
-    def now_differs() -> bool:
-        hashes.append(store.view("MSFT").adjustment)
-        return len(hashes) > 1 and hashes[-1] != hashes[-2]
-
-    before_the_split = bars.loc[:"2003-02-14"]
-    append(store, before_the_split.iloc[:-10], ticker="MSFT")
-    assert not now_differs()
-    append(store, before_the_split, ticker="MSFT")
-    assert not now_differs()
-    append(store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT")
-    assert not now_differs()
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    assert not now_differs()  # announced, not yet effective
-    append(store, bars.loc[:"2003-02-18"], NOW + timedelta(days=2), ticker="MSFT")
-    assert now_differs()
-    append(store, bars, NOW + timedelta(days=3), ticker="MSFT")
-    assert not now_differs()
-    history = make_bars(days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns})
-    store.record_import("IBM", history, recorded_at=NOW, source="test")
-    assert not now_differs()
-
-
-def test_what_was_known_of_splits_by_then_is_what_an_old_view_uses(store):
-    append(store, recorded("MSFT"), ticker="MSFT")
-    later = NOW + timedelta(days=1)
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=later, source="SPLITS")
-    assert store.adjusted("MSFT", as_of=NOW).equals(recorded("MSFT"))
-    assert store.adjusted("MSFT", as_of=later).equals(store.adjusted("MSFT"))
-    until = date(2003, 2, 14)
-    assert store.adjusted("MSFT", until=until).equals(recorded("MSFT").loc[: pd.Timestamp(until)])
-
-
-def scaled(bars: Bars, factor: float) -> Bars:
-    prices = {name: bars[name].to_numpy() * factor for name in ("open", "high", "low", "close")}
-    return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
-
-
-def test_history_is_usable_before_any_bar_was_fetched(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
-    assert store.adjusted("IBM").equals(IBM.iloc[:2000])
-    assert store.last_session("IBM") is None
-    with pytest.raises(NoBars):
-        store.read("IBM")
-
-
-def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
-    store.record_import("IBM", scaled(IBM.iloc[:3200], 0.5), recorded_at=NOW, source="test")
-    append(store, IBM.iloc[-100:])
-    series = store.adjusted("IBM")
-    assert series.index.equals(IBM.index)
-    np.testing.assert_allclose(series["close"], IBM["close"], rtol=1e-12)
-    until = IBM.index[3100].date()
-    np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
-
-
-def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
-    bars = recorded("MSFT")
-    append(store, bars.loc["2002-12-01":], ticker="MSFT")
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    store.record_import("MSFT", bars.loc[:"2003-01-31"], recorded_at=NOW, source="test")
-    series = store.adjusted("MSFT")
-    np.testing.assert_allclose(series["close"].loc[:"2003-02-14"], bars["close"].loc[:"2003-02-14"] / 2)
-    np.testing.assert_allclose(series["close"].loc["2003-02-18":], bars["close"].loc["2003-02-18":])
-
-
-def test_an_import_that_leaves_a_gap_is_refused_and_one_that_bridges_it_is_taken(store):
-    append(store, IBM.iloc[-100:])
-    old, bridge = scaled(IBM.iloc[:2000], 0.25), scaled(IBM.iloc[1900:3200], 0.5)
-    with pytest.raises(NoOverlap) as refusal:
-        store.record_import("IBM", old, recorded_at=NOW, source="old")
-    assert refusal.value.missing == tuple(day.date() for day in IBM.index[2000:3171])
-    assert store.adjusted("IBM").equals(IBM.iloc[-100:])
-    store.record_import("IBM", bridge, recorded_at=NOW, source="bridge")
-    store.record_import("IBM", old, recorded_at=NOW, source="old")
-    np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"], rtol=1e-12)
-
-
-def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
-    append(store, IBM.iloc[-100:])
-    assert store.read("IBM").equals(IBM.iloc[-100:])
-    with pytest.raises(NoOverlap, match=str(IBM.index[2000].date())):
-        store.adjusted("IBM")
-
-
-def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing(store):
-    append(store, IBM.iloc[-100:])
-    with pytest.raises(UnevenOverlap):
-        store.record_import("IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company")
-    assert store.adjusted("IBM").equals(IBM.iloc[-100:])
-    assert not (Path(store.root) / "history").exists()
-
-
-def test_the_same_history_is_kept_once_with_where_it_came_from(store):
-    assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123")
-    kept = sha256_of(f"{store.root}/history/IBM.parquet")
-    assert not store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again")
-    assert sha256_of(f"{store.root}/history/IBM.parquet") == kept
-    rows = pl.read_parquet(f"{store.root}/history/IBM.parquet")
-    assert rows["source"].unique().to_list() == ["ibm.us.txt sha256:0123"]
-
-
-def test_a_newer_import_of_the_same_days_takes_the_place_of_the_older(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
-    store.record_import("IBM", scaled(IBM.iloc[:2000], 0.5), recorded_at=NOW, source="new")
-    assert store.adjusted("IBM").equals(scaled(IBM.iloc[:2000], 0.5))
-    assert store.adjusted("IBM", as_of=NOW).equals(IBM.iloc[:2000])
 
 
 def test_no_setting_and_no_secret_stands_in_a_file(store):

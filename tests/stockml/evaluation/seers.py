@@ -1,0 +1,57 @@
+"""Models whose forecasts are as good as they are asked to be."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+
+from stockml.evaluation.assessment import Assessment, assess
+from stockml.evaluation.candidates import Candidate, Pools
+from stockml.features.windows import origins
+from stockml.models.pool import Pool
+from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.prices.series import PriceSeries
+from stockml.settings import EvaluationSettings
+from stockml.training.ticker_training import unseen_parts
+from tests.support.walks import walk
+
+SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
+SERIES = walk(1_300, seed=4)
+SPLIT = unseen_parts(SERIES, SETTINGS)
+TEST = origins(SPLIT.test, SETTINGS.origin_every)
+LEADS = np.arange(1, 21)
+AGE = 7  # sessions since the champion last learned
+
+
+@dataclass(frozen=True)
+class Model:
+    held_out: object
+    published: object
+
+
+def wide(times: float, series: PriceSeries = SERIES) -> Model:
+    """The base with so many times its width at every lead, learned as far as may be."""
+    own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
+    first = series.sessions[SPLIT.validation.start]
+    return Model(
+        TickerNetwork(Pool.before(first.item()), own, own=True, learned_until=first - 1),
+        TickerNetwork(Pool.before(series.sessions[-1].item()), own, own=True, learned_until=series.sessions[-1 - AGE]),
+    )
+
+
+def after(series: PriceSeries, horizon: int = 20) -> list[date]:
+    last: date = series.sessions[-1].item()
+    return [last + timedelta(days=k) for k in range(1, horizon + 1)]
+
+
+@cache
+def assessed(model: Model, champion: Model | None = None, *, kept: bool = False) -> Assessment:
+    return assess(SERIES, model, champion, SETTINGS, after(SERIES), kept=kept)
+
+
+USUAL, NARROW = wide(1.0), wide(0.5)
+
+
+def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:
+    return Candidate.of(of, SPLIT, SETTINGS, Pools.of(USUAL, of, SPLIT), model)

@@ -1,0 +1,78 @@
+"""What would have been published of a model is what the publishing says of its words, in order of time."""
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.candidates import Pools, said_by
+from stockml.evaluation.evaluate import PUBLISHED, evaluate
+from stockml.features.windows import origins
+from stockml.forecasts.outlook import annualised, chance_above, outlooks
+from stockml.forecasts.publishing import Said, published
+from stockml.models.trend_prior import published_moves
+from tests.stockml.evaluation.seers import (
+    LEADS,
+    NARROW,
+    SERIES,
+    SETTINGS,
+    SPLIT,
+    TEST,
+    USUAL,
+    Model,
+    assessed,
+    candidate,
+)
+from tests.support.walks import altered_after
+
+
+def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time() -> None:
+    """The unseen origins by the network that has not seen them, and tonight by the one that knows all."""
+    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
+    rows = np.append(unseen, len(SERIES) - 1)
+    told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
+    said = Said(
+        published_moves(SERIES, rows, LEADS),
+        np.concatenate([network.simple(SERIES, at, LEADS) for network, at in told]),
+        np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
+    )
+    whole, found = published(SERIES, rows, said), assessed(USUAL)
+    count, close = len(unseen) - len(TEST), SERIES.close
+    np.testing.assert_array_equal(found.unseen, unseen)
+    np.testing.assert_array_equal(found.test_origins, TEST)
+    assert found.calibration == whole.calibration()
+    np.testing.assert_allclose(found.volatility, annualised(whole.quantiles[:-1, 19], 20))
+    tonight, forecast = whole.quantiles[-1], found.forecast
+    assert forecast.outlook == outlooks(whole.quantiles[:-1], tonight)
+    assert forecast.probability_of_rise == chance_above(tonight[9], 0.0)
+    for coverage, low, high in ((50, 5, 15), (80, 2, 18), (95, 0, 20)):
+        sides = [close[-1] * np.exp(tonight[:, side]) for side in (low, high)]
+        np.testing.assert_allclose([forecast.band(coverage).low, forecast.band(coverage).high], sides)
+        actual = np.log(SERIES.mid[TEST[:, None] + LEADS] / close[TEST, None])
+        scored = whole.quantiles[count:-1]
+        inside = (scored[..., low] <= actual) & (actual <= scored[..., high])
+        assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
+    paths = close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10])
+    score = evaluate(SERIES.mid, TEST, {PUBLISHED: paths}, SETTINGS, close=close).scores[PUBLISHED]
+    assert found.evaluation.scores[PUBLISHED].mse == pytest.approx(score.mse)
+    assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
+    assert forecast.now == close[-1]
+
+
+@pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])
+def test_nothing_after_an_origin_has_a_say_in_what_would_have_been_published(t: int) -> None:
+    other = altered_after(SERIES, t)
+    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
+    for model in (USUAL, None):
+        one, two = candidate(model).earlier, candidate(model, other).earlier
+        for name in ("quantiles", "shares", "feedback"):
+            np.testing.assert_array_equal(getattr(one, name)[unseen <= t], getattr(two, name)[unseen <= t])
+        assert not np.array_equal(one.quantiles, two.quantiles)
+
+
+def test_a_network_says_nothing_of_tonight_to_the_origins_before() -> None:
+    """What is published tonight comes from a network that has learned more; what is scored does not."""
+    other = Model(USUAL.held_out, NARROW.published)
+    one, two = candidate(USUAL), candidate(other)
+    np.testing.assert_array_equal(one.test.quantiles, two.test.quantiles)
+    assert (two.tonight.quantiles[..., -1] < one.tonight.quantiles[..., -1]).all()
+    simple = said_by(SERIES, TEST, LEADS, Pools.of(USUAL, SERIES).held_out, None)
+    assert simple.network is None

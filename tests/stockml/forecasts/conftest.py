@@ -1,0 +1,12 @@
+"""A ledger of the test's own."""
+
+from pathlib import Path
+
+import pytest
+
+from stockml.forecasts.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")

@@ -1,0 +1,12 @@
+""""""
+
+from pathlib import Path
+
+import pytest
+
+from stockml.prices.store import BarStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BarStore:
+    return BarStore(str(tmp_path / "store"), tmp_path / "locks")

@@ -1,0 +1,86 @@
+"""Imported history is joined with the fetched bars by their overlap, kept once, and refused where it does not fit."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stockml.errors import NoBars, NoOverlap, UnevenOverlap
+from stockml.prices.bars import Split
+from stockml.storage.files import sha256_of
+from tests.stockml.prices.stored import IBM, NOW, append, scaled
+from tests.support.recordings import recorded
+
+
+def test_history_is_usable_before_any_bar_was_fetched(store):
+    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
+    assert store.adjusted("IBM").equals(IBM.iloc[:2000])
+    assert store.last_session("IBM") is None
+    with pytest.raises(NoBars):
+        store.read("IBM")
+
+
+def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
+    store.record_import("IBM", scaled(IBM.iloc[:3200], 0.5), recorded_at=NOW, source="test")
+    append(store, IBM.iloc[-100:])
+    series = store.adjusted("IBM")
+    assert series.index.equals(IBM.index)
+    np.testing.assert_allclose(series["close"], IBM["close"], rtol=1e-12)
+    until = IBM.index[3100].date()
+    np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
+
+
+def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
+    bars = recorded("MSFT")
+    append(store, bars.loc["2002-12-01":], ticker="MSFT")
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    store.record_import("MSFT", bars.loc[:"2003-01-31"], recorded_at=NOW, source="test")
+    series = store.adjusted("MSFT")
+    np.testing.assert_allclose(series["close"].loc[:"2003-02-14"], bars["close"].loc[:"2003-02-14"] / 2)
+    np.testing.assert_allclose(series["close"].loc["2003-02-18":], bars["close"].loc["2003-02-18":])
+
+
+def test_an_import_that_leaves_a_gap_is_refused_and_one_that_bridges_it_is_taken(store):
+    append(store, IBM.iloc[-100:])
+    old, bridge = scaled(IBM.iloc[:2000], 0.25), scaled(IBM.iloc[1900:3200], 0.5)
+    with pytest.raises(NoOverlap) as refusal:
+        store.record_import("IBM", old, recorded_at=NOW, source="old")
+    assert refusal.value.missing == tuple(day.date() for day in IBM.index[2000:3171])
+    assert store.adjusted("IBM").equals(IBM.iloc[-100:])
+    store.record_import("IBM", bridge, recorded_at=NOW, source="bridge")
+    store.record_import("IBM", old, recorded_at=NOW, source="old")
+    np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"], rtol=1e-12)
+
+
+def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(store):
+    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
+    append(store, IBM.iloc[-100:])
+    assert store.read("IBM").equals(IBM.iloc[-100:])
+    with pytest.raises(NoOverlap, match=str(IBM.index[2000].date())):
+        store.adjusted("IBM")
+
+
+def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing(store):
+    append(store, IBM.iloc[-100:])
+    with pytest.raises(UnevenOverlap):
+        store.record_import("IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company")
+    assert store.adjusted("IBM").equals(IBM.iloc[-100:])
+    assert not (Path(store.root) / "history").exists()
+
+
+def test_the_same_history_is_kept_once_with_where_it_came_from(store):
+    assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123")
+    kept = sha256_of(f"{store.root}/history/IBM.parquet")
+    assert not store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again")
+    assert sha256_of(f"{store.root}/history/IBM.parquet") == kept
+    rows = pl.read_parquet(f"{store.root}/history/IBM.parquet")
+    assert rows["source"].unique().to_list() == ["ibm.us.txt sha256:0123"]
+
+
+def test_a_newer_import_of_the_same_days_takes_the_place_of_the_older(store):
+    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
+    store.record_import("IBM", scaled(IBM.iloc[:2000], 0.5), recorded_at=NOW, source="new")
+    assert store.adjusted("IBM").equals(scaled(IBM.iloc[:2000], 0.5))
+    assert store.adjusted("IBM", as_of=NOW).equals(IBM.iloc[:2000])

@@ -1,0 +1,121 @@
+"""A jump is asked about, a split is kept once, and the series that is adjusted for it is continuous."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockml.prices.bars import Bars, Split, days_of, make_bars
+from tests.stockml.prices.stored import NOW, append, restated
+from tests.support.recordings import recorded
+
+
+def log_moves(bars: Bars) -> np.ndarray:
+    return np.abs(np.diff(np.log(bars["close"].to_numpy())))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "effective"), [("AAPL", (date(2000, 6, 21), date(2005, 2, 28))), ("MSFT", (date(2003, 2, 18),))]
+)
+def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, effective):
+    bars = recorded(symbol)
+    append(store, bars, ticker=symbol)
+    assert tuple(jump.session for jump in store.unexplained_jumps(symbol)) == effective
+    answer = [Split(day, 2.0) for day in effective]
+    assert store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective) == len(effective)
+    assert store.unexplained_jumps(symbol) == ()
+    assert store.splits(symbol) == tuple(answer)
+    adjusted = store.adjusted(symbol)
+    at = np.searchsorted(days_of(bars), np.array(effective, dtype="datetime64[D]"))
+    assert log_moves(adjusted)[at - 1].max() < 0.1
+    assert store.read(symbol).equals(bars)
+
+
+def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
+    append(store, recorded("MSFT"), ticker="MSFT")
+    (jump,) = store.unexplained_jumps("MSFT")
+    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[jump.session])
+    assert store.unexplained_jumps("MSFT") == ()
+    assert store.splits("MSFT") == ()
+    assert store.adjusted("MSFT").equals(recorded("MSFT"))
+
+
+def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
+    bars, jump = recorded("MSFT"), date(2003, 2, 18)
+    at = bars.index.get_loc(pd.Timestamp(jump))
+
+    def night(after: int, asks: bool, answer: tuple[Split, ...] = ()) -> None:
+        """The n-th session after the jump: is the provider asked, and what does it say?"""
+        day = bars.index[at + after]
+        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
+        open_jumps = tuple(jump.session for jump in store.unexplained_jumps("MSFT"))
+        assert open_jumps == ((jump,) if asks else ())
+        if asks:
+            store.record_splits("MSFT", answer, recorded_at=now, source="SPLITS", asked=open_jumps)
+
+    night(0, asks=True)
+    for after in range(1, 6):
+        night(after, asks=False)
+    night(6, asks=True, answer=(Split(jump, 2.0),))
+    night(7, asks=False)
+    assert store.splits("MSFT") == (Split(jump, 2.0),)
+
+
+def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
+    bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
+    append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")
+    asked = 0
+    for day in bars.loc["2003-02-18":].index:
+        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.loc[:day], now, ticker="MSFT")
+        if store.unexplained_jumps("MSFT"):
+            asked += 1
+            store.record_splits("MSFT", [], recorded_at=now, source="SPLITS", asked=[jump])
+    assert asked == 2
+
+
+def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
+    split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
+    assert store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS") == 1
+    assert store.record_splits("MSFT", [split], recorded_at=NOW + timedelta(days=1), source="SPLITS") == 0
+    assert store.record_splits("MSFT", [corrected], recorded_at=NOW + timedelta(days=2), source="SPLITS") == 1
+    assert store.splits("MSFT") == (corrected,)
+    assert store.splits("MSFT", as_of=NOW) == (split,)
+
+
+def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
+    bars = recorded("MSFT")
+    hashes = []
+
+    def now_differs() -> bool:
+        hashes.append(store.view("MSFT").adjustment)
+        return len(hashes) > 1 and hashes[-1] != hashes[-2]
+
+    before_the_split = bars.loc[:"2003-02-14"]
+    append(store, before_the_split.iloc[:-10], ticker="MSFT")
+    assert not now_differs()
+    append(store, before_the_split, ticker="MSFT")
+    assert not now_differs()
+    append(store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT")
+    assert not now_differs()
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    assert not now_differs()  # announced, not yet effective
+    append(store, bars.loc[:"2003-02-18"], NOW + timedelta(days=2), ticker="MSFT")
+    assert now_differs()
+    append(store, bars, NOW + timedelta(days=3), ticker="MSFT")
+    assert not now_differs()
+    history = make_bars(days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns})
+    store.record_import("IBM", history, recorded_at=NOW, source="test")
+    assert not now_differs()
+
+
+def test_what_was_known_of_splits_by_then_is_what_an_old_view_uses(store):
+    append(store, recorded("MSFT"), ticker="MSFT")
+    later = NOW + timedelta(days=1)
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=later, source="SPLITS")
+    assert store.adjusted("MSFT", as_of=NOW).equals(recorded("MSFT"))
+    assert store.adjusted("MSFT", as_of=later).equals(store.adjusted("MSFT"))
+    until = date(2003, 2, 14)
+    assert store.adjusted("MSFT", until=until).equals(recorded("MSFT").loc[: pd.Timestamp(until)])

@@ -1,0 +1,109 @@
+"""A client that asks a server on the loopback, and the faults that it meets there."""
+
+import gzip
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    NoData,
+    PremiumOnly,
+    QuotaSpent,
+    RateLimited,
+    UnknownSymbol,
+)
+from stockml.provider.client import AlphaVantage
+from stockml.provider.http import Limits
+from stockml.provider.payload_archive import Payload
+from stockml.provider.quota import FREE, Plan, QuotaLedger
+from tests.support import PAYLOADS, loopback
+from tests.support.loopback import Answer, Loopback
+
+DAILY = (PAYLOADS / "daily_compact.json").read_bytes()
+KEY = "CANARY0SECRET0KEY"
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that only sleeping moves; `slept` holds each sleep in seconds."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = NOW, list[float]()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+class Connected:
+    """Clients of loopback servers that are closed when the test ends."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder, self.clock = folder, clock
+        self._open: list[AlphaVantage] = []
+
+    def __call__(
+        self, server: Loopback | str, key: str | None = KEY, plan: Plan = FREE, **limits: float
+    ) -> AlphaVantage:
+        address = server if isinstance(server, str) else server.address
+        client = AlphaVantage(
+            key,
+            quota=QuotaLedger.of(self.folder, key, plan),
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            base_url=address,
+            limits=Limits(**limits),  # type: ignore[arg-type]
+            jitter=lambda: 0.5,
+        )
+        self._open.append(client)
+        return client
+
+    def close(self) -> None:
+        for client in self._open:
+            client.close()
+
+
+def refusing(name: str) -> Answer:
+    return loopback.whole((PAYLOADS / name).read_bytes())
+
+
+FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
+    # what goes wrong: the answer, the type it ends in, how often it is asked
+    "reset": (loopback.reset, NoData, 3),
+    "short read": (loopback.short(DAILY), NoData, 3),
+    "cut off inside the JSON": (loopback.whole(DAILY[:-100]), NoData, 3),
+    "503 page": (loopback.whole((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503), NoData, 3),
+    "series under 500": (loopback.whole(DAILY, 500), NoData, 3),
+    "405": (loopback.whole((PAYLOADS / "detail_405_post.json").read_bytes(), 405), NoData, 3),
+    "406": (loopback.whole((PAYLOADS / "detail_406_accept.json").read_bytes(), 406), NoData, 3),
+    "redirect": (loopback.redirect, NoData, 3),
+    "proxy's page": (loopback.page, NoData, 3),
+    "no answer": (loopback.silent, NoData, 3),
+    "trickling body": (loopback.trickling, NoData, 3),
+    "trickling header": (loopback.trickling_header, NoData, 3),
+    "endless body": (loopback.endless, NoData, 3),
+    "deep nesting": (loopback.whole(b'{"a":' * 5_000), NoData, 3),
+    "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
+    "compression bomb": (
+        lambda e: e.send(gzip.compress(b" " * 5_000_000), **{"Content-Encoding": "gzip"}),
+        NoData,
+        3,
+    ),
+    "burst": (refusing("info_burst_free_1rps.json"), RateLimited, 3),
+    "minute": (refusing("info_premium_minute_limit.json"), RateLimited, 3),
+    "unknown symbol": (refusing("err_invalid_symbol.json"), UnknownSymbol, 3),
+    "day's quota": (loopback.echo, QuotaSpent, 1),
+    "demo key": (refusing("info_demo_key.json"), BadKey, 1),
+    "invalid key": (refusing("err_apikey_missing.json"), BadKey, 1),
+    "premium": (refusing("info_premium_endpoint.json"), PremiumOnly, 1),
+    "duplicate date": (loopback.whole(DAILY.replace(b"2026-11-19", b"2026-11-20")), BadPayload, 1),
+}
+
+
+def payload(content: bytes = DAILY) -> Payload:
+    return Payload("BRK-B", "TIME_SERIES_DAILY", content, NOW)

@@ -1,0 +1,107 @@
+"""The key stands in the request and nowhere else: in no error, log, answer or pickle."""
+
+import gzip
+import json
+import logging
+import pickle
+import traceback
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import (
+    FeedError,
+    NoData,
+    QuotaSpent,
+)
+from stockml.provider.parsing import parse_daily
+from stockml.provider.payload_archive import archive, read_archived
+from stockml.redaction import ApiKey, redacted
+from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Connected
+from tests.support import loopback
+from tests.support.loopback import Loopback
+
+
+def everything_about(error: BaseException) -> str:
+    """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
+    shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    shown += [f"{frame.line} {frame.locals}" for frame in frames if "stockml" in Path(frame.filename).parts]
+    chain: list[BaseException | None] = [error]
+    for link in chain:
+        if link is not None and len(chain) < 20:
+            shown += [str(link), repr(link), repr(link.__dict__), pickle.dumps(link).decode("latin-1")]
+            chain += [link.__cause__, link.__context__]
+    return "\n".join(shown)
+
+
+LEAKS = FAULTS | {"bad header": (loopback.bad_header(b"{}"), NoData, 3), "echo": (loopback.echo, QuotaSpent, 1)}
+
+
+@pytest.mark.parametrize("fault", LEAKS)
+def test_the_key_is_in_no_error_no_log_and_no_file(
+    fault: str, connected: Connected, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback(LEAKS[fault][0]) as server, pytest.raises(FeedError) as caught:
+        connected(server, read_timeout_s=0.2, total_s=0.2, max_bytes=4_000_000).daily("IBM")
+    assert server.asked[0]["apikey"] == KEY
+    assert KEY not in everything_about(caught.value)
+    assert KEY not in caplog.text
+    assert all(KEY not in repr(vars(record)) for record in caplog.records)
+    for path in connected.folder.rglob("*"):
+        assert KEY not in f"{path}{path.read_text()}"
+
+
+def test_urllib3s_own_log_lines_show_the_address_without_the_key(
+    connected: Connected, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback(loopback.bad_header(DAILY)) as server:
+        connected(server).daily("IBM")
+    shown = [record.getMessage() for record in caplog.records if record.name.startswith("urllib3")]
+    assert any("Failed to parse headers" in line and "apikey=***" in line for line in shown)
+    assert any("GET /query" in line and "apikey=***" in line for line in shown)
+
+
+def test_the_key_is_not_in_a_refused_connection_either(connected: Connected, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback() as server:
+        address = server.address
+    with pytest.raises(NoData) as caught:
+        connected(address).daily("IBM")
+    assert KEY not in everything_about(caught.value) + caplog.text
+
+
+def test_a_series_that_echoes_the_key_is_kept_without_it(connected: Connected, tmp_path: Path) -> None:
+    echoing = DAILY.replace(b"Daily Prices", f"Prices for {KEY.lower()}".encode())
+    with Loopback(loopback.whole(echoing)) as server:
+        payload = connected(server).daily("IBM")
+    kept = archive(payload, tmp_path / "payloads")
+    assert KEY.lower().encode() not in gzip.decompress(Path(kept.path).read_bytes()).lower()
+    assert len(
+        parse_daily(read_archived(kept.path), "IBM", last_final=date(2026, 11, 20), today=date(2026, 11, 20)).bars
+    )
+
+
+def test_neither_client_nor_key_can_be_pickled_or_printed(connected: Connected) -> None:
+    client = connected("https://www.alphavantage.co")
+    for secret in (client, ApiKey(KEY)):
+        assert KEY not in repr(secret)
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GET /query?symbol=IBM&apikey=ABC123&x=1", "GET /query?symbol=IBM&apikey=***&x=1"),
+        ("apikey%3DABC123", "apikey%3D***"),
+        ("detected your API key as ABC123 and our", "detected your API key as *** and our"),
+        (json.dumps({"apikey": "ABC123"}), '{"apikey": "***"}'),
+        ("the parameter apikey is invalid or missing", "the parameter apikey is invalid or missing"),
+    ],
+)
+def test_a_key_is_recognised_by_where_it_stands(text: str, expected: str) -> None:
+    assert redacted(text) == expected

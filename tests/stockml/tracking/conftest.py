@@ -1,0 +1,36 @@
+"""An MLflow of the test's own, and a night to log."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stockml.home import Home
+from stockml.nights.record import Night
+from stockml.tracking.client import Tracking
+from tests.stockml.tracking.logged import NOW
+from tests.support.nights import recorded_night, with_files
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without a row: making them takes seconds, copying them none."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=NOW)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def tracking(home: Home, empty_database: Path) -> Tracking:
+    home.root.mkdir()
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    return Tracking.of(home)
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    plots = tmp_path / "plots"
+    plots.mkdir()
+    (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
+    return replace(with_files(recorded_night(), tmp_path), plots_folder=str(plots))

@@ -1,0 +1,23 @@
+"""What an MLflow of a test has of a ticker."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from stockml.tracking.client import Tracking
+
+NOW = datetime(2013, 3, 1, 0, 31, tzinfo=UTC)
+
+
+def client(tracking: Tracking) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+
+
+def runs(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
+    found = client(tracking).get_experiment_by_name(f"stockml/{ticker}")
+    return list(client(tracking).search_runs([found.experiment_id])) if found else []
+
+
+def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
+    return list(client(tracking).search_model_versions(f"name = 'lstm-{ticker}'"))

@@ -1,0 +1,162 @@
+"""A night that is killed, logged twice at once or left twice by a lost answer ends as one run."""
+
+import multiprocessing
+import os
+import socket
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenacity import Retrying, retry_if_exception_type, wait_random
+
+from stockml.errors import TrackingUnavailable
+from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.tracking.client import Tracking
+from tests.stockml.tracking.logged import NOW, client, runs, versions
+
+CLIENT_STEPS = (
+    "create_experiment",
+    "create_run",
+    "log_batch",
+    "log_inputs",
+    "log_artifacts",
+    "log_text",
+    "create_logged_model",
+    "log_outputs",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "create_registered_model",
+    "create_model_version",
+    "set_registered_model_alias",
+    "set_terminated",
+)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize(("when", "step"), [("before", CLIENT_STEPS[0]), *(("after", step) for step in CLIENT_STEPS)])
+def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
+    when: str, step: str, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    with monkeypatch.context() as dying:
+        real = getattr(MlflowClient, step)
+
+        def die(*arguments: Any, **named: Any) -> None:
+            if when == "after":
+                real(*arguments, **named)
+            raise Killed
+
+        dying.setattr(MlflowClient, step, die)
+        with pytest.raises(Killed):
+            tracking.log_night(night)
+    once = tracking.log_night(night)
+    [run], [version] = runs(tracking), versions(tracking)
+    assert (run.info.run_id, run.info.status) == (once.run_id, "FINISHED")
+    assert str(version.version) == once.model_version
+    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
+    assert len(run.outputs.model_outputs) == 1
+    assert len(client(tracking).search_logged_models([once.experiment_id])) == 1
+    assert len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 50
+    assert len(client(tracking).get_metric_history(once.run_id, "published/skill")) == 1
+
+
+def _log_until_killed(tracking: Tracking, night: Night) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient.log_model_artifacts = lambda *_, **__: os.kill(os.getpid(), 9)
+    tracking.log_night(night)
+
+
+@pytest.fixture
+def killed(tracking: Tracking, night: Night) -> Night:
+    """A night whose process was killed while it uploaded the model: its run is RUNNING."""
+    process = multiprocessing.get_context("spawn").Process(target=_log_until_killed, args=(tracking, night))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -9
+    assert [run.info.status for run in runs(tracking)] == ["RUNNING"]
+    return night
+
+
+@pytest.mark.slow
+def test_an_orphan_is_resumed_from_its_record(tracking: Tracking, killed: Night) -> None:
+    path = night_path(tracking.nights, killed.ticker, killed.key)
+    write_night(killed, path)
+    assert list(tracking.sweep_orphans(now=NOW).values()) == ["resumed"]
+    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
+    assert read_night(path).model_version == "1"
+
+
+@pytest.mark.slow
+def test_an_orphan_without_a_record_is_failed_and_its_key_can_still_be_logged(
+    tracking: Tracking, killed: Night
+) -> None:
+    assert list(tracking.sweep_orphans(now=NOW).values()) == ["failed"]
+    assert [run.info.status for run in runs(tracking)] == ["FAILED"]
+    tracking.log_night(killed)
+    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
+    assert len(versions(tracking)) == 1
+
+
+@pytest.mark.parametrize(("host", "swept"), [("here", 0), ("elsewhere", 0), ("elsewhere long ago", 1)])
+def test_a_run_of_a_live_process_is_left_alone(host: str, swept: int, tracking: Tracking, night: Night) -> None:
+    run_id = tracking.log_night(night).run_id
+    mlflow = client(tracking)
+    if host != "here":
+        mlflow.set_tag(run_id, "stockml.process", "another-host:1")
+    mlflow.update_run(run_id, status="RUNNING")
+    now = NOW + timedelta(days=1) if host == "elsewhere long ago" else NOW
+    assert len(tracking.sweep_orphans(now=now)) == swept
+
+
+def test_there_is_nothing_to_sweep_in_an_empty_mlflow(tracking: Tracking) -> None:
+    assert tracking.sweep_orphans(now=NOW) == {}
+
+
+@pytest.mark.parametrize("homes", [1, 2])
+def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night: Night, tmp_path: Path) -> None:
+    """Of one home, or of two that log the same night to one MLflow; a home that gives way catches up later."""
+    tracking.log_night(replace(night, ticker="HPQ"))
+    elsewhere = replace(tracking, nights=tmp_path / "nights", locks=tmp_path / "locks")
+    patient = Retrying(retry=retry_if_exception_type(TrackingUnavailable), wait=wait_random(0, 1))
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda by=by: found.append(patient(by.log_night, night)))
+        for by in (tracking, elsewhere if homes == 2 else tracking)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert len(runs(tracking)) == len(versions(tracking)) == 1
+
+
+def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, night: Night) -> None:
+    """MLflow's client asks again when an answer is lost: the first request may have begun a run already."""
+    tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
+    for _ in range(2):
+        client(tracking).create_run(experiment_id, tags=tags)
+    tracking.log_night(night)
+    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
+
+
+def test_another_homes_run_is_waited_for_until_nobody_can_be_at_work_on_it(tracking: Tracking, night: Night) -> None:
+    """On another host, whose processes nobody sees from here: after two hours it is taken for dead."""
+    tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
+    begun = client(tracking).create_run(experiment_id, tags=tags)
+    with pytest.raises(TrackingUnavailable, match="another home logs this"):
+        tracking.log_night(night)
+    client(tracking).delete_run(begun.info.run_id)
+    long_ago = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1000)
+    dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
+    assert tracking.log_night(night).run_id == dead.info.run_id

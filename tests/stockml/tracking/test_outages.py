@@ -1,0 +1,95 @@
+"""While MLflow is out of reach nights wait, and the champion's alias follows."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.errors import TrackingUnavailable
+from stockml.home import Home
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night
+from stockml.storage.files import sha256_of
+from stockml.tracking.client import Tracking
+from stockml.tracking.connection import without_password
+from tests.stockml.tracking.logged import NOW, client, runs
+from tests.support.loopback import Loopback, silent, whole
+
+
+@pytest.fixture(params=["refused", "error", "silent"])
+def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address where no MLflow answers: nothing listens, it breaks, or it says nothing."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with Loopback(whole(b"", 503) if request.param == "error" else silent) as server:
+        address = server.address
+        if request.param != "refused":
+            yield address
+    if request.param == "refused":
+        yield address
+
+
+def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tracking: Tracking, night: Night) -> None:
+    with pytest.raises(TrackingUnavailable, match="cannot be reached or written to"):
+        replace(tracking, uri=address).keep_and_log(night)
+    assert [kept.key for kept in tracking.pending()] == [night.key]
+    [logged] = tracking.log_pending(pages="http://127.0.0.1:5000")
+    assert logged.mlflow_run_id == runs(tracking)[0].info.run_id
+    assert tracking.pending() == ()
+
+
+def test_a_database_that_cannot_be_opened_is_unavailable(tracking: Tracking, night: Night, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(TrackingUnavailable):
+        replace(tracking, uri=f"sqlite:///{tmp_path}/file/mlflow.db").log_night(night)
+
+
+def test_what_is_our_own_mistake_is_not_called_unavailable(tracking: Tracking, night: Night) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match=r"no.*name"):
+        tracking.log_night(replace(night, settings={"no\nname": 1}))
+
+
+def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracking: Tracking, night: Night) -> None:
+    first = tracking.log_night(night)
+    tracking.log_night(replace(night, key="f" * 64))
+    for key in ("f" * 64, night.key, "0" * 64):
+        tracking.follow_champion("IBM", key)
+    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+
+
+def test_a_rollback_moves_the_alias_at_once_and_says_where_it_cannot(
+    home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, versions = home.models / "IBM" / "model", {}
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"weights")
+    for key in ("a" * 64, "b" * 64, "c" * 64):
+        versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
+        line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
+        Registry(home.models).promote(Promotion("IBM", "promote", *line))
+    tracking.mirror_champion("IBM", versions["c" * 64])
+    assert run(["rollback", "IBM"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {versions['b' * 64]}")
+    assert champion(tracking) == versions["b" * 64]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert run(["rollback", "IBM", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
+    assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
+    assert "follows with the next night" in said["mlflow"]
+    assert champion(tracking) == versions["b" * 64]
+
+
+def champion(tracking: Tracking) -> str:
+    return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
+
+
+def test_a_message_never_shows_a_password() -> None:
+    uri = "postgresql+psycopg://me:secret@db.example:5432/mlflow"
+    assert without_password(uri) == "postgresql+psycopg://db.example:5432/mlflow"
+    assert without_password("sqlite:////home/mlflow.db") == "sqlite:////home/mlflow.db"

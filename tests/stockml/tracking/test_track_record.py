@@ -1,0 +1,82 @@
+"""A ticker's track record, in whatever order its nights are run, and the pages that show it."""
+
+from dataclasses import replace
+from datetime import date
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from stockml.nights.glance import WIDTH
+from stockml.nights.record import Night, night_path, write_night
+from stockml.tracking import views
+from stockml.tracking.client import Tracking
+from stockml.tracking.runs import INSTALLATION
+from tests.stockml.tracking.logged import client, versions
+
+
+def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
+    """The one run of IBM in the experiment of all tickers, and its figures by session."""
+    overview = client(tracking).get_experiment_by_name("stockml")
+    (run,) = client(tracking).search_runs([overview.experiment_id])
+    names = run.data.metrics
+    points = {name: client(tracking).get_metric_history(run.info.run_id, name) for name in names}
+    return run, {name: {point.step: point.value for point in found} for name, found in points.items()}
+
+
+def test_the_track_record_has_a_step_a_session_in_whatever_order_nights_are_run(
+    tracking: Tracking, night: Night
+) -> None:
+    def other(day: date, skill: float, **changes: Any) -> Night:
+        live = {**night.metrics, "live/skill": skill}
+        return replace(night, session=day, key=sha256(f"{day} {skill}".encode()).hexdigest(), metrics=live, **changes)
+
+    for each in (night, other(date(2013, 3, 1), 0.03), other(date(2013, 2, 27), 0.01), night):
+        tracking.log_night(each)
+    run, figures = track_record(tracking)
+    assert figures["record/live_skill_pct"] == pytest.approx({20130227: 1.0, 20130228: 2.1, 20130301: 3.0})
+    assert (run.data.tags["session"], run.data.tags["verdict"]) == ("2013-03-01", "not promoted")
+    tracking.log_night(other(date(2013, 2, 28), 0.05))
+    tracking.log_night(other(date(2013, 3, 1), -0.02))
+    run, figures = track_record(tracking)
+    assert figures["record/live_skill_pct"] == pytest.approx({20130227: 1.0, 20130228: 5.0, 20130301: -2.0})
+    assert run.data.metrics["record/live_skill_pct"] == pytest.approx(-2.0)
+    assert {len(found) for found in figures.values()} == {3}
+
+
+def test_a_record_begins_with_what_an_older_home_has_and_a_half_written_one_is_made_again(
+    tracking: Tracking, night: Night
+) -> None:
+    older = replace(night, session=date(2013, 2, 27), key="0" * 64)
+    write_night(older, night_path(tracking.nights, "IBM", older.key))
+    tracking.prepare()
+    overview = client(tracking).get_experiment_by_name("stockml")
+    client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM", INSTALLATION: tracking._installation})
+    tracking.log_night(night)
+    _, figures = track_record(tracking)
+    assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
+
+
+def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Night) -> None:
+    logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
+    shown = set(client(tracking).get_run(logged.run_id).data.metrics)
+    of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
+    assert {name for name in views.NIGHTS if "*" not in name} - of_a_path <= shown
+    run, _ = track_record(tracking)
+    unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
+    assert set(run.data.metrics) | unknown == set(views.RECORD)
+    assert max(map(len, (views.nights_view(), views.record_view(), views.nights_note("IBM", "12", "1")))) < 5000
+    tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 200)
+    note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
+    assert len(note) < 5000
+    assert note.startswith(f"[IBM](#/experiments/{logged.experiment_id}/runs?viewStateShareKey=stockml&")
+    assert "| record/promoted | 0 or 1 |" in note
+    (version,) = versions(tracking)
+    assert "2013-02-28 (fine-tune: 1 new session)" in version.description
+
+
+def test_a_page_that_a_person_rearranged_stays_so(tracking: Tracking, night: Night) -> None:
+    logged = tracking.log_night(night)
+    client(tracking).set_experiment_tag(logged.experiment_id, views.TAG, "mine")
+    tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
+    assert client(tracking).get_experiment(logged.experiment_id).tags[views.TAG] == "mine"
