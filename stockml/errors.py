@@ -20,14 +20,18 @@ and what to do. Retrying is decided by type: `TransientFeedError` and nothing el
 
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, dataclass_transform
 
 
-@dataclass(eq=False, repr=False)
+@dataclass_transform(eq_default=False)
 class StockmlError(Exception):
     """Base of all. A subclass names its data as fields, given by position, and words them in `text` or in `__str__`."""
 
     text: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        """Every error is a data class, without saying so each."""
+        dataclass(eq=False, repr=False)(cls)
 
     def __str__(self) -> str:
         return self.text.format(**vars(self))
@@ -37,20 +41,17 @@ class InvalidInput(StockmlError):
     """Something a person gave is not usable; nothing was changed."""
 
 
-@dataclass(eq=False, repr=False)
 class InvalidTicker(InvalidInput):
     ticker: str
     text = "expected a ticker like IBM, BRK-B or TSCO.LON, found {ticker!r:.42}; check the spelling"
 
 
-@dataclass(eq=False, repr=False)
 class InvalidSession(InvalidInput):
     found: str
     why: str
     text = "expected a trading session as YYYY-MM-DD, found {found!r:.42}: {why}"
 
 
-@dataclass(eq=False, repr=False)
 class InvalidSetting(InvalidInput):
     name: str
     found: object
@@ -58,14 +59,12 @@ class InvalidSetting(InvalidInput):
     text = "expected {name} to be {bound}, found {found!r}; correct the setting"
 
 
-@dataclass(eq=False, repr=False)
 class InvalidFile(InvalidInput):
     path: str
     why: str
     text = "{path}: {why}"
 
 
-@dataclass(eq=False, repr=False)
 class MixedPrices(InvalidInput):
     root: str
     held: str
@@ -79,7 +78,6 @@ class MixedPrices(InvalidInput):
         )
 
 
-@dataclass(eq=False, repr=False)
 class FeedError(StockmlError):
     """The price provider's answer cannot be used."""
 
@@ -94,7 +92,6 @@ class TransientFeedError(FeedError):
     wait_s = 2.0
 
 
-@dataclass(eq=False, repr=False)
 class RateLimited(TransientFeedError):
     wait_s: float = 2.0
     text = "{ticker}: asked too fast, ask again in {wait_s:.0f} s ({notice})"
@@ -131,7 +128,6 @@ class BadPayload(FeedError):
     text = "{ticker}: refused the answer, {notice}; nothing was stored"
 
 
-@dataclass(eq=False, repr=False)
 class StoreError(StockmlError):
     """What stands on disk cannot be used."""
 
@@ -172,7 +168,6 @@ class HistoryError(StockmlError):
     """Imported history and fetched bars do not fit together."""
 
 
-@dataclass(eq=False, repr=False)
 class NoOverlap(HistoryError):
     """No session is in both; `missing` are the sessions that would bridge the gap."""
 
@@ -188,7 +183,6 @@ class NoOverlap(HistoryError):
         )
 
 
-@dataclass(eq=False, repr=False)
 class UnevenOverlap(HistoryError):
     ticker: str
     session: date
@@ -205,7 +199,6 @@ class ModelError(StockmlError):
     """Training or prediction cannot go on."""
 
 
-@dataclass(eq=False, repr=False)
 class TooFewBars(ModelError):
     needed: int
     found: int
@@ -219,7 +212,6 @@ class TooFewBars(ModelError):
         )
 
 
-@dataclass(eq=False, repr=False)
 class TooFewTickers(ModelError):
     needed: int
     found: int
@@ -231,7 +223,6 @@ class TooFewTickers(ModelError):
         )
 
 
-@dataclass(eq=False, repr=False)
 class Diverged(ModelError):
     epoch: int
     loss: float
@@ -241,21 +232,18 @@ class Diverged(ModelError):
     )
 
 
-@dataclass(eq=False, repr=False)
 class InvalidForecast(ModelError):
     ticker: str
     why: str
     text = "{ticker}: expected a forecast that can be published, found {why}; nothing was published"
 
 
-@dataclass(eq=False, repr=False)
 class NoChampion(ModelError):
     ticker: str
     why: str
     text = "{ticker}: expected a champion model to go on with, found none: {why}"
 
 
-@dataclass(eq=False, repr=False)
 class UnlikeRows(ModelError):
     what: str
     row: str
@@ -265,7 +253,6 @@ class UnlikeRows(ModelError):
     text = "expected the {what} of {row} to be those of {others}, {expected}; found {found}; score all on the same ones"
 
 
-@dataclass(eq=False, repr=False)
 class NoRow(ModelError):
     """One of the simple forecasts cannot be had; the others can."""
 
@@ -274,21 +261,18 @@ class NoRow(ModelError):
     text = "{row} {why}"
 
 
-@dataclass(eq=False, repr=False)
 class NoForecast(ModelError):
     ticker: str
     home: str
     text = "{ticker}: expected a published forecast in {home}, found none; make one with `stockml nightly {ticker}`"
 
 
-@dataclass(eq=False, repr=False)
 class NightBusy(StockmlError):
     ticker: str
     waited_s: float
     text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
 
 
-@dataclass(eq=False, repr=False)
 class UnlikeWorker(StockmlError):
     """`differences` are what differs: its name, what was expected, what was found."""
 
@@ -300,7 +284,6 @@ class UnlikeWorker(StockmlError):
         return f"worker {self.worker} is unlike this run: {named}; start it again with this run's environment and code"
 
 
-@dataclass(eq=False, repr=False)
 class TrackingUnavailable(StockmlError):
     address: str
     why: str

@@ -1,11 +1,8 @@
 """What the recording does not have."""
 
-from dataclasses import dataclass
-
 from stockml.errors import InvalidInput
 
 
-@dataclass(eq=False, repr=False)
 class NotRecorded(InvalidInput):
     """The replay feed has no prices of this ticker."""
 

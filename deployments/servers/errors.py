@@ -1,7 +1,5 @@
 """What keeps the local servers (Prefect, MLflow, the feed) from being there."""
 
-from dataclasses import dataclass
-
 from stockml.errors import (
     StockmlError,
 )
@@ -11,7 +9,6 @@ class ServerError(StockmlError):
     """A server that this needs is not there, or cannot start."""
 
 
-@dataclass(eq=False, repr=False)
 class ServerUnavailable(ServerError):
     name: str
     address: str
@@ -19,7 +16,6 @@ class ServerUnavailable(ServerError):
     text = "expected {name} at {address}, found no answer; {advice}"
 
 
-@dataclass(eq=False, repr=False)
 class ServerFailed(ServerError):
     """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
 
@@ -33,14 +29,12 @@ class ServerFailed(ServerError):
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
 
-@dataclass(eq=False, repr=False)
 class AlreadyUp(ServerError):
     address: str
     record: str
     text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
 
 
-@dataclass(eq=False, repr=False)
 class PasswordNeeded(ServerError):
     """The pages would listen where others can reach them."""
 
@@ -53,7 +47,6 @@ class PasswordNeeded(ServerError):
     )
 
 
-@dataclass(eq=False, repr=False)
 class PortTaken(ServerError):
     name: str
     port: int
