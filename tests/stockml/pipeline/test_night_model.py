@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -76,6 +77,20 @@ def test_a_model_of_its_own_is_continued_and_judged_beside_the_champion(home: Ho
     assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
     again = night(home, OWN.until(902))
     assert (again.decision, again.model) == (second.decision, second.model)
+
+
+def test_a_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
+    """Deciding and training need the champion, evaluating both models, and each the series."""
+    night(home, OWN.until(900)).promoted(home)
+    read: list[object] = []
+    code = {load_model.__code__: "model", PriceSeries.read.__func__.__code__: "series"}
+    sys.setprofile(lambda frame, event, _: read.append(code.get(frame.f_code)) if event == "call" else None)
+    try:
+        second = night(home, OWN.until(902))
+    finally:
+        sys.setprofile(None)
+    assert second.decision.mode == "fine-tune"
+    assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
 
 
 def test_a_champion_of_an_earlier_version_is_said_and_replaced_without_a_comparison(home: Home) -> None:
