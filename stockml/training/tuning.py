@@ -54,7 +54,6 @@ class TuningResult:
     study: str
     trials: int
     pruned: int
-    failed: int
     loss: float
     default_loss: float | None
     settings: Mapping[str, Any]
@@ -213,13 +212,11 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
     own = next((trial.value for trial in done if trial.number == 0), None)
     settings = {**_overrides(search.base), **_read(best.params)}
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
-    states = [trial.state.name for trial in study.trials]
     return TuningResult(
         ticker=search.ticker,
         study=search.study,
         trials=len(_finished(study)),
-        pruned=states.count("PRUNED"),
-        failed=states.count("FAIL"),
+        pruned=sum(trial.state.name == "PRUNED" for trial in study.trials),
         loss=float(best.value or 0.0),
         default_loss=own,
         settings=settings,
