@@ -12,6 +12,8 @@ from stockml.prices.bars import days_of
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
+from stockml.storage.receipts import StoreReceipt
 
 NEWEST = 100  # sessions that one request covers: what is older is counted, not named
 NAMED = 5
@@ -45,6 +47,18 @@ def listed(days: Sequence[date]) -> str:
     """The first five, and how many more."""
     more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
     return ", ".join(map(str, days[:NAMED])) + more
+
+
+def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
+    """Which closes the newest answer changed, the provisional volume of a newest bar not counted; none mostly."""
+    if not bars.restated:
+        return ()
+    changes = store.restatements(bars.ticker)
+    tonight = changes["recorded_at"] == store.newest_record(bars.ticker)
+    closes = changes[tonight & (changes["column"] == "close")]
+    rows = zip(closes["session"], closes["before"], closes["after"], strict=True)
+    told = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
+    return (*told[:NAMED], *([f"and {len(told) - NAMED} more closes"] if len(told) > NAMED else []))
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:

@@ -3,7 +3,7 @@
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pool import known_by
-from stockml.pipeline.data_notes import data_notes
+from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore, bar_store
 from stockml.storage.files import sha256_of
@@ -30,7 +30,7 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     path = home.datasets / bars.ticker / f"{bars.session}.parquet"
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(str(path)) or ""
-    notes = data_notes(bars.ticker, view, store.sessions(bars.ticker))
+    notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
     return DatasetReceipt(
         bars.ticker,
         str(path),

@@ -7,6 +7,7 @@ from typing import Literal
 from stockml.errors import HistoryError
 from stockml.home import Home
 from stockml.pipeline.session_status import AtRest, SetAsideTonight
+from stockml.prices.bars import days_of
 from stockml.prices.calendar import Sessions
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import bar_store
@@ -118,9 +119,11 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
     daily = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
     kept = archive(payload, home.payloads)
     bars = back_adjusted(daily.bars, provider.splits_of(payload))
-    known = store.view(ticker).bars.index if store.last_session(ticker) else bars.index[:0]
-    if len(known) and bars.index[bars.index <= known[-1]].isin(known).all():
-        return False
+    if store.last_session(ticker):
+        view = store.view(ticker)
+        known = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
+        if known.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
+            return False
     source = f"{provider.name} sha256:{kept.sha256[:16]}"
     return store.record_import(ticker, bars, recorded_at=now, source=source)
 

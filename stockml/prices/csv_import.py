@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,12 @@ from stockml.prices.bars import (
     PRICES,
     Bars,
     SetAside,
-    broken,
     checked,
     days_of,
     make_bars,
     too_many,
-    without,
 )
+from stockml.prices.believed import view
 from stockml.prices.calendar import Sessions
 from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
 from stockml.prices.csv_readings import (
@@ -40,7 +38,7 @@ from stockml.prices.csv_readings import (
     numbers_of,
 )
 from stockml.prices.store import BarStore
-from stockml.prices.suspicion import doubtful, is_tenfold
+from stockml.prices.suspicion import is_tenfold
 from stockml.tickers import validated_ticker
 
 SUFFIXES = (".csv", ".txt")
@@ -54,26 +52,19 @@ EXCHANGES = {
 class History:
     """What a CSV file holds: adjusted bars, and what was done to get them.
 
-    `empty`: rows without prices that were left out. `repaired`: rows whose low or high lay within rounding of the open
-    or close and were moved there. `off_calendar`: days on which the exchange did not trade, left out.
+    `believed`: without those that are `set_aside`. `empty`: rows without prices that were left out. `repaired`: rows
+    whose low or high lay within rounding of the open or close and were moved there. `off_calendar`: days on which the
+    exchange did not trade, left out.
     """
 
     ticker: str
     source: str
     bars: Bars
+    believed: Bars
+    set_aside: tuple[SetAside, ...]
     empty: int
     repaired: int
     off_calendar: tuple[date, ...]
-
-    @cached_property
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """The bars that are imported and not believed."""
-        wrong = broken(self.bars, None)
-        return tuple(sorted((*wrong, *doubtful(without(self.bars, wrong))), key=lambda bar: bar.session))
-
-    @property
-    def believed(self) -> Bars:
-        return without(self.bars, self.set_aside)
 
 
 @dataclass(frozen=True)
@@ -132,9 +123,12 @@ def read_history(
         bars = checked(ticker, bars, sessions)
     except BadPayload as problem:
         raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
-    _check_scale(path, without(bars, broken(bars, None)))
+    found = view(ticker, None, [bars], (), {}, sessions=sessions)
+    assert found is not None  # `checked` refuses a file of broken bars
+    _check_scale(path, found.bars)
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
-    return History(ticker, source, bars, int((~has_values).sum()), repairs, off_calendar)
+    empty = int((~has_values).sum())
+    return History(ticker, source, bars, found.bars, found.set_aside, empty, repairs, off_calendar)
 
 
 def import_file(
@@ -218,9 +212,8 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
     return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
 
 
-def _check_scale(path: Path, bars: Bars) -> None:
+def _check_scale(path: Path, believed: Bars) -> None:
     """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it."""
-    believed = without(bars, doubtful(bars))
     days, close = days_of(believed), believed["close"].to_numpy()
     steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
     if steps.any():

@@ -30,7 +30,7 @@ NAMES = {
     "najwyszy": "high", "najniszy": "low", "zamknicie": "close", "wolumen": "volume",
     "datum": "date", "erffnung": "open", "eroeffnung": "open", "erster": "open", "hoch": "high", "tageshoch": "high",
     "tief": "low", "tagestief": "low", "schluss": "close", "schlusskurs": "close", "stcke": "volume",
-    "stuecke": "volume",
+    "stuecke": "volume", "volumen": "volume",
 }  # fmt: skip
 NO_VALUE = {"", "null", "nan", "n/a", "na", "-", "none"}
 

@@ -98,8 +98,8 @@ def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
 def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
     if parsed.isna().any():
         line = parsed.index[parsed.isna()][0]
-        like, found = str(text.iloc[0])[:30], str(text[line])[:30]
-        raise InvalidFile(str(path), f"line {line}: expected a date like {like!r}, found {found!r}")
+        like = "a day of the calendar" if line == text.index[0] else f"a date like {str(text.iloc[0])[:30]!r}"
+        raise InvalidFile(str(path), f"line {line}: expected {like}, found {str(text[line])[:30]!r}")
     days: Days = parsed.to_numpy().astype("datetime64[D]")
     return days
 

@@ -2,7 +2,7 @@
 
 A *doubtful* bar is well formed, but stands to its neighbours as a misprint does. A true crash does not: it stays where
 it went, or was traded heavily. On a hundred files of US shares (0.8 million bars to 2017) these rules set aside
-100 bars, 93 of them of 2010-04-26, a day without volumes in that collection; `bars.broken` finds ten more.
+100 bars, 93 of them of 2010-04-26, a day without volumes in that collection; `bars.broken` finds six more.
 """
 
 import numpy as np

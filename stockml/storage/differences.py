@@ -79,7 +79,7 @@ def _json(name: str, found: Any) -> Iterator[tuple[str, Any]]:
 
 def _difference(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
     if name not in first or name not in second:
-        return f"{name}: only with the {'first' if name in first else 'second'} future"
+        return f"{name}: only in the {'first' if name in first else 'second'}"
     one, two = first[name], second[name]
     if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
         return _array_difference(name, one, two)

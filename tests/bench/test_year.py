@@ -33,7 +33,9 @@ def check_named(played: Year) -> None:
     assert str(day(year.LATE)) in said["IBM", day(year.LATE + 1)]
     assert str(day(year.LATE)) not in said["IBM", day(year.LATE + 6)]
     assert "times the close before" in said["IBM", day(year.TENFOLD)]
-    assert str(day(year.TENFOLD)) not in said["IBM", day(year.TENFOLD + 1)]
+    assert str(day(year.TENFOLD)) not in said["IBM", day(year.TENFOLD + 2)]
+    for night in (year.TENFOLD, year.RESTATED):
+        assert f"the close of {day(night)} was restated from" in said["IBM", day(night + 1)]
     assert f"{day(year.DOWN_AND_BACK)}: close" in said["IBM", day(year.DOWN_AND_BACK + 1)]
     assert "imported history disagrees" in said["IBM", day(6)]
     assert "today's requests are used up" in said["IBM", day(year.QUOTA)]

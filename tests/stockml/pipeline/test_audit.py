@@ -94,6 +94,6 @@ def test_what_differs_is_named_to_the_leaf_and_times_do_not_count(tmp_path: Path
     assert compared(one, left("third", 0.2, 4.0, 1.25, "more")).differences == (
         "ledger.parquet: path: 1 of 2 values, first at [0]: 1.5 and 1.25",
         "model.json: gate.skill: 0.1 and 0.2",
-        "more: only with the second future",
+        "more: only in the second",
         "weights.npz: kernel: 1 of 4 values, first at [1, 0]: 3.0 and 4.0",
     )

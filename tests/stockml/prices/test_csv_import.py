@@ -73,7 +73,7 @@ IBM.US,D,20261120,000000,1234.5,1300,1200,1250,12000000,0
 
 """,
     "Excel in German, decimal commas and days first": """sep=;\r
-Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke\r
+Datum;Erster;Hoch;Tief;Schlusskurs;Volumen\r
 20.11.2026;1.234,50;1.300,00;1.200,00;1.250,00;12.000.000\r
 19.11.2026;10,00;11,00;9,00;10,50;1.000\r
 """,
@@ -206,6 +206,7 @@ REFUSALS = {
     "a word for a volume": (HEADER + "2026-11-20,1,1,1,1,many\n", "line 2: expected a number as volume, found 'many'"),
     "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "line 2: expected a number as low, found ''"),
     "not a date": (HEADER + "yesterday,1,1,1,1,1\n", "line 2: expected a date like 2026-11-20, found 'yesterday'"),
+    "no such first date": (HEADER + "2013-13-01,1,1,1,1,1\n", "line 2: expected a day of the calendar, found '2013-13"),
     "no such date": (HEADER + "2026-11-20,1,1,1,1,1\n2026-02-30,1,1,1,1,1\n", "line 3: expected a date"),
     "dates of two kinds": (HEADER + "2026-11-20,1,1,1,1,1\n11/19/2026,1,1,1,1,1\n", "line 3: expected a date"),
     "a high below the close": (HEADER + "2026-11-20,1,1.5,1,2,1\n", "session 2026-11-20: expected low ≤ open"),

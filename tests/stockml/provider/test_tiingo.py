@@ -4,7 +4,7 @@ Tiingo's answers are made here after its documentation; the service itself could
 """
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -153,6 +153,22 @@ def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(h
     assert view.holes(store.sessions("MSFT")) == ()
     assert view.bars["close"].equals(adjusted(bars))
     assert not ingest.needs_whole_history(home, "MSFT", None, LAST)
+
+
+def test_a_day_that_is_no_session_refuses_no_decades_and_is_asked_for_no_second_time(home: Home) -> None:
+    """2012-10-29, when a hurricane kept New York closed: named, set aside, and nothing that the store still lacks."""
+    store, bars = BarStore(home.store, home.locks), recorded("MSFT")
+    store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
+    storm = date(2012, 10, 29)
+    rows = tiingo_rows("MSFT")
+    rows += [rows[-80] | {"date": f"{storm}T00:00:00.000Z"}]
+    with Loopback(sends(rows)) as service, tiingo(home.quota, service.address) as client:
+        for now, brought in ((NOW - timedelta(days=1), True), (NOW, False)):
+            assert ingest.import_history(home, client, "MSFT", calendar=None, now=now) is brought
+    view = store.view("MSFT")
+    assert [bar.session for bar in view.set_aside] == [storm]
+    assert "expected a session of the calendar XNYS" in view.set_aside[0].reason
+    assert len(view.bars) == len(bars)
 
 
 def adjusted(bars: Bars) -> "object":
