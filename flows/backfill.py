@@ -23,6 +23,7 @@ from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
+from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
@@ -56,10 +57,12 @@ def backfill(
     A night that fails leaves the others alone; all failed is Failed. The state carries a Row a night.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
+    refresh(home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
     chosen(profile, mode, settings, ticker=ticker)
     try:
-        missing = fetch_missing(ticker, sessions, named, now, force=force)
+        with exclusive_run(ticker):
+            missing = fetch_missing(ticker, sessions, named, now, force=force)
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]

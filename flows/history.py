@@ -7,6 +7,7 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_DAY, CalendarName, Day, TickerName
+from flows.nightly import exclusive_run
 from stockml import clock
 from stockml.prices.calendar import sessions_for
 from stockml.storage.receipts import StoreReceipt
@@ -36,10 +37,11 @@ def history(
     last = session or sessions_for(ticker, named).last_final(now)
     elsewhere = has_second_provider() and not plan_gives_history()
     size: Literal["compact", "full"] = "compact" if elsewhere else "full"
-    payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize=size)
-    bars = with_home_storage(append_bars)(payload, named, now)
-    bars = with_home_storage(explain_jumps)(bars, named, now)
-    get_run_logger().info("%s", bars.counted)
-    if elsewhere:
-        get_run_logger().info("%s", import_history(ticker, named, now))
+    with exclusive_run(ticker):
+        payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize=size)
+        bars = with_home_storage(append_bars)(payload, named, now)
+        bars = with_home_storage(explain_jumps)(bars, named, now)
+        get_run_logger().info("%s", bars.counted)
+        if elsewhere:
+            get_run_logger().info("%s", import_history(ticker, named, now))
     return bars

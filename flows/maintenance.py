@@ -16,10 +16,20 @@ from prefect.states import Completed, Failed, State
 from pydantic import BeforeValidator, Field
 
 from flows.form import NO_CHANGES, Form, form_of
+from stockml.home import home
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
-from tasks.maintenance import clear_folders, clear_mlflow, clear_prefect, end_zombies, resume_what_waited
+from stockml.storage.shared_state import Depth
+from stockml.storage.sharing import refresh
+from tasks.maintenance import (
+    clear_folders,
+    clear_mlflow,
+    clear_prefect,
+    clear_shared_state,
+    end_zombies,
+    resume_what_waited,
+)
 
 P = ParamSpec("P")
 
@@ -50,12 +60,14 @@ def maintenance(
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
+    refresh(home(), depth=Depth.EVERYTHING)
     steps = [
         *account(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
         *account(resume_what_waited, now, dry_run),
         *account(clear_folders, days, now, dry_run),
         *account(clear_mlflow, days, now, mlflow_trash_days, dry_run),
         *account(clear_prefect, days, now, dry_run),
+        *(account(clear_shared_state, now, dry_run) if home().state else ()),
     ]
     create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))
     get_run_logger().info("%s", summary(steps))

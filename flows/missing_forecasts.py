@@ -10,6 +10,8 @@ from stockml import clock
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.missing import missing, told
+from stockml.storage.shared_state import Depth
+from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 
 
@@ -27,6 +29,7 @@ def missing_forecasts(
 ) -> State:
     """Ends as `Forecasts missing`, with who and why in its message, or Completed. Shares at rest miss nothing."""
     names = sorted({validated_ticker(ticker) for ticker in tickers})
+    refresh(home(), names, Depth.STATUS)
     found = missing(home(), names, clock.now(), calendars)
     line = told(found, len(names))
     get_run_logger().info("%s", line)

@@ -1,13 +1,12 @@
 """One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log, promote."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
-from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -18,7 +17,7 @@ from pydantic import Field
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.tonight import NightRequest, bars_of
 from stockml import clock
-from stockml.errors import NightBusy, QuotaSpent, StockmlError
+from stockml.errors import NightBusy, QuotaSpent, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.record import Night, read_night
@@ -29,6 +28,7 @@ from stockml.pipeline.session_status import AtRest, Late, NoSession, Ordinary, S
 from stockml.prices.calendar import sessions_for
 from stockml.provider.turns import NextTurn
 from stockml.settings import Mode, Profile, without_effect
+from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks import run_records
@@ -88,6 +88,7 @@ def nightly(
     share at rest, quota).
     """
     ticker = validated_ticker(ticker)
+    sharing.refresh(home(), [ticker])
     wanted = chosen(profile, mode, settings, ticker=ticker)
     for name in without_effect(wanted):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
@@ -98,6 +99,7 @@ def nightly(
     wanted_session = outcome.session
     with exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)
+        sharing.commit(home(), ticker)
         if bars is None or not isinstance(found, Ordinary):
             return skipped(STATES[type(found)], tonight, wanted_session, found)
         night = train_and_publish(tonight, bars)
@@ -117,6 +119,7 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
     with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
+    sharing.commit(home(), tonight.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings)
     page = url_for("flow-run", obj_id=flow_run.id)
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
@@ -126,26 +129,23 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
 
 @contextmanager
 def exclusive_run(ticker: str) -> Iterator[None]:
-    """One run of a ticker at a time on this machine; a second waits and says so. Raises NightBusy.
+    """One run of a ticker at a time, on all machines that share its state; a second waits and says so.
 
-    Earlier runs that were killed at their work are ended on the server.
+    Earlier runs that were killed at their work are ended on the server. Raises NightBusy, and StoreBusy where the state
+    was committed by another machine meanwhile.
     """
     run_records.sign(UUID(flow_run.id))
-    home().locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home().locks / f"{ticker}.night.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        get_run_logger().info("another run of %s is at work; waiting for it", ticker)
+    with ExitStack() as held:
         try:
-            lock.acquire(timeout=BUSY_WAIT_S)
-        except Timeout:
-            raise NightBusy(ticker, BUSY_WAIT_S) from None
-    try:
+            held.enter_context(sharing.held(home(), ticker, 0))
+        except StoreBusy:
+            get_run_logger().info("another run of %s is at work; waiting for it", ticker)
+            try:
+                held.enter_context(sharing.held(home(), ticker, BUSY_WAIT_S))
+            except StoreBusy:
+                raise NightBusy(ticker, BUSY_WAIT_S) from None
         run_records.end_killed(ticker)
         yield
-    finally:
-        lock.release()
 
 
 def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:

@@ -15,6 +15,7 @@ from stockml.errors import TooFewTickers
 from stockml.home import home
 from stockml.nights import states
 from stockml.prices.store import BarStore
+from stockml.storage.sharing import commit_common, refresh
 from tasks.backtest import read_prices
 from tasks.pretrain import learn_base
 
@@ -32,6 +33,7 @@ def pretrain(
 ) -> State:
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()
+    refresh(place)
     tickers = [] if prices else sorted(BarStore(place.store, place.locks).tickers())
     series = read_prices(tickers, Path(prices) if prices else None, None)
     try:
@@ -39,6 +41,7 @@ def pretrain(
     except TooFewTickers as few:
         get_run_logger().warning("%s", few)
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
+    commit_common(place)
     create_markdown_artifact(told(base), key="base", description=f"base network through {base.through}")
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 

@@ -7,6 +7,8 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
+from stockml.home import home
+from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
 from tasks.tuning import show_tuned, tune_settings
 
@@ -36,7 +38,9 @@ def tune(
 ) -> "TuningResult":
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
+    refresh(home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
+    commit_common(home())
     show_tuned(tuned)
     get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
     return tuned

@@ -31,6 +31,8 @@ from stockml.prices.store import bar_store
 from stockml.provider.quota import stalest_first
 from stockml.provider.turns import NextTurn
 from stockml.settings import FailWhen, Mode, Profile
+from stockml.storage.shared_state import Depth
+from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.quota import come, turn_of
 from tasks.run_records import end_children
@@ -75,6 +77,7 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
+    refresh(home(), names, Depth.STATUS)
     asked, later = plan_requests(names, session, calendar or None)
     rows = [NightRow(ticker, session, "skipped", QUOTA, why=str(turn)) for ticker, turn in later.items()]
     parameters = {

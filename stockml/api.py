@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stockml.errors import NoForecast
 from stockml.home import home
 from stockml.provider.price_source import is_named, kind_here, replay_home
+from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class Home:
     """One installation. `folder` None is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
 
+    Where machines share state by address it is as it was last committed when this object was made.
     calendar: of a ticker whose suffix does not tell its exchange, such as XLON.
     """
 
@@ -35,6 +37,7 @@ class Home:
         place = home(environ)
         settled = folder or is_named(environ) or kind_here(place, environ) == "market"
         self._place = place if settled else replay_home(environ)
+        refresh(self._place)
         self._calendar = calendar
 
     def __repr__(self) -> str:

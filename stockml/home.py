@@ -16,12 +16,18 @@ OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one installation. `store` may be any fsspec address; all else is local."""
+    """The folders of one installation. `store` may be any fsspec address; all else is local.
+
+    state: the address of all state that machines share, of which these folders are then a cache; None where they are
+    the state itself. database: PostgreSQL's, which has the shared locks and notes.
+    """
 
     root: Path
     store: str
     artifacts: str
     tracking_uri: str
+    state: str | None = None
+    database: str | None = None
 
     @property
     def in_use(self) -> bool:
@@ -115,12 +121,29 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
         )
+    state, database = _shared(root, environ)
     return Home(
         root=root,
+        state=state,
+        database=database,
         store=environ.get("STOCKML_STORE") or str(root / "store"),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
     )
+
+
+def _shared(root: Path, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The address of the state and of its database; the replay has its own, as it has a home of its own."""
+    state, database = environ.get("STOCKML_STATE"), environ.get("STOCKML_DATABASE_URL")
+    if not state:
+        return None, None
+    if "://" not in state:
+        raise InvalidSetting("STOCKML_STATE", state, "an address such as s3://bucket/stockml")
+    if not database:
+        raise InvalidSetting("STOCKML_DATABASE_URL", "nothing", "a PostgreSQL server, for the locks of STOCKML_STATE")
+    if environ.get("STOCKML_STORE"):
+        raise InvalidSetting("STOCKML_STORE", environ["STOCKML_STORE"], "nothing: STOCKML_STATE has the store in it")
+    return state.rstrip("/") + ("/replay" if root.name == "replay" else ""), database
 
 
 def usual_root() -> Path:

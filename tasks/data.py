@@ -19,6 +19,7 @@ from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
+from stockml.storage.notes import notes_of
 from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from tasks.caching import step
 from tasks.rate_limit import wait_for_rate_limit
@@ -38,7 +39,9 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
 def provider() -> AlphaVantage:
     """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
     price_source.check(home(), price_source.kind_of(os.environ))
-    return AlphaVantage.from_environment(os.environ, home().quota, key=_key_from_block(), sleep=clock.wait)
+    return AlphaVantage.from_environment(
+        os.environ, notes_of(home(), home().quota), key=_key_from_block(), sleep=clock.wait
+    )
 
 
 def plan_gives_history() -> bool:
@@ -90,7 +93,7 @@ def second_provider() -> Tiingo | None:
     """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
     if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
         return None
-    return Tiingo.from_environment(os.environ, home().quota, sleep=clock.wait)
+    return Tiingo.from_environment(os.environ, notes_of(home(), home().quota), sleep=clock.wait)
 
 
 def has_second_provider() -> bool:

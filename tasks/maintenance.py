@@ -13,9 +13,12 @@ from stockml.maintenance import retention
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
+from stockml.storage import sharing
 from stockml.tracking.client import Tracking
 from stockml.tracking.retention import empty_trash
 from tasks import run_records
+
+UNNAMED_FOR = timedelta(days=2)  # what a commit has uploaded is named within minutes
 
 
 @task(name="end zombies")
@@ -84,6 +87,15 @@ def clear_prefect(keep: RetentionSettings, now: datetime, dry_run: bool) -> Step
         old = run_records.ended_before(client, now - timedelta(days=keep.prefect_days))
         count = len(old) if dry_run else run_records.delete(client, old)
     return StepReport("Prefect runs", count, things=tuple(f"{run.name}, {run.state_name}" for run in old))
+
+
+@task(name="clear shared state")
+def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
+    """Commit what was removed here, and remove objects that no manifest has named for days."""
+    if not dry_run:
+        sharing.commit_all(home(), may_remove=True)
+    old = sharing.left_over(home(), now - UNNAMED_FOR, remove=not dry_run)
+    return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
 def _named(removal: retention.Removal, root: Path) -> str:

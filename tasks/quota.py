@@ -9,6 +9,7 @@ from stockml.home import home
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import Plan
 from stockml.provider.turns import NextTurn, Turns, next_turn
+from stockml.storage.notes import Notes, notes_of
 from tasks.data import provider
 
 
@@ -21,7 +22,7 @@ def requests_left() -> int | None:
 def come(lasts: Mapping[str, date | None]) -> None:
     """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
     if _per_day() is not None:
-        Turns(home().quota / "turns.json").come(lasts, clock.now())
+        Turns(quota_notes()).come(lasts, clock.now())
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
@@ -31,8 +32,13 @@ def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -
     """
     if (last is not None and last >= tonight) or (per_day := _per_day()) is None:
         return None
-    waiting = Turns(home().quota / "turns.json").waiting(clock.now())
+    waiting = Turns(quota_notes()).waiting(clock.now())
     return next_turn(ticker, waiting, tonight, remaining=requests_left(), per_day=per_day, sessions=sessions)
+
+
+def quota_notes() -> Notes:
+    """Where requests are counted, for all who ask with a key."""
+    return notes_of(home(), home().quota)
 
 
 def _per_day() -> int | None:

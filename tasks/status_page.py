@@ -22,6 +22,8 @@ from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import Attempt, keep_attempt, known_tickers, markdown, rows
+from stockml.storage.shared_state import Depth
+from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
 
 KEY = "status"
@@ -36,6 +38,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
         if not home().in_use:
             return  # a run that failed before anything was kept makes no home
         keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
+        commit_ended(home(), ticker)
         if flow_run.parent_task_run_id is None:
             show_status()
 
@@ -43,6 +46,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 def show_status() -> None:
     """Write the table into the one artifact `status`."""
     place = home()
+    refresh(place, depth=Depth.STATUS)
     with get_client(sync_client=True) as client:
         scheduled = next_runs(client)
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)

@@ -1,12 +1,13 @@
 """Where nights work: the home, the addresses and the code that one process has, held against those of another.
 
 Two processes share a workplace when they name the same home and it is the very same folder: the path alone says
-nothing on another machine. The folder is told by a file that stands in it while a run lasts.
+nothing on another machine. The folder is told by a file that stands in it while a run lasts. Where state is shared by
+address each has a home of its own, and the address tells the workplace.
 """
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from stockml.home import Home
 
 CODE = Path(__file__).parents[1]
 ROOMS = ("stockml", "tasks", "flows")
+STATE, CODE_OF = "STOCKML_STATE", "STOCKML_CODE"
+HANDED_ON = ("AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
 USER = re.compile(r"(?<=//)[^/]*@")
 
 
@@ -27,6 +30,7 @@ class Workplace:
     home: str
     mark: str
     content: str
+    state: str
     store: str
     tracking: str
     code: str
@@ -56,9 +60,12 @@ def check(expected: Workplace, place: Home, worker: str) -> None:
 def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str], ...]:
     """What differs: its name, what was expected, what was found. An address within the home goes by its place there."""
     pairs = [("STOCKML_HOME", expected.home, found.home)]
-    if expected.home == found.home and expected.content != found.content:
+    if expected.state and found.state:
+        pairs = []
+    elif expected.home == found.home and expected.content != found.content:
         pairs.append(("the folder that it names", "this run's", f"another of the same path, {found.home}"))
     pairs += [
+        (STATE, expected.state or "none", found.state or "none"),
         ("the store", expected.store, found.store),
         ("MLflow", expected.tracking, found.tracking),
         ("the code", expected.code[:12], found.code[:12]),
@@ -67,10 +74,37 @@ def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str],
 
 
 def _found(place: Home, mark: str, content: str) -> Workplace:
-    code = sources_hash(*(CODE / room for room in ROOMS))
     return Workplace(
-        str(place.root), mark, content, _shown(place.store, place), _shown(place.tracking_uri, place), code
+        str(place.root),
+        mark,
+        content,
+        _shown(place.state or "", place),
+        _shown(place.store, place),
+        _shown(place.tracking_uri, place),
+        own_code(),
     )
+
+
+def own_code() -> str:
+    """The identity of this process's sources."""
+    return sources_hash(*(CODE / room for room in ROOMS))
+
+
+def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a worker elsewhere takes from where its runs were scheduled; nothing where the home is the state itself."""
+    if place.state is None:
+        return {}
+    given = {name: environ[name] for name in HANDED_ON if environ.get(name)}
+    return {**given, STATE: place.state.removesuffix("/replay"), CODE_OF: own_code()}
+
+
+def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:
+    """Hold a worker's environment and code against its run's. Raises UnlikeWorker."""
+    own = {**scheduled, **({STATE: environ[STATE].rstrip("/")} if environ.get(STATE) else {}), CODE_OF: own_code()}
+    pairs = [(STATE, STATE, 200), ("the code", CODE_OF, 12)]
+    differences = [(said, scheduled.get(name, ""), own.get(name, ""), length) for said, name, length in pairs]
+    if unlike_ones := tuple((said, a[:length], b[:length]) for said, a, b, length in differences if a != b):
+        raise UnlikeWorker(worker, unlike_ones)
 
 
 def _shown(address: str, place: Home) -> str:

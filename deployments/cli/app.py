@@ -29,7 +29,7 @@ from deployments.cli import (
     tickers,
     tuning,
 )
-from deployments.cli.place import in_home
+from deployments.cli.place import in_home, shared
 from deployments.process_exit import as_program
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     command = next((each for each in given if not each.startswith("-")), "")
-    with in_home(command):
+    with in_home(command) as place, shared(place, command):
         return app(args=given, prog_name="stockml", standalone_mode=False) or 0
 
 

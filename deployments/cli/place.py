@@ -3,13 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.environ import restored
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, StoreError
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import held, is_named, kind_here, replay_home
+from stockml.storage.shared_state import Depth
+from stockml.storage.sharing import commit_all, refresh
 
 SECRETS = (
     "TIINGO_API_KEY",
@@ -19,6 +21,8 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
+WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all of a shared state
+BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
 FOR_THE_MARKET = ("import", "restore")  # nobody gives a recording its past
 
 
@@ -34,8 +38,25 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
         yield _settle(command, environ)
 
 
+@contextmanager
+def shared(place: Home, command: str) -> Iterator[None]:
+    """Where machines share the home's state, a command sees it as last committed, and commits what it changed.
+
+    Flows do so by themselves, a ticker at a time. `doctor` looks at what is here, and says what keeps it from the rest.
+    """
+    if place.state is None or command in ("", "doctor"):
+        yield
+        return
+    tickers = () if command in BY_THEMSELVES else None
+    refresh(place, tickers, Depth.EVERYTHING if command in WHOLE else Depth.NIGHT)
+    yield
+    commit_all(place, may_remove=command in WHOLE)
+
+
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
+    with suppress(StoreError) if command == "doctor" else nullcontext():
+        refresh(place, ())
     environ["STOCKML_HOME"] = str(place.root)
     if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
         return place

@@ -5,6 +5,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from shlex import quote
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield prices(home, environ)
     yield key(home, environ)
     yield from databases(home)
+    yield from shared_state(home)
     yield from quota(home, environ, now)
     yield price_service(home, environ)
     yield clock(now, environ)
@@ -87,6 +89,21 @@ def databases(home: Home) -> Iterator[Check]:
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
 
 
+def shared_state(home: Home) -> Iterator[Check]:
+    """Whether the state that machines share answers, and the database with its locks."""
+    from stockml.storage.shared_state import SharedState
+
+    if (state := SharedState.of(home)) is None:
+        return
+    try:
+        parts = state.parts()
+        replace(state.database, return_s=0).read("doctor")
+    except StockmlError as error:
+        yield Check("shared state", "problem", str(error))
+        return
+    yield Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.place}")
+
+
 def prices(home: Home, environ: Mapping[str, str]) -> Check:
     from stockml.provider.price_source import kind_here
 
@@ -126,13 +143,14 @@ def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
     from stockml.provider.quota import Plan, QuotaLedger
+    from stockml.storage.notes import notes_of
 
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         return
     try:
         plan = Plan.of(environ)
-        left = QuotaLedger.of(home.quota, given, plan).remaining(now)
+        left = QuotaLedger.of(notes_of(home, home.quota), given, plan).remaining(now)
     except StockmlError as error:
         yield Check("quota", "problem", str(error))
         return

@@ -7,6 +7,7 @@ from the page get one deployment each. Deployments without the `tickers.yaml` ta
 import asyncio
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from deployments.registration import MANAGED, POOL, PULL_STEPS
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
+from stockml.home import home
+from tasks.workplace import of_scheduler
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -209,6 +212,8 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "parameter_openapi_schema": _form(wanted.flow),
         "pull_steps": PULL_STEPS,
     }
+    if env := of_scheduler(home(), os.environ):
+        spec["job_variables"] = {"env": env}
     whole = json.dumps([spec, wanted.cron, wanted.timezone, wanted.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 

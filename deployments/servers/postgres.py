@@ -1,10 +1,10 @@
-"""The two databases on a PostgreSQL server: made when they are not there yet."""
+"""The databases on a PostgreSQL server, the two servers' and that of shared state: made when they are not there."""
 
 from collections.abc import Mapping
 
 from deployments.servers.errors import ServerUnavailable
 
-DATABASES = ("mlflow", "prefect")
+DATABASES = ("mlflow", "prefect", "stockml")
 
 
 def create_databases(environ: Mapping[str, str]) -> None:

@@ -10,11 +10,13 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from deployments.servers import processes
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
+from tasks.workplace import CODE_OF, check_scheduled
 
 if TYPE_CHECKING:
     from prefect.workers.process import ProcessJobConfiguration
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> None:
     """Run the worker until it is stopped."""
+    _look_at_runs()
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
             keeper = Keeper(address)
-            _start_warm_runs()
             try:
                 _work(arguments)
             finally:
@@ -70,14 +72,19 @@ def _work(arguments: list[str]) -> None:
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
-def _start_warm_runs() -> None:
-    """Let Prefect's process worker start `warm_run` where a deployment names no command of its own."""
+def _look_at_runs() -> None:
+    """Let Prefect's process worker refuse runs of another state or code, and start `warm_run` for the others.
+
+    A deployment that names a command of its own has that.
+    """
     from prefect.utilities.processutils import command_to_string
     from prefect.workers import process
 
     class WarmConfiguration(process.ProcessJobConfiguration):
         def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
-            if self.command is None:
+            if CODE_OF in self.env:  # a run that is refused crashes, and says why
+                check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
+            if self.command is None and ADDRESS in os.environ:
                 self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
             super().prepare_for_flow_run(*arguments, **named)
 

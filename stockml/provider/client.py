@@ -14,6 +14,7 @@ from stockml.provider.parsing import DAILY, SPLITS, Daily, check_success, decode
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.settings import check_choice
+from stockml.storage.notes import Notes
 
 BASE_URL = "https://www.alphavantage.co"
 OK = 200
@@ -31,7 +32,7 @@ class AlphaVantage(HttpClient):
     def from_environment(
         cls,
         environ: Mapping[str, str],
-        quota_folder: Path,
+        quota: Notes | Path,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
@@ -39,9 +40,9 @@ class AlphaVantage(HttpClient):
     ) -> "AlphaVantage":
         """ALPHAVANTAGE_API_KEY (unless `key` is given), ALPHAVANTAGE_PLAN (`free`, `75/min`), ALPHAVANTAGE_URL."""
         key = key or environ.get("ALPHAVANTAGE_API_KEY")
-        quota = QuotaLedger.of(quota_folder, key, Plan.of(environ))
+        spent = QuotaLedger.of(quota, key, Plan.of(environ))
         base_url = environ.get("ALPHAVANTAGE_URL") or BASE_URL
-        return cls(key, quota=quota, clock=clock, sleep=sleep, base_url=base_url)
+        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=base_url)
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """The daily bars, raw as traded: the newest 100 sessions, or with a premium key (`full`) all since 1999-11-01.

@@ -1,4 +1,4 @@
-"""Requests spent and still allowed, on disk: one small JSON file a key and day, shared by all processes.
+"""Requests spent and still allowed: one small JSON note a key and day, shared by all processes.
 
 A day is a New York date. When Alpha Vantage's own day begins is undocumented; of the candidates New York is the one
 that cannot cost a night: the nights of one evening (18:30 New York and later) lie within one such day, and a day that
@@ -19,8 +19,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
-from stockml.storage.files import write_atomically
-from stockml.storage.locks import file_lock
+from stockml.storage.notes import FileNotes, Notes
 from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
@@ -90,15 +89,20 @@ class QuotaLedger:
     nothing back. Raises StoreError when a file cannot be read: it is never taken for an unused day.
     """
 
-    folder: Path
+    notes: Notes
     key_hash: str
     plan: Plan
+    within: str = ""
     lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
-    def of(cls, folder: Path, key: str | None, plan: Plan = FREE) -> "QuotaLedger":
-        """The ledger of `key` in `folder`; nothing is created before the first request."""
-        return cls(Path(folder), hashlib.sha256((key or "").encode()).hexdigest()[:16], plan)
+    def of(cls, notes: Notes | Path, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
+        """The ledger of `key` in `notes` or a folder; nothing is created before the first request.
+
+        within: `tiingo/`, where a provider has a place of its own.
+        """
+        kept = FileNotes(notes) if isinstance(notes, Path) else notes
+        return cls(kept, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""
@@ -136,24 +140,23 @@ class QuotaLedger:
             day = quota_day(now)
             self._write(day, replace(self._read(day), refused=notice[:200]))
 
-    def path(self, day: date) -> Path:
-        return self.folder / f"{self.key_hash}-{day}.json"
+    def name(self, day: date) -> str:
+        return f"{self.within}{self.key_hash}-{day}.json"
 
     def _locked(self) -> AbstractContextManager[None]:
-        return file_lock(self.folder / f"{self.key_hash}.lock", self.lock_timeout_s)
+        return self.notes.locked(f"{self.within}{self.key_hash}", self.lock_timeout_s)
 
     def _read(self, day: date) -> SpentRequests:
-        path = self.path(day)
+        content = self.notes.read(self.name(day))
         try:
-            return read_record(SpentRequests, path.read_bytes())
-        except FileNotFoundError:
-            return UNUSED
+            return UNUSED if content is None else read_record(SpentRequests, content)
         except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
-            raise StoreError(str(path), f"{why}; delete it, and the day's count starts again") from error
+            place = self.notes.place(self.name(day))
+            raise StoreError(place, f"{why}; delete it, and the day's count starts again") from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
-        write_atomically(self.path(day), written_record(spent))
+        self.notes.write(self.name(day), written_record(spent))
 
 
 def quota_day(now: datetime) -> date:

@@ -21,6 +21,7 @@ from stockml.provider.parsing import Daily
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import excerpt
+from stockml.storage.notes import Notes
 
 PRICES = "TIINGO_PRICES"
 FREE = Plan(requests_per_minute=60, requests_per_day=1_000)
@@ -41,15 +42,15 @@ class Tiingo(HttpClient):
     def from_environment(
         cls,
         environ: Mapping[str, str],
-        quota_folder: Path,
+        quota: Notes | Path,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Tiingo":
         """TIINGO_API_KEY, TIINGO_URL."""
         key = environ.get("TIINGO_API_KEY")
-        quota = QuotaLedger.of(quota_folder / "tiingo", key, FREE)
-        return cls(key, quota=quota, clock=clock, sleep=sleep, base_url=environ.get("TIINGO_URL"))
+        spent = QuotaLedger.of(quota, key, FREE, within="tiingo/")
+        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get("TIINGO_URL"))
 
     def daily(self, ticker: str, outputsize: Literal["compact", "full"] = "compact") -> Payload:
         """The daily bars, raw as traded, and their split factors. Raises as any provider's."""

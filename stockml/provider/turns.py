@@ -8,48 +8,46 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from pydantic import AwareDatetime
 
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import LOCK_TIMEOUT_S, stalest_first
-from stockml.storage.files import write_atomically
-from stockml.storage.locks import file_lock
+from stockml.storage.notes import Notes
 from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
+NAME = "turns.json"
 GONE_AFTER = timedelta(days=5)  # a long weekend and a day
 
 
 @dataclass(frozen=True)
 class Turns:
-    """The notes in one small file, shared by all processes of this machine."""
+    """The notes of all tickers in one small document, shared by all processes."""
 
-    path: Path
+    notes: Notes
 
     def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
         """Note that these tickers are there at `now` (with its zone), with the newest session that each has.
 
         Raises RecordUnreadable, StoreBusy.
         """
-        with file_lock(self.path.with_suffix(".lock"), LOCK_TIMEOUT_S):
+        with self.notes.locked("turns", LOCK_TIMEOUT_S):
             notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
             notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
-            write_atomically(self.path, json.dumps(notes, default=str).encode())
+            self.notes.write(NAME, json.dumps(notes, default=str).encode())
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
         """The newest session of each ticker that came lately. Raises RecordUnreadable."""
         return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
 
     def _notes(self) -> dict[str, tuple[datetime, date | None]]:
+        content = self.notes.read(NAME)
         try:
-            return read_record(dict[str, tuple[AwareDatetime, date | None]], self.path.read_bytes())
-        except FileNotFoundError:
-            return {}
+            return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
         except ValueError as error:
-            raise RecordUnreadable(str(self.path), str(error)) from error
+            raise RecordUnreadable(self.notes.place(NAME), str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def test_an_unknown_plan_says_what_is_expected(text: str) -> None:
 def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:
     assert ledger.remaining(NOW) == 25
     assert ledger.next_slot(NOW) == NOW
-    assert list(ledger.folder.iterdir()) == []
+    assert list(ledger.notes.folder.iterdir()) == []
 
 
 def test_requests_are_counted_until_the_day_is_spent_and_begin_anew_on_the_next(ledger: QuotaLedger) -> None:
@@ -153,7 +153,7 @@ def test_a_waiting_process_whose_clock_reading_is_older_still_gets_a_slot_of_its
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"requests": "3"}', '{"requests": -1}', "\x00\xff"])
 def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(ledger: QuotaLedger, content: str) -> None:
     ledger.spend("IBM", NOW)
-    path = ledger.path(date(2026, 11, 20))
+    path = Path(ledger.notes.place(ledger.name(date(2026, 11, 20))))
     path.write_text(content, encoding="latin-1")
     for ask in (ledger.remaining, ledger.next_slot, lambda now: ledger.spend("IBM", now)):
         with pytest.raises(StoreError, match="delete it") as caught:
@@ -164,7 +164,7 @@ def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(ledger: Q
 
 def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None:
     ledger.spend("IBM", NOW)
-    path = ledger.path(date(2026, 11, 20))
+    path = Path(ledger.notes.place(ledger.name(date(2026, 11, 20))))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"slot": "2026-11-20T19:30:00"}))
     with pytest.raises(StoreError):
         ledger.next_slot(NOW)
@@ -234,7 +234,8 @@ def test_a_killed_process_leaves_a_readable_count_that_misses_no_request(tmp_pat
         process.send_signal(signal.SIGKILL)
         seen += lines + len(process.communicate(timeout=60)[0].split())
     days = {quota_day(datetime.now(UTC)), quota_day(datetime.now(UTC) - timedelta(minutes=5))}
-    counted = sum(json.loads(ledger.path(day).read_bytes())["requests"] for day in days if ledger.path(day).exists())
+    notes = [note for day in days if (note := ledger.notes.read(ledger.name(day)))]
+    counted = sum(json.loads(note)["requests"] for note in notes)
     assert seen <= counted <= seen + 5
     ledger.spend("IBM", datetime.now(UTC))
 

@@ -10,6 +10,7 @@ from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import FREE
 from stockml.provider.turns import GONE_AFTER, Turns, next_turn
+from stockml.storage.notes import FileNotes
 
 NEW_YORK = sessions_for("IBM")
 NIGHTS = NEW_YORK.between(date(2026, 10, 26), date(2026, 11, 20))
@@ -46,7 +47,7 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights() -> None:
 
 
 def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_bar_asks_nothing(tmp_path: Path) -> None:
-    turns, now = Turns(tmp_path / "turns.json"), datetime(2026, 11, 20, 23, tzinfo=UTC)
+    turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
     turns.come({"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
     turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
     waiting, tonight = turns.waiting(now), NIGHTS[-1]
@@ -64,4 +65,4 @@ def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
         with pytest.raises(RecordUnreadable, match=r"turns\.json"):
-            Turns(path).waiting(datetime.now(UTC))
+            Turns(FileNotes(tmp_path)).waiting(datetime.now(UTC))

@@ -1,0 +1,130 @@
+"""Objects at an address, such as `s3://bucket/prefix`: what is replaced is what was read, or nothing is.
+
+On S3-like stores the server refuses a PUT whose `If-Match` is no longer true, so two machines cannot lose each other's
+writes; on other file systems the content is compared right before it is written, which narrows the gap and does not
+close it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from stockml.errors import StoreError
+from stockml.storage.files import file_system
+
+
+class Overtaken(Exception):
+    """Somebody else replaced the object between our reading and our writing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands at a name, `content` None for nothing, and by which version the server knows it."""
+
+    content: bytes | None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects under one root. What the server or the way to it refuses is raised as StoreError, with the name."""
+
+    root: str
+
+    def address(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def read(self, name: str) -> Found:
+        """The version is asked for first: where it changes meanwhile it is the older one, and replaces nothing."""
+        with self._refused(name):
+            try:
+                version = self._fs.info(self._path(name)).get("ETag")
+                return Found(self._fs.cat_file(self._path(name)), version)
+            except FileNotFoundError:
+                return Found(None)
+
+    def replace(self, name: str, content: bytes, found: Found) -> None:
+        """Put `content` where `found` was read. Raises Overtaken; an answer that got lost on its way is asked for."""
+        with self._refused(name):
+            if "s3" not in self._fs.protocol:
+                self._compare_and_write(name, content, found)
+                return
+            condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
+            try:
+                self._fs.pipe_file(self._path(name), content, **condition)
+            except OSError as problem:
+                vanished = found.content is not None and isinstance(problem, FileNotFoundError)
+                if not vanished and "condition" not in str(problem).lower():
+                    raise
+                if self.read(name).content != content:
+                    raise Overtaken from problem
+
+    def put(self, contents: Mapping[str, bytes]) -> None:
+        """Write objects that are named by their content: whoever else writes one writes the same."""
+        with self._refused(next(iter(contents), "")):
+            if "s3" not in self._fs.protocol:
+                for name in contents:
+                    self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+            self._fs.pipe({self._path(name): content for name, content in contents.items()})
+
+    def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Many at once, by name."""
+        paths = {self._path(name): name for name in names}
+        with self._refused(next(iter(paths.values()), "")):
+            try:
+                found = self._fs.cat(list(paths)) if paths else {}
+            except FileNotFoundError as missing:
+                raise StoreError(self.root, f"expected objects that it names, found one missing ({missing})") from None
+            return {paths[path]: content for path, content in found.items()}
+
+    def names(self, folder: str) -> dict[str, dict[str, Any]]:
+        """What stands under a folder, at any depth: by name, what the file system says of each."""
+        with self._refused(folder):
+            try:
+                found = self._fs.find(self._path(folder), detail=True)
+            except FileNotFoundError:
+                return {}
+            base = f"{self._base.rstrip('/')}/"
+            return {path.removeprefix(base): dict(about) for path, about in found.items()}
+
+    def remove(self, names: Iterable[str]) -> None:
+        with self._refused(""):
+            if paths := [self._path(name) for name in names]:
+                self._fs.rm(paths)
+
+    @cached_property
+    def _fs_and_base(self) -> tuple[Any, str]:
+        return file_system(self.root)
+
+    @property
+    def _fs(self) -> Any:
+        return self._fs_and_base[0]
+
+    @property
+    def _base(self) -> str:
+        return self._fs_and_base[1]
+
+    def _path(self, name: str) -> str:
+        return f"{self._base.rstrip('/')}/{name}"
+
+    def _compare_and_write(self, name: str, content: bytes, found: Found) -> None:
+        if self.read(name).content != found.content:
+            raise Overtaken
+        self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+        self._fs.pipe_file(self._path(name), content)
+
+    @contextmanager
+    def _refused(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (Overtaken, StoreError):
+            raise
+        except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
+            why = f"{type(problem).__name__}: {problem}"
+            raise StoreError(
+                self.address(name),
+                f"could not be read or written ({why}); it was left as it is: see that the address answers and that "
+                "you may use it, then run again",
+            ) from problem

@@ -1,0 +1,258 @@
+"""State that machines without a common disk share: a home's files at an address, of which each home is a cache.
+
+The files of a ticker are one part of the state, what belongs to no ticker another. A part is a *manifest*, the SHA-256
+of each file by its name, and the files themselves are objects that are named by their content and never changed. So a
+part changes in one step, when its manifest is replaced: a night that is killed before has changed nothing, and of two
+that began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets;
+the one hides the plain files, the other needs a repository and knows no conditional write.
+
+A run holds a ticker here and everywhere (`held`), checks its part out, works in the home as if it were alone, and
+commits. Whoever only reads refreshes first. What a commit did not take lies in `uncommitted/`.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from stockml.errors import StoreBusy, StoreError
+from stockml.home import Home
+from stockml.storage.database import Database
+from stockml.storage.files import write_atomically
+from stockml.storage.manifests import COMMON, Manifest, files_of, is_merged, merged, tickers_of
+from stockml.storage.objects import Objects, Overtaken
+
+AT_ONCE = 64
+ATTEMPTS = 5
+SECOND = 1_000_000_000
+
+Stat: TypeAlias = tuple[int, int]  # bytes, nanoseconds of the last change
+
+
+class Depth(IntEnum):
+    """How much of a part is brought: what the table of all tickers is made of, what a night reads, everything."""
+
+    STATUS = 0
+    NIGHT = 1
+    EVERYTHING = 2
+
+    def wants(self, name: str) -> bool:
+        written_only = name.startswith(("payloads/", "evaluations/", "datasets/"))  # a later night does not read them
+        return self is Depth.EVERYTHING or not (written_only or (self is Depth.STATUS and name.startswith("models/")))
+
+
+@dataclass(frozen=True)
+class CheckedOut:
+    """What this cache knows of a part: the manifest that it is of, and the files that are here as committed.
+
+    version: by which the server knew that manifest. adopted: files were here before the state had any of the part.
+    """
+
+    manifest: Manifest
+    local: dict[str, Stat]
+    depth: Depth = Depth.STATUS
+    version: str | None = None
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """The state at `address`, with `root` as its cache."""
+
+    address: str
+    root: Path
+    database: Database
+
+    @classmethod
+    def of(cls, home: Home) -> "SharedState | None":
+        """None where the home is the state itself."""
+        if home.state is None or home.database is None:
+            return None
+        return cls(home.state, home.root, Database(home.database, home.state))
+
+    def checkout(self, part: str, depth: Depth = Depth.EVERYTHING) -> None:
+        """Let the cache's files of the part be as committed, as far as `depth` asks; others may be absent.
+
+        What was changed here and never committed stays while the state is as it was, and goes to `uncommitted/` where
+        it has moved on. To be called under the part's lock here. Raises StoreError, also where the cache holds files
+        of its own.
+        """
+        found, known = self._objects.read(_manifest(part)), self._known(part)
+        here = {name: self.root / name for name in files_of(self.root, part)}
+        if known is None:
+            known = CheckedOut(Manifest(part), {}, adopted=bool(here))
+        if found.content is None:
+            if known.manifest.commit:
+                why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
+                raise StoreError(self._objects.address(_manifest(part)), why)
+            self._remember(part, known)
+            return
+        manifest = Manifest.read(found.content, self._objects.address(_manifest(part)))
+        if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
+            why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
+            raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
+        committed = {name for name, path in here.items() if self._is_committed(manifest, known, name, path)}
+        mine = {name for name in here.keys() - committed if self._may_stay(manifest, known, name)}
+        for name in here.keys() - committed - mine:
+            self._leave(part, known, name)
+        asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
+        self._bring(manifest, asked)
+        now = {name: stat for name in committed.union(asked) if (stat := _stat(self.root / name))}
+        self._remember(part, CheckedOut(manifest, now, depth, found.version))
+
+    def commit(self, part: str, *, may_remove: bool = False) -> bool:
+        """Let the state be as this cache is; False where nothing changed.
+
+        may_remove: a file that is gone here is gone from the state too. Raises StoreBusy where another machine
+        committed meanwhile, whose state stands, and StoreError.
+        """
+        known = self._known(part) or CheckedOut(Manifest(part), {})
+        here = files_of(self.root, part)
+        files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
+        if may_remove:
+            for name in known.local.keys() - set(here):
+                files.pop(name, None)
+        for name in here:
+            now[name] = _stat(self.root / name) or (0, 0)
+            if known.local.get(name) != now[name]:
+                content = (self.root / name).read_bytes()
+                sha = hashlib.sha256(content).hexdigest()
+                if name not in files or files[name][0] != sha:
+                    files[name] = (sha, len(content), now[name][1] // SECOND)
+                    bodies[_object(sha)] = content
+        changed = files != known.manifest.files
+        manifest = replace(known.manifest, files=files, commit=secrets.token_hex(8)) if changed else known.manifest
+        if changed:
+            there = {_object(sha) for sha, *_ in known.manifest.files.values()}
+            self._objects.put({name: content for name, content in bodies.items() if name not in there})
+            manifest = self._replace(part, known.manifest, manifest)
+        if changed or now != known.local:
+            self._remember(part, replace(known, manifest=manifest, local=now, version=None))
+        return changed
+
+    def parts(self) -> dict[str, str | None]:
+        """The parts of the state, with the version of each."""
+        found = self._objects.names("parts").items()
+        return {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
+
+    def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
+        """Whether the part was checked out at this version, and as deep."""
+        known = self._known(part)
+        return known is not None and None is not version == known.version and known.depth >= depth
+
+    def parts_here(self) -> set[str]:
+        return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}
+
+    def unreferenced(self) -> dict[str, dict[str, Any]]:
+        """Objects that no manifest names, by name: of earlier states, and of commits that are being made."""
+        objects = self._objects.names("objects")
+        manifests = (self._objects.read(_manifest(part)).content for part in self.parts())
+        named = {
+            _object(sha)
+            for content in manifests
+            if content is not None
+            for sha, *_ in Manifest.read(content, self.address).files.values()
+        }
+        return {name: about for name, about in objects.items() if name not in named}
+
+    def remove(self, names: Iterable[str]) -> None:
+        self._objects.remove(names)
+
+    @cached_property
+    def _objects(self) -> Objects:
+        return Objects(self.address)
+
+    def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
+        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept."""
+        for _ in range(ATTEMPTS):
+            found = self._objects.read(_manifest(part))
+            now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
+            if now.commit != before.commit:
+                if not is_merged(part):
+                    break
+                after = replace(after, files=merged(before.files, after.files, now.files))
+            with suppress(Overtaken):
+                self._objects.replace(_manifest(part), after.content(), found)
+                return after
+        why = "it was committed by another machine meanwhile, whose state stands: run again"
+        raise StoreBusy(self._objects.address(_manifest(part)), why)
+
+    def _differs(self, manifest: Manifest, name: str) -> bool:
+        return name not in manifest.files or _sha256(self.root / name) != manifest.files[name][0]
+
+    def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str, path: Path) -> bool:
+        entry = manifest.files.get(name)
+        if entry is None:
+            return False
+        untouched = known.local.get(name) == _stat(path)
+        return known.manifest.files.get(name) == entry if untouched else not self._differs(manifest, name)
+
+    def _may_stay(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
+        """Whether a file that was made or changed here goes on from what is committed now."""
+        if known.local.get(name) == _stat(self.root / name):
+            return False
+        if is_merged(manifest.part):
+            return manifest.files.get(name) == known.manifest.files.get(name)
+        return manifest.commit == known.manifest.commit
+
+    def _leave(self, part: str, known: CheckedOut, name: str) -> None:
+        """Take a file out of the way: the state has another by now, or none."""
+        path = self.root / name
+        if known.local.get(name) == _stat(path):
+            path.unlink()
+            return
+        aside = self.root / "uncommitted" / part / secrets.token_hex(4) / name
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, aside)
+
+    def _bring(self, manifest: Manifest, names: list[str]) -> None:
+        for start in range(0, len(names), AT_ONCE):
+            some = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
+            found = self._objects.fetch(set(some.values()))
+            for name, stands in some.items():
+                sha, _, written = manifest.files[name]
+                if hashlib.sha256(found[stands]).hexdigest() != sha:
+                    why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
+                    raise StoreError(self._objects.address(stands), f"{why}: bring this object back from a copy")
+                write_atomically(self.root / name, found[stands])
+                os.utime(self.root / name, (written, written))  # what is old is cleared away by its age
+
+    def _known(self, part: str) -> CheckedOut | None:
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            said = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
+            if said["address"] == self.address:
+                local = {name: (size, changed) for name, (size, changed) in said["local"].items()}
+                manifest = Manifest.read(said["manifest"].encode(), str(self.root))
+                return CheckedOut(manifest, local, Depth(said["depth"]), said["version"], said["adopted"])
+        return None
+
+    def _remember(self, part: str, known: CheckedOut) -> None:
+        said = {"address": self.address, "manifest": known.manifest.content().decode(), "local": known.local}
+        content = json.dumps(said | {"depth": known.depth, "version": known.version, "adopted": known.adopted}).encode()
+        write_atomically(self.root / ".shared" / f"{part}.json", content)
+
+
+def _manifest(part: str) -> str:
+    return f"parts/{part}.json"
+
+
+def _object(sha: str) -> str:
+    return f"objects/{sha[:2]}/{sha}"
+
+
+def _stat(path: Path) -> Stat | None:
+    with suppress(FileNotFoundError):
+        about = path.stat()
+        return about.st_size, about.st_mtime_ns
+    return None
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

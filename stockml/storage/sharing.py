@@ -1,0 +1,110 @@
+"""What runs, readers and commands do where machines share a home's state; nothing where the home is the state."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from datetime import datetime
+
+from stockml.errors import StockmlError, StoreBusy
+from stockml.home import Home
+from stockml.storage.locks import file_lock
+from stockml.storage.manifests import COMMON, ENDED
+from stockml.storage.shared_state import Depth, SharedState
+
+BUSY_S = 30.0
+
+
+@contextmanager
+def held(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
+    """One at a time works on a ticker, here and on every machine that shares the state.
+
+    Within, the ticker's files are as last committed, and afterwards what was made of them is. Raises StoreBusy.
+    """
+    with file_lock(home.locks / f"{ticker}.night.lock", timeout_s):
+        if (state := SharedState.of(home)) is None:
+            yield
+            return
+        with state.database.locked(ticker, timeout_s):
+            _checkout_common(home, state)
+            state.checkout(ticker, Depth.NIGHT)
+            try:
+                yield
+            except BaseException:  # a run that waits, or is cancelled, has brought bars too
+                with suppress(StockmlError):  # what went wrong first is told
+                    commit(home, ticker)
+                raise
+            commit(home, ticker)
+
+
+def commit(home: Home, ticker: str) -> None:
+    """Within `held`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
+    if state := SharedState.of(home):
+        state.commit(ticker)
+        commit_common(home)
+
+
+def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
+    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left.
+
+    Does nothing where the home is the state itself.
+    """
+    if (state := SharedState.of(home)) is None:
+        return
+    _checkout_common(home, state)
+    versions = state.parts()
+    asked = None if tickers is None else {each for ticker in tickers for each in (ticker, ticker + ENDED)}
+    for part in sorted(versions.keys() - {COMMON} if asked is None else versions.keys() & asked):
+        if not state.is_current(part, versions[part], depth):
+            lock = part if part.endswith(ENDED) else f"{part}.night"
+            with suppress(StoreBusy), file_lock(home.locks / f"{lock}.lock", 0):
+                state.checkout(part, depth)
+
+
+def commit_common(home: Home) -> None:
+    """What was made of files that belong to no ticker. Raises StoreBusy where another machine changed the very same."""
+    if state := SharedState.of(home):
+        with _common(home):
+            state.commit(COMMON)
+
+
+def commit_ended(home: Home, ticker: str) -> None:
+    """How the ticker's newest run ended, also where another run is at work on the ticker. Raises StoreBusy."""
+    if state := SharedState.of(home):
+        with file_lock(home.locks / f"{ticker}{ENDED}.lock", BUSY_S):
+            state.commit(ticker + ENDED)
+
+
+def commit_all(home: Home, *, may_remove: bool = False) -> None:
+    """What a command changed of any ticker; one that is at work here commits by itself.
+
+    Raises StoreBusy where another machine changed the same meanwhile, and StoreError.
+    """
+    if (state := SharedState.of(home)) is None:
+        return
+    with _common(home):
+        state.commit(COMMON, may_remove=may_remove)
+    for ticker in sorted(state.parts_here() - {COMMON}):
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(file_lock(home.locks / f"{ticker}.night.lock", 0))
+            except StoreBusy:
+                continue
+            state.commit(ticker, may_remove=may_remove)
+
+
+def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
+    """Objects that no part names and that were written before the moment, with their bytes; newer may be a commit's."""
+    if (state := SharedState.of(home)) is None:
+        return {}
+    old = {name: int(about["size"]) for name, about in state.unreferenced().items() if about["LastModified"] < before}
+    if remove:
+        state.remove(old)
+    return old
+
+
+def _checkout_common(home: Home, state: SharedState) -> None:
+    with _common(home):
+        state.checkout(COMMON)
+
+
+def _common(home: Home) -> AbstractContextManager[None]:
+    return file_lock(home.locks / "common.lock", BUSY_S)

@@ -1,0 +1,176 @@
+"""Machines that share no disk: the state stands on an object store, locks and quota in PostgreSQL."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import psycopg
+import pytest
+from moto.server import ThreadedMotoServer
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from deployments.replay.feed import Feed
+from deployments.servers.postgres import create_databases
+from flows.nightly import nightly
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.storage.manifests import Manifest
+from stockml.storage.shared_state import SharedState
+from stockml.storage.sharing import commit_all, refresh
+from tests.support import replaying
+from tests.support.machines import machine
+from tests.support.mlflow_server import mlflow_server
+from tests.support.night_process import standing
+from tests.support.postgres_server import is_installed, postgres_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
+
+STATE = "s3://state/stockml"
+FRIDAY = date(2013, 3, 1)
+ASKED: dict[str, Any] = {"settings": replaying.SMALL, "late_retries": 0}
+SAME = ("ledger/IBM.parquet", "models/IBM/promotions.jsonl")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the machines share, and a cache of it that no night works in."""
+
+    environ: Mapping[str, str]
+    disk: Path
+    cache: Home
+
+    def machine(self, name: str) -> Any:
+        return machine(name, self.disk, {**self.environ, "STOCKML_HOME": str(self.disk / "home")})
+
+    def committed(self) -> Manifest | None:
+        """The ticker's state as it was last committed."""
+        state = SharedState.of(self.cache)
+        assert state is not None
+        found = state._objects.read("parts/IBM.json").content
+        return None if found is None else Manifest.read(found, STATE)
+
+    def read(self) -> Home:
+        refresh(self.cache)
+        return self.cache
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
+        create_databases({"STOCKML_DATABASE_URL": running})
+        yield running
+
+
+@pytest.fixture(scope="module")
+def objects() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    with Feed() as running:
+        replaying.use(running, monkeypatch)
+        yield running
+
+
+@pytest.fixture
+def shared(
+    home: Home, address: str, objects: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shared]:
+    """A state with recorded bars of IBM; MLflow's server keeps what it is given on the object store too."""
+    environ = {
+        "AWS_ENDPOINT_URL": objects,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "STOCKML_STATE": STATE,
+        "STOCKML_DATABASE_URL": address,
+        "STOCKML_ARTIFACTS": "s3://state/artifacts",
+    }
+    for name, value in environ.items():
+        if name.startswith("AWS"):
+            monkeypatch.setenv(name, value)
+    bucket = fsspec.filesystem("s3")
+    bucket.mkdir("state")
+    with mlflow_server(home_of({"STOCKML_HOME": str(tmp_path / "mlflow")})) as tracking:
+        environ["MLFLOW_TRACKING_URI"] = tracking
+        cache = home_of({"STOCKML_HOME": str(tmp_path / "cache"), **environ})
+        replaying.fill(cache, ["IBM"])
+        refresh(cache)
+        commit_all(cache)
+        yield Shared(environ, tmp_path / "disk", cache)
+    bucket.rm("state", recursive=True)
+    type(bucket).clear_instance_cache()
+    with psycopg.connect(f"{address}/stockml", autocommit=True) as database:
+        database.execute("DROP TABLE IF EXISTS notes")
+
+
+@contextmanager
+def at(feed: Feed, session: date, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The evening of the session, in this process and in those that it starts from here on."""
+    feed.set_clock(session)
+    monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
+    yield {"ticker": "IBM", "session": session, **ASKED}
+
+
+def test_nights_on_machines_of_which_one_dies_are_those_of_one_machine_byte_for_byte(
+    shared: Shared, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies once its bars are committed, and before its forecast is; two others do that night and the next."""
+    before = shared.committed()
+    for name, session in (("dying", replaying.THURSDAY), ("second", replaying.THURSDAY), ("third", FRIDAY)):
+        with at(feed, session, monkeypatch) as asked, shared.machine(name) as there:
+            there.night(**asked)
+            if name == "dying":
+                changed(shared, before)
+                there.kill()
+            else:
+                assert there.outcome() == "Completed"
+    replaying.fill(home, ["IBM"])
+    for session in (replaying.THURSDAY, FRIDAY):
+        with at(feed, session, monkeypatch) as asked:
+            assert nightly(**asked, return_state=True).is_completed()
+    there, alone = shared.read(), home
+    for name in SAME:
+        assert (there.root / name).read_bytes() == (alone.root / name).read_bytes(), name
+    assert standing(there) == standing(alone)  # the bars too; when each was recorded differs
+
+
+def test_two_machines_that_do_one_night_at_once_do_it_once(
+    shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ends every connection in the middle, and with it the lock: what it kept apart meets at the state."""
+    with (
+        at(feed, replaying.THURSDAY, monkeypatch) as asked,
+        shared.machine("first") as one,
+        shared.machine("second") as other,
+    ):
+        before = shared.committed()
+        for each in (one, other):
+            each.night(**asked)
+        changed(shared, before)
+        with psycopg.connect(shared.environ["STOCKML_DATABASE_URL"] + "/stockml", autocommit=True) as database:
+            database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        ends = {one.outcome(), other.outcome()}
+    assert "Completed" in ends
+    assert all(end == "Completed" or "run again" in end for end in ends)
+    found = standing(shared.read())
+    assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
+
+
+@retry(retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.02), stop=stop_after_delay(120))
+def changed(shared: Shared, before: Manifest | None) -> bool:
+    """Once the state has moved on."""
+    return shared.committed() != before

@@ -1,0 +1,95 @@
+"""Locks and notes that machines share in PostgreSQL, against a real server."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from deployments.servers.postgres import create_databases
+from stockml.errors import QuotaSpent, StoreBusy, StoreError
+from stockml.provider.quota import Plan, QuotaLedger
+from stockml.storage.database import Database
+from stockml.storage.notes import DatabaseNotes
+from tests.support.postgres_server import is_installed, postgres_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
+        create_databases({"STOCKML_DATABASE_URL": running})
+        yield running
+
+
+@pytest.fixture
+def database(server: str) -> Database:
+    return Database(server, "s3://bucket/state")
+
+
+def test_one_at_a_time_holds_a_lock_and_others_hold_other_locks(database: Database) -> None:
+    with database.locked("IBM", 1), database.locked("MSFT", 1), replace(database, of="s3://other").locked("IBM", 1):
+        assert is_busy(database)
+    assert not is_busy(database)
+
+
+def is_busy(database: Database) -> bool:
+    try:
+        with database.locked("IBM", 0.05):
+            return False
+    except StoreBusy as busy:
+        assert "IBM: another process holds this lock" in str(busy)
+        return True
+
+
+def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Database, server: str) -> None:
+    """The server ends all of them, the one that waits too, as when it is restarted."""
+    waiting, got = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        with database.locked("IBM", 30):
+            got.set()
+
+    with database.locked("IBM", 1):
+        other = threading.Thread(target=wait)
+        other.start()
+        waiting.wait()
+        with psycopg.connect(f"{server}/stockml", autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        assert got.wait(20)
+    other.join()
+
+
+def test_many_machines_spend_one_quota(database: Database) -> None:
+    """Eight at once ask for 40 requests of 25."""
+    ledger = QuotaLedger.of(DatabaseNotes(database), "KEY", Plan(1_200, 25))
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def spend(_: int) -> bool:
+        try:
+            ledger.spend("IBM", now)
+        except QuotaSpent:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as asking:
+        assert sum(asking.map(spend, range(40))) == 25
+    assert QuotaLedger.of(DatabaseNotes(database), "KEY", Plan(1_200, 25)).remaining(now) == 0
+    assert QuotaLedger.of(DatabaseNotes(database), "OTHER", Plan(1_200, 25)).remaining(now) == 25
+
+
+@pytest.mark.parametrize("port", [1, None])
+def test_a_server_that_is_not_there_is_named_without_its_password(server: str, port: int | None) -> None:
+    place = f"127.0.0.1:{port or server.rpartition(':')[2]}"
+    away = Database(f"postgresql://me:secret@{place}", "s3://bucket/state", return_s=0)
+    with pytest.raises(StoreError, match=f"{place}/stockml: the database did not answer") as refused:
+        away.read("anything")
+    assert "secret" not in f"{refused.value!r}{refused.value}{away!r}"

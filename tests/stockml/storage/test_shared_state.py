@@ -1,0 +1,233 @@
+"""State that machines share by address: two caches of one address, and what each may do to the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
+
+from stockml.errors import StoreBusy, StoreError
+from stockml.storage.database import Database
+from stockml.storage.manifests import COMMON, files_of
+from stockml.storage.shared_state import Depth, SharedState
+
+NOWHERE = Database("postgresql://nobody@127.0.0.1:1", "no test here asks it")
+LEDGER, NIGHT, PAYLOAD = "ledger/IBM.parquet", "nights/IBM/key/night.json", "payloads/IBM/x.json.gz"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def address(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = fsspec.filesystem("s3")
+    bucket.mkdir("state")
+    yield "s3://state/stockml"
+    bucket.rm("state", recursive=True)
+    type(bucket).clear_instance_cache()
+
+
+@pytest.fixture
+def two(address: str, tmp_path: Path) -> tuple[SharedState, SharedState]:
+    return SharedState(address, tmp_path / "one", NOWHERE), SharedState(address, tmp_path / "two", NOWHERE)
+
+
+def write(state: SharedState, name: str, content: str) -> None:
+    (state.root / name).parent.mkdir(parents=True, exist_ok=True)
+    (state.root / name).write_text(content)
+
+
+def read(state: SharedState) -> dict[str, str]:
+    return {name: (state.root / name).read_text() for name in files_of(state.root, "IBM")}
+
+
+def checked_out(state: SharedState) -> dict[str, str]:
+    state.checkout("IBM")
+    return read(state)
+
+
+def test_what_one_machine_commits_another_checks_out_and_goes_on_from(two: tuple[SharedState, SharedState]) -> None:
+    one, other = two
+    one.checkout("IBM")
+    write(one, LEDGER, "a forecast")
+    write(one, PAYLOAD, "an answer")
+    write(one, "nights/IBM/.half.tmp", "half written")
+    assert one.commit("IBM")
+    assert not one.commit("IBM")
+    other.checkout("IBM", Depth.NIGHT)
+    assert read(other) == {LEDGER: "a forecast"}  # no later night reads an answer again
+    write(other, LEDGER, "two forecasts")
+    write(other, NIGHT, "a night")
+    assert other.commit("IBM")
+    assert checked_out(one) == {LEDGER: "two forecasts", NIGHT: "a night", PAYLOAD: "an answer"}
+    assert checked_out(other) == read(one)
+
+
+def test_of_two_nights_from_one_state_the_second_is_refused_and_loses_nothing(
+    two: tuple[SharedState, SharedState],
+) -> None:
+    one, other = two
+    for state in two:
+        state.checkout("IBM")
+    write(one, LEDGER, "the first")
+    write(other, LEDGER, "the second")
+    one.commit("IBM")
+    with pytest.raises(StoreBusy, match=r"parts/IBM\.json.*run again"):
+        other.commit("IBM")
+    assert checked_out(other) == {LEDGER: "the first"}
+    assert [path.read_text() for path in (other.root / "uncommitted").rglob("*.parquet")] == ["the second"]
+
+
+def test_a_killed_nights_leftovers_go_on_while_nobody_else_has_committed(two: tuple[SharedState, SharedState]) -> None:
+    one, other = two
+    write(one, LEDGER, "committed")
+    one.checkout("IBM")
+    one.commit("IBM")
+    write(one, NIGHT, "left by a night that was killed")
+    assert checked_out(one) == {LEDGER: "committed", NIGHT: "left by a night that was killed"}
+    assert checked_out(other) == {LEDGER: "committed"}
+    one.commit("IBM")
+    assert checked_out(other) == read(one)
+
+
+def test_a_file_that_is_gone_here_comes_back_unless_a_command_removed_it(two: tuple[SharedState, SharedState]) -> None:
+    one, other = two
+    one.checkout("IBM")
+    write(one, LEDGER, "kept")
+    write(one, NIGHT, "old")
+    one.commit("IBM")
+    (one.root / NIGHT).unlink()
+    assert not one.commit("IBM")
+    assert NIGHT in checked_out(one)
+    (one.root / NIGHT).unlink()
+    assert one.commit("IBM", may_remove=True)
+    assert checked_out(other) == {LEDGER: "kept"}
+    assert len(one.unreferenced()) == 1
+
+
+def test_a_home_of_its_own_becomes_the_state_but_is_never_mixed_with_another(
+    two: tuple[SharedState, SharedState],
+) -> None:
+    one, other = two
+    write(one, LEDGER, "years of mine")
+    write(other, LEDGER, "years of another")
+    for state in two:
+        state.checkout("IBM")
+    one.commit("IBM")
+    with pytest.raises(StoreBusy):
+        other.commit("IBM")
+    with pytest.raises(StoreError, match=r"expected a cache of s3://state/stockml.*this folder's own.*empty folder"):
+        other.checkout("IBM")
+    assert read(other) == {LEDGER: "years of another"}
+
+
+def test_what_belongs_to_no_ticker_is_merged_file_by_file(two: tuple[SharedState, SharedState]) -> None:
+    one, other = two
+    for state in two:
+        state.checkout(COMMON)
+    write(one, "prices.json", "{}")
+    write(other, "bases/base-2020.npz", "weights")
+    one.commit(COMMON)
+    other.commit(COMMON)
+    write(one, "tickers.yaml", "edited by hand")
+    for state in two:
+        state.checkout(COMMON)
+    assert (one.root / "bases/base-2020.npz").exists()
+    assert (one.root / "tickers.yaml").read_text() == "edited by hand"
+    assert (other.root / "prices.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["manifest", "object", "gone", "all gone"])
+def test_damage_is_named_and_never_checked_out(two: tuple[SharedState, SharedState], address: str, damage: str) -> None:
+    one, other = two
+    one.checkout("IBM")
+    write(one, LEDGER, "a forecast")
+    one.commit("IBM")
+    fs, base = fsspec.core.url_to_fs(address)
+    manifest, (stands,) = f"{base}/parts/IBM.json", fs.find(f"{base}/objects")
+    if damage == "manifest":
+        fs.pipe_file(manifest, fs.cat_file(manifest).replace(b"IBM", b"IBN"))
+    elif damage == "object":
+        fs.pipe_file(stands, b"another")
+    else:
+        fs.rm_file(stands if damage == "gone" else manifest)
+    fs.invalidate_cache()
+    reader = one if damage == "all gone" else other
+    with pytest.raises(StoreError, match="expected") as caught:
+        reader.checkout("IBM")
+    assert "state/stockml" in str(caught.value)
+    assert read(one) == {LEDGER: "a forecast"}
+    assert read(other) == {}
+
+
+def test_an_address_that_does_not_answer_is_an_error_and_changes_nothing(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = SharedState(address, tmp_path / "cache", NOWHERE)
+    state.checkout("IBM")
+    write(state, LEDGER, "a forecast")
+    away = SharedState("s3://no-such-bucket/stockml", tmp_path / "cache", NOWHERE)
+    with pytest.raises(StoreError, match="see that the address answers"):
+        away.commit("IBM")
+    assert read(state) == {LEDGER: "a forecast"}
+    assert state.commit("IBM")
+
+
+ACTIONS = st.tuples(
+    st.sampled_from([0, 1]), st.sampled_from(["write", "commit", "checkout"]), st.sampled_from([LEDGER, NIGHT])
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=st.lists(ACTIONS, max_size=14))
+def test_whatever_two_machines_do_nothing_that_was_written_is_lost(
+    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[int, str, str]]
+) -> None:
+    """What was written is in the state or its history, here, or set aside, unless its own machine wrote over it."""
+    fsspec.filesystem("memory").store.clear()
+    folder = tmp_path_factory.mktemp("caches")
+    machines = [SharedState("memory://state", folder / str(number), NOWHERE) for number in (0, 1)]
+    for machine in machines:
+        machine.checkout("IBM")
+    owed, stands = set[str](), dict[str, str]()
+    for number, (which, action, name) in enumerate(actions):
+        machine = machines[which]
+        before = read(machine)
+        if action == "write":
+            committed = bytes_at_the_address()
+            if (over := before.get(name)) and not any(over in content for content in committed):
+                owed.discard(over)
+            write(machine, name, f"<{number}>")
+            owed.add(f"<{number}>")
+            continue
+        try:
+            if action == "checkout":
+                machine.checkout("IBM")
+            elif machine.commit("IBM"):
+                stands = before
+        except StoreBusy:
+            assert before != stands
+    everywhere = [path.read_text() for path in folder.rglob("*") if path.is_file()] + bytes_at_the_address()
+    assert all(any(each in content for content in everywhere) for each in owed)
+    fresh = SharedState("memory://state", folder / "fresh", NOWHERE)
+    assert checked_out(fresh) == stands
+
+
+def bytes_at_the_address() -> list[str]:
+    return [bytes(file.getvalue()).decode() for file in fsspec.filesystem("memory").store.values()]
