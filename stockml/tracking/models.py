@@ -11,7 +11,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stockml.code_version import PACKAGE, sources
+from stockml import code_version
 from stockml.forecasts.bands import COVERAGES, percent
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
@@ -143,11 +143,18 @@ def _zipped_code(folder: Path) -> Path:
     would upload each file of the package every night.
     """
     path = folder / "stockml.zip"
-    modules = {file for name, file in sources(SERVED).items() if name != SERVED}
-    packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(PACKAGE)}
+    modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
+    packages = {
+        above / "__init__.py"
+        for file in modules
+        for above in file.parents
+        if above.is_relative_to(code_version.PACKAGE)
+    }
     with zipfile.ZipFile(path, "w") as zipped:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(file.relative_to(PACKAGE.parent).as_posix())  # of 1980: no time of the checkout
+            member = zipfile.ZipInfo(
+                file.relative_to(code_version.PACKAGE.parent).as_posix()
+            )  # of 1980: no time of the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return path
 
