@@ -20,7 +20,7 @@ from deployments.replay.recording import recorded_bars
 from tests.walk_readme import done, environment, new_machine
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
-PAGES = ("own-tickers", "backup-and-move", "upgrade", "red-night", "several-people", "server")
+PAGES = ("own-tickers", "backup-and-move", "upgrade", "red-night", "several-people", "server", "many-machines")
 PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
 FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
 HERE = {  # as it is called in the person's own folder, and in the recorded weeks
@@ -37,6 +37,8 @@ ELSEWHERE = {
     "docker compose --file deployments/compose.yaml up --detach --build": "needs Docker: the same of its file",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_workers.py",
+    "stockml up --address 0.0.0.0": "needs an object store: tests/faults/test_shared_machines.py",
+    "stockml serve worker --no-deploy": "the same",
     "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
     "stockml rename KO NEW": "KO is still traded: tests/stockml/maintenance/test_rename.py",

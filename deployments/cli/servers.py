@@ -63,11 +63,11 @@ def serve(
     mlflow_url: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="the worker's")
     ] = "http://127.0.0.1:5000",
+    deploy: Annotated[
+        bool, typer.Option(help="the worker first makes Prefect's deployments agree with the list of tickers")
+    ] = True,
 ) -> None:
-    """Run one part of `up` alone, in the foreground: for containers.
-
-    The worker first makes Prefect's deployments agree with the list of tickers.
-    """
+    """Run one part of `up` alone, in the foreground: for containers, and for workers on further machines."""
     from deployments.servers import parts
     from deployments.servers.access import Access
     from deployments.servers.environment import set_environment
@@ -82,7 +82,8 @@ def serve(
 
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
         os.environ.update(parts.as_client(Access.of(os.environ)))
-        print(*registered(place, tickers_of(place)), sep="\n", flush=True)
+        if deploy:
+            print(*registered(place, tickers_of(place)), sep="\n", flush=True)
         program = parts.worker(os.environ, "--with-healthcheck")
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)

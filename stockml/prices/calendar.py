@@ -156,6 +156,9 @@ def _days(name: str) -> _Days:
             calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
+    except (NotImplementedError, ValueError) as unmade:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
+        wanted = f"a calendar that exchange_calendars can make with this pandas, which says: {unmade}"
+        raise InvalidSetting("calendar", name, wanted[:300]) from None
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
     tz = ZoneInfo(str(calendar.tz))
     future = _weekdays_after(sessions[-1])

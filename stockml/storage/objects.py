@@ -71,13 +71,14 @@ class Objects:
 
     def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
         """Many at once, by name."""
-        paths = {self._path(name): name for name in names}
-        with self._refused(next(iter(paths.values()), "")):
+        asked = list(names)
+        with self._refused(next(iter(asked), "")):
             try:
-                found = self._fs.cat(list(paths)) if paths else {}
+                paths = [self._path(name) for name in asked]
+                found = self._fs.cat_ranges(paths, None, None, on_error="raise") if paths else []
             except FileNotFoundError as missing:
                 raise StoreError(self.root, f"expected objects that it names, found one missing ({missing})") from None
-            return {paths[path]: content for path, content in found.items()}
+            return dict(zip(asked, found, strict=True))
 
     def names(self, folder: str) -> dict[str, dict[str, Any]]:
         """What stands under a folder, at any depth: by name, what the file system says of each."""

@@ -10,7 +10,6 @@ from typing import Any
 import fsspec
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import Feed
@@ -25,6 +24,7 @@ from tests.support import replaying
 from tests.support.machines import machine
 from tests.support.mlflow_server import mlflow_server
 from tests.support.night_process import standing
+from tests.support.object_store import object_store
 from tests.support.postgres_server import is_installed, postgres_server
 
 pytestmark = [
@@ -69,15 +69,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def objects() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
 def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
     with Feed() as running:
@@ -86,33 +77,27 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 
 
 @pytest.fixture
-def shared(
-    home: Home, address: str, objects: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shared]:
+def shared(home: Home, address: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
     """A state with recorded bars of IBM; MLflow's server keeps what it is given on the object store too."""
-    environ = {
-        "AWS_ENDPOINT_URL": objects,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "STOCKML_STATE": STATE,
-        "STOCKML_DATABASE_URL": address,
-        "STOCKML_ARTIFACTS": "s3://state/artifacts",
-    }
-    for name, value in environ.items():
-        if name.startswith("AWS"):
+    with (
+        object_store(tmp_path, "state") as objects,
+        mlflow_server(home_of({"STOCKML_HOME": str(tmp_path / "mlflow")})) as tracking,
+    ):
+        for name, value in objects.environ.items():
             monkeypatch.setenv(name, value)
-    bucket = fsspec.filesystem("s3")
-    bucket.mkdir("state")
-    with mlflow_server(home_of({"STOCKML_HOME": str(tmp_path / "mlflow")})) as tracking:
-        environ["MLFLOW_TRACKING_URI"] = tracking
+        environ = {
+            **objects.environ,
+            "STOCKML_STATE": STATE,
+            "STOCKML_DATABASE_URL": address,
+            "STOCKML_ARTIFACTS": "s3://state/artifacts",
+            "MLFLOW_TRACKING_URI": tracking,
+        }
         cache = home_of({"STOCKML_HOME": str(tmp_path / "cache"), **environ})
         replaying.fill(cache, ["IBM"])
         refresh(cache)
         commit_all(cache)
         yield Shared(environ, tmp_path / "disk", cache)
-    bucket.rm("state", recursive=True)
-    type(bucket).clear_instance_cache()
+    fsspec.filesystem("s3").clear_instance_cache()
     with psycopg.connect(f"{address}/stockml", autocommit=True) as database:
         database.execute("DROP TABLE IF EXISTS notes")
 

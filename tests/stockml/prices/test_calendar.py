@@ -202,3 +202,8 @@ def test_sessions_travel_between_processes():
 def test_importing_sessions_does_not_import_the_calendar_library():
     code = "import sys, stockml.prices.calendar; sys.exit('exchange_calendars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_calendar_that_its_library_cannot_make_is_refused_with_the_reason():
+    with pytest.raises(InvalidSetting, match=r"a calendar that exchange_calendars can make.*ASEX"):
+        sessions_for("IBM", "ASEX").last_final(datetime(2026, 11, 24, tzinfo=UTC))

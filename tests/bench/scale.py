@@ -1,0 +1,196 @@
+"""What many tickers on many exchanges need, by measured constants and a simulated night.
+
+    python -m tests.bench.scale measure     # the constants: nights of one ticker on two machines' caches in turn
+    python -m tests.bench.scale             # the simulation, with the constants below
+
+The simulation gives every exchange its real closing time on one day, in UTC, and its tickers' nights a place in one
+queue from 30 minutes after it. A night asks the provider once, when the key's rate lets it, then takes a worker process
+for its CPU seconds, and meanwhile Prefect's server, which is one process, for its own. Prices are of public lists;
+they are arguments, not findings.
+"""
+
+import argparse
+import heapq
+import resource
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import exchange_calendars
+import fsspec
+import numpy as np
+import psycopg
+
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from deployments.servers.postgres import create_databases
+from stockml.prices.bars import days_of
+from tests.bench.processes import stockml
+from tests.support.object_store import object_store
+from tests.support.postgres_server import postgres_server
+
+NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
+DAY = date(2026, 11, 23)  # a Monday on which most exchanges trade
+AFTER_CLOSE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """A ticker's night, as `measure` and `python -m tests.bench --only=scheduled` print it."""
+
+    cpu_s: float = 3.0  # of the night itself, in a warm process
+    servers_cpu_s: float = 1.1
+    requests: int = 1  # to the provider
+    reads: int = 68  # of the object store: GET, HEAD, LIST
+    writes: int = 28
+    stored_kb: float = 1_300.0
+    prefect_rows: int = 211
+    mlflow_rows: int = 416
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["simulate", "measure"], default="simulate")
+    parser.add_argument("--tickers", type=int, nargs="+", default=[500, 2_000, 10_000])
+    parser.add_argument("--exchanges", type=int, default=50)
+    parser.add_argument("--processes", type=int, nargs="+", default=[2, 8, 32])
+    parser.add_argument("--rate", type=int, nargs="+", default=[75, 1_200], help="requests a minute")
+    parser.add_argument("--vcpu-hour", type=float, default=0.04, help="dollars")
+    parser.add_argument("--writes", type=float, default=0.005, help="dollars a thousand")
+    parser.add_argument("--reads", type=float, default=0.0004, help="dollars a thousand")
+    parser.add_argument("--gb-month", type=float, default=0.023, help="dollars")
+    asked = parser.parse_args()
+    if asked.what == "measure":
+        measure()
+    else:
+        simulate(asked)
+
+
+def simulate(asked: argparse.Namespace) -> None:
+    known, ends = Constants(), closes(asked.exchanges)
+    print(f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the last at {max(ends):.1f} h\n")
+    print("| tickers | requests a minute | worker processes | minutes from a ticker's turn: median, 95 %, worst |")
+    print("| --: | --: | --: | --- |")
+    for tickers in asked.tickers:
+        for rate in asked.rate:
+            for processes in asked.processes:
+                waits = night(spread(ends, tickers), rate, processes, known)
+                middle, most, worst = np.percentile(waits, [50, 95, 100])
+                print(f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, {worst:.1f} |")
+    print("\n| a night of | " + " | ".join(f"{tickers:,} tickers" for tickers in asked.tickers) + " |")
+    print("| --- |" + " --: |" * len(asked.tickers))
+    for says, one in needs(known, asked):
+        print(f"| {says} | " + " | ".join(f"{one * tickers:,.4g}" for tickers in asked.tickers) + " |")
+
+
+def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]]:
+    """What one ticker's night needs."""
+    hours = (known.cpu_s + known.servers_cpu_s) / 3600
+    return [
+        ("CPU hours, servers included", hours),
+        ("of which Prefect's and MLflow's servers, which are one process each", known.servers_cpu_s / 3600),
+        ("object store: writes", known.writes),
+        ("object store: reads", known.reads),
+        ("object store: GB written", known.stored_kb / 1e6),
+        ("rows in Prefect's database", known.prefect_rows),
+        ("rows in MLflow's database", known.mlflow_rows),
+        ("dollars: processors", hours * asked.vcpu_hour),
+        ("dollars: requests to the object store", (known.writes * asked.writes + known.reads * asked.reads) / 1000),
+        ("dollars a month: what a night leaves there", known.stored_kb / 1e6 * asked.gb_month),
+    ]
+
+
+def closes(exchanges: int) -> list[float]:
+    """When each of so many exchanges closed on the day, in hours UTC; those that did not trade are left out."""
+    found = []
+    for name in exchange_calendars.get_calendar_names(include_aliases=False):
+        if not name.startswith("X") or name in ("XBDA",):  # futures and bonds are no shares
+            continue
+        with suppress(NotImplementedError, ValueError):  # five that cannot be made on pandas 3
+            calendar = exchange_calendars.get_calendar(
+                name, start=str(DAY - timedelta(days=400)), end=str(DAY + timedelta(days=30))
+            )
+            if not calendar.is_session(str(DAY)):
+                continue
+            close = calendar.session_close(str(DAY))
+            found.append((close - close.normalize()).total_seconds() / 3600)
+    return found[:exchanges]
+
+
+def spread(ends: list[float], tickers: int) -> np.ndarray:
+    """The moment from which each ticker's night may run, minutes: a quarter of all on the largest, the rest evenly."""
+    share = np.full(len(ends), 0.75 / (len(ends) - 1))
+    share[int(np.argmax(ends))] = 0.25
+    counts = np.floor(share * tickers).astype(int)
+    counts[0] += tickers - counts.sum()
+    start = np.array(ends) * 60 + AFTER_CLOSE.total_seconds() / 60
+    return np.sort(np.repeat(start, counts))
+
+
+def night(ready: np.ndarray, rate: float, processes: int, known: Constants) -> np.ndarray:
+    """Minutes from each ticker's turn to its forecast: the key's next slot, the next free process, the one server."""
+    free, slot, server, waits = [0.0] * processes, 0.0, 0.0, list[float]()
+    for moment in ready:
+        slot = max(slot + 1 / rate, moment)
+        began = max(slot, heapq.heappop(free))
+        server = max(server, began) + known.servers_cpu_s / 60
+        done = max(began + known.cpu_s / 60, server)
+        heapq.heappush(free, done)
+        waits.append(done - moment)
+    return np.array(waits)
+
+
+def measure() -> None:
+    with (
+        tempfile.TemporaryDirectory() as made,
+        postgres_server(Path(made) / "postgres") as address,
+        object_store(Path(made), "state") as store,
+        Feed() as feed,
+    ):
+        create_databases({"STOCKML_DATABASE_URL": address})
+        environ = {
+            **store.environ,
+            "STOCKML_STATE": STATE,
+            "STOCKML_DATABASE_URL": address,
+            "STOCKML_ARTIFACTS": "s3://state/mlflow",
+        }
+        before: Counter[str] = Counter()
+        for number, day in enumerate(days_of(recorded_bars(TICKER)).tolist()[-NIGHTS:]):
+            feed.set_clock(day)
+            ended = stockml(Path(made) / f"cache-{number % 2}", feed, "nightly", TICKER, "--json", **environ)
+            assert ended.answer()["status"] == "completed", ended
+            after = counted(store.asked(), address, store.environ)
+            if number:
+                print(day, dict(after - before), flush=True)
+            before = after
+
+
+def counted(requests: Counter[str], address: str, environ: dict[str, str]) -> Counter[str]:
+    """What has been asked, used and kept so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = Counter({"CPU ms": round(1000 * (usage.ru_utime + usage.ru_stime)), **requests})
+    fs = fsspec.filesystem("s3", key="testing", secret="testing", endpoint_url=environ["AWS_ENDPOINT_URL"])
+    fs.invalidate_cache()
+    for part in ("stockml", "mlflow"):
+        sizes = fs.du(f"state/{part}", total=False)
+        found[f"{part} bytes"], found[f"{part} objects"] = sum(sizes.values()), len(sizes)
+    for name in ("prefect", "mlflow", "stockml"):
+        with psycopg.connect(f"{address}/{name}", autocommit=True) as database:
+            found[f"{name} rows"] = sum(_rows(database))
+    return found
+
+
+def _rows(database: psycopg.Connection) -> Iterator[int]:
+    tables = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    for (table,) in tables:
+        [(rows,)] = database.execute(f'SELECT count(*) FROM "{table}"').fetchall()
+        yield rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""An S3-compatible object store of a test's own, a process on a free loopback port; what it is asked is counted."""
+
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+SERVE = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+KINDS = ("GET", "PUT", "HEAD", "POST", "DELETE")
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A running one. `environ`: what a client is told of it."""
+
+    environ: Mapping[str, str]
+    log: Path
+
+    def asked(self) -> Counter[str]:
+        """How many requests of each kind it has answered; LIST is a GET of a bucket."""
+        found: Counter[str] = Counter()
+        for line in self.log.read_text().splitlines():
+            _, quote, request = line.partition('"')
+            kind = next((kind for kind in KINDS if kind in request.partition(" ")[0]), "")
+            if quote and kind:
+                found["LIST" if "list-type=" in request else kind] += 1
+        return found
+
+
+@contextmanager
+def object_store(folder: Path, bucket: str) -> Iterator[ObjectStore]:
+    """Start it with one bucket; `folder` gets its log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    log = folder / "object-store.log"
+    with log.open("wb") as said:
+        server = subprocess.Popen([sys.executable, "-c", SERVE, str(port)], stdout=said, stderr=said)
+    try:
+        _made(bucket, port)
+        yield ObjectStore(environ, log)
+    finally:
+        server.kill()
+        server.wait()
+
+
+@retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True)
+def _made(bucket: str, port: int) -> None:
+    """A PUT of its name makes a bucket, signed or not."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
+    with urllib.request.urlopen(request, timeout=10):
+        pass
