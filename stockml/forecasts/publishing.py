@@ -8,7 +8,7 @@ not make the next crash's bands too narrow. The path is the last close and a par
 Never here: an outcome that was not known when the forecast was made, or a network's weights.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def _spread_and_skew(simple: Floats) -> tuple[Floats, Floats]:
 def _mixed(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
     if network is None:
         return spread
-    return np.asarray(shares[:, None] * network + (1 - shares[:, None]) * spread, dtype=np.float64)
+    return np.asarray(shares[..., None] * network + (1 - shares[..., None]) * spread, dtype=np.float64)
 
 
 def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Floats:
@@ -90,71 +90,36 @@ def published(series: PriceSeries, origins: Indices, said: Said) -> Published:
     origins: (m,), ascending session indices; the outcomes of those near the end of the series may be unknown. Row i
     depends on sessions up to origins[i] only.
     """
-    spread, skew = _spread_and_skew(said.simple)
-    state, leads = _State.start(said.location.shape[1], said.network is not None), said.location.shape[1]
-    moved = np.log(series.mid)
-    shares, feedback = np.empty(said.location.shape), np.empty(len(origins))
-    quantiles = np.empty_like(spread)
-    due = 0
-    for row, origin in enumerate(origins):
-        while due < row and origins[due] + leads <= origin:
-            actual = moved[origins[due] + 1 : origins[due] + leads + 1] - np.log(series.close[origins[due]])
-            gap = int(origins[due] - origins[max(due - 1, 0)]) or 1
-            state.learn(_Row(said, spread, quantiles, due), actual, gap)
-            due += 1
-        shares[row], feedback[row] = state.shares(), state.feedback
-        width = _mixed(spread[row], None if said.network is None else said.network[row], shares[row])
-        quantiles[row] = _about(said.location[row], skew[row], width, feedback[row])
+    (spread, skew), leads = _spread_and_skew(said.simple), said.location.shape[1]
+    due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many have come in full by each origin
+    came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
+    actual = np.log(series.mid)[came[:, None] + np.arange(1, leads + 1)] - np.log(series.close)[came, None]
+    shares = np.zeros_like(said.location)
+    if said.network is not None:
+        shares = _shares(spread[: len(came)], said.network[: len(came)], actual, gaps)[due]
+    width, quantiles = _mixed(spread, said.network, shares), np.empty_like(spread)
+    feedback, now, heard = np.zeros(len(origins)), 0.0, 0
+    for row, known in enumerate(due):
+        for each in range(heard, known):
+            step = FEEDBACK * gaps[each] * (_missed(quantiles[each], actual[each]) - 0.2)
+            now = float(np.clip(now + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
+        feedback[row], heard = now, known
+        quantiles[row] = _about(said.location[row], skew[row], width[row], now)
     return Published(quantiles, shares, feedback)
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """One origin's forecasts, once their outcome is known; (leads, 21) each."""
-
-    said: Said
-    spread: Floats
-    quantiles: Floats
-    row: int
-
-    def advantage(self, actual: Floats) -> tuple[Floats, Floats]:
-        """(leads,) by how much the network's CRPS is lower than the simple forecast's; and the latter."""
-        simple = crps(self.spread[self.row], LEVELS, actual)
-        if self.said.network is None:
-            return np.zeros_like(simple), simple
-        return simple - crps(self.said.network[self.row], LEVELS, actual), simple
-
-    def missed(self, actual: Floats) -> float:
-        """Share of the leads at which the price was outside the published 80 % band."""
-        found = self.quantiles[self.row]
-        outside = (actual < found[:, len(LEVELS) - 1 - UPPER_80]) | (actual > found[:, UPPER_80])
-        return float(outside.mean())
+def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> Floats:
+    """(k + 1, leads) the network's, after none, one … all of k outcomes.  actual: (k, leads).  gaps: (k,), sessions."""
+    loss = crps(spread, LEVELS, actual)
+    advantage = gaps[:, None] * (loss - crps(network, LEVELS, actual))
+    loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
+    usual = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
+    units = np.divide(advantage, usual, out=np.zeros_like(usual), where=usual > 0)
+    odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * units, -20.0, 20.0)
+    return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
 
 
-@dataclass
-class _State:
-    """advantage, loss: (leads,) sums over what came due, the former a session; seen: how many."""
-
-    has_network: bool
-    advantage: Floats
-    loss: Floats
-    seen: int = 0
-    feedback: float = field(default=0.0)
-
-    @classmethod
-    def start(cls, leads: int, has_network: bool) -> "_State":
-        return cls(has_network, np.zeros(leads), np.zeros(leads))
-
-    def learn(self, row: _Row, actual: Floats, gap: int) -> None:
-        advantage, loss = row.advantage(actual)
-        self.advantage, self.loss, self.seen = self.advantage + gap * advantage, self.loss + loss, self.seen + 1
-        step = FEEDBACK * gap * (row.missed(actual) - 0.2)
-        self.feedback = float(np.clip(self.feedback + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
-
-    def shares(self) -> Floats:
-        if not self.has_network:
-            return np.zeros_like(self.loss)
-        usual = self.loss / max(self.seen, 1)
-        units = np.divide(self.advantage, usual, out=np.zeros_like(usual), where=usual > 0)
-        odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * units, -20.0, 20.0)
-        return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
+def _missed(quantiles: Floats, actual: Floats) -> float:
+    """Share of the leads at which the price was outside the 80 % band.  quantiles: (leads, 21).  actual: (leads,)."""
+    outside = (actual < quantiles[:, len(LEVELS) - 1 - UPPER_80]) | (actual > quantiles[:, UPPER_80])
+    return float(outside.mean())
