@@ -1,11 +1,11 @@
 """Past nights as the product would have run and published them: gate and fallbacks included, no future seen.
 
-Whenever a newer vintage is there, and at the start, the night's own steps train, judge and choose what is published, on
-the series as it stood. What was chosen then forecasts until the next such night; shares and feedback follow every
-outcome as it comes due. Beside it stands every simple forecast from the same origins.
+On every one of them the night's own steps train, judge and choose what is published, on the series as it stood; what
+they then publish is what is scored. Beside it stands every simple forecast from the same origins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.evaluation.assessment import judged
-from stockml.evaluation.candidates import said_by
+from stockml.evaluation.assessment import Judgement, judged
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
-from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
     IN_BACKTESTS,
@@ -25,24 +24,22 @@ from stockml.evaluation.simple_distributions import (
     DistributionRows,
     simple_distributions,
 )
-from stockml.features.windows import whole
+from stockml.features.windows import OriginSplit, scored_origins, whole
 from stockml.forecasts.proper_scores import crps
-from stockml.forecasts.publishing import Said, published
-from stockml.models.base_network import CURVES
+from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
 from stockml.models.baselines import LAST_MID
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, LEVELS, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
-from stockml.models.trained_model import TrainedModel
+from stockml.models.ticker_network import TickerNetwork
+from stockml.models.trained_model import TrainedModel, same_forecast
 from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings
+from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import train_ticker, unseen_parts
 
-WARM_UP = 2_500  # sessions before the first night of which shares and feedback have heard, as a night's have
 FEWEST_ORIGINS = 20
 CALIBRATIONS: tuple[Calibration, ...] = ("pooled", "own")
 CENTRED = f"{POOLED}, pooled shape"
@@ -59,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True)
 class DecisionNight:
-    """A night on which something was trained: what came of it."""
+    """What came of a night's training and of its gate."""
 
     session: date
     base: str | None
@@ -107,29 +104,16 @@ def backtest(
     last = min(last, len(series) - LEADS[-1])
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    count = len(whole(series, np.arange(start, last, span.every), LEADS[-1]))
-    if min(count, (last - start) // span.every) < FEWEST_ORIGINS:
-        needed = len(series) + FEWEST_ORIGINS * span.every - count * span.every
+    splits = _splits(series, whole(series, np.arange(start, last, span.every), LEADS[-1]), settings, folders)
+    if min(len(splits), (last - start) // span.every) < FEWEST_ORIGINS:
+        needed = len(series) + FEWEST_ORIGINS * span.every - len(splits) * span.every
         raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
-    warm = max(start - WARM_UP // span.every * span.every, earliest)
-    warm += (start - warm) % span.every
-    at = whole(series, np.arange(warm, last, span.every), LEADS[-1])
-    leads = np.arange(1, horizon + 1)
-    told = [_left_alone(series, piece, leads, pool) for piece, pool in _pieces(series, at[at < start], folders)]
-    nights, simple = [], []
-    champion: TrainedModel | None = None
-    for piece, pool in _pieces(series, at[at >= start], folders):
-        champion, night, network, used = _night(series, int(piece[0]), settings, champion, folders)
-        nights.append(night)
-        told.append(_said(series, piece, leads, used, network))
-        simple.append(_simple_rows(series, piece, pool))
-    said = Said(*(np.concatenate([getattr(each, name) for each in told]) for name in ("location", "simple", "network")))
-    own, bare = published(series, at, said), published(series, at, Said(said.location, said.simple, None))
-    counted = at >= start
-    rows = _joined(simple, at[counted])
-    for name, each in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
-        rows = rows.with_row(name, at[counted], rows.leads, each.quantiles[counted][:, rows.leads - 1])
-    return _scored(ticker, series, rows, tuple(nights))
+    at, leads = np.array(list(splits)), np.array(LEADS)
+    nights, own, bare = _nights(series, splits, settings, folders)
+    rows = _joined([_simple_rows(series, piece, pool) for piece, pool in _pieces(series, at, folders)], at)
+    for name, quantiles in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
+        rows = rows.with_row(name, at, leads, quantiles[:, leads - 1])
+    return _scored(ticker, series, rows, nights)
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
@@ -155,45 +139,66 @@ def _pieces(series: PriceSeries, at: Indices, folders: Sequence[Path]) -> list[t
     return [(np.array(piece), pool) for piece, pool in found]
 
 
-def _night(
-    series: PriceSeries, origin: int, settings: Settings, champion: TrainedModel | None, folders: Sequence[Path]
-) -> tuple[TrainedModel | None, DecisionNight, TrainedModel | None, TrainedModel]:
-    """The champion after the night, what came of it, whose network is published (None: none), and tonight's model."""
-    known = series.until(origin + 1)
-    why = "no champion yet" if champion is None else "a newer base network"
-    model = train_ticker(known, settings, Decision("retrain", why), start=None, folders=folders)
-    split = unseen_parts(known, settings.evaluation, folders)
-    found = judged(known, model, champion, settings.evaluation, split, simple_rows=False)
-    after = model if found.promoted else champion
-    publisher = None if found.publisher == POOLED else after or model
-    evidence = model.evidence.skill if model.evidence else None
+def _splits(series: PriceSeries, at: Indices, settings: Settings, folders: Sequence[Path]) -> dict[int, OriginSplit]:
+    """By origin, of every night that could have been run: not of one soon after a long hole."""
+    found = {}
+    for origin in at.tolist():
+        with suppress(TooFewBars):
+            found[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
+    return found
+
+
+def _nights(
+    series: PriceSeries, splits: Mapping[int, OriginSplit], settings: Settings, folders: Sequence[Path]
+) -> tuple[tuple[DecisionNight, ...], Floats, Floats]:
+    """Each night in order; (m, horizon, 21) what was published, and the same without a network.
+
+    A night goes on from what the one before it learned: the same as learning anew, which `auto` does now and then.
+    """
+    nights, quantiles = [], []
+    model = champion = None
+    with windows_seen_once():
+        _see_windows(series, splits, settings.evaluation, folders)
+        for origin, split in splits.items():
+            known = series.until(origin + 1)
+            model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
+            kept = champion is not None and same_forecast(model, champion)
+            found = judged(known, model, champion, settings.evaluation, split, kept=kept, simple_rows=False)
+            champion = model if found.promoted else champion
+            nights.append(_night(known, model, found))
+            rows = (row_of(found.publisher), WITHOUT_NETWORK)
+            quantiles.append([found.candidates[row].tonight.quantiles[0] for row in rows])
+    own, bare = np.array(quantiles).swapaxes(0, 1)
+    return tuple(nights), own, bare
+
+
+def _see_windows(
+    series: PriceSeries, splits: Mapping[int, OriginSplit], evaluation: EvaluationSettings, folders: Sequence[Path]
+) -> None:
+    """Have the bases look at what the nights will ask of them, all at once: several times as fast as one by one."""
+    asked: dict[BaseNetwork, set[int]] = {}
+    for origin, split in splits.items():
+        unseen = np.concatenate([scored_origins(series, part, evaluation) for part in (split.validation, split.test)])
+        for stop, others in ((split.validation.start, unseen.tolist()), (origin + 1, [origin])):
+            base = Pool.before(series.sessions[stop].item(), folders).base
+            learned = max(stop - LEADS[-1] - 1, 0) // ORIGIN_EVERY * ORIGIN_EVERY  # the newest whose outcome is known
+            if base is not None:
+                asked.setdefault(base, set()).update([*others, learned])
+    for base, found in asked.items():
+        base.see(series, np.array(sorted(found)))
+
+
+def _night(known: PriceSeries, model: TrainedModel, found: Judgement) -> DecisionNight:
     assert isinstance(model.published, TickerNetwork)
-    base = model.published.pool.base
-    night = DecisionNight(
+    base, evidence = model.published.pool.base, model.evidence
+    return DecisionNight(
         known.sessions[-1].item(),
         str(base.through) if base else None,
         model.decision.mode,
-        evidence,
+        evidence.skill if evidence else None,
         found.promoted,
         found.publisher,
     )
-    return after, night, publisher, model
-
-
-def _said(
-    series: PriceSeries, at: Indices, leads: Indices, model: TrainedModel, publisher: TrainedModel | None
-) -> Said:
-    """What the publisher says after these origins; without one, the simple width stands for it."""
-    network = (publisher or model).published
-    assert isinstance(network, TickerNetwork)
-    said = said_by(series, at, leads, network.pool, network if publisher else None)
-    return said if said.network is not None else Said(said.location, said.simple, symmetrised(said.simple))
-
-
-def _left_alone(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> Said:
-    """Before the first night: the base, as it was learned."""
-    network = TickerNetwork(pool, OwnErrors.none(), own=False, learned_until=series.sessions[at[0]])
-    return said_by(series, at, leads, pool, network)
 
 
 def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRows:

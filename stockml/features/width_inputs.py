@@ -7,6 +7,7 @@ short for is NaN; `InputScale` puts the pool's mean in its place.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ FURTHEST = 5.0  # deviations, of any input
 SETTLED = 60  # sessions until a trailing extreme says anything
 
 
+@lru_cache(maxsize=4)  # of the very object, as `Volatilities.of`
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""

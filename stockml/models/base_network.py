@@ -6,7 +6,10 @@ log(mid price at a lead / close of the origin), symmetric about that close: how 
 Never here: files, epochs, scores.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 
@@ -106,15 +109,46 @@ class BaseNetwork:
         volatility = seen.ewma_60[origins, None] * np.sqrt(leads)
         windows = self.windows(series, origins)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
-        for member in self.members:
+        for member, curves in zip(self.members, self._curves(windows), strict=True):
             width = regression if member.corrects else volatility
-            width = width * np.exp(np.clip(departures(_by_chunks(member, windows), leads), -FURTHEST, FURTHEST))
+            width = width * np.exp(np.clip(departures(curves, leads), -FURTHEST, FURTHEST))
             found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
+
+    def see(self, series: PriceSeries, origins: Indices) -> None:
+        """Within `windows_seen_once`: look at these now."""
+        self._curves(self.windows(series, origins))
+
+    def _curves(self, windows: Singles) -> Singles:
+        """(members, m, 4) weights of the curves."""
+        seen = _SEEN.get()
+        if seen is None:
+            return np.stack([_by_chunks(member, windows) for member in self.members])
+        keys = [(self, hashlib.blake2b(window.tobytes(), digest_size=16).digest()) for window in windows]
+        new = [row for row, key in enumerate(keys) if key not in seen]
+        for row, member in enumerate(np.stack([_by_chunks(each, windows[new]) for each in self.members], axis=1)):
+            seen[keys[new[row]]] = member
+        return np.stack([seen[key] for key in keys], axis=1)
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
         return windows_of(self.scale.apply(width_inputs(series)), origins, segment_start(series, origins))
+
+
+_SEEN: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar("_SEEN", default=None)
+
+
+@contextmanager
+def windows_seen_once() -> Iterator[None]:
+    """Within it no network looks at the same window twice: for many nights in a row, that share most of their origins.
+
+    Products of other sizes round otherwise: the last bits may differ from a night's.
+    """
+    token = _SEEN.set({})
+    try:
+        yield
+    finally:
+        _SEEN.reset(token)
 
 
 def windows_of(rows: Singles, origins: Indices, first: Indices) -> Singles:

@@ -11,24 +11,21 @@ from stockml.errors import InvalidSetting, NoBars, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
-from stockml.evaluation.distribution_table import BASE
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.distribution_table import BASE, row_of
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
-from stockml.forecasts.publishing import Said, published
-from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, LEVELS, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, LEVELS, moves
 from stockml.models.retrain_policy import Decision
-from stockml.models.trend_prior import published_moves
+from stockml.models.trained_model import same_forecast
 from stockml.settings import EvaluationSettings, Settings
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.support.walks import altered_after, walk
 
 SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
 SERIES = walk(1_400, seed=6)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
-FIRST, LAST = 860, 1_100
+FIRST, LAST = 860, 960
 SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
-ALL = np.arange(1, 51)
 
 
 @cache
@@ -36,21 +33,37 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
-def test_nights_are_those_of_the_span_and_train_when_a_newer_vintage_is_there() -> None:
-    assert found().origins == (LAST - FIRST) // 5 + 1
+def test_nights_are_those_of_the_span_and_every_one_trains_and_is_judged() -> None:
+    assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
-    assert [night.base for night in found().nights] == ["2001-06-29", "2003-06-30"]
-    assert found().nights[0].session == SPAN.first
-    first_after = found().nights[1].session
-    assert date(2003, 6, 30) < first_after <= date(2003, 7, 5)
+    assert [night.session for night in found().nights] == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
+    assert {night.base for night in found().nights[:10]} == {"2001-06-29"}
+    assert {night.base for night in found().nights if night.session > date(2003, 6, 30)} == {"2003-06-30"}
 
 
-def test_a_decision_is_what_the_nights_own_steps_say_of_the_series_as_it_stood() -> None:
-    known, night = SERIES.until(FIRST + 1), found().nights[0]
-    model = train_ticker(known, SETTINGS, Decision("retrain", "no champion yet"), start=None)
-    verdict = judged(known, model, None, SETTINGS.evaluation, unseen_parts(known, SETTINGS.evaluation))
-    assert (night.mode, night.promoted, night.publisher) == (model.decision.mode, verdict.promoted, verdict.publisher)
-    assert night.evidence == (model.evidence and model.evidence.skill)
+def test_a_night_publishes_what_its_own_steps_say_of_the_series_as_it_stood() -> None:
+    """Each by itself, learning anew; it is `replace_after_sessions` that the champions' ages matter to."""
+    at = np.arange(FIRST, FIRST + 210, 10)
+    settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(replace_after_sessions=30), mode="retrain")
+    span = Span(SERIES.sessions[at[0]].item(), SERIES.sessions[at[-1]].item(), every=10)
+    champion, promoted, published = None, [], {PUBLISHED: [], WITHOUT_NETWORK: []}
+    for origin in at:
+        known = SERIES.until(origin + 1)
+        model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
+        kept = champion is not None and same_forecast(model, champion)
+        split = unseen_parts(known, settings.evaluation)
+        night = judged(known, model, champion, settings.evaluation, split, kept=kept)
+        champion = model if night.promoted else champion
+        promoted.append(night.promoted)
+        for name, row in ((PUBLISHED, row_of(night.publisher)), (WITHOUT_NETWORK, WITHOUT_NETWORK)):
+            published[name].append(night.candidates[row].tonight.quantiles[0, np.array(LEADS) - 1])
+    replayed = backtest("ABC", SERIES, span, settings)
+    assert [night.promoted for night in replayed.nights] == promoted
+    assert 1 < sum(promoted) < len(at)
+    actual = moves(SERIES, at, np.array(LEADS))
+    for name, quantiles in published.items():
+        expected = crps(np.array(quantiles), LEVELS, actual).mean(axis=0)
+        np.testing.assert_allclose(replayed.scores[name].crps_by_lead, expected, rtol=1e-6)
 
 
 def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> None:
@@ -63,33 +76,11 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
-def test_between_trainings_what_was_chosen_forecasts_and_hears_of_every_outcome() -> None:
-    """Shares and feedback have heard of the nights before the span as well, by the base as it was learned then."""
-    first, last = 700, 800
-    known, at = SERIES.until(first + 1), np.arange(100, last + 1, 5)
-    model = train_ticker(known, SETTINGS, Decision("retrain", "no champion yet"), start=None)
-    span = Span(SERIES.sessions[first].item(), SERIES.sessions[last].item())
-    (night,), scores = (each := backtest("ABC", SERIES, span, SETTINGS)).nights, each.scores
-    told = []
-    newer = int(np.searchsorted(SERIES.sessions, np.datetime64("2001-06-29"), side="right"))
-    for here in (at[at < newer], at[(newer <= at) & (at < first)], at[at >= first]):
-        pool = Pool.before(SERIES.sessions[here[0]].item())
-        network, simple = pool.network(SERIES, here, ALL, np.zeros(4)), pool.simple(SERIES, here, ALL)
-        if here[0] >= first:
-            chosen = model.published.network(SERIES, here, ALL)
-            network = chosen if night.publisher == LSTM else symmetrised(simple)
-        told.append(Said(published_moves(SERIES, here, ALL), simple, network))
-    parts = ("location", "simple", "network")
-    said = Said(*(np.concatenate([getattr(one, name) for one in told]) for name in parts))
-    scored = published(SERIES, at, said).quantiles[at >= first][:, np.array(LEADS) - 1]
-    actual = moves(SERIES, at[at >= first], np.array(LEADS))
-    expected = crps(scored, LEVELS, actual).mean(axis=0)
-    np.testing.assert_allclose(scores[PUBLISHED].crps_by_lead, expected, rtol=1e-6)
-
-
 def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
-    other = backtest("ABC", altered_after(SERIES, FIRST), SPAN, SETTINGS)
-    assert other.nights[0] == found().nights[0]
+    night = 4
+    other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
+    assert other.nights[: night + 1] == found().nights[: night + 1]
+    assert other.nights != found().nights
     assert other.scores[PUBLISHED].crps != found().scores[PUBLISHED].crps
 
 
