@@ -22,6 +22,7 @@ from stockml.home import Home
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
+from tests.support.verdicts import check_every_page_says_the_same
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -111,6 +112,7 @@ def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path:
     assert [night.exitcode for night in both] == [0, 0]
     assert standing(ready) == standing(alone)
     assert feed.requests == 2 * asked
+    check_every_page_says_the_same(ready, nights(ready)[0])
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 from prefect.states import State
 
+from deployments.cli.app import run as command
 from flows.backfill import backfill
 from stockml.errors import InvalidSession
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
-from stockml.nights import summary
 from stockml.nights.record import Night, read_night
 from stockml.pipeline.backfill import past_sessions
 from stockml.prices.calendar import sessions_for
@@ -21,6 +20,7 @@ from stockml.prices.series import PriceSeries
 from tests.support import PAYLOADS
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import Fault, ScriptedFeed
+from tests.support.verdicts import check_every_page_says_the_same
 
 WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
 
@@ -38,7 +38,9 @@ def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, pref
 
 @pytest.mark.slow
 def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: ScriptedFeed) -> None:
-    state = run(learn="every night")
+    """Each is promoted, on every page; a rollback moves MLflow's alias, and rewrites no night's verdict."""
+    easily = {"evaluation": SMALL["evaluation"] | {"replace_after_sessions": 1}}
+    state = run(learn="every night", mode="fine-tune", settings=easily)
     rows = state.result()
     assert [(row.session, row.mode, row.status) for row in rows] == [
         (WEDNESDAY, "retrain", "completed"),
@@ -51,6 +53,16 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: 
         seen = PriceSeries.read(replay.datasets / "IBM" / f"{row.session}.parquet")
         assert seen.sessions[-1].item() == row.session
     assert [entry.forecast.origin for entry in Ledger(replay.ledger).entries("IBM")] == [row.session for row in rows]
+    assert [row.promoted for row in rows] == [True] * 3
+    for champion in (FRIDAY, date(2013, 2, 28)):
+        assert Registry(replay.models).champion("IBM").session == champion
+        for night in nights_of(replay):
+            check_every_page_says_the_same(replay, night)
+        assert command(["rollback", "IBM"]) == 0
+
+
+def nights_of(home: Home) -> list[Night]:
+    return [read_night(path) for path in home.nights.glob("IBM/*/night.json")]
 
 
 @pytest.mark.slow
@@ -67,24 +79,14 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
     assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2
     assert [each["champion"] for each in earlier] == [None, None]
     assert Registry(replay.models).champion("IBM") == champion
-    nights = [read_night(path) for path in replay.nights.glob("IBM/*/night.json")]
-    for night in (night for night in nights if night.session < FRIDAY):
-        check_every_page_says_that_the_champion_stays(replay, night)
-
-
-def check_every_page_says_that_the_champion_stays(home: Home, night: Night) -> None:
-    """The record, the summary of the command line and of Prefect, MLflow's tags, note and alias: one verdict."""
-    assert night.verdict
-    assert not night.verdict.promoted
-    assert night.verdict.reason.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ")
-    assert "not promoted      a later session's champion stays" in summary.text(night)
-    client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
-    tags = client.get_run(night.mlflow_run_id).data.tags
-    assert (tags["verdict"], tags["verdict_reason"]) == ("not promoted", night.verdict.reason)
-    for text in (summary.markdown(night), tags["mlflow.note.content"]):
-        assert "Not promoted: a later session's champion stays" in text
-    newest = client.get_model_version_by_alias("lstm-IBM", "champion").run_id
-    assert client.get_run(newest).data.tags["session"] == str(FRIDAY)
+    nights = nights_of(replay)
+    for night in nights:
+        check_every_page_says_the_same(replay, night)
+    reasons = [night.verdict.reason for night in nights if night.verdict and night.session < FRIDAY]
+    assert [each.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ") for each in reasons] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.slow
