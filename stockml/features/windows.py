@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stockml.errors import TooFewBars
-from stockml.features.segments import segment_start
+from stockml.features.segments import segment_start, starts
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -91,15 +91,22 @@ def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSetti
 
 def check_whole(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
     """Raises TooFewBars where tonight's window would span a hole, or that of every origin of the test part."""
-    first = int(segment_start(series, np.array([len(series) - 1]))[0])
-    if not first:
-        return
-    gone, found = f"the hole from {series.sessions[first - 1]} to {series.sessions[first]}", len(series) - first
-    if found <= FIRST_ORIGIN:
-        raise TooFewBars(FIRST_ORIGIN + 1, found, f"a forecast, since {gone}")
-    if not len(scored_origins(series, split.test, evaluation)):
+    check_newest(series)
+    first = int(starts(series)[-1])
+    if first and not len(scored_origins(series, split.test, evaluation)):
         needed = minimum_sessions(evaluation) + evaluation.origin_every - 1
-        raise TooFewBars(needed, found, f"an earlier forecast to be scored, since {gone}")
+        raise TooFewBars(needed, len(series) - first, f"an earlier forecast to be scored{_since(series, first)}")
+
+
+def check_newest(series: PriceSeries) -> None:
+    """Raises TooFewBars where less than a month lies before the newest session, in its own segment."""
+    first = int(starts(series)[-1])
+    if (found := len(series) - first) <= FIRST_ORIGIN:
+        raise TooFewBars(FIRST_ORIGIN + 1, found, f"a forecast{_since(series, first)}")
+
+
+def _since(series: PriceSeries, first: int) -> str:
+    return f", since the hole from {series.sessions[first - 1]} to {series.sessions[first]}" if first else ""
 
 
 def watched_origins(split: OriginSplit, horizon: int) -> Indices:

@@ -40,9 +40,8 @@ class ServedModel(PythonModel):
         """
         import numpy as np
 
-        from stockml.errors import TooFewBars
         from stockml.evaluation.candidates import Pools, said_by
-        from stockml.features.windows import FIRST_ORIGIN
+        from stockml.features.windows import check_newest
         from stockml.forecasts.bands import COVERAGES, percent
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import band
@@ -52,9 +51,8 @@ class ServedModel(PythonModel):
         from stockml.prices.series import PriceSeries
 
         bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[list(COLUMNS)].sort_index()
-        if len(bars) <= FIRST_ORIGIN:
-            raise TooFewBars(FIRST_ORIGIN + 1, len(bars), "a forecast")
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
+        check_newest(series)
         pool = Pools.of(self.model, series, folders=[self.folder]).tonight
         said = said_by(series, np.array([len(series) - 1]), leads, pool, self.model.published)
         quantiles, last = self.calibration.applied(said)[0], series.close[-1]

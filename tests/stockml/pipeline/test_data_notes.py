@@ -9,7 +9,7 @@ import pytest
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.data_notes import data_notes
+from stockml.pipeline.data_notes import data_notes, tutorial_goes_on
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
 from stockml.pipeline.night_key import night_key
@@ -19,6 +19,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tests.support.recordings import recorded
+from tests.support.walks import hole_of_a_year, walk
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM").iloc[-1_000:]
@@ -50,6 +51,12 @@ def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_th
     assert "no bar of 151 older sessions: `stockml bars IBM --holes`" in said
     divided = f"a hole of 150 sessions between {DAYS[99]} and {DAYS[250]}: {50 + 21} of 847 sessions"
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
+
+
+def test_of_the_tutorials_network_is_said_that_it_learns_across_a_hole() -> None:
+    assert tutorial_goes_on(walk(100)) == ()
+    (note,) = tutorial_goes_on(hole_of_a_year(100))
+    assert "its network learns across every hole" in note
 
 
 def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
