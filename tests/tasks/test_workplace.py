@@ -9,7 +9,7 @@ import pytest
 from stockml.errors import UnlikeWorker
 from stockml.home import Home
 from stockml.home import home as home_of
-from tasks.workplace import check, marked
+from tasks.workplace import check, check_scheduled, marked, of_scheduler, own_code
 
 WORKER = "tcp://10.0.0.6:40001"
 
@@ -72,3 +72,38 @@ def test_other_code_is_named_by_both_hashes(home: Home) -> None:
         pytest.raises(UnlikeWorker, match=f"the code: expected {'0' * 12}, found {here.code[:12]}"),
     ):
         check(replace(here, code="0" * 64), home, WORKER)
+
+
+SHARED = {"STOCKML_STATE": "s3://bucket/state/", "STOCKML_DATABASE_URL": "postgresql://me:secret@db:5432"}
+
+
+def test_where_state_is_shared_each_machine_has_a_home_of_its_own(tmp_path: Path) -> None:
+    """And the address tells them apart, of which a message shows no password."""
+    one, two = (home_of({"STOCKML_HOME": str(tmp_path / name), **SHARED}) for name in ("one", "two"))
+    same_tracking = {"tracking_uri": "http://mlflow:5000"}
+    with marked(replace(one, **same_tracking)) as here:
+        check(here, replace(two, **same_tracking), WORKER)
+        with pytest.raises(UnlikeWorker) as refused:
+            check(here, replace(two, state="s3://key:secret@other/state", **same_tracking), WORKER)
+    assert refused.value.differences == (("STOCKML_STATE", "s3://bucket/state", "s3://other/state"),)
+
+
+def test_a_worker_takes_the_state_from_its_runs_and_is_refused_with_another(
+    tmp_path: Path,
+) -> None:
+    environ = {**SHARED, "ALPHAVANTAGE_PLAN": "75/min", "ALPHAVANTAGE_API_KEY": "SECRET"}
+    scheduled = of_scheduler(home_of({"STOCKML_HOME": str(tmp_path), **SHARED}), environ)
+    assert scheduled == {
+        "STOCKML_STATE": "s3://bucket/state",
+        "ALPHAVANTAGE_PLAN": "75/min",
+        "STOCKML_CODE": own_code(),
+    }
+    check_scheduled(scheduled, {}, "second")
+    check_scheduled(scheduled, SHARED, "second")
+    for scheduling, own, said in (
+        (scheduled, {"STOCKML_STATE": "s3://other"}, "STOCKML_STATE: expected s3://bucket/state, found s3://other"),
+        ({**scheduled, "STOCKML_CODE": "0" * 64}, {}, f"the code: expected {'0' * 12}, found {own_code()[:12]}"),
+    ):
+        with pytest.raises(UnlikeWorker, match=f"worker second is unlike this run: {said}"):
+            check_scheduled(scheduling, own, "second")
+    assert of_scheduler(home_of({"STOCKML_HOME": str(tmp_path)}), environ) == {}
