@@ -35,11 +35,16 @@ def sha256_of(address: str) -> str | None:
         return None
 
 
-def file_system(address: str) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there. What has no `://` is a path here, whatever is in it."""
+def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
+    """The fsspec file system of an address, and the path there. What has no `://` is a path here, whatever is in it.
+
+    answer_s: how long an object store may be silent; it is asked five times.
+    """
     if "://" not in address:
         return fsspec.filesystem("file"), address
-    fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
+    patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
+    of_s3 = {"config_kwargs": patience} if address.startswith("s3:") else {}
+    fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False, **of_s3)
     return fs, path
 
 

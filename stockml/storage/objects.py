@@ -29,9 +29,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects under one root. What the server or the way to it refuses is raised as StoreError, with the name."""
+    """The objects under one root. What the server or the way to it refuses is raised as StoreError, with the name.
+
+    answer_s: how long the server may be silent.
+    """
 
     root: str
+    answer_s: float = 20.0
 
     def address(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
@@ -97,7 +101,7 @@ class Objects:
 
     @cached_property
     def _fs_and_base(self) -> tuple[Any, str]:
-        return file_system(self.root)
+        return file_system(self.root, self.answer_s)
 
     @property
     def _fs(self) -> Any:

@@ -1,0 +1,58 @@
+"""An object store that answers slowly, wrongly or not at all is named, and what stands there is left as it is."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import fsspec
+import pytest
+
+from stockml.errors import StoreError
+from stockml.storage.objects import Objects
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that gives every connection this answer, and is silent with none."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        open_ones = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                open_ones.append(connection)
+                if answer:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                    connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for connection in open_ones:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 403 No\r\n\r\n",
+    ],
+    ids=["silence", "503", "another protocol", "403"],
+)
+def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(answer) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with pytest.raises(
+            StoreError, match=r"s3://bucket/state/parts/IBM\.json: could not be read or written"
+        ) as told:
+            Objects("s3://bucket/state", answer_s=0.2).read("parts/IBM.json")
+        assert "secret" not in str(told.value)
+        fsspec.filesystem("s3").clear_instance_cache()
