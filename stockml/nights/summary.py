@@ -142,10 +142,13 @@ def _forecasts_a_path(night: Night) -> bool:
 
 def _crps_adds(night: Night) -> str:
     """The CRPS of what is published against the very same procedure without the network, with its noise."""
-    found = night.distributions.network_adds if night.distributions else None
-    if found is None:
+    table = night.distributions
+    if table is None or table.network_adds is None:
         return "what was not measured"
-    return f"{found.skill:+.2%} of CRPS, {_luck(found.p_value)}"
+    found = table.network_adds
+    around = found.interval(table.scores[found.name].origins)
+    inside = f" ({around.low:+.2%} to {around.high:+.2%})" if around else ""
+    return f"{found.skill:+.2%} of CRPS{inside}, {_luck(found.p_value)}"
 
 
 def _not_published(night: Night) -> str:

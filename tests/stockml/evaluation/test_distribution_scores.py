@@ -1,6 +1,7 @@
 """Scores of distributions: what loops say, widths alone when asked, and honest tests across tickers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,17 @@ def test_a_pooled_test_finds_a_worse_forecast_and_says_nothing_of_too_little() -
     assert pooled_test([]) is None
     short = [DatedLosses(each.sessions[:20], each.loss[:20], each.reference[:20]) for each in tickers]
     assert pooled_test(short) is None
+
+
+def test_an_interval_is_students_where_no_outcomes_overlap() -> None:
+    from scipy.stats import ttest_1samp
+
+    apart, actual = ORIGINS[::10], outcomes()[::10]
+    forecasts = {"network": quantiles(0.0105)[::10], "simple": quantiles(0.02)[::10]}
+    found = compared(DistributionRows(apart, LEADS, forecasts, {}), actual, reference="simple")["network"]
+    loss, other = (losses(each, actual, LEADS) for each in forecasts.values())
+    expected = ttest_1samp(other - loss, 0.0).confidence_interval()
+    interval = found.interval(len(apart))
+    assert interval
+    assert (interval.low, interval.high) == pytest.approx(np.array([*expected]) / other.mean())
+    assert replace(found, test=None).interval(len(apart)) is None

@@ -129,7 +129,10 @@ def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() ->
     adds = night.distributions and night.distributions.network_adds
     assert adds
     assert adds.test
-    told = f"network adds {adds.skill:+.2%} of CRPS, p {adds.test.p_value:.2f}"
+    around = adds.interval(night.distributions.scores[LSTM].origins)
+    assert around
+    assert 0 < around.low < adds.skill < around.high
+    told = f"network adds {adds.skill:+.2%} of CRPS ({around.low:+.2%} to {around.high:+.2%}), p {adds.p_value:.2f}"
     said = "published: the last close and half the usual rise, width by the network and the regression"
     text = " ".join(summary.text(night).split())
     assert text.startswith(f"IBM · session 2013-02-28 · {said} {told}")
@@ -146,7 +149,8 @@ def test_where_the_network_adds_nothing_the_headline_gives_it_nothing() -> None:
     worse = replace(night.distributions.network_adds, skill=-0.0123)
     text = " ".join(summary.text(without_network(network_adds=worse)).split())
     assert "published: the last close and half the usual rise, the pooled regression's width" in text
-    assert "the network did worse: -1.23% of CRPS, p 0.01" in text
+    assert "the network did worse: -1.23% of CRPS (-" in text
+    assert "), p 0.01" in text
     assert "width: the pooled regression's alone" in text
     none = summary.text(
         without_network(network_adds=None, reasons={"base network": "no base network ends before 2000"})
