@@ -49,6 +49,8 @@ def wait(late: Late, seconds: float) -> None:
     state: State = AwaitingRetry(scheduled_time=due, message=f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
     with get_client(sync_client=True) as client:
         state = propose_state_sync(client, state, flow_run_id=run.id)
+        # cancelled with a process of its own to end, it would wait for ever for the one that ends here
+        client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json={"infrastructure_pid": None})
     raise Pause(state.message, state=state)
 
 

@@ -13,11 +13,11 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectAlreadyExists, Pause
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, State
+from prefect.states import AwaitingRetry, Cancelling, State
 
 from deployments.replay.feed import Feed
 from flows.nightly import nightly
@@ -105,6 +105,15 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Feed) ->
     assert state
     assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
     assert feed.requests == 3, "asked anew at each attempt"
+    assert Ledger(ready.ledger).entries("IBM") == ()
+
+
+def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: Feed) -> None:
+    with deployed_run(late_retries=3) as (client, run_id):
+        assert taken_up(client, run_id) is None
+        client.set_flow_run_state(run_id, Cancelling())  # as the page's button does
+        run = client.read_flow_run(run_id)
+    assert (run.state_name, run.state_type) == ("Cancelled", StateType.CANCELLED)
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
