@@ -34,6 +34,7 @@ IMPORTED = (
     "prefect.runner.storage",
     "prefect.task_engine",
     "prefect.utilities.visualization",
+    "PIL.PngImagePlugin",
     "exchange_calendars",
     "matplotlib.backends.backend_agg",
     "matplotlib.dates",
@@ -70,12 +71,28 @@ def main(address: str) -> None:
         importlib.import_module(name)
     for name in HASHED:
         code_hash(name)
+    at_first_use()
     gc.freeze()  # nothing of it is looked at again, in no child
     gc.enable()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
         Server(listening, before).serve()
+
+
+def at_first_use() -> None:
+    """What libraries put off until they are used: every child would pay for it again, half a second in all."""
+    from mlflow.utils import requirements_utils
+    from prefect._internal.schemas.bases import PrefectBaseModel
+
+    mlflows: Any = requirements_utils
+    mlflows._init_modules_to_packages_map()  # which installed package a module is of; asked when a model is saved
+    waiting = [PrefectBaseModel]
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        if not model.__pydantic_complete__:
+            model.model_rebuild(raise_errors=False)
 
 
 def sources() -> float:

@@ -25,7 +25,7 @@ def universe_nights(scene: Scene) -> Iterator[Measured]:
     count, new = (FEW, 0) if scene.fast else (TICKERS, 2)
     aliases = {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
     days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
-    place = _with_history(scene.folder / "universe", aliases, before=days[0])
+    place = with_history(scene.folder / "universe", aliases, before=days[0])
     remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn"
     with Feed(aliases=aliases) as feed:
         first, *others = [_night(place, feed, aliases, day) for day in days]
@@ -34,7 +34,7 @@ def universe_nights(scene: Scene) -> Iterator[Measured]:
         yield _measured("universe", others, remark)
 
 
-def _with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
+def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
     place = home({"STOCKML_HOME": str(folder)})
     for ticker, recorded in aliases.items():
         bars = recorded_bars(recorded)

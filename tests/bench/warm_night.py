@@ -1,0 +1,176 @@
+"""Where a warm night's CPU goes: `python -m tests.bench.warm_night docs/images/warm-night.png` measures and draws it.
+
+Each night is a fork of a process that has everything imported, as a worker's are, against both servers of its own. Its
+parts are the functions that do a step's work, each without the parts within it; what is left of the process is
+Prefect's engine and client. The worker itself is in `python -m tests.bench --only=scheduled`.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.process_exit import leave
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from deployments.replay.source import replay_environment
+from deployments.servers import warm_server
+from deployments.servers.environment import settings_of
+from stockml.home import Home, home
+from stockml.plots import style
+from stockml.prices.bars import days_of
+from tests.bench.on_universe import with_history
+from tests.support.own_servers import OwnServer
+
+TICKERS = {"T00": "IBM", "T01": "AAPL", "T02": "MSFT"}
+SESSIONS = 4  # the first retrains, and does not count
+PARTS = {  # what is measured → the part that it belongs to
+    "stockml.pipeline.ingest:fetch": "fetch and append",
+    "stockml.pipeline.ingest:append": "fetch and append",
+    "stockml.pipeline.dataset:renormalise": "adjust",
+    "stockml.pipeline.decide:decide_mode": "decide, train",
+    "stockml.pipeline.train:train_night": "decide, train",
+    "stockml.pipeline.evaluate:evaluate_night": "evaluate",
+    "stockml.pipeline.publish:publish": "publish, record",
+    "stockml.pipeline.log:log_night": "publish, record",
+    "stockml.pipeline.promote:promote": "publish, record",
+    "stockml.pipeline.plots:draw": "plots",
+    "stockml.tracking.client:Tracking.keep_and_log": "MLflow's client",
+    "stockml.pipeline.log:_catch_up": "MLflow's client",
+    "tasks.status_page:show_status": "page of all tickers",
+}
+ENGINE, PREFECT, MLFLOW = "Prefect's engine and client", "Prefect's server", "MLflow's server"
+
+
+def measured(folder: Path) -> Counter[str]:
+    """CPU seconds of a night by part: the median over the nights; a server's are its mean over all of them."""
+    os.environ.update(STOCKML_HOME=str(folder / "home"), PREFECT_SERVER_ANALYTICS_ENABLED="false")
+    days = days_of(recorded_bars("IBM")).tolist()[-SESSIONS:]
+    place = home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
+    os.environ.update(settings_of(place, {}))
+    with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow, Feed(aliases=TICKERS) as feed:
+        for server in (prefect.start(), mlflow.start()):
+            server.wait()
+        os.environ.update(PREFECT_API_URL=f"{prefect.address}/api", MLFLOW_TRACKING_URI=mlflow.address)
+        place.servers.write_text(json.dumps({"mlflow": mlflow.address}))
+        for name in warm_server.IMPORTED:
+            importlib.import_module(name)
+        warm_server.at_first_use()
+        nights: list[Counter[str]] = []
+        for day in days:
+            if day == days[1]:
+                nights, before = [], _servers(prefect, mlflow)
+            feed.set_clock(day)
+            nights += [_night(place, ticker, day, feed) for ticker in TICKERS]
+        spent = _servers(prefect, mlflow)
+    found = Counter({part: statistics.median(night[part] for night in nights) for part in {*PARTS.values(), ENGINE}})
+    return found + Counter({part: (spent[part] - before[part]) / len(nights) for part in spent})
+
+
+def _night(place: Home, ticker: str, day: Any, feed: Feed) -> Counter[str]:
+    told = place.root / "spent.json"
+    if (pid := os.fork()) == 0:
+        try:
+            os.environ.update(replay_environment(feed))
+            told.write_text(json.dumps(_spent_by(ticker, day)))
+            leave(0)
+        finally:
+            leave(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    return Counter(json.loads(told.read_text()))
+
+
+def _spent_by(ticker: str, day: Any) -> Counter[str]:
+    spent: Counter[str] = Counter()
+    within = [ENGINE]
+    last = [time.process_time()]
+
+    def account() -> None:
+        now = time.process_time()
+        spent[within[-1]] += now - last[0]
+        last[0] = now
+
+    def counted(function: Callable[..., Any], part: str) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*arguments: Any, **named: Any) -> Any:
+            account()
+            within.append(part)
+            try:
+                return function(*arguments, **named)
+            finally:
+                account()
+                within.pop()
+
+        return run
+
+    for name, part in PARTS.items():
+        module, _, path = name.partition(":")
+        owner: Any = importlib.import_module(module)
+        *above, last_name = path.split(".")
+        for each in above:
+            owner = getattr(owner, each)
+        setattr(owner, last_name, counted(getattr(owner, last_name), part))
+    from prefect.context import refresh_global_settings_context
+
+    from flows.nightly import nightly
+
+    refresh_global_settings_context()
+    nightly(ticker, session=day)
+    account()
+    return spent
+
+
+def _servers(prefect: OwnServer, mlflow: OwnServer) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for part, server in ((PREFECT, prefect), (MLFLOW, mlflow)):
+        assert server.child
+        top = psutil.Process(server.child.process.pid)
+        for process in (top, *top.children(recursive=True)):
+            times = process.cpu_times()
+            found[part] += times.user + times.system
+    return found
+
+
+def draw(found: Counter[str], path: Path) -> None:
+    total = found.total()
+    figure, (axes,) = style.canvas(
+        f"A warm night takes {total:.1f} CPU seconds, both servers included",
+        f"{len(TICKERS)} tickers, {SESSIONS - 1} sessions each; by part, CPU seconds of a night",
+    )
+    shown = list(reversed(found.most_common()))
+    servers = {PREFECT, MLFLOW}
+    colours = [style.COLOURS["champion"] if part in servers else style.MODEL for part, _ in shown]
+    axes.barh([part for part, _ in shown], [seconds for _, seconds in shown], color=colours, height=0.62)
+    for at, (_, seconds) in enumerate(shown):
+        axes.text(seconds, at, f"  {seconds:.2f}  ({seconds / total:.0%})", va="center", color=style.INK, fontsize=10)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(0, shown[-1][1] * 1.18)
+    axes.set_xlabel("CPU seconds (violet: the servers)")
+    path.write_bytes(style.png(figure))
+
+
+def main(picture: str) -> None:
+    folder = tempfile.mkdtemp()  # a TemporaryDirectory would go with the first child that ends
+    try:
+        found = measured(Path(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for part, seconds in found.most_common():
+        print(f"{seconds:6.2f}  {part}")
+    print(f"{found.total():6.2f}  in all")
+    draw(found, Path(picture))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
