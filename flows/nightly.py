@@ -20,6 +20,7 @@ from stockml import clock
 from stockml.errors import NightBusy, QuotaSpent, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights import states
+from stockml.nights.last_out import at_work
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.log import StepReceipts
@@ -97,7 +98,7 @@ def nightly(
     if isinstance(outcome, NoSession):
         return skipped(states.NO_SESSION, tonight, outcome.day, outcome)
     wanted_session = outcome.session
-    with exclusive_run(ticker):
+    with at_work(home().locks), exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)
         sharing.commit(home(), ticker)
         if bars is None or not isinstance(found, Ordinary):

@@ -148,10 +148,12 @@ def _in_state(types: Sequence[StateType]) -> FlowRunFilter:
 
 
 def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
+    page: list[FlowRun] = []
     offset = 0
-    while page := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
+    while not offset or len(page) == PAGE:  # a short page is the last
+        page = client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset)
         yield from page
-        offset += len(page)
+        offset += PAGE
 
 
 def _signs(client: SyncPrefectClient, run: FlowRun) -> SignsOfLife:

@@ -19,12 +19,14 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
 
 from stockml import clock
-from stockml.errors import StockmlError
+from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import home
+from stockml.nights.last_out import is_due
 from stockml.nights.status import Attempt, keep_attempt, known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
+from stockml.tracking.client import Tracking
 
 KEY = "status"
 PAGE = 200
@@ -39,12 +41,12 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
             return  # a run that failed before anything was kept makes no home
         keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
         commit_ended(home(), ticker)
-        if flow_run.parent_task_run_id is None:
+        if is_due(home().locks, last_one=flow_run.parent_task_run_id is None):
             show_status()
 
 
 def show_status() -> None:
-    """Write the table into the one artifact `status`."""
+    """Write the table into the one artifact `status`, and above all tickers in MLflow, where it answers."""
     place = home()
     refresh(place, depth=Depth.STATUS)
     with get_client(sync_client=True) as client:
@@ -57,17 +59,22 @@ def show_status() -> None:
             client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
+    if known_tickers(place):
+        with suppress(TrackingUnavailable):
+            Tracking.of(place).show_overview(lambda links: markdown(listed, links=links))
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
     """The start of each ticker's next scheduled run."""
     waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
     found: dict[str, datetime] = {}
+    page: list[FlowRun] = []
     offset = 0
-    while page := client.read_flow_runs(
-        flow_run_filter=waiting, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=PAGE, offset=offset
-    ):
-        offset += len(page)
+    while not offset or len(page) == PAGE:  # a short page is the last
+        page = client.read_flow_runs(
+            flow_run_filter=waiting, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=PAGE, offset=offset
+        )
+        offset += PAGE
         for run in page:
             ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
             if run.deployment_id and isinstance(ticker, str) and start:

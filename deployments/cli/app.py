@@ -23,6 +23,7 @@ from deployments.cli import (
     maintenance,
     many_nights,
     nights,
+    plots,
     safekeeping,
     servers,
     status,
@@ -40,7 +41,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (nights, status, audit, imports, bars, many_nights, tickers, tuning, maintenance, safekeeping, servers):
+COMMANDS = (
+    nights,
+    status,
+    audit,
+    imports,
+    bars,
+    plots,
+    many_nights,
+    tickers,
+    tuning,
+    maintenance,
+    safekeeping,
+    servers,
+)
+for commands in COMMANDS:
     app.add_typer(commands.app)
 
 INTERRUPTED = 130

@@ -39,6 +39,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
         # a run whose process is gone is noticed within minutes
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # a night's lines reach its page in one request or two
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5.0",
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from deployments.servers.access import Access
 from deployments.servers.guard import Guard
+from deployments.servers.opened_plots import OpenedPlots
 from stockml.home import home
 from stockml.tracking.client import Tracking
 
@@ -25,7 +26,7 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(database, database, "mlflow-artifacts:/")
-    pages = Guard(create_fastapi_app(), access, asks_password=True, open_path="/health")
+    pages = Guard(OpenedPlots(create_fastapi_app(), database), access, asks_password=True, open_path="/health")
     uvicorn.run(pages, host=access.address, port=port)
 
 

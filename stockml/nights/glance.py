@@ -3,16 +3,14 @@
 Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are looked at without reading their records.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_table import BLEND, row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.forecasts.age import Age, age_of
-from stockml.nights.record import Night, read_night
+from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.storage.files import write_atomically
@@ -124,12 +122,7 @@ def newest(nights: Path, ticker: str) -> Glance | None:
 
 def history(nights: Path, ticker: str) -> list[Glance]:
     """Every session's last finished night, oldest first; a record that cannot be read is one to make again."""
-    kept = []
-    for path in nights.glob(f"{ticker}/*/night.json"):
-        with suppress(InvalidFile):
-            kept.append(read_night(path))
-    kept.sort(key=lambda night: (night.session, night.finished_at))
-    last = {night.session: night for night in kept if night.status == "completed"}
+    last = {night.session: night for night in kept_nights(nights, ticker)}
     return [Glance.of(night) for night in last.values()]
 
 

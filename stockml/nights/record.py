@@ -26,9 +26,9 @@ class Night:
     `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
     the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
     has one row an epoch, of the tutorial's network. `model_folder` is tonight's model, `champion_kept` says that no
-    other than the champion came out of it, `plots_folder` holds the figures as PNG files, `evaluation_folder` the
-    assessment, `dataset_path` the series that the model saw, of the exchange `calendar` where the ticker's suffix does
-    not tell it. `data_notes` name what is not in the series, and why.
+    other than the champion came out of it, `plots_folder` holds those of its `figures` that are drawn, as PNG
+    files, `evaluation_folder` the assessment, `dataset_path` the series that the model saw, of the exchange `calendar`
+    where the ticker's suffix does not tell it. `data_notes` name what is not in the series, and why.
     `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
     """
 
@@ -60,6 +60,7 @@ class Night:
     dataset_path: str | None = None
     calendar: str | None = None
     plots_folder: str | None = None
+    figures: tuple[str, ...] = ()
     flow_run_url: str | None = None
     git_commit: str | None = None
     git_diff: str | None = None
@@ -116,6 +117,13 @@ def put_aside(path: Path) -> None:
     """Move a record that cannot be read out of the way of one that is made anew: what is in it is not overwritten."""
     if path.is_file():
         path.rename(path.with_name(f"{path.name}.damaged"))
+
+
+def kept_nights(nights: Path, ticker: str) -> list[Night]:
+    """The ticker's completed nights by session, oldest first; what cannot be read is left out."""
+    kept = [kept_night(nights, ticker, path.parent.name) for path in nights.glob(f"{ticker}/*/night.json")]
+    completed = [night for night in kept if night and night.status == "completed"]
+    return sorted(completed, key=lambda night: (night.session, night.finished_at))
 
 
 def write_night(night: Night, path: Path) -> None:

@@ -1,11 +1,11 @@
 """The log step: a night's record, its plots, and its run in MLflow."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from stockml import clock, code_version
+from stockml import code_version
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
@@ -15,11 +15,10 @@ from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
-from stockml.nights.status import known_tickers, markdown, rows
+from stockml.pipeline import plots
 from stockml.pipeline.data_notes import tutorial_goes_on
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
-from stockml.plots import night_figures
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -50,7 +49,7 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw the plots, keep the night's record, and log it under its key; a night logged before gains nothing.
+    """Draw the plots that its page shows, keep the night's record, and log it under its key, once.
 
     Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
     """
@@ -64,33 +63,29 @@ def log_night(
     keep_newest(home.nights, night)
     try:
         night = tracking.keep_and_log(night, pages=pages)
-        _catch_up(home, tracking, night.ticker, now=now, pages=pages)
-        listed = rows(home, known_tickers(home) | {night.ticker}, clock.now())
-        tracking.show_overview(lambda links: markdown(listed, links=links))
+        _catch_up(home, tracking, night, pages=pages)
     except TrackingUnavailable as error:
         missed(error)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
 
 
-def _catch_up(home: Home, tracking: Tracking, ticker: str, *, now: datetime, pages: str | None) -> None:
-    """What an unreachable MLflow or a killed process left of this ticker: waiting nights, orphaned runs, the alias."""
-    tracking.log_pending(ticker, pages=pages)
-    tracking.sweep_orphans(now=now, ticker=ticker)
-    if champion := Registry(home.models).champion(ticker):
-        tracking.follow_champion(ticker, champion.key)
+def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None) -> None:
+    """What an unreachable MLflow or a killed process left of this ticker: waiting nights, the alias.
+
+    A run without a record is no night's to end: the weekly clean-up looks for those of all tickers.
+    """
+    tracking.log_pending(night.ticker, pages=pages)
+    if champion := Registry(home.models).champion(night.ticker):
+        tracking.follow_champion(night.ticker, champion.key)
 
 
 def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     ledger = Ledger(home.ledger)
-    plots = home.plots / dataset.ticker / key[:16]
     series = PriceSeries.read(Path(dataset.path))
-    sessions = sessions_for(dataset.ticker, dataset.calendar)
-    before = [entry for entry in ledger.live_entries(dataset.ticker, sessions) if entry.key != key]
-    night_figures.draw(plots, dataset.ticker, series, assessment, model, before)
-    live = ledger.live(dataset.ticker, series, sessions).metrics()
+    live = ledger.live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).metrics()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
@@ -118,21 +113,14 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         evaluation_folder=done.evaluation.path,
         dataset_path=dataset.path,
         calendar=dataset.calendar,
-        plots_folder=str(plots),
+        plots_folder=str(home.plots / dataset.ticker / key[:16]),
         flow_run_url=url,
         git_commit=code_version.git_commit(),
         git_diff=code_version.git_diff(),
         seconds=seconds,
         data_notes=dataset.notes + (tutorial_goes_on(series) if done.settings.profile == "tutorial" else ()),
     )
-    if last := _before(home, night):
-        night_figures.draw_changes(plots, last, night, series)
-    return night
-
-
-def _before(home: Home, tonight: Night) -> Night | None:
-    """The newest completed night of the ticker with an earlier session."""
-    folders = home.nights.glob(f"{tonight.ticker}/*/night.json")
-    kept = (kept_night(home.nights, tonight.ticker, path.parent.name) for path in folders)
-    earlier = [night for night in kept if night and night.status == "completed" and night.session < tonight.session]
-    return max(earlier, key=lambda night: (night.session, night.finished_at), default=None)
+    made = plots.makers(home, night, series, assessment, model)
+    wanted = [name for name in run_content.PLOTS_SHOWN if name in made] if plots.drawn_when_opened(home) else list(made)
+    plots.draw(made, wanted, Path(night.plots_folder or ""))
+    return replace(night, figures=tuple(sorted(made)))

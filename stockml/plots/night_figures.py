@@ -1,7 +1,6 @@
 """Which plots a night has, and what each is drawn from."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from stockml.features.windows import watched_origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial, volatility
+from stockml.plots import comparison, diagnostics, forecast, training, tutorial, volatility
 from stockml.prices.series import PriceSeries
 
 if TYPE_CHECKING:
@@ -25,41 +24,45 @@ LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
 
 
-def draw(
-    folder: Path,
+def figures(
     ticker: str,
     series: PriceSeries,
     assessment: Assessment,
     model: TrainedModel,
     published: Sequence[LedgerEntry],
-) -> None:
-    """Write the night's figures as PNG files into `folder`. published: the ledger before tonight, oldest first."""
+) -> "dict[str, Callable[[], Figure]]":
+    """What makes each figure that the night has. published: the ledger before tonight, oldest first."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
-    drawn = {
-        "forecast": forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
-        "volatility": volatility.expected_and_realised(
+    made: dict[str, Callable[[], Figure]] = {
+        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "volatility": lambda: volatility.expected_and_realised(
             ticker, series, assessment.unseen, assessment.volatility, tonight
         ),
-        "leads": forecast.skill_by_lead(ticker, evaluation),
-        "calibration": diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
-        "residuals": diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
-        "averages": training.averages(ticker, sessions, mid, evaluation),
-        "history": training.price_history(ticker, sessions, mid, model.parts),
-        "normalised": _normalised(ticker, series, model),
+        "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
+        "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
+        "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
+        "averages": lambda: training.averages(ticker, sessions, mid, evaluation),
+        "history": lambda: training.price_history(ticker, sessions, mid, model.parts),
+        "normalised": lambda: _normalised(ticker, series, model),
     }
     if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
-        drawn["ledger"] = diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
+        made["ledger"] = lambda: diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
-        drawn["training"] = training.training_curves(ticker, rows, LOSS)
+        made["training"] = lambda: training.training_curves(ticker, rows, LOSS)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = watched_origins(model.parts, evaluation.horizon)
-        drawn["evolution"] = training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
-    style.save(drawn, folder)
+        made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
+    return made
+
+
+def changes(before: Night, tonight: Night, series: PriceSeries) -> "Figure":
+    """Last night against tonight."""
+    return comparison.nights(before, tonight, series.sessions, series.mid)
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
@@ -76,8 +79,3 @@ def by_volatility(ticker: str, series: PriceSeries) -> "Figure":
     scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
     smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     return training.normalised(ticker, series.sessions, scaled, smoothed, SCALING)
-
-
-def draw_changes(folder: Path, before: Night, tonight: Night, series: PriceSeries) -> None:
-    """Add last night against tonight."""
-    style.save({"changes": comparison.nights(before, tonight, series.sessions, series.mid)}, folder)

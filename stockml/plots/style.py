@@ -94,12 +94,20 @@ def dates(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as PNG; equal figures give equal bytes."""
-    from matplotlib import rc_context
+    """The figure as PNG; equal figures give equal bytes.
 
-    content = BytesIO()
+    Drawn once, where `savefig` draws twice, and in 256 colours: a third of the bytes, and less to compress.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
     with rc_context(STYLE):
-        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        drawn: Any = FigureCanvasAgg(figure)
+        drawn.draw()
+    picture = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba()).convert("RGB")
+    content = BytesIO()
+    picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(content, "PNG", dpi=(DPI, DPI))
     return content.getvalue()
 
 

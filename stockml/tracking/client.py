@@ -102,9 +102,11 @@ class Tracking:
 
         Raises TrackingUnavailable.
         """
-        self.locks.mkdir(parents=True, exist_ok=True)
-        with self._client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
-            experiment_id = self._experiment(client, night.ticker)
+        with self._client() as client:
+            return self._log_night(client, self._experiment(client, night.ticker), night)
+
+    def _log_night(self, client: "MlflowClient", experiment_id: str, night: Night) -> Logged:
+        with FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run is None or run.info.status != "FINISHED":
                 run = runs.started(client, experiment_id, night, run, self._installation)
@@ -121,6 +123,14 @@ class Tracking:
             version = models.version_of(client, night)
             return Logged(run.info.run_id, experiment_id, version)
 
+    def log_plots(self, night: Night) -> None:
+        """Give the night's run what was drawn since, where MLflow has the run. Raises TrackingUnavailable."""
+        with self._client() as client:
+            found = client.get_experiment_by_name(experiment_name(night.ticker))
+            run = found and runs.of_key(client, found.experiment_id, night.key, self._installation)
+            if run:
+                runs.log_plots(client, run, night)
+
     def log_base(self, base: "BaseNetwork", path: Path, losses: "Sequence[bases.Loss]", *, now: datetime) -> str:
         """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
         with self._client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
@@ -132,14 +142,19 @@ class Tracking:
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
         with self._client() as client:
-            client.get_experiment_by_name(experiment_name(night.ticker))
+            experiment_id = self._experiment(client, night.ticker)
+
+        def logged() -> Logged:
+            with self._client() as client:
+                return self._log_night(client, experiment_id, night)
+
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
-        return attempts(self.log_night, night)
+        return attempts(logged)
 
     def log_trial(self, trial: TrialRecord) -> str:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""

@@ -68,8 +68,8 @@ def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night:
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
-    found = version_of_key(client, model_name(night.ticker), night.key)
-    return champion(client, model_name(night.ticker)) if found is None and night.keeps_champion else found
+    name = model_name(night.ticker)
+    return champion(client, name) if night.keeps_champion else version_of_key(client, name, night.key)
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:

@@ -118,12 +118,12 @@ def tags(night: Night) -> dict[str, str]:
 
 def description(night: Night, experiment_id: str, run_id: str) -> str:
     """The run page's text: the verdict, the table, the plots themselves and links to all of them."""
-    plots = plot_files(night)
+    plots = plot_names(night)
     parts = [summary.markdown(night, heading=False)]
-    parts += [_image(run_id, name) for name in PLOTS_SHOWN if f"{name}.png" in plots]
+    parts += [_image(run_id, name) for name in PLOTS_SHOWN if name in plots]
     if plots:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
-        links = [f"[{Path(name).stem.replace('_', ' ')}]({page}/{name})" for name in plots]
+        links = [f"[{name.replace('_', ' ')}]({page}/{name}.png)" for name in plots]
         parts.append("Plots: " + " · ".join(links))
     parts.append(f"What each metric is, and its unit: [above the nights]({view_url('', experiment_id)}).")
     return "\n\n".join(parts)
@@ -194,11 +194,10 @@ def decision(night: Night) -> str:
     return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
 
 
-def plot_files(night: Night) -> tuple[str, ...]:
-    """Names of the night's figures, in name order."""
-    if not night.plots_folder:
-        return ()
-    return tuple(sorted(path.name for path in Path(night.plots_folder).glob("*.png")))
+def plot_names(night: Night) -> tuple[str, ...]:
+    """The night's figures in name order, those that are drawn once they are opened included; none after a clean-up."""
+    drawn = {path.stem for path in Path(night.plots_folder).glob("*.png")} if night.plots_folder else set()
+    return tuple(sorted(drawn.union(night.figures))) if drawn else ()
 
 
 def _image(run_id: str, name: str) -> str:

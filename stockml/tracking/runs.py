@@ -3,10 +3,12 @@
 Imported by `tracking` only; imports mlflow inside functions.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from stockml.nights.record import Night
@@ -79,22 +81,62 @@ def started(
 
 def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     """Parameters, tags, metrics, the bars and the plots. Every value is the same when it is logged again."""
-    from mlflow.entities import Param, RunTag
+    from mlflow.entities import Metric, Param, RunTag
 
     run_id, at = run.info.run_id, milliseconds(night.finished_at)
     note = run_content.description(night, run.info.experiment_id, run_id)
     tags = {**run_content.tags(night), "mlflow.note.content": note}
+    params = [Param(name, value) for name, value in run_content.params(night).items()]
+    points = run_content.points(night, at)
+    first = points[: BATCH - len(params) - len(tags)]
     client.log_batch(
-        run_id,
-        params=[Param(name, value) for name, value in run_content.params(night).items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
+        run_id, [Metric(*point) for point in first], params, [RunTag(name, value) for name, value in tags.items()]
     )
-    log_points(client, run_id, run_content.points(night, at))
+    log_points(client, run_id, points[len(first) :])
     client.log_inputs(run_id, datasets=[_dataset(night)])
-    if night.plots_folder and Path(night.plots_folder).is_dir():
-        client.log_artifacts(run_id, night.plots_folder, "plots")
-    client.log_text(run_id, run_content.decision(night), "decision.json")
-    client.log_text(run_id, run_content.record(night), "night.json")
+    log_plots(client, run, night)
+    _log_text(client, run, "decision.json", run_content.decision(night))
+    _log_text(client, run, "night.json", run_content.record(night))
+
+
+def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
+    """The night's figures that are drawn. Where MLflow's files are on this disk they are linked, and kept once."""
+    folder = Path(night.plots_folder or "")
+    drawn = sorted(folder.glob("*.png")) if night.plots_folder else []
+    try:
+        linked = drawn and _linked(drawn, run)
+    except OSError:  # another disk, or one that knows no links
+        linked = False
+    if drawn and not linked:
+        client.log_artifacts(run.info.run_id, str(folder), "plots")
+
+
+def _linked(drawn: list[Path], run: "Run") -> bool:
+    place = _place(run)
+    if place is None:
+        return False
+    kept = place / "plots"
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in drawn:
+        beside = kept / f".{path.name}.{os.getpid()}"
+        os.link(path, beside)
+        os.replace(beside, kept / path.name)
+        beside.unlink(missing_ok=True)  # what was linked before stays as it is, and this with it
+    return True
+
+
+def _log_text(client: "MlflowClient", run: "Run", name: str, text: str) -> None:
+    """A file of the run; where MLflow's files are on this disk, without asking the server where."""
+    if place := _place(run):
+        write_atomically(place / name, text.encode())
+    else:
+        client.log_text(run.info.run_id, text, name)
+
+
+def _place(run: "Run") -> Path | None:
+    """The folder on this disk that holds the run's files; None where MLflow keeps them elsewhere."""
+    address = urlsplit(run.info.artifact_uri)
+    return Path(unquote(address.path)) if address.scheme == "file" else None
 
 
 def log_points(client: "MlflowClient", run_id: str, points: list[run_content.Point]) -> None:

@@ -14,7 +14,7 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.views import EXPERIMENT
 from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run, open_table, runs_of
 from tests.support.mlflow_server import mlflow_server
-from tests.support.nights import recorded_night, series_until
+from tests.support.nights import recorded_night, series_until, with_files
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,8 +48,8 @@ def pages(installation: Home) -> Iterator[Pages]:
         folder = installation.plots / str(day)
         drawn = {"forecast": forecast.forecast_fan("IBM", night.forecast, series.sessions, series.mid)}
         style.save(drawn, folder)
-        night = recorded_night(day=day, plots_folder=str(folder))
-        tracking.log_night(night)
+        night = recorded_night(day=day, plots_folder=str(folder), figures=("calibration", "forecast"))
+        night = tracking.keep_and_log(with_files(night, installation.root / str(day)))
         keep_newest(installation.nights, night)
     listed = rows(installation, ["IBM"], night.finished_at)
     tracking.show_overview(lambda links: markdown(listed, links=links))
@@ -92,8 +92,8 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> N
         assert "The network adds something on 1 of 1 ticker" in page.inner_text("body")
 
 
-def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> None:
-    run_id = next(iter(pages.runs.values()))
+def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home) -> None:
+    run_id, folder = next(iter(pages.runs.values())), installation.plots / str(DAYS[-1])
     with browser_page() as page:
         open_run(page, pages.address, pages.experiment_id, run_id)
         shown = page.inner_text("body")
@@ -101,7 +101,11 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages) -> N
         assert "published: the last close" in shown
         assert "network adds +" in shown
         assert "standard average" in shown
-        assert "lstm-IBM" not in shown  # no model was trained in this night
+        assert [path.name for path in folder.iterdir()] == ["forecast.png"]
         with page.context.expect_page() as opened:
-            page.get_by_role("link", name="forecast", exact=True).click()
-        opened.value.get_by_text("plots/forecast.png").first.wait_for()
+            page.get_by_role("link", name="calibration", exact=True).click()
+        opened.value.get_by_text("plots/calibration.png").first.wait_for()  # which no night drew
+        picture = f"{pages.address}/get-artifact?path=plots%2Fcalibration.png&run_uuid={run_id}"
+        assert page.request.get(picture).body().startswith(b"\x89PNG")
+    [kept] = installation.root.glob("artifacts/**/calibration.png")
+    assert kept.samefile(folder / "calibration.png")

@@ -1,9 +1,8 @@
-"""A night's folder has each figure that the night can have, drawn from the night's own values, and no other."""
+"""A night has each figure that it can have, drawn from the night's own values, and no other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.models.tutorial.recipe import prepare
 from stockml.plots import forecast, training, tutorial
-from stockml.plots.night_figures import LOSS, SCALING, draw, draw_changes
+from stockml.plots.night_figures import LOSS, SCALING, changes, figures
 from stockml.plots.style import png
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, past_forecasts, series, split
@@ -36,17 +35,16 @@ class Learned:
     held_out: TutorialForecaster | None = None
 
 
-def files_of(rows: tuple[Mapping[str, Any], ...], folder: Path, **of_model: Any) -> dict[str, bytes]:
+def files_of(rows: tuple[Mapping[str, Any], ...], **of_model: Any) -> dict[str, bytes]:
     """The night's figures as PNG by name; `rows` are the model's epochs."""
     moment = datetime(2013, 2, 1, tzinfo=UTC)
     published = [LedgerEntry("IBM", str(i), moment, said) for i, said in enumerate(past_forecasts())]
-    draw(
-        folder, "IBM", series(), assessed("IBM", DAY), cast(TrainedModel, Learned(split(), rows, **of_model)), published
-    )
-    return {path.stem: path.read_bytes() for path in folder.iterdir()}
+    learned = cast(TrainedModel, Learned(split(), rows, **of_model))
+    made = figures("IBM", series(), assessed("IBM", DAY), learned, published)
+    return {name: png(figure()) for name, figure in made.items()}
 
 
-def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None:
+def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
     scaled = np.diff(np.log(mid), prepend=np.log(mid[:1])) / ewma_volatility(series())
     smoothed = pd.Series(scaled).ewm(alpha=0.1).mean().to_numpy()
@@ -57,37 +55,33 @@ def test_each_figure_is_drawn_from_the_nights_own_values(tmp_path: Path) -> None
         "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
         "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back), LOSS),
     }
-    files = files_of(rows, tmp_path)
+    files = files_of(rows)
     assert set(files) == set(expected)
     assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
 
 
-def test_a_model_without_epochs_or_with_one_has_no_curve(tmp_path: Path) -> None:
+def test_a_model_without_epochs_or_with_one_has_no_curve() -> None:
     for rows in ((), (history()[0], *history()[5:])):
-        files = files_of(rows, tmp_path)
+        files = files_of(rows)
         assert len(files) == 9
         assert "training" not in files
 
 
-def test_a_ledger_is_drawn_once_a_forecast_has_come_due(tmp_path: Path) -> None:
+def test_a_ledger_is_drawn_once_a_forecast_has_come_due() -> None:
     learned = cast(TrainedModel, Learned(split(), history()[5:]))
-    draw(tmp_path, "IBM", series(), assessed("IBM", DAY), learned, [])
-    assert not (tmp_path / "ledger.png").exists()
+    assert "ledger" not in figures("IBM", series(), assessed("IBM", DAY), learned, [])
 
 
-def test_changes_since_the_night_before_are_added(tmp_path: Path) -> None:
-    (tmp_path / "forecast.png").write_bytes(b"PNG")
-    draw_changes(tmp_path, night_before(), last_night(), series())
-    assert {path.name for path in tmp_path.iterdir()} == {"forecast.png", "changes.png"}
-    assert (tmp_path / "changes.png").read_bytes() == png(drawn("changes"))
+def test_changes_are_since_the_night_before() -> None:
+    assert png(changes(night_before(), last_night(), series())) == png(drawn("changes"))
 
 
-def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed(tmp_path: Path) -> None:
+def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> None:
     end = split().train_end + 50
     prepared = prepare(series().mid, end)
     scale = TutorialScale.of(prepared, series().sessions)
     learned = TutorialForecaster(50, 50, (), scale, series().sessions[end - 1])
-    files = files_of(history(), tmp_path, settings=settings_for("tutorial"), held_out=learned)
+    files = files_of(history(), settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
     assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50), LOSS))

@@ -22,8 +22,6 @@ CLIENT_STEPS = (
     "create_run",
     "log_batch",
     "log_inputs",
-    "log_artifacts",
-    "log_text",
     "create_logged_model",
     "log_outputs",
     "log_model_artifacts",

@@ -1,0 +1,100 @@
+"""A night's figures: those within its run's text are drawn with the night, the others once somebody opens them."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stockml.errors import InvalidFile
+from stockml.evaluation.assessment import Assessment, read_assessment
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.models.trained_model import TrainedModel, load_model
+from stockml.nights.glance import newest
+from stockml.nights.record import Night, kept_nights
+from stockml.plots import night_figures, style
+from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
+from stockml.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Makers = Mapping[str, "Callable[[], Figure]"]
+
+
+def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
+    """What makes each figure that the night has, the change since the night before included."""
+    live = Ledger(home.ledger).live_entries(night.ticker, sessions_for(night.ticker, night.calendar))
+    earlier = [each for each in live if each.key != night.key and each.forecast.origin <= night.session]
+    made = night_figures.figures(night.ticker, series, assessment, model, earlier)
+    if _has_before(home, night):
+        made["changes"] = lambda: _changes(home, night, series)
+    return made
+
+
+def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
+    """Write these figures as <name>.png, where they are not there yet; returns what was drawn."""
+    missing = {folder / f"{name}.png": made[name] for name in names if not (folder / f"{name}.png").exists()}
+    for path, figure in missing.items():
+        write_atomically(path, style.png(figure()))
+    return tuple(missing)
+
+
+def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
+    """Draw what of the night's figures is not there; returns what was drawn.
+
+    Raises InvalidFile where the series, the evaluation or the model that they are drawn from was cleared away.
+    """
+    folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
+    if all((folder / f"{name}.png").exists() for name in night.figures):
+        return ()
+    series, evaluation, model = (_there(night, path) for path in _drawn_from(night))
+    made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
+    return draw(made, (name for name in night.figures if name in made), folder)
+
+
+def drawn_when_opened(home: Home) -> bool:
+    """Whether MLflow's pages draw what is opened: those of `stockml up` do; a server elsewhere knows no home.
+
+    Nor does one of machines that share their state, each of which has the evaluations of its own nights only.
+    """
+    if home.state:
+        return False
+    if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
+        return True
+    try:
+        return bool(json.loads(home.servers.read_text())["mlflow"] == home.tracking_uri)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _drawn_from(night: Night) -> tuple[str | None, str | None, str | None]:
+    return night.dataset_path, night.evaluation_folder, night.model_folder
+
+
+def _there(night: Night, path: str | None) -> Path:
+    if path is None or not Path(path).exists():
+        name = path or f"what {night.run_name} was drawn from"
+        raise InvalidFile(name, "expected what the night's plots are drawn from, found nothing; run that night again")
+    return Path(path)
+
+
+def _has_before(home: Home, tonight: Night) -> bool:
+    """Whether a night with an earlier session is kept; in the usual order of nights no record is read for it."""
+    glance = newest(home.nights, tonight.ticker)
+    return glance is not None and (glance.session < tonight.session or _before(home, tonight) is not None)
+
+
+def _changes(home: Home, tonight: Night, series: PriceSeries) -> "Figure":
+    before = _before(home, tonight)
+    if before is None:
+        raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
+    return night_figures.changes(before, tonight, series)
+
+
+def _before(home: Home, tonight: Night) -> Night | None:
+    """The newest completed night of the ticker with an earlier session."""
+    earlier = [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
+    return earlier[-1] if earlier else None

@@ -1,0 +1,69 @@
+"""A night's plots: those of its page with it, the others once they are asked for; all where nobody could ask."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidFile
+from stockml.home import Home, home
+from stockml.nights.glance import keep_newest
+from stockml.nights.record import Night, night_path, write_night
+from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
+from stockml.tracking.run_content import plot_names
+from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
+
+DAY = date(2013, 2, 28)
+FIGURES = ("averages", "calibration", "forecast", "history", "leads", "normalised", "residuals", "volatility")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Home:
+    return home({"STOCKML_HOME": str(tmp_path)})
+
+
+def kept(place: Home, **changes: object) -> Night:
+    night = with_files(recorded_night(day=DAY, plots_folder=str(place.plots / "IBM" / "0f")), place.root)
+    return replace(night, **changes)
+
+
+def test_the_rest_is_drawn_once_and_what_is_there_stays(place: Home) -> None:
+    night = kept(place, figures=FIGURES)
+    made = makers(place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
+    assert set(made) == set(FIGURES)
+    [forecast] = draw(made, ["forecast"], Path(night.plots_folder or ""))
+    before = forecast.stat()
+    assert plot_names(night) == FIGURES
+    assert {path.stem for path in draw_rest(place, night)} == set(FIGURES) - {"forecast"}
+    assert forecast.stat() == before
+    assert draw_rest(place, night) == ()
+
+
+def test_what_changed_is_a_plot_where_a_night_came_before(place: Home) -> None:
+    night = kept(place, figures=("changes",))
+    with_it = (place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
+    assert "changes" not in makers(*with_it)
+    before = recorded_night(day=date(2013, 2, 27))
+    write_night(before, night_path(place.nights, "IBM", before.key))
+    keep_newest(place.nights, before)
+    assert "changes" in makers(*with_it)
+    keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later one does not hide it
+    assert "changes" in makers(*with_it)
+    assert [path.name for path in draw_rest(place, night)] == ["changes.png"]
+
+
+def test_what_was_cleared_away_is_named(place: Home) -> None:
+    night = kept(place, figures=FIGURES, evaluation_folder=str(place.evaluations / "gone"))
+    with pytest.raises(InvalidFile, match="evaluations/gone"):
+        draw_rest(place, night)
+
+
+def test_a_server_elsewhere_draws_nothing_when_it_is_opened(place: Home) -> None:
+    assert drawn_when_opened(place)  # the database here, which `stockml up` serves
+    server = replace(place, tracking_uri="http://127.0.0.1:5000")
+    assert not drawn_when_opened(server)
+    place.servers.write_text(json.dumps({"mlflow": server.tracking_uri}))
+    assert drawn_when_opened(server)
+    assert not drawn_when_opened(replace(place, tracking_uri="http://mlflow.example:5000"))
