@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Every = Annotated[int, Field(ge=1, le=250)]
 
 
-@flow(name="backtest")
+@flow(name="backtest", flow_run_name="backtest {first} to {last}")
 def backtest(
     tickers: list[TickerName] = Field(
         ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Seeds = Annotated[int, Field(ge=1, le=10)]
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
