@@ -122,6 +122,7 @@ def replay(
         raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
     if first is None or last is None or last <= first:
         raise typer.BadParameter("expected --from DATE before --to DATE")
+    _check_nights((last - first).days * 5 // 7 // every)
     arguments: dict[str, Any] = {"prices": str(prices or ""), "first": first, "last": last, "every": every}
     arguments["vintages"] = str(vintages or "")
     with prefect_api(home()):
@@ -133,6 +134,15 @@ def replay(
         from stockml.evaluation.backtest_table import markdown
 
     print(json.dumps(table.asdict()) if as_json else "\n".join(shown(markdown(table))))
+
+
+def _check_nights(nights: int) -> None:
+    """nights: how many the weekdays of a span hold. No history helps a span that is too short."""
+    from stockml.evaluation.backtest import FEWEST_ORIGINS
+
+    if nights < FEWEST_ORIGINS:
+        found = f"expected a span of at least {FEWEST_ORIGINS} nights, found {nights}"
+        raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
 
 
 def shown(lines: Sequence[str]) -> list[str]:

@@ -84,7 +84,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
     still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
-        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named"))
+        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named").partition(";")[0])
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     return BacktestTable(

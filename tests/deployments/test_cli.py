@@ -120,6 +120,10 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
+        (
+            ["backtest", "IBM", "--from", "2012-01-03", "--to", "2012-03-01"],
+            "expected a span of at least 20 nights, found 8; take a longer one, or a smaller --every",
+        ),
         (["rename", "IBM", "IBM"], "expected another symbol than IBM"),
         (["rename", "IBN", "META"], "home/replay knows, found IBN"),
         (["nightly", "IBM", "--calendar", "XMARS"], "XMARS"),
