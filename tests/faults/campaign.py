@@ -1,7 +1,7 @@
 """The kill and fuzz campaigns, with numbers as large as one likes: nothing lost, nothing twice, nothing wrong believed.
 
 `python -m tests.faults.campaign` prints a line a campaign; `--help` lists the numbers. The tests do the same with few.
-`--nights` runs the night that is killed 20 times, on real servers, as the tests do.
+`--flows 20` kills every flow 20 times as well, on a real Prefect server, and runs it again; `--only` names some.
 """
 
 import argparse
@@ -9,15 +9,14 @@ import os
 import random
 import select
 import signal
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from deployments.replay.feed import Feed
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.models import base_vintages
@@ -29,6 +28,7 @@ from tests.stockml.models.test_registry import night
 from tests.stockml.provider import test_parsing_fuzz as fuzz
 from tests.support import appending
 from tests.support.forecasts import entry
+from tests.support.replaying import THURSDAY
 
 LONGEST_LIFE_S = 0.06
 
@@ -117,13 +117,30 @@ def parse(payloads: int, chance: random.Random) -> Counter[str]:
     )
 
 
+def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) -> None:
+    """Kill each flow so often, and look each time at what stands after it has run again."""
+    os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+    from tests.faults.flow_kills import kill, killings
+    from tests.support.prefect_server import temporary_prefect
+
+    with tempfile.TemporaryDirectory() as folder, Feed() as feed, temporary_prefect():
+        feed.set_clock(THURSDAY)
+        os.environ.update(ALPHAVANTAGE_URL=feed.address, ALPHAVANTAGE_API_KEY="premium", ALPHAVANTAGE_PLAN="1200/min")
+        for name, one in killings(Path(folder) / "prices").items():
+            if name in (only or [name]):
+                found = kill(one, kills, Path(folder) / name, chance)
+                print(f"{name}: {found}", flush=True)
+                assert not found.details(), found.details()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run what is asked for. Raises AssertionError where something was lost or believed."""
     asked = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description="kill and fuzz campaigns")
     asked.add_argument("--bits", type=int, default=1_000, help="flipped in each kind of file")
     asked.add_argument("--kills", type=int, default=50, help="of each kind of writer")
     asked.add_argument("--payloads", type=int, default=10_000, help="mutated answers of the provider")
-    asked.add_argument("--nights", action="store_true", help="kill a night 20 times as well")
+    asked.add_argument("--flows", type=int, default=0, metavar="KILLS", help="of each flow")
+    asked.add_argument("--only", action="append", metavar="FLOW", help="of these flows alone; may be repeated")
     given, chance = asked.parse_args(arguments), random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -138,11 +155,11 @@ def main(arguments: list[str] | None = None) -> None:
             told = ", ".join(f"{found[name]} {name}" for name in ("named", "harmless", "believed", "unnamed"))
             print(f"{kind.name}: {given.bits} flipped bits, {told}", flush=True)
             assert not found["believed"] + found["unnamed"], kind.name
-    outcomes = parse(given.payloads, chance)
-    print(f"{given.payloads} payloads: " + ", ".join(f"{count} {name}" for name, count in outcomes.most_common()))
-    if given.nights:
-        pytest = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:xdist"]
-        subprocess.run([*pytest, "tests/faults/test_night_faults.py", "-k", "killed_at_any_moment"], check=True)
+    if given.payloads:
+        outcomes = parse(given.payloads, chance)
+        print(f"{given.payloads} payloads: " + ", ".join(f"{count} {name}" for name, count in outcomes.most_common()))
+    if given.flows:
+        kill_flows(given.flows, given.only, chance)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Nights in processes of their own, to be killed: each is forked from one that has imported everything already.
+"""Flows in processes of their own, to be killed: each is forked from one that has imported everything already.
 
 Importing takes 10 s, a small night 3 s: so every try begins where a night begins, and 20 of them stay affordable.
 """
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -31,21 +32,26 @@ PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "M
 
 
 def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
-    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process.
+    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process."""
+    return start_flow(home, "nightly", quiet=quiet, **asked)
 
-    A quiet night sends the server neither heartbeats nor logs, and is a second faster.
+
+def start_flow(home: Home, flow: str, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+    """Begin the flow of this name with these arguments in this home, against the Prefect server of this process.
+
+    A quiet one sends the server neither heartbeats nor logs, and is a second faster.
     """
     from prefect.settings import PREFECT_API_URL
 
     environ = {name: os.environ.get(name) for name in PASSED_ON} | {"STOCKML_HOME": str(home.root)}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    night = context.Process(target=_night, args=(environ, PREFECT_API_URL.value(), quiet, asked))
-    night.start()
-    return night
+    process = context.Process(target=_run, args=(environ, PREFECT_API_URL.value(), quiet, flow, asked))
+    process.start()
+    return process
 
 
-def _night(environ: dict[str, str | None], api: str, quiet: bool, asked: dict[str, Any]) -> None:
+def _run(environ: dict[str, str | None], api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> None:
     for name, value in environ.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -60,9 +66,7 @@ def _night(environ: dict[str, str | None], api: str, quiet: bool, asked: dict[st
     loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
     reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
     with temporary_settings({PREFECT_API_URL: api, **reports}):
-        from flows.nightly import nightly
-
-        nightly(**asked)
+        getattr(importlib.import_module(f"flows.{flow}"), flow)(**asked)
 
 
 def copied(home: Home, folder: Path) -> Home:

@@ -2,13 +2,21 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server() -> Iterator[None]:
     """A temporary Prefect server with an SQLite database of its own; flows started under it are really recorded."""
+    with temporary_prefect():
+        yield
+
+
+@contextmanager
+def temporary_prefect() -> Iterator[None]:
+    """The same for what is no test."""
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
@@ -26,6 +34,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: 1,
     }
-    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=90):
+    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=300):
         logging.getLogger("prefect").setLevel(logging.WARNING)
         yield

@@ -1,0 +1,228 @@
+"""Every flow killed at random moments and run again: what stands then is what an undisturbed run leaves.
+
+A flow's facts are texts, such as `IBM: forecast of 3f2a…`: one that is missing was lost, one that is there more often
+than it should be was doubled, and one that an undisturbed run does not leave was believed.
+"""
+
+import os
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from deployments.replay.recording import recorded_bars
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.models import base_vintages, pooled_vintages
+from stockml.nights.record import night_path, write_night
+from stockml.tracking.client import WAITING, Tracking
+from stockml.training.tuned_settings import tuned_settings
+from tests.bench.material import write_csv
+from tests.support import replaying
+from tests.support.night_process import KILLED, copied, held_locks, standing, start_flow, stored
+from tests.support.nights import recorded_night
+
+PATIENCE_S = 600.0
+EARLIER = 0.8
+WEDNESDAY = date(2013, 2, 27)
+NIGHT: dict[str, Any] = {"late_retries": 0, "settings": replaying.SMALL}
+SMALL_TUTORIAL = {
+    "network": {"units": [4], "look_back": 5, "dropout": 0.0},
+    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
+    "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
+}
+
+
+@dataclass(frozen=True)
+class Killing:
+    """A flow with its arguments, what is in its home before, and the facts that it leaves there."""
+
+    flow: str
+    asked: dict[str, Any]
+    prepare: Callable[[Home], object]
+    facts: Callable[[Home], Counter[str]]
+
+
+@dataclass
+class Found:
+    """What so many kills came to; `again` counts moments that were too late and drawn again."""
+
+    kills: int = 0
+    longest_s: float = 0.0
+    again: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    doubled: Counter[str] = field(default_factory=Counter)
+    believed: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        wrong = ", ".join(f"{getattr(self, name).total()} {name}" for name in ("lost", "doubled", "believed"))
+        return f"{self.kills} kills within {self.longest_s:.1f} s, {self.again} drawn again: {wrong}"
+
+    def details(self) -> dict[str, Any]:
+        """What was wrong; empty where nothing was."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in named.items() if name not in ("kills", "longest_s", "again") and value}
+
+
+def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
+    """Kill the flow so often, each time in a home as it was before, and run it again to its end."""
+    before = home_of({"STOCKML_HOME": str(folder / "before")})
+    one.prepare(before)
+    undisturbed, found = copied(before, folder / "undisturbed"), Found()
+    ended(one, copied(before, folder / "warm"), PATIENCE_S)
+    found.longest_s, code = ended(one, undisturbed, PATIENCE_S)
+    assert code == 0, f"{one.flow} ended with {code} without being killed"
+    expected = one.facts(undisturbed)
+    for number in range(kills):
+        moment_s = found.longest_s * (number + chance.random()) / kills
+        while True:
+            place = copied(before, folder / "killed")
+            lived_s, code = ended(one, place, moment_s)
+            if code == KILLED:
+                break
+            found.again, moment_s = found.again + 1, EARLIER * lived_s
+            shutil.rmtree(place.root)
+        _, code = ended(one, place, PATIENCE_S)
+        compare(found, expected, one.facts(place))
+        found.kills += 1
+        found.failed += [f"at {moment_s:.2f} s: ended with {code}"] if code else []
+        found.failed += [f"at {moment_s:.2f} s: {lock} is held" for lock in held_locks(place)]
+        shutil.rmtree(place.root)
+    return found
+
+
+def ended(one: Killing, place: Home, moment_s: float) -> tuple[float, int | None]:
+    """How long a run lived that is killed at this moment, and how it ended."""
+    began, process = time.monotonic(), start_flow(place, one.flow, **one.asked)
+    process.join(moment_s)
+    lived_s = time.monotonic() - began
+    process.kill()
+    process.join()
+    return lived_s, process.exitcode
+
+
+def compare(found: Found, expected: Counter[str], facts: Counter[str]) -> None:
+    found.lost += expected - facts
+    more = facts - expected
+    found.doubled += Counter({fact: count for fact, count in more.items() if fact in expected})
+    found.believed += Counter({fact: count for fact, count in more.items() if fact not in expected})
+
+
+def killings(prices: Path) -> dict[str, Killing]:
+    """The flows by name; `prices`: where the files lie that a base is learned from."""
+    thursday = {"session": replaying.THURSDAY, **NIGHT}
+    past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
+    grid = {"trials": 3, "sampler": "grid", "space": {"network.units": [[3], [5]]}, "settings": SMALL_TUTORIAL}
+    two = {"tickers": ["IBM", "AAPL"], "processes": 1, "memory_gb": 8.0}
+    return {
+        each.flow: each
+        for each in (
+            Killing("nightly", {"ticker": "IBM", **thursday}, filled("IBM"), nights("IBM")),
+            Killing("backfill", {"ticker": "IBM", **past}, filled("IBM"), nights("IBM")),
+            Killing("universe", {**two, **thursday}, filled("IBM", "AAPL"), nights("IBM", "AAPL")),
+            Killing("history", {"ticker": "IBM", "session": replaying.THURSDAY}, nothing, bars),
+            Killing("maintenance", {}, aged, what_is_kept),
+            Killing("pretrain", {"prices": str(prices), "seeds": 1}, thirty_in(prices), bases),
+            Killing("tune", {"ticker": "IBM", **grid}, filled("IBM"), trials),
+        )
+    }
+
+
+def filled(*tickers: str) -> Callable[[Home], object]:
+    """The tickers' bars up to a week before Thursday, and an empty MLflow, whose tables take seconds to make."""
+
+    def prepare(place: Home) -> None:
+        replaying.fill(place, tickers)
+        Tracking.of(place).prepare()
+
+    return prepare
+
+
+def nothing(place: Home) -> None:
+    place.root.mkdir(parents=True)
+    Tracking.of(place).prepare()
+
+
+def aged(place: Home) -> None:
+    """What may go and what may not: old files, old runs in MLflow, and a night that it lacks."""
+    filled("IBM")(place)
+    old, other, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
+    for night in (old, other):
+        Tracking.of(place).keep_and_log(night)
+    write_night(waiting, path := night_path(place.nights, "IBM", waiting.key))
+    path.with_name(WAITING).touch()
+    long_ago = (datetime.now(UTC) - timedelta(days=2_000)).timestamp()
+    for name in ("payloads/IBM/{}.json.gz", "datasets/IBM/{}.parquet", "plots/IBM/{}/fan.png", "models/IBM/{}/model"):
+        for number in range(4):
+            path = place.root / name.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(number))
+            os.utime(path, (long_ago + number, long_ago + number))
+
+
+def nights(*tickers: str) -> Callable[[Home], Counter[str]]:
+    def facts(place: Home) -> Counter[str]:
+        return Counter(fact for ticker in tickers for fact in of_ticker(place, ticker))
+
+    return facts
+
+
+def of_ticker(place: Home, ticker: str) -> Iterator[str]:
+    for each in fields(found := standing(place, ticker)):
+        value = getattr(found, each.name)
+        yield from (f"{ticker}: {each.name} {one}" for one in (value if isinstance(value, tuple) else (value,)))
+
+
+def bars(place: Home) -> Counter[str]:
+    return Counter(
+        [f"bars {standing(place).bars}", f"rows {standing(place).rows}", f"file {stored(place) is not None}"]
+    )
+
+
+def what_is_kept(place: Home) -> Counter[str]:
+    files = (path for path in place.root.rglob("*") if path.is_file())
+    kept = (path.relative_to(place.root) for path in files)
+    tops = ("store", "payloads", "datasets", "plots", "models", "nights", "ledger")
+    runs = MlflowClient(place.tracking_uri).search_runs(["1", "2", "3"], run_view_type=ViewType.ALL)
+    told = [f"run {run.info.run_name} {run.info.status} {run.info.lifecycle_stage}" for run in runs]
+    of_nights = (str(path) for path in kept if path.parts[0] in tops and not path.name.endswith(".lock"))
+    return Counter([*told, *of_nights])
+
+
+def bases(place: Home) -> Counter[str]:
+    found = [f"base {base_vintages.digest(base_vintages.read(path))}" for path in place.bases.glob("base-*.npz")]
+    found += [f"regression {pooled_vintages.digest(pooled_vintages.read(p))}" for p in place.bases.glob("*.json")]
+    found += [f"left over {path.name}" for path in place.bases.iterdir() if path.is_dir()]
+    versions = MlflowClient(place.tracking_uri).search_model_versions("name = 'lstm-base'")
+    return Counter(found + [f"version of {version.tags['vintage']}" for version in versions])
+
+
+def trials(place: Home) -> Counter[str]:
+    """The settings that were found, and MLflow's trials by what they tried and found."""
+    client = MlflowClient(place.tracking_uri)
+    found = client.search_experiments(filter_string="name LIKE '%trials%'")
+    runs = client.search_runs([each.experiment_id for each in found]) if found else []
+    tried = [f"trial {run.data.params.get('network.units')}: {run.data.metrics.get('loss')}" for run in runs]
+    return Counter([f"settings {sorted(map(str, tuned_settings(place, 'IBM').items()))}", *tried])
+
+
+def thirty_in(folder: Path) -> Callable[[Home], object]:
+    """Thirty price files, of the four recorded shares in different years."""
+
+    def prepare(place: Home) -> None:
+        nothing(place)
+        for number in range(30):
+            recorded = recorded_bars(("IBM", "AAPL", "MSFT", "GOOG")[number % 4])
+            first = 60 * (number // 4)
+            write_csv(recorded.iloc[-900 + first : -650 + first], folder / f"t{number:02d}.us.txt")
+
+    return prepare
