@@ -25,6 +25,7 @@ from stockml.storage.sharing import refresh
 from tasks.maintenance import (
     clear_folders,
     clear_mlflow,
+    clear_mlflow_files,
     clear_prefect,
     clear_shared_state,
     end_zombies,
@@ -65,6 +66,7 @@ def maintenance(
         *account(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
         *account(resume_what_waited, now, dry_run),
         *account(clear_folders, days, now, dry_run),
+        *account(clear_mlflow_files, days, now, dry_run),
         *account(clear_mlflow, days, now, mlflow_trash_days, dry_run),
         *account(clear_prefect, days, now, dry_run),
         *(account(clear_shared_state, now, dry_run) if home().state else ()),

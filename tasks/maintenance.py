@@ -80,6 +80,18 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
 
 
+@task(name="clear MLflow's files")
+def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
+    """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
+    tracking = Tracking.of(home())
+    old = tracking.beyond_newest(keep.mlflow_nights, _kept_keys(home(), keep))
+    if not dry_run:
+        tracking.clear_files(old, now)
+    return StepReport(
+        "plots and models in MLflow", len(old), sum(run.size for run in old), tuple(run.name for run in old)
+    )
+
+
 @task(name="clear Prefect")
 def clear_prefect(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Delete flow runs that ended long ago, with their tasks, logs and artifacts."""

@@ -25,25 +25,31 @@ REMOVED = ".removed"
 
 
 class RetentionSettings(Checked):
-    """For how many days each thing is kept after it was last written."""
+    """For how many days each thing is kept after it was last written; the newest of each ticker in any case.
+
+    A year of fifty tickers is to fit 2 GB: `python -m tests.bench --only disk` prints what each part takes of it.
+    """
 
     PREFIX: ClassVar[str] = "keep."
 
     payload_days: int = Field(400, description="The provider's answers; they can be parsed again", ge=1, le=36_500)
     model_days: int = Field(
-        90, description="Models that are neither champion nor needed for a rollback", ge=1, le=36_500
+        30, description="Models that are neither champion nor needed for a rollback", ge=1, le=36_500
     )
     champions: int = Field(
         2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
     )
     checkpoint_days: int = Field(7, description="Trainings that were interrupted and not gone on with", ge=1, le=36_500)
-    dataset_days: int = Field(90, description="Adjusted series; they are computed again when missing", ge=1, le=36_500)
-    evaluation_days: int = Field(90, description="Evaluations; they are computed again when missing", ge=1, le=36_500)
-    plot_days: int = Field(90, description="Plots; MLflow has its own copies", ge=1, le=36_500)
+    dataset_days: int = Field(7, description="Adjusted series; they are computed again when missing", ge=1, le=36_500)
+    evaluation_days: int = Field(7, description="Evaluations; they are computed again when missing", ge=1, le=36_500)
+    plot_days: int = Field(1, description="Plots; MLflow has its own copies", ge=1, le=36_500)
     night_days: int = Field(800, description="Records of nights that MLflow has", ge=1, le=36_500)
-    result_days: int = Field(45, description="Cached results of steps", ge=1, le=36_500)
-    prefect_days: int = Field(90, description="Flow runs that have ended, in Prefect's database", ge=1, le=36_500)
-    mlflow_days: int = Field(800, description="MLflow's runs of models that are not kept as champions", ge=1, le=36_500)
+    result_days: int = Field(14, description="Cached results of steps", ge=1, le=36_500)
+    prefect_days: int = Field(21, description="Flow runs that have ended, in Prefect's database", ge=1, le=36_500)
+    mlflow_nights: int = Field(
+        5, description="Each ticker's newest nights whose plots and models stay in MLflow", ge=1, le=36_500
+    )
+    mlflow_days: int = Field(120, description="MLflow's runs of models that are not kept as champions", ge=1, le=36_500)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def kept_nights(nights: Path, ticker: str) -> list[Night]:
 
 def write_night(night: Night, path: Path) -> None:
     """Keep the night as JSON with its checksum; the same night gives the same bytes."""
-    write_atomically(path, sealed(written_record(night)))
+    write_atomically(path, sealed(written_record(night, dense=True)))
 
 
 def read_night(path: Path) -> Night:

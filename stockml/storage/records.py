@@ -29,14 +29,15 @@ def read_record(kind: type[T], content: str | bytes) -> T:
         raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
-def written_record(kept: Any) -> bytes:
-    """The JSON of a record. Raises ValueError for a number that is not finite."""
-    return json.dumps(asdict(kept), indent=1, sort_keys=True, default=as_text, allow_nan=False).encode()
+def written_record(kept: Any, *, dense: bool = False) -> bytes:
+    """The JSON of a record; dense: on one line. Raises ValueError for a number that is not finite."""
+    layout: dict[str, Any] = {"separators": (",", ":")} if dense else {"indent": 1}
+    return json.dumps(asdict(kept), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
 
 
 def sealed(content: bytes) -> bytes:
     """A record as `written_record` wrote it, with the CRC-32 of all that stands before it as its last line."""
-    said = content.removesuffix(b"\n}")
+    said = content.removesuffix(b"}").rstrip()
     return said + CHECK + _ending(said)
 
 

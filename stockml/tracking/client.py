@@ -222,6 +222,16 @@ class Tracking:
         with self._client() as client:
             return retention.outdated(client, experiment_name("%"), before, kept_keys)
 
+    def beyond_newest(self, count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+        """The nights whose files may go: not among each ticker's newest `count`, and no champion needs them."""
+        with self._client() as client:
+            return retention.beyond_newest(client, experiment_name("%"), count, kept_keys)
+
+    def clear_files(self, runs: Collection[OldRun], now: datetime) -> None:
+        """Remove the plots, records and models of these nights; their figures stay."""
+        with self._client() as client:
+            retention.clear_files(client, runs, now)
+
     def to_trash(self, runs: Collection[OldRun]) -> bool:
         """Put runs with their model versions into MLflow's trash; returns whether `mlflow gc` has work."""
         with self._client() as client:

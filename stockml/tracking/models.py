@@ -3,6 +3,7 @@
 Imported by `tracking` only; imports mlflow inside functions.
 """
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -164,12 +165,15 @@ def _is_there(night: Night) -> bool:
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """The evaluation's folder, and the model's with the vintages that it names, or that were the newest that night."""
+    """Its calibration, and the model's folder with the vintages that it names, or that were the newest that night."""
+    assessment = json.loads((Path(night.evaluation_folder or "") / "assessment.json").read_bytes())
+    calibration = scratch / "calibration.json"
+    calibration.write_text(json.dumps(assessment["calibration"]))
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
     for file in pool_files(Path(night.model_folder or "")) or Pool.before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
-    return {"model": str(trained), "evaluation": night.evaluation_folder or ""}
+    return {"model": str(trained), "calibration": str(calibration)}
 
 
 def _signature() -> "ModelSignature":

@@ -1,4 +1,5 @@
-"""Old nights in MLflow: which runs may go with their models, and putting them into MLflow's trash, then out of it.
+"""Old nights in MLflow: which runs may go with their models, and putting them into MLflow's trash, then out of it;
+and before they do, which of them keep their figures alone.
 
 Imported by `tracking` only; takes its client. What may go is decided on the local promotion history and on MLflow's
 own alias: a champion's run stays, whichever of the two names it.
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PAGE = 500
+CLEARED = "stockml.cleared"
 GC_TIMEOUT_S = 3600
 
 
@@ -65,6 +68,50 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> None:
         client.delete_run(run.run_id)
 
 
+def beyond_newest(
+    client: "MlflowClient", experiments: str, count: int, kept_keys: Collection[str]
+) -> tuple[OldRun, ...]:
+    """The runs that still have files, but for the newest `count` of each experiment.
+
+    Left out: nights whose key is in `kept_keys`, and those with a version that has an alias.
+    """
+    found = []
+    for experiment in client.search_experiments(filter_string=f"name LIKE '{experiments}'"):
+        for run in islice(_nights(client, experiment.experiment_id), count, None):
+            tags = run.data.tags
+            if CLEARED in tags or tags["stockml.key"] in kept_keys or (old := _old(client, run)) is None:
+                continue
+            found.append(old)
+    return tuple(found)
+
+
+def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime) -> None:
+    """Remove the runs' files and models at once; parameters, metrics and words stay. Killed, the next time goes on."""
+    for run in runs:
+        for name, version in run.models:
+            client.delete_model_version(name, version)
+        for model_id in run.logged:
+            _remove(client, client.get_logged_model(model_id).artifact_location)
+            client.delete_logged_model(model_id)
+        found = client.get_run(run.run_id)
+        _remove(client, found.info.artifact_uri)
+        note = found.data.tags.get("mlflow.note.content", "")
+        client.set_tag(run.run_id, "mlflow.note.content", _without_plots(note))
+        client.set_tag(run.run_id, CLEARED, now.isoformat())
+
+
+def _remove(client: "MlflowClient", address: str) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository: Any = get_artifact_repository(address, tracking_uri=client.tracking_uri)
+    repository.delete_artifacts()
+
+
+def _without_plots(note: str) -> str:
+    parts = [part for part in note.split("\n\n") if not part.startswith(("![", "Plots: "))]
+    return "\n\n".join(parts)
+
+
 def has_trash(client: "MlflowClient", experiments: str) -> bool:
     """Whether any run of these experiments is in the trash."""
     from mlflow.entities import ViewType
@@ -91,11 +138,19 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
 
 def _begun_before(client: "MlflowClient", experiment_id: str, moment_ms: int) -> "Iterator[Run]":
     query = f"attributes.start_time < {moment_ms} AND attributes.status != 'RUNNING'"
+    return _found(client, experiment_id, query, "attributes.start_time ASC")
+
+
+def _nights(client: "MlflowClient", experiment_id: str) -> "Iterator[Run]":
+    """The logged nights, newest first."""
+    query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
+    return _found(client, experiment_id, query, "attributes.start_time DESC")
+
+
+def _found(client: "MlflowClient", experiment_id: str, query: str, order: str) -> "Iterator[Run]":
     token = None
     while True:
-        page = client.search_runs(
-            [experiment_id], query, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
-        )
+        page = client.search_runs([experiment_id], query, max_results=PAGE, order_by=[order], page_token=token)
         yield from page
         if not (token := page.token):
             return

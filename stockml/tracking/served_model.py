@@ -4,7 +4,6 @@ MLflow runs this file as a script ("models from code", no pickle); nothing else 
 as it was that night, lies beside the weights, zipped, and is imported once that is on the path.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ class ServedModel(PythonModel):
         from stockml.models.trained_model import load_model
         from stockml.storage.records import read_record
 
-        assessment = json.loads((Path(context.artifacts["evaluation"]) / "assessment.json").read_text())
         self.folder = Path(context.artifacts["model"])
         self.model = load_model(self.folder)
-        self.calibration = read_record(Calibration, json.dumps(assessment["calibration"]))
+        self.calibration = read_record(Calibration, Path(context.artifacts["calibration"]).read_bytes())
         self.ticker = context.model_config["ticker"]
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:

@@ -36,6 +36,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
     Figure("deployments", "register 100 deployments, whole process", "s", 25),
     Figure("deployments again", "the same with nothing changed", "s"),
+    Figure("disk", "a year of 50 tickers on the disk, by a measured month", "GB", 2),
     Figure("few", "4 tickers' first night (retrain), Dask on 2 cores (the short run's)", "s"),
     Figure("numpy float32", "matrix product, NumPy, float32, 2048 × 2048", "GFLOP/s"),
     Figure("tensorflow float32", "matrix product, TensorFlow, float32, 2048 × 2048", "GFLOP/s"),
@@ -58,5 +59,6 @@ PARTS = {
     "night": "tests.bench.on_nights:nights",
     "scheduled": "tests.bench.on_scheduled:scheduled_nights",
     "deployments": "tests.bench.on_deployments:deployments",
+    "disk": "tests.bench.on_disk:month",
     "universe": "tests.bench.on_universe:universe_nights",
 }

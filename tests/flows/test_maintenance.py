@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
         dated(prefect_client.create_flow_run(nothing, name=name, state=Running()), "start_time", days)
         for name, days in (("silent", 1 / 24), ("recent", 0))
     )
-    old, newer = ended(prefect_client, 100), ended(prefect_client, 80)
+    old, newer = ended(prefect_client, 100), ended(prefect_client, 20)
     model, unfinished = home.models / "IBM" / "old", home.models / "IBM" / "new"
     for folder, days in ((model, 100), (unfinished, 1)):
         folder.mkdir(parents=True)
@@ -158,8 +159,10 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
 
 
 def log(home: Home, tmp_path: Path, day: date) -> Any:
-    night = with_files(recorded_night(day=day), tmp_path / str(day))
-    return Tracking.of(home).keep_and_log(night)
+    night, plots = with_files(recorded_night(day=day), tmp_path / str(day)), tmp_path / str(day) / "plots"
+    plots.mkdir()
+    (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
+    return Tracking.of(home).keep_and_log(replace(night, plots_folder=str(plots)))
 
 
 def runs(home: Home) -> set[str]:
@@ -189,6 +192,34 @@ def test_old_mlflow_runs_go_but_never_a_champions_nor_the_newest(
     files = set(Path(home.root / "artifacts").rglob("night.json"))
     empty_trash(home.tracking_uri, home.tracking_uri, 0)
     assert len(files - set(Path(home.root / "artifacts").rglob("night.json"))) == 1
+
+
+@pytest.mark.slow
+def test_only_champions_and_the_newest_nights_keep_plots_and_models_in_mlflow(
+    home: Home, tmp_path: Path, prefect_client: SyncPrefectClient
+) -> None:
+    champion, other, newest = (log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28))
+    line = Promotion(
+        "IBM", "promote", champion.key, champion.model_folder, "", None, champion.session, "", champion.finished_at
+    )
+    Registry(home.models).promote(line)
+    client, keep = MlflowClient(home.tracking_uri), {"mlflow_nights": 1, "mlflow_days": 36_500}
+    client.delete_registered_model_alias("lstm-IBM", "challenger")
+    before = client.get_run(other.mlflow_run_id)
+    promised = steps(dry_run=True, keep=keep)["plots and models in MLflow"]
+    assert promised.things == (other.run_name,)
+    assert "![forecast]" in before.data.tags["mlflow.note.content"]
+    assert steps(keep=keep)["plots and models in MLflow"] == promised
+    assert steps(keep=keep)["plots and models in MLflow"].count == 0
+    after = client.get_run(other.mlflow_run_id)
+    assert (after.data.metrics, after.data.params) == (before.data.metrics, before.data.params)
+    assert "![forecast]" not in after.data.tags["mlflow.note.content"]
+    assert "Plots: " not in after.data.tags["mlflow.note.content"]
+    kept = {path.parts[-3] for path in Path(home.root / "artifacts").rglob("night.json")}
+    assert kept == {champion.mlflow_run_id, newest.mlflow_run_id}
+    versions = client.search_model_versions("name = 'lstm-IBM'")
+    assert {version.run_id for version in versions} == kept
+    assert len(list(Path(home.root / "artifacts").rglob("MLmodel"))) == 2
 
 
 @pytest.mark.slow

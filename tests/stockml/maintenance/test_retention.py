@@ -72,8 +72,8 @@ def test_old_things_go_but_the_newest_of_a_ticker_stays(home: Home, kind: str, p
 
 
 def test_results_go_by_age_alone(home: Home) -> None:
-    put(home.results / "train-1", 46)
-    put(home.results / "train-2", 44)
+    put(home.results / "train-1", 15)
+    put(home.results / "train-2", 13)
     assert going(home) == ["results results/train-1"]
 
 

@@ -1,0 +1,124 @@
+"""What nights leave on the disk: a month of a few tickers with its weekly clean-ups, and from it a year of fifty.
+
+Every night is the flow's own, at its own moment; the machine's days between them are left out, so what goes by age
+stays here and is counted out: of a part that is kept for some days a year holds those days and a week.
+"""
+
+import gc
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+from deployments.cli.runs import outcome, run_night
+from deployments.replay.feed import Feed
+from deployments.replay.recording import recorded_bars
+from deployments.replay.source import replay_environment
+from deployments.servers.prefect_api import prefect_api
+from stockml.home import Home, home
+from stockml.maintenance.retention import RetentionSettings
+from stockml.prices.bars import days_of
+from stockml.tracking.client import Tracking
+from tests.bench.measuring import Measured, Scene, own_peak
+from tests.support.replaying import fill
+
+TICKERS = ("IBM", "AAPL")
+MONTH, WEEK, YEAR, FIFTY = 20, 5, 252, 50
+TRASH_DAYS, EVENT_DAYS = 30, 7  # MLflow's bin, and the default of Prefect's server
+MODELS, RUNS = KEPT_BY_COUNT = ("MLflow's models", "MLflow's plots and records")
+KEEP = RetentionSettings()
+DAYS_KEPT = {
+    "datasets": KEEP.dataset_days,
+    "evaluations": KEEP.evaluation_days,
+    "plots": KEEP.plot_days,
+    "results": KEEP.result_days,
+    "payloads": KEEP.payload_days,
+    "models": KEEP.model_days,
+    "nights": KEEP.night_days,
+    "mlflow.db": KEEP.mlflow_days + TRASH_DAYS,
+    "prefect": KEEP.prefect_days,
+    "events": EVENT_DAYS,
+}
+
+
+def month(scene: Scene) -> Iterator[Measured]:
+    """Looked at before each week's clean-up, when the home is fullest."""
+    days = days_of(recorded_bars("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
+    place = home({"STOCKML_HOME": str(scene.folder / "disk")})
+    os.environ["STOCKML_HOME"] = str(place.root)
+    fill(place, TICKERS, days[0])
+    with Feed() as feed:
+        _at(feed, days[1])
+        with prefect_api(place):
+            from prefect.client.orchestration import get_client  # once the environment names this home
+
+            from flows.maintenance import maintenance
+
+            Tracking.of(place).prepare()
+            with get_client(sync_client=True) as client:
+                client.hello()  # its tables are there once it answers
+            empty, seen = sizes(place), []
+            for number, day in enumerate(days[1:], start=1):
+                _nights(feed, day)
+                if number % WEEK == 0:
+                    seen.append(sizes(place))
+                    outcome(maintenance, quiet=True)
+    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}  # whatever the number of tickers
+    year = {
+        part: year_of(part, bare.get(part, 0), [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen])
+        for part in seen[-1]
+    }
+    largest = sorted(year.items(), key=lambda each: -each[1][0])
+    told = "; ".join(f"{part} {size / 1e6:.0f} MB, {why}" for part, (size, why) in largest if size > 1e6)
+    remark = f"{', '.join(TICKERS)}, {len(seen) * WEEK} sessions. {told}"
+    yield Measured("disk", (sum(size for size, _ in year.values()),), own_peak(), remark=remark)
+
+
+def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
+    """Bytes of a part after a year of fifty tickers, and how they come about; weeks: of one ticker, after each week.
+
+    bare: of a home without tickers. What is kept by count is as in its fullest week; what is kept by days has the first
+    week's, and what nights add in those days; to all else every night adds.
+    """
+    if part in KEPT_BY_COUNT:
+        return FIFTY * max(weeks), f"{max(weeks) / 1e3:.0f} kB a ticker in its fullest week"
+    growth = max(0.0, weeks[-1] - weeks[0]) / WEEK / (len(weeks) - 1)
+    nights = min(YEAR, DAYS_KEPT.get(part, 365) * YEAR / 365 + WEEK)
+    kept = weeks[0] + growth * (nights - WEEK)
+    return bare + FIFTY * kept, f"{growth / 1e3:.1f} kB a ticker-night, of {nights:.0f}"
+
+
+def sizes(place: Home) -> Counter[str]:
+    """Bytes that the disk gives to each part of a home, folders included; Prefect's events apart from its runs."""
+    found: Counter[str] = Counter()
+    for path in place.root.rglob("*"):
+        part = part_of(path.relative_to(place.root))
+        emptied = part in KEPT_BY_COUNT and path.is_dir() and not any(each.is_file() for each in path.rglob("*"))
+        found["emptied folders" if emptied else part] += path.lstat().st_blocks * 512
+    with closing(sqlite3.connect(place.prefect / "prefect.db")) as tables:
+        [(events,)] = tables.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%event%'")
+    return found + Counter(events=events) - Counter(prefect=events)
+
+
+def part_of(path: Path) -> str:
+    """The first folder; of MLflow's files, whether they are a model's or a run's."""
+    if path.parts[0] != "artifacts":
+        return path.parts[0]
+    return MODELS if "models" in path.parts else RUNS
+
+
+def _nights(feed: Feed, day: date) -> None:
+    _at(feed, day)
+    for ticker in TICKERS:
+        night = run_night(ticker, quiet=True)
+        assert night.status == "completed", night.reason
+    gc.unfreeze()  # a command freezes what it has imported, once; here every night does
+    gc.collect()
+
+
+def _at(feed: Feed, day: date) -> None:
+    feed.set_clock(day)
+    os.environ.update(replay_environment(feed))
