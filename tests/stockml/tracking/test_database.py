@@ -16,10 +16,8 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.test_client import client, empty_database, runs, versions
+from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import recorded_night, with_files
-
-__all__ = ["empty_database"]  # a fixture
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
