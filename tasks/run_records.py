@@ -9,21 +9,10 @@ from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterEndTime,
-    FlowRunFilterParentFlowRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    TaskRunFilter,
-    TaskRunFilterFlowRunId,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
@@ -65,7 +54,7 @@ def zombies(
     """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
     found = [
         (run, why)
-        for run in _runs(client, _in_state(UNFINISHED))
+        for run in runs_of(client, in_state(UNFINISHED))
         if run.id not in spared and (why := why_dead(_signs(client, run), now, silence))
     ]
     return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
@@ -78,10 +67,8 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 
 def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     """Put a run, and what of its tasks is said to be running, into this state."""
-    in_it = TaskRunFilter(
-        flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]),
-        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
-    )
+    at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
+    in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
     for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
         client.set_task_run_state(task_run.id, state, force=True)
     client.set_flow_run_state(run.id, state, force=True)
@@ -102,7 +89,7 @@ def sign(run_id: UUID) -> None:
 def end_killed(ticker: str) -> None:
     """End as Crashed the ticker's runs whose process on this host is gone; while the server is away, none."""
     with suppress(HTTPError), get_client(sync_client=True) as client:
-        for run in tuple(_runs(client, _in_state(UNFINISHED))):
+        for run in tuple(runs_of(client, in_state(UNFINISHED))):
             if run.parameters.get("ticker") == ticker and (why := why_gone(run.infrastructure_pid)):
                 crash(client, run, why)
 
@@ -114,25 +101,23 @@ def why_gone(process: str | None) -> str | None:
 
 def end_children(parent: UUID, state: State) -> None:
     """Put into this state what is still said to be running of a run whose workers are gone."""
-    wanted = _in_state((*UNFINISHED, StateType.PENDING))
-    wanted.parent_flow_run_id = FlowRunFilterParentFlowRunId(any_=[parent])
+    wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
     with get_client(sync_client=True) as client:
-        for run in tuple(_runs(client, wanted)):
+        for run in tuple(runs_of(client, wanted)):
             end(client, run, state)
 
 
 def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
     """All runs that ended before the moment, oldest first."""
-    old = _in_state(tuple(TERMINAL_STATES))
-    old.end_time = FlowRunFilterEndTime.model_validate({"before_": moment})
-    return tuple(sorted(_runs(client, old), key=lambda run: run.end_time or moment))
+    old = in_state(tuple(TERMINAL_STATES), end_time={"before_": moment})
+    return tuple(sorted(runs_of(client, old), key=lambda run: run.end_time or moment))
 
 
 def delete(client: SyncPrefectClient, runs: Sequence[FlowRun]) -> int:
     """Delete the runs with their tasks, logs and artifacts; returns how many went."""
     gone = 0
     for run in runs:
-        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        of_run = ArtifactFilter.model_validate({"flow_run_id": {"any_": [run.id]}})
         try:
             for artifact in client.read_artifacts(artifact_filter=of_run, limit=PAGE):
                 client.delete_artifact(artifact.id)
@@ -143,15 +128,17 @@ def delete(client: SyncPrefectClient, runs: Sequence[FlowRun]) -> int:
     return gone
 
 
-def _in_state(types: Sequence[StateType]) -> FlowRunFilter:
-    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
+def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
+    """Runs in a state of these types; `more` as Prefect's filter has it in JSON."""
+    return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
-def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
+def runs_of(client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None) -> Iterator[FlowRun]:
+    """All pages of the runs that the filter lets through."""
     page: list[FlowRun] = []
     offset = 0
     while not offset or len(page) == PAGE:  # a short page is the last
-        page = client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset)
+        page = client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
         yield from page
         offset += PAGE
 
@@ -178,10 +165,7 @@ def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
 
 def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
     since = run.start_time or run.created
-    wanted = EventFilter(
-        event=EventNameFilter(name=[HEARTBEAT]),
-        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
-        occurred=EventOccurredFilter(since=since) if since else EventOccurredFilter(),
-    )
+    told = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+    wanted = EventFilter.model_validate({**told, "occurred": {"since": since} if since else {}})
     page = client.read_events(wanted, limit=1)
     return page.events[0].occurred if page.events else None

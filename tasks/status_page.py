@@ -7,13 +7,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
+from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
@@ -27,9 +21,9 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
+from tasks.run_records import in_state, runs_of
 
 KEY = "status"
-PAGE = 200
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
@@ -53,7 +47,7 @@ def show_status() -> None:
         scheduled = next_runs(client)
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC."
-        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
+        wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         kept = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
         if kept:
             client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
@@ -66,17 +60,9 @@ def show_status() -> None:
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
     """The start of each ticker's next scheduled run."""
-    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
     found: dict[str, datetime] = {}
-    page: list[FlowRun] = []
-    offset = 0
-    while not offset or len(page) == PAGE:  # a short page is the last
-        page = client.read_flow_runs(
-            flow_run_filter=waiting, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=PAGE, offset=offset
-        )
-        offset += PAGE
-        for run in page:
-            ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
-            if run.deployment_id and isinstance(ticker, str) and start:
-                found.setdefault(ticker, start)
+    for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.EXPECTED_START_TIME_ASC):
+        ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
+        if run.deployment_id and isinstance(ticker, str) and start:
+            found.setdefault(ticker, start)
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deployments.registration import MANAGED
 from deployments.registration.notices import Told, forget_earlier, told
 from stockml.nights import states
+from tasks.run_records import HEARTBEAT
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 PREFIX = "stockml: "
 DIGEST = "missing forecasts"
-HEARTBEAT = "prefect.flow-run.heartbeat"
 # a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
 PREFECTS_OWN = (
     *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),

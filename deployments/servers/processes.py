@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -68,14 +68,14 @@ def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") ->
             raise PortTaken(name, port, option) from error
 
 
-def wait_until_healthy(child: Child, url: str, deadline: float, sleep: Callable[[float], None] = time.sleep) -> None:
+def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
     """Ask `url` until it answers 200. Raises ServerFailed when the child ends, or at `deadline` (monotonic)."""
     while time.monotonic() < deadline:
         child.check()
         with contextlib.suppress(OSError), urlopen(url, timeout=2) as reply:
             if reply.status == 200:
                 return
-        sleep(0.1)
+        time.sleep(0.1)
     raise ServerFailed(child.name, None, str(child.log), last_line(child.log))
 
 

@@ -79,12 +79,12 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         yield children
 
 
-def watch(children: list[Child], sleep: Callable[[float], None] = time.sleep) -> NoReturn:
+def watch(children: list[Child]) -> NoReturn:
     """Look after the children until one ends by itself: ServerFailed."""
     while True:
         for child in children:
             child.check()
-        sleep(0.5)
+        time.sleep(0.5)
 
 
 def _prices(
