@@ -72,7 +72,7 @@ class PooledRegression:
         series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, in whatever order the
         tickers come.  Raises TooFewBars.
         """
-        known = {ticker: _known(series[ticker], until) for ticker in sorted(series)}
+        known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
         found = {ticker: _Material.of(bars, every) for ticker, bars in known.items()}
         learned = [ticker for ticker, material in found.items() if len(material.moves)]
         origins = sum(len(found[ticker].moves) for ticker in learned)
@@ -193,10 +193,6 @@ def _terms(seen: Volatilities, origins: Indices) -> Floats:
     """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
     terms = np.column_stack([seen.range[origins], seen.ewma_20[origins]])
     return np.clip(np.log(terms / seen.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
-
-
-def _known(series: PriceSeries, until: date) -> PriceSeries:
-    return series.until(int(np.searchsorted(series.sessions, np.datetime64(until), side="right")))
 
 
 def _check(name: str, found: Floats, shape: tuple[int, ...]) -> None:

@@ -16,7 +16,6 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainee import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
-from stockml.training.width_lesson import known_by
 
 FEWEST_TICKERS = 30  # the shipped vintages were learned from 99, and a newer one takes their place whatever it scores
 BUSY_WAIT_S = 5.0
@@ -37,7 +36,7 @@ def pretrain_base(
     Nights whose session is later use them; one of the same month that was there before is kept aside for the models
     that rest on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
-    known = {ticker: bars for ticker, each in series.items() if len(origins_of(bars := known_by(each, until)))}
+    known = {ticker: bars for ticker, each in series.items() if len(origins_of(bars := each.through(until)))}
     if len(known) < FEWEST_TICKERS:
         raise TooFewTickers(FEWEST_TICKERS, len(known))
     folder = home.bases

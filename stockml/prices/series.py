@@ -1,6 +1,7 @@
 """A ticker's adjusted series as arrays: what a model sees, and nothing later than its last session."""
 
 from dataclasses import dataclass
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class PriceSeries:
     def until(self, n: int) -> "PriceSeries":
         """The first `n` sessions: the series as it stood after the close of session n - 1."""
         return self.between(0, n)
+
+    def through(self, day: date | np.datetime64) -> "PriceSeries":
+        """The series as it stood after the close of `day`, a session or not."""
+        return self.until(int(np.searchsorted(self.sessions, np.datetime64(day), side="right")))
 
     def between(self, start: int, stop: int) -> "PriceSeries":
         """The sessions from `start` up to but not including `stop`."""

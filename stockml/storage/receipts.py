@@ -1,8 +1,7 @@
 """What tasks hand each other: a ticker, where something stands, and the SHA-256 of what stands there."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from stockml.storage.files import sha256_of
 
@@ -22,9 +21,6 @@ class Receipt:
     def identity(self) -> tuple[str, ...]:
         """What of this receipt decides the work of the steps after it."""
         return (self.ticker, self.sha256)
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

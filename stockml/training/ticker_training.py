@@ -35,7 +35,7 @@ def unseen_parts(
     Raises TooFewBars, also for a series whose newest hole is too near.
     """
     oldest = oldest_through(folders)
-    first = 0 if oldest is None else int(np.searchsorted(series.sessions, np.datetime64(oldest), side="right"))
+    first = 0 if oldest is None else len(series.through(oldest))
     if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none
         first = 0
     split = split_origins(len(series), evaluation, first)

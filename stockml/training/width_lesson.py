@@ -61,7 +61,7 @@ class WidthLesson:
         Nothing after `until` is looked at. Equal bars give equal values, in whatever order the tickers come. Raises
         TooFewBars.
         """
-        bars = {ticker: known_by(series[ticker], until) for ticker in sorted(series)}
+        bars = {ticker: series[ticker].through(until) for ticker in sorted(series)}
         at = {ticker: origins_of(known) for ticker, known in bars.items()}
         learned = [ticker for ticker in bars if len(at[ticker])]
         if sum(map(len, at.values())) < FEWEST_ORIGINS:
@@ -93,11 +93,6 @@ class WidthLesson:
         for array in (self.rows, self.starts, self.moves, self.regression, self.known):
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
-
-
-def known_by(series: PriceSeries, until: date) -> PriceSeries:
-    """The series as it stood after the close of `until`."""
-    return series.until(int(np.searchsorted(series.sessions, np.datetime64(until), side="right")))
 
 
 def _part(

@@ -26,7 +26,6 @@ from stockml.prices.price_folder import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainee import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
-from stockml.training.width_lesson import known_by
 from tests.bench.make_vintages import ENDS
 
 BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
@@ -61,7 +60,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     pooled_vintages.write(pooled, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
     base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
-    known = {ticker: known_by(series[ticker], end) for ticker in base.tickers}
+    known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     score = base_score(base, pooled, known, {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()})
     learned = {SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
     path = base_vintages.write(replace(base, scores={**base.scores, **learned}), into)

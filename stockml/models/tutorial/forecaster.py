@@ -73,7 +73,7 @@ class TutorialForecaster:
         Origins must be at least look_back - 2.
         """
         at = np.asarray(origins, dtype=np.int64)
-        train_end = int(np.searchsorted(series.sessions, self.learned_until, side="right"))
+        train_end = len(series.through(self.learned_until))
         prepared = self.scale.prepared(series, train_end)
         fed = pasts(prepared.values, at + 1, self.look_back)
         return prepared.prices(at, rollout(self.weights, fed, self.horizon, self.cell))
