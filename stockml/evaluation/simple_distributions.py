@@ -9,6 +9,7 @@ Never here: networks, scores.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -135,27 +136,16 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
     if name == CONSTANT:
         seen = Volatilities.of(known)
         pooled.check_history(seen, np.array([len(known) - 1]))
-        return _ConstantWidth(float(seen.constant[-1]))
-    return _EwmaWidth(name)
+        usual = float(seen.constant[-1])
+        return lambda series, origins, leads: np.tile(usual * np.sqrt(leads), (len(origins), 1))
+    return partial(_ewma_widths, name)
 
 
-@dataclass(frozen=True)
-class _ConstantWidth:
-    volatility: float
-
-    def __call__(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        return np.tile(self.volatility * np.sqrt(leads), (len(origins), 1))
-
-
-@dataclass(frozen=True)
-class _EwmaWidth:
-    name: str
-
-    def __call__(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        seen = Volatilities.of(series)
-        pooled.check_history(seen, origins)
-        volatility = seen.ewma_20 if self.name == EWMA_20 else seen.ewma_60
-        return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
+def _ewma_widths(name: str, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+    seen = Volatilities.of(series)
+    pooled.check_history(seen, origins)
+    volatility = seen.ewma_20 if name == EWMA_20 else seen.ewma_60
+    return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
 
 
 def _ends(found: Indices) -> str:

@@ -178,15 +178,14 @@ def text(listed: Sequence[Row]) -> str:
     return "\n".join([*lines, "", share_sentence(listed), LEGEND])
 
 
-def markdown(listed: Sequence[Row], most: int | None = None, links: Mapping[str, str] | None = None) -> str:
-    """The sentence, then the table, of the first `most` tickers; `links` leads from a ticker to its own page."""
+def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
+    """The sentence, then the table; `links` leads from a ticker to its own page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    for row in listed[:most]:
+    for row in listed:
         ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
-    rest = [f"… and {len(listed) - most} more: `stockml status`"] if most is not None and len(listed) > most else []
-    return "\n\n".join([share_sentence(listed), "\n".join(lines), *rest, LEGEND])
+    return "\n\n".join([share_sentence(listed), "\n".join(lines), LEGEND])
 
 
 def _text(value: Any) -> Any:
