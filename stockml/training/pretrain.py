@@ -56,13 +56,19 @@ def pretrain(
     lesson = WidthLesson.of(series, until, pooled)
     fingerprint = _fingerprint(lesson, pooled, members)
     progress = checkpoint.resume(folder, fingerprint)
+
+    def ended(row: PretrainProgress) -> None:
+        progress.history.append({"member": row.member, "loss": row.loss})
+        checkpoint.save(folder, fingerprint, progress)
+        on_epoch(row)
+
     for place, settings in enumerate(members):
         if settings.name in progress.finished:
             continue
         if progress.network != settings.name:
             progress.network, progress.epoch, progress.state = settings.name, 0, None
         left = sum(each.epochs for each in members[place + 1 :])
-        trainee = _trained(lesson, settings, pooled, progress, left, _Kept(folder, fingerprint, on_epoch))
+        trainee = _trained(lesson, settings, pooled, progress, left, ended)
         progress.finished[settings.name] = trainee.state()
     found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
@@ -72,25 +78,13 @@ def pretrain(
     )
 
 
-@dataclass(frozen=True)
-class _Kept:
-    folder: Path
-    fingerprint: str
-    on_epoch: Callable[[PretrainProgress], None]
-
-    def __call__(self, progress: TrainingProgress, row: PretrainProgress) -> None:
-        progress.history.append({"member": row.member, "loss": row.loss})
-        checkpoint.save(self.folder, self.fingerprint, progress)
-        self.on_epoch(row)
-
-
 def _trained(
     lesson: WidthLesson,
     settings: MemberSettings,
     pooled: PooledRegression,
     progress: TrainingProgress,
     later_epochs: int,
-    ended: _Kept,
+    ended: Callable[[PretrainProgress], None],
 ) -> Trainee:
     trainee = Trainee(settings, pooled)
     if progress.state is not None:
@@ -105,7 +99,7 @@ def _trained(
         progress.epoch, progress.state = epoch, trainee.state()
         seconds = time.monotonic() - began
         left = seconds * (settings.epochs - epoch + later_epochs)
-        ended(progress, PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left))
+        ended(PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left))
     return trainee
 
 
