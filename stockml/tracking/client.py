@@ -111,9 +111,8 @@ class Tracking:
             if run is None or run.info.status != "FINISHED":
                 run = runs.started(client, experiment_id, night, run, self._installation)
                 if run is None:
-                    raise TrackingUnavailable(
-                        connection.without_password(self.uri), "another home logs this very night"
-                    )
+                    where = connection.without_password(self.uri)
+                    raise TrackingUnavailable(where, "another home logs this very night")
                 runs.fill(client, run, night)
                 models.log(client, run, night)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
@@ -244,10 +243,7 @@ class Tracking:
             client.set_registered_model_alias(model_name(ticker), "champion", version)
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
-        """Point the alias at the version of the night `key`; returns it, None where MLflow has no such version.
-
-        Raises TrackingUnavailable.
-        """
+        """Point the alias at the version of the night `key`; its number, None without. Raises TrackingUnavailable."""
         with self._client() as client:
             version = models.version_of_key(client, model_name(ticker), key)
             if version and version != models.champion(client, model_name(ticker)):
@@ -276,13 +272,11 @@ class Tracking:
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The ticker's experiment, its page as this version arranges it."""
         found = self._named(client, experiment_name(ticker), ticker)
-        experiments.arrange(
-            client,
-            self.locks,
-            found,
-            views.nights_view(),
-            lambda: views.nights_note(ticker, found.experiment_id, self._overview(client)),
-        )
+
+        def note() -> str:
+            return views.nights_note(ticker, found.experiment_id, self._overview(client))
+
+        experiments.arrange(client, self.locks, found, views.nights_view(), note)
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:

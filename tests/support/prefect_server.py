@@ -34,6 +34,6 @@ def temporary_prefect() -> Iterator[None]:
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: 1,
     }
-    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=300):
+    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=600):
         logging.getLogger("prefect").setLevel(logging.WARNING)
         yield
