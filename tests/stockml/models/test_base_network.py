@@ -10,6 +10,7 @@ from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.features.windows import whole
+from stockml.models import base_network
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
 from stockml.prices.series import PriceSeries
@@ -102,6 +103,19 @@ def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression)
         alone = base().quantiles(series, origins[place : place + 1], np.array([1, 20]), pooled)
         np.testing.assert_allclose(together[place : place + 1], alone, rtol=1e-5)
     assert base().quantiles(series, origins[:0], ALL, pooled).shape == (0, 50, 21)
+
+
+def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegression) -> None:
+    series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
+    windows = own.windows(series, origins)
+    assert own._curves(windows) is own._curves(windows.copy())
+    assert own._curves(windows[1:]).shape[1] == 99
+    first = own.quantiles(series, origins, ALL, pooled)
+    assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
+    np.testing.assert_array_equal(own.quantiles(series, origins, ALL, pooled), first)
+    for at in range(20):  # the oldest go
+        own._curves(windows[: at + 1])
+    assert len(base_network._LATELY) == base_network.FEW
 
 
 def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> None:
