@@ -75,9 +75,3 @@ def divided(series: PriceSeries, sessions: Sessions) -> str:
         "sessions are neither learned from nor scored, since window or outcome would span a hole; after it the share "
         "is seen as one that was listed then"
     )
-
-
-def tutorial_goes_on(series: PriceSeries) -> tuple[str, ...]:
-    """What the tutorial's profile says of a divided series beside that."""
-    crossed = len(starts(series)) > 1
-    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if crossed else ()

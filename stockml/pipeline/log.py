@@ -16,9 +16,9 @@ from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
-from stockml.pipeline.data_notes import tutorial_goes_on
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
+from stockml.pipeline.tutorial_notes import tutorial_goes_on
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings

@@ -9,10 +9,11 @@ import pytest
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.data_notes import data_notes, tutorial_goes_on
+from stockml.pipeline.data_notes import data_notes
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
 from stockml.pipeline.night_key import night_key
+from stockml.pipeline.tutorial_notes import tutorial_goes_on
 from stockml.prices.bars import Bars
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
