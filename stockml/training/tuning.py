@@ -181,6 +181,8 @@ def _study(home: Home, search: Search) -> "Study":
     )
     for left in study.get_trials(False, (TrialState.RUNNING,)):
         study.tell(left.number, state=TrialState.FAIL)  # its process was killed: the lock says that none runs
+        if left.params:
+            study.enqueue_trial(left.params)  # a grid takes a failed trial's settings for tried
     study.sampler = _sampler(search, len(study.trials))
     if not study.trials:
         study.enqueue_trial(search.start())

@@ -21,7 +21,7 @@ from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.trial import TrialRecord
 from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings
-from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, before_the_nights_parts, tune
+from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, _study, before_the_nights_parts, tune
 from tests.support.replaying import fill
 from tests.support.walks import altered_after, walk
 
@@ -102,6 +102,19 @@ def test_a_killed_search_goes_on_with_what_was_done(home: Home) -> None:
     found, heard = tuned(home, 3)
     assert [trial.number for trial in heard][:2] == [0, 1]
     assert found.trials == 3
+
+
+@pytest.mark.slow
+def test_the_settings_of_a_killed_trial_are_tried_again(home: Home) -> None:
+    """A grid of four, whose search was killed within its second trial; the first is of no point of it."""
+    tuned(home, 1, "grid")
+    left = _study(home, search("grid"))
+    begun = left.ask()
+    for name, values in search().labels().items():
+        begun.suggest_categorical(name, values)
+    tuned(home, 6, "grid")
+    tried = {tuple(trial.params.values()) for trial in left.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")}
+    assert len(tried) == 4
 
 
 def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
