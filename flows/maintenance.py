@@ -26,7 +26,6 @@ from tasks.maintenance import (
     clear_folders,
     clear_mlflow,
     clear_mlflow_files,
-    clear_prefect,
     clear_shared_state,
     end_zombies,
     resume_what_waited,
@@ -68,7 +67,6 @@ def maintenance(
         *account(clear_folders, days, now, dry_run),
         *account(clear_mlflow_files, days, now, dry_run),
         *account(clear_mlflow, days, now, mlflow_trash_days, dry_run),
-        *account(clear_prefect, days, now, dry_run),
         *(account(clear_shared_state, now, dry_run) if home().state else ()),
     ]
     create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))

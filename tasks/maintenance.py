@@ -92,15 +92,6 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
     )
 
 
-@task(name="clear Prefect")
-def clear_prefect(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
-    """Delete flow runs that ended long ago, with their tasks, logs and artifacts."""
-    with get_client(sync_client=True) as client:
-        old = run_records.ended_before(client, now - timedelta(days=keep.prefect_days))
-        count = len(old) if dry_run else run_records.delete(client, old)
-    return StepReport("Prefect runs", count, things=tuple(f"{run.name}, {run.state_name}" for run in old))
-
-
 @task(name="clear shared state")
 def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     """Commit what was removed here, and remove objects that no manifest has named for days."""

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, TaskRunFilter
-from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter
 from prefect.exceptions import ObjectNotFound
@@ -105,27 +105,6 @@ def end_children(parent: UUID, state: State) -> None:
     with get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, wanted)):
             end(client, run, state)
-
-
-def ended_before(client: SyncPrefectClient, moment: datetime) -> tuple[FlowRun, ...]:
-    """All runs that ended before the moment, oldest first."""
-    old = in_state(tuple(TERMINAL_STATES), end_time={"before_": moment})
-    return tuple(sorted(runs_of(client, old), key=lambda run: run.end_time or moment))
-
-
-def delete(client: SyncPrefectClient, runs: Sequence[FlowRun]) -> int:
-    """Delete the runs with their tasks, logs and artifacts; returns how many went."""
-    gone = 0
-    for run in runs:
-        of_run = ArtifactFilter.model_validate({"flow_run_id": {"any_": [run.id]}})
-        try:
-            for artifact in client.read_artifacts(artifact_filter=of_run, limit=PAGE):
-                client.delete_artifact(artifact.id)
-            client.delete_flow_run(run.id)
-        except ObjectNotFound:  # someone else was faster
-            continue
-        gone += 1
-    return gone
 
 
 def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:

@@ -1,6 +1,7 @@
 """The weekly clearing up, by hand."""
 
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,8 @@ import typer
 
 from deployments.cli.options import Json
 from deployments.cli.runs import outcome
-from deployments.servers.prefect_api import prefect_api
+from deployments.servers.prefect_api import OWN_SERVER, prefect_api
+from deployments.servers.vacuum import vacuum
 from stockml.home import home
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def clear_up(
         from flows.maintenance import maintenance
 
         steps: list[StepReport] = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
+        if OWN_SERVER in os.environ and not dry_run:
+            vacuum()
     from stockml.maintenance.report import readable, summary
 
     if as_json:

@@ -8,6 +8,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home
 
 # what Prefect calls a driver and MLflow calls a driver differ for one and the same server
+RUN_DAYS = 21  # how long Prefect keeps a run that has ended
 _PREFECT_DRIVER = "postgresql+asyncpg"
 _MLFLOW_DRIVER = "postgresql+psycopg"
 
@@ -37,6 +38,9 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         # of many tickers some wait their turn: late is one that nobody takes, told after five minutes instead of 15 s
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
+        # Prefect's own vacuum removes what ended long ago
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUN_DAYS * 86_400),
         # a run whose process is gone is noticed within minutes
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         # a night's lines reach its page in one request or two

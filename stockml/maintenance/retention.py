@@ -45,7 +45,6 @@ class RetentionSettings(Checked):
     plot_days: int = Field(1, description="Plots; MLflow has its own copies", ge=1, le=36_500)
     night_days: int = Field(800, description="Records of nights that MLflow has", ge=1, le=36_500)
     result_days: int = Field(14, description="Cached results of steps", ge=1, le=36_500)
-    prefect_days: int = Field(21, description="Flow runs that have ended, in Prefect's database", ge=1, le=36_500)
     mlflow_nights: int = Field(
         5, description="Each ticker's newest nights whose plots and models stay in MLflow", ge=1, le=36_500
     )

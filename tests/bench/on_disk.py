@@ -17,6 +17,7 @@ from deployments.cli.runs import outcome, run_night
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from deployments.replay.source import replay_environment
+from deployments.servers.environment import RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home, home
 from stockml.maintenance.retention import RetentionSettings
@@ -39,7 +40,7 @@ DAYS_KEPT = {
     "models": KEEP.model_days,
     "nights": KEEP.night_days,
     "mlflow.db": KEEP.mlflow_days + TRASH_DAYS,
-    "prefect": KEEP.prefect_days,
+    "prefect": RUN_DAYS,
     "events": EVENT_DAYS,
 }
 
