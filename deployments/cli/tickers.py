@@ -85,12 +85,13 @@ def rename(
     place = home()
     if new == old:
         raise typer.BadParameter(f"expected another symbol than {old}", param_hint="NEW")
+    listed = any(entry.ticker == old for entry in own_list.tickers_of(place).tickers)
+    if not (listed or is_known(place, old) or is_known(place, new)):
+        raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
-    if any(entry.ticker == old for entry in own_list.tickers_of(place).tickers):
+    if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
-    if not (moved or is_known(place, new)):
-        raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     _tell(place, f"{old} is {new}: {', '.join(moved) or 'nothing was left of it'}")
 
 

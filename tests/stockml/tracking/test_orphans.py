@@ -61,7 +61,9 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
     assert len(run.outputs.model_outputs) == 1
     assert len(client(tracking).search_logged_models([once.experiment_id])) == 1
-    assert len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 18  # all leads of two weeks, then each week's last
+    assert (
+        len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 18
+    )  # all leads of two weeks, then each week's last
     assert len(client(tracking).get_metric_history(once.run_id, "published/skill")) == 1
 
 
