@@ -47,7 +47,8 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
 def is_known(home: Home, ticker: str) -> bool:
     """Whether anything is kept of it: of the new name, that the rename was made before."""
     places = (after.exists() for _, after in _places(home, ticker, ticker))
-    return any(places) or ticker in BarStore(home.store, home.locks).tickers()
+    kept = any(places) or Ledger(home.ledger).file(ticker).exists()
+    return kept or ticker in BarStore(home.store, home.locks).tickers()
 
 
 def _renamed(path: Path, old: str, new: str) -> Path:
