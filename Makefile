@@ -19,7 +19,7 @@ test: .venv/test.stamp ## linters, types, layers, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict stockml flows tasks deployments
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
 	@$(BIN)/python -m deployments.cli up
