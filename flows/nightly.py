@@ -20,7 +20,6 @@ from stockml import clock
 from stockml.errors import NightBusy, QuotaSpent, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights import states
-from stockml.nights.last_out import at_work
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.log import StepReceipts
@@ -36,6 +35,7 @@ from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import renormalise
+from tasks.last_out import at_work
 from tasks.model import decide_mode, evaluate_model, train_model
 from tasks.results import log_run, promote, publish_forecast
 from tasks.status_page import remember

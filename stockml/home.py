@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stockml.errors import InvalidSetting
@@ -27,7 +27,7 @@ class Home:
     artifacts: str
     tracking_uri: str
     state: str | None = None
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)
 
     @property
     def in_use(self) -> bool:

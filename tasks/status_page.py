@@ -15,12 +15,12 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import home
-from stockml.nights.last_out import is_due
 from stockml.nights.status import Attempt, keep_attempt, known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
+from tasks.last_out import is_due
 from tasks.run_records import in_state, runs_of
 
 KEY = "status"

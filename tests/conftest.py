@@ -11,7 +11,12 @@ from stockml.home import home as home_of
 from tests.support import skipped
 from tests.support.scripted_feed import ScriptedFeed
 
-pytest_plugins = ("tests.support.prefect_server", "tests.support.ready_home")
+pytest_plugins = (
+    "tests.support.object_store",
+    "tests.support.postgres_server",
+    "tests.support.prefect_server",
+    "tests.support.ready_home",
+)
 
 
 @pytest.fixture

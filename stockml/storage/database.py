@@ -85,6 +85,8 @@ class Database:
 
     def _after_a_restart(self, asked: Callable[[], T]) -> T:
         """Ask again while a server that is being restarted comes back. Raises StoreBusy at once."""
+        with self._refusals():  # without a driver nobody comes back
+            pass
         lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
         attempts = Retrying(retry=lost, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
         return attempts(asked)

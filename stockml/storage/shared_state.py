@@ -133,6 +133,8 @@ class SharedState:
             there = {_object(sha) for sha, *_ in known.manifest.files.values()}
             self._objects.put({name: content for name, content in bodies.items() if name not in there})
             manifest = self._replace(part, known.manifest, manifest)
+            if manifest.files != files:  # another machine's changes of others, which are not here yet
+                manifest = replace(known.manifest, files=files)
         if changed or now != known.local:
             self._remember(part, replace(known, manifest=manifest, local=now, version=None))
         return changed

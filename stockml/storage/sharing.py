@@ -95,7 +95,8 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
     """Objects that no part names and that were written before the moment, with their bytes; newer may be a commit's."""
     if (state := SharedState.of(home)) is None:
         return {}
-    old = {name: int(about["size"]) for name, about in state.unreferenced().items() if about["LastModified"] < before}
+    unnamed = state.unreferenced().items()
+    old = {name: int(about["size"]) for name, about in unnamed if about.get("LastModified", before) < before}
     if remove:
         state.remove(old)
     return old

@@ -13,7 +13,6 @@ import pytest
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import Feed
-from deployments.servers.postgres import create_databases
 from flows.nightly import nightly
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -25,7 +24,7 @@ from tests.support.machines import machine
 from tests.support.mlflow_server import mlflow_server
 from tests.support.night_process import standing
 from tests.support.object_store import object_store
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import is_installed
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,13 +61,6 @@ class Shared:
         return self.cache
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        create_databases({"STOCKML_DATABASE_URL": running})
-        yield running
-
-
 @pytest.fixture
 def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
     with Feed() as running:
@@ -77,7 +69,9 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 
 
 @pytest.fixture
-def shared(home: Home, address: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+def shared(
+    home: Home, stockml_database: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shared]:
     """A state with recorded bars of IBM; MLflow's server keeps what it is given on the object store too."""
     with (
         object_store(tmp_path, "state") as objects,
@@ -88,7 +82,7 @@ def shared(home: Home, address: str, feed: Feed, tmp_path: Path, monkeypatch: py
         environ = {
             **objects.environ,
             "STOCKML_STATE": STATE,
-            "STOCKML_DATABASE_URL": address,
+            "STOCKML_DATABASE_URL": stockml_database,
             "STOCKML_ARTIFACTS": "s3://state/artifacts",
             "MLFLOW_TRACKING_URI": tracking,
         }
@@ -98,7 +92,7 @@ def shared(home: Home, address: str, feed: Feed, tmp_path: Path, monkeypatch: py
         commit_all(cache)
         yield Shared(environ, tmp_path / "disk", cache)
     fsspec.filesystem("s3").clear_instance_cache()
-    with psycopg.connect(f"{address}/stockml", autocommit=True) as database:
+    with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as database:
         database.execute("DROP TABLE IF EXISTS notes")
 
 

@@ -23,6 +23,13 @@ def test_store_artifacts_and_tracking_can_lie_elsewhere() -> None:
     assert (place.store, place.artifacts, place.tracking_uri) == ("s3://b/s", "s3://b/a", "http://x")
 
 
+def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
+    shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
+    place = home({"STOCKML_HOME": str(tmp_path), **shared})
+    assert place.database == "postgresql://me:hidden@db:5432"
+    assert "hidden" not in f"{place!r} {place}"
+
+
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
 def test_a_ticker_is_read_in_upper_case(text: str) -> None:
     assert validated_ticker(text) == text.strip().upper()

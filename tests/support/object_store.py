@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
+import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 SERVE = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
@@ -64,3 +66,22 @@ def _made(bucket: str, port: int) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
     with urllib.request.urlopen(request, timeout=10):
         pass
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """One for all tests of a process; each has a bucket of its own (`s3_folder`)."""
+    with object_store(tmp_path_factory.mktemp("object-store"), "first") as running:
+        yield running
+
+
+@pytest.fixture
+def s3_folder(s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a folder in a new bucket, which the environment lets a client reach."""
+    for name, value in s3_server.environ.items():
+        monkeypatch.setenv(name, value)
+    bucket = fsspec.filesystem("s3")
+    bucket.mkdir("state")
+    yield "s3://state/stockml"
+    bucket.rm("state", recursive=True)
+    type(bucket).clear_instance_cache()

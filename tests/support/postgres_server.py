@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from deployments.servers.postgres import create_databases
+
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -54,3 +58,11 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
         timeout=120,
         **as_user,  # type: ignore[call-overload]
     )
+
+
+@pytest.fixture(scope="session")
+def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one server for all tests of a process, with this project's databases."""
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
+        create_databases({"STOCKML_DATABASE_URL": running})
+        yield running

@@ -1,13 +1,11 @@
 """The same store on object storage: a local S3-compatible server, and what replaces a lock between machines."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from stockml.errors import NoBars, StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import Split
@@ -20,39 +18,13 @@ NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def root(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a folder in a new bucket."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = fsspec.filesystem("s3")
-    bucket.mkdir("prices")
-    yield "s3://prices/store"
-    bucket.rm("prices", recursive=True)
-    type(bucket).clear_instance_cache()
-
-
 @pytest.fixture(params=["s3", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BarStore:
     """On S3 with compare-and-set by the server, and on a file system that has none."""
     if request.param == "memory":
         fsspec.filesystem("memory").store.clear()
         return BarStore("memory://prices/store", tmp_path / "locks")
-    return BarStore(request.getfixturevalue("root"), tmp_path / "locks")
+    return BarStore(request.getfixturevalue("s3_folder"), tmp_path / "locks")
 
 
 def append(store: BarStore, rows: slice, recorded_at: datetime = NOW):
@@ -136,7 +108,7 @@ def test_a_damaged_object_is_an_error_that_names_it(store):
         append(store, slice(0, 101))
 
 
-def test_a_bucket_that_is_not_there_is_an_error(root, tmp_path):
+def test_a_bucket_that_is_not_there_is_an_error(s3_folder, tmp_path):
     nowhere = BarStore("s3://no-such-bucket/store", tmp_path / "locks")
     with pytest.raises(StoreError, match=r"s3://no-such-bucket/store/IBM\.parquet"):
         append(nowhere, slice(0, 100))

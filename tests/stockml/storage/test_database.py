@@ -1,7 +1,6 @@
 """Locks and notes that machines share in PostgreSQL, against a real server."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,12 +8,11 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from deployments.servers.postgres import create_databases
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.storage.database import Database
 from stockml.storage.notes import DatabaseNotes
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import is_installed
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,16 +20,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        create_databases({"STOCKML_DATABASE_URL": running})
-        yield running
-
-
 @pytest.fixture
-def database(server: str) -> Database:
-    return Database(server, "s3://bucket/state")
+def database(stockml_database: str) -> Database:
+    return Database(stockml_database, "s3://bucket/state")
 
 
 def test_one_at_a_time_holds_a_lock_and_others_hold_other_locks(database: Database) -> None:
@@ -48,7 +39,7 @@ def is_busy(database: Database) -> bool:
         return "IBM: another process holds this lock" in str(busy)
 
 
-def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Database, server: str) -> None:
+def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Database, stockml_database: str) -> None:
     """The server ends all of them, the one that waits too, as when it is restarted."""
     waiting, got = threading.Event(), threading.Event()
 
@@ -61,7 +52,7 @@ def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Databas
         other = threading.Thread(target=wait)
         other.start()
         waiting.wait()
-        with psycopg.connect(f"{server}/stockml", autocommit=True) as admin:
+        with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
         assert got.wait(20)
     other.join()
@@ -86,8 +77,8 @@ def test_many_machines_spend_one_quota(database: Database) -> None:
 
 
 @pytest.mark.parametrize("port", [1, None])
-def test_a_server_that_is_not_there_is_named_without_its_password(server: str, port: int | None) -> None:
-    place = f"127.0.0.1:{port or server.rpartition(':')[2]}"
+def test_a_server_that_is_not_there_is_named_without_its_password(stockml_database: str, port: int | None) -> None:
+    place = f"127.0.0.1:{port or stockml_database.rpartition(':')[2]}"
     away = Database(f"postgresql://me:secret@{place}", "s3://bucket/state", return_s=0)
     with pytest.raises(StoreError, match=f"{place}/stockml: the database did not answer") as refused:
         away.read("anything")

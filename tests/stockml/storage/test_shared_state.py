@@ -1,13 +1,11 @@
 """State that machines share by address: two caches of one address, and what each may do to the other."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.storage.database import Database
@@ -18,34 +16,9 @@ NOWHERE = Database("postgresql://nobody@127.0.0.1:1", "no test here asks it")
 LEDGER, NIGHT, PAYLOAD = "ledger/IBM.parquet", "nights/IBM/key/night.json", "payloads/IBM/x.json.gz"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def address(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = fsspec.filesystem("s3")
-    bucket.mkdir("state")
-    yield "s3://state/stockml"
-    bucket.rm("state", recursive=True)
-    type(bucket).clear_instance_cache()
-
-
-@pytest.fixture
-def two(address: str, tmp_path: Path) -> tuple[SharedState, SharedState]:
-    return SharedState(address, tmp_path / "one", NOWHERE), SharedState(address, tmp_path / "two", NOWHERE)
+def two(s3_folder: str, tmp_path: Path) -> tuple[SharedState, SharedState]:
+    return SharedState(s3_folder, tmp_path / "one", NOWHERE), SharedState(s3_folder, tmp_path / "two", NOWHERE)
 
 
 def write(state: SharedState, name: str, content: str) -> None:
@@ -153,13 +126,37 @@ def test_what_belongs_to_no_ticker_is_merged_file_by_file(two: tuple[SharedState
     assert (other.root / "prices.json").exists()
 
 
+def test_what_another_machine_changed_of_them_meanwhile_is_taken_over_and_never_undone(
+    two: tuple[SharedState, SharedState],
+) -> None:
+    one, other = two
+    one.checkout(COMMON)
+    write(one, "prices.json", "old")
+    write(one, "tickers.yaml", "old")
+    one.commit(COMMON)
+    other.checkout(COMMON)
+    write(one, "prices.json", "new")
+    one.commit(COMMON)
+    write(other, "tickers.yaml", "mine")
+    other.commit(COMMON)  # merged: the state has both changes, this cache its own only
+    other.checkout(COMMON)
+    assert (other.root / "prices.json").read_text() == "new"
+    write(other, "tickers.yaml", "mine again")
+    other.commit(COMMON)
+    one.checkout(COMMON)
+    assert (one.root / "prices.json").read_text() == "new"
+    assert (one.root / "tickers.yaml").read_text() == "mine again"
+
+
 @pytest.mark.parametrize("damage", ["manifest", "object", "gone", "all gone"])
-def test_damage_is_named_and_never_checked_out(two: tuple[SharedState, SharedState], address: str, damage: str) -> None:
+def test_damage_is_named_and_never_checked_out(
+    two: tuple[SharedState, SharedState], s3_folder: str, damage: str
+) -> None:
     one, other = two
     one.checkout("IBM")
     write(one, LEDGER, "a forecast")
     one.commit("IBM")
-    fs, base = fsspec.core.url_to_fs(address)
+    fs, base = fsspec.core.url_to_fs(s3_folder)
     manifest, (stands,) = f"{base}/parts/IBM.json", fs.find(f"{base}/objects")
     if damage == "manifest":
         fs.pipe_file(manifest, fs.cat_file(manifest).replace(b"IBM", b"IBN"))
@@ -177,9 +174,9 @@ def test_damage_is_named_and_never_checked_out(two: tuple[SharedState, SharedSta
 
 
 def test_an_address_that_does_not_answer_is_an_error_and_changes_nothing(
-    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, s3_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = SharedState(address, tmp_path / "cache", NOWHERE)
+    state = SharedState(s3_folder, tmp_path / "cache", NOWHERE)
     state.checkout("IBM")
     write(state, LEDGER, "a forecast")
     away = SharedState("s3://no-such-bucket/stockml", tmp_path / "cache", NOWHERE)
