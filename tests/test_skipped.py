@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from tests.support.kaggle import ABSENT
+from tests.support.patience import PATIENCE_S
 from tests.support.skipped import FULL, said
 
 
@@ -21,7 +22,7 @@ def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None
     full = "tests/stockml/training/test_tutorial_full.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, full]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": ""}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert ran.stdout.splitlines()[-2] == f"2 tests not run: 1 × {ABSENT}; 1 × {FULL}"
     assert ran.stdout.splitlines()[-1].startswith("2 skipped")
 
@@ -29,5 +30,5 @@ def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None
 def test_a_run_that_left_nothing_out_says_nothing_of_it() -> None:
     one = "tests/test_skipped.py::test_each_reason_stands_once_with_its_number"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert "not run" not in ran.stdout

@@ -36,6 +36,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # without these two a run's tasks stall about 2 s each on SQLite
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # SQLite that others write to is asked again for four minutes instead of one
+        "PREFECT_CLIENT_MAX_RETRIES": "7",
         # of many tickers some wait their turn: late is one that nobody takes, told after five minutes instead of 15 s
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
         # Prefect's own vacuum removes what ended long ago

@@ -35,6 +35,7 @@ from flows.notice import notice
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states
+from tests.support.patience import PATIENCE_S
 
 KINDS = tuple(
     f"{PREFIX}{kind}" for kind in ("failed runs", "crashed runs", "late runs", "missing forecasts", "zombie runs")
@@ -169,7 +170,7 @@ def test_a_block_of_any_kind_that_a_person_made_is_told_too(prefect_client: Sync
     own.save(BLOCK, _sync=True)
     install({"STOCKML_WEBHOOK_URL": address})
     work(prefect_client, failing)
-    both = sorted((posted.get(timeout=60)[1] for _ in range(2)), key=len)
+    both = sorted((posted.get(timeout=PATIENCE_S)[1] for _ in range(2)), key=len)
     assert both == [{"text": FAILED}, {"title": "stockml: nightly KO 2013-02-28 Failed", "text": FAILED}]
 
 
@@ -179,7 +180,9 @@ def test_without_a_block_a_run_of_notice_is_asked_for(prefect_client: SyncPrefec
     install({})
     work(prefect_client, failing)
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
-    for attempt in Retrying(retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(60)):
+    for attempt in Retrying(
+        retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+    ):
         with attempt:
             asked = prefect_client.read_flow_runs(flow_run_filter=notices)[0]
     assert asked.parameters == {"what": FAILED}
@@ -208,7 +211,9 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_wai
     assert told(posted, 120) == "stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
-    recorded = Retrying(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+    recorded = Retrying(
+        retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
+    )
     assert recorded(taken_for_zombies, prefect_client) == {f"prefect.flow-run.{dead.id}"}
 
 

@@ -23,6 +23,7 @@ from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import held, replay_home
 from tasks.tables import time_left
+from tests.support.patience import PATIENCE_S
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 Captured = pytest.CaptureFixture[str]
@@ -31,7 +32,9 @@ Captured = pytest.CaptureFixture[str]
 def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own, in the test's home."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | more, timeout=300, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
+    )
 
 
 def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
@@ -317,7 +320,7 @@ def test_settings_and_times_are_read_as_people_write_them() -> None:
 def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     command = [sys.executable, "-m", "deployments.run", "HPQ"]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert failed.returncode == 1
     assert "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
 
@@ -331,7 +334,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     assert (refused.returncode, home.in_use) == (1, False), "what failed stamps nothing"
     command = [sys.executable, "-m", "deployments.run", "MSFT"]
     first, second = (
-        subprocess.run(command, capture_output=True, text=True, timeout=600, check=False) for _ in range(2)
+        subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False) for _ in range(2)
     )
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
     for line in (

@@ -8,12 +8,13 @@ import pytest
 import requests
 
 from deployments.replay.recording import recorded_rows
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import RESET, SHORT_READ, Fault, ScriptedFeed
 
 
 def ask(feed: ScriptedFeed, key: str = "somekey", **query: str) -> Any:
     asked = {"function": "TIME_SERIES_DAILY", "symbol": "IBM", "apikey": key} | query
-    return requests.get(feed.url, params=asked, timeout=5).json()
+    return requests.get(feed.url, params=asked, timeout=PATIENCE_S).json()
 
 
 def test_compact_is_the_newest_hundred_sessions_newest_first(feed: ScriptedFeed) -> None:
@@ -116,24 +117,24 @@ def test_splits_are_those_known_at_the_clock_newest_first(
 
 def test_the_clock_is_read_and_set_over_http(feed: ScriptedFeed) -> None:
     clock = f"{feed.address}/clock"
-    moved = requests.post(clock, json={"now": "2012-07-04T23:00:00-04:00"}, timeout=5)
+    moved = requests.post(clock, json={"now": "2012-07-04T23:00:00-04:00"}, timeout=PATIENCE_S)
     assert moved.json()["newest"] == "2012-07-03"
-    assert requests.get(clock, timeout=5).json() == moved.json()
-    assert requests.post(clock, data="noon", timeout=5).status_code == 400
+    assert requests.get(clock, timeout=PATIENCE_S).json() == moved.json()
+    assert requests.post(clock, data="noon", timeout=PATIENCE_S).status_code == 400
 
 
 def test_post_is_not_allowed_and_an_unacceptable_accept_is_406(feed: ScriptedFeed) -> None:
-    posted = requests.post(feed.url, data={"symbol": "IBM"}, timeout=5)
+    posted = requests.post(feed.url, data={"symbol": "IBM"}, timeout=PATIENCE_S)
     assert (posted.status_code, posted.json()["detail"]) == (405, 'Method "POST" not allowed.')
-    picky = requests.get(feed.url, params={"apikey": "k"}, headers={"Accept": "text/csv"}, timeout=5)
+    picky = requests.get(feed.url, params={"apikey": "k"}, headers={"Accept": "text/csv"}, timeout=PATIENCE_S)
     assert picky.status_code == 406
-    assert requests.get(f"{feed.address}/other", timeout=5).status_code == 404
+    assert requests.get(f"{feed.address}/other", timeout=PATIENCE_S).status_code == 404
 
 
 def test_scripted_faults_answer_in_order_and_then_the_feed_is_well_again(feed: ScriptedFeed) -> None:
     feed.script(Fault.of(b"{}"), Fault.of(b"<html></html>", 503))
     assert ask(feed) == {}
-    broken = requests.get(feed.url, params={"apikey": "k"}, timeout=5)
+    broken = requests.get(feed.url, params={"apikey": "k"}, timeout=PATIENCE_S)
     assert (broken.status_code, broken.headers["Content-Type"]) == (503, "text/html")
     assert "Meta Data" in ask(feed)
 

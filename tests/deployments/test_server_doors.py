@@ -14,6 +14,7 @@ from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support.own_servers import OwnServer
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +67,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
     """What a program on this machine gets that writes its headers as it likes: `Content_Type` is Content-Type."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, {"Host": f"127.0.0.1:{port}", **named})
     reply = connection.getresponse()
@@ -139,7 +140,7 @@ def test_no_page_may_be_framed_elsewhere(servers: dict[str, OwnServer], name: st
 
 def test_a_request_without_a_name_is_refused(servers: dict[str, OwnServer], name: str) -> None:
     for version in ("1.0", "1.1"):
-        with socket.create_connection(("127.0.0.1", servers[name].port), timeout=30) as line:
+        with socket.create_connection(("127.0.0.1", servers[name].port), timeout=PATIENCE_S) as line:
             line.sendall(f"GET {HEALTH[name]} HTTP/{version}\r\n\r\n".encode())
             assert line.recv(1000).split()[1] in (b"400", b"403")
 

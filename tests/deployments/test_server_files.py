@@ -21,6 +21,7 @@ from deployments.servers.health import main as health
 from stockml.home import Home
 from tests.deployments.test_cli import Captured
 from tests.deployments.test_servers import free_port
+from tests.support.patience import PATIENCE_S
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
@@ -81,7 +82,7 @@ def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home,
         assert health(look.replace("/health", "/flows/filter")) == 1, "everything else asks for the password"
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_the_unit_is_in_order(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from deployments.servers.environment import settings_of
 from deployments.servers.stack import start_mlflow, start_prefect
 from stockml.home import Home
 from tests.deployments.test_servers import free_port, wait_for
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
 
 pytestmark = pytest.mark.slow
@@ -130,7 +131,7 @@ def up_for_others(ports: tuple[int, int], **more: str) -> "Iterator[list[str]]":
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        said += process.communicate(timeout=90)[0].splitlines()
+        said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
 
 
 def status(address: str, password: str | None, content: object = None) -> int:
@@ -139,7 +140,7 @@ def status(address: str, password: str | None, content: object = None) -> int:
         headers["Authorization"] = "Basic " + base64.b64encode(password.encode()).decode()
     sent = None if content is None else json.dumps(content).encode()
     try:
-        with urlopen(Request(address, sent, headers), timeout=30) as reply:
+        with urlopen(Request(address, sent, headers), timeout=PATIENCE_S) as reply:
             return int(reply.status)
     except HTTPError as refused:
         return refused.code

@@ -26,6 +26,7 @@ from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
+from tests.support.patience import PATIENCE_S
 
 TRIVIAL_FLOW = """
     from deployments.servers.prefect_api import prefect_api
@@ -156,7 +157,7 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
     both = [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]
     for process in both:
-        said, _ = process.communicate(timeout=180)
+        said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
         assert "http://127.0.0.1:4200/runs/flow-run/00000000" in said, "where `stockml up` will show it"
     assert recorded(home, "flow_run") == [("COMPLETED", 2)]
@@ -172,7 +173,7 @@ def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     assert ["temporary_server" in " ".join(each.cmdline()) for each in servers] == [True]
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(servers, timeout=20)
+    _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
 
 
@@ -193,7 +194,7 @@ def up(ports: tuple[int, int]) -> Iterator[tuple["subprocess.Popen[str]", list[s
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=90)
+            process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -213,7 +214,11 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
         assert running_server(place) == f"http://127.0.0.1:{ports[0]}/api"
 
         again = subprocess.run(
-            [sys.executable, "-m", "deployments.cli", "up"], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", "deployments.cli", "up"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
         assert "expected no running `stockml up` in this home" in again.stderr
@@ -223,14 +228,14 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
                 [sys.executable, "-m", "deployments.cli", "deploy", "--json"],
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=PATIENCE_S,
                 check=True,
             ).stdout
         )
         assert len(deployed["unchanged"]) == 9
 
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=90)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
         _, alive = psutil.wait_procs(family, timeout=1)
         assert alive == []
@@ -247,6 +252,6 @@ def test_servers_end_with_up_even_when_it_is_killed(home: Home, monkeypatch: pyt
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
-        _, alive = psutil.wait_procs(family, timeout=40)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert [each.cmdline() for each in alive] == []
     assert running_server(replay_home(os.environ)) is None

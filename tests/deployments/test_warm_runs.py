@@ -19,13 +19,13 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from deployments.servers.warm_run import ADDRESS
 from deployments.servers.worker_program import Keeper
 from stockml.home import Home
+from tests.support.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="forks after imports: on Linux only"),
 ]
 PROJECT = Path(__file__).parents[2]
-PATIENCE_S = 60
 
 
 class NotYet(Exception):

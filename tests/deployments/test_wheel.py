@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
@@ -51,7 +53,13 @@ class Installed:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOCKML_")}
         environment |= {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.elsewhere / "home")}
         done = subprocess.run(
-            command, cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=self.elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

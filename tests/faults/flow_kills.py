@@ -29,8 +29,8 @@ from tests.bench.material import write_csv
 from tests.support import replaying
 from tests.support.night_process import KILLED, copied, held_locks, standing, start_flow, stored
 from tests.support.nights import recorded_night
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 600.0
 EARLIER = 0.8
 WEDNESDAY = date(2013, 2, 27)
 NIGHT: dict[str, Any] = {"late_retries": 0, "settings": replaying.SMALL}

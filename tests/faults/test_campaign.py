@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.flipped_bits import SEED, flip, kinds
+from tests.support.patience import PATIENCE_S
 
 FEW = 20
 
@@ -20,6 +21,6 @@ def test_a_flipped_bit_is_named_or_harmless_and_never_believed(tmp_path: Path) -
 def test_the_campaign_kills_writers_and_finds_nothing_lost() -> None:
     """In a process of its own, which forks: of the ledger, the promotions, the settings and the base networks."""
     command = [sys.executable, "-m", "tests.faults.campaign", "--bits", "0", "--kills", "5", "--payloads", "200"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" 0 lost") == 4, done.stdout

@@ -24,12 +24,12 @@ from stockml.home import home as home_of
 from stockml.storage.files import sha256_of
 from tests.support import replaying
 from tests.support.night_process import IMPORTED, PASSED_ON, Standing, copied, nights, standing, start_night, stored
+from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import fill, make_room, mount_small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-PATIENCE_S = 240.0
 NO_ROOM = re.compile("No space left on device|database or disk is full")
 MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
 

@@ -22,6 +22,7 @@ from stockml.home import Home
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
+from tests.support.patience import PATIENCE_S
 from tests.support.verdicts import check_every_page_says_the_same
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -30,7 +31,6 @@ FRIDAY = date(2013, 3, 1)
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
 TRIES, AT_ONCE = 8, 2  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
 EARLIER = 0.8
-PATIENCE_S = 240.0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt
 from tests.support.old_homes import moved_to
+from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
 
 SESSION = date(2013, 3, 1)
@@ -172,7 +173,7 @@ def test_the_next_night_replaces_its_champion_without_a_comparison_and_keeps_wha
     before = content(old.root)
     published = Ledger(old.ledger).steps("IBM")
     command = ["-m", "deployments.cli", "nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json"]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     night: dict[str, Any] = json.loads(done.stdout)
     assert (night["status"], night["rows_added"], night["rows_restated"]) == ("completed", 0, 0)

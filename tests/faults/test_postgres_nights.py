@@ -20,6 +20,7 @@ from stockml.home import home as home_of
 from tests.pages.prefect_session import up
 from tests.support import replaying
 from tests.support.night_process import nights, standing, start_night
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
 
 pytestmark = [
@@ -29,7 +30,6 @@ pytestmark = [
 
 PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(8)}
 ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMALL, "late_retries": 0}
-PATIENCE_S = 300.0
 
 
 def test_both_servers_on_postgresql_take_eight_nights_at_once(
@@ -39,7 +39,11 @@ def test_both_servers_on_postgresql_take_eight_nights_at_once(
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
         monkeypatch.setenv("STOCKML_DATABASE_URL", address)
         ran = subprocess.run(
-            [sys.executable, "-m", "deployments.run", "IBM"], capture_output=True, text=True, timeout=600, check=False
+            [sys.executable, "-m", "deployments.run", "IBM"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert ran.returncode == 0, ran.stderr
         with up(home.root) as pages:
@@ -78,7 +82,7 @@ def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.versions == found.entries == found.promotions == (night.key,)
 
 
-@retry(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+@retry(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
 def completed(count: int) -> list[FlowRun]:
     """The nights of these tickers, once all are Completed on the server."""
     with get_client(sync_client=True) as client:

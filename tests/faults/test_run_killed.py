@@ -20,6 +20,7 @@ from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support import replaying
 from tests.support.night_process import held_locks, nights, standing
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -38,13 +39,13 @@ def make_run() -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.01), stop=stop_after_delay(180))
+@retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.01), stop=stop_after_delay(PATIENCE_S))
 def until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> bool:
     assert process.poll() is None, process.communicate()[0]
     return reached(home)
 
 
-@retry(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(40))
+@retry(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
 def left_of(home: Home) -> list[str]:
     """The programs that still work in this home."""
     return [" ".join(found.cmdline()) for found in psutil.process_iter() if works_in(found, home)]
@@ -71,7 +72,7 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
         process.communicate()
         left_of(home)
     last = make_run()
-    said, _ = last.communicate(timeout=300)
+    said, _ = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, said
     found, [night] = standing(home), nights(home)
     assert found.runs == ((night.key, "FINISHED"),)

@@ -22,6 +22,7 @@ from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, nights, standing, start_night
 from tests.support.own_servers import OwnServer
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +33,11 @@ ASKED: dict[str, Any] = {
     "late_retries": 0,
     "quiet": False,
 }
-PATIENCE_S = 240.0
 AWAY_S = 10.0
 
-until_true = retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.02), stop=stop_after_delay(120))
+until_true = retry(
+    retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.02), stop=stop_after_delay(PATIENCE_S)
+)
 
 
 class Stopper:

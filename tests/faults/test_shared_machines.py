@@ -24,6 +24,7 @@ from tests.support.machines import machine
 from tests.support.mlflow_server import mlflow_server
 from tests.support.night_process import standing
 from tests.support.object_store import object_store
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed
 
 pytestmark = [
@@ -149,7 +150,7 @@ def test_two_machines_that_do_one_night_at_once_do_it_once(
     assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
 
 
-@retry(retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.02), stop=stop_after_delay(120))
+@retry(retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.02), stop=stop_after_delay(PATIENCE_S))
 def changed(shared: Shared, before: Manifest | None) -> bool:
     """Once the state has moved on."""
     return shared.committed() != before

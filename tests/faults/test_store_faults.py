@@ -25,6 +25,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import TableFiles
+from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def append(store: BarStore, rows: slice, recorded_at: datetime = NOW):
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "tests.support.appending", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def test_fifty_writers_killed_at_random_moments_lose_nothing_and_write_nothing_twice(store):

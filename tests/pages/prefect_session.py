@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from tenacity import (
     retry,
     retry_if_exception,
     retry_if_exception_type,
-    stop_after_attempt,
     stop_after_delay,
     wait_fixed,
 )
@@ -30,6 +29,7 @@ from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
 from tests.pages.prefect_pages import BUSY
+from tests.support.patience import PATIENCE_S
 
 CLIENT = "tests"
 EPOCH = re.compile("held out: epoch ([0-9]+) of ")
@@ -42,7 +42,8 @@ class NotYet(Exception):
 
 
 def is_busy(error: BaseException) -> bool:
-    return isinstance(error, HTTPError) and error.code == BUSY
+    with error if isinstance(error, HTTPError) else nullcontext():  # an answer holds its connection
+        return isinstance(error, HTTPError) and error.code == BUSY
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class Up:
     prefect: str
     mlflow: str
 
-    @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_attempt(5), reraise=True)
+    @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S), reraise=True)
     def api(self, path: str, content: Any = None) -> Any:
         """Ask Prefect's API, as its own client does: again where the database was busy."""
         if content is None:
             request = Request(f"{self.prefect}/api{path}")
         else:
             request = Request(f"{self.prefect}/api{path}", json.dumps(content).encode(), self._headers())
-        with urlopen(request, timeout=30) as reply:
+        with urlopen(request, timeout=PATIENCE_S) as reply:
             return json.load(reply)
 
     def _headers(self) -> dict[str, str]:
@@ -77,7 +78,7 @@ class Up:
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.api(f"/flow_runs/{run_id}"))
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(240))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def finished(self, count: int) -> dict[str, Any]:
         """The newest night, once there are `count` and it has ended."""
         runs = self.runs()
@@ -85,14 +86,14 @@ class Up:
             raise NotYet
         return runs[0]
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(240))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
     def until(self, run_id: str, *names: str) -> dict[str, Any]:
         """The run, once its state has one of these names."""
         if (run := self.run(run_id))["state_name"] not in names:
             raise NotYet
         return run
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(240))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
     def training(self, ticker: str, epochs: int = 3) -> Path:
         """The checkpoint of the ticker's training under way, once it has had some epochs."""
         for kept in self.home.glob(f"models/{ticker}/*/_*/{checkpoint.NAME}"):
@@ -122,7 +123,7 @@ class Up:
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
         self.api(f"/deployments/{deployment}/create_flow_run", {"name": f"{ticker} 2013-03-04", "state": state})
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(120))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def notice(self) -> str:
         """The first line of notices.log, without its moment, once there is one."""
         kept = self.home / "notices.log"
@@ -130,7 +131,7 @@ class Up:
             raise NotYet
         return lines[0].partition(" ")[2]
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(60))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def states(self, run_id: str, count: int) -> set[str]:
         """The states of a run's steps, once the server has recorded the ends of `count`: they reach it as events."""
         steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
@@ -138,7 +139,7 @@ class Up:
             raise NotYet
         return {step["state_name"] for step in steps}
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(30))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
     def at_rest(self) -> None:
         """Wait until the server has recorded that no step of any run is at work."""
         if self.api("/task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}):
@@ -177,7 +178,7 @@ def up(home: Path) -> Iterator[Up]:
         yield Up(home / REPLAY, *(f"http://127.0.0.1:{port}" for port in ports))
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ from tests.pages.mlflow_pages import CHROMIUM, browser_page, open_charts
 from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.night_process import held_locks, standing, stored
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -116,7 +117,7 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     """No process, no lock, no run or step that says it is at work."""
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
     assert list(held_locks(home_of({"STOCKML_HOME": str(pages.home)}))) == []
     at_work = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}

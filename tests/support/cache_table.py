@@ -25,6 +25,7 @@ from deployments.replay.recording import recorded_bars
 from stockml import code_version
 from stockml.home import Home
 from stockml.home import home as home_of
+from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
@@ -127,7 +128,9 @@ def computed(flow_run_id: Any) -> tuple[str, ...]:
         return {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
 
     waiting = Retrying(
-        retry=retry_if_result(lambda found: len(found) < len(STEPS)), wait=wait_fixed(0.1), stop=stop_after_delay(60)
+        retry=retry_if_result(lambda found: len(found) < len(STEPS)),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(PATIENCE_S),
     )
     try:
         found = waiting(states)

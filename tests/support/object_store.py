@@ -14,6 +14,8 @@ import fsspec
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from tests.support.patience import PATIENCE_S
+
 SERVE = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
 KINDS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 
@@ -60,11 +62,11 @@ def object_store(folder: Path, bucket: str) -> Iterator[ObjectStore]:
         server.wait()
 
 
-@retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True)
+@retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.05), stop=stop_after_delay(PATIENCE_S), reraise=True)
 def _made(bucket: str, port: int) -> None:
     """A PUT of its name makes a bucket, signed or not."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
-    with urllib.request.urlopen(request, timeout=10):
+    with urllib.request.urlopen(request, timeout=PATIENCE_S):
         pass
 
 

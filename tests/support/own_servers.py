@@ -16,8 +16,7 @@ from deployments.servers.environment import settings_of
 from deployments.servers.processes import Child
 from deployments.servers.stack import start_mlflow, start_prefect
 from stockml.home import Home
-
-START_S = 120.0
+from tests.support.patience import PATIENCE_S
 
 
 def _free_port() -> int:
@@ -56,7 +55,7 @@ class OwnServer:
 
     def wait(self) -> Self:
         assert self.child
-        processes.wait_until_healthy(self.child, f"{self.address}{self.health}", time.monotonic() + START_S)
+        processes.wait_until_healthy(self.child, f"{self.address}{self.health}", time.monotonic() + PATIENCE_S)
         return self
 
     def stop(self) -> None:

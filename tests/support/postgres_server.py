@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deployments.servers.postgres import create_databases
+from tests.support.patience import PATIENCE_S
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -55,7 +56,7 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        timeout=120,
+        timeout=PATIENCE_S,
         **as_user,  # type: ignore[call-overload]
     )
 

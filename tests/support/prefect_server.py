@@ -18,6 +18,7 @@ def prefect_server() -> Iterator[None]:
 def temporary_prefect() -> Iterator[None]:
     """The same for what is no test."""
     from prefect.settings import (
+        PREFECT_CLIENT_MAX_RETRIES,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
         PREFECT_SERVER_ANALYTICS_ENABLED,
@@ -28,6 +29,7 @@ def temporary_prefect() -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
     quiet = {
+        PREFECT_CLIENT_MAX_RETRIES: 7,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_LOGGING_TO_API_ENABLED: False,
         PREFECT_SERVER_ANALYTICS_ENABLED: False,

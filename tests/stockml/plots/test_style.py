@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stockml.plots import style
 from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
+from tests.support.patience import PATIENCE_S
 
 TITLES = {
     "forecast": "IBM: 184 to 218 in 50 sessions (80%), by the network and the regression",
@@ -71,7 +72,7 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
         "style.png(drawn('forecast'));"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True)
     assert ran.stdout == "False\n"
 
 

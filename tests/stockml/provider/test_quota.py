@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day, stalest_first
 from stockml.storage.locks import file_lock
+from tests.support.patience import PATIENCE_S
 
 KEY = "CANARY0SECRET0KEY"
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)  # 19:30 in New York, on the 20th
@@ -216,7 +217,9 @@ def asking(folder: Path, cap: int, times: int) -> subprocess.Popen[str]:
 
 
 def test_two_processes_at_once_share_one_quota_and_one_rate(tmp_path: Path) -> None:
-    outputs = [process.communicate(timeout=60)[0].split() for process in [asking(tmp_path, 40, 30) for _ in range(2)]]
+    outputs = [
+        process.communicate(timeout=PATIENCE_S)[0].split() for process in [asking(tmp_path, 40, 30) for _ in range(2)]
+    ]
     slots = sorted(datetime.fromisoformat(line) for output in outputs for line in output if line != "spent")
     assert [len(output) for output in outputs] == [30, 30]
     assert len(slots) == 40
@@ -232,7 +235,7 @@ def test_a_killed_process_leaves_a_readable_count_that_misses_no_request(tmp_pat
         for _ in range(lines):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-        seen += lines + len(process.communicate(timeout=60)[0].split())
+        seen += lines + len(process.communicate(timeout=PATIENCE_S)[0].split())
     days = {quota_day(datetime.now(UTC)), quota_day(datetime.now(UTC) - timedelta(minutes=5))}
     notes = [note for day in days if (note := ledger.notes.read(ledger.name(day)))]
     counted = sum(json.loads(note)["requests"] for note in notes)

@@ -14,6 +14,7 @@ from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.experiments import artifact_location
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import SETTINGS, history
+from tests.support.patience import PATIENCE_S
 
 
 def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
@@ -153,7 +154,7 @@ def test_a_runs_link_lands_in_the_model_training_layout() -> None:
 
 def test_importing_tracking_loads_no_mlflow() -> None:
     code = "import sys, stockml.tracking.client; print('mlflow' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True)
     assert ran.stdout == "False\n"
 
 

@@ -32,6 +32,7 @@ from stockml.tracking.models import PINNED
 from stockml.training.train import train
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,9 @@ def predicted(uri: str, folder: Path, ticker: str = "IBM", version: str = "@cham
     bars.to_parquet(folder / "bars.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", PREDICT, uri, f"models:/lstm-{ticker}{version}"]
-    ended = subprocess.run(command, cwd=folder, env=environ, check=False, timeout=300, capture_output=True, text=True)
+    ended = subprocess.run(
+        command, cwd=folder, env=environ, check=False, timeout=PATIENCE_S, capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     return dict(json.loads((folder / "found.json").read_text()))
 
@@ -222,5 +225,5 @@ def test_the_server_shows_what_was_logged_without_it_and_the_other_way_round(
 
 def _artifact(address: str, run_id: str, path: str) -> bytes:
     query = urllib.parse.urlencode({"path": path, "run_uuid": run_id})
-    with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as answer:
+    with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=PATIENCE_S) as answer:
         return bytes(answer.read())
