@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers.postgres import create_databases
 from tests.support.patience import PATIENCE_S
@@ -24,19 +25,27 @@ def is_installed() -> bool:
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[str]:
     """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    cluster, log = folder / "cluster", folder / "postgres.log"
+    cluster = folder / "cluster"
     folder.mkdir(parents=True, exist_ok=True)
     _run("initdb", "-D", str(cluster), "-U", "stockml", "-A", "trust", "--no-sync", folder=folder)
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    _run("pg_ctl", "-D", str(cluster), "-l", str(log), "-w", "-t", "60", "-o", options, "start", folder=folder)
+    port = _started(folder, cluster)
     try:
         yield f"postgresql://stockml@127.0.0.1:{port}"
     finally:
         _run("pg_ctl", "-D", str(cluster), "-w", "-m", "immediate", "stop", folder=folder)
         shutil.rmtree(cluster, ignore_errors=True)
+
+
+@retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(3), reraise=True)
+def _started(folder: Path, cluster: Path) -> int:
+    """Its port: one that is free now; another's test may be quicker to take it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options, log = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off", str(folder / "postgres.log")
+    waiting = ("-w", "-t", str(int(PATIENCE_S)))
+    _run("pg_ctl", "-D", str(cluster), "-l", log, *waiting, "-o", options, "start", folder=folder)
+    return port
 
 
 def _run(program: str, *arguments: str, folder: Path) -> None:
