@@ -34,6 +34,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 1.5),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
+    Figure("first hundreds", "500 tickers' first night (retrain), Dask on 2 cores", "min"),
+    Figure("hundreds", "500 tickers, one new session each, Dask on 2 cores", "min", 10),
     Figure("deployments", "register 100 deployments, whole process", "s", 25),
     Figure("deployments again", "the same with nothing changed", "s"),
     Figure("disk", "a year of 50 tickers on the disk, by a measured month", "GB", 2),
@@ -61,4 +63,6 @@ PARTS = {
     "deployments": "tests.bench.on_deployments:deployments",
     "disk": "tests.bench.on_disk:month",
     "universe": "tests.bench.on_universe:universe_nights",
+    "hundreds": "tests.bench.on_universe:hundreds",
 }
+BY_NAME_ONLY = {"hundreds"}  # an hour or so

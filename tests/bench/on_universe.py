@@ -14,24 +14,32 @@ from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
 
 RECORDED = ("IBM", "AAPL", "MSFT", "GOOG")
-TICKERS, FEW = 50, 4
+TICKERS, FEW, MANY = 50, 4, 500
 
 
 def universe_nights(scene: Scene) -> Iterator[Measured]:
-    """All tickers' first night, then nights of one new session each; the short run has the first alone, of a few.
+    """All tickers' first night, then nights of one new session each; the short run has the first alone, of a few."""
+    if scene.fast:
+        yield from _universe(scene, FEW, 0, "few")
+    else:
+        yield from _universe(scene, TICKERS, 2, "first universe", "universe")
 
-    The symbols stand for recorded ones, in turn.
-    """
-    count, new = (FEW, 0) if scene.fast else (TICKERS, 2)
+
+def hundreds(scene: Scene) -> Iterator[Measured]:
+    """The same with as many tickers as are promised."""
+    yield from _universe(scene, MANY, 1, "first hundreds", "hundreds")
+
+
+def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -> Iterator[Measured]:
+    """The first night, and `new` more.  The symbols stand for recorded ones, in turn."""
     aliases = {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
     days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
-    place = with_history(scene.folder / "universe", aliases, before=days[0])
-    remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn"
+    place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])
     with Feed(aliases=aliases) as feed:
-        first, *others = [_night(place, feed, aliases, day) for day in days]
-    yield _measured("few" if scene.fast else "first universe", [first], remark)
-    if others:
-        yield _measured("universe", others, remark)
+        nights = [_night(place, feed, aliases, day) for day in days]
+    yield _measured(first, nights[:1], count)
+    if new:
+        yield _measured(later, nights[1:], count)
 
 
 def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
@@ -54,7 +62,9 @@ def _night(place: Path, feed: Feed, tickers: dict[str, str], day: date) -> Ended
     return ended
 
 
-def _measured(figure: str, ended: list[Ended], remark: str) -> Measured:
+def _measured(figure: str, ended: list[Ended], count: int) -> Measured:
+    spent = ", ".join(f"{each.cpu_s / count:.2f}" for each in ended)
+    remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn; CPU seconds a ticker: {spent}"
     largest = max(each.largest_bytes for each in ended)
     together = max(each.together_bytes for each in ended)
     return Measured(figure, tuple(each.seconds for each in ended), largest, together_bytes=together, remark=remark)

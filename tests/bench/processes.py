@@ -26,11 +26,13 @@ OTHERS = ("STOCKML_", "PREFECT_", "MLFLOW_", "ALPHAVANTAGE_")
 class Ended:
     """A process that ended well.
 
-    `largest_bytes`: its largest process at its peak, exactly, as the system counted. `together_bytes`: all its
-    processes added up, sampled five times a second; what they share is counted in each.
+    `cpu_s`: seconds of all its processes on the processor. `largest_bytes`: its largest process at its peak, exactly,
+    as the system counted. `together_bytes`: all its processes added up, sampled five times a second; what they share is
+    counted in each.
     """
 
     seconds: float
+    cpu_s: float
     largest_bytes: int
     together_bytes: int
     output: str
@@ -60,7 +62,7 @@ def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
         said = [_content(file) for file in (output, errors)]
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[1][-2000:]}")
-    return Ended(seconds, usage.ru_maxrss * RSS_UNIT, sampled.together_bytes, *said)
+    return Ended(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, sampled.together_bytes, *said)
 
 
 class Sampled:
