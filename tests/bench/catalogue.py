@@ -32,6 +32,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("night again", "a night with nothing new, whole process", "s", 8),
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
     Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 1.5),
+    Figure("hundred scheduled", "100 scheduled nights that are due at once, on `stockml up`", "min", 4),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
     Figure("first hundreds", "500 tickers' first night (retrain), Dask on 2 cores", "min"),
@@ -63,6 +64,7 @@ PARTS = {
     "deployments": "tests.bench.on_deployments:deployments",
     "disk": "tests.bench.on_disk:month",
     "universe": "tests.bench.on_universe:universe_nights",
+    "hundred": "tests.bench.on_scheduled:hundred",
     "hundreds": "tests.bench.on_universe:hundreds",
 }
-BY_NAME_ONLY = {"hundreds"}  # an hour or so
+BY_NAME_ONLY = {"hundred", "hundreds"}  # a quarter of an hour, and an hour

@@ -1,16 +1,21 @@
 """Nights that a worker of `stockml up` runs: CPU seconds of all its processes, servers included."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
 import psutil
+import yaml
 
+from deployments.replay.feed import Feed
+from deployments.replay.source import replay_environment
+from stockml.prices.bars import days_of
 from tests.bench.measuring import Measured, Scene
+from tests.bench.on_universe import RECORDED, aliases_of, recorded_bars, with_history
 from tests.pages.prefect_session import Up, up
 
-TICKERS = ("IBM", "AAPL", "MSFT")
-SESSIONS = ("2013-02-26", "2013-02-27", "2013-02-28", "2013-03-01")
+FEW, HUNDRED = 3, 100
 PARTS = {
     "prefect_program": "Prefect's server",
     "mlflow_program": "MLflow's server",
@@ -21,26 +26,47 @@ PARTS = {
 
 def scheduled_nights(scene: Scene) -> Iterator[Measured]:
     """A night a ticker and session, two at once; the first session's, which retrain, are the warm-up."""
-    sessions = SESSIONS[: 2 if scene.fast else len(SESSIONS)]
-    with up(scene.folder / "scheduled") as pages:
-        [stack] = psutil.Process().children()
-        spent = [_spent(stack)]
-        for session in sessions:
-            _night(pages, session)
-            spent.append(_spent(stack))
-        largest = max(each.memory_info().rss for each in stack.children(recursive=True))
-        together = sum(each.memory_info().rss for each in stack.children(recursive=True))
+    _, night = _scheduled(scene, FEW, 1 if scene.fast else 3)
+    yield night
+
+
+def hundred(scene: Scene) -> Iterator[Measured]:
+    """The same with a hundred tickers whose nights are due at one moment."""
+    yield from _scheduled(scene, HUNDRED, 1)
+
+
+def _scheduled(scene: Scene, count: int, new: int) -> tuple[Measured, Measured]:
+    """Minutes until all are done, and CPU seconds a night."""
+    aliases = aliases_of(count)
+    first, *sessions = days_of(recorded_bars(RECORDED[0])).tolist()[-new - 1 :]
+    place = with_history(scene.folder / f"scheduled-{count}", aliases, before=first)
+    (place / "tickers.yaml").write_text(yaml.safe_dump({"tickers": [*aliases]}))
+    with Feed(aliases=aliases) as feed:
+        feed.set_clock(sessions[-1])
+        with up(place, **replay_environment(feed)) as pages:
+            [stack] = (each for each in psutil.Process().children() if "deployments.cli" in each.cmdline())
+            spent, ends = [_spent(stack)], [time.perf_counter()]
+            for session in (first, *sessions):
+                _night(pages, [*aliases], str(session))
+                spent.append(_spent(stack))
+                ends.append(time.perf_counter())
+            memory = [each.memory_info().rss for each in stack.children(recursive=True)]
     nights = [after - before for before, after in pairwise(spent)]
-    first, *others = (each.total() / len(TICKERS) for each in nights)
-    by_part = ", ".join(f"{part} {seconds / len(TICKERS):.2f}" for part, seconds in nights[-1].most_common())
-    remark = f"{', '.join(TICKERS)}; CPU seconds of the last session: {by_part}"
-    yield Measured("scheduled night", tuple(others), largest, first, together_bytes=together, remark=remark)
+    warm_up, *others = (each.total() / count for each in nights)
+    by_part = ", ".join(f"{part} {seconds / count:.2f}" for part, seconds in nights[-1].most_common())
+    remark = f"{count} tickers; CPU seconds of the last session: {by_part}"
+    memory_of = {"peak_bytes": max(memory), "together_bytes": sum(memory), "remark": remark}
+    seconds = [after - before for before, after in pairwise(ends)]
+    return (
+        Measured("hundred scheduled", tuple(seconds[1:]), first=seconds[0], **memory_of),
+        Measured("scheduled night", tuple(others), first=warm_up, **memory_of),
+    )
 
 
-def _night(pages: Up, session: str) -> None:
-    runs = [pages.start(f"nightly/{ticker}", session=session) for ticker in TICKERS]
+def _night(pages: Up, tickers: list[str], session: str) -> None:
+    runs = [pages.start(f"nightly/{ticker}", session=session) for ticker in tickers]
     ends = [pages.until(run, "Completed", "Failed", "Crashed")["state_name"] for run in runs]
-    assert ends == ["Completed"] * len(TICKERS), ends
+    assert ends == ["Completed"] * len(tickers), ends
 
 
 def _spent(stack: psutil.Process) -> Counter[str]:

@@ -31,8 +31,8 @@ def hundreds(scene: Scene) -> Iterator[Measured]:
 
 
 def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -> Iterator[Measured]:
-    """The first night, and `new` more.  The symbols stand for recorded ones, in turn."""
-    aliases = {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
+    """The first night, and `new` more; the symbols stand for recorded ones, in turn."""
+    aliases = aliases_of(count)
     days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])
     with Feed(aliases=aliases) as feed:
@@ -40,6 +40,10 @@ def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -
     yield _measured(first, nights[:1], count)
     if new:
         yield _measured(later, nights[1:], count)
+
+
+def aliases_of(count: int) -> dict[str, str]:
+    return {f"T{at:02d}": RECORDED[at % len(RECORDED)] for at in range(count)}
 
 
 def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:

@@ -158,14 +158,14 @@ def epochs_of(kept: Path) -> int:
 
 
 @contextmanager
-def up(home: Path) -> Iterator[Up]:
-    """Start both pages and a worker; stop them as Ctrl-C does."""
+def up(home: Path, **more: str) -> Iterator[Up]:
+    """Start both pages and a worker, with `more` in their environment; stop them as Ctrl-C does."""
     ports = [str(_free_port()) for _ in range(2)]
     command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
     environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     process = subprocess.Popen(
         command,
-        env=environ | {"STOCKML_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+        env=environ | {"STOCKML_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1", **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
