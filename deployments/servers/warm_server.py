@@ -67,11 +67,7 @@ def main(address: str) -> None:
     """Import, then serve until this process is ended, its children with it; or until the sources are others."""
     gc.disable()  # imports leave little to collect, and collecting while they run costs a second
     before = sources()
-    for name in IMPORTED:
-        importlib.import_module(name)
-    for name in HASHED:
-        code_hash(name)
-    at_first_use()
+    prepare()
     gc.freeze()  # nothing of it is looked at again, in no child
     gc.enable()
     with socket.socket(socket.AF_UNIX) as listening:
@@ -80,7 +76,16 @@ def main(address: str) -> None:
         Server(listening, before).serve()
 
 
-def at_first_use() -> None:
+def prepare() -> None:
+    """What every child needs, done once."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    for name in HASHED:
+        code_hash(name)
+    _at_first_use()
+
+
+def _at_first_use() -> None:
     """What libraries put off until they are used: every child would pay for it again, half a second in all."""
     from mlflow.utils import requirements_utils
     from prefect._internal.schemas.bases import PrefectBaseModel

@@ -64,9 +64,7 @@ def measured(folder: Path) -> Counter[str]:
             server.wait()
         os.environ.update(PREFECT_API_URL=f"{prefect.address}/api", MLFLOW_TRACKING_URI=mlflow.address)
         place.servers.write_text(json.dumps({"mlflow": mlflow.address}))
-        for name in warm_server.IMPORTED:
-            importlib.import_module(name)
-        warm_server.at_first_use()
+        warm_server.prepare()
         nights: list[Counter[str]] = []
         for day in days:
             if day == days[1]:
