@@ -38,8 +38,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         # SQLite that others write to is asked again for four minutes instead of one
         "PREFECT_CLIENT_MAX_RETRIES": "7",
-        # of many tickers some wait their turn: late is one that nobody takes, told after five minutes instead of 15 s
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "300",
+        # five hundred nights that are due at once take their turns for 20 minutes: late is one that nobody takes
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "3600",
         # Prefect's own vacuum removes what ended long ago
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUN_DAYS * 86_400),

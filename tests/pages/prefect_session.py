@@ -113,15 +113,17 @@ class Up:
         asked = {"parameters": known["parameters"] | parameters, "state": {"type": "SCHEDULED"}}
         return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
 
-    def overdue(self, ticker: str) -> None:
-        """A night that should have begun an hour ago, on a pool that no worker looks at."""
-        due = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-        self.api("/work_pools/", {"name": "nobody", "type": "process"})
+    def overdue(self, ticker: str, minutes: int) -> str:
+        """A night that should have begun so long ago, on a pool that no worker looks at; the run's id."""
+        due = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+        pool = f"nobody's, for {ticker}"
+        self.api("/work_pools/", {"name": pool, "type": "process"})
         flow = self.api("/flows/", {"name": "nightly"})["id"]
-        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": "nobody", "tags": [MANAGED]}
+        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": pool, "tags": [MANAGED]}
         deployment = self.api("/deployments/", of_nobody)["id"]
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
-        self.api(f"/deployments/{deployment}/create_flow_run", {"name": f"{ticker} 2013-03-04", "state": state})
+        asked = {"name": f"{ticker} 2013-03-04", "state": state}
+        return str(self.api(f"/deployments/{deployment}/create_flow_run", asked)["id"])
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def notice(self) -> str:

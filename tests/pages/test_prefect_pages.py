@@ -33,9 +33,8 @@ IMAGES = os.environ.get("STOCKML_IMAGES")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Both pages and a worker, and a night that was due an hour ago on a pool where nobody works."""
+    """Both pages and a worker."""
     with up(tmp_path_factory.mktemp("home")) as running:
-        running.overdue("KO")
         yield running
 
 
@@ -176,8 +175,12 @@ def test_every_automation_says_what_sets_it_off(pages: Up) -> None:
     assert "When any flow run" in shown
 
 
-def test_a_night_that_nobody_began_is_told_in_the_log(pages: Up) -> None:
+def test_a_night_that_nobody_began_is_told_in_the_log_and_one_that_waits_its_turn_is_not(pages: Up) -> None:
+    """The turns of five hundred take twenty minutes."""
+    waiting = pages.overdue("PEP", minutes=30)
+    pages.overdue("KO", minutes=70)
     assert pages.notice() == "stockml: nightly KO 2013-03-04 Late: no message"
+    assert pages.run(waiting)["state_name"] == "Scheduled"
 
 
 def picture(page: "Page", name: str, height: int = 1000) -> None:
