@@ -36,7 +36,9 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from (port(name, number, home) for name, number in ports.items())
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
+    yield from kept.bases(home)
     yield from kept.nights(home)
+    yield from kept.artifacts(home)
 
 
 def python() -> Check:

@@ -1,11 +1,11 @@
-"""The doctor's look at what is kept: bars, forecasts, champions, settings, nights."""
+"""The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, and their files in MLflow."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from deployments.doctor.check import Check
-from stockml.errors import StockmlError
+from stockml.errors import NoBars, StockmlError
 from stockml.home import Home
 from stockml.settings import AgeingSettings
 
@@ -28,23 +28,33 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
         names = store.tickers()
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
-        return
-    if not names:
-        yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
-    for name in names:
+        names = ()
+    else:
+        if not names:
+            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
+    for name in sorted({*names, *_spoken_of(home)}):
         yield _ticker(home, store, name, now, replay)
+
+
+def _spoken_of(home: Home) -> set[str]:
+    """Tickers that have forecasts or a champion, whose bars may be gone."""
+    from stockml.models.registry import FILE
+
+    ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
+    return ledgers | {path.parent.name for path in home.models.glob(f"*/{FILE}")}
 
 
 def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: bool) -> Check:
     from stockml.forecasts.ledger import Ledger
-    from stockml.models.champions import check_intact
-    from stockml.models.registry import Registry
+    from stockml.maintenance.soundness import check_champion
 
     try:
-        view = store.view(name)
         forecasts = len(Ledger(home.ledger).entries(name))
-        if champion := Registry(home.models).champion(name):
-            check_intact(name, champion.path, champion.sha256)
+        check_champion(home, name)
+        view = store.view(name)
+    except NoBars as error:
+        found = f"{error.path}: no bars, though there are forecasts or a champion of it"
+        return Check(name, "problem", found, "restore it from a backup, or fetch anew with `stockml nightly`")
     except StockmlError as error:
         return Check(name, "problem", str(error))
     bars, holes = view.bars, view.holes(store.sessions(name))
@@ -63,14 +73,27 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: boo
 
 
 def settings(home: Home) -> Iterator[Check]:
-    """Every ticker's own settings can be read."""
+    """The person's list of tickers and every ticker's own settings can be read."""
+    from deployments.registration.own_list import tickers_of
     from stockml.training.tuned_settings import tuned_settings
 
+    try:
+        tickers_of(home)
+    except (StockmlError, OSError) as error:
+        yield Check("list of tickers", "problem", str(error))
     for path in sorted(home.settings.glob("*.json")):
         try:
             tuned_settings(home, path.stem)
         except StockmlError as error:
             yield Check(f"settings of {path.stem}", "problem", str(error))
+
+
+def bases(home: Home) -> Iterator[Check]:
+    """Every base network and regression that was learned here can be read."""
+    from stockml.maintenance.soundness import damaged_bases
+
+    for fault in damaged_bases(home):
+        yield Check("a base", "problem", fault)
 
 
 def nights(home: Home) -> Iterator[Check]:
@@ -82,3 +105,19 @@ def nights(home: Home) -> Iterator[Check]:
         yield Check("a night", "problem", fault)
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
+
+
+def artifacts(home: Home) -> Iterator[Check]:
+    """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
+    from pathlib import Path
+
+    from stockml.storage.sqlite_files import fault_of
+    from stockml.tracking.database import PREFIX, missing_folders
+
+    path = Path(home.tracking_uri.removeprefix(PREFIX))
+    if not home.tracking_uri.startswith(PREFIX) or not path.exists() or fault_of(path, "experiments"):
+        return  # no file here, or one that `databases` names
+    if missing := missing_folders(path, home.artifacts):
+        found = f"{path} speaks of files in {', '.join(map(str, missing))}, which are not there"
+        back = f"bring the folder `artifacts` of the home as it was to {home.root}"
+        yield Check("artifacts", "problem", found, f"{back}; without it their plots and models are gone from MLflow")

@@ -1,12 +1,15 @@
 """Whether everything that cannot be made again is as it was written. Changes nothing."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.champions import check_intact
+from stockml.models.pool import KINDS
 from stockml.models.registry import FILE, Registry
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night
@@ -15,16 +18,27 @@ from stockml.training.tuned_settings import tuned_settings
 
 
 def faults(home: Home) -> Iterator[str]:
-    """What is damaged, a line each, with the file and the way back: bars, forecasts, champions, settings, nights."""
+    """What is damaged, a line each, with the file and the way back.
+
+    Looked at are bars, forecasts, champions, settings, bases, nights.
+    """
     store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
     looks: list[tuple[Callable[[str], object], list[str]]] = [
         (store.view, sorted(store.tickers())),
         (ledger.entries, _stems(home.ledger, "*.parquet")),
-        (lambda ticker: _check_champion(home, ticker), [path.parent.name for path in home.models.glob(f"*/{FILE}")]),
+        (lambda ticker: check_champion(home, ticker), [path.parent.name for path in home.models.glob(f"*/{FILE}")]),
         (lambda ticker: tuned_settings(home, ticker), _stems(home.settings, "*.json")),
     ]
     yield from _faults(looks)
+    yield from damaged_bases(home)
     yield from damaged_nights(home)
+
+
+def damaged_bases(home: Home) -> Iterator[str]:
+    """The base networks and regressions that the home has learned and that cannot be read, a line each."""
+    for module in KINDS.values():
+        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{module.PATTERN}")]
+        yield from _faults([(partial(_read, module), sorted(map(str, kept)))])
 
 
 def damaged_nights(home: Home) -> Iterator[str]:
@@ -44,10 +58,15 @@ def _faults(looks: list[tuple[Callable[[str], object], list[str]]]) -> Iterator[
                 yield str(fault)
 
 
-def _check_champion(home: Home, ticker: str) -> None:
+def check_champion(home: Home, ticker: str) -> None:
+    """Raises StoreError or InvalidFile where the champion, or a base that it stands on, is not as it was promoted."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         pool_files(Path(champion.path))
+
+
+def _read(vintages: Any, path: str) -> object:
+    return vintages.read(Path(path))
 
 
 def _stems(folder: Path, pattern: str) -> list[str]:

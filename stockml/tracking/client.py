@@ -32,6 +32,7 @@ from stockml.tracking import (
     tutorials,
     views,
 )
+from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.experiments import experiment_name
 from stockml.tracking.retention import OldRun
 from stockml.training.trial import TrialRecord
@@ -281,7 +282,7 @@ class Tracking:
 
     def _overview(self, client: "MlflowClient") -> str:
         """The experiment of all tickers."""
-        found = self._named(client, views.EXPERIMENT, "all-tickers")
+        found = self._named(client, views.EXPERIMENT, ALL_TICKERS)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)

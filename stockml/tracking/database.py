@@ -6,15 +6,17 @@ take seconds and are no transaction: killed among them, it leaves a database tha
 
 import os
 import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from stockml.storage.sqlite_files import fault_of
 
 PREFIX = "sqlite:///"
+ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
 TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
 
 
@@ -25,6 +27,12 @@ ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+WITH_FILES = """
+SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id)
+JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
+WHERE runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared')
+"""
 
 
 def make_whole(uri: str, artifacts: str) -> None:
@@ -56,26 +64,54 @@ def make_whole(uri: str, artifacts: str) -> None:
 
 
 def _follow(path: Path, artifacts: str) -> None:
-    """Let runs and models point to where the artifacts are now: those of a ticker whose folder came here with the home.
+    """Let runs and models point to where the artifacts are now: those whose folder came here with the home, or is gone.
 
     MLflow keeps full addresses, and would write on into the old folder.
     """
     if not artifacts.startswith("file:"):
         return
-    here = Path(url2pathname(urlsplit(artifacts).path))
     with closing(sqlite3.connect(path, timeout=60)) as database, database:
-        query = "SELECT name, artifact_location FROM experiments WHERE name LIKE 'stockml/%'"
-        for name, before in database.execute(query).fetchall():
-            ticker = name.removeprefix("stockml/")
-            now, came_along = f"{artifacts}/{ticker}", (here / ticker).is_dir()
-            if before == now or not before.endswith(f"/{ticker}") or not came_along:
-                continue
-            for table, column in ADDRESSES:
-                database.execute(
-                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
-                    f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
-                    {"now": now, "before": before},
-                )
+        for before, now in _moved(_locations(database), artifacts):
+            if _folder(now).is_dir() or not _folder(before).exists():
+                for table, column in ADDRESSES:
+                    database.execute(
+                        f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                        f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
+                        {"now": now, "before": before},
+                    )
+
+
+def missing_folders(path: Path, artifacts: str) -> list[Path]:
+    """Where MLflow looks for files of nights, and nothing is: neither there nor where the home's artifacts are now.
+
+    Raises sqlite3.Error.
+    """
+    artifacts = artifacts.rstrip("/")
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as database:
+        locations, with_files = _locations(database), {name for (name,) in database.execute(WITH_FILES)}
+    moved = dict(_moved(locations, artifacts))
+    looked = {name: [before, moved.get(before, before)] for name, before in locations.items() if name in with_files}
+    return [_folder(each[0]) for each in looked.values() if not any(_folder(place).is_dir() for place in each)]
+
+
+def _locations(database: sqlite3.Connection) -> dict[str, str]:
+    """Where this project's experiments keep files on this machine, by their names."""
+    found = database.execute("SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'")
+    return {name: place for name, place in found.fetchall() if urlsplit(place).scheme in ("", "file")}
+
+
+def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
+    """Each address that is not below `artifacts`, and which it would have there; that of a renamed share is its old."""
+    ends = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
+    roots = {place.removesuffix(ends[name]) for name, place in locations.items() if place.endswith(ends[name])}
+    for before in locations.values():
+        root = max((each for each in roots if before.startswith(f"{each}/")), key=len, default=artifacts)
+        if root != artifacts:
+            yield before, artifacts + before.removeprefix(root)
+
+
+def _folder(address: str) -> Path:
+    return Path(url2pathname(urlsplit(address).path))
 
 
 def _clear_beside(path: Path) -> None:

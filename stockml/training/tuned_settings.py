@@ -42,7 +42,11 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
 
 
 def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
-    """Write the ticker's settings file: dotted overrides, and beside them how they were found."""
+    """Write the ticker's settings file: dotted overrides, and beside them how they were found.
+
+    Raises InvalidFile where one is there that cannot be read: it is left as it is.
+    """
+    tuned_settings(home, ticker)
     path = path_of(home, ticker)
     content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
     content["crc32"] = _crc32(content)

@@ -25,7 +25,7 @@ from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
 from stockml.training.trial import State, TrialRecord
-from stockml.training.tuned_settings import PROFILE, write_tuned_settings
+from stockml.training.tuned_settings import PROFILE, tuned_settings, write_tuned_settings
 from stockml.training.tutorial import lowest_loss
 
 if TYPE_CHECKING:
@@ -114,9 +114,11 @@ def tune(
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
     `on_trial` hears of every finished trial, those of an earlier, interrupted call first. Ctrl-C ends the search,
-    keeps what is done, and passes on. Raises TooFewBars, StoreBusy, and Diverged when every trial diverged.
+    keeps what is done, and passes on. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
+    InvalidFile, before the first of them, where the ticker has settings that cannot be read.
     """
     heard = on_trial or (lambda _: None)
+    tuned_settings(home, search.ticker)
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
         study = _study(home, search)
         for done in _finished(study):

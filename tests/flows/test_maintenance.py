@@ -45,14 +45,6 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SILENCE = timedelta(minutes=30)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without a row: making them takes seconds, copying them none."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=NOW)
-    return folder / "mlflow.db"
-
-
 @pytest.fixture(autouse=True)
 def mlflow(home: Home, empty_database: Path) -> None:
     home.root.mkdir()

@@ -9,16 +9,7 @@ import pytest
 from stockml.home import Home
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import NOW
 from tests.support.nights import recorded_night, with_files
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without a row: making them takes seconds, copying them none."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=NOW)
-    return folder / "mlflow.db"
 
 
 @pytest.fixture

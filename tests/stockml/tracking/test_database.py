@@ -16,6 +16,8 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
+from stockml.tracking.database import missing_folders
+from stockml.training.trial import TrialRecord
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import recorded_night, with_files
 
@@ -63,6 +65,25 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night
         assert Path(str(folder).replace("%20", " ")).is_relative_to(moved.root)
     kept = client(tracking).download_artifacts(night.mlflow_run_id, "night.json", str(tmp_path))
     assert night.key in Path(kept).read_text()
+
+
+def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, night: Night, tmp_path: Path) -> None:
+    """Of a share that was renamed, of one without a file yet, and of all tickers together."""
+    before = Tracking.of(home)
+    before.rename("IBM", "BIM")
+    trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
+    before.log_trial(trial)
+    shutil.rmtree(home.root / "artifacts" / "AAPL", ignore_errors=True)
+    moved = home_of({"STOCKML_HOME": str(tmp_path / "moved")})
+    shutil.move(home.root, moved.root)
+    tracking = Tracking.of(moved)
+    tracking.prepare()
+    found = {each.name: each.artifact_location for each in client(tracking).search_experiments()}
+    del found["Default"]
+    places = {"stockml": "all-tickers", "stockml/BIM": "IBM", "stockml/AAPL/trials": "AAPL/trials"}
+    assert found == {name: f"{moved.artifacts}/{place}" for name, place in places.items()}
+    assert all(folder.is_relative_to(moved.root) for folder in served(moved))
+    assert missing_folders(moved.root / "mlflow.db", moved.artifacts) == []
 
 
 def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:

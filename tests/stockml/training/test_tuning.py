@@ -156,6 +156,19 @@ def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: 
         tuned_settings(home, "ABC")
 
 
+def test_a_damaged_settings_file_is_not_overwritten_and_no_search_begins_over_it(home: Home) -> None:
+    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
+    path.write_text(damaged := path.read_text().replace('epochs": 3', 'epochs": 4'))
+    heard: list[TrialRecord] = []
+    for attempt in (
+        lambda: write_tuned_settings(home, "ABC", {"training.epochs": 5}, {}),
+        lambda: tune(home, search(), trials=1, on_trial=heard.append),
+    ):
+        with pytest.raises(InvalidFile, match=r"ABC\.json.*restore it from a backup"):
+            attempt()
+    assert (path.read_text(), heard) == (damaged, [])
+
+
 def test_settings_that_are_not_what_was_written_are_damage_unless_the_person_says_so(home: Home) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
