@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
 
-EARLIEST, LATEST = 1900, 2200  # years that every calendar can count from
-BOUND = f"a time of {EARLIEST} to {LATEST} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
+# what every calendar can count in
+EARLIEST, END = (
+    datetime(1900, 1, 1, tzinfo=UTC),
+    datetime(2201, 1, 1, tzinfo=UTC),
+)
+BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
 
 
 def now(environ: Mapping[str, str] = os.environ) -> datetime:
@@ -20,7 +24,7 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
         moment = datetime.fromisoformat(named)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or not EARLIEST <= moment.year <= LATEST:
+    if moment is None or moment.tzinfo is None or not EARLIEST <= moment < END:
         raise InvalidSetting("STOCKML_CLOCK", named, BOUND)
     return moment.astimezone(UTC)
 

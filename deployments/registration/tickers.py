@@ -158,10 +158,11 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 
 
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
+    named = entry.get("ticker") if isinstance(entry, Mapping) else entry
+    if isinstance(named, bool | int | float):  # ON, NO, 0005: YAML's truth values and numbers
+        raise ValueError(f'expected a ticker, found {named!r}; put one that YAML reads otherwise in quotes, as "ON"')
     if isinstance(entry, str):
         return {**defaults, "ticker": entry}
-    if isinstance(entry, bool | int | float):  # ON, NO, 0005: YAML's truth values and numbers
-        raise ValueError(f'expected a ticker, found {entry!r}; put one that YAML reads otherwise in quotes, as "ON"')
     return {**defaults, **entry} if isinstance(entry, Mapping) else entry
 
 

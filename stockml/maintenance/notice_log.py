@@ -5,14 +5,21 @@ from pathlib import Path
 
 from stockml.home import Home
 from stockml.redaction import excerpt
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 LONGEST = 1_000
+KEPT = 1_000  # lines
 
 
 def append_notice(home: Home, what: str, at: datetime) -> Path:
-    """Add a line to `notices.log`: the moment, and what happened without line breaks and keys."""
+    """Add a line to `notices.log`: the moment, and what happened without line breaks and keys. The newest 1,000 stay.
+
+    Raises StoreBusy, DiskFull.
+    """
     path = home.root / "notices.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{at.isoformat(timespec='seconds')} {excerpt(what, LONGEST)}\n")
+    with file_lock(home.locks / "notices.lock", timeout_s=30):
+        before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        line = f"{at.isoformat(timespec='seconds')} {excerpt(what, LONGEST)}".encode()
+        write_atomically(path, b"".join(each + b"\n" for each in [*before, line][-KEPT:]))
     return path

@@ -6,6 +6,7 @@ and whatever a night needs that MLflow does not have yet. What cannot be read is
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from stockml.errors import InvalidFile, RecordUnreadable
+from stockml.errors import InvalidFile, RecordUnreadable, StoreBusy
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
+from stockml.storage.locks import file_lock
 from stockml.training import checkpoint
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
+LOCKS = "locks"  # one file a cached result
 
 
 class RetentionSettings(Checked):
@@ -44,7 +47,7 @@ class RetentionSettings(Checked):
     evaluation_days: int = Field(7, description="Evaluations; they are computed again when missing", ge=1, le=36_500)
     plot_days: int = Field(1, description="Plots; MLflow has its own copies", ge=1, le=36_500)
     night_days: int = Field(800, description="Records of nights that MLflow has", ge=1, le=36_500)
-    result_days: int = Field(14, description="Cached results of steps", ge=1, le=36_500)
+    result_days: int = Field(14, description="Cached results of steps, and their locks", ge=1, le=36_500)
     mlflow_nights: int = Field(
         5, description="Each ticker's newest nights whose plots and models stay in MLflow", ge=1, le=36_500
     )
@@ -120,12 +123,23 @@ def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> t
     for removal in planned:
         if stays.has(removal.path) or not removal.path.exists():
             continue
+        if removal.kind == LOCKS:
+            gone += [removal] if _unlinked_unheld(removal.path) else []
+            continue
         # a model's folder is there whole or not at all
         beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
         removal.path.rename(beside)
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
         gone.append(removal)
     return tuple(gone)
+
+
+def _unlinked_unheld(lock: Path) -> bool:
+    """Remove a lock's file while it is held here: whoever waits for it sees that it is gone, and makes another."""
+    with suppress(StoreBusy), file_lock(lock, timeout_s=0):
+        lock.unlink()
+        return True
+    return False
 
 
 def totals(removals: Iterable[Removal]) -> dict[str, tuple[int, int]]:
@@ -154,6 +168,7 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
         yield from _older("checkpoints", begun, now, keep.checkpoint_days)
         yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
     yield from _older("results", home.results.glob("*"), now, keep.result_days)
+    yield from _older(LOCKS, home.locks.glob("results/*.lock"), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
         leftovers = (path for pattern in ("*/.*.tmp", "*/*/.*.tmp", f"*/.*{REMOVED}") for path in folder.glob(pattern))
         yield from _older("leftovers", leftovers, now, LEFTOVER_DAYS)

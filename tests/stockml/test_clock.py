@@ -26,8 +26,16 @@ def test_only_a_replay_waits_for_nothing(environ: dict[str, str], waits: bool) -
 
 
 @pytest.mark.parametrize(
-    "named", ["yesterday", "2013-03-01T23:00:00", "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"]
+    "named",
+    [
+        "yesterday",
+        "2013-03-01T23:00:00",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-12:00",
+        "1900-01-01T00:00+14:00",
+        "2200-12-31T23:59-12:00",
+    ],
 )
-def test_a_moment_without_its_offset_is_refused(named: str) -> None:
+def test_a_moment_without_its_offset_or_that_no_calendar_knows_is_refused(named: str) -> None:
     with pytest.raises(InvalidSetting, match="UTC offset"):
         clock.now({"STOCKML_CLOCK": named})

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import Home
+from stockml.maintenance.notice_log import KEPT, append_notice
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, plan, remove, totals
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.locks import file_lock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEEP = RetentionSettings(
@@ -75,6 +77,26 @@ def test_results_go_by_age_alone(home: Home) -> None:
     put(home.results / "train-1", 15)
     put(home.results / "train-2", 13)
     assert going(home) == ["results results/train-1"]
+
+
+def test_the_locks_of_old_results_go_unless_somebody_holds_them(home: Home) -> None:
+    """Each is a file that its holder leaves behind."""
+    kept, old, held = (home.locks / "results" / f"train-{name}.lock" for name in ("kept", "old", "held"))
+    for lock, days_old in ((kept, 13), (old, 15), (held, 15), (home.locks / "IBM.night.lock", 500)):
+        put(lock, days_old, b"")
+    with file_lock(held, timeout_s=0):
+        assert [each.path for each in remove(home, KEEP, plan(home, KEEP, NOW))] == [old]
+    assert sorted((home.locks / "results").iterdir()) == [held, kept]
+    assert (home.locks / "IBM.night.lock").exists()
+    with file_lock(old, timeout_s=0), pytest.raises(StoreBusy), file_lock(old, timeout_s=0):
+        pass
+
+
+def test_the_newest_notices_stay_a_line_each(home: Home) -> None:
+    for number in range(KEPT + 2):
+        append_notice(home, f"nightly IBM Failed:\u2028\n{number}", NOW)
+    lines = (home.root / "notices.log").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == [str(number) for number in range(2, KEPT + 2)]
 
 
 def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) -> None:

@@ -78,6 +78,31 @@ def test_any_promotion_reads_back_as_written(line: Promotion, tmp_path_factory: 
     assert registry.history("IBM") == (line,)
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r", "\n", "\r\n", "\0", '"', "\\"])
+def test_a_reason_with_whatever_ends_a_line_elsewhere_is_kept_and_the_history_goes_on(
+    registry: Registry, mark: str
+) -> None:
+    for number in (1, 2):
+        registry.promote(night(registry.models, number))
+    registry.rollback("IBM", at=EVENING, reason=f"it {mark} misbehaves{mark}")
+    registry.promote(night(registry.models, 3))
+    assert [line.key for line in registry.history("IBM")] == [f"{number:064x}" for number in (1, 2, 1, 3)]
+    assert registry.history("IBM")[2].reason == f"it {mark} misbehaves{mark}"
+    assert registry.file("IBM").read_bytes().count(b"\n") == 4
+
+
+def test_what_happens_in_one_second_counts_in_the_order_in_which_it_happened(registry: Registry) -> None:
+    """A rollback in the second of the promotion that it takes back, and the next night's in the same."""
+    first, second, third = (replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3))
+    registry.promote(first)
+    registry.promote(second)
+    back = registry.rollback("IBM", at=EVENING)
+    assert (registry.champion("IBM"), back.key) == (back, first.key)
+    registry.promote(third)
+    assert registry.champion("IBM") == third
+    assert registry.rollback("IBM", at=EVENING).key == first.key
+
+
 def test_a_repeated_night_changes_no_byte(registry: Registry) -> None:
     registry.promote(night(registry.models, 1))
     registry.promote(night(registry.models, 2))

@@ -3,12 +3,13 @@
 import pickle
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
+from stockml import clock
 from stockml.errors import InvalidSession, InvalidSetting
 from stockml.pipeline.session_status import Late, NoSession, Ordinary, Stale, night_outcome
 from stockml.prices.calendar import Sessions, sessions_for
@@ -193,6 +194,17 @@ def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outc
 def test_an_unfinished_session_cannot_be_asked_for():
     with pytest.raises(InvalidSession, match="22:45 EST"):
         night_outcome(NEW_YORK, requested=date(2026, 11, 24), now=at("2026-11-24T12:00"), last_stored=None)
+
+
+@pytest.mark.parametrize("ticker", ["IBM", "TSCO.LON", "RELIANCE.BSE"])
+@pytest.mark.parametrize("moment", [clock.EARLIEST, clock.END - timedelta(microseconds=1)])
+def test_at_the_extremes_of_a_replays_clock_a_night_is_one_of_them_or_says_what_the_calendar_lacks(ticker, moment):
+    now = clock.now({"STOCKML_CLOCK": moment.isoformat()})
+    try:
+        found = night_outcome(sessions_for(ticker), requested=None, now=now, last_stored=None)
+    except InvalidSession as lacking:
+        found = lacking
+    assert str(found)
 
 
 def test_sessions_travel_between_processes():

@@ -1,12 +1,17 @@
 """A write is durable when it returns: the file, its new name, and the folders that were made for it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stockml.forecasts.ledger import Ledger
 from stockml.home import owner_only
+from stockml.models.registry import Registry
 from stockml.storage.files import write_atomically
+from tests.stockml.models.test_registry import night
+from tests.support.forecasts import entry
 
 
 @pytest.fixture
@@ -31,6 +36,24 @@ def test_the_folder_of_every_replace_is_synced_after_it(tmp_path: Path, synced: 
         (file, _), folder = synced
         assert file.startswith(".promotions.jsonl.")
         assert folder == (tmp_path.name, ["promotions.jsonl"])
+
+
+def test_ledger_and_promotions_are_durable_with_their_names(
+    tmp_path: Path, synced: list[tuple[str, list[str]]]
+) -> None:
+    ledger, registry = Ledger(tmp_path / "ledger"), Registry(tmp_path / "models")
+    promoted = night(registry.models, 1)
+    for write, file in (
+        (lambda: ledger.publish(entry(10)), ledger.file("IBM")),
+        (lambda: ledger.publish(entry(11)), ledger.file("IBM")),
+        (lambda: registry.promote(promoted), registry.file("IBM")),
+        (lambda: registry.promote(replace(promoted, key="next")), registry.file("IBM")),
+    ):
+        synced.clear()
+        write()
+        (content, _), (folder, names), *_ = synced
+        assert content.startswith(f".{file.name}.")
+        assert (folder, file.name in names) == (file.parent.name, True)
 
 
 def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
