@@ -27,7 +27,7 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
 
     initialize_backend_stores(database, database, "mlflow-artifacts:/")
     pages = Guard(OpenedPlots(create_fastapi_app(), database), access, asks_password=True, open_path="/health")
-    uvicorn.run(pages, host=access.address, port=port)
+    uvicorn.run(pages, host=access.address, port=port, access_log=False)
 
 
 def _settings(access: Access, port: int, database: str, artifacts: str) -> dict[str, str]:

@@ -161,6 +161,13 @@ def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
+def test_no_log_grows_with_every_request(servers: dict[str, OwnServer], name: str, home_folder: Path) -> None:
+    before = (log := home_folder / "logs" / f"{name}.log").stat().st_size
+    for _ in range(20):
+        assert ask(servers[name].port, HEALTH[name]).status == 200
+    assert log.stat().st_size == before, log.read_text()[-1000:]
+
+
 def test_what_the_servers_keep_is_for_its_owner_only(servers: dict[str, OwnServer], home_folder: Path) -> None:
     kept = [home_folder, *home_folder.rglob("*")]
     assert {"prefect.db", "mlflow.db", "prefect.log", "mlflow.log"} <= {path.name for path in kept}

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stockml.home import home
 from stockml.tracking.client import Tracking, run_url
@@ -37,8 +37,8 @@ PATIENCE_MS = 60_000
 
 
 @contextmanager
-def browser_page(width: int = 1600, height: int = 1000) -> "Iterator[Page]":
-    """A page of a fresh Chromium profile, MLflow's assistant closed."""
+def browser_page(width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
+    """A page of a fresh Chromium profile, MLflow's assistant closed; more: of Playwright's options."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
@@ -48,6 +48,7 @@ def browser_page(width: int = 1600, height: int = 1000) -> "Iterator[Page]":
             headless=True,
             args=list(FLAGS),
             viewport={"width": width, "height": height},
+            **more,
         )
         context.add_init_script(NO_ASSISTANT)
         context.set_default_timeout(PATIENCE_MS)
