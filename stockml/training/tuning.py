@@ -7,9 +7,11 @@ study belongs to one series, one set of other settings and one code: there its t
 
 import hashlib
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,10 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What the search came to. `default_loss` is the loss of the settings that it started from: trial 0."""
+    """What the search came to.
+
+    `default_loss`: the loss of the settings that it started from, None where the space is without them.
+    """
 
     ticker: str
     study: str
@@ -100,6 +105,11 @@ class Search:
         own = {name: json.dumps(flat[name]) for name in self.space}
         return {name: value for name, value in own.items() if value in self.labels()[name]}
 
+    @property
+    def starts_within(self) -> bool:
+        """Whether the space has the base's own value of every searched setting."""
+        return len(self.start()) == len(self.space)
+
     def settings(self, found: Mapping[str, Any]) -> Settings:
         return settings_for(self.base.profile, {**_overrides(self.base), **found})
 
@@ -124,6 +134,8 @@ def tune(
         for done in _finished(study):
             heard(_record(search, study, done, trials))
         missing = trials - len(_finished(study))
+        if search.sampler == "grid":
+            missing = _queue_grid(search, study, missing)
         try:
             if missing > 0:
                 study.optimize(
@@ -181,14 +193,36 @@ def _study(home: Home, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for left in study.get_trials(False, (TrialState.RUNNING,)):
-        study.tell(left.number, state=TrialState.FAIL)  # its process was killed: the lock says that none runs
-        if left.params:
-            study.enqueue_trial(left.params)  # a grid takes a failed trial's settings for tried
+    for left in study.get_trials(False, (TrialState.RUNNING,)):  # its process was killed: the lock says that none runs
+        if (given := _given(left)) and given not in map(_given, study.get_trials(False, (TrialState.WAITING,))):
+            study.enqueue_trial(given)
+        study.tell(left.number, state=TrialState.FAIL)
     study.sampler = _sampler(search, len(study.trials))
-    if not study.trials:
+    if not study.trials and (search.sampler != "grid" or search.starts_within):
         study.enqueue_trial(search.start())
     return study
+
+
+def _queue_grid(search: Search, study: "Study", most: int) -> int:
+    """Queue the grid's points that were not tried yet, in an order by the seed; how many trials are then to be made.
+
+    Optuna's own sampler of grids knows nothing of points that it has not drawn itself, such as the first.
+    """
+    from optuna.trial import TrialState
+
+    labels, waiting = search.labels(), study.get_trials(False, (TrialState.WAITING,))
+    known = [_given(trial) for trial in (*_finished(study), *waiting)]  # a failed one may have been interrupted
+    points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
+    random.Random(search.base.training.seed).shuffle(points)
+    untried = [point for point in points if point not in known]
+    for point in untried[: max(most - len(waiting), 0)]:
+        study.enqueue_trial(point)
+    return min(most, len(waiting) + len(untried))
+
+
+def _given(trial: "FrozenTrial") -> dict[str, Any]:
+    """The settings that it was queued with, else those that it has drawn so far."""
+    return dict(trial.system_attrs.get("fixed_params") or trial.params)
 
 
 def _sampler(search: Search, trials_done: int) -> "BaseSampler":
@@ -196,9 +230,7 @@ def _sampler(search: Search, trials_done: int) -> "BaseSampler":
     from optuna import samplers
 
     seed = search.base.training.seed + trials_done
-    if search.sampler == "grid":
-        return samplers.GridSampler(search.labels(), seed=search.base.training.seed)
-    return samplers.RandomSampler(seed=seed) if search.sampler == "random" else samplers.TPESampler(seed=seed)
+    return samplers.TPESampler(seed=seed) if search.sampler == "tpe" else samplers.RandomSampler(seed=seed)
 
 
 def _finished(study: "Study") -> "list[FrozenTrial]":
@@ -213,7 +245,7 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
     if not done:
         return None
     best = min(done, key=lambda trial: (trial.value, trial.number))
-    own = next((trial.value for trial in done if trial.number == 0), None)
+    own = next((trial.value for trial in done if trial.params == search.start()), None)
     settings = {**_overrides(search.base), **_read(best.params)}
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
     return TuningResult(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from optuna.trial import TrialState
 
 from flows.form import chosen
 from flows.tune import tune as tune_flow
@@ -21,7 +22,16 @@ from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.trial import TrialRecord
 from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings
-from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, _study, before_the_nights_parts, tune
+from stockml.training.tuning import (
+    SPACE,
+    Sampler,
+    Search,
+    TuningResult,
+    _queue_grid,
+    _study,
+    before_the_nights_parts,
+    tune,
+)
 from tests.support.replaying import fill
 from tests.support.walks import altered_after, walk
 
@@ -115,6 +125,31 @@ def test_the_settings_of_a_killed_trial_are_tried_again(home: Home) -> None:
     tuned(home, 6, "grid")
     tried = {tuple(trial.params.values()) for trial in left.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")}
     assert len(tried) == 4
+
+
+@pytest.mark.slow
+def test_a_grid_without_the_present_settings_is_tried_whole(home: Home) -> None:
+    """With more trials asked for than it has points."""
+    found = tune(home, replace(search("grid"), space={"network.units": ((3,), (5,))}), trials=3)
+    assert (found.trials, found.default_loss) == (2, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_point_of_a_grid_that_was_begun_is_tried_again_and_each_counts_once(
+    home: Home, done: int, killed: bool
+) -> None:
+    """Whether its process was killed, before it had drawn anything, or Ctrl-C ended it."""
+    tuned(home, done, "grid")
+    study = _study(home, search("grid"))
+    _queue_grid(search("grid"), study, 4)
+    begun = study.ask()
+    if not killed:
+        study.tell(begun, state=TrialState.FAIL)
+    found, _ = tuned(home, 9, "grid")
+    tried = [trial.params for trial in study.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert len(tried) == len({tuple(params.values()) for params in tried}) == found.trials == 4
 
 
 def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
