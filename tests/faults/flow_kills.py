@@ -7,6 +7,7 @@ than it should be was doubled, and one that an undisturbed run does not leave wa
 import os
 import random
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ class Found:
 
 
 def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
-    """Kill the flow so often, each time in a home as it was before, and run it again to its end."""
+    """Kill the flow so often, each time in a home as it was before, and run it again to its end; a line each time."""
     before = home_of({"STOCKML_HOME": str(folder / "before")})
     one.prepare(before)
     undisturbed, found = copied(before, folder / "undisturbed"), Found()
@@ -97,6 +98,7 @@ def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found
         found.failed += [f"at {moment_s:.2f} s: ended with {code}"] if code else []
         found.failed += [f"at {moment_s:.2f} s: {lock} is held" for lock in held_locks(place)]
         shutil.rmtree(place.root)
+        print(f"{one.flow}: {found}", file=sys.stderr, flush=True)
     return found
 
 
