@@ -111,13 +111,23 @@ def artifacts(home: Home) -> Iterator[Check]:
     """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
     from pathlib import Path
 
+    from sqlalchemy.exc import SQLAlchemyError
+
     from stockml.storage.sqlite_files import fault_of
+    from stockml.tracking.connection import without_password
     from stockml.tracking.database import PREFIX, missing_folders
 
-    path = Path(home.tracking_uri.removeprefix(PREFIX))
-    if not home.tracking_uri.startswith(PREFIX) or not path.exists() or fault_of(path, "experiments"):
-        return  # no file here, or one that `databases` names
-    if missing := missing_folders(path, home.artifacts):
-        found = f"{path} speaks of files in {', '.join(map(str, missing))}, which are not there"
+    file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
+    if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
+        return  # none here, or one that `databases` names
+    try:
+        missing = missing_folders(home.tracking_uri, home.artifacts)
+    except SQLAlchemyError:
+        return  # it is not there yet, or `mlflow` names it
+    if missing:
+        shown = without_password(home.tracking_uri)
+        found = f"{shown} speaks of files in {', '.join(map(str, missing))}, which are not there"
         back = f"bring the folder `artifacts` of the home as it was to {home.root}"
+        if not file:
+            back += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
         yield Check("artifacts", "problem", found, f"{back}; without it their plots and models are gone from MLflow")

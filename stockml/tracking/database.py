@@ -6,7 +6,7 @@ take seconds and are no transaction: killed among them, it leaves a database tha
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,7 @@ ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+LOCATIONS = "SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'"
 WITH_FILES = """
 SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id)
 JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
@@ -71,7 +72,7 @@ def _follow(path: Path, artifacts: str) -> None:
     if not artifacts.startswith("file:"):
         return
     with closing(sqlite3.connect(path, timeout=60)) as database, database:
-        for before, now in _moved(_locations(database), artifacts):
+        for before, now in _moved(_on_this_machine(database.execute(LOCATIONS).fetchall()), artifacts):
             if _folder(now).is_dir() or not _folder(before).exists():
                 for table, column in ADDRESSES:
                     database.execute(
@@ -81,23 +82,29 @@ def _follow(path: Path, artifacts: str) -> None:
                     )
 
 
-def missing_folders(path: Path, artifacts: str) -> list[Path]:
-    """Where MLflow looks for files of nights, and nothing is: neither there nor where the home's artifacts are now.
+def missing_folders(uri: str, artifacts: str) -> list[Path]:
+    """Where MLflow looks for files of nights, and nothing is, nor where the home's artifacts are now.
 
-    Raises sqlite3.Error.
+    To there only the addresses in an SQLite file follow. Nothing of it is changed. Raises SQLAlchemyError.
     """
-    artifacts = artifacts.rstrip("/")
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as database:
-        locations, with_files = _locations(database), {name for (name,) in database.execute(WITH_FILES)}
-    moved = dict(_moved(locations, artifacts))
+    from sqlalchemy import create_engine, text
+
+    file = quote(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
+    engine = create_engine(f"{PREFIX}file:{file}?mode=ro&uri=true" if file else uri)
+    try:
+        with engine.connect() as database:
+            locations = _on_this_machine((name, place) for name, place in database.execute(text(LOCATIONS)))
+            with_files = set(database.execute(text(WITH_FILES)).scalars())
+    finally:
+        engine.dispose()
+    moved = dict(_moved(locations, artifacts.rstrip("/"))) if file else {}
     looked = {name: [before, moved.get(before, before)] for name, before in locations.items() if name in with_files}
     return [_folder(each[0]) for each in looked.values() if not any(_folder(place).is_dir() for place in each)]
 
 
-def _locations(database: sqlite3.Connection) -> dict[str, str]:
-    """Where this project's experiments keep files on this machine, by their names."""
-    found = database.execute("SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'")
-    return {name: place for name, place in found.fetchall() if urlsplit(place).scheme in ("", "file")}
+def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Of experiments by name with their addresses, those that keep files here."""
+    return {name: place for name, place in experiments if urlsplit(place).scheme in ("", "file")}
 
 
 def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,8 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor import Check, examine
 from deployments.replay.feed import Feed
+from deployments.servers.environment import mlflow_database
+from deployments.servers.postgres import create_databases
 from deployments.servers.stack import Ports, up
 from stockml.errors import StoreError
 from stockml.home import Home
@@ -22,6 +24,7 @@ from stockml.tracking.client import Tracking
 from tests.deployments.test_cli import Captured, store_of
 from tests.faults.flipped_bits import kinds
 from tests.support.nights import recorded_night
+from tests.support.postgres_server import is_installed, postgres_server
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PORTS = {"Prefect": 4200}
@@ -259,6 +262,27 @@ def test_files_that_stayed_behind_when_the_home_was_moved_are_named(home: Home, 
         assert f"{place.root / 'artifacts' / night.ticker}, which are not there" in check.found
         assert f"to {moved.root}" in check.advice
         Tracking.of(moved).prepare()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what_makes_them_found(
+    home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
+        create_databases({"STOCKML_DATABASE_URL": address})
+        database = {"MLFLOW_TRACKING_URI": mlflow_database(home, {"STOCKML_DATABASE_URL": address})}
+        before, moved = (
+            home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
+        )
+        assert "artifacts" not in found(before), "its tables are not there yet"
+        Tracking.of(before).keep_and_log(recorded_night("AAPL"))
+        shutil.move(before.root, moved.root)
+        check = found(moved)["artifacts"]
+        assert f"{before.root / 'artifacts' / 'AAPL'}, which are not there" in check.found
+        before.root.mkdir()
+        subprocess.run(check.advice.split("`")[3], shell=True, check=True)
+        assert "artifacts" not in found(moved)
 
 
 @pytest.mark.slow

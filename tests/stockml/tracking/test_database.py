@@ -83,7 +83,7 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, nigh
     places = {"stockml": "all-tickers", "stockml/BIM": "IBM", "stockml/AAPL/trials": "AAPL/trials"}
     assert found == {name: f"{moved.artifacts}/{place}" for name, place in places.items()}
     assert all(folder.is_relative_to(moved.root) for folder in served(moved))
-    assert missing_folders(moved.root / "mlflow.db", moved.artifacts) == []
+    assert missing_folders(moved.tracking_uri, moved.artifacts) == []
 
 
 def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:
