@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -55,6 +56,8 @@ def import_history(
             history = read_history(path, bar_store(home(), named, calendar).sessions(named), named, readings)
             print(f"{named}: {len(history.bars):,} sessions as understood from {path.name}; nothing was imported")
             print(rows_of(history.bars, SHOWN_ENDS))
+            for note in _no_volume(history.no_volume_among):
+                print(note)
         return 0
     named = as_ticker(ticker)
     report = import_file(
@@ -101,6 +104,7 @@ def _report_text(report: "ImportReport") -> str:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = [f"{report.empty} rows without prices left out"] if report.empty else []
     notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
+    notes += _no_volume(report.no_volume_among)
     off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
     notes += [f"left out, no session of the exchange: {off}"] if off else []
     told = f" ({'; '.join(notes)})" if notes else ""
@@ -108,3 +112,8 @@ def _report_text(report: "ImportReport") -> str:
     aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
     first, last = report.first, report.last
     return f"{report.ticker}: {report.sessions:,} sessions from {first} to {last} imported{told}{''.join(aside)}"
+
+
+def _no_volume(columns: Sequence[str]) -> list[str]:
+    """columns: the file's, where none is known as the volume; else none."""
+    return [f"volumes unknown: no column volume among {', '.join(columns)}"] if columns else []

@@ -134,7 +134,7 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
 
 def prices_of(path: Path) -> tuple[Days, Floats]:
     """(n,) sessions and mid prices of every line of a CSV file, by date, as the tutorial has it. Raises InvalidFile."""
-    cells = cells_of(path, content_of(path))
+    cells, _ = cells_of(path, content_of(path))
     high, low = (numbers_of(path, cells, name, decimal_mark(path, cells)) for name in ("high", "low"))
     mid, days = (high + low) / 2, dates_of(path, cells, sessions_for(share_of(path)))
     order = np.argsort(days, kind="stable")

@@ -54,7 +54,7 @@ class History:
 
     `believed`: without those that are `set_aside`. `empty`: rows without prices that were left out. `repaired`: rows
     whose low or high lay within rounding of the open or close and were moved there. `off_calendar`: days on which the
-    exchange did not trade, left out.
+    exchange did not trade, left out. `no_volume_among`: the file's columns, where none of them is known as the volume.
     """
 
     ticker: str
@@ -65,6 +65,7 @@ class History:
     empty: int
     repaired: int
     off_calendar: tuple[date, ...]
+    no_volume_among: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class ImportReport:
     repaired: int
     off_calendar: tuple[date, ...]
     set_aside: tuple[SetAside, ...]
+    no_volume_among: tuple[str, ...]
 
 
 def ticker_of(path: Path) -> str:
@@ -107,7 +109,7 @@ def read_history(
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
-    cells = cells_of(path, content)
+    cells, columns = cells_of(path, content)
     has_values = ~cells[["open", "high", "low", "close"]].isin(NO_VALUE).all(axis=1).to_numpy()
     has_values &= ~are_events(cells)
     kept = cells[has_values]
@@ -128,7 +130,8 @@ def read_history(
     _check_scale(path, found.bars)
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
-    return History(ticker, source, bars, found.bars, found.set_aside, empty, repairs, off_calendar)
+    no_volume_among = () if "volume" in cells else columns
+    return History(ticker, source, bars, found.bars, found.set_aside, empty, repairs, off_calendar, no_volume_among)
 
 
 def import_file(
@@ -158,6 +161,7 @@ def import_file(
         history.repaired,
         history.off_calendar,
         history.set_aside,
+        history.no_volume_among,
     )
 
 

@@ -50,8 +50,8 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-def cells_of(path: Path, content: bytes) -> Cells:
-    """The file's cells as text, with our names as columns and the file's line numbers as index."""
+def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
+    """The file's cells as text, with our names as columns and the file's line numbers as index; and its own columns."""
     text, skipped = _plain(path, content)
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
@@ -75,16 +75,18 @@ def cells_of(path: Path, content: bytes) -> Cells:
     names = {column: NAMES.get(re.sub("[^a-z]", "", str(column).lower())) for column in table.columns}
     known = [name for name in names.values() if name]
     absent = [name for name in ("date", *PRICES) if name not in known]
+    columns = tuple(str(column)[:20] for column in list(table.columns)[:10])
     if absent or len(set(known)) < len(known):
         what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
-        found = ", ".join(str(column)[:20] for column in list(table.columns)[:10])
-        raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {what} among {found}")
+        found = f"{what} among {', '.join(columns)}"
+        raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
     cells = table[[column for column, name in names.items() if name]].set_axis(known, axis=1).fillna("")
     cells.index = pd.RangeIndex(2 + skipped, len(cells) + 2 + skipped)
     stripped = {name: cells[name].str.strip() for name in known}
-    return pd.DataFrame(
+    cells = pd.DataFrame(
         {name: column.where(~column.str.lower().isin(NO_VALUE), "") for name, column in stripped.items()}
     )
+    return cells, columns
 
 
 def _plain(path: Path, content: bytes) -> tuple[str, int]:

@@ -208,9 +208,10 @@ def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, caps
     assert run(["import", "IBM", str(file), "--dry-run"]) == 1
     assert "say which with --dates day-first or month-first" in capsys.readouterr().err
     assert run(["import", "IBM", str(file), "--dates", "day-first", "--dry-run"]) == 0
-    first, _, _, row = capsys.readouterr().out.splitlines()
+    first, _, _, row, unknown = capsys.readouterr().out.splitlines()
     assert first == "IBM: 1 sessions as understood from IBM.csv; nothing was imported"
     assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
+    assert unknown == "volumes unknown: no column volume among Date, Open, High, Low, Close"
     assert not home.root.exists()
 
 
@@ -288,6 +289,15 @@ def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) 
     assert capsys.readouterr().out.startswith("IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n")
     assert run(["import", "IBM", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recorded"] is False
+
+
+def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
+    bars.to_csv(file, date_format="%Y-%m-%d")
+    assert run(["import", "IBM", str(file)]) == 0
+    said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
+    assert said in capsys.readouterr().out
 
 
 def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:

@@ -131,6 +131,14 @@ def test_a_volume_that_is_missing_is_not_invented(tmp_path, volume):
     assert np.isnan(bars["volume"].iloc[0])
 
 
+def test_a_volume_that_no_column_is_known_for_is_named_with_the_columns(tmp_path):
+    text = LAYOUTS["Stooq, single"]
+    assert read_history(written(tmp_path, text), NEW_YORK).no_volume_among == ()
+    unknown = read_history(written(tmp_path, text.replace("Volume", "Omsättning")), NEW_YORK)
+    assert unknown.no_volume_among == ("Date", "Open", "High", "Low", "Close", "Omsättning")
+    assert unknown.bars["volume"].isna().all()
+
+
 def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path):
     text = "Date,Open,High,Low,Close\n2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,10.5,10.49,9,10\n"
     history = read_history(written(tmp_path, text), NEW_YORK)
