@@ -11,7 +11,7 @@ import typer
 
 from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
 from deployments.cli.runs import outcome, run_night
-from deployments.servers.environment import mlflow_database
+from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import Mode, Profile
@@ -95,9 +95,8 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     from stockml.errors import TrackingUnavailable
     from stockml.tracking.client import Tracking
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(home())
     try:
-        version = replace(Tracking.of(home()), uri=uri).follow_champion(ticker, key)
+        version = replace(Tracking.of(home()), uri=mlflow_address(home())).follow_champion(ticker, key)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"

@@ -1,13 +1,12 @@
 """A night's plots as files: a night draws those of its page, this the others."""
 
 import json
-import os
 from dataclasses import replace
 
 import typer
 
 from deployments.cli.options import Json, Session, Ticker
-from deployments.servers.environment import mlflow_database
+from deployments.servers.environment import mlflow_address
 from stockml.errors import InvalidFile, TrackingUnavailable
 from stockml.home import home
 
@@ -29,7 +28,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
         raise InvalidFile(folder, f"expected a night {asked}, found none; `stockml nightly {ticker}` runs one")
     night = found[-1]
     draw_rest(place, night)
-    tracking = replace(Tracking.of(place), uri=os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(place))
+    tracking = replace(Tracking.of(place), uri=mlflow_address(place))
     try:
         tracking.log_plots(night)
     except TrackingUnavailable as error:

@@ -1,7 +1,6 @@
 """Commands that keep a home safe: an archive of what cannot be made again, and the way back from one."""
 
 import json
-import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,13 +50,13 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
-    from deployments.servers.environment import mlflow_database
+    from deployments.servers.environment import mlflow_address
     from stockml.maintenance.soundness import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
 
     place = home()
-    tracking = replace(Tracking.of(place), uri=os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(place))
+    tracking = replace(Tracking.of(place), uri=mlflow_address(place))
     nights = tracking.rebuild()
     registry = Registry(place.models)
     for ticker in {night.ticker for night in nights}:

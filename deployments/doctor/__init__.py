@@ -32,7 +32,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield price_service(home, environ)
     yield clock(now, environ)
     yield prefect(home, environ)
-    yield mlflow(home)
+    yield mlflow(home, environ)
     yield from (port(name, number, home) for name, number in ports.items())
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
@@ -207,17 +207,24 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
-def mlflow(home: Home) -> Check:
+def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
+    from deployments.servers.environment import mlflow_address
     from stockml.tracking.connection import without_password
 
-    address, shown = urlsplit(home.tracking_uri), without_password(home.tracking_uri)
+    try:
+        uri = mlflow_address(home, environ)
+    except StockmlError as error:
+        return Check("MLflow", "problem", str(error))
+    address, shown = urlsplit(uri), without_password(uri)
     if address.scheme == "sqlite":
         return Check("MLflow", "ok", shown)
     usual = {"https": 443, "http": 80}.get(address.scheme, 5432)
+    where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""
     try:
         socket.create_connection((address.hostname or "", address.port or usual), timeout=5).close()
     except OSError as error:
-        return Check("MLflow", "problem", f"{shown}: {error}", "start it; nights are kept and logged on the next run")
+        advice = f"start it{where}; nights are kept and logged on the next run"
+        return Check("MLflow", "problem", f"{shown}: {error}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
 
 

@@ -72,6 +72,11 @@ def mlflow_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
     return f"{_MLFLOW_DRIVER}://{server}/mlflow" if server else f"sqlite:///{home.root / 'mlflow.db'}"
 
 
+def mlflow_address(home: Home, environ: Mapping[str, str] = os.environ) -> str:
+    """Where MLflow is asked: the server of MLFLOW_TRACKING_URI, without one its database. Raises InvalidSetting."""
+    return environ.get("MLFLOW_TRACKING_URI") or mlflow_database(home, environ)
+
+
 def _database_server(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:

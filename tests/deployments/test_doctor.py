@@ -78,11 +78,22 @@ def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: Feed) -
     assert feed.requests == 0
 
 
-def test_a_mlflow_server_that_is_away_is_a_problem(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    away = Home(home.root, home.store, home.artifacts, "http://me:secret@127.0.0.1:9")
-    check = found(away)["MLflow"]
+def test_a_mlflow_server_that_is_away_is_a_problem(home: Home) -> None:
+    check = found(home, {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"})["MLflow"]
     assert check.verdict == "problem"
     assert "secret" not in str(check)
+
+
+def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: Feed) -> None:
+    port = feed.address.rpartition(":")[2]  # anything that listens
+    assert found(home)["MLflow"].found == f"sqlite:///{home.root / 'mlflow.db'}"
+    there = found(home, {"STOCKML_DATABASE_URL": f"postgresql://me:secret@127.0.0.1:{port}"})["MLflow"]
+    assert (there.verdict, there.found) == ("ok", f"postgresql+psycopg://127.0.0.1:{port}/mlflow answers")
+    away = found(home, {"STOCKML_DATABASE_URL": "postgresql://me:secret@127.0.0.1:9"})["MLflow"]
+    assert (away.verdict, "check STOCKML_DATABASE_URL" in away.advice) == ("problem", True)
+    assert "secret" not in str(away)
+    misread = found(home, {"STOCKML_DATABASE_URL": "postgresql://me:sec/ret@127.0.0.1"})["MLflow"]
+    assert (misread.verdict, "expected STOCKML_DATABASE_URL to be" in misread.found) == ("problem", True)
 
 
 def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
