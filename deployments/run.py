@@ -61,14 +61,19 @@ def _has_bars(place: Home, ticker: str) -> bool:
 
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:
     """All that the key's plan gives; in a replay, up to the night before, so that tonight has something to add."""
-    _say(f"giving {ticker} its history")
     from flows.history import history
+    from tasks.data import has_second_provider, plan_gives_history
 
+    newest = "tonight brings the newest 100 sessions, and they are kept"
+    if not (plan_gives_history() or has_second_provider()):
+        _say(f"a free key has no history of {ticker}, and a premium one says its ALPHAVANTAGE_PLAN: {newest}")
+        return
+    _say(f"giving {ticker} its history")
     with night_before(replay, environ):
         try:
             outcome(history, ticker)
         except PremiumOnly as refused:
-            _say(f"{refused}; tonight brings the newest 100 sessions, and they are kept")
+            _say(f"{refused}; {newest}")
 
 
 def _say(text: str) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from prefect.logging import get_run_logger
+from prefect.states import State
 
 from flows import late_bar
 from stockml import clock
-from stockml.errors import BadPayload, FeedError, PremiumOnly, QuotaSpent, UnknownSymbol
+from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.pipeline.ageing import too_old
@@ -25,6 +26,7 @@ from tasks.data import (
     ask_who_is_delisted,
     explain_jumps,
     fetch_daily,
+    fetch_history,
     import_history,
     plan_gives_history,
 )
@@ -139,11 +141,14 @@ def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
 def bring_history(tonight: NightRequest, session: date) -> int:
     """All sessions, where the key's plan gives them; how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
-    if plan_gives_history():
-        try:
-            everything = with_home_storage(fetch_daily)(ticker, session, calendar, now, outputsize="full")
-        except (PremiumOnly, BadPayload) as refused:
-            get_run_logger().warning("%s", refused)
-            return 0
-        return int(with_home_storage(append_bars)(everything, calendar, now).added)
-    return 0
+    if not plan_gives_history():
+        return 0
+    try:
+        everything = with_home_storage(fetch_history)(ticker, session, calendar, now)
+    except BadPayload as unusable:
+        get_run_logger().warning("%s", unusable)
+        return 0
+    if isinstance(everything, State):
+        get_run_logger().warning("%s", everything.message)
+        return 0
+    return int(with_home_storage(append_bars)(everything, calendar, now).added)

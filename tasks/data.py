@@ -8,11 +8,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
+from prefect.states import Completed
 from prefect.tasks import Task
 
 from stockml import clock
-from stockml.errors import FeedError, HistoryError, QuotaSpent, TransientFeedError
+from stockml.errors import FeedError, HistoryError, PremiumOnly, QuotaSpent, TransientFeedError
 from stockml.home import home
+from stockml.nights import states
 from stockml.pipeline import dataset, ingest
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
@@ -80,6 +82,31 @@ def fetch_daily(
     outputsize: Literal["compact", "full"] = "compact",
 ) -> PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
+    return fetched(ticker, session, calendar, now, outputsize)
+
+
+@step(
+    "fetch history",
+    modules=("pipeline.ingest",),
+    aside=("now",),
+    task_run_name="fetch history {ticker} {session}",
+    retries=1,
+    retry_delay_seconds=65,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=is_transient,
+)
+def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> PayloadReceipt | State:
+    """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
+    try:
+        return fetched(ticker, session, calendar, now, "full")
+    except PremiumOnly as refused:
+        return Completed(name=states.REFUSED, message=str(refused))
+
+
+def fetched(
+    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: Literal["compact", "full"]
+) -> PayloadReceipt:
+    """The kept answer to one request, within a step."""
     wait_for_rate_limit()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)

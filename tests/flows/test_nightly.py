@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.states import State
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.recording import recorded_bars
 from flows.nightly import nightly
@@ -184,11 +185,32 @@ def test_an_unknown_symbol_fails_with_a_clear_message(replay: Replay) -> None:
 
 
 def test_a_hundred_sessions_are_enough_for_a_night_and_too_few_say_what_is_missing(replay: Replay) -> None:
-    night = replay.night(ticker="MSFT").result()
+    state = replay.night(ticker="MSFT")
+    night = state.result()
     assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
+    steps = ends_of_steps(state)
+    assert steps["fetch history MSFT 2013-02-28"] == "Refused", "what the plan does not give is no failure"
+    assert "Failed" not in steps.values()
     assert "the history is too short to learn from" in night.reason
     with pytest.raises(TooFewBars, match="22 are missing"):
         replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}}).result()
+
+
+def ends_of_steps(state: State) -> dict[str, str]:
+    """How the run's steps ended, by name, once the server has recorded its last one."""
+    this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+
+    def ends() -> dict[str, str]:
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs(flow_run_filter=this_run)
+        return {run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()}
+
+    recorded = Retrying(
+        retry=retry_if_result(lambda found: not any(name.startswith("promote") for name in found)),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(60),
+    )
+    return recorded(ends)
 
 
 def test_importing_the_flow_loads_no_heavy_library() -> None:
