@@ -55,7 +55,11 @@ def wait(late: Late, seconds: float) -> None:
 
 
 def _scheduled_run(environ: Mapping[str, str]) -> FlowRun | None:
-    """This run, where it is a deployment's own; None as well where a replay's clock stands still: there is no later."""
+    """This run, where a schedule or a form began it, not another run.
+
+    None as well where a replay's clock stands still: there is no later.
+    """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    return run if run and run.deployment_id and not clock.stands_still(environ) else None
+    is_own = run and run.deployment_id and run.parent_task_run_id is None
+    return run if is_own and not clock.stands_still(environ) else None

@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Crashed, State
+from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
 from flows.cluster import workers
@@ -36,6 +37,7 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.quota import come, turn_of
 from tasks.run_records import end_children
+from tasks.shown_runs import run_shown
 from tasks.status_page import show_status
 from tasks.tables import NightProgress, ended, row_of, show_rows
 
@@ -159,8 +161,9 @@ def freeze_once() -> None:
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
     # a worker's death is seen by Dask; waiting for the heartbeat thread would cost every night half a second
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        state: State = nightly(ticker, **parameters, return_state=True)
+    # within this task a step would be kept, and its lock let go, only with the whole night
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), transaction(commit_mode=CommitMode.EAGER):
+        state = run_shown(nightly, ticker, ticker, **parameters)
     gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
     freeze_once()
     if not state.is_completed():

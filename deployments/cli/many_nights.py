@@ -21,7 +21,7 @@ from deployments.cli.options import (
     as_session,
     as_settings,
 )
-from deployments.cli.runs import outcome
+from deployments.cli.runs import announced, outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
@@ -58,9 +58,9 @@ def catch_up(
     with prices(ticker), prefect_api(home()):
         from flows.backfill import backfill
 
-        rows = outcome(
-            backfill, ticker, first=first, last=last, learn=learn, calendar=calendar, quiet=as_json, **arguments
-        )
+        announced(page := "catch up a ticker")
+        arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
+        rows = outcome(backfill, ticker, quiet=as_json, deployment=page, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
 
 
@@ -84,6 +84,7 @@ def many_tickers(
     with prices(*named), prefect_api(home()):
         from flows.universe import universe
 
+        announced(page := "all tickers, one night", *named)
         rows = outcome(
             universe,
             named,
@@ -93,6 +94,7 @@ def many_tickers(
             fail_when=fail_when,
             late_retries=0,
             quiet=as_json,
+            deployment=page,
             **arguments,
         )
     return _show_rows(rows, fail_when, as_json=as_json)

@@ -9,11 +9,11 @@ import typer
 
 from deployments.cli.progress import progress
 from deployments.servers.prefect_api import OWN_SERVER
+from stockml.errors import InvalidFile
 from stockml.home import home
 
 if TYPE_CHECKING:
     from prefect import Flow
-    from prefect.client.schemas.objects import FlowRun
 
     from stockml.nights.record import Night
 
@@ -24,9 +24,25 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     """One run of the nightly flow. Raises what the night raised."""
     from flows.nightly import nightly
 
+    announced(ticker)
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
     night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
+
+
+def announced(*names: str) -> None:
+    """Let these have a page for the runs to come, tickers of the list and other deployments; a server that is up has.
+
+    So a later `up` shows the nights that were run before it.
+    """
+    if not os.environ.get(OWN_SERVER):
+        return
+    from deployments.registration.deployments import announce, of_other_flows, of_tickers
+    from deployments.registration.own_list import tickers_of
+
+    with suppress(InvalidFile):  # a night needs no list
+        listed = tickers_of(home()).tickers
+        announce([each for each in (*of_tickers(listed), *of_other_flows(listed)) if each.name in names])
 
 
 def outcome(
@@ -37,12 +53,11 @@ def outcome(
     deployment: on whose page the run is shown too, where there is one of this name.
     """
     from prefect.exceptions import ParameterTypeError
-    from prefect.flow_engine import run_flow
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.utilities.callables import get_call_parameters
 
     from stockml.provider.quota import Plan
     from tasks.rate_limit import configure_rate_limit
+    from tasks.shown_runs import run_shown
 
     if os.environ.get(OWN_SERVER):
         configure_rate_limit(Plan.of(os.environ))
@@ -51,37 +66,10 @@ def outcome(
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
     with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
-        run = _shown_with(flow, deployment, *arguments, **given) if deployment else None
-        if run:
-            whole = get_call_parameters(flow.fn, arguments, given)
-            state: Any = run_flow(flow, flow_run=run, parameters=whole, return_type="state")
-        else:
-            state = flow(*arguments, **given, return_state=True)
+        state = run_shown(flow, deployment, *arguments, **given)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):
         raise typer.BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
     if isinstance(found, BaseException):
         raise found
     return found
-
-
-def _shown_with(flow: "Flow[..., Any]", deployment: str, *arguments: Any, **given: Any) -> "FlowRun | None":
-    """A run of the deployment that is Running here already, so that no worker takes it; None without a deployment."""
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-    from prefect.states import Running
-    from prefect.utilities.callables import get_call_parameters
-
-    from tasks.run_records import sign
-
-    parameters = flow.serialize_parameters(get_call_parameters(flow.fn, arguments, given, apply_defaults=False))
-    with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
-        # what the person did not ask for is the form's own default, not the deployment's
-        usual: dict[str, Any] = {
-            name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
-        }
-        run = client.create_flow_run_from_deployment(found.id, parameters={**usual, **parameters}, state=Running())
-        sign(run.id)
-        return run
-    return None

@@ -11,7 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from functools import cache
 from importlib import import_module
@@ -127,6 +127,24 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
     Those of a flow that an earlier version had are others too.
     """
     return asyncio.run(_register(wanted, delete_others))
+
+
+def announce(wanted: Sequence[Wanted]) -> None:
+    """Let those that are not there yet have their page, without a schedule: `register` completes them.
+
+    So the nights from before the first `up` stand there as well.
+    """
+    asyncio.run(_announce(wanted))
+
+
+async def _announce(wanted: Sequence[Wanted]) -> None:
+    from prefect.client.orchestration import get_client
+
+    named = {"name": {"any_": [each.name for each in wanted]}}
+    async with get_client() as client:
+        there = {each.name for each in await _found(client, deployment_filter=named)}
+    if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
+        await _register(new, delete_others=False)
 
 
 async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered:

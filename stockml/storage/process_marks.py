@@ -2,8 +2,11 @@
 
 import os
 import socket
+from datetime import datetime
 
 import psutil
+
+INEXACT_S = 2.0  # when a process began is told from when the machine did, in whole seconds
 
 
 def mark() -> str:
@@ -15,6 +18,17 @@ def is_of_this_host(marked: str | None) -> bool:
     """Whether this machine can know what became of the process."""
     host, _, pid = (marked or "").rpartition(":")
     return host == socket.gethostname() and pid.isdigit()
+
+
+def is_at_work(marked: str | None, since: datetime) -> bool:
+    """Whether the process is of this host and there, and was there at `since`: a number goes to a new process again."""
+    if not is_of_this_host(marked):
+        return False
+    try:
+        process = psutil.Process(int((marked or "").rpartition(":")[2]))
+        return bool(process.create_time() <= since.timestamp() + INEXACT_S)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_gone(marked: str | None) -> bool:

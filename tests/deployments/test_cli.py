@@ -3,8 +3,10 @@
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -363,6 +365,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     ):
         assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
     assert second.stdout == first.stdout
+    assert shown_nights(replay_home(os.environ)) == [("MSFT", "COMPLETED")] * 2, "before the first `make up`"
     assert "as before" in second.stderr
     assert "warning" not in (first.stderr + second.stderr).lower()
 
@@ -377,6 +380,13 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     assert (held(home), held(replay_home(os.environ))) == ("market", "replay")
 
 
+def shown_nights(home: Home) -> list[tuple[str, str]]:
+    """The runs that stand on a deployment's page, as Prefect's database has them: its name, and how they ended."""
+    asked = "select d.name, r.state_type from flow_run r join deployment d on d.id = r.deployment_id"
+    with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
+        return list(database.execute(asked))
+
+
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
@@ -384,8 +394,15 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     feed.set_clock(date(2013, 3, 1))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.url)
-    ran = stockml("nightly", "IBM", "--session", "2013-03-01")
+    monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
+    command = [sys.executable, "-m", "deployments.run", "IBM"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (ran.returncode, "50 sessions ahead" in ran.stdout) == (0, True), ran.stderr
+    assert "tonight brings the newest 100 sessions" in ran.stderr
+    assert [asked.outputsize for asked in feed.asked] == ["compact"], "what a free key never gets is not asked for"
+    assert shown_nights(home) == [("IBM", "COMPLETED")]
+    with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
+        assert database.execute("select name from task_run where state_type <> 'COMPLETED'").fetchall() == []
     shown = " ".join(ran.stdout.split())
     assert "history too short for the volatility of" in shown
     assert "bring history with `stockml import`" in shown

@@ -12,6 +12,7 @@ from deployments.registration.deployments import (
     MANAGED,
     Registered,
     _form,
+    announce,
     digest_time,
     of_other_flows,
     of_tickers,
@@ -197,6 +198,23 @@ def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(p
         "flows/maintenance.py:maintenance",
     )
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
+
+
+@pytest.mark.slow
+def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registered(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    wanted = of_tickers(listed("OLD", "NEW").tickers)
+    register(wanted[:1], delete_others=False)
+    announce(wanted)
+    announce(wanted)
+    with get_client(sync_client=True) as client:
+        before = {name: client.read_deployment_by_name(f"nightly/{name}") for name in ("OLD", "NEW")}
+        assert [len(each.schedules) for each in before.values()] == [1, 0]
+        done = register(wanted, delete_others=False)
+        after = client.read_deployment_by_name("nightly/NEW")
+    assert (done.updated, done.unchanged) == (("NEW",), ("OLD",))
+    assert (after.id, [each.active for each in after.schedules]) == (before["NEW"].id, [True])
 
 
 @pytest.mark.slow

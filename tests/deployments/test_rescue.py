@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from deployments.servers.rescue import crash_orphans
+from stockml.storage.process_marks import is_at_work, mark
 from tasks.run_records import end_killed, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -48,6 +49,28 @@ def test_a_new_beginning_ends_what_is_dead_and_what_has_grown_old(runs: dict[str
     assert "gone" in crash_orphans()
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
     assert {"here", "unknown"} <= set(crash_orphans(datetime.now(UTC) + timedelta(hours=7)))
+
+
+def test_of_a_deployments_runs_those_of_a_terminal_are_left_alone() -> None:
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(by_hand), "RESCUED")
+        terminal, worker = (
+            client.create_flow_run_from_deployment(deployment, parameters={"ticker": name}, name=name, state=Running())
+            for name in ("TERMINAL", "WORKER")
+        )
+        client.update_flow_run(terminal.id, infrastructure_pid=mark())
+    assert "WORKER" in crash_orphans()
+    assert states({"terminal": terminal.id, "worker": worker.id}) == {"terminal": "Running", "worker": "Crashed"}
+    crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+
+
+def test_a_process_is_at_work_since_a_moment_only_if_it_was_there_then() -> None:
+    """The number of one that is gone goes to another."""
+    now = datetime.now(UTC)
+    assert is_at_work(mark(), now)
+    assert not is_at_work(mark(), now - timedelta(days=7))
+    assert not is_at_work(f"elsewhere:{os.getpid()}", now)
+    assert not is_at_work(None, now)
 
 
 def test_the_next_night_of_a_ticker_ends_its_dead_runs_alone(runs: dict[str, str]) -> None:

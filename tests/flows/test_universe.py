@@ -9,13 +9,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import State
 
+from deployments.registration.deployments import of_tickers, register
+from deployments.registration.tickers import TickerEntry
 from deployments.replay.feed import Asked, Feed
 from flows.universe import plan_requests, universe
 from stockml.forecasts.ledger import Ledger
@@ -70,10 +74,27 @@ def run(tickers: list[str], **changes: Any) -> State:
     return universe(tickers, return_state=True, **wanted)
 
 
-def states_of_nights(state: State) -> list[str]:
+def nights_of(state: State) -> list[FlowRun]:
     children = FlowRunFilter(parent_flow_run_id={"any_": [state.state_details.flow_run_id]})
     with get_client(sync_client=True) as client:
-        return [str(run.state_name) for run in client.read_flow_runs(flow_run_filter=children)]
+        return list(client.read_flow_runs(flow_run_filter=children))
+
+
+def registered(*tickers: str) -> dict[str, UUID]:
+    """The tickers' deployments, as `stockml up` makes them."""
+    register(of_tickers([TickerEntry(ticker=ticker) for ticker in tickers]), delete_others=False)
+    with get_client(sync_client=True) as client:
+        return {ticker: client.read_deployment_by_name(f"nightly/{ticker}").id for ticker in tickers}
+
+
+@pytest.mark.slow
+def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home: Home, replay: Feed) -> None:
+    fill(home, {"T1": "IBM"})
+    [page] = registered("T1").values()
+    state = run(["T1"], session=date(2013, 3, 1), late_retries=1, late_wait_s=0.0, processes=1)
+    [row], [night] = state.result(), nights_of(state)
+    assert (row.outcome, night.state_name, night.deployment_id) == ("Late", "Late", page)
+    assert [asked.symbol for asked in replay.asked] == ["T1", "T1"]
 
 
 @pytest.mark.slow
@@ -83,6 +104,7 @@ def test_neither_a_failure_nor_a_dying_process_stops_the_others(home: Home, repl
     damaged = Path(store_of(home).path("BAD"))
     damaged.write_bytes(b"PAR1")
     killer.symbol = "T2"
+    pages = registered("T1", "NOPE")
     state = run(["T1", "T2", "NOPE", "BAD"])
     assert killer.killed
     rows = {row.ticker: row for row in state.result()}
@@ -92,7 +114,10 @@ def test_neither_a_failure_nor_a_dying_process_stops_the_others(home: Home, repl
     assert [rows[ticker].status for ticker in ("T1", "T2", "NOPE", "BAD")] == [*2 * ["completed"], *2 * ["failed"]]
     assert rows["BAD"].why.startswith(f"StoreUnreadable: {damaged}")
     assert all(len(Ledger(home.ledger).entries(ticker)) == 1 for ticker in ("T1", "T2"))
-    assert set(states_of_nights(state)) == {"Completed", "Crashed", "Failed"}
+    nights = nights_of(state)
+    assert {run.state_name for run in nights} == {"Completed", "Crashed", "Failed"}
+    shown = {str(run.parameters["ticker"]): run.deployment_id for run in nights}
+    assert shown == {"T1": pages["T1"], "T2": None, "NOPE": pages["NOPE"], "BAD": None}
     with (home.universe / "2013-02-28.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T1", "T2"]
