@@ -33,7 +33,8 @@ def _begun(
 ) -> FlowRun | None:
     """A run of the deployment that is Running here already, so that no worker takes it; None without a deployment."""
     asked = get_call_parameters(flow.fn, arguments, dict(given), apply_defaults=False)
-    parameters = flow.serialize_parameters(asked)
+    # None stands for the default, and the form, which the server checks by, has another kind for it
+    parameters = flow.serialize_parameters({name: value for name, value in asked.items() if value is not None})
     with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
         # what was not asked for is the form's own default, not the deployment's

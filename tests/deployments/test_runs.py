@@ -7,9 +7,11 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterId, FlowRunFilter
 from prefect.states import Completed, State
+from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from deployments.cli.runs import outcome
+from flows.form import NO_DAY, Day
 from stockml.home import Home
 from tasks.shown_runs import run_shown
 
@@ -17,7 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @flow(name="toy night")
-def toy_night(ticker: str, profile: str = Field("nightly"), settings: dict[str, Any] = Field({})) -> State:
+def toy_night(
+    ticker: str, profile: str = Field("nightly"), settings: dict[str, Any] = Field({}), session: Day = Field(NO_DAY)
+) -> State:
     return Completed(message=f"{ticker} {profile} {settings}", data=profile)
 
 
@@ -40,7 +44,7 @@ def test_a_night_of_the_command_line_is_on_its_deployments_page_and_no_worker_ta
 
 @task
 def toy_task(ticker: str) -> str:
-    return str(run_shown(toy_night, ticker, ticker, profile="tutorial").message)
+    return str(run_shown(toy_night, ticker, ticker, profile="tutorial", session=None).message)
 
 
 @flow(name="toy universe")
@@ -50,7 +54,9 @@ def toy_universe(tickers: list[str]) -> list[str]:
 
 def test_a_night_within_another_run_is_on_its_deployments_page_and_belongs_to_that_run() -> None:
     with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow(toy_night), "GOOG", concurrency_limit=1)
+        form = parameter_schema(toy_night.fn).model_dump_for_openapi()
+        kept: dict[str, Any] = {"parameter_openapi_schema": form, "enforce_parameter_schema": True}
+        deployment = client.create_deployment(client.create_flow(toy_night), "GOOG", concurrency_limit=1, **kept)
     state = toy_universe(["GOOG", "FB"], return_state=True)
     assert state.result() == ["GOOG tutorial {}", "FB tutorial {}"]
     with get_client(sync_client=True) as client:
