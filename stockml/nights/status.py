@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill
 from typing import Any
 
 from stockml.errors import StockmlError
-from stockml.evaluation.evaluate import LSTM
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.age import age_of
@@ -23,11 +22,12 @@ from stockml.storage.records import read_record, record, written_record
 
 ATTEMPT = "last-attempt.json"
 LEGEND = (
-    "path: its skill over the last close; width: of the 80 % band, beside this share's usual; ~ within the noise; "
-    "next run: month-day and hour, UTC"
+    "behind: sessions without a forecast; published are the path, with its skill over the last close, and the width of "
+    "the 80 % band, by a network or the pooled regression alone, beside this share's usual; network adds: the CRPS it "
+    "saves; ~ within the noise; next run: UTC"
 )
-STATE = 80  # characters of the terminal's column: the run's own message has the rest
-COLUMNS = ("ticker", "session", "state", "published", "network adds", "width", "next run")
+LINE = 100  # characters of the terminal's
+COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 
 
 @record
@@ -39,10 +39,21 @@ class Attempt:
     why: str
     at: datetime
 
+    @property
+    def told(self) -> str:
+        return f"{self.state.lower()}: {self.why}"
+
+    @property
+    def brief(self) -> str:
+        return self.state.lower().removeprefix("skipped: ")
+
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning. `session` is the newest that was forecast; `glance` its night, None before the first."""
+    """One ticker this morning. `session` is the newest that was forecast; `glance` its night, None before the first.
+
+    brief: in the table, where `state` is too long for it and is told below.
+    """
 
     ticker: str
     session: date | None
@@ -51,6 +62,7 @@ class Row:
     expired: bool
     glance: Glance | None
     next_run: datetime | None = None
+    brief: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """The row in words, by COLUMNS."""
@@ -58,17 +70,17 @@ class Row:
         return (
             self.ticker,
             str(self.session or "–"),
-            self.state,
-            _published(found) if found else "–",
+            self.brief or (f"{self.age} behind" if self.age else self.state),
+            _path(found) if found else "–",
+            _width(found) if found else "–",
             _adds(found) if found else "–",
-            "–" if not found or found.width_against_usual is None else f"{found.width_against_usual:.0%}",
-            f"{self.next_run.astimezone(UTC):%m-%d %H:%M}" if self.next_run else "–",
+            f"{self.next_run.astimezone(UTC):%a %H:%M}" if self.next_run else "–",
         )
 
     def plain(self) -> dict[str, Any]:
         """The row for a script: dates as text, shares as numbers."""
         found = {**(asdict(self.glance) if self.glance else {}), **asdict(self)}
-        del found["glance"]
+        del found["glance"], found["brief"]
         return {name: _text(value) for name, value in found.items()}
 
 
@@ -101,23 +113,24 @@ def _row(home: Home, ticker: str, now: datetime, next_run: datetime | None, cale
     try:
         return _read_row(home, ticker, now, next_run, calendar)
     except StockmlError as fault:
-        return Row(ticker, None, str(fault), None, False, None, next_run)
+        return Row(ticker, None, str(fault), None, False, None, next_run, "unreadable")
 
 
 def _read_row(home: Home, ticker: str, now: datetime, next_run: datetime | None, calendar: str | None) -> Row:
     glance, attempt = newest(home.nights, ticker), _attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
-        state = f"{attempt.state.lower()}: {attempt.why}" if attempt else "no night yet"
-        return Row(ticker, None, state, None, False, None, next_run)
+        if attempt is None:
+            return Row(ticker, None, "no night yet", None, False, None, next_run)
+        return Row(ticker, None, attempt.told, None, False, None, next_run, attempt.brief)
     exchange = sessions_for(ticker, calendar or (glance.calendar if glance else None))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
-    state = f"expired, {behind}" if age.expired else behind
+    state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
     if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
-        state += f"; {missed.state.lower()}: {missed.why}"
-    return Row(ticker, session, state, age.sessions, age.expired, glance, next_run)
+        state, brief = f"{state}; {missed.told}", brief or missed.brief
+    return Row(ticker, session, state, age.sessions, age.expired, glance, next_run, brief)
 
 
 def _attempt(nights: Path, ticker: str) -> Attempt | None:
@@ -127,23 +140,31 @@ def _attempt(nights: Path, ticker: str) -> Attempt | None:
         return None
 
 
-def _published(found: Glance) -> str:
-    """Whose width, and the path's skill: the path is a formula's, but for a network that forecasts one."""
-    name = {LSTM: "network", POOLED: "regression"}.get(found.publisher, found.publisher)
-    what = "width" if found.path_adds is None or found.publisher == POOLED else "path and width"
-    whose = [f"{name}'s {what}"] if name else []
-    skill = [f"path {found.published_skill:+.3f}"] if found.published_skill else []
-    return ", ".join([*whose, *skill]) or "–"
+def _path(found: Glance) -> str:
+    """The published path's skill, which is a formula's, but for a network that forecasts one."""
+    if not found.published_skill:
+        return "–"
+    is_formulas = found.path_adds is None or found.publisher == POOLED
+    return f"{found.published_skill:+.3f}" if is_formulas else f"{_publisher(found)}'s {found.published_skill:+.3f}"
+
+
+def _width(found: Glance) -> str:
+    share = "" if found.width_against_usual is None else f"{found.width_against_usual:.0%}"
+    return f"{_publisher(found)} {share}".strip() or "–"
+
+
+def _publisher(found: Glance) -> str:
+    return "" if not found.publisher else "pooled" if found.publisher == POOLED else "network"
 
 
 def _adds(found: Glance) -> str:
     """Both gains, or the one that there is; a dash where neither is known."""
     gains = (
-        ("path", found.path_adds, found.path_adds_p, "+.3f"),
-        ("CRPS", found.network_adds, found.network_adds_p, "+.2%"),
+        ("path ", found.path_adds, found.path_adds_p, "+.3f"),
+        ("", found.network_adds, found.network_adds_p, "+.2%"),
     )
     parts = [
-        f"{what} {value:{shape}}{'' if p is None or p < SIGNIFICANT else ' ~'}"
+        f"{what}{value:{shape}}{'' if p is None or p < SIGNIFICANT else ' ~'}"
         for what, value, p, shape in gains
         if value
     ]
@@ -170,22 +191,23 @@ def _clear(found: Glance) -> bool:
 
 
 def text(listed: Sequence[Row]) -> str:
-    """The table for the terminal, its columns as wide as what they hold, and the sentence; a long reason is cut."""
-    cells = (row.cells() for row in listed)
-    table = [COLUMNS, *((*found[:2], shorten(found[2], STATE, placeholder=" …"), *found[3:]) for found in cells)]
+    """The table for the terminal, its columns as wide as what they hold, the sentence, and what happened to whom."""
+    table = [COLUMNS, *(row.cells() for row in listed)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([*lines, "", share_sentence(listed), LEGEND])
+    told = [f"{row.ticker}: {row.state}" for row in listed if row.brief]
+    return "\n".join([*lines, "", share_sentence(listed), *told, fill(LEGEND, LINE)])
 
 
 def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
-    """The sentence, then the table; `links` leads from a ticker to its own page."""
+    """The sentence, the table, and what happened to whom; `links` leads from a ticker to its own page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
-    return "\n\n".join([share_sentence(listed), "\n".join(lines), LEGEND])
+    told = "\n".join(f"- {row.ticker}: {row.state.replace('<', '&lt;')}" for row in listed if row.brief)
+    return "\n\n".join(part for part in (share_sentence(listed), "\n".join(lines), told, LEGEND) if part)
 
 
 def _text(value: Any) -> Any:

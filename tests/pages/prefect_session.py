@@ -194,7 +194,7 @@ def main(root: str, folder: str) -> None:
     from tests.pages.mlflow_pages import browser_page
 
     command = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", "--force"]
-    with up(Path(root)) as pages, browser_page(1400, 900) as page:
+    with up(Path(root)) as pages, browser_page(1280, 720) as page:
         subprocess.run(command, env=os.environ | {"STOCKML_HOME": root}, check=True)
         page.goto(f"{pages.prefect}/artifacts/artifact/{pages.artifact('status')['id']}")
         page.get_by_text("The network adds something").wait_for()

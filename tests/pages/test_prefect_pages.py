@@ -4,19 +4,25 @@ MLflow's page with its metrics and plots. With STOCKML_IMAGES the README's pictu
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from stockml.evaluation.evaluate import LSTM
 from stockml.home import home as home_of
+from stockml.nights.glance import Glance
+from stockml.nights.status import Row, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import CHROMIUM, browser_page, open_charts
 from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.patience import PATIENCE_S
+from tests.support.nights import recorded_night
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -163,6 +169,28 @@ def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its
     nothing_is_left(pages, processes)
     nights = [run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG")]
     assert [night["state_name"] for night in nights] == ["Cancelled"]
+
+
+WHOLE = """() => [...document.querySelectorAll(".markdown-renderer__table")].map(
+    table => table.scrollWidth <= table.clientWidth)"""
+
+
+def widest() -> list[Row]:
+    """A morning with the longest cells that an ordinary night has."""
+    usual = replace(Glance.of(recorded_night()), path_adds=None, published_skill=-0.0551, width_against_usual=1.2)
+    adds = replace(usual, publisher=LSTM, network_adds=-0.0031, network_adds_p=0.4)
+    due = datetime(2013, 2, 27, 4, tzinfo=UTC)  # a Wednesday
+    states = {"TSCO.LON": ("up to date", ""), "GOOGL": ("no night yet", ""), "BRK-B": ("HTTP 500", "unreadable")}
+    return [Row(name, usual.session, long, None, False, adds, due, brief) for name, (long, brief) in states.items()]
+
+
+@pytest.mark.parametrize("width", [1280, 1600])
+def test_no_column_of_the_mornings_table_is_cut(pages: Up, width: int) -> None:
+    made = pages.api("/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())})
+    with browser_page(width, 900) as page:
+        page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
+        page.get_by_text("next run", exact=True).wait_for()
+        assert page.evaluate(WHOLE) == [True]
 
 
 def test_every_automation_says_what_sets_it_off(pages: Up) -> None:

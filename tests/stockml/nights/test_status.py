@@ -71,8 +71,9 @@ def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) 
     kept(home)
     assert row(home).state == "up to date"
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+    assert row(home, MORNING + timedelta(days=3)).cells()[2] == "1 behind"
     later = MORNING + timedelta(days=14)
-    assert row(home, later).state == "expired, 10 sessions behind"
+    assert (row(home, later).state, row(home, later).cells()[2]) == ("expired, 10 sessions behind", "expired")
     patient = kept(home, replace(NIGHT, settings={**NIGHT.settings, "ageing.old_forecast": 10}))
     assert row(home, later).state == "10 sessions behind"
     age = night_age(patient, None, later + timedelta(days=1))
@@ -80,31 +81,34 @@ def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) 
 
 
 @pytest.mark.parametrize(
-    ("publisher", "path_adds", "said"),
+    ("publisher", "path_adds", "path", "width"),
     [
-        (LSTM, None, "network's width, path +0.055"),
-        (CHAMPION, None, "champion's width, path +0.055"),
-        (POOLED, None, "regression's width, path +0.055"),
-        (POOLED, -0.1, "regression's width, path +0.055"),
-        (LSTM, 0.01, "network's path and width, path +0.055"),
-        ("", None, "path +0.055"),
+        (LSTM, None, "+0.055", "network 84%"),
+        (CHAMPION, None, "+0.055", "network 84%"),
+        (POOLED, None, "+0.055", "pooled 84%"),
+        (POOLED, -0.1, "+0.055", "pooled 84%"),
+        (LSTM, 0.01, "network's +0.055", "network 84%"),
+        ("", None, "+0.055", "84%"),
     ],
 )
-def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float | None, said: str) -> None:
-    glance = replace(Glance.of(NIGHT), publisher=publisher, path_adds=path_adds, published_skill=0.0551)
-    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[3] == said
+def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float | None, path: str, width: str) -> None:
+    usual = Glance.of(NIGHT)
+    glance = replace(
+        usual, publisher=publisher, path_adds=path_adds, published_skill=0.0551, width_against_usual=0.8407
+    )
+    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[3:5] == (path, width)
 
 
 def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
     failed = status.Attempt("Failed", "the key is wrong", NIGHT.finished_at + timedelta(days=1))
     status.keep_attempt(home.nights, "IBM", failed)
-    assert row(home).state == "failed: the key is wrong"
+    assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
     kept(home)
-    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind; failed: the key is wrong"
-    long = status.Attempt("Failed", "no word twice " * 30, failed.at)
-    status.keep_attempt(home.nights, "IBM", long)
-    listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
-    assert max(map(len, status.text(listed).splitlines()[:2])) < 160
+    [found] = listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
+    assert (found.state, found.cells()[2]) == ("1 session behind; failed: the key is wrong", "failed")
+    assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
+    assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
+    assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
     status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))
