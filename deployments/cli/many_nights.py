@@ -21,7 +21,7 @@ from deployments.cli.options import (
     as_session,
     as_settings,
 )
-from deployments.cli.runs import announced, outcome
+from deployments.cli.runs import announced, check_bars, outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
@@ -127,6 +127,7 @@ def replay(
     _check_nights((last - first).days * 5 // 7 // every)
     arguments: dict[str, Any] = {"prices": str(prices or ""), "first": first, "last": last, "every": every}
     arguments["vintages"] = str(vintages or "")
+    check_bars(() if prices else tickers or (), calendar)
     with prefect_api(home()):
         from flows.backtest import backtest
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,18 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
     night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
+
+
+def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
+    """Refuse a ticker of which nothing is stored before a run is begun: a typo is no failed run. Raises NoBars.
+
+    Where machines share state, what is here is not all that there is, and the run looks itself.
+    """
+    from stockml.prices.store import bar_store
+
+    place = home()
+    for ticker in tickers if place.state is None else ():
+        bar_store(place, ticker, calendar).view(ticker)
 
 
 def announced(*names: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from deployments.cli.nights import Settings
 from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
 from deployments.cli.progress import quiet_libraries
-from deployments.cli.runs import NOISE, outcome
+from deployments.cli.runs import NOISE, check_bars, outcome
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
@@ -73,7 +73,7 @@ def search(
         tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler, quiet=as_json)
     else:
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
-        ticker = as_ticker(what)
+        check_bars([ticker := as_ticker(what)], calendar)
         with prefect_api(home()):
             from flows.tune import tune
 

@@ -204,6 +204,13 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
         assert "expected a home that can be written, found" in failed.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("command", ["backtest KOO --from 2009-01-05 --to 2012-01-05", "tune KOO"])
+def test_a_ticker_of_which_nothing_is_stored_is_no_failed_run(home: Home, capsys: Captured, command: str) -> None:
+    assert run(command.split()) == 1
+    assert "no bars and no history of KOO" in capsys.readouterr().err
+    assert not home.root.exists()
+
+
 def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:
     file = tmp_path / "IBM.csv"
     file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
