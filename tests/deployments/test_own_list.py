@@ -13,7 +13,8 @@ from deployments.registration.own_list import add, keep, remove, rename, tickers
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.home import home as home_of
-from tests.deployments.test_cli import Captured
+from tests.deployments.test_cli import Captured, store_of
+from tests.support.postgres_server import is_installed
 
 MINE = """# what I hold
 tickers:   # few
@@ -62,6 +63,18 @@ def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
     rename(home, "FB", "META")
     assert names(home) == ["META", "FB-A"]
     assert home.tickers.read_text() == before.replace('"FB"', '"META"')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_a_rename_asks_mlflow_where_its_database_is(
+    home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("STOCKML_DATABASE_URL", stockml_database)
+    store_of(home, "GOOG")
+    assert run(["rename", "GOOG", "GOOGX"]) == 0
+    assert "GOOG is GOOGX: bars" in capsys.readouterr().out
+    assert not (home.root / "mlflow.db").exists()
 
 
 def test_another_layout_is_left_to_the_person(home: Home) -> None:
