@@ -103,6 +103,9 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Inst
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1
+    quicker = ["--from=2011-09-30", "--to=2012-06-29", "--every=9", *QUICK]
+    told = stockml("backtest", "IBM", *quicker, PREFECT_API_URL=here.prefect).stderr
+    assert "    1 of 1, all done: IBM" in told.splitlines()
     after = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     assert after == before
 
