@@ -134,14 +134,17 @@ def forecast(
     """Show the newest published forecast of a ticker, and how old it is."""
     from deployments.cli import ledger_text
     from stockml import clock
-    from stockml.forecasts.age import age_of
-    from stockml.nights.summary import forecast_json
+    from stockml.forecasts.age import EXPIRES_AFTER, age_of
+    from stockml.nights.record import kept_night
+    from stockml.nights.summary import forecast_json, rise
     from stockml.nights.tables import outlook_lines
 
     entry, store = _newest_entry(ticker), _store(ticker, calendar)
     published, sessions = entry.forecast, store.sessions(ticker)
-    limit = _expires_after(ticker, entry.key) if expires_after is None else expires_after
-    age, timing = age_of(published.origin, sessions, clock.now(), limit), entry.timing(sessions)
+    night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
+    if expires_after is None:
+        expires_after = night.expires_after if night else EXPIRES_AFTER
+    age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
     close = _close_at(store, ticker, published.origin)
     if as_json:
         told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
@@ -159,7 +162,7 @@ def forecast(
         low, high = band.low[lead - 1], band.high[lead - 1]
         day, value = published.sessions[lead - 1], published.path[lead - 1]
         print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
-    print(f"{published.probability_of_rise:.0%} that the price is higher in {published.direction_step} sessions")
+    print(rise(night, published))
     if published.without_network:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
     print("\n".join(outlook_lines(published)).lstrip("\n"))
@@ -202,18 +205,6 @@ def _newest_entry(ticker: str) -> "LedgerEntry":
     if not entries:
         raise NoForecast(ticker, str(home().root))
     return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
-
-
-def _expires_after(ticker: str, key: str) -> int:
-    """As the night was set; the usual where its record has been cleared away."""
-    from stockml.errors import InvalidFile
-    from stockml.forecasts.age import EXPIRES_AFTER
-    from stockml.nights.record import night_path, read_night
-
-    try:
-        return read_night(night_path(home().nights, ticker, key)).expires_after
-    except (FileNotFoundError, InvalidFile):
-        return EXPIRES_AFTER
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

@@ -167,26 +167,11 @@ def aligned(markdown: Sequence[str]) -> list[str]:
 
 
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:
-    from stockml.nights.universe import ending, records
+    from stockml.nights.universe import ending, records, text
 
     end = ending(rows, fail_when)
     if as_json:
         print(json.dumps({"status": end.name, "message": end.message, "nights": records(rows)}))
-        return int(end.failed)
-    print(
-        f"{'ticker':<10} {'session':<11} {'outcome':<16} {'mode':<10} {'skill':>10} {'network adds':>12} "
-        f"{'now':>9} {'forecast':>9} {'rise':>5}"
-    )
-    for row in rows:
-        skills = _cell(row.skill, "+.3f"), _cell(row.network_adds, "+.2%")
-        prices = _cell(row.now, ".2f"), _cell(row.forecast, ".2f"), _cell(row.rise, ".0%")
-        print(
-            f"{row.ticker:<10} {row.session or ''!s:<11} {row.outcome:<16} {row.mode or '':<10} "
-            f"{skills[0]:>10} {skills[1]:>12} {prices[0]:>9} {prices[1]:>9} {prices[2]:>5}"
-        )
-    print(end.message)
+    else:
+        print(f"{text(rows)}\n{end.message}")
     return int(end.failed)
-
-
-def _cell(value: float | None, shape: str) -> str:
-    return "-" if value is None else format(value, shape)

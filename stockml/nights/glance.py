@@ -28,7 +28,8 @@ class Glance:
     network_adds: the CRPS that the network which would publish saves over the very same procedure without it, with its
     p-value.  path_adds: of one that forecasts a path, what of the path's skill goes without it.  published_skill: of
     the published path, over the last close.  crps_skill: of the published distribution, over the pooled regression's.
-    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time.
+    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time,
+    live_independent: of how many such forecasts that share no session.
     """
 
     ticker: str
@@ -50,6 +51,7 @@ class Glance:
     coverage_80: float | None = None
     live_skill: float | None = None
     live_coverage_80: float | None = None
+    live_independent: int | None = None
     width_against_usual: float | None = None
 
     @classmethod
@@ -78,6 +80,7 @@ class Glance:
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),
             live_coverage_80=figures.get("live/coverage_80"),
+            live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=_share(figures.get(WIDTH)),
         )
 
@@ -87,7 +90,7 @@ class Glance:
         return (self.network_adds or 0) > 0 or (self.path_adds or 0) > 0
 
     def metrics(self) -> dict[str, float]:
-        """The track record's figures under the names that MLflow shows, in percent, and 1 for a promotion, else 0.
+        """The track record's figures under the names that MLflow shows, in percent; a count; 1 for a promotion, else 0.
 
         What is unknown is left out.
         """
@@ -102,6 +105,8 @@ class Glance:
             "width_against_usual_pct": self.width_against_usual,
         }
         found = {f"record/{name}": 100 * value for name, value in shares.items() if value is not None}
+        if self.live_independent is not None:
+            found["record/live_independent"] = float(self.live_independent)
         return found if self.promoted is None else {**found, "record/promoted": float(self.promoted)}
 
 

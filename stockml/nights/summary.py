@@ -12,6 +12,7 @@ from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.age import Age
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger_scores import judged
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
     base_rate,
@@ -43,9 +44,9 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
         lines += _row("", str(age)) if age else []
-        lines += _row("chance of a rise", _rise(night, night.forecast))
+        lines += _row("chance of a rise", rise(night, night.forecast))
         lines += _row("published", _published(night))
-    lines += _live(night)
+    lines += _row("so far", live) if (live := _live(night)) else []
     lines += outlook_lines(night.forecast) if night.forecast else []
     lines += _where(night)
     return "\n".join(lines)
@@ -63,8 +64,9 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
     if night.forecast:
         said = _published(night)
         made = f"; {age}" if age else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
-        parts += [f"Published: {said}.", outlook_markdown(night.forecast)]
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {rise(night, night.forecast)}{made}.")
+        parts += [f"Published: {said}.", f"So far: {live}." if (live := _live(night)) else ""]
+        parts.append(outlook_markdown(night.forecast))
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
@@ -222,22 +224,35 @@ def _published(night: Night) -> str:
     return f"the network's path, with the {POOLED}'s width" if night.forecast.outlook else "the network's path"
 
 
-def _rise(night: Night, forecast: Forecast) -> str:
-    """With how often it rose on the test part: a chance says little without that."""
+def rise(night: Night | None, forecast: Forecast) -> str:
+    """With how often it rose on the test part, and how good such chances were: a chance says little without that.
+
+    night: the forecast's own, None where its record is gone.
+    """
     chance = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
-    rate = base_rate(night)
-    return chance if rate is None else f"{chance}; it was from {rate:.0%} of the origins"
+    if night is None or night.evaluation is None or (rate := base_rate(night)) is None:
+        return chance
+    chance += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
+    published = night.score(PUBLISHED)
+    if published is None or published.direction.brier is None:
+        return chance
+    return f"{chance} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
 
 
-def _live(night: Night) -> list[str]:
-    matured = int(night.metrics.get("live/matured", 0))
+def _live(night: Night) -> str:
+    """How the live forecasts turned out, and of how many that is said; empty before one is complete."""
+    figures = night.metrics
+    matured, steps, independent = (figures.get(f"live/{name}") for name in ("matured", "steps", "independent"))
     if not matured:
-        return []
-    skill, coverage = night.metrics.get("live/skill"), night.metrics.get("live/coverage_80")
-    parts = [f"{matured} forecasts came due"]
-    parts += [f"live skill {skill:+.3f}"] if skill is not None else []
-    parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
-    return _row("so far", ", ".join(parts))
+        return ""
+    skill, coverage = figures.get("live/skill"), figures.get("live/coverage_80")
+    counted = f"{matured:.0f} live forecasts complete" + (f", {steps:,.0f} steps" if steps else "")
+    said = [f"skill {skill:+.3f}"] if skill is not None else []
+    said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
+    if not said:
+        return counted
+    told = ", ".join(said)  # an earlier version's record does not know how many of them are independent
+    return f"{counted}: {told if independent is None else judged(told, int(independent))}"
 
 
 def _where(night: Night) -> list[str]:

@@ -52,14 +52,19 @@ def base_rate(night: Night) -> float | None:
     return next((score.direction.base_rate for _, score in candidates(night)), None)
 
 
+def _origins(night: Night) -> str:
+    """How many, the same for every row."""
+    return f"{night.evaluation.origins:,} origins" if night.evaluation else "no origins"
+
+
 def path_lines(night: Night) -> list[str]:
-    rows = [("path, same origins", "MSE", "skill", "RMSE", _direction(night))]
+    rows = [(f"path, {_origins(night)}", "MSE", "skill", "RMSE", _direction(night))]
     rows += [(name, *_cells(score)) for name, score in candidates(night)]
     return [f"{name:<18} {mse:>10} {skill:>8} {rmse:>9} {direction:>20}" for name, mse, skill, rmse, direction in rows]
 
 
 def path_markdown(night: Night) -> str:
-    rows = [f"| path, same origins | MSE | skill | RMSE | {_direction(night)} |", "|---|--:|--:|--:|--:|"]
+    rows = [f"| path, {_origins(night)} | MSE | skill | RMSE | {_direction(night)} |", "|---|--:|--:|--:|--:|"]
     rows += [f"| {name} | {' | '.join(_cells(score))} |" for name, score in candidates(night)]
     return _padded(rows)
 
@@ -68,20 +73,22 @@ def _padded(rows: list[str]) -> str:
     return "\n".join(rows).replace(" | ", "&emsp;| ")  # MLflow's page gives table cells no padding
 
 
-HEAD = ("distribution", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
+HEAD = ("CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")
 
 
-def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
-    """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
+def _distribution_rows(night: Night) -> list[tuple[str, ...]]:
+    """The heading, with the number of origins, then every row by its whole distribution: CRPS, its skill over the
+    strongest simple one, of the width alone, cover; empty where there is none."""
     table = night.distributions
-    if table is None:
+    if table is None or not table.scores:
         return []
+    origins = next(iter(table.scores.values())).origins
 
     def skill(found: CrpsComparison | None) -> str:
         return "–" if found is None else f"{found.skill:+.2%}"
 
     ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
-    return [
+    rows = [
         (
             DISTRIBUTIONS.get(name, name) + (", published" if name == row_of(night.publisher) else ""),
             f"{100 * table.scores[name].crps:.4f}",
@@ -91,15 +98,14 @@ def _distribution_rows(night: Night) -> list[tuple[str, str, str, str, str]]:
         )
         for name in ordered
     ]
+    return [(f"distribution, {origins:,} origins", *HEAD), *rows]
 
 
 def distribution_lines(night: Night) -> list[str]:
     rows = _distribution_rows(night)
     if not rows:
         return []
-    lines = [
-        f"{name:<36} {crps:>7} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in [HEAD, *rows]
-    ]
+    lines = [f"{name:<36} {crps:>7} {whole:>20} {width:>12} {held:>17}" for name, crps, whole, width, held in rows]
     reasons = night.distributions.reasons if night.distributions else {}
     told = [textwrap.wrap(f"{name}: {why}", 100, subsequent_indent="  ") for name, why in reasons.items()]
     return ["", *lines, *itertools.chain(*told)]
@@ -109,7 +115,7 @@ def distribution_markdown(night: Night) -> str:
     rows = _distribution_rows(night)
     if not rows or night.distributions is None:
         return ""
-    head, *listed = (f"| {' | '.join(row)} |" for row in (HEAD, *rows))
+    head, *listed = (f"| {' | '.join(row)} |" for row in rows)
     table = _padded([head, "|---|--:|--:|--:|--:|", *listed])
     reasons = [f"- {name}: {why}" for name, why in night.distributions.reasons.items()]
     return "\n\n".join([table, *(["\n".join(reasons)] if reasons else [])])

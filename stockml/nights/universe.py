@@ -11,12 +11,18 @@ from typing import Any
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.significance import SIGNIFICANT
 from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.record import Night, Status
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
+COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
+LEGEND = (
+    "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise; "
+    "rise: the chance of it, rose: how often it did"
+)
 NAMED = 20  # tickers in a message; the table has all of them
 
 
@@ -28,7 +34,7 @@ class NightRow:
     network_adds: skill by CRPS over the same procedure without the network, noise_p its p-value.
     crps_skill: of the whole published distribution over the pooled regression's.  now, forecast: price, the last
     close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
-    direction's lead.  seconds: wall time of the night.
+    direction's lead; rose: how often it was, from the test part's origins.  seconds: wall time of the night.
     """
 
     ticker: str
@@ -47,6 +53,7 @@ class NightRow:
     forecast: float | None = None
     change: float | None = None
     rise: float | None = None
+    rose: float | None = None
     bars_added: int | None = None
     seconds: float | None = None
     why: str = ""
@@ -78,6 +85,7 @@ class NightRow:
             forecast=_rounded(path.path[-1], 6) if path else None,
             change=_rounded(path.path[-1] / path.now - 1) if path else None,
             rise=_rounded(path.probability_of_rise) if path else None,
+            rose=_rounded(model.direction.base_rate) if model else None,
             bars_added=night.rows_added if night.status == "completed" else None,
             seconds=round(night.seconds, 1),
             why=night.reason,
@@ -91,15 +99,42 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     return [asdict(row) | {"session": row.session and row.session.isoformat()} for row in ordered]
 
 
+def text(rows: Sequence[NightRow]) -> str:
+    """The rows in the order given, for the terminal; a gain within the noise is marked, a chance has its base rate."""
+    shape = "{:<10} {:<11} {:<16} {:<10} {:>10} {:>12} {:>9} {:>9} {:>5} {:>5}"
+    lines = [shape.format(*COLUMNS)]
+    for row in rows:
+        clear = row.network_adds is None or (row.noise_p is not None and row.noise_p < SIGNIFICANT)
+        lines.append(
+            shape.format(
+                row.ticker,
+                str(row.session or ""),
+                row.outcome,
+                row.mode or "",
+                _cell(row.skill, "+.3f"),
+                _cell(row.network_adds, "+.2%") + ("" if clear else " ~"),
+                _cell(row.now, ".2f"),
+                _cell(row.forecast, ".2f"),
+                _cell(row.rise, ".0%"),
+                _cell(row.rose, ".0%"),
+            )
+        )
+    return "\n".join([*lines, LEGEND])
+
+
+def _cell(value: float | None, shape: str) -> str:
+    return "-" if value is None else format(value, shape)
+
+
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     """The rows for a page: few columns with names that are read, numbers that can be sorted; why, where any failed."""
     shown = {
         "ticker": "Ticker", "session": "Session", "outcome": "Outcome", "forecast": "Forecast", "change": "Change, %",
-        "rise": "Rise, %", "network_adds": "Network adds, %",
+        "rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p",
     }  # fmt: skip
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
-    as_percent = {"change": 1, "rise": 0, "network_adds": 1}
+    as_percent = {"change": 1, "rise": 0, "rose": 0, "network_adds": 2}
     return [
         {
             name: round(100 * line[key], as_percent[key]) if key in as_percent and line[key] is not None else line[key]

@@ -25,9 +25,9 @@ ROWS = (
     ("MSE of the LSTM, range²", "lstm/mse", "{:.6f}"),
     ("MSE of the last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
-    ("so far, over the last close", "answer/live_beats_last_close_pct", "{:+.1f}%"),
 )
 OVER_THE_CLOSE = ("published/skill", "lstm/skill")  # an earlier version's were over the last mid price
+LIVE = "answer/live_beats_last_close_pct"
 SAME = 0.005  # of the MSE: a session more and one less move it as far
 
 
@@ -98,6 +98,8 @@ def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     rows: list[tuple[str, ...]] = [
         (label, *(_text(shape, value) for value in values)) for label, shape, values in found if values != [None, None]
     ]
+    if any(LIVE in night.metrics for night in (before, tonight)):
+        rows.append(("live skill, of independent paths", _live(before), _live(tonight)))
     if before.forecast and tonight.forecast:
         ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
         rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
@@ -108,18 +110,26 @@ def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     )
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(before.session), str(tonight.session))
+    step = min(0.077, 0.93 / len(rows))  # of the axes' height: many rows must not leave it
     for line, row in enumerate([head, *rows]):
-        height = 0.97 - line * 0.077
+        height = 0.97 - line * step
         for (place, side, colour), cell in zip(columns, row, strict=True):
             weight = "bold" if line == 0 else "normal"
             axes.text(place, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
-        axes.axhline(height - 0.038, color=GRID, linewidth=0.8)
+        axes.axhline(height - step / 2, color=GRID, linewidth=0.8)
 
 
 def _figure(night: Night, name: str) -> float | None:
     if name in OVER_THE_CLOSE and "baselines/last_close_mse" not in night.metrics:
         return None
     return night.metrics.get(name)
+
+
+def _live(night: Night) -> str:
+    """A figure of live forecasts never stands without how many of them share no session."""
+    skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
+    counted = "" if independent is None else f" of {independent:.0f}"
+    return "–" if skill is None else f"{skill:+.1f}%{counted}"
 
 
 def _text(shape: str, value: float | None) -> str:

@@ -19,7 +19,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
-from stockml.tracking.views import version_note
+from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -129,6 +129,15 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
     return "\n\n".join(parts)
 
 
+def version_note(night: Night) -> str:
+    """A model version in words; of the night's figures, what its headline says."""
+    return (
+        f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions. "
+        f"That night {summary.headline(night)}. Bars in (split-adjusted, in the listing's currency), a row a session "
+        "ahead out: path and bands in that currency, the chance of a rise as a share."
+    )
+
+
 def points(night: Night, at: int) -> list[Point]:
     """All of the night's metrics: single figures, one step an epoch, and one step a lead."""
     return [*metric_points(night.metrics, at), *curve_points(night.history, at), *lead_points(night, at)]

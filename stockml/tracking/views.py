@@ -5,10 +5,7 @@ The page keeps a shared view's state as JSON in an experiment's tag and opens it
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from stockml.nights.record import Night
+from typing import Any
 
 EXPERIMENT = "stockml"  # of all tickers; what begins with it and a slash are the tickers' own
 KEY = "stockml"
@@ -48,7 +45,11 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "*/rmse, */mae": ("price", "error of the path"),
     "*/skill": ("share", "over the last close, same origins"),
     "training/*": ("", "a step an epoch: loss (of scaled paths), learning rate, epoch_seconds (s)"),
-    "live/*": ("share", "of what was published before its market opened; matured, steps: counts"),
+    "*/direction_*": (
+        "share",
+        "accuracy; base_rate b: how often it rose; brier, of climatology b · (1 − b)",
+    ),
+    "live/*": ("share", "of what was published before its market opened; matured, steps, independent: counts"),
 }
 RECORD = {
     "record/network_adds_crps_pct": (PCT, "CRPS that the network saves over the very same procedure without it"),
@@ -58,6 +59,7 @@ RECORD = {
     "record/coverage_80_pct": (PCT, "how often the published 80 % band held the price, test part"),
     "record/live_skill_pct": (PCT, "skill of what was published in time, over the last close"),
     "record/live_coverage_80_pct": (PCT, "how often its 80 % band held the price"),
+    "record/live_independent": ("count", "forecasts behind those two that share no session; below 30 too few to judge"),
     "record/width_against_usual_pct": (PCT, "the 80 % band beside this share's usual range; 100 is usual"),
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
@@ -120,17 +122,6 @@ def record_note(page: str, experiment_id: str) -> str:
     while len("\n".join(lines)) > room:
         lines.pop()
     return "\n".join([*lines, "", _note(links, RECORD)])
-
-
-def version_note(night: "Night") -> str:
-    """A model version in words."""
-    adds = night.distributions.network_adds if night.distributions else None
-    published = f" The network adds {adds.skill:+.2%} of CRPS." if adds else ""
-    return (
-        f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions."
-        f"{published} Bars in (split-adjusted, in the listing's currency), a row a session ahead out: path and bands "
-        "in that currency, the chance of a rise as a share."
-    )
 
 
 def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:

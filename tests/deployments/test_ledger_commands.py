@@ -13,9 +13,11 @@ from deployments.replay.recording import recorded_bars
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
+from stockml.nights.record import night_path, write_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
+from tests.support.nights import recorded_night
 
 HORIZON, DIRECTION = 50, 30
 NEW_YORK = sessions_for("IBM")
@@ -150,6 +152,16 @@ def test_a_forecast_says_its_age_and_the_close_beside_the_mid_price(home: Home, 
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
+
+
+def test_a_chance_of_a_rise_stands_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
+    publish(home, LAST)
+    chance = "60% that the price is higher in 30 sessions"
+    assert chance in shown(capsys, "forecast", "IBM").splitlines(), "its night's record has been cleared away"
+    [entry] = Ledger(home.ledger).entries("IBM")
+    write_night(recorded_night(key=entry.key), night_path(home.nights, "IBM", entry.key))
+    [told] = [line for line in shown(capsys, "forecast", "IBM").splitlines() if chance in line]
+    assert told.startswith(f"{chance}; it was from 68% of 93 origins (Brier score ")
 
 
 @pytest.mark.parametrize(("limit", "expired"), [([], False), (["--expires-after", "4"], True)])

@@ -24,7 +24,7 @@ from deployments.replay.feed import Asked, Feed
 from flows.universe import plan_requests, universe
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.nights.universe import NightRow, as_csv, ending, records, table
+from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.provider.quota import QuotaLedger
 from tasks.quota import requests_left
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -205,10 +205,26 @@ def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:
 
 
 def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_failed() -> None:
-    good = replace(GOOD, now=200.0, forecast=210.0, change=0.05, rise=0.538, network_adds=0.0123)
+    good = replace(
+        GOOD, now=200.0, forecast=210.0, change=0.05, rise=0.538, rose=0.61, network_adds=0.0123, noise_p=0.2
+    )
     [line] = table([good])
     assert line == {
         "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Forecast": 210.0, "Change, %": 5.0,
-        "Rise, %": 54, "Network adds, %": 1.2,
+        "Rise, %": 54, "Rose, %": 61, "Network adds, %": 1.23, "p": 0.2,
     }  # fmt: skip
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]
+
+
+def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_beside_how_often_it_came() -> None:
+    good = replace(GOOD, session=THURSDAY, skill=0.05, now=200.0, forecast=210.0, rise=0.67, rose=0.69)
+    told = [replace(good, network_adds=0.0123, noise_p=p) for p in (0.04, 0.05, None)]
+    head, *rows, legend = text([*told, BAD]).splitlines()
+    assert head.split()[-4:] == ["now", "forecast", "rise", "rose"]
+    assert [row.split()[3:] for row in rows[:2]] == [
+        ["+0.050", "+1.23%", "200.00", "210.00", "67%", "69%"],
+        ["+0.050", "+1.23%", "~", "200.00", "210.00", "67%", "69%"],
+    ]
+    assert "+1.23% ~" in rows[2], "too few origins to test"
+    assert rows[3].split()[3:] == ["-"] * 6
+    assert "~ within the noise" in legend

@@ -23,7 +23,13 @@ from stockml.tracking import run_content
 from stockml.training.ticker_training import train_ticker
 
 SETTINGS = Settings()
-LIVE = {"live/matured": 12.0, "live/skill": 0.021, "live/coverage_80": 0.78}
+LIVE = {
+    "live/matured": 12.0,
+    "live/steps": 1825.0,
+    "live/independent": 2.0,
+    "live/skill": 0.021,
+    "live/coverage_80": 0.78,
+}
 
 
 @dataclass(frozen=True)

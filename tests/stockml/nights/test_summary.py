@@ -1,6 +1,7 @@
 """The summary says in words what a person asks in the morning, and scripts get one object with fixed keys."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -93,8 +94,8 @@ def of_an_earlier_version() -> Night:
         "not promoted within the noise: CRPS +0.02% against the champion's on the same origins, p 0.05",
         "50 sessions ahead (80%: ",
         "close 200.83, mid price 201.96",
-        "that the price is higher in 30 sessions; it was from 68% of the origins",
-        "12 forecasts came due, live skill +0.021, 78% inside the 80% band",
+        "that the price is higher in 30 sessions; it was from 68% of 93 origins (Brier score 0.2",
+        "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 independent, too few to",
         "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
         "/home/me/.stockml/plots/IBM/0f6f",
@@ -111,9 +112,11 @@ def test_no_line_is_wider_than_a_terminal(night: Night) -> None:
 
 
 def test_every_contender_stands_in_one_table_the_reference_first_and_what_is_published_last() -> None:
+    assert "path, 93 origins" in summary.text(recorded_night())
+    assert "| path, 93 origins" in summary.markdown(recorded_night())
     first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
-    assert rows_of(recorded_night(), "path, same origins", 18) == [*first, "published"]
-    of_a_path = rows_of(by_a_path(), "path, same origins", 18)
+    assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
+    of_a_path = rows_of(by_a_path(), "path, ", 18)
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]
 
 
@@ -216,11 +219,41 @@ def test_direction_stands_beside_how_often_the_price_rose() -> None:
     assert f"direction (rose {rose:.0%})" in summary.markdown(night)
 
 
+def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
+    night = recorded_night()
+    assert night.evaluation
+    assert night.forecast
+    direction = night.evaluation.scores[PUBLISHED].direction
+    share, brier = direction.base_rate, direction.brier
+    assert share
+    assert brier
+    told = summary.rise(night, night.forecast)
+    assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
+    assert summary.rise(None, night.forecast) == told.partition(";")[0]
+
+
+@pytest.mark.parametrize("page", [summary.text, summary.markdown])
+def test_a_live_figure_stands_with_its_observations_and_below_thirty_is_too_few(page: Callable[[Night], str]) -> None:
+    night, figures = logged(), logged().metrics
+
+    def said(**changes: float) -> str:
+        live = {f"live/{name}": value for name, value in changes.items()}
+        return " ".join(page(replace(night, metrics={**figures, **live})).split())
+
+    told = "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band"
+    assert f"{told} (2 independent, too few to judge)" in said()
+    assert f"{told} (30 independent)" in said(independent=30)
+    assert "live forecasts" not in said(matured=0)
+    older = {name: figures[name] for name in figures if name not in ("live/steps", "live/independent")}
+    kept = "12 live forecasts complete: skill +0.021, 78% inside the 80% band"
+    assert kept in " ".join(page(replace(night, metrics=older)).split())
+
+
 def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_that_is_not_there() -> None:
     night = recorded_night("GOOG")
     assert night.distributions
     lines = summary.text(night).splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("distribution "))
+    first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
     rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
     shown = [name.removesuffix(", published") for name in rows]
     assert shown == [

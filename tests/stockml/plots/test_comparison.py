@@ -68,7 +68,7 @@ def shown(night: Night) -> dict[str, str]:
         "volatility, next 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
         "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
-        "so far, over the last close": f"{found['answer/live_beats_last_close_pct']:+.1f}%",
+        "live skill, of independent paths": f"{found['answer/live_beats_last_close_pct']:+.1f}% of 2",
         "end of the forecast": f"{said.path[-1]:.2f}",
         "chance of a rise": f"{100 * said.probability_of_rise:.0f}%",
         "trained": night.mode,
@@ -83,6 +83,16 @@ def table(axes: "Axes") -> list[tuple[str, ...]]:
         place, height = text.get_position()
         rows[height].append((place, text.get_text()))
     return [tuple(cell for _, cell in sorted(rows[height])) for height in sorted(rows, reverse=True)]
+
+
+def test_however_many_rows_there_are_none_leaves_the_picture() -> None:
+    every = {name: 0.1 for _, name, _ in comparison.ROWS}
+    full = replace(last_night(), metrics={**last_night().metrics, **every})
+    _, beside = comparison.nights(full, full, series().sessions, series().mid).axes
+    heights = sorted({text.get_position()[1] for text in beside.texts})
+    assert len(heights) == len(comparison.ROWS) + 6
+    assert heights[0] > 0
+    assert min(np.diff(heights)) > 0.05, "or lines would run into each other"
 
 
 def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> None:

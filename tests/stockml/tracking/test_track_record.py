@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stockml.nights import summary
 from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import views
@@ -71,8 +72,10 @@ def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Nig
     assert len(note) < 5000
     assert note.startswith(f"[IBM](#/experiments/{logged.experiment_id}/runs?viewStateShareKey=stockml&")
     assert "| record/promoted | 0 or 1 |" in note
+    assert run.data.metrics["record/live_independent"] == night.metrics["live/independent"]
     (version,) = versions(tracking)
     assert "2013-02-28 (fine-tune: 1 new session)" in version.description
+    assert f"That night {summary.headline(night)}." in version.description
 
 
 def test_a_page_that_a_person_rearranged_stays_so(tracking: Tracking, night: Night) -> None:
