@@ -14,9 +14,10 @@ import numpy as np
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.assessment import Judgement, judged
+from stockml.evaluation.backtest_paths import RiseScore, dated, paths, rise_score, skills, squared_errors
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
 from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
     IN_BACKTESTS,
     POOLED,
@@ -27,14 +28,12 @@ from stockml.evaluation.simple_distributions import (
 from stockml.features.windows import OriginSplit, scored_origins, whole
 from stockml.forecasts.proper_scores import crps
 from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
-from stockml.models.baselines import LAST_MID
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import TrainedModel, same_forecast
-from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats, Indices
@@ -74,6 +73,7 @@ class TickerBacktest:
     regression, both symmetrised: over all leads, then at LEADS.  adds: the same of what is published over the very same
     procedure without a network.  whole: CRPS skill of what is published, as it is, over the centred regression;
     location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, over all leads, then at LEADS.
+    rise: of the published chance of one, at the direction's lead.
     """
 
     ticker: str
@@ -87,6 +87,8 @@ class TickerBacktest:
     whole: float
     location: float
     paths: dict[str, tuple[float, ...]]
+    path_losses: dict[str, DatedLosses]
+    rise: RiseScore
     nights: tuple[DecisionNight, ...]
     reasons: dict[str, str]
 
@@ -113,7 +115,8 @@ def backtest(
     rows = _joined([_simple_rows(series, piece, pool) for piece, pool in _pieces(series, at, folders)], at)
     for name, quantiles in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
         rows = rows.with_row(name, at, leads, quantiles[:, leads - 1])
-    return _scored(ticker, series, rows, nights)
+    step = settings.evaluation.direction_step
+    return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
@@ -226,11 +229,13 @@ def _joined(parts: Sequence[DistributionRows], at: Indices) -> DistributionRows:
 
 
 def _scored(
-    ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...]
+    ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
 ) -> TickerBacktest:
     actual = moves(series, rows.origins, rows.leads)
     spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
     own, centred = rows.quantiles[PUBLISHED], spread[CENTRED]
+    said = paths(series, rows.origins, rows.leads, own[..., len(LEVELS) // 2])
+    errors = squared_errors(said, actual, rows.leads)
     return TickerBacktest(
         ticker=ticker,
         sessions=(series.sessions[rows.origins[0]].item(), series.sessions[rows.origins[-1]].item()),
@@ -242,7 +247,9 @@ def _scored(
         adds_losses=dated_losses(rows, PUBLISHED, actual, series.sessions, reference=WITHOUT_NETWORK),
         whole=_skills(own, centred, actual, rows.leads)[0],
         location=_skills(own, spread[PUBLISHED], actual, rows.leads)[0],
-        paths=_paths(series, rows, actual),
+        paths=skills(errors),
+        path_losses=dated(errors, series.sessions[rows.origins]),
+        rise=rise,
         nights=nights,
         reasons=dict(rows.reasons),
     )
@@ -254,23 +261,3 @@ def _skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices
     by_lead = [crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference)]
     pairs = [tuple(overall), *zip(*by_lead, strict=True)]
     return tuple(float(1 - loss / other) if other > 0 else float("nan") for loss, other in pairs)
-
-
-def _paths(series: PriceSeries, rows: DistributionRows, actual: Floats) -> dict[str, tuple[float, ...]]:
-    at, close = rows.origins, np.log(series.close)[rows.origins, None]
-    mid = np.log(series.mid)[at, None]
-    prior = prior_path(series, at, int(rows.leads[-1]))[:, rows.leads - 1]
-    said = {
-        LAST_CLOSE: np.zeros_like(actual),
-        LAST_MID: np.broadcast_to(mid - close, actual.shape),
-        TREND_PRIOR: mid - close + prior,
-        PUBLISHED: rows.quantiles[PUBLISHED][..., len(LEVELS) // 2],
-    }
-    naive = (actual**2).mean(axis=0)
-
-    def skills(path: Floats) -> tuple[float, ...]:
-        error = ((actual - path) ** 2).mean(axis=0)
-        pairs = [((error / rows.leads).sum(), (naive / rows.leads).sum()), *zip(error, naive, strict=True)]
-        return tuple(float(1 - each / other) if other > 0 else float("nan") for each, other in pairs)
-
-    return {name: skills(path) for name, path in said.items()}

@@ -4,7 +4,7 @@ All figures are in percent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
+from stockml.forecasts.bands import BANDS
 from stockml.models.pooled_regression import LEADS
 
 SHOWN_LEADS = (1, 5, 20, 50)
@@ -39,7 +40,10 @@ LOCATION = "of which the location"
 
 @dataclass(frozen=True)
 class Line:
-    """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers."""
+    """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
+
+    coverage: of the 50, 80 and 95 % bands.  interval_score: what the 80 % band's saves over the centred regression's.
+    """
 
     row: str
     tickers: int
@@ -51,13 +55,16 @@ class Line:
     p_value: float | None
     coverage_80: float | None = None
     worst_coverage_80: tuple[float, float] | None = None
+    coverage: dict[str, float] | None = None
+    interval_score: float | None = None
 
 
 @dataclass(frozen=True)
 class BacktestTable:
     """distributions: CRPS, widths alone, over the centred pooled regression; adds: over the same without a network;
     whole: of what is published as it is, and what the location earns of it; paths: MSE in log price over the last
-    close's.  missing: rows that some ticker cannot have, and why.  left_out: tickers and reasons."""
+    close's; rise: the published chance of one beside climatology, means over tickers.  missing: rows that some ticker
+    cannot have, and why.  left_out: tickers and reasons."""
 
     first: str
     last: str
@@ -67,6 +74,7 @@ class BacktestTable:
     adds: Line
     whole: list[Line]
     paths: list[Line]
+    rise: dict[str, float]
     trained: dict[str, float]
     missing: dict[str, str]
     left_out: dict[str, str]
@@ -95,7 +103,12 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
         distributions=[_width_line(row, tickers) for row, tickers in having.items() if tickers],
         adds=_line(ADDS, [each.adds for each in moved], [each.adds_losses for each in moved]),
         whole=[_line(WHOLE, [(each.whole,) for each in moved]), _line(LOCATION, [(each.location,) for each in moved])],
-        paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
+        paths=[
+            _line(row, [each.paths[row] for each in moved], [each.path_losses[row] for each in moved])
+            for row in moved[0].paths
+            if row != LAST_CLOSE
+        ],
+        rise=_rise(moved),
         trained={
             "nights": len(nights),
             "own training used": sum(night.mode != "keep" for night in nights),
@@ -108,17 +121,36 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
     )
 
 
+def _rise(tickers: Sequence[TickerBacktest]) -> dict[str, float]:
+    scores = [each.rise for each in tickers]
+    return {
+        "lead": scores[0].lead,
+        "rose": 100 * float(np.mean([each.rose for each in scores])),
+        "brier": float(np.mean([each.brier for each in scores])),
+        "climatology": float(np.mean([each.climatology for each in scores])),
+        "tickers better than climatology": sum(each.brier < each.climatology for each in scores),
+    }
+
+
 def _missing(tickers: Sequence[TickerBacktest]) -> dict[str, str]:
     found = {row: [each.reasons[row] for each in tickers if row in each.reasons] for row in ROWS}
     return {row: f"not of {len(why)} of {len(tickers)} tickers: {why[0]}" for row, why in found.items() if why}
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
-    covered = [100 * each.scores[row].coverage["80"] for each in tickers]
+    scores, centred = [each.scores[row] for each in tickers], [each.scores[CENTRED] for each in tickers]
+    covered = [100 * each.coverage["80"] for each in scores]
+    pairs = zip(*([each.interval_scores["80"] for each in row] for row in (scores, centred)), strict=True)
     dated = None if row == CENTRED else [each.losses[row] for each in tickers]
     found = _line(row, [each.widths[row] for each in tickers], dated)
     held = float(np.mean(covered)), (float(min(covered)), float(max(covered)))
-    return Line(**{**vars(found), "coverage_80": held[0], "worst_coverage_80": held[1]})
+    return replace(
+        found,
+        coverage_80=held[0],
+        worst_coverage_80=held[1],
+        coverage={level: 100 * float(np.mean([each.coverage[level] for each in scores])) for level in BANDS},
+        interval_score=100 * float(np.mean([1 - own / other for own, other in pairs])),
+    )
 
 
 def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLosses] | None = None) -> Line:
@@ -148,6 +180,8 @@ def markdown(table: BacktestTable) -> list[str]:
         *_rows("CRPS of the width, published over the very same procedure without a network", [table.adds]),
         *_rows("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
         *_rows("MSE of the path over the last close's, in log price", table.paths),
+        "A rise after {lead:.0f} sessions came from {rose:.1f} % of the origins. Brier score of the published chance: "
+        "{brier:.4f}, of that share every time: {climatology:.4f}.".format(**table.rise),
         ", ".join(f"{name}: {value:g}" for name, value in table.trained.items()) + ".",
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
@@ -155,7 +189,8 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def _rows(what: str, lines: Sequence[Line]) -> list[str]:
-    heads = [what, "tickers", "mean", "above 0", *(f"lead {lead}" for lead in SHOWN_LEADS), "p", "80 % held", "worst"]
+    held = ["held 50 80 95 %", "worst 80 %", "80 % interval score"]
+    heads = [what, "tickers", "mean", "above 0", *(f"lead {lead}" for lead in SHOWN_LEADS), "p", *held]
     return [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1), *(_cells(each) for each in lines), ""]
 
 
@@ -165,7 +200,9 @@ def _cells(line: Line) -> str:
         for lead in map(str, SHOWN_LEADS)
     ]
     p_value = "–" if line.p_value is None else f"{line.p_value:.3f}"
-    held = "–" if line.coverage_80 is None else f"{line.coverage_80:.1f} %"
+    held = "–" if line.coverage is None else " ".join(f"{line.coverage[level]:.1f}" for level in BANDS)
     worst = "–" if line.worst_coverage_80 is None else "{:.0f} to {:.0f} %".format(*line.worst_coverage_80)
-    cells = [line.row, str(line.tickers), f"{line.mean:+.2f} %", f"{line.share:.0f} %", *leads, p_value, held, worst]
+    scored = "–" if line.interval_score is None else f"{line.interval_score:+.2f} %"
+    means = f"{line.mean:+.2f} %", f"{line.share:.0f} %"
+    cells = [line.row, str(line.tickers), *means, *leads, p_value, held, worst, scored]
     return f"| {' | '.join(cells)} |"

@@ -9,6 +9,14 @@ from stockml.storage.arrays import Floats
 COVERAGES = (0.5, 0.8, 0.95)
 
 
+def percent(coverage: float) -> str:
+    """0.8 as "80"."""
+    return f"{100 * coverage:.0f}"
+
+
+BANDS = tuple(percent(coverage) for coverage in COVERAGES)
+
+
 @dataclass(frozen=True)
 class BandScore:
     """How often the price was inside, pooled and by lead, and the interval score (lower is better), in price."""
@@ -41,8 +49,3 @@ def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) 
             interval_score=float(interval_score(low, high, actual, coverage).mean()),
         )
     return BandScores(scores)
-
-
-def percent(coverage: float) -> str:
-    """0.8 as "80"."""
-    return f"{100 * coverage:.0f}"

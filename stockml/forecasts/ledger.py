@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
+from stockml.forecasts.bands import BANDS
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
-    BANDS,
     LiveScores,
     Record,
     RestatedBar,

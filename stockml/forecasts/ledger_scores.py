@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from stockml.forecasts.bands import COVERAGES, percent
+from stockml.forecasts.bands import BANDS
 from stockml.forecasts.proper_scores import brier
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
@@ -31,7 +31,6 @@ from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
 TIMINGS: tuple[Timing, ...] = ("live", "late", "backfilled")
-BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 FEWEST_INDEPENDENT = 30  # an 80 % band that is right holds 73 to 87 % of 30 prices two times in three; fewer tell less
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding

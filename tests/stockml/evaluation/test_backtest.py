@@ -10,14 +10,18 @@ import pytest
 from stockml.errors import InvalidSetting, NoBars, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
+from stockml.evaluation.backtest_paths import paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
+from stockml.evaluation.distribution_scores import pooled_test
 from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
+from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, LEVELS, moves
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.support.walks import altered_after, walk
@@ -76,6 +80,45 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
+def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
+    """The very rows of a night's table, by loops."""
+    at = np.arange(FIRST, LAST + 1, 5)
+    assert list(found().paths) == [LAST_CLOSE, *BASELINES, TREND_PRIOR, PUBLISHED]
+    for name, baseline in BASELINES.items():
+        own, naive = [], []
+        for origin in at.tolist():
+            known = SERIES.mid[: origin + 1]
+            path = baseline.path(known, np.array([origin]), 50)[0]
+            for lead in LEADS:
+                came, close = SERIES.mid[origin + lead], SERIES.close[origin]
+                own.append(np.log(came / path[lead - 1]) ** 2 / lead)
+                naive.append(np.log(came / close) ** 2 / lead)
+        assert found().paths[name][0] == pytest.approx(1 - np.mean(own) / np.mean(naive)), name
+        losses = found().path_losses[name]
+        assert losses.sessions.tolist() == SERIES.sessions[at].tolist()
+        assert losses.loss == pytest.approx(np.mean(np.reshape(own, (len(at), -1)), axis=1)), name
+        assert losses.reference == pytest.approx(np.mean(np.reshape(naive, (len(at), -1)), axis=1)), name
+
+
+def test_a_line_that_falls_below_zero_is_scored_all_the_same() -> None:
+    price = np.r_[np.linspace(100.0, 40.0, len(SERIES) - 80), np.full(80, 0.5)]
+    fallen = PriceSeries(SERIES.sessions, price, price, price, price, price)
+    at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
+    assert BASELINES["drift"].path(fallen.mid, at, 50)[0, -1] < 0
+    assert all(np.isfinite(path).all() for path in paths(fallen, at, leads, np.zeros((1, 2))).values())
+
+
+def test_a_chance_of_a_rise_is_scored_beside_climatology() -> None:
+    at, rise = np.arange(FIRST, LAST + 1, 5), found().rise
+    rose = SERIES.mid[at + 30] > SERIES.close[at]
+    assert (rise.lead, rise.rose) == (30, rose.mean())
+    assert rise.climatology == pytest.approx(np.mean((rose - rose.mean()) ** 2))
+    middling = np.tile(LEVELS - 0.5, (len(at), 1))  # a rise and a fall are as likely
+    assert rise_score(SERIES, at, middling, 30).brier == pytest.approx(0.25)
+    certain = np.where(rose, 1.0, -1.0)[:, None] + 0.01 * (LEVELS - 0.5)
+    assert rise_score(SERIES, at, certain, 30).brier == pytest.approx(0.0)
+
+
 def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
     night = 4
     other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
@@ -118,7 +161,19 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     assert rows[BASE].mean == pytest.approx(100 * found().widths[BASE][0])
     assert rows[BASE].by_lead["20"] == pytest.approx(100 * found().widths[BASE][1 + LEADS.index(20)])
     assert rows[PUBLISHED].coverage_80 == pytest.approx(100 * found().scores[PUBLISHED].coverage["80"])
+    held = {level: 100 * share for level, share in found().scores[PUBLISHED].coverage.items()}
+    assert rows[PUBLISHED].coverage == pytest.approx(held)
+    own, centred = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
+    assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / centred))
+    assert (table.rise["brier"], table.rise["lead"]) == (pytest.approx(found().rise.brier), 30)
+    of_paths = {line.row: line for line in table.paths}
+    assert list(of_paths) == [*BASELINES, TREND_PRIOR, PUBLISHED]
+    for name, line in of_paths.items():
+        expected = pooled_test([found().path_losses[name]] * 2)
+        assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
+    assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
+    assert f"Brier score of the published chance: {found().rise.brier:.4f}" in said
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
 
