@@ -253,6 +253,15 @@ class UnlikeRows(ModelError):
     text = "expected the {what} of {row} to be those of {others}, {expected}; found {found}; score all on the same ones"
 
 
+class LooksAhead(ModelError):
+    row: str
+    session: str
+    text = (
+        "expected what {row} said after the close of {session} to rest on no later bar, found that one changes it: "
+        "nothing was published; please report it"
+    )
+
+
 class NoRow(ModelError):
     """One of the simple forecasts cannot be had; the others can."""
 

@@ -21,6 +21,7 @@ from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, Model, Pools, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.look_ahead import check_night
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import OriginSplit, known_outcomes, scored_origins
@@ -83,6 +84,7 @@ def assess(
     *,
     kept: bool = False,
     unreadable: str | None = None,
+    causal_only: bool = True,
 ) -> Assessment:
     """Score tonight's model beside the champion and every simple forecast, judge, and make what to publish.
 
@@ -90,11 +92,16 @@ def assess(
     None for `unseen_parts`.
     kept: `model` is the champion itself.  unreadable: why there is a champion that cannot be loaded.  A champion that
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
+    causal_only: raise LooksAhead where any row rests on a bar after its origin.
     """
     split = split or unseen_parts(series, settings)
     test = scored_origins(series, split.test, settings)
     found = judged(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
+    if causal_only:
+        models = {LSTM: model, CHAMPION: champion, WITHOUT_NETWORK: None}
+        scored = {name: models[name] for name in candidates}
+        check_night(series, split, settings, scored, Pools.of(model, series, split))
     author = candidates[row_of(publisher)]
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)

@@ -1,0 +1,59 @@
+"""A night asks every row whether a later bar would have changed what it said, and publishes nothing where one would."""
+
+import numpy as np
+import pytest
+
+from stockml.errors import LooksAhead
+from stockml.evaluation.assessment import assess
+from stockml.evaluation.candidates import Model, Pools
+from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.look_ahead import check_rows, goes_on_differently, rows_of_a_night
+from stockml.models.baselines import BASELINES
+from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, TEST, USUAL, after, assessed
+from tests.stockml.evaluation.test_assessment import seeing
+
+MIDDLE = int(TEST[len(TEST) // 2])
+NEXT_CLOSE = f"after the close of {SERIES.sessions[MIDDLE]}"
+
+
+def night(model: Model, champion: Model | None = None) -> None:
+    assess(SERIES, model, champion, SETTINGS, after(SERIES))
+
+
+def test_a_network_that_foretells_is_named_whichever_it_is() -> None:
+    night(USUAL, NARROW)
+    with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+        night(seeing(0.3), NARROW)
+    with pytest.raises(LooksAhead, match=f"what champion said {NEXT_CLOSE}"):
+        night(USUAL, seeing(0.3))
+
+
+def test_every_row_of_both_tables_is_asked() -> None:
+    found = assessed(USUAL, NARROW)
+    models: dict[str, Model | None] = {LSTM: USUAL, CHAMPION: NARROW, WITHOUT_NETWORK: None}
+    rows = rows_of_a_night(TEST[:3], models, Pools.of(USUAL, SERIES), SETTINGS)
+    shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
+    assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, "the last close is the price, the published one of the networks"
+    assert {BASE, TREND_PRIOR, *BASELINES} <= {*rows}
+
+
+@pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])
+def test_whatever_a_row_looks_at_is_found_out_and_only_what_comes_later(wanted: str) -> None:
+    def told(ahead: int) -> None:
+        check_rows(SERIES, MIDDLE, {"row": lambda series: [getattr(series, wanted)[[MIDDLE + ahead]], None]})
+
+    told(0)
+    for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
+        with pytest.raises(LooksAhead, match="what row said"):
+            told(ahead)
+
+
+def test_the_other_future_is_another_from_the_next_session_on() -> None:
+    other = goes_on_differently(SERIES, MIDDLE)
+    assert other.sessions.tolist() == SERIES.sessions.tolist()
+    for name in ("open", "high", "low", "close", "volume"):
+        own, its = getattr(SERIES, name), getattr(other, name)
+        assert its[: MIDDLE + 1].tolist() == own[: MIDDLE + 1].tolist()
+        assert (its[MIDDLE + 1 :] != own[MIDDLE + 1 :]).all(), name
+    assert (other.low <= np.minimum(other.open, other.close)).all(), "still bars"
