@@ -18,7 +18,7 @@ from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, 
 from stockml.forecasts.bands import BANDS
 from stockml.models.pooled_regression import LEADS
 
-SHOWN_LEADS = (1, 5, 20, 50)
+SHOWN_LEADS = (1, 5, 10, 20, 50)
 ROWS = (
     f"{CONSTANT}, own shape",
     f"{EWMA_20}, pooled shape",

@@ -159,7 +159,8 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     assert table.adds.mean == pytest.approx(100 * found().adds[0] + 1)
     rows = {line.row: line for line in table.distributions}
     assert rows[BASE].mean == pytest.approx(100 * found().widths[BASE][0])
-    assert rows[BASE].by_lead["20"] == pytest.approx(100 * found().widths[BASE][1 + LEADS.index(20)])
+    leads = {str(lead): 100 * found().widths[BASE][1 + LEADS.index(lead)] for lead in (1, 5, 10, 20, 50)}
+    assert rows[BASE].by_lead == pytest.approx(leads)
     assert rows[PUBLISHED].coverage_80 == pytest.approx(100 * found().scores[PUBLISHED].coverage["80"])
     held = {level: 100 * share for level, share in found().scores[PUBLISHED].coverage.items()}
     assert rows[PUBLISHED].coverage == pytest.approx(held)
