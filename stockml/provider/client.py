@@ -1,9 +1,7 @@
 """The Alpha Vantage client: what is asked, and which answers are refusals."""
 
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import date
 from typing import Literal, get_args
 
 from stockml.errors import NoData
@@ -12,9 +10,8 @@ from stockml.provider.http import HttpClient, Request
 from stockml.provider.listing import LISTING, is_listing
 from stockml.provider.parsing import DAILY, SPLITS, Daily, check_success, decoded, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
-from stockml.provider.quota import Plan, QuotaLedger
+from stockml.provider.quota import Plan
 from stockml.settings import check_choice
-from stockml.storage.notes import Notes
 
 BASE_URL = "https://www.alphavantage.co"
 OK = 200
@@ -27,22 +24,11 @@ class AlphaVantage(HttpClient):
     name = "alphavantage"
     usual_address = BASE_URL
     variable = "ALPHAVANTAGE_URL"
+    key_variable = "ALPHAVANTAGE_API_KEY"
 
     @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        quota: Notes | Path,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
-        key: str | None = None,
-    ) -> "AlphaVantage":
-        """ALPHAVANTAGE_API_KEY (unless `key` is given), ALPHAVANTAGE_PLAN (`free`, `75/min`), ALPHAVANTAGE_URL."""
-        key = key or environ.get("ALPHAVANTAGE_API_KEY")
-        spent = QuotaLedger.of(quota, key, Plan.of(environ))
-        base_url = environ.get("ALPHAVANTAGE_URL") or BASE_URL
-        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=base_url)
+    def _plan(cls, environ: Mapping[str, str]) -> Plan:
+        return Plan.of(environ)
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """The daily bars, raw as traded: the newest 100 sessions, or with a premium key (`full`) all since 1999-11-01.

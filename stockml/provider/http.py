@@ -11,7 +11,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar, NoReturn, Self
 from urllib.parse import urlsplit
 
@@ -21,8 +22,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
 from stockml.provider.parsing import MAX_BYTES
 from stockml.provider.payload_archive import Payload
-from stockml.provider.quota import QuotaLedger
+from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
+from stockml.storage.notes import Notes
 from stockml.tickers import validated_ticker
 
 
@@ -49,7 +51,7 @@ class Request:
 class HttpClient(ABC):
     """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
 
-    A service says in `_request` how it is asked, and in `_check` which answers are refusals.
+    A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
 
     clock returns timezone-aware moments; half of what jitter returns (0 to 1) is added, in seconds, to a retry's wait.
     Each attempt is counted in `quota` before it is sent, and waits for its slot there.
@@ -57,6 +59,8 @@ class HttpClient(ABC):
 
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # which names another address
+    key_variable: ClassVar[str]
+    counted_in: ClassVar[str] = ""  # the ledger's own place of this service
     bad_key: ClassVar[type[BadKey]] = BadKey
 
     def __init__(
@@ -80,6 +84,26 @@ class HttpClient(ABC):
         if _is_loopback(address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
+
+    @classmethod
+    def from_environment(
+        cls,
+        environ: Mapping[str, str],
+        quota: Notes | Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+        key: str | None = None,
+    ) -> Self:
+        """The key that `key_variable` names (unless `key` is given), at the address that `variable` names."""
+        key = key or environ.get(cls.key_variable)
+        spent = QuotaLedger.of(quota, key, cls._plan(environ), within=cls.counted_in)
+        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get(cls.variable))
+
+    @classmethod
+    @abstractmethod
+    def _plan(cls, environ: Mapping[str, str]) -> Plan:
+        """What its key may ask."""
 
     @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:

@@ -8,10 +8,8 @@ could be tried against the service itself: tests hold the client to the document
 
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, ClassVar, Literal
 
 from stockml.errors import BadKey, BadPayload, BadTiingoKey, FeedError, NoData, QuotaSpent, UnknownSymbol
@@ -19,9 +17,8 @@ from stockml.prices.bars import COLUMNS, Split, make_bars
 from stockml.provider.http import HttpClient, Request
 from stockml.provider.parsing import Daily
 from stockml.provider.payload_archive import Payload
-from stockml.provider.quota import Plan, QuotaLedger
+from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
-from stockml.storage.notes import Notes
 
 PRICES = "TIINGO_PRICES"
 FREE = Plan(requests_per_minute=60, requests_per_day=1_000)
@@ -36,21 +33,13 @@ class Tiingo(HttpClient):
     name = "tiingo"
     usual_address = "https://api.tiingo.com"
     variable = "TIINGO_URL"
+    key_variable = "TIINGO_API_KEY"
+    counted_in = "tiingo/"
     bad_key: ClassVar[type[BadKey]] = BadTiingoKey
 
     @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        quota: Notes | Path,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> "Tiingo":
-        """TIINGO_API_KEY, TIINGO_URL."""
-        key = environ.get("TIINGO_API_KEY")
-        spent = QuotaLedger.of(quota, key, FREE, within="tiingo/")
-        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get("TIINGO_URL"))
+    def _plan(cls, environ: Mapping[str, str]) -> Plan:
+        return FREE
 
     def daily(self, ticker: str, outputsize: Literal["compact", "full"] = "compact") -> Payload:
         """The daily bars, raw as traded, and their split factors. Raises as any provider's."""
