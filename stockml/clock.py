@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
@@ -34,7 +34,9 @@ def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("STOCKML_CLOCK"))
 
 
-def wait(seconds: float, environ: Mapping[str, str] = os.environ) -> None:
+def wait(
+    seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Let time pass: what a night waits for, it waits for here. A replay's clock stands still: there none passes."""
     if not stands_still(environ):
-        time.sleep(seconds)
+        sleep(seconds)
