@@ -21,8 +21,8 @@ from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
     IN_BACKTESTS,
     POOLED,
-    Calibration,
     DistributionRows,
+    ShapeSource,
     simple_distributions,
 )
 from stockml.features.windows import OriginSplit, scored_origins, whole
@@ -40,7 +40,7 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import train_ticker, unseen_parts
 
 FEWEST_ORIGINS = 20
-CALIBRATIONS: tuple[Calibration, ...] = ("pooled", "own")
+SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
 CENTRED = f"{POOLED}, pooled shape"
 
 
@@ -208,14 +208,14 @@ def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRo
     leads, regression = np.array(LEADS), pool.regression
     assert regression is not None
     assert pool.base is not None
-    found = {each: simple_distributions(series, at, leads, regression, each, IN_BACKTESTS) for each in CALIBRATIONS}
+    found = {each: simple_distributions(series, at, leads, regression, each, IN_BACKTESTS) for each in SHAPE_SOURCES}
     quantiles = {
         f"{name}, {each} shape": found[each].quantiles[name]
         for name in IN_BACKTESTS
-        for each in CALIBRATIONS
+        for each in SHAPE_SOURCES
         if name in found[each].quantiles
     }
-    reasons = {f"{name}, {each} shape": why for each in CALIBRATIONS for name, why in found[each].reasons.items()}
+    reasons = {f"{name}, {each} shape": why for each in SHAPE_SOURCES for name, why in found[each].reasons.items()}
     rows = DistributionRows(at, leads, quantiles, reasons)
     return rows.with_row(BASE, at, leads, pool.network(series, at, leads, np.zeros(CURVES)))
 

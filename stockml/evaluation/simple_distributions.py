@@ -41,7 +41,7 @@ CALIBRATION_SESSIONS = 1_000
 FEWEST_CALIBRATED = 250
 OWN_SESSIONS = 2_000  # a thousand for the longest term to be known, a thousand more to learn what it is worth
 
-Calibration = Literal["pooled", "own"]
+ShapeSource = Literal["pooled", "own"]  # of all tickers, or of the ticker's own past
 Width = Callable[[PriceSeries, Indices, Indices], Floats]
 """(series, origins, leads) → (m, leads), the spread of log(mid / close of the origin); row i sees nothing later."""
 
@@ -75,13 +75,13 @@ def simple_distributions(
     origins: Indices,
     leads: Indices,
     pool: PooledRegression,
-    calibration: Calibration = "pooled",
+    shape_of: ShapeSource = "pooled",
     names: Iterable[str] = SHAPES,
 ) -> DistributionRows:
     """Every simple row from the same origins; one that the history is too short for has its reason instead.
 
-    origins: (m,), ascending.  leads: (leads,), 1 to 50.  Raises InvalidSetting for a pool that has seen the first
-    origin's session or a later one.
+    origins: (m,), ascending.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.  Raises
+    InvalidSetting for a pool that has seen the first origin's session or a later one.
     """
     first = series.sessions[origins[0]].item()
     if pool.through >= first:
@@ -89,7 +89,7 @@ def simple_distributions(
     quantiles, reasons = {}, {}
     for name in names:
         try:
-            width, shape = _calibrated(name, series, int(origins[0]), leads, pool, calibration)
+            width, shape = _calibrated(name, series, int(origins[0]), leads, pool, shape_of)
             quantiles[name] = width(series, origins, leads)[..., None] * shape
         except (TooFewBars, NoRow) as refusal:
             reasons[name] = str(refusal)
@@ -113,10 +113,10 @@ def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
 
 
 def _calibrated(
-    name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, calibration: Calibration
+    name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, shape_of: ShapeSource
 ) -> tuple[Width, Floats]:
     known = series.until(first + 1)
-    if calibration == "pooled":
+    if shape_of == "pooled":
         return _width(name, known, pool), pool.shape(IN_BACKTESTS[name], leads)
     calibrated = calibration_origins(known, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), pool)

@@ -127,11 +127,12 @@ def _champions(home: Home, ticker: str) -> list[str]:
     Of the newest also the evaluations, which MLflow's models are made of.
     """
     try:
-        reigns = Registry(home.models).champion_history(ticker)
+        champions = Registry(home.models).champion_history(ticker)
     except StockmlError:
         return []
-    models = {Path(reign.path).name: None for reign in reigns}
-    nights = (kept_night(home.nights, ticker, reign.key) for reign in reigns[-RetentionSettings().champions :])
+    models = {Path(champion.path).name: None for champion in champions}
+    newest = champions[-RetentionSettings().champions :]
+    nights = (kept_night(home.nights, ticker, champion.key) for champion in newest)
     assessed = {Path(night.evaluation_folder).name: None for night in nights if night and night.evaluation_folder}
     return [f"models/{ticker}/{name}/*" for name in models] + [f"evaluations/{ticker}/{name}/*" for name in assessed]
 

@@ -14,8 +14,8 @@ from stockml.evaluation.simple_distributions import (
     OWN_HAR,
     POOLED,
     SHAPES,
-    Calibration,
     DistributionRows,
+    ShapeSource,
     calibration_origins,
     simple_distributions,
 )
@@ -27,7 +27,7 @@ from tests.support.walks import altered_after, walk
 
 LEADS = np.array([1, 5, 10, 20, 50])
 LATE = np.arange(3_700, 3_900, 5)
-CALIBRATIONS: tuple[Calibration, ...] = ("pooled", "own")
+SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def pool() -> PooledRegression:
     return PooledRegression.fit({f"T{i}": walk(800, seed=10 + i) for i in range(4)}, date(2002, 12, 31))
 
 
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
+@pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
 def test_every_row_is_there_finite_rising_and_of_the_same_origins(
-    pool: PooledRegression, calibration: Calibration
+    pool: PooledRegression, shape_of: ShapeSource
 ) -> None:
-    rows = simple_distributions(walk(4_000), LATE, LEADS, pool, calibration)
+    rows = simple_distributions(walk(4_000), LATE, LEADS, pool, shape_of)
     assert list(rows.quantiles) == list(SHAPES)
     assert rows.reasons == {}
     for quantiles in rows.quantiles.values():
@@ -86,13 +86,13 @@ def test_calibration_ends_where_its_outcomes_were_known() -> None:
     assert (found[0], found[-1], len(found)) == (951, 1_950, CALIBRATION_SESSIONS)
 
 
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
-def test_no_row_sees_a_later_bar(pool: PooledRegression, calibration: Calibration) -> None:
+@pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
+def test_no_row_sees_a_later_bar(pool: PooledRegression, shape_of: ShapeSource) -> None:
     series = walk(4_000)
-    before = simple_distributions(series, LATE, LEADS, pool, calibration).quantiles
+    before = simple_distributions(series, LATE, LEADS, pool, shape_of).quantiles
     for row in (0, 7):
         changed = altered_after(series, int(LATE[row]))
-        after = simple_distributions(changed, LATE, LEADS, pool, calibration).quantiles
+        after = simple_distributions(changed, LATE, LEADS, pool, shape_of).quantiles
         for name in SHAPES:
             np.testing.assert_array_equal(after[name][: row + 1], before[name][: row + 1])
 
@@ -128,8 +128,8 @@ def test_too_few_sessions_for_anything_is_every_rows_reason(pool: PooledRegressi
 def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
     flat = np.full(4_000, 12.5)
     halted = PriceSeries(walk(4_000).sessions, flat, flat, flat, flat, flat)
-    for calibration in CALIBRATIONS:
-        rows = simple_distributions(halted, LATE, LEADS, pool, calibration)
+    for shape_of in SHAPE_SOURCES:
+        rows = simple_distributions(halted, LATE, LEADS, pool, shape_of)
         assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
 
 
