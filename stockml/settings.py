@@ -27,6 +27,8 @@ Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
 Sampler = Literal["tpe", "random", "grid"]  # of a search
+DateOrder = Literal["day-first", "month-first"]  # of a price file
+DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # what a run of many tickers calls failed
 Units = Annotated[int, Field(ge=1, le=1024)]
 

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deployments.cli.bars import rows_of
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, as_ticker
 from stockml.home import home
+from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
     from stockml.prices.csv_import import ImportReport
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 SHOWN_ENDS = 3
-DateOrder = Literal["day-first", "month-first"]
-DecimalMark = Literal["comma", "point"]
 
 
 @app.command("import")

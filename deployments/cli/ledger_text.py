@@ -12,6 +12,7 @@ from stockml.forecasts.ledger_scores import (
     Record,
     RestatedBar,
     Timing,
+    counted,
 )
 from stockml.prices.calendar import Sessions
 
@@ -31,8 +32,8 @@ def record_text(
     """
     live, late, backfilled = today.live, today.late, today.backfilled
     lines = [
-        f"{ticker}: {_counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
-        f"{_counted(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
+        f"{ticker}: {counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
+        f"{counted(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
     ]
     for timing in WHEN:
         lines += _group(timing, getattr(today, timing), getattr(first_known, timing) if restated else None)
@@ -70,14 +71,10 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
     if not bars:
         yield "restated: no bar that these figures lean on was changed after it was first recorded"
         return
-    yield f"restated: {_counted(len(bars), 'bar')} changed after being first recorded; the figures differ"
+    yield f"restated: {counted(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
         change = f"{bar.first_known:.2f} → {bar.restated:.2f} ({bar.restated / bar.first_known - 1:+.2%})"
-        yield f"  {bar.session}  {bar.price} {change}, in {_counted(bar.steps, 'step')}"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+        yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions) -> str:

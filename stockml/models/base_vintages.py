@@ -19,11 +19,11 @@ from stockml.errors import InvalidFile
 from stockml.features.width_inputs import INPUTS, InputScale
 from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS
+from stockml.models.pooled_vintages import WAY_BACK, named
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
 
 FORMAT = "stockml base network, 1"
-WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
 KIND, PATTERN = "base network", "base-*.npz"
 LARGEST = 16_000_000  # bytes
 FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
@@ -61,13 +61,13 @@ def read(path: Path) -> BaseNetwork:
         said = header.pop("sha256")
         found = _digest(header, arrays)
     except FOREIGN as problem:
-        raise InvalidFile(str(path), f"expected a base network, found {_named(problem)}; {WAY_BACK}") from problem
+        raise InvalidFile(str(path), f"expected a base network, found {named(problem)}; {WAY_BACK}") from problem
     if said != found:
         raise InvalidFile(str(path), f"expected content of SHA-256 {str(said)[:64]}, found {found}; {WAY_BACK}")
     try:
         base = _base(header, arrays)
     except FOREIGN as problem:
-        raise InvalidFile(str(path), f"expected a base network, found {_named(problem)}; {WAY_BACK}") from problem
+        raise InvalidFile(str(path), f"expected a base network, found {named(problem)}; {WAY_BACK}") from problem
     if path.name != file_name(base.through):
         raise InvalidFile(str(path), f"expected the name {file_name(base.through)}; rename it, or {WAY_BACK}")
     return base
@@ -152,7 +152,3 @@ def _digest(header: dict[str, Any], arrays: list[NDArray[Any]]) -> str:
         found.update(f"{array.dtype.str} {array.shape}".encode())
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def _named(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {str(problem)[:160]}"

@@ -47,13 +47,13 @@ def read(path: Path) -> PooledRegression:
         record = json.loads(path.read_bytes())
         said = record.pop("sha256")
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as problem:
-        raise InvalidFile(str(path), f"expected a pooled regression, found {_named(problem)}; {WAY_BACK}") from problem
+        raise InvalidFile(str(path), f"expected a pooled regression, found {named(problem)}; {WAY_BACK}") from problem
     if said != (found := _digest(record)):
         raise InvalidFile(str(path), f"expected content of SHA-256 {str(said)[:64]}, found {found}; {WAY_BACK}")
     try:
         model = _model(record)
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise InvalidFile(str(path), f"expected a pooled regression, found {_named(problem)}; {WAY_BACK}") from problem
+        raise InvalidFile(str(path), f"expected a pooled regression, found {named(problem)}; {WAY_BACK}") from problem
     if path.name != file_name(model.through):
         raise InvalidFile(str(path), f"expected the name {file_name(model.through)}; rename it, or {WAY_BACK}")
     return model
@@ -95,5 +95,6 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _named(problem: Exception) -> str:
+def named(problem: Exception) -> str:
+    """A foreign error in short, of the base networks' files too."""
     return f"{type(problem).__name__}: {str(problem)[:160]}"

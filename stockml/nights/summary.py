@@ -12,7 +12,7 @@ from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.age import Age
 from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import judged
+from stockml.forecasts.ledger_scores import counted, judged
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
     base_rate,
@@ -246,13 +246,13 @@ def _live(night: Night) -> str:
     if not matured:
         return ""
     skill, coverage = figures.get("live/skill"), figures.get("live/coverage_80")
-    counted = f"{matured:.0f} live forecasts complete" + (f", {steps:,.0f} steps" if steps else "")
+    complete = f"{counted(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
     said = [f"skill {skill:+.3f}"] if skill is not None else []
     said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     if not said:
-        return counted
+        return complete
     told = ", ".join(said)  # an earlier version's record does not know how many of them are independent
-    return f"{counted}: {told if independent is None else judged(told, int(independent))}"
+    return f"{complete}: {told if independent is None else judged(told, int(independent))}"
 
 
 def _where(night: Night) -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger_scores import counted
 from stockml.nights.record import Night
 from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats
@@ -64,9 +65,9 @@ def _new_bars(before: Night, tonight: Night) -> str:
     """How many bars tonight's answer added; where the new session's had come before, that it had."""
     new = tonight.sessions - before.sessions
     if tonight.rows_added or new <= 0:
-        return f"{_count(tonight.rows_added, 'bar')} added"
+        return f"{counted(tonight.rows_added, 'bar')} added"
     came = "its bar" if new == 1 else "their bars"
-    return f"{_count(new, 'new session')}, {came} came with an earlier answer"
+    return f"{counted(new, 'new session')}, {came} came with an earlier answer"
 
 
 def _finding(before: Night, tonight: Night) -> str:
@@ -138,7 +139,3 @@ def _text(shape: str, value: float | None) -> str:
 
 def _short(value: object) -> str:
     return " ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,7 @@ import numpy as np
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.bands import BandScores
 from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, independent_count
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, counted, independent_count
 from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -108,16 +108,10 @@ def _ledger_words(
     held = sum(hits for hits, _ in inside) / max(1, steps)
     independent = _independent(due, sessions)
     few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
-    title = f"{ticker}: live 80% bands have held {held:.0%} of {_counted(steps, 'price')} so far{few}"
+    title = f"{ticker}: live 80% bands have held {held:.0%} of {counted(steps, 'price')} so far{few}"
     shown = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
-    span = (
-        f"{_counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
-    )
+    span = f"{counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
     return title, f"{span}, {independent} independent{shown}"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _independent(due: Sequence[Forecast], sessions: Days) -> int:

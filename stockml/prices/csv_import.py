@@ -31,7 +31,6 @@ from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_o
 from stockml.prices.csv_readings import (
     MARKS,
     Cells,
-    DecimalMark,
     Readings,
     dates_of,
     decimal_mark,
@@ -39,6 +38,7 @@ from stockml.prices.csv_readings import (
 )
 from stockml.prices.store import BarStore
 from stockml.prices.suspicion import is_tenfold
+from stockml.settings import DecimalMark
 from stockml.tickers import validated_ticker
 
 SUFFIXES = (".csv", ".txt")

@@ -6,7 +6,7 @@ A reading is taken from the whole file, never from a cell. What can be read in t
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ import pandas as pd
 from stockml.errors import InvalidFile
 from stockml.prices.bars import MOST_OFF_CALENDAR, PRICES, too_many
 from stockml.prices.calendar import Sessions
+from stockml.settings import DateOrder, DecimalMark
 from stockml.storage.arrays import Days, Floats
 
 Cells: TypeAlias = pd.DataFrame
-DateOrder = Literal["day-first", "month-first"]
-DecimalMark = Literal["comma", "point"]
 
 DATE_FORMATS = (
     (re.compile(r"\d{8}"), "%Y%m%d"),
