@@ -38,6 +38,11 @@ class TutorialReport:
     fitted: TutorialFit
 
     @property
+    def cell(self) -> str:
+        """What the network is called: LSTM as on the page, GRU, PEEPHOLE."""
+        return self.fitted.recipe.settings.network.cell.upper()
+
+    @property
     def lstm(self) -> float:
         """By the weights of the chosen epoch: the test part chose nothing, unless the rate was decayed on it."""
         return self.by_epoch[self.fitted.chosen - 1]
@@ -77,7 +82,7 @@ class TutorialReport:
         recipe, settings = self.fitted.recipe, self.fitted.recipe.settings
         training, horizon, n = settings.training, settings.evaluation.horizon, len(self.mid)
         one, many = "one step, training part", f"{horizon} steps, test part"
-        lstm, epochs, best = settings.network.cell.upper(), training.epochs, self.best_epoch
+        lstm, epochs, best = self.cell, training.epochs, self.best_epoch
         rows = [
             *((one, name, error, PUBLISHED.get(name)) for name, error in self.one_step.items()),
             *((many, name, error, None) for name, error in self.paths.items()),
@@ -114,7 +119,7 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
     shares = list(dict.fromkeys(report.name for report in reports))
     horizon = reports[0].fitted.recipe.settings.evaluation.horizon
     lines = [
-        "| share | page | LSTM, mean | lowest … highest of the seeds | seeds that beat the last value "
+        f"| share | page | {reports[0].cell}, mean | lowest … highest of the seeds | seeds that beat the last value "
         "| last value | EMA | standard average |\n|---|--:|--:|--:|--:|--:|--:|--:|"
     ]
     for share in shares:

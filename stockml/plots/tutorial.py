@@ -204,7 +204,8 @@ def predictions(report: TutorialReport) -> "Figure":
     recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
     figure, panels = canvas(
-        f"LSTM predicts “correctly most of the time”: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
+        f"{report.cell} predicts “correctly most of the time”: best epoch {best} of {len(errors)}, "
+        f"MSE {errors[best - 1]:.5f}",
         f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}; page {PUBLISHED['LSTM']:.5f} on HPQ. "
         f"Above: every third epoch, later darker",
         rows=2,

@@ -1,5 +1,6 @@
 """The tutorial's recipe in numbers: each part against a naive loop, and its two leaks, labelled as such."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
+from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
+from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
+from stockml.training.tutorial import Recipe, TutorialEpoch
 from tests.support.kaggle import kaggle_mid
 
 
@@ -175,6 +179,50 @@ def test_moves_correlate_by_their_direction_and_not_by_the_price_level() -> None
     assert recipe.move_correlation(2 * last[:, None] - real, real, last) == pytest.approx(-1.0)
     assert recipe.move_correlation(np.tile(last[:, None], 2), real, last) is None
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
+
+
+def test_a_peephole_cell_is_what_its_authors_equations_say() -> None:
+    """Gers and Schmidhuber 2000, unit by unit: the gates see the memory, the output gate the new one."""
+    rng, units = np.random.default_rng(4), 3
+    x, h, bias = rng.normal(size=(3, 2, 4 * units))
+    peep, hidden, memory = rng.normal(size=(3, units)), rng.normal(size=(2, units)), rng.normal(size=(2, units))
+    out, kept = CELLS["peephole"](np.tanh, x, h, [bias[0], peep], [hidden, memory])
+
+    def sigmoid(value: float) -> float:
+        return 1 / (1 + math.exp(-value))
+
+    for stream in range(2):
+        for unit in range(units):
+            sums = [(x + h)[stream, gate * units + unit] + bias[0, gate * units + unit] for gate in range(4)]
+            before = memory[stream, unit]
+            into, forget = sigmoid(sums[0] + peep[0, unit] * before), sigmoid(sums[1] + peep[1, unit] * before)
+            after = forget * before + into * math.tanh(sums[2])
+            said = sigmoid(sums[3] + peep[2, unit] * after) * math.tanh(after)
+            assert (out[stream, unit], kept[stream, unit]) == pytest.approx((said, after))
+
+
+def test_directions_are_counted_at_their_step_beside_how_often_the_price_rose() -> None:
+    changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
+    found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
+    values, at = found.prepared.values, found.test.tolist()
+    rose = [values[start + 3] > values[start - 1] for start in at]
+    assert 0 < sum(rose) < len(at)
+    for share in (1.0, -1.0):  # what comes, and the opposite
+        last = values[found.test - 1, None]
+        said = last + share * (found.outcomes(found.test) - last)
+        said[:, 4:] = last - (said[:, 4:] - last)  # another direction later on
+        assert found.directions(said, found.test) == (len(at) if share > 0 else 0, sum(rose))
+
+
+def test_an_epoch_says_all_that_one_who_waits_wants_to_know() -> None:
+    row = TutorialEpoch(
+        "tutorial", 3, 30, 1.25, validation_loss=0.0042, seconds=12.0, learning_rate=1e-4, test_loss=0.00243,
+        last_value_loss=0.00268, correlation=0.321, seconds_left=324.0,
+    )  # fmt: skip
+    assert str(row) == (
+        "epoch 3 of 30: train 1.2500, test 0.00243, last value 0.00268, moves +0.32, "
+        "validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
+    )
 
 
 def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:
