@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.features.scaling import ewma_volatility
-from stockml.features.windows import OriginSplit
+from stockml.features.windows import OriginSplit, watched_origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
@@ -85,6 +85,17 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
     assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50), LOSS))
+
+
+def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed() -> None:
+    watched = watched_origins(split(), assessed("IBM", DAY).evaluation.horizon)
+    last, leads = series().mid[watched, None], np.arange(1, 51)
+    by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
+    of_held_out = zip(history()[:5], by_epoch, strict=True)
+    rows = tuple({**row, "watched": paths.tolist()} for row, paths in of_held_out) + history()[5:]
+    expected = training.evolution("IBM", series().sessions, series().mid, watched, np.array(by_epoch))
+    assert files_of(rows)["evolution"] == png(expected)
+    assert "evolution" not in files_of(history()), "a nightly network has no epochs to show"
 
 
 def a_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
