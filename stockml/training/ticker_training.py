@@ -96,12 +96,12 @@ class _Task:
 
 def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
     """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
-    for at in _pieces(_new_origins(errors, known)):
+    for at in _pieces(new_origins(errors, known)):
         errors = errors.then(errors_of(pool, known, at), known.sessions[at[-1]])
     return errors
 
 
-def _new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
+def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
     """On one grid of sessions, whenever it is asked, so that going on equals beginning anew."""
     first = ORIGIN_EVERY * (FEWEST_RETURNS // ORIGIN_EVERY + 1)
     grid = whole(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_EVERY), LEADS[-1])

@@ -1,5 +1,8 @@
 """A share goes on under another symbol: everything that was kept of it follows, whenever the rename is cut short."""
 
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -63,28 +66,49 @@ def everything(home: Home, ticker: str) -> list[object]:
     return [view.bars.to_csv(), view.set_aside, store.splits(ticker), forecasts, lines, night.forecast, settings]
 
 
-@pytest.mark.parametrize("cut_short_after", [None, "store", "ledger", "models", "nights"])
-def test_everything_that_was_kept_follows_also_when_it_was_cut_short(filled: Home, cut_short_after: str | None) -> None:
+def test_everything_that_was_kept_follows(filled: Home) -> None:
     before = everything(filled, "IBM")
     away: list[TrackingUnavailable] = []
-    if cut_short_after:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(f"stockml.maintenance.rename.{STEPS[cut_short_after]}", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                rename(filled, "IBM", "BIM", missed=away.append)
-    assert "bars" in rename(filled, "IBM", "BIM", missed=away.append) or cut_short_after
-    assert everything(filled, "BIM") == before
-    assert BarStore(filled.store, filled.locks).tickers() == ("BIM",)
-    assert [path for path in filled.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
+    moved = rename(filled, "IBM", "BIM", missed=away.append)
+    assert {"bars", "forecasts", "models", "nights", "champions", f"night of {DAY}"} <= {*moved}
+    check_followed(filled, before)
     assert len(away) == 1
     assert rename(filled, "IBM", "BIM", missed=away.append) == ()
 
 
-STEPS = {"store": "_ledger", "ledger": "_folders", "models": "Registry", "nights": "_nights"}
+def test_cut_short_after_each_file_that_it_moves_it_goes_on_where_it_was(filled: Home) -> None:
+    before, cut_short = everything(filled, "IBM"), 0
+    while moves_one(filled):
+        cut_short += 1
+    assert cut_short > len(["bars", "forecasts", "models", "nights", "settings", "champions", "night"])
+    check_followed(filled, before)
 
 
-def interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
+def moves_one(home: Home) -> bool:
+    """Rename, and be interrupted once one file or folder has moved; whether anything was left to do."""
+    moved: list[Path] = []
+
+    def once(real: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def move(source: Path, target: Path) -> None:
+            if moved:
+                raise KeyboardInterrupt
+            real(source, target)
+            moved.append(target)
+
+        return move
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("replace", "rename"):
+            patch.setattr(os, name, once(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            rename(home, "IBM", "BIM", missed=lambda _: None)
+    return bool(moved)
+
+
+def check_followed(home: Home, before: list[object]) -> None:
+    assert everything(home, "BIM") == before
+    assert BarStore(home.store, home.locks).tickers() == ("BIM",)
+    assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
 
 
 def test_a_symbol_that_is_in_use_is_not_written_over(filled: Home) -> None:

@@ -15,12 +15,12 @@ from stockml.models import base_vintages
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
+from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.trained_model import TrainedModel, load_model, pool_files, same_forecast, save
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.files import sha256_of
-from stockml.training.ticker_training import MOST_ORIGINS, train_ticker, unseen_parts
+from stockml.training.ticker_training import MOST_ORIGINS, new_origins, train_ticker, unseen_parts
 from stockml.training.train import facts_about, learning_sha256, train
 from tests.support.walks import SMALL, altered_after, turning, walk
 
@@ -110,12 +110,13 @@ def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
     assert moved
 
 
-def test_a_very_long_history_counts_its_newest_thirty_years(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stockml.training.ticker_training.MOST_ORIGINS", 40)
-    assert MOST_ORIGINS == 1_500
-    few = network(learned(SERIES), "published")
-    assert few.errors.weight == pytest.approx(sum(np.exp(-age / 600) for age in range(40)))
-    assert few.errors.through == network(usual(), "published").errors.through
+def test_a_very_long_history_counts_its_newest_thirty_years() -> None:
+    series, most = walk(5 * MOST_ORIGINS + 400), 1_500
+    newest = (len(series) - 51) // 5 * 5  # whose outcome 50 sessions later is known
+    assert new_origins(OwnErrors.none(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
+    learned_from = new_origins(OwnErrors.none(), SERIES)
+    weight = sum(np.exp(-age / 600) for age in range(len(learned_from)))
+    assert network(usual(), "published").errors.weight == pytest.approx(weight), "they are what is learned from"
 
 
 def test_another_pool_begins_anew() -> None:
