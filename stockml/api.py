@@ -61,9 +61,13 @@ class Home:
 
         lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
         of the width, 0 where there is none. `attrs`: origin, published_at, key, and probability_of_rise, the chance
-        (0 to 1) that the price is higher at the lead `direction_step`. Raises NoForecast, RecordUnreadable.
+        (0 to 1) that the price is higher at the lead `direction_step`; `age`, in words, which call an old one expired.
+        Raises NoForecast, RecordUnreadable.
         """
+        from stockml.clock import now
+        from stockml.forecasts.age import EXPIRES_AFTER, age_of
         from stockml.forecasts.ledger import Ledger
+        from stockml.nights.record import kept_night
 
         named = validated_ticker(ticker)
         steps = Ledger(self._place.ledger).steps(named)
@@ -73,7 +77,10 @@ class Home:
         found = steps[steps["key"] == newest["key"]].rename(columns={"due": "session", "session": "origin"})
         bands = [f"{side}_{band}" for band in (50, 80, 95) for side in ("low", "high")]
         shown = found.set_index("session").rename(columns={"path": "forecast"})[["lead", "forecast", *bands, "weight"]]
+        night = kept_night(self._place.nights, named, str(newest["key"]))
+        limit = night.expires_after if night else EXPIRES_AFTER
         shown.attrs = {
+            "age": str(age_of(newest["session"].date(), self._store(named).sessions(named), now(), limit)),
             "origin": newest["session"].date(),
             "published_at": newest["published_at"].to_pydatetime(),
             "key": str(newest["key"]),

@@ -40,6 +40,13 @@ def test_frames_say_what_is_kept(old: stockml.Home) -> None:
     assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
 
 
+def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = "made after the close of 2013-03-01"
+    for day, told in ((2, f"{made}, 0 sessions ago"), (12, f"expired: {made}, 6 sessions ago (limit 5)")):
+        monkeypatch.setenv("STOCKML_CLOCK", f"2013-03-{day:02}T06:00:00-05:00")
+        assert old.forecast("IBM").attrs["age"] == told
+
+
 def test_what_is_not_there_is_named_with_the_home_it_was_looked_for_in(home: Home) -> None:
     empty = stockml.Home(home.root)
     for frame in (empty.bars, empty.forecast):
