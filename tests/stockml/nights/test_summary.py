@@ -42,6 +42,7 @@ def logged() -> Night:
         recorded_night(),
         mlflow_run_id="0f6f",
         mlflow_run_url="http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
+        mlflow_nights_url="http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml",
         model_version="3",
         plots_folder="/home/me/.stockml/plots/IBM/0f6f",
         rows_restated=2,
@@ -98,6 +99,7 @@ def of_an_earlier_version() -> Night:
         "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 independent, too few to",
         "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
+        "all its nights http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml",
         "/home/me/.stockml/plots/IBM/0f6f",
         "make up",
     ],
@@ -325,6 +327,7 @@ def test_the_markdown_has_the_verdict_before_the_tables_and_links_after_them() -
         "| EWMA 20",
         "| volatility",
         "[MLflow run](",
+        "[All nights of IBM in MLflow](http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml)",
     )
     order = [text.index(part) for part in (*parts, "[Prefect")]
     assert order == sorted(order)

@@ -12,6 +12,7 @@ import pytest
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.experiments import artifact_location
+from stockml.tracking.views import TAG
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import SETTINGS, history
 from tests.support.patience import PATIENCE_S
@@ -103,6 +104,19 @@ def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Track
     assert "| 20 sessions" in note
     assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.run_id})" in note
     assert f"runs/{logged.run_id}/artifacts/plots/forecast.png" in note
+
+
+def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_they_are_arranged(
+    tracking: Tracking, night: Night
+) -> None:
+    known = tracking.keep_and_log(night, pages="http://127.0.0.1:5000")
+    experiment = client(tracking).get_experiment_by_name("stockml/IBM")
+    key = TAG.rpartition(".")[2]
+    assert '"orderByKey":"tags.`session`"' in experiment.tags[TAG]
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs"
+    assert known.mlflow_nights_url == f"{page}?viewStateShareKey={key}&workflowType=machine_learning"
+    assert known.mlflow_run_url == f"{page}/{known.mlflow_run_id}?workflowType=machine_learning"
+    assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
 
 
 def test_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
