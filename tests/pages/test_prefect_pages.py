@@ -21,8 +21,8 @@ from tests.pages.mlflow_pages import CHROMIUM, browser_page, open_charts
 from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.night_process import held_locks, standing, stored
-from tests.support.patience import PATIENCE_S
 from tests.support.nights import recorded_night
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
