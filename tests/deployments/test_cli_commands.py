@@ -110,6 +110,23 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Inst
     assert after == before
 
 
+def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Installation, tmp_path: Path) -> None:
+    for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
+        bars = recorded_bars(name.upper()).tail(sessions)
+        bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
+    before = BarStore(here.home.store, here.home.locks).tickers()
+    span = ["--from=2011-11-30", "--to=2012-06-29", "--every=7"]
+    found = here.found("backtest", f"--prices={tmp_path}", *span, *QUICK)
+    assert found["tickers"] == 2
+    assert found["left_out"]["FB"].startswith("expected at least ")
+    assert {line["tickers"] for line in found["distributions"]} == {2}
+    assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
+    assert BarStore(here.home.store, here.home.locks).tickers() == before
+    refused = stockml("backtest", "KO", f"--prices={tmp_path}", *span, PREFECT_API_URL=here.prefect)
+    assert refused.returncode != 0
+    assert f"{tmp_path} has no file of it" in refused.stderr
+
+
 def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here: Installation) -> None:
     small = ["--set=network.units=[6]", "--set=network.look_back=10", "--set=training.epochs=2"]
     found = here.found("tune", "MSFT", "--trials=2", "--sampler=random", *QUICK, *small)
