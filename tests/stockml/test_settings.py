@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import NetworkSettings, settings_for, settings_from_dict
+from stockml.settings import NetworkSettings, settings_for, settings_from_dict, without_effect
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,11 @@ def test_the_flat_view_names_every_setting_once() -> None:
     flat = settings_for("tutorial").flat()
     assert flat["network.units"] == (200, 200, 150)
     assert all(not isinstance(value, dict) for value in flat.values())
+
+
+def test_what_does_nothing_on_the_nightly_profile_is_named() -> None:
+    acting = {"evaluation.horizon": 40, "policy.retrain_after_sessions": 5, "mode": "retrain"}
+    idle = {"network.units": (4,), "training.epochs": 5, "policy.scale_drift": 3.0}
+    assert without_effect(settings_for("nightly", {**acting, **idle})) == tuple(idle)
+    assert without_effect(settings_for("nightly", acting)) == ()
+    assert without_effect(settings_for("tutorial", idle)) == ()

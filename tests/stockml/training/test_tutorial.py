@@ -20,7 +20,7 @@ from stockml.models.tutorial.cells import CELLS, STATES
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.models.tutorial.recipe import pasts, prepare, rollout
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for, tutorial_settings
+from stockml.settings import Settings, settings_for
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
@@ -125,13 +125,6 @@ def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
     assert np.isfinite(found.test_predictions).all()
     assert len(found.weights) == 2 * 3 + 2
     assert found.weights[0].shape == (1, 3 * 6), "three gates"
-
-
-@pytest.mark.parametrize("name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"])
-def test_a_setting_that_would_do_nothing_is_refused_with_those_that_act(name: str) -> None:
-    with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
-        tutorial_settings({name: 3})
-    assert name in str(refused.value)
 
 
 def test_the_streams_state_is_carried_from_step_to_step() -> None:

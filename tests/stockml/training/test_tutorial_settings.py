@@ -1,0 +1,47 @@
+"""No setting of the tutorial is silently ignored: each of those that are taken acts, and the others are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from stockml.errors import InvalidSetting
+from stockml.settings import TUTORIAL_ACTS, tutorial_settings
+from stockml.training.tutorial import TutorialFit
+from tests.stockml.training.test_tutorial import SMALL, digest, fitted, random_prices
+
+pytestmark = pytest.mark.slow
+
+FEW = {**SMALL, "training.epochs": 2}
+CHANGED = {
+    "network.cell": "gru", "network.units": (4,), "network.dropout": 0.5, "network.look_back": 7,
+    "training.optimizer": "sgd", "training.loss": "mae", "training.learning_rate": 3e-3, "training.batch_size": 8,
+    "training.epochs": 1, "training.decay_on": "test", "training.seed": 8,
+    "evaluation.horizon": 12, "evaluation.direction_step": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
+    return fitted(tmp_path_factory.mktemp("usual"), random_prices(), tutorial_settings(FEW))
+
+
+@pytest.mark.parametrize("name", [name for name in TUTORIAL_ACTS if name != "evaluation.direction_step"])
+def test_a_setting_that_is_taken_changes_what_is_learned(name: str, usual: TutorialFit, tmp_path: Path) -> None:
+    other = fitted(tmp_path, random_prices(), tutorial_settings({**FEW, name: CHANGED[name]}))
+    learned = [(digest(each.weights), len(each.history)) for each in (usual, other)]
+    assert learned[0] != learned[1]
+
+
+def test_the_directions_lead_is_that_of_what_is_counted(usual: TutorialFit, tmp_path: Path) -> None:
+    changed = {**FEW, "evaluation.direction_step": CHANGED["evaluation.direction_step"]}
+    other = fitted(tmp_path, random_prices(), tutorial_settings(changed))
+    assert digest(other.weights) == digest(usual.weights)
+    found = [each.recipe.directions(usual.test_predictions[-1], usual.recipe.test) for each in (usual, other)]
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"])
+def test_a_setting_that_would_do_nothing_is_refused_with_those_that_act(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
+        tutorial_settings({name: 3})
+    assert name in str(refused.value)
