@@ -54,7 +54,17 @@ def log(
             raise
     tags = {"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))}
     source = f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}"
-    return str(client.create_model_version(MODEL, source=source, run_id=run.info.run_id, tags=tags).version)
+    version = client.create_model_version(
+        MODEL, source=source, run_id=run.info.run_id, tags=tags, description=_version_note(base)
+    )
+    return str(version.version)
+
+
+def _version_note(base: BaseNetwork) -> str:
+    return (
+        f"Learned through {base.through} across {len(base.tickers)} tickers, {base.origins:,} origins. Daily bars of a "
+        "ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, symmetric about 0."
+    )
 
 
 def _name(name: str) -> str:

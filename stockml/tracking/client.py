@@ -134,7 +134,7 @@ class Tracking:
     def log_base(self, base: "BaseNetwork", path: Path, losses: "Sequence[bases.Loss]", *, now: datetime) -> str:
         """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
         with self._client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
-            found = self._named(client, experiment_name("base"), "base")
+            found = self._named(client, experiment_name("base"), "base", views.base_note())
             return bases.log(client, found.experiment_id, base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
@@ -160,13 +160,13 @@ class Tracking:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
         with self._client() as client:
             ticker = f"{trial.ticker}/trials"
-            found = self._named(client, experiment_name(ticker), ticker)
+            found = self._named(client, experiment_name(ticker), ticker, views.trials_note(trial.ticker))
             return trials.log(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
         """Log a training by the tutorial once, with the pictures in `plots`. Raises TrackingUnavailable."""
         with self._client() as client:
-            found = self._named(client, experiment_name("tutorial"), "tutorial")
+            found = self._named(client, experiment_name("tutorial"), "tutorial", views.tutorial_note())
             return tutorials.log(client, found.experiment_id, report, plots, now)
 
     def sweep_orphans(
@@ -287,8 +287,9 @@ class Tracking:
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)
 
-    def _named(self, client: "MlflowClient", name: str, place: str) -> "Experiment":
-        return experiments.named(client, self.uri, name, experiments.artifact_location(self.uri, self.artifacts, place))
+    def _named(self, client: "MlflowClient", name: str, place: str, note: str = "") -> "Experiment":
+        at = experiments.artifact_location(self.uri, self.artifacts, place)
+        return experiments.named(client, self.uri, name, at, note)
 
     def _client(self) -> "AbstractContextManager[MlflowClient]":
         return connection.client(self.uri, self.artifacts, self.locks)

@@ -34,14 +34,19 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def named(client: "MlflowClient", uri: str, name: str, place: str | None) -> "Experiment":
-    """The experiment, made where it is missing; its files at `place`. Raises TrackingUnavailable."""
+def named(client: "MlflowClient", uri: str, name: str, place: str | None, note: str = "") -> "Experiment":
+    """The experiment, made where it is missing; its files at `place`, `note` above its runs, unless a person wrote one.
+
+    Raises TrackingUnavailable.
+    """
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(name):
+        if note and views.NOTE not in found.tags:
+            client.set_experiment_tag(found.experiment_id, views.NOTE, note)
         return found
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
-        client.create_experiment(name, place, views.KIND)
+        client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
     if found := client.get_experiment_by_name(name):
         return found
     raise TrackingUnavailable(without_password(uri), f"it did not make the experiment {name}")

@@ -57,7 +57,8 @@ def metrics(
             found[f"{candidate}/{figure.replace('/', '_')}"] = value
         elif figure in ("mse", "skill"):
             found[f"baselines/{candidate}_{figure}"] = value
-    return {**found, **assessment.band_scores.metrics(), **live}
+    origins = {"published/origins": float(assessment.evaluation.origins)}
+    return {**found, **origins, **assessment.band_scores.metrics(), **live}
 
 
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:

@@ -21,11 +21,9 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "answer/published_crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression, as they are"),
     "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
     "answer/coverage_80_pct": (PCT, "how often the published 80 % band held the price"),
-    "answer/volatility_20_pct": (
-        PCT,
-        "expected volatility of the next 20 sessions, a year's; volatility_5, _50: of those",
-    ),
+    "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, a year's"),
     "answer/width_against_usual_pct": (PCT, "tonight's 80 % band beside this share's usual range; 100 is usual"),
+    "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "of the next 5 and 50"),
     "answer/base_adds_to_width_crps_pct": (PCT, "CRPS of the base's width alone over the regression's, both symmetric"),
     "answer/crps_skill_pct": (PCT, "as published_crps_skill, of tonight's network, whoever is published"),
     "answer/width_crps_skill_pct": (PCT, "its width alone, both made symmetric"),
@@ -35,20 +33,23 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
         PCT,
         "CRPS that it saves over the champion's, same origins; of a path, the skill less",
     ),
-    "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time, once complete"),
+    "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time; of how many: live/independent"),
     "answer/forecast_change_pct": (PCT, "the published path's end beside the close"),
     "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean of the leads"),
     "answer/rise_chance_pct": (PCT, "chance of a higher price at the direction's lead"),
-    "answer/forecast": ("price", "the published path, a step a session ahead; forecast/low_80, high_80: its band"),
+    "answer/forecast, forecast/*": ("price", "the published path and its 80 % band, a step a session ahead"),
     "answer/skill_by_lead": ("share", "the published path's skill, a step a session ahead"),
-    "*/mse": ("share²", "squared error over the past range of the price"),
+    "published/origins": ("count", "past forecasts, the same of every row, that the figures of the test part are of"),
+    "*/mse, */half_mse, baselines/*_mse": ("share²", "squared error over the past range of the price; half of it"),
     "*/rmse, */mae": ("price", "error of the path"),
-    "*/skill": ("share", "over the last close, same origins"),
+    "*/mase": ("ratio", "error over the mean step of the past"),
+    "*/skill, */skill_lead_*, baselines/*_skill": ("share", "over the last close, same origins"),
+    "*/vs_*": ("share", "skill less another row's, and its 95 % interval; dm, dm_p_value: Diebold-Mariano's test"),
+    "*/direction_*": ("share", "accuracy; base_rate b: how often it rose; brier, of climatology b · (1 − b)"),
+    "*/one_step_*": ("", "the same of the next session alone, never to be compared with paths"),
+    "intervals/coverage_*": ("share", "of the prices inside the published band"),
+    "intervals/interval_score_*": ("price", "width, and what a price outside costs; lower is better"),
     "training/*": ("", "a step an epoch: loss (of scaled paths), learning rate, epoch_seconds (s)"),
-    "*/direction_*": (
-        "share",
-        "accuracy; base_rate b: how often it rose; brier, of climatology b · (1 − b)",
-    ),
     "live/*": ("share", "of what was published before its market opened; matured, steps, independent: counts"),
 }
 RECORD = {
@@ -62,6 +63,30 @@ RECORD = {
     "record/live_independent": ("count", "forecasts behind those two that share no session; below 30 too few to judge"),
     "record/width_against_usual_pct": (PCT, "the 80 % band beside this share's usual range; 100 is usual"),
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
+}
+SCALED = "½ MSE"  # of scaled prices
+TUTORIAL = {
+    "one_step/*": (SCALED, "a step ahead, on the smoothed training part"),
+    "paths/*": (SCALED, "whole paths from the test part's starts"),
+    "best/LSTM": (SCALED, "the epoch that the test part likes best, which nobody can know before"),
+    "best/epoch": ("count", "that epoch"),
+    "direction/*": ("starts", "after how many the direction was right, and after how many the price rose"),
+    "correlation": ("−1 to 1", "of predicted with actual moves"),
+    "seconds_a_step": ("s", "of the optimiser, median"),
+    "epoch/loss": (SCALED, "training loss, summed over the steps; epoch/: a step an epoch"),
+    "epoch/*_loss": (SCALED, "whole paths from the starts of that part"),
+    "epoch/correlation": ("−1 to 1", "as above"),
+    "epoch/learning_rate": ("", "as it was in that epoch"),
+}
+TRIALS = {
+    "validation_loss": (SCALED, "whole paths of the validation part, a step an epoch"),
+    "lowest_validation_loss": (SCALED, "the lowest of them, by which trials are compared"),
+}
+BASE = {
+    "training/loss *": ("σ·√lead", "mean pinball loss, a step an epoch; σ is the EWMA 60 volatility"),
+    "loss *": ("σ·√lead", "the same after the last epoch"),
+    "learned: CRPS*": ("share", "saved over the pooled regression's, where it learned: no evidence of skill"),
+    "learned: tickers*": (PCT, "share of those tickers that gain"),
 }
 COLUMNS = 6
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
@@ -122,6 +147,21 @@ def record_note(page: str, experiment_id: str) -> str:
     while len("\n".join(lines)) > room:
         lines.pop()
     return "\n".join([*lines, "", _note(links, RECORD)])
+
+
+def tutorial_note() -> str:
+    """What stands above the tutorial's runs."""
+    return _note("The published tutorial: a run a training, with its pictures beside the page's figures.", TUTORIAL)
+
+
+def trials_note(ticker: str) -> str:
+    """What stands above a search's runs."""
+    return _note(f"{ticker}: a run a trial of `stockml tune`, judged on the validation part.", TRIALS)
+
+
+def base_note() -> str:
+    """What stands above the base networks' runs."""
+    return _note("Base networks, each learned across tickers by `stockml pretrain`: a run a vintage.", BASE)
 
 
 def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:

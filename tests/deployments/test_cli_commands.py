@@ -23,9 +23,11 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
+from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.deployments.test_cli import stockml
+from tests.stockml.tracking.logged import unexplained
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
 pytestmark = pytest.mark.slow
@@ -157,7 +159,9 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installat
     assert run.data.params["network.units"] == "(6,)"
     assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
     assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
+    assert unexplained(run.data.metrics, views.TUTORIAL) == []
     client = MlflowClient(tracking_uri=here.home.tracking_uri)
+    assert client.get_experiment(run.info.experiment_id).tags[views.NOTE] == views.tutorial_note()
     kept = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "plots")}
     assert kept == {path.name for path in pictures.glob("*.png")}
     assert len(kept) == 7
@@ -171,7 +175,11 @@ def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation
     assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
     assert tutorial_settings(found["settings"]).network.units == (6,)
     assert tuned_settings(here.home, "IBM") == {}, "the nights stay as they are"
-    assert len(logged(here, "IBM.tutorial/trials")) == 2
+    trials = logged(here, "IBM.tutorial/trials")
+    assert len(trials) == 2
+    assert [unexplained(trial.data.metrics, views.TRIALS) for trial in trials] == [[], []]
+    place = MlflowClient(tracking_uri=here.home.tracking_uri).get_experiment(trials[0].info.experiment_id)
+    assert place.tags[views.NOTE] == views.trials_note("IBM.tutorial")
 
 
 def price_file(here: Installation) -> Path:

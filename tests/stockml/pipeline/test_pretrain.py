@@ -14,7 +14,9 @@ from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
+from stockml.tracking import views
 from stockml.tracking.client import Tracking
+from tests.stockml.tracking.logged import unexplained
 from tests.support.walks import walk
 
 pytestmark = pytest.mark.slow
@@ -65,6 +67,10 @@ def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Hom
     found = MlflowClient(tracking.uri, tracking.uri).get_model_version("lstm-base", "1")
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
+    assert f"across {FEWEST_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
+    client = MlflowClient(tracking.uri)
+    assert unexplained(client.get_run(found.run_id).data.metrics, views.BASE) == []
+    assert client.get_experiment_by_name("stockml/base").tags[views.NOTE] == views.base_note()
 
 
 def test_a_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:

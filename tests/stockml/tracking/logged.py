@@ -1,6 +1,8 @@
 """What an MLflow of a test has of a ticker."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from stockml.tracking.client import Tracking
@@ -21,3 +23,9 @@ def runs(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
 
 def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
     return list(client(tracking).search_model_versions(f"name = 'lstm-{ticker}'"))
+
+
+def unexplained(metrics: Iterable[str], glossary: Iterable[str]) -> list[str]:
+    """The metrics that no line above the runs tells the unit and the meaning of."""
+    lines = [each for line in glossary for each in line.split(", ")]
+    return [name for name in metrics if not any(fnmatchcase(name, each) for each in lines)]

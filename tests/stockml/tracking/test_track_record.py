@@ -10,10 +10,11 @@ import pytest
 from stockml.nights import summary
 from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
-from stockml.tracking import views
+from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import INSTALLATION
-from tests.stockml.tracking.logged import client, versions
+from tests.stockml.tracking.logged import client, unexplained, versions
+from tests.support.nights import recorded_night
 
 
 def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
@@ -62,7 +63,12 @@ def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Nig
     logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
     shown = set(client(tracking).get_run(logged.run_id).data.metrics)
     of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
-    assert {name for name in views.NIGHTS if "*" not in name} - of_a_path <= shown
+    named = {name for line in views.NIGHTS for name in line.split(", ")}
+    assert {name for name in named if "*" not in name} - of_a_path <= shown
+    path = recorded_night("GOOG", share=0.6)
+    by_a_path = {name for name, *_ in run_content.points(path, 0)}
+    assert unexplained(shown | by_a_path, views.NIGHTS) == []
+    assert of_a_path <= by_a_path
     run, _ = track_record(tracking)
     unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
     assert set(run.data.metrics) | unknown == set(views.RECORD)
