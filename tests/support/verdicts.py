@@ -1,4 +1,4 @@
-"""One verdict a night, on every page."""
+"""One headline and one verdict a night, on every page."""
 
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
@@ -11,8 +11,9 @@ from stockml.nights.record import Night
 
 
 def check_every_page_says_the_same(home: Home, night: Night) -> None:
-    """The record, the command line, its JSON, Prefect's state and artifact, MLflow's tags and note word one verdict;
-    the alias names the champion of the promotion history, whose night says that it was promoted."""
+    """The record, the command line, its JSON, Prefect's state and artifact, MLflow's tags, note and version word one
+    verdict, and one headline of what is published; the alias names the champion of the promotion history, whose night
+    says that it was promoted."""
     assert night.verdict
     word = "promoted" if night.verdict.promoted else "not promoted"
     told = f"{word.capitalize()}: {night.verdict.reason}."
@@ -21,16 +22,33 @@ def check_every_page_says_the_same(home: Home, night: Night) -> None:
     assert f"; {word}: {night.verdict.reason}" in summary.message(night)
     pages = artifacts(night)
     assert pages
-    assert [page for page in pages if told not in page] == []
+    said = summary.headline(night)
+    assert [page for page in pages if told not in page or f"**{said}**" not in page] == []
+    assert " ".join(said.replace(";", "").split()) in " ".join(summary.text(night).split())
+    assert summary.message(night).startswith(said)
     client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
     tags = client.get_run(night.mlflow_run_id).data.tags
     assert (tags["verdict"], tags["verdict_reason"]) == (word, night.verdict.reason)
     assert told in tags["mlflow.note.content"]
+    assert tags["mlflow.note.content"].startswith(f"**{said}**")
+    if not night.keeps_champion:
+        version = client.get_model_version(f"lstm-{night.ticker}", night.model_version)
+        assert f"That night {said}." in version.description
+    record = track_record(client, night.ticker)
+    if record["session"] == str(night.session):
+        assert (record["verdict"], record["published"]) == (word, said.removeprefix("published: "))
     champion = Registry(home.models).champion(night.ticker)
     assert champion
     named = client.get_model_version_by_alias(f"lstm-{night.ticker}", "champion")
     assert client.get_run(named.run_id).data.tags["stockml.key"] == champion.key
     assert client.get_run(named.run_id).data.tags["verdict"] == "promoted"
+
+
+def track_record(client: MlflowClient, ticker: str) -> dict[str, str]:
+    """The tags of the ticker's line on the page of all tickers."""
+    overview = client.get_experiment_by_name("stockml")
+    [run] = client.search_runs([overview.experiment_id], f"tags.ticker = '{ticker}'")
+    return dict(run.data.tags)
 
 
 def artifacts(night: Night) -> list[str]:
