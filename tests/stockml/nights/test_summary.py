@@ -1,7 +1,6 @@
 """The summary says in words what a person asks in the morning, and scripts get one object with fixed keys."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -190,65 +189,11 @@ def test_what_cannot_be_tested_says_so() -> None:
     assert "network adds" not in summary.text(replace(night, evaluation=none))
 
 
-def test_how_far_the_price_may_go_stands_in_a_table_of_its_own() -> None:
-    night = recorded_night()
-    assert night.forecast
-    assert rows_of(night, "volatility ", 12) == ["5 sessions", "20 sessions", "50 sessions"]
-    assert [each.sessions for each in night.forecast.outlook] == [5, 20, 50]
-    of_20 = night.forecast.outlook[1]
-    assert of_20.usual
-    low, high = of_20.usual
-    told = f"20 sessions {of_20.volatility:.1%} {of_20.place} of {low:.0%} to {high:.0%} {of_20.rise:.0%}"
-    assert told in " ".join(summary.text(night).split())
-    assert f"| 20 sessions&emsp;| {of_20.volatility:.1%}&emsp;| {of_20.place}" in summary.markdown(night)
-    unknown = replace(of_20, usual=None, percentile=None)
-    short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
-    assert "too short a history to say" in summary.text(short)
-
-
 def test_a_short_history_says_what_it_is_too_short_for() -> None:
     assert "too short" not in summary.text(recorded_night())
     assert "history too short for the volatility of 1,000 sessions" in " ".join(
         summary.text(replace(recorded_night(), sessions=999)).split()
     )
-
-
-def test_direction_stands_beside_how_often_the_price_rose() -> None:
-    night = recorded_night()
-    rose = night.evaluation and night.evaluation.scores[LAST_CLOSE].direction.base_rate
-    assert rose
-    assert f"direction (rose {rose:.0%})" in summary.text(night)
-    assert f"direction (rose {rose:.0%})" in summary.markdown(night)
-
-
-def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
-    night = recorded_night()
-    assert night.evaluation
-    assert night.forecast
-    direction = night.evaluation.scores[PUBLISHED].direction
-    share, brier = direction.base_rate, direction.brier
-    assert share
-    assert brier
-    told = summary.rise(night, night.forecast)
-    assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
-    assert summary.rise(None, night.forecast) == told.partition(";")[0]
-
-
-@pytest.mark.parametrize("page", [summary.text, summary.markdown])
-def test_a_live_figure_stands_with_its_observations_and_below_thirty_is_too_few(page: Callable[[Night], str]) -> None:
-    night, figures = logged(), logged().metrics
-
-    def said(**changes: float) -> str:
-        live = {f"live/{name}": value for name, value in changes.items()}
-        return " ".join(page(replace(night, metrics={**figures, **live})).split())
-
-    told = "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band"
-    assert f"{told} (2 independent, too few to judge)" in said()
-    assert f"{told} (30 independent)" in said(independent=30)
-    assert "live forecasts" not in said(matured=0)
-    older = {name: figures[name] for name in figures if name not in ("live/steps", "live/independent")}
-    kept = "12 live forecasts complete: skill +0.021, 78% inside the 80% band"
-    assert kept in " ".join(page(replace(night, metrics=older)).split())
 
 
 def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_that_is_not_there() -> None:
