@@ -61,13 +61,14 @@ class Home:
 
         lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
         of the width, 0 where there is none. `attrs`: origin, published_at, key, and probability_of_rise, the chance
-        (0 to 1) that the price is higher at the lead `direction_step`; `age`, in words, which call an old one expired.
-        Raises NoForecast, RecordUnreadable.
+        (0 to 1) that the price is higher at the lead `direction_step`; in words `age`, which calls an old one expired,
+        and `rise`, that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
         from stockml.clock import now
         from stockml.forecasts.age import EXPIRES_AFTER, age_of
         from stockml.forecasts.ledger import Ledger
         from stockml.nights.record import kept_night
+        from stockml.nights.tables import rise
 
         named = validated_ticker(ticker)
         steps = Ledger(self._place.ledger).steps(named)
@@ -84,6 +85,7 @@ class Home:
             "origin": newest["session"].date(),
             "published_at": newest["published_at"].to_pydatetime(),
             "key": str(newest["key"]),
+            "rise": rise(night, float(newest["probability_of_rise"]), int(newest["direction_step"])),
             "probability_of_rise": float(newest["probability_of_rise"]),
             "direction_step": int(newest["direction_step"]),
         }

@@ -136,8 +136,8 @@ def forecast(
     from stockml import clock
     from stockml.forecasts.age import EXPIRES_AFTER, age_of
     from stockml.nights.record import kept_night
-    from stockml.nights.summary import forecast_json, rise
-    from stockml.nights.tables import outlook_lines
+    from stockml.nights.summary import forecast_json
+    from stockml.nights.tables import outlook_lines, rise
 
     entry, store = _newest_entry(ticker), _store(ticker, calendar)
     published, sessions = entry.forecast, store.sessions(ticker)
@@ -162,7 +162,7 @@ def forecast(
         low, high = band.low[lead - 1], band.high[lead - 1]
         day, value = published.sessions[lead - 1], published.path[lead - 1]
         print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
-    print(rise(night, published))
+    print(rise(night, published.probability_of_rise, published.direction_step))
     if published.without_network:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
     print("\n".join(outlook_lines(published)).lstrip("\n"))

@@ -15,13 +15,13 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import counted, judged
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
-    base_rate,
     distribution_lines,
     distribution_markdown,
     outlook_lines,
     outlook_markdown,
     path_lines,
     path_markdown,
+    rise,
 )
 
 PAGES = "make up"
@@ -44,7 +44,7 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
         lines += _row("", str(age)) if age else []
-        lines += _row("chance of a rise", rise(night, night.forecast))
+        lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night))
     lines += _row("so far", live) if (live := _live(night)) else []
     lines += outlook_lines(night.forecast) if night.forecast else []
@@ -64,7 +64,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
     if night.forecast:
         said = _published(night)
         made = f"; {age}" if age else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {rise(night, night.forecast)}{made}.")
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
         parts += [f"Published: {said}.", f"So far: {live}." if (live := _live(night)) else ""]
         parts.append(outlook_markdown(night.forecast))
     parts.append("\n".join(_markdown_facts(night)))
@@ -224,19 +224,8 @@ def _published(night: Night) -> str:
     return f"the network's path, with the {POOLED}'s width" if night.forecast.outlook else "the network's path"
 
 
-def rise(night: Night | None, forecast: Forecast) -> str:
-    """With how often it rose on the test part, and how good such chances were: a chance says little without that.
-
-    night: the forecast's own, None where its record is gone.
-    """
-    chance = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
-    if night is None or night.evaluation is None or (rate := base_rate(night)) is None:
-        return chance
-    chance += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
-    published = night.score(PUBLISHED)
-    if published is None or published.direction.brier is None:
-        return chance
-    return f"{chance} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
+def _rise(night: Night, forecast: Forecast) -> str:
+    return rise(night, forecast.probability_of_rise, forecast.direction_step)
 
 
 def _live(night: Night) -> str:

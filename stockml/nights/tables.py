@@ -1,4 +1,4 @@
-"""A night's two tables, for the terminal and as Markdown: the paths' rows, and the distributions' rows by CRPS."""
+"""A night's tables, for the terminal and as Markdown: the paths, the distributions by CRPS, how far it may go."""
 
 import itertools
 import textwrap
@@ -50,6 +50,21 @@ def _direction(night: Night) -> str:
 
 def base_rate(night: Night) -> float | None:
     return next((score.direction.base_rate for _, score in candidates(night)), None)
+
+
+def rise(night: Night | None, chance: float, step: int) -> str:
+    """With how often it rose on the test part, and how good such chances were: a chance says little without that.
+
+    night: the forecast's own, None where its record is gone.  chance: 0 to 1, at this step.
+    """
+    said = f"{chance:.0%} that the price is higher in {step} sessions"
+    if night is None or night.evaluation is None or (rate := base_rate(night)) is None:
+        return said
+    said += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
+    published = night.score(PUBLISHED)
+    if published is None or published.direction.brier is None:
+        return said
+    return f"{said} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
 
 
 def _origins(night: Night) -> str:

@@ -8,6 +8,7 @@ import pytest
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.nights import summary
 from stockml.nights.record import Night
+from stockml.nights.tables import rise
 from tests.stockml.nights.test_summary import logged, rows_of
 from tests.support.nights import recorded_night
 
@@ -44,9 +45,9 @@ def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
     share, brier = direction.base_rate, direction.brier
     assert share
     assert brier
-    told = summary.rise(night, night.forecast)
+    told = rise(night, night.forecast.probability_of_rise, 30)
     assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
-    assert summary.rise(None, night.forecast) == told.partition(";")[0]
+    assert rise(None, night.forecast.probability_of_rise, 30) == told.partition(";")[0]
 
 
 @pytest.mark.parametrize("page", [summary.text, summary.markdown])
