@@ -57,8 +57,12 @@ def metrics(
             found[f"{candidate}/{figure.replace('/', '_')}"] = value
         elif figure in ("mse", "skill"):
             found[f"baselines/{candidate}_{figure}"] = value
-    origins = {"published/origins": float(assessment.evaluation.origins)}
-    return {**found, **origins, **assessment.band_scores.metrics(), **live}
+    table, row = assessment.distributions, row_of(assessment.publisher)
+    found["published/origins"] = float(assessment.evaluation.origins)
+    if row in table.whole:
+        by_lead = zip(table.leads, table.whole[row].skill_by_lead, strict=True)
+        found |= {f"published/crps_skill_lead_{lead}": skill for lead, skill in by_lead}
+    return {**found, **assessment.band_scores.metrics(), **live}
 
 
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:

@@ -40,6 +40,7 @@ NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
     "answer/forecast, forecast/*": ("price", "the published path and its 80 % band, a step a session ahead"),
     "answer/skill_by_lead": ("share", "the published path's skill, a step a session ahead"),
     "published/origins": ("count", "past forecasts, the same of every row, that the figures of the test part are of"),
+    "published/crps_skill_lead_*": ("share", "CRPS skill of what is published over the pooled regression, by lead"),
     "*/mse, */half_mse, baselines/*_mse": ("share²", "squared error over the past range of the price; half of it"),
     "*/rmse, */mae": ("price", "error of the path"),
     "*/mase": ("ratio", "error over the mean step of the past"),

@@ -80,6 +80,17 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     )
 
 
+def test_the_distribution_that_is_published_is_scored_by_lead_and_says_of_how_many_origins(night: Night) -> None:
+    assert night.distributions
+    published = night.distributions.whole["champion"]
+    shown = {name: value for name, value in night.metrics.items() if name.startswith("published/crps_skill_lead_")}
+    leads = (1, 5, 10, 20, 50)
+    assert shown == {
+        f"published/crps_skill_lead_{lead}": skill for lead, skill in zip(leads, published.skill_by_lead, strict=True)
+    }
+    assert night.metrics["published/origins"] == night.distributions.scores["champion"].origins
+
+
 LEADS = (*range(1, 11), *range(15, 51, 5))
 
 
