@@ -14,6 +14,7 @@ def open_form(page: "Page", address: str, deployment: str) -> None:
     """Deployments → the deployment → Run → Custom run."""
     page.goto(f"{address}/deployments")
     page.get_by_placeholder("Search deployments").fill(deployment)
+    page.wait_for_url("**NameLike=**")  # a click before the search stands in the address is undone by it
     page.get_by_role("link", name=deployment, exact=True).click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
