@@ -87,7 +87,7 @@ def test_every_step_names_modules_that_are_there_and_follows_them_through_every_
         for each in vars(room).values()
         if getattr(getattr(each, "cache_policy", None), "modules", ())
     ]
-    assert len(steps) == 10
+    assert len(steps) == 11
     hashes = {each.name: code_hash(*each.cache_policy.modules) for each in steps}
     assert len(set(hashes.values())) >= 8, "append and explain jumps, and fetch, share a module"
 
