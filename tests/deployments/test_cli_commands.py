@@ -26,8 +26,8 @@ from stockml.storage.files import sha256_of
 from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
-from tests.deployments.test_cli import stockml
 from tests.stockml.tracking.logged import unexplained
+from tests.support.commands import stockml
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from deployments.registration.own_list import add, keep, remove, rename, tickers
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.home import home as home_of
-from tests.deployments.test_cli import Captured, store_of
+from tests.support.commands import Captured, store_of
 from tests.support.postgres_server import is_installed
 
 MINE = """# what I hold

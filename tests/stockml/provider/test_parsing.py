@@ -19,8 +19,8 @@ from stockml.errors import (
     RateLimited,
     UnknownSymbol,
 )
-from stockml.prices.bars import Split
 from stockml.provider.parsing import MAX_BYTES, Daily, decoded, parse_daily, parse_splits
+from tests.stockml.provider.test_parsing_splits import SPLITS
 from tests.support import PAYLOADS
 from tests.support.counting import calls_of
 
@@ -38,10 +38,6 @@ SERIES = {
     "daily_short_history_new_listing.json": ("NEWCO", 79, date(2026, 8, 3), FRIDAY),
     "daily_stale_delisted.json": ("GONE", 100, date(2026, 2, 13), date(2026, 7, 9)),
     "daily_with_split_unadjusted.json": ("SPLT", 100, date(2026, 7, 2), FRIDAY),
-}
-SPLITS = {
-    "splits.json": ("IBM", (Split(date(1999, 5, 27), 2.0), Split(date(2021, 11, 4), 1.046))),
-    "splits_empty_INFERRED.json": ("NEWCO", ()),
 }
 REFUSALS: dict[str, tuple[type[FeedError], str]] = {
     # file: the type, and what its text must say
@@ -108,12 +104,6 @@ def test_a_series_becomes_ascending_bars_with_the_numbers_of_the_file(name: str)
             v for k, v in series[f"{day:%Y-%m-%d}"].items() if k[3:] in {"open", "high", "low", "close", "volume"}
         ]
         np.testing.assert_array_equal(row, [float(v) for v in values])
-
-
-@pytest.mark.parametrize("name", SPLITS)
-def test_splits_come_oldest_first(name: str) -> None:
-    ticker, expected = SPLITS[name]
-    assert parse_splits((PAYLOADS / name).read_bytes(), ticker) == expected
 
 
 @pytest.mark.parametrize("parse", [parsed, parse_splits], ids=["daily", "splits"])
@@ -242,37 +232,6 @@ def test_a_series_that_must_not_be_stored_is_refused_by_name(content: bytes, wha
         parsed(content)
     assert what in str(caught.value)
     assert "IBM" in str(caught.value)
-
-
-def splits_answer(*entries: object) -> bytes:
-    return json.dumps({"symbol": "IBM", "data": entries}).encode()
-
-
-def split_entry(day: object, factor: object = "2.0000") -> dict[str, object]:
-    return {"effective_date": day, "split_factor": factor}
-
-
-def test_a_split_without_a_date_is_skipped() -> None:
-    content = splits_answer(split_entry("None"), split_entry("2020-01-02", "0.1000"))
-    assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), 0.1),)
-
-
-@pytest.mark.parametrize(
-    ("content", "what"),
-    [
-        (splits_answer(split_entry("2020-13-01")), "'2020-13-01'"),
-        (splits_answer(split_entry("2020-01-02", "None")), "the split of 2020-01-02"),
-        (splits_answer(split_entry("2020-01-02", "0.0000")), "above 0"),
-        (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
-        (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "two on 2020-01-02"),
-        (splits_answer("2020-01-02"), "effective_date"),
-        (splits_answer().replace(b"IBM", b"MSFT"), "found that of 'MSFT'"),
-    ],
-)
-def test_a_split_that_must_not_be_stored_is_refused_by_name(content: bytes, what: str) -> None:
-    with pytest.raises(BadPayload) as caught:
-        parse_splits(content, "IBM")
-    assert what in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""`stockml bars` and `stockml import`: what is shown, settled, brought and refused."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deployments.cli.app import run
+from deployments.replay.recording import recorded_bars
+from stockml.home import Home
+from stockml.prices.store import BarStore
+from tests.support.commands import Captured, store_of
+
+
+def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "IBM.csv"
+    file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
+    assert run(["import", "IBM", str(file), "--dry-run"]) == 1
+    assert "say which with --dates day-first or month-first" in capsys.readouterr().err
+    assert run(["import", "IBM", str(file), "--dates", "day-first", "--dry-run"]) == 0
+    first, _, _, row, unknown = capsys.readouterr().out.splitlines()
+    assert first == "IBM: 1 sessions as understood from IBM.csv; nothing was imported"
+    assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
+    assert unknown == "volumes unknown: no column volume among Date, Open, High, Low, Close"
+    assert not home.root.exists()
+
+
+def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: Captured) -> None:
+    store, bars = store_of(home), recorded_bars("IBM").tail(300)
+    bars.iloc[100, :4] *= 10
+    day, hole = bars.index[100].date(), bars.index[200].date()
+    now = datetime(2013, 3, 5, tzinfo=UTC)
+    store.append("MSFT", bars.drop(bars.index[200]), recorded_at=now, source="test", session=bars.index[-1].date())
+    assert run(["bars", "MSFT", "--holes"]) == 0
+    aside, missing = capsys.readouterr().out.splitlines()
+    assert aside.startswith(f"{day} set aside: open ")
+    assert missing == f"{hole} no bar"
+    for option, count in (("--accept", 0), ("--reject", 1)):
+        assert run(["bars", "MSFT", option, str(day), "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["holes"], len(shown["set_aside"])) == ([str(hole)], count)
+    assert run(["bars", "MSFT", "--accept", "2013-03-02"]) == 1
+    assert "MSFT has no bar of it" in capsys.readouterr().err
+
+
+def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> None:
+    store_of(home)
+    assert run(["bars", "ibm"]) == 0
+    assert capsys.readouterr().out.startswith("IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n")
+    assert run(["bars", "IBM", "--csv"]) == 0
+    shown = pd.read_csv(pd.io.common.StringIO(capsys.readouterr().out), index_col="session", parse_dates=True)
+    assert shown.to_numpy().tolist() == recorded_bars("IBM").tail(300).to_numpy().tolist()
+    assert run(["bars", "IBM", "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
+
+
+def test_bars_as_of_a_time_know_nothing_recorded_later(home: Home, capsys: Captured) -> None:
+    store_of(home)
+    assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
+    assert "expected --as-of to be 2013-03-04 00:00 UTC or later" in capsys.readouterr().err
+    assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
+
+
+def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    for symbol in ("IBM", "MSFT"):
+        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / f"{symbol.lower()}.us.txt")
+    (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
+    assert run(["import", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "IBM: 50 sessions" in captured.out
+    assert "MSFT: 50 sessions" in captured.out
+    assert "broken.csv" in captured.err
+
+
+def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").head(3)
+    store = BarStore(home.store, home.locks)
+    for hour, volume in ((8, 1.0), (9, 2.0)):
+        recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
+        store.append(
+            "IBM", bars.assign(volume=volume), recorded_at=recorded_at, source="test", session=date(2000, 3, 3)
+        )
+    assert run(["bars", "IBM", "--restated"]) == 0
+    shown = capsys.readouterr().out
+    assert "volume" in shown
+    assert shown.count("2000-03-0") >= 3
+
+
+def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
+    bars.to_csv(file, date_format="%Y-%m-%d")
+    assert run(["import", "IBM", str(file)]) == 0
+    assert "50 sessions from 2000-03-01 to 2000-05-10 imported" in capsys.readouterr().out
+    assert run(["import", "IBM", str(file)]) == 0
+    assert "nothing changed" in capsys.readouterr().out
+    assert run(["bars", "IBM"]) == 0
+    assert capsys.readouterr().out.startswith("IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n")
+    assert run(["import", "IBM", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recorded"] is False
+
+
+def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
+    bars.to_csv(file, date_format="%Y-%m-%d")
+    assert run(["import", "IBM", str(file)]) == 0
+    said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
+    assert said in capsys.readouterr().out

@@ -1,0 +1,176 @@
+"""The doctor on damage: each kind is named with its file and the way back."""
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from deployments.doctor import Check
+from deployments.servers.environment import mlflow_database
+from deployments.servers.postgres import create_databases
+from deployments.servers.stack import Ports, up
+from stockml.errors import StoreError
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.storage.sqlite_files import fault_of
+from stockml.tracking.client import Tracking
+from tests.deployments.test_doctor import NOW, found
+from tests.faults.flipped_bits import kinds
+from tests.support.commands import Captured
+from tests.support.nights import recorded_night
+from tests.support.postgres_server import is_installed, postgres_server
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "says"),
+    [
+        ("mlflow.db", b"", "stockml rebuild-tracking"),
+        ("mlflow.db", b"no database, but long enough to be one" * 9, "stockml rebuild-tracking"),
+        ("prefect/prefect.db", b"no database, but long enough to be one" * 9, "stockml deploy"),
+        ("prefect/prefect.db", b"", "stockml deploy"),
+        ("settings/IBM.json", b"{}", "restore it from a backup"),
+    ],
+)
+def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
+    path = home.root / place
+    path.parent.mkdir(parents=True)
+    (path.parent / "migrated.txt").write_text("3.9.1")
+    path.write_bytes(content)
+    [check] = [
+        check
+        for check in found(home).values()
+        if check.verdict == "problem" and check.name not in ("rights", "price service")
+    ]
+    assert str(path) in str(check)
+    assert says in str(check)
+
+
+def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
+    home.root.mkdir()
+    (home.root / "mlflow.db").write_bytes(b"")
+    with (
+        pytest.raises(StoreError, match=r"mlflow\.db: expected a database, found an empty file"),
+        up(home, Ports(), {}, print),
+    ):
+        pass
+
+
+def problem(home: Home) -> Check:
+    """The only one, a day after the last bar that is kept."""
+    checks = found(home, now=NOW + timedelta(days=1)).values()
+    [check] = [each for each in checks if each.verdict == "problem" and each.name not in ("rights", "price service")]
+    return check
+
+
+OF_SOURCES = ("ledger", "promotions", "champion", "store", "splits", "history", "judgements", "settings", "night")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "a bit"])
+@pytest.mark.parametrize("damaged", [*OF_SOURCES, "base network"])
+def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str, damage: str) -> None:
+    file = kinds(home.root)[damaged].files[0]
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    a_bit = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    file.write_bytes({"cut off": whole[:-20], "empty": b"", "a bit": a_bit}[damage])
+    check = problem(home)
+    assert str(file) in str(check) or str(file.parent) in str(check)
+    assert "restore it from a backup" in str(check) or damaged == "base network"
+
+
+def test_a_champion_that_is_gone_and_bars_that_are_gone_are_named(home: Home) -> None:
+    """By what speaks of them: the promotions, and the forecasts."""
+    kept = kinds(home.root)
+    champion, bars = kept["champion"].files[0].parent, kept["store"].files[0]
+    shutil.rmtree(champion)
+    assert str(champion) in str(problem(home))
+    kinds_elsewhere = kinds(home.root.with_name("elsewhere"))
+    shutil.copytree(kinds_elsewhere["champion"].files[0].parent, champion)
+    for part in bars.parent.rglob("IBM.parquet"):
+        part.unlink()
+    check = problem(home)
+    assert str(bars) in check.found
+    assert "restore it from a backup" in check.advice
+
+
+def test_a_list_of_tickers_that_cannot_be_read_is_named(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_text("tickers: [IBM, ON]")
+    assert str(home.tickers) in str(problem(home))
+
+
+def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Path) -> None:
+    """One that opens, and whose first table can be read."""
+    home.root.mkdir()
+    database = home.root / "mlflow.db"
+    whole = bytearray(empty_database.read_bytes())
+    whole[-40_000:-20_000] = b"\xff" * 20_000
+    database.write_bytes(whole)
+    assert fault_of(database, "experiments") is None
+    check = problem(home)
+    assert (check.name, str(database) in check.found) == ("mlflow.db", True)
+    assert "stockml rebuild-tracking" in check.advice
+
+
+def test_files_that_stayed_behind_when_the_home_was_moved_are_named(home: Home, empty_database: Path) -> None:
+    home.root.mkdir()
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    night = Tracking.of(home).keep_and_log(recorded_night())
+    moved = home_of({"STOCKML_HOME": str(home.root.with_name("moved"))})
+    shutil.move(home.root, moved.root)
+    assert [check for check in found(moved).values() if check.name == "artifacts"] == [], "they follow"
+    shutil.rmtree(moved.root / "artifacts")
+    for place in (home, moved):  # where it looks before the next night, and after it
+        check = found(moved)["artifacts"]
+        assert check.verdict == "problem"
+        assert f"{place.root / 'artifacts' / night.ticker}, which are not there" in check.found
+        assert f"to {moved.root}" in check.advice
+        Tracking.of(moved).prepare()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what_makes_them_found(
+    home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
+        create_databases({"STOCKML_DATABASE_URL": address})
+        database = {"MLFLOW_TRACKING_URI": mlflow_database(home, {"STOCKML_DATABASE_URL": address})}
+        before, moved = (
+            home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
+        )
+        assert "artifacts" not in found(before), "its tables are not there yet"
+        Tracking.of(before).keep_and_log(recorded_night("AAPL"))
+        shutil.move(before.root, moved.root)
+        check = found(moved)["artifacts"]
+        assert f"{before.root / 'artifacts' / 'AAPL'}, which are not there" in check.found
+        before.root.mkdir()
+        subprocess.run(check.advice.split("`")[3], shell=True, check=True)
+        assert "artifacts" not in found(moved)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_named(home: Home, tmp_path: Path) -> None:
+    code = "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import sys; "
+    code += "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; sys.exit(run(['doctor']))"
+    place = {"STOCKML_HOME": str(tmp_path / "small")}
+    command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
+    ran = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+    [line] = [line for line in ran.stdout.splitlines() if "PROBLEM home" in line]
+    assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran
+
+
+@pytest.mark.parametrize("name", ["what?", "100%", "a#b", "s3::b"])
+def test_a_home_that_addresses_misread_is_named(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("STOCKML_HOME", str(tmp_path / name))
+    assert run(["doctor"]) == 1
+    said = capsys.readouterr().err
+    assert "expected STOCKML_HOME to be a folder without ? % # and :: in its path" in said
+    assert str(tmp_path / name) in said
