@@ -8,7 +8,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home
 
 # what Prefect calls a driver and MLflow calls a driver differ for one and the same server
-RUN_DAYS = 21  # how long Prefect keeps a run that has ended
+RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps a run that has ended, and what happened to it
 _PREFECT_DRIVER = "postgresql+asyncpg"
 _MLFLOW_DRIVER = "postgresql+psycopg"
 
@@ -43,6 +43,7 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # Prefect's own vacuum removes what ended long ago
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUN_DAYS * 86_400),
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{EVENT_DAYS}D",
         # a run whose process is gone is noticed within minutes
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         # a night's lines reach its page in one request or two

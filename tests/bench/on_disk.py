@@ -17,7 +17,7 @@ from deployments.cli.runs import outcome, run_night
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from deployments.replay.source import replay_environment
-from deployments.servers.environment import RUN_DAYS
+from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home, home
 from stockml.maintenance.retention import RetentionSettings
@@ -28,7 +28,7 @@ from tests.support.replaying import fill
 
 TICKERS = ("IBM", "AAPL")
 MONTH, WEEK, YEAR, FIFTY = 20, 5, 252, 50
-TRASH_DAYS, EVENT_DAYS = 30, 7  # MLflow's bin, and the default of Prefect's server
+TRASH_DAYS = 30  # MLflow's bin
 MODELS, RUNS = KEPT_BY_COUNT = ("MLflow's models", "MLflow's plots and records")
 KEEP = RetentionSettings()
 DAYS_KEPT = {

@@ -33,8 +33,10 @@ def nights(scene: Scene) -> Iterator[Measured]:
         first, *others = ended
         yield _seconds("first night", [first], f"{WHAT}; history stored before")
         yield _seconds("night", others, f"{WHAT}; fine-tunes")
-        peaks = tuple(float(night.together_bytes) for night in ended)
+        spent = tuple(night.cpu_s for night in others)
         largest = max(night.largest_bytes for night in ended)
+        yield Measured("night cpu", spent, largest, remark="of all its processes, its Prefect server included")
+        peaks = tuple(float(night.together_bytes) for night in ended)
         yield Measured("night memory", peaks, largest, remark="all its processes, added up; the largest alone beside")
         loading = _night(place, feed, PYTHONPROFILEIMPORTTIME="1")
         assert " tensorflow" not in loading.errors, "a night with nothing new imports TensorFlow"
