@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import replace
 
 from deployments.servers.access import Access
+from deployments.servers.closed_assistant import ClosedAssistant
 from deployments.servers.guard import Guard
 from deployments.servers.opened_plots import OpenedPlots
 from stockml.home import home
@@ -26,8 +27,9 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(database, database, "mlflow-artifacts:/")
-    pages = Guard(OpenedPlots(create_fastapi_app(), database), access, asks_password=True, open_path="/health")
-    uvicorn.run(pages, host=access.address, port=port, access_log=False)
+    pages = ClosedAssistant(OpenedPlots(create_fastapi_app(), database))
+    guarded = Guard(pages, access, asks_password=True, open_path="/health")
+    uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
 def _settings(access: Access, port: int, database: str, artifacts: str) -> dict[str, str]:

@@ -29,16 +29,12 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-NO_ASSISTANT = """
-localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
-localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
-"""
 PATIENCE_MS = 60_000
 
 
 @contextmanager
 def browser_page(width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
-    """A page of a fresh Chromium profile, MLflow's assistant closed; more: of Playwright's options."""
+    """A page of a fresh Chromium profile; more: of Playwright's options."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
@@ -50,7 +46,6 @@ def browser_page(width: int = 1600, height: int = 1000, **more: Any) -> "Iterato
             viewport={"width": width, "height": height},
             **more,
         )
-        context.add_init_script(NO_ASSISTANT)
         context.set_default_timeout(PATIENCE_MS)
         try:
             yield context.new_page()

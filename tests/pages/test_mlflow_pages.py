@@ -89,7 +89,9 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> N
         assert "record/network_adds_crps_pct" in shown
         assert "IBM" in shown
         open_table(page, pages.address, pages.overview_id)
-        assert "The network adds something on 1 of 1 ticker" in page.inner_text("body")
+        shown = page.inner_text("body")
+        assert "The network adds something on 1 of 1 ticker" in shown
+        assert "Ask questions about" not in shown, "the assistant comes when it is called"
 
 
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home) -> None:
