@@ -43,9 +43,9 @@ AFTER_CLOSE = timedelta(minutes=30)
 class Constants:
     """A ticker's night, as `measure` and `python -m tests.bench --only=scheduled` print it."""
 
-    cpu_s: float = 1.9  # of the night itself, in a warm process, and of the worker for it
-    prefect_cpu_s: float = 1.24
-    mlflow_cpu_s: float = 0.26
+    cpu_s: float = 1.36  # of the night itself, in a warm process, and of the worker for it
+    prefect_cpu_s: float = 0.59
+    mlflow_cpu_s: float = 0.16
     requests: int = 1  # to the provider
     reads: int = 68  # of the object store: GET, HEAD, LIST
     writes: int = 28
