@@ -126,11 +126,15 @@ def known_by(day: date, folder: Path) -> str:
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
-def keep_aside(path: Path) -> None:
-    """Copy a vintage whose name another one is about to take: `file_of` goes on finding it for models that name it."""
-    for module in KINDS.values():
-        if path.match(module.PATTERN) and (kept := _readable(module, path)):
-            write_atomically(_aside(path.parent, *_identity(module, kept).split()), path.read_bytes())
+def keep_aside(folder: Path, after: BaseNetwork | PooledRegression) -> None:
+    """Copy the vintage whose name `after` is about to take, unless it is the same one that is learned again.
+
+    `file_of` goes on finding it for models that name it.
+    """
+    module: Any = base_vintages if isinstance(after, BaseNetwork) else pooled_vintages
+    path = folder / module.file_name(after.through)
+    if (kept := _readable(module, path)) and _identity(module, kept) != _identity(module, after):
+        write_atomically(_aside(folder, *_identity(module, kept).split()), path.read_bytes())
 
 
 def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, str]:

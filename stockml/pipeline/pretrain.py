@@ -42,7 +42,7 @@ def pretrain_base(
     folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
-        keep_aside(folder / pooled_vintages.file_name(regression.through))
+        keep_aside(folder, regression)
         pooled_vintages.write(regression, folder)
         working = folder / f"_pretraining-{regression.through}"
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
@@ -50,7 +50,7 @@ def pretrain_base(
         score = base_score(base, regression, known, at)
         scores = {**base.scores, SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
         base = replace(base, scores=scores)
-        keep_aside(folder / base_vintages.file_name(base.through))
+        keep_aside(folder, base)
         path = base_vintages.write(base, folder)
         working.rmdir()
     return base, path

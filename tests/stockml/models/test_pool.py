@@ -118,8 +118,10 @@ def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_i
     before, older = Pool.before(LATER, [folder]), base_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     for _ in range(2):
-        keep_aside(folder / base_vintages.file_name(before.base.through))
-        base_vintages.write(replace(older, through=before.base.through), folder)
+        after = replace(older, through=before.base.through)
+        keep_aside(folder, after)
+        base_vintages.write(after, folder)
+    assert len([*folder.rglob("*/base-*.npz")]) == 1, "the same one that is learned again is no other"
     assert Pool.before(LATER, [folder]).identity() != before.identity()
     assert Pool.identified(before.identity(), [folder]).identity() == before.identity()
 
