@@ -7,11 +7,8 @@ from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
 
-# what every calendar can count in
-EARLIEST, END = (
-    datetime(1900, 1, 1, tzinfo=UTC),
-    datetime(2201, 1, 1, tzinfo=UTC),
-)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # what every calendar can count in
+END = datetime(2201, 1, 1, tzinfo=UTC)
 BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
 
 

@@ -23,7 +23,7 @@ from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
 from stockml.storage.notes import notes_of
 from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
-from tasks.caching import step
+from tasks.caching import RetryOptions, step
 from tasks.rate_limit import wait_for_rate_limit
 
 
@@ -36,6 +36,9 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
     except Exception:  # noqa: BLE001 - any other error ends where it belongs
         return False
     return False
+
+
+AGAIN = RetryOptions(retries=1, retry_delay_seconds=65, retry_jitter_factor=0.3, retry_condition_fn=is_transient)
 
 
 def provider() -> AlphaVantage:
@@ -69,10 +72,7 @@ def _key_from_block() -> str | None:
     modules=("pipeline.ingest",),
     aside=("now",),
     task_run_name="fetch {ticker} {session}",
-    retries=1,
-    retry_delay_seconds=65,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=is_transient,
+    **AGAIN,
 )
 def fetch_daily(
     ticker: str,
@@ -90,10 +90,7 @@ def fetch_daily(
     modules=("pipeline.ingest",),
     aside=("now",),
     task_run_name="fetch history {ticker} {session}",
-    retries=1,
-    retry_delay_seconds=65,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=is_transient,
+    **AGAIN,
 )
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
@@ -164,9 +161,7 @@ def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) ->
     modules=("pipeline.ingest",),
     aside=("now",),
     task_run_name="explain jumps {bars.ticker} {bars.session}",
-    retries=1,
-    retry_delay_seconds=65,
-    retry_condition_fn=is_transient,
+    **AGAIN,
 )
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""

@@ -22,9 +22,9 @@ from stockml.storage.records import read_record, record, written_record
 
 ATTEMPT = "last-attempt.json"
 LEGEND = (
-    "behind: sessions without a forecast; published are the path, with its skill over the last close, and the width of "
-    "the 80 % band, by a network or the pooled regression alone, beside this share's usual; network adds: the CRPS it "
-    "saves; ~ within the noise; next run: UTC"
+    "behind: sessions without a forecast; path: the published one's skill over the last close; width: of the 80 % "
+    "band, by network and pooled regression together or by the latter alone (pooled), beside this share's usual; "
+    "network adds: the CRPS it saves; ~ within the noise; next run: UTC"
 )
 LINE = 100  # characters of the terminal's
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
