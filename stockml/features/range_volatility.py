@@ -11,12 +11,13 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from stockml.features.scaling import VOLATILITY_FLOOR
 from stockml.features.segments import each_segment, segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years
+VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must still divide
+USUAL_VOLATILITY = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,6 @@ class Volatilities:
     def of(series: PriceSeries) -> "Volatilities":
         """Of the very object that was asked about last, it is known: a series never changes."""
         parts = [_of_segment(each) for each in segments(series)]
-        if len(parts) == 1:
-            return parts[0]
         return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
 
 
@@ -48,9 +47,30 @@ def _of_segment(series: PriceSeries) -> Volatilities:
     squares = pd.Series(since_last_close(series, series.close) ** 2)
     ranges = pd.Series(range_variance(series))
     terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
-    ewma_20, ewma_60 = (_root(squares.ewm(span=span, ignore_na=True).mean()) for span in (20, 60))
     seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-    return Volatilities(np.stack(terms, axis=1), ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
+    return Volatilities(
+        np.stack(terms, axis=1),
+        close_volatility(series, 20),
+        close_volatility(series, 60),
+        _root(squares.expanding().mean()),
+        seen,
+    )
+
+
+@each_segment
+def ewma_volatility(series: PriceSeries) -> Floats:
+    """(n,) daily volatility of the log mid price, exponentially weighted with a span of 60 sessions.
+
+    The very first session has no return yet and gets the usual volatility of any share.
+    """
+    squares = pd.Series(np.diff(np.log(series.mid), prepend=np.nan) ** 2)
+    return _root(squares.ewm(span=60).mean().fillna(USUAL_VOLATILITY**2))
+
+
+def close_volatility(series: PriceSeries, span: int) -> Floats:
+    """(n,) daily volatility from close to close, exponentially weighted, in one segment; NaN for the first session."""
+    squares = pd.Series(since_last_close(series, series.close) ** 2)
+    return _root(squares.ewm(span=span, ignore_na=True).mean())
 
 
 @each_segment
@@ -66,9 +86,12 @@ def range_variance(series: PriceSeries) -> Floats:
 
 def since_last_close(series: PriceSeries, prices: Floats) -> Floats:
     """(n,) log of each session's price over the close before, in one segment; NaN for the first session."""
-    moves = np.full(len(series), np.nan)
-    moves[1:] = np.log(prices[1:] / series.close[:-1])
-    return moves
+    return np.log(prices / earlier(series.close, 1))
+
+
+def earlier(values: Floats, sessions: int) -> Floats:
+    """(n,) each session's value so many sessions before; NaN where there was none."""
+    return np.asarray(pd.Series(values).shift(sessions), dtype=np.float64)
 
 
 def _root(variance: "pd.Series") -> Floats:

@@ -7,15 +7,11 @@ then, its long volatilities as those of a short history. So no window ever bridg
 from collections.abc import Callable
 from functools import wraps
 from itertools import pairwise
-from typing import Concatenate, ParamSpec
 
 import numpy as np
 
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
-
-P = ParamSpec("P")
-Rows = Callable[Concatenate[PriceSeries, P], Floats]
 
 LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange pauses longer
 
@@ -40,12 +36,11 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
     return [series.between(start, stop) for start, stop in pairwise([*first.tolist(), len(series)])]
 
 
-def each_segment(compute: Rows[P]) -> Rows[P]:
-    """Computed of each segment by itself: of a function that gives as many rows, (n, …), as there are sessions."""
+def each_segment(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
+    """Of a function that gives a row for each session, (n, …): computed of each segment by itself."""
 
-    @wraps(compute)
-    def of(series: PriceSeries, /, *args: P.args, **kwargs: P.kwargs) -> Floats:
-        parts = [compute(each, *args, **kwargs) for each in segments(series)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    @wraps(rows)
+    def of(series: PriceSeries) -> Floats:
+        return np.concatenate([rows(each) for each in segments(series)])
 
     return of

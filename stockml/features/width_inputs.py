@@ -13,8 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, since_last_close
-from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.features.range_volatility import (
+    RANGE_SESSIONS,
+    Volatilities,
+    close_volatility,
+    earlier,
+    since_last_close,
+)
 from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
@@ -45,9 +50,9 @@ def width_inputs(series: PriceSeries) -> Floats:
     seen = Volatilities.of(series)
     unit, close = seen.ewma_60, np.log(series.close)
     returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
-    moves = [returns, gaps, _below_high(series) / unit, (close - _earlier(close, 60)) / (unit * np.sqrt(60))]
+    moves = [returns, gaps, _below_high(series) / unit, (close - earlier(close, 60)) / (unit * np.sqrt(60))]
     returns, gaps, below, rise = (np.clip(move, -FURTHEST_MOVE, FURTHEST_MOVE) for move in moves)
-    terms = np.column_stack([seen.range, seen.ewma_20, _ewma_250(series)])
+    terms = np.column_stack([seen.range, seen.ewma_20, close_volatility(series, 250)])
     ratios = np.clip(np.log(terms / unit[:, None]), -FURTHEST_RATIO, FURTHEST_RATIO)
     size = np.log(np.abs(returns) + SMALLEST_MOVE)
     return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
@@ -82,16 +87,6 @@ class InputScale:
         """(n, 14) in deviations from the mean, which stands for what is not known; finite, cut at ±5."""
         standard = np.nan_to_num((inputs - self.means) / self.deviations)
         return np.clip(standard, -FURTHEST, FURTHEST).astype(np.float32)
-
-
-def _earlier(values: Floats, sessions: int) -> Floats:
-    return np.asarray(pd.Series(values).shift(sessions), dtype=np.float64)
-
-
-def _ewma_250(series: PriceSeries) -> Floats:
-    squares = pd.Series(since_last_close(series, series.close) ** 2)
-    variance = squares.ewm(span=250, ignore_na=True).mean()
-    return np.asarray(np.sqrt(np.maximum(variance, VOLATILITY_FLOOR**2)), dtype=np.float64)
 
 
 def _below_high(series: PriceSeries) -> Floats:

@@ -109,19 +109,9 @@ def _since(series: PriceSeries, first: int) -> str:
     return f", since the hole from {series.sessions[first - 1]} to {series.sessions[first]}" if first else ""
 
 
-def watched_origins(split: OriginSplit, horizon: int) -> Indices:
-    """(m,) origins of the test part whose paths do not overlap."""
-    return origins(split.test, horizon)
-
-
-def outcomes(values: Floats, at: Indices, horizon: int) -> Floats:
-    """(m, horizon): for each origin the `horizon` values after it. values: (n,); origins below n - horizon."""
-    return np.ascontiguousarray(sliding_window_view(values, horizon)[at + 1])
-
-
 def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:
     """What then happened.  mid: (n,), price.  origins: (m,), ascending.  Returns (m, horizon).  Raises TooFewBars."""
     needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
     if len(origins) == 0 or needed > len(mid):
         raise TooFewBars(needed, len(mid), "an evaluation")
-    return outcomes(mid, origins, horizon)
+    return np.ascontiguousarray(sliding_window_view(mid, horizon)[origins + 1])

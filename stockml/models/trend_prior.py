@@ -2,26 +2,17 @@
 
 import numpy as np
 
-from stockml.features.scaling import USUAL_VOLATILITY, _trailing_mean, ewma_volatility
+from stockml.features.range_volatility import USUAL_VOLATILITY, ewma_volatility
 from stockml.features.segments import each_segment
+from stockml.models.baselines import trailing_mean
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 USUAL_RISE = 0.0003  # log return a session at the usual volatility, 8 % a year; found by walking forward
-
-
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
-
-
 CLOSE_SHARE = 0.75  # of the way from the mid to the close, which was traded last, is gone at once
-
-
 RETURN_SHARE = 0.15  # of the way back to the mean of the newest week is gone at once
-
-
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
-
-
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn round, is left out of the year
 
 
@@ -40,7 +31,7 @@ def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
 def _start(series: PriceSeries) -> Floats:
     """(n,) what of the way from the mid to the close, and back to the week's mean, is gone at once."""
     mid = np.log(series.mid)
-    start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (_trailing_mean(mid, 5) - mid)
+    start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (trailing_mean(mid, 5) - mid)
     return np.asarray(start, dtype=np.float64)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from stockml.evaluation.assessment import Assessment
 from stockml.evaluation.evaluate import PUBLISHED
-from stockml.features.scaling import ewma_volatility
-from stockml.features.windows import watched_origins
+from stockml.features.range_volatility import ewma_volatility
+from stockml.features.windows import origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.nights.record import Night
@@ -55,7 +55,7 @@ def figures(
         made["training"] = lambda: training.training_curves(ticker, rows, LOSS)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
-        watched = watched_origins(model.parts, evaluation.horizon)
+        watched = origins(model.parts.test, evaluation.horizon)
         made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import TooFewBars
-from stockml.features.windows import split_origins, watched_origins
+from stockml.features.windows import origins, split_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import NETWORKS, TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
@@ -40,7 +40,7 @@ def train_tutorial(
     if missing > 0:
         raise TooFewBars(len(series) + 2 * missing, len(series), "the tutorial's recipe")
     ends = {"held_out": split.train_end + horizon, "published": len(series)}
-    watched = {"held_out": watched_origins(split, horizon), "published": np.empty(0, np.int64)}
+    watched = {"held_out": origins(split.test, horizon), "published": np.empty(0, np.int64)}
     fits = {name: _fit(series, ends[name], watched[name], settings, name, start, folder, on_epoch) for name in NETWORKS}
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written

@@ -5,11 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, range_variance
-from stockml.features.scaling import VOLATILITY_FLOOR
+from stockml.features.range_volatility import (
+    RANGE_SESSIONS,
+    VOLATILITY_FLOOR,
+    Volatilities,
+    ewma_volatility,
+    range_variance,
+)
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, constant, walk
 
 ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "returns")
 
@@ -72,3 +77,22 @@ def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
     wild = edited(walk(40), np.where(np.arange(40) < 20, 1e6, 1.0))
     found = Volatilities.of(wild)
     assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
+
+
+def test_the_volatility_of_the_mid_price_follows_its_definition() -> None:
+    series = walk(40)
+    returns = np.diff(np.log(series.mid))
+    decay = 1 - 2 / (60 + 1)
+    for t in (1, 2, 20, 39):
+        weights = decay ** np.arange(t)[::-1]
+        expected = np.sqrt(np.sum(weights * returns[:t] ** 2) / np.sum(weights))
+        np.testing.assert_allclose(ewma_volatility(series)[t], expected)
+
+
+def test_a_price_that_never_moved_has_the_smallest_volatility() -> None:
+    assert (ewma_volatility(constant())[1:] == VOLATILITY_FLOOR).all()
+
+
+def test_a_longer_series_leaves_the_past_of_its_mid_price_unchanged() -> None:
+    series = walk(700)
+    np.testing.assert_array_equal(ewma_volatility(series)[:400], ewma_volatility(series.until(400)))

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.features.range_volatility import Volatilities
-from stockml.features.scaling import ewma_volatility
+from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.segments import LONGEST_CLOSURE, segments
 from stockml.features.width_inputs import width_inputs
 from stockml.features.windows import FIRST_ORIGIN, scored_origins, whole

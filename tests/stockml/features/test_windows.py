@@ -13,7 +13,6 @@ from stockml.features.windows import (
     known_outcomes,
     minimum_sessions,
     origins,
-    outcomes,
     sessions_to_learn,
     split_origins,
 )
@@ -102,8 +101,7 @@ def test_outcomes_are_what_a_naive_loop_cuts() -> None:
     at = origins(range(7, 30), 4)
     np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
     for m, i in enumerate(at):
-        np.testing.assert_array_equal(outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])
-    np.testing.assert_array_equal(known_outcomes(mid, at, 12), outcomes(mid, at, 12))
+        np.testing.assert_array_equal(known_outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])
     for none_known in (at, at[:0]):
         with pytest.raises(TooFewBars):
             known_outcomes(mid[:30], none_known, 12)

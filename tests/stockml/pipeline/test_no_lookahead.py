@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.assessment import assess
-from stockml.features.range_volatility import Volatilities
-from stockml.features.scaling import ewma_volatility
+from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import width_inputs
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model

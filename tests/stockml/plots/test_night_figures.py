@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from stockml.features.scaling import ewma_volatility
-from stockml.features.windows import OriginSplit, watched_origins
+from stockml.features.range_volatility import ewma_volatility
+from stockml.features.windows import OriginSplit, origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
@@ -88,7 +88,7 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
 
 
 def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed() -> None:
-    watched = watched_origins(split(), assessed("IBM", DAY).evaluation.horizon)
+    watched = origins(split().test, assessed("IBM", DAY).evaluation.horizon)
     last, leads = series().mid[watched, None], np.arange(1, 51)
     by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
     of_held_out = zip(history()[:5], by_epoch, strict=True)
