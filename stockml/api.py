@@ -65,7 +65,7 @@ class Home:
         and `rise`, that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
         from stockml.clock import now
-        from stockml.forecasts.age import EXPIRES_AFTER, age_of
+        from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
         from stockml.forecasts.ledger import Ledger
         from stockml.nights.record import kept_night
         from stockml.nights.tables import rise

@@ -134,7 +134,7 @@ def forecast(
     """Show the newest published forecast of a ticker, and how old it is."""
     from deployments.cli import ledger_text
     from stockml import clock
-    from stockml.forecasts.age import EXPIRES_AFTER, age_of
+    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook_lines, rise

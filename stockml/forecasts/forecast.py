@@ -1,12 +1,20 @@
-"""The published forecast as plain data."""
+"""The published forecast as plain data; how old it is, and how wide beside what the share usually does."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
 from stockml.forecasts.outlook import Outlook
+from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
+from stockml.settings import AgeingSettings
+
+EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
+USUAL_SESSIONS = 2_500  # ten years of moves, that a width is compared with
+FEWEST_MOVES = 250
 
 
 @dataclass(frozen=True)
@@ -60,3 +68,40 @@ class Forecast:
     def without_network(self) -> bool:
         """Whether no network has a part in it."""
         return not any(self.weights)
+
+
+@dataclass(frozen=True)
+class Age:
+    """`sessions`: how many have a final bar that the forecast, made after `origin`, does not know."""
+
+    origin: date
+    sessions: int
+    expires_after: int
+
+    @property
+    def expired(self) -> bool:
+        return self.sessions > self.expires_after
+
+    def __str__(self) -> str:
+        ago = f"{self.sessions} session{'' if self.sessions == 1 else 's'} ago"
+        made = f"made after the close of {self.origin}, {ago}"
+        return f"expired: {made} (limit {self.expires_after})" if self.expired else made
+
+
+def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER) -> Age:
+    """The age at `now`, a time with its zone, of a forecast that was made after the close of `origin`."""
+    return Age(origin, sessions.age(origin, now), expires_after)
+
+
+def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None:
+    """The 80 % band at the direction's step over the range that held 80 % of the moves of the last ten years.
+
+    1 is as wide as usual, in logarithms of price.  series: through the origin, nothing later is looked at.  None with
+    fewer than 250 known moves, or where the price never moved.
+    """
+    step, band = forecast.direction_step, forecast.band(80)
+    moves = np.log(series.mid[step:] / series.close[:-step])[-USUAL_SESSIONS:]
+    if len(moves) < FEWEST_MOVES:
+        return None
+    low, high = np.quantile(moves, (0.1, 0.9))
+    return float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low)) if high > low else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stockml.evaluation.distribution_table import BLEND, row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
-from stockml.forecasts.age import Age, age_of
+from stockml.forecasts.forecast import Age, age_of
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for

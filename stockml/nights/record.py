@@ -10,8 +10,7 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.metrics import Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.forecasts.age import EXPIRES_AFTER
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 

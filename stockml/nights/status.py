@@ -12,7 +12,7 @@ from typing import Any
 from stockml.errors import StockmlError
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.forecasts.age import age_of
+from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.glance import Glance, newest

@@ -10,8 +10,7 @@ from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
-from stockml.forecasts.age import Age
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import Age, Forecast
 from stockml.forecasts.ledger_scores import counted, judged
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from stockml.errors import RecordUnreadable
-from stockml.forecasts.age import age_of
+from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry

@@ -8,8 +8,8 @@ from pathlib import Path
 from stockml import code_version
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
+from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.usual_width import width_against_usual
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model

@@ -12,7 +12,7 @@ import pytest
 from deployments.cli.app import run
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.forecasts.usual_width import width_against_usual
+from stockml.forecasts.forecast import width_against_usual
 from stockml.home import Home
 from stockml.nights import status
 from stockml.nights.glance import FILE, Glance, history, keep_newest, newest, night_age

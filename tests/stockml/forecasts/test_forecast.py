@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stockml.forecasts.age import EXPIRES_AFTER, age_of
+from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.prices.calendar import sessions_for
 
 FRIDAY = date(2013, 3, 1)
