@@ -21,7 +21,6 @@ from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.bands import BANDS
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
-    LiveScores,
     Record,
     RestatedBar,
     Timing,
@@ -126,8 +125,7 @@ class Ledger:
 
     def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
         """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""
-        frame = self.steps(ticker)
-        return tuple(_entry(ticker, group) for _, group in frame.groupby("key", sort=False))
+        return tuple(_entry(ticker, rows) for _, rows in self.steps(ticker).groupby("key", sort=False))
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session after which a forecast was published.  Raises RecordUnreadable."""
@@ -136,7 +134,8 @@ class Ledger:
 
     def steps(self, ticker: str) -> pd.DataFrame:
         """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""
-        return _frame(self._table(ticker))
+        frame = self._table(ticker).to_pandas(date_as_object=False)
+        return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
@@ -148,17 +147,11 @@ class Ledger:
         live = set(counting.loc[counting["timing"] == "live", "key"])
         return tuple(entry for entry in self.entries(ticker) if entry.key in live)
 
-    def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
-        """The live record so far, late and backfilled forecasts left out.
-
-        series: split-adjusted, any length.  sessions: the calendar of the ticker's exchange.
-        """
-        return self.record(ticker, series, sessions).live
-
     def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
-        """The record so far, of live forecasts and, apart, of late and of backfilled ones; arguments as for `live`.
+        """The record so far, of live forecasts and, apart, of late and of backfilled ones.
 
-        Against the bars as they are known today, or with the series of `BarStore.first_known` as they first were.
+        series: split-adjusted, any length; bars as they are known today, or by `BarStore.first_known` as they first
+        were.  sessions: the calendar of the ticker's exchange.
         """
         counting = self.counting(ticker, sessions)
         return record(counting, scored_steps(counting, series))
@@ -181,9 +174,8 @@ class Ledger:
 
 def _rows(entry: LedgerEntry) -> pa.Table:
     """The entry as a table of `horizon` rows.  Raises InvalidForecast."""
-    forecast = entry.forecast
     _check(entry)
-    count = len(forecast.path)
+    forecast, count = entry.forecast, len(entry.forecast.path)
     once = {
         "key": entry.key,
         "session": forecast.origin,
@@ -194,12 +186,9 @@ def _rows(entry: LedgerEntry) -> pa.Table:
         "probability_of_rise": forecast.probability_of_rise,
         "direction_step": forecast.direction_step,
     }
-    columns: dict[str, list[object]] = {name: [value] * count for name, value in once.items()}
-    columns |= {"lead": list(range(1, count + 1)), "due": list(forecast.sessions), "path": list(forecast.path)}
-    columns["weight"] = list(forecast.weights)
-    for band in BANDS:
-        columns[f"low_{band}"] = list(forecast.band(int(band)).low)
-        columns[f"high_{band}"] = list(forecast.band(int(band)).high)
+    by_lead = {"lead": range(1, count + 1), "due": forecast.sessions, "path": forecast.path, "weight": forecast.weights}
+    bands = {f"{side}_{name}": getattr(forecast.band(int(name)), side) for name in BANDS for side in ("low", "high")}
+    columns = {name: [value] * count for name, value in once.items()} | {**by_lead, **bands}
     return pa.table(columns, schema=SCHEMA)
 
 
@@ -223,11 +212,6 @@ def _check(entry: LedgerEntry) -> None:
     days = (forecast.origin, *forecast.sessions)
     if any(later <= earlier for earlier, later in pairwise(days)):
         raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas(date_as_object=False)
-    return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
 
 def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:

@@ -18,6 +18,7 @@ Never here: files.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -71,11 +72,10 @@ class LiveScores:
 
     def observations(self, figure: str) -> tuple[int, int]:
         """How many observations the figure is made of, and how many of them are independent."""
-        match figure:
-            case "direction_accuracy":
-                return self.decided, self.independent_decided
-            case "base_rate" | "brier":
-                return self.directions, self.independent_directions
+        if figure == "direction_accuracy":
+            return self.decided, self.independent_decided
+        if figure in ("base_rate", "brier"):
+            return self.directions, self.independent_directions
         return self.steps, self.independent
 
 
@@ -123,7 +123,7 @@ def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
     Taken in the order of their ends, each that starts no earlier than the one before has ended: no choice gives more.
     """
     count, ended = 0, None
-    for start, end in sorted(stretches, key=lambda stretch: stretch[1]):
+    for start, end in sorted(stretches, key=itemgetter(1)):
         if ended is None or start >= ended:
             count, ended = count + 1, end
     return count
@@ -159,39 +159,28 @@ def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
 def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     """The counting steps that came due, beside what happened.  series: split-adjusted, any length.
 
-    Added columns, all relative to the origin's mid price: start (its close), forecast, actual, error, naive_error, and
-    inside_50/80/95;
-    matured: whether every step of its forecast is past.  A session without a bar is left out, never invented.
+    Added columns, all relative to the origin's mid price: start (its close), forecast, actual, error, naive_error;
+    inside_50/80/95, and matured: whether every step of its forecast is past.  A session without a bar is left out,
+    never invented.
     """
-    price, close = _mid(series), _by_session(series, series.close)
+    price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
     actual = counting["due"].map(price) / counting["session"].map(price)
     start = counting["session"].map(close) / counting["session"].map(price)
-    last_due = counting.groupby("key")["due"].transform("max")
-    newest = price.index[-1] if len(price) else pd.Timestamp.min
-    relative = counting["path"] / counting["last_value"]
+    relative, reached = counting["path"] / counting["last_value"], actual * counting["last_value"]
     found = counting.assign(
         start=start,
         forecast=relative,
         actual=actual,
         error=relative - actual,
         naive_error=start - actual,
-        matured=last_due <= newest,
-        **{f"inside_{band}": _inside(counting, actual, band) for band in BANDS},
+        matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),
+        **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},
     )
     return found[actual.notna()].reset_index(drop=True)
 
 
-def _mid(series: PriceSeries) -> "pd.Series[float]":
-    return _by_session(series, series.mid)
-
-
 def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
-
-
-def _inside(counting: pd.DataFrame, actual: "pd.Series[float]", band: str) -> "pd.Series[bool]":
-    price = actual * counting["last_value"]
-    return (counting[f"low_{band}"] <= price) & (price <= counting[f"high_{band}"])
 
 
 def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:

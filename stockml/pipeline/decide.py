@@ -104,7 +104,7 @@ def _champion_and_facts(
         later = present is not None and present.session > dataset.session
         return None, Facts(has_champion=False, champion_is_later=later), None
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
+    live = Ledger(home.ledger).record(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).live
     return (
         champion,
         facts_about(

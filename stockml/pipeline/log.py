@@ -85,7 +85,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
     model = load_model(Path(done.model.path))
     ledger = Ledger(home.ledger)
     series = PriceSeries.read(Path(dataset.path))
-    live = ledger.live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).metrics()
+    live = ledger.record(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).live.metrics()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,

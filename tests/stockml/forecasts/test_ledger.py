@@ -28,7 +28,7 @@ NEW_YORK = sessions_for("IBM")
 def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert ledger.entries("IBM") == ()
     assert len(scored_steps(ledger.counting("IBM", NEW_YORK), series())) == 0
-    live = ledger.live("IBM", series(), NEW_YORK)
+    live = ledger.record("IBM", series(), NEW_YORK).live
     assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (0, 0, 0, None, None)
     assert set(live.metrics().values()) == {0.0}
     assert {f"live/{name}" for name in ("forecasts", "matured", "steps", "late", "directions")} <= set(live.metrics())
@@ -113,7 +113,7 @@ def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(l
     else:
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage])
     found = path.read_bytes()
-    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.live("IBM", series(), NEW_YORK)):
+    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.record("IBM", series(), NEW_YORK).live):
         with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
             attempt()
     assert path.read_bytes() == found

@@ -23,7 +23,7 @@ def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
     for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
         scored = scored_steps(ledger.counting("IBM", NEW_YORK), series(newest + 1))
         assert len(scored) == due
-        assert ledger.live("IBM", series(newest + 1), NEW_YORK).matured == (1 if due == HORIZON else 0)
+        assert ledger.record("IBM", series(newest + 1), NEW_YORK).live.matured == (1 if due == HORIZON else 0)
 
 
 def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
@@ -42,7 +42,7 @@ def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
             if k == STEP:
                 right.append(actual > 1)
                 briers.append((0.6 - (actual > 1)) ** 2)
-    live = ledger.live("IBM", series(100), NEW_YORK)
+    live = ledger.record("IBM", series(100), NEW_YORK).live
     assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
     assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
     assert live.coverage_80 == pytest.approx(inside / 34)
@@ -66,17 +66,20 @@ def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
         errors.append((1 + 0.002 * np.arange(1, HORIZON + 1) - actual) ** 2)
         naive.append((1.008 - actual) ** 2)
         rose.append(actual[STEP - 1] > 1.008)
-    live = ledger.live("IBM", PriceSeries.from_bars(above), NEW_YORK)
+    live = ledger.record("IBM", PriceSeries.from_bars(above), NEW_YORK).live
     assert live.skill == pytest.approx(1 - np.sum(errors) / np.sum(naive))
     assert live.base_rate == pytest.approx(np.mean(rose))
     assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
-    assert live.skill != pytest.approx(ledger.live("IBM", series(100), NEW_YORK).skill)
+    assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK).live.skill)
 
 
 def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     for at in (10, 30):
         ledger.publish(entry(at))
-    before, after = ledger.live("IBM", series(100), NEW_YORK), ledger.live("IBM", series(100, scale=1 / 7), NEW_YORK)
+    before, after = (
+        ledger.record("IBM", series(100), NEW_YORK).live,
+        ledger.record("IBM", series(100, scale=1 / 7), NEW_YORK).live,
+    )
     assert before.steps == after.steps
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
 
@@ -86,7 +89,7 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
     assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
-    assert ledger.live("IBM", gappy, NEW_YORK).matured == 1
+    assert ledger.record("IBM", gappy, NEW_YORK).live.matured == 1
 
 
 def test_scored_steps_stand_beside_what_happened(ledger: Ledger) -> None:
@@ -102,14 +105,14 @@ def test_of_two_forecasts_of_one_evening_the_later_counts_and_both_stay(ledger: 
     ledger.publish(entry(10, key="b" * 64, slope=0.002, hours_later=1))
     assert len(ledger.entries("IBM")) == 2
     assert set(scored_steps(ledger.counting("IBM", NEW_YORK), series(60))["key"]) == {"b" * 64}
-    assert ledger.live("IBM", series(60), NEW_YORK).forecasts == 1
+    assert ledger.record("IBM", series(60), NEW_YORK).live.forecasts == 1
 
 
 def test_a_forecast_made_with_hindsight_never_replaces_one_made_in_time(ledger: Ledger) -> None:
     ledger.publish(entry(10, key="a" * 64))
     ledger.publish(entry(10, key="b" * 64, hours_later=24 * 30))
     assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"a" * 64}
-    assert ledger.live("IBM", series(60), NEW_YORK).late == 0
+    assert ledger.record("IBM", series(60), NEW_YORK).live.late == 0
 
 
 def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(ledger: Ledger) -> None:
@@ -118,11 +121,11 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
     ledger.publish(entry(11, hours_later=6))
     ledger.publish(entry(31, hours_later=16))
     assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"b" * 64, entry(11).key, entry(31).key}
-    live = ledger.live("IBM", series(60), NEW_YORK)
+    live = ledger.record("IBM", series(60), NEW_YORK).live
     assert (live.forecasts, live.steps, live.late) == (1, HORIZON, 2)
     alone = Ledger(ledger.folder / "alone")
     alone.publish(entry(11, hours_later=6))
-    assert replace(live, late=0) == alone.live("IBM", series(60), NEW_YORK)
+    assert replace(live, late=0) == alone.record("IBM", series(60), NEW_YORK).live
     found = ledger.record("IBM", series(60), NEW_YORK)
     assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
     assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
@@ -156,7 +159,7 @@ def test_in_time_is_before_the_exchange_opens_on_the_first_steps_day(
     sessions = sessions_for(ticker)
     assert set(ledger.counting(ticker, sessions)["timing"]) == {timing}
     assert published.timing(sessions) == timing
-    live = ledger.live(ticker, series(60), sessions)
+    live = ledger.record(ticker, series(60), sessions).live
     assert (live.forecasts, live.late) == ((1, 0) if timing == "live" else (0, 1))
 
 
@@ -181,7 +184,7 @@ def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> 
 
 def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> None:
     ledger.publish(entry(10))
-    live = ledger.live("IBM", series(12), NEW_YORK)
+    live = ledger.record("IBM", series(12), NEW_YORK).live
     assert live.skill is not None
     assert live.coverage_80 is not None
     assert live.observations("skill") == live.observations("coverage_80") == (1, 1)
@@ -198,7 +201,7 @@ def test_thirty_independent_observations_are_enough_to_judge() -> None:
 def test_nightly_forecasts_are_as_independent_as_the_paths_that_fit_side_by_side(ledger: Ledger) -> None:
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 2 else 0.6))
-    live = ledger.live("IBM", series(100), NEW_YORK)
+    live = ledger.record("IBM", series(100), NEW_YORK).live
     assert live.observations("skill") == (30 * HORIZON, 3)  # 39 sessions covered, paths of 10
     assert live.observations("base_rate") == live.observations("brier") == (30, 5)  # 35 covered, leads of 6
     assert live.observations("direction_accuracy") == (15, 5)
@@ -208,8 +211,10 @@ def test_nightly_forecasts_are_as_independent_as_the_paths_that_fit_side_by_side
 def test_forecasts_further_apart_than_they_reach_are_all_independent(ledger: Ledger) -> None:
     for at in (10, 20, 35, 60):
         ledger.publish(entry(at))
-    assert ledger.live("IBM", series(100), NEW_YORK).independent == 4
-    assert ledger.live("IBM", series(64), NEW_YORK).independent == 4, "a path that is not complete covers what came due"
+    assert ledger.record("IBM", series(100), NEW_YORK).live.independent == 4
+    assert ledger.record("IBM", series(64), NEW_YORK).live.independent == 4, (
+        "a path that is not complete covers what came due"
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -232,7 +237,7 @@ def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_ba
     corrected.loc[pd.Timestamp(day(13)), ["high", "low"]] *= 1.02
     corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score leans on it
     now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.live("IBM", each, NEW_YORK) for each in (now, first))
+    today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
     [bar] = ledger.restated("IBM", first, now, NEW_YORK)
     assert (bar.session, bar.steps) == (day(13), 1 + HORIZON)
@@ -248,7 +253,7 @@ def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledg
     corrected = bars(60)
     corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= 1.003  # 12 is an outcome, by its mid price
     now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.live("IBM", each, NEW_YORK) for each in (now, first))
+    today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
     [bar] = ledger.restated("IBM", first, now, NEW_YORK)
     assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
@@ -256,7 +261,7 @@ def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledg
 
 def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
-    live = ledger.live("IBM", series(60), NEW_YORK)
+    live = ledger.record("IBM", series(60), NEW_YORK).live
     assert live.skill == 0.0
     assert live.direction_accuracy is None
     assert live.brier == 0.25
@@ -266,6 +271,6 @@ def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) 
     ledger.publish(entry(10))
     still = bars(60)
     still.loc[:, ["open", "high", "low", "close"]] = 50.0
-    live = ledger.live("IBM", PriceSeries.from_bars(still), NEW_YORK)
+    live = ledger.record("IBM", PriceSeries.from_bars(still), NEW_YORK).live
     assert live.skill is None
     assert np.isfinite(list(live.metrics().values())).all()
