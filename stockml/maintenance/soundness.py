@@ -36,9 +36,9 @@ def faults(home: Home) -> Iterator[str]:
 
 def damaged_bases(home: Home) -> Iterator[str]:
     """The base networks and regressions that the home has learned and that cannot be read, a line each."""
-    for module in KINDS.values():
-        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{module.PATTERN}")]
-        yield from _faults([(partial(_read, module), sorted(map(str, kept)))])
+    for files in KINDS.values():
+        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{files.pattern}")]
+        yield from _faults([(partial(_read, files), sorted(map(str, kept)))])
 
 
 def damaged_nights(home: Home) -> Iterator[str]:

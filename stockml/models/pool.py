@@ -16,15 +16,16 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.range_volatility import Volatilities
-from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork, curves_at
+from stockml.models.base_vintages import BASE_VINTAGES
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_history, symmetrised
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import POOLED_VINTAGES, SHIPPED
+from stockml.models.vintage_files import VintageFiles
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
-KINDS: dict[str, Any] = {"regression": pooled_vintages, "base": base_vintages}
+KINDS: dict[str, VintageFiles[Any]] = {"regression": POOLED_VINTAGES, "base": BASE_VINTAGES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +39,9 @@ class Pool:
     @classmethod
     def before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
-        regression, why = _newest(pooled_vintages, day, folders)
-        base, why_not = _newest(base_vintages, day, folders) if regression else (None, "")
-        return cls(regression, base, {kind: told for kind, told in zip(KINDS, (why, why_not), strict=True) if told})
+        regression, why = _newest("regression", day, folders)
+        base, why_not = _newest("base", day, folders) if regression else (None, "")
+        return cls(regression, base, {kind: note for kind, note in (("regression", why), ("base", why_not)) if note})
 
     @property
     def through(self) -> date | None:
@@ -54,10 +55,7 @@ class Pool:
 
     def identity(self) -> dict[str, str | None]:
         """Which files it is made of: name and SHA-256 of the content."""
-        return {
-            kind: None if (each := getattr(self, kind)) is None else _identity(module, each)
-            for kind, module in KINDS.items()
-        }
+        return {kind: None if (each := getattr(self, kind)) is None else _identity(kind, each) for kind in KINDS}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The very files that it is made of. Raises InvalidFile where no folder holds one."""
@@ -66,11 +64,8 @@ class Pool:
     @classmethod
     def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds the very file."""
-        files = {
-            kind: None if (named := identity[kind]) is None else _read(module, file_of(named, folders))
-            for kind, module in KINDS.items()
-        }
-        return cls(files["regression"], files["base"])
+        files = {kind: _read(kind, file_of(named, folders)) for kind in KINDS if (named := identity[kind])}
+        return cls(files.get("regression"), files.get("base"))
 
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles of log(mid / close of the origin) at LEVELS, without any network.
@@ -108,20 +103,18 @@ def widths_of(quantiles: Floats) -> Floats:
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     """The last session of the oldest regression: nothing earlier can be scored with it. None without any."""
-    found = sorted((path.name, path) for folder in folders for path in folder.glob("pooled-*.json"))
-    try:
-        return _read(pooled_vintages, found[0][1]).through if found else None
-    except InvalidFile:
-        return None
+    oldest = next(iter(_by_date("regression", folders)), None)
+    found = oldest and _readable("regression", oldest)
+    return found.through if found else None
 
 
 def known_by(day: date, folder: Path) -> str:
     """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
     found = [
-        _identity(module, each)
-        for module in KINDS.values()
-        for path in sorted(folder.glob(module.PATTERN))
-        if (each := _readable(module, path)) and each.through <= day
+        _identity(kind, each)
+        for kind in KINDS
+        for path in _by_date(kind, [folder])
+        if (each := _readable(kind, path)) and each.through <= day
     ]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
@@ -131,37 +124,35 @@ def keep_aside(folder: Path, after: BaseNetwork | PooledRegression) -> None:
 
     `file_of` goes on finding it for models that name it.
     """
-    module: Any = base_vintages if isinstance(after, BaseNetwork) else pooled_vintages
-    path = folder / module.file_name(after.through)
-    if (kept := _readable(module, path)) and _identity(module, kept) != _identity(module, after):
-        write_atomically(_aside(folder, *_identity(module, kept).split()), path.read_bytes())
+    kind = "base" if isinstance(after, BaseNetwork) else "regression"
+    path = folder / KINDS[kind].file_name(after.through)
+    if (kept := _readable(kind, path)) and (identity := _identity(kind, kept)) != _identity(kind, after):
+        write_atomically(_aside(folder, *identity.split()), path.read_bytes())
 
 
-def _newest(module: Any, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
+def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
     """The newest by date over all folders, and what is to be said: damaged ones are passed over, and named."""
-    paths = sorted((path for folder in folders for path in folder.glob(module.PATTERN)), key=lambda path: path.name)
-    told: list[str] = []
+    notes: list[str] = []
     oldest = None
-    for path in reversed(paths):
+    for path in reversed(_by_date(kind, folders)):
         try:
-            found = _read(module, path)
+            found = _read(kind, path)
         except InvalidFile as damaged:
-            told.append(str(damaged))
+            notes.append(str(damaged))
             continue
         if found.through < day:
-            return found, "; ".join(told)
+            return found, "; ".join(notes)
         oldest = found.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
-    return None, "; ".join([*told, f"no {module.KIND} ends before {day}: {missing}"])
+    return None, "; ".join([*notes, f"no {KINDS[kind].kind} ends before {day}: {missing}"])
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file that a pool's identity names: by name and by content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
-    module = next(each for each in KINDS.values() if Path(name).match(each.PATTERN))
-    places = (path for folder in folders for path in (folder / name, _aside(folder, name, sha256)))
-    for path in (path for path in places if path.is_file()):
-        if _identity(module, _read(module, path)) == identity:
+    kind = next(each for each, files in KINDS.items() if Path(name).match(files.pattern))
+    for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
+        if path.is_file() and _identity(kind, _read(kind, path)) == identity:
             return path
     raise InvalidFile(name, f"expected content of SHA-256 {sha256} in {', '.join(map(str, folders))}; retrain")
 
@@ -170,25 +161,31 @@ def _aside(folder: Path, name: str, sha256: str) -> Path:
     return folder / "superseded" / sha256[:16] / name
 
 
-def _readable(module: Any, path: Path) -> Any:
+def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
+    """The files of all folders, oldest first: their names sort by date."""
+    found = (path for folder in folders for path in folder.glob(KINDS[kind].pattern))
+    return sorted(found, key=lambda path: path.name)
+
+
+def _readable(kind: str, path: Path) -> Any:
     try:
-        return _read(module, path) if path.is_file() else None
+        return _read(kind, path) if path.is_file() else None
     except InvalidFile:
         return None
 
 
 @cache
-def _identity(module: Any, vintage: Any) -> str:
-    return f"{module.file_name(vintage.through)} {module.digest(vintage)}"
+def _identity(kind: str, vintage: Any) -> str:
+    return f"{KINDS[kind].file_name(vintage.through)} {KINDS[kind].digest(vintage)}"
 
 
-def _read(module: Any, path: Path) -> Any:
-    return _read_once(module.read, path, path.stat().st_mtime_ns if path.exists() else 0)
+def _read(kind: str, path: Path) -> Any:
+    return _read_once(kind, path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @cache
-def _read_once(read: Any, path: Path, changed: int) -> Any:
-    return read(path)
+def _read_once(kind: str, path: Path, changed: int) -> Any:
+    return KINDS[kind].read(path)
 
 
 def _learned(leads: Indices) -> tuple[Indices, Floats]:

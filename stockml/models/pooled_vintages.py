@@ -1,100 +1,47 @@
-"""Pooled regressions as small files, one a vintage: what is shipped, and which of them may be used for a date.
+"""Pooled regressions as JSON files, and where those are that are shipped."""
 
-A file is JSON: numbers and names, nothing that runs. Its SHA-256 stands in it, over all the rest of it.
-"""
-
-import hashlib
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile
 from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
-from stockml.storage.files import write_atomically
+from stockml.models.vintage_files import Header, VintageFiles, learned_from
+from stockml.storage.arrays import Arrays
 
 SHIPPED = Path(__file__).parent / "vintages"
-KIND, PATTERN = "pooled regression", "pooled-*.json"
-FORMAT = "stockml pooled regression, 1"
-WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
+FITTED = ("means", "intercepts", "coefficients")
 
 
-def file_name(through: date) -> str:
-    """`pooled-2005-06.json`: the month of the last session that was seen."""
-    return f"pooled-{through:%Y-%m}.json"
+def _parts(model: PooledRegression) -> tuple[Header, Arrays]:
+    fitted = {name: getattr(model, name).tolist() for name in FITTED}
+    return fitted | {"shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())}}, ()
 
 
-def write(model: PooledRegression, folder: Path) -> Path:
-    """Write the vintage, atomically, under the name of its last month; equal values give equal bytes."""
-    path = folder / file_name(model.through)
-    content = _record(model)
-    record = content | {"sha256": _digest(content)}
-    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in record.items()]
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-    return path
+def _made(header: Header, _: Arrays) -> PooledRegression:
+    fitted: dict[str, Any] = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
+    shapes = {name: np.array(shape, dtype=np.float64) for name, shape in header["shapes"].items()}
+    return PooledRegression(**learned_from(header), **fitted, shapes=shapes)
 
 
-def digest(model: PooledRegression) -> str:
-    """The SHA-256 that stands in the vintage's file: what a night's key needs of it."""
-    return _digest(_record(model))
+def _packed(header: Header, _: Arrays) -> bytes:
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in header.items()]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
-def read(path: Path) -> PooledRegression:
-    """What `write` wrote. Raises InvalidFile that names the file when it is missing, damaged or something else."""
-    try:
-        record = json.loads(path.read_bytes())
-        said = record.pop("sha256")
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as problem:
-        raise InvalidFile(str(path), f"expected a pooled regression, found {named(problem)}; {WAY_BACK}") from problem
-    if said != (found := _digest(record)):
-        raise InvalidFile(str(path), f"expected content of SHA-256 {str(said)[:64]}, found {found}; {WAY_BACK}")
-    try:
-        model = _model(record)
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        raise InvalidFile(str(path), f"expected a pooled regression, found {named(problem)}; {WAY_BACK}") from problem
-    if path.name != file_name(model.through):
-        raise InvalidFile(str(path), f"expected the name {file_name(model.through)}; rename it, or {WAY_BACK}")
-    return model
-
-
-def _record(model: PooledRegression) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "through": model.through.isoformat(),
-        "tickers": list(model.tickers),
-        "sessions": model.sessions,
-        "origins": model.origins,
+POOLED_VINTAGES = VintageFiles(
+    kind="pooled regression",
+    pattern="pooled-*.json",
+    shaped={
+        "format": "stockml pooled regression, 1",
         "levels": LEVELS.tolist(),
         "leads": list(LEADS),
         "terms": list(TERMS),
-        "means": model.means.tolist(),
-        "intercepts": model.intercepts.tolist(),
-        "coefficients": model.coefficients.tolist(),
-        "shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())},
-    }
-
-
-def _model(record: dict[str, Any]) -> PooledRegression:
-    for name, wanted in {
-        "format": FORMAT,
-        "levels": LEVELS.tolist(),
-        "leads": list(LEADS),
-        "terms": list(TERMS),
-    }.items():
-        if record[name] != wanted:
-            raise ValueError(f"{name} {str(record[name])[:80]} instead of {wanted}")
-    arrays = {name: np.array(record[name], dtype=np.float64) for name in ("means", "intercepts", "coefficients")}
-    shapes = {name: np.array(shape, dtype=np.float64) for name, shape in record["shapes"].items()}
-    through, tickers = date.fromisoformat(record["through"]), tuple(map(str, record["tickers"]))
-    return PooledRegression(through, tickers, int(record["sessions"]), int(record["origins"]), **arrays, shapes=shapes)
-
-
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def named(problem: Exception) -> str:
-    """A foreign error in short, of the base networks' files too."""
-    return f"{type(problem).__name__}: {str(problem)[:160]}"
+    },
+    parts=_parts,
+    made=_made,
+    packed=_packed,
+    unpacked=lambda content: (json.loads(content), ()),
+)
+digest, read, write = POOLED_VINTAGES.digest, POOLED_VINTAGES.read, POOLED_VINTAGES.write

@@ -20,7 +20,7 @@ from stockml.evaluation.base_scores import base_score
 from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression, origins_of
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import POOLED_VINTAGES, SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.price_folder import read_folder
 from stockml.prices.series import PriceSeries
@@ -55,7 +55,7 @@ below.
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
     """Learn, score on what was learned from, and write one vintage."""
-    path = into / pooled_vintages.file_name(end)
+    path = into / POOLED_VINTAGES.file_name(end)
     pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
     pooled_vintages.write(pooled, into)
     folder = into / f"_pretraining-{end:%Y-%m}"

@@ -12,9 +12,9 @@ from scipy.special import ndtri
 from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import whole
-from stockml.models import base_vintages, pooled_vintages
+from stockml.models import base_vintages
 from stockml.models.base_network import curves_at
-from stockml.models.pool import Pool, file_of, keep_aside, known_by, oldest_through, widths_of
+from stockml.models.pool import KINDS, Pool, file_of, keep_aside, known_by, oldest_through, widths_of
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.prices.series import PriceSeries
@@ -186,7 +186,7 @@ def test_nothing_later_has_a_say(t: int) -> None:
 
 
 def test_the_files_of_both_kinds_have_names_that_sort_by_date() -> None:
-    for module in (base_vintages, pooled_vintages):
-        names = [module.file_name(date(year, month, 28)) for year in (1999, 2005, 2017) for month in (2, 11)]
+    for files in KINDS.values():
+        names = [files.file_name(date(year, month, 28)) for year in (1999, 2005, 2017) for month in (2, 11)]
         assert names == sorted(names)
-        assert all(Path(name).match(module.PATTERN) for name in names)
+        assert all(Path(name).match(files.pattern) for name in names)
