@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_history
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_array, check_history
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -28,7 +29,6 @@ CURVES = 4  # smooth functions of ln(lead) that a width departs by
 UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
 FURTHEST = 2.0  # ln: no network makes a width more than e² times as large or small
 AT_ONCE = 24  # origins: products so small stay on one thread, several times as fast while others are at work
-LAYERS = ("kernel", "recurrent", "bias")
 
 Singles = NDArray[np.float32]
 
@@ -50,14 +50,18 @@ class Member:
 
     def __post_init__(self) -> None:
         size = len(INPUTS)
-        for layer in self.layers:
-            units = layer[1].shape[0]
-            _check(LAYERS, layer, ((size, 4 * units), (units, 4 * units), (4 * units,)))
+        for kernel, recurrent, bias in self.layers:
+            units = recurrent.shape[0]
+            check_array("kernel", kernel, (size, 4 * units))
+            check_array("recurrent", recurrent, (units, 4 * units))
+            check_array("bias", bias, (4 * units,))
             size = units
         hidden = self.dense[1].shape[0]
-        _check(("dense", "dense bias"), self.dense, ((size + len(INPUTS), hidden), (hidden,)))
-        _check(("head", "head bias"), self.head, ((hidden, CURVES), (CURVES,)))
-        _check(("shape",), (self.shape,), ((len(LEADS), len(UPPER)),))
+        check_array("dense", self.dense[0], (size + len(INPUTS), hidden))
+        check_array("dense bias", self.dense[1], (hidden,))
+        check_array("head", self.head[0], (hidden, CURVES))
+        check_array("head bias", self.head[1], (CURVES,))
+        check_array("shape", self.shape, (len(LEADS), len(UPPER)))
         if (np.diff(self.shape, axis=1, prepend=0) < 0).any():
             raise ValueError("expected quantiles of the shape that rise from 0, found some that fall")
 
@@ -111,7 +115,8 @@ class BaseNetwork:
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, curves in zip(self.members, self._curves(windows), strict=True):
             width = regression if member.corrects else volatility
-            width = width * np.exp(np.clip(departures(curves, leads), -FURTHEST, FURTHEST))
+            departures = curves.astype(np.float64) @ curves_at(leads).T  # (m, leads), added to ln widths
+            width = width * np.exp(np.clip(departures, -FURTHEST, FURTHEST))
             found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
@@ -123,32 +128,27 @@ class BaseNetwork:
         """(members, m, 4) weights of the curves."""
         seen = _SEEN.get()
         if seen is None:
-            return self._lately(windows)
+            return _lately(self, windows.tobytes())
         keys = [(self, hashlib.blake2b(window.tobytes(), digest_size=16).digest()) for window in windows]
         new = [row for row, key in enumerate(keys) if key not in seen]
         for row, member in enumerate(np.stack([_by_chunks(each, windows[new]) for each in self.members], axis=1)):
             seen[keys[new[row]]] = member
         return np.stack([seen[key] for key in keys], axis=1)
 
-    def _lately(self, windows: Singles) -> Singles:
-        """The same windows are asked for with and without a ticker's own part, by tonight's model and the champion."""
-        key = self, hashlib.blake2b(windows.tobytes(), digest_size=16).digest()
-        found = _LATELY.pop(key, None)
-        if found is None:
-            found = np.stack([_by_chunks(member, windows) for member in self.members])
-            found.setflags(write=False)
-        _LATELY[key] = found
-        while len(_LATELY) > FEW:
-            _LATELY.pop(next(iter(_LATELY)), None)
-        return found
-
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
         return windows_of(self.scale.apply(width_inputs(series)), origins, segment_start(series, origins))
 
 
-FEW = 8
-_LATELY: dict[tuple[BaseNetwork, bytes], Singles] = {}  # the newest last
+@lru_cache(maxsize=8)
+def _lately(base: BaseNetwork, windows: bytes) -> Singles:
+    """The same windows are asked for with and without a ticker's own part, by tonight's model and the champion."""
+    content = np.frombuffer(windows, dtype=np.float32).reshape(-1, LOOK_BACK, len(INPUTS))
+    curves = np.stack([_by_chunks(member, content) for member in base.members])
+    curves.setflags(write=False)
+    return curves
+
+
 _SEEN: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar("_SEEN", default=None)
 
 
@@ -183,14 +183,9 @@ def curves_at(leads: Indices) -> Floats:
     return np.asarray(np.polynomial.legendre.legvander(place, CURVES - 1), dtype=np.float64)
 
 
-def departures(weights: Singles, leads: Indices) -> Floats:
-    """(m, leads) that are added to ln widths.  weights: (m, 4)."""
-    return np.asarray(weights.astype(np.float64) @ curves_at(leads).T, dtype=np.float64)
-
-
 def _by_chunks(member: Member, windows: Singles) -> Singles:
     parts = [member.curves(windows[first : first + AT_ONCE]) for first in range(0, len(windows), AT_ONCE)]
-    return np.concatenate(parts) if parts else np.zeros((0, CURVES), dtype=np.float32)
+    return np.concatenate([np.zeros((0, CURVES), dtype=np.float32), *parts])
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
@@ -209,9 +204,3 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
         memory = ((forget + 1) * memory + (into + 1) * candidate) * np.float32(0.5)
         hidden = states[:, step] = (out + 1) * np.tanh(memory) * np.float32(0.5)
     return states
-
-
-def _check(names: tuple[str, ...], found: tuple[Singles, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
-    for name, array, shape in zip(names, found, shapes, strict=True):
-        if array.shape != shape or not np.isfinite(array).all():
-            raise ValueError(f"expected {name} to be finite numbers {shape}, found {array.shape}")

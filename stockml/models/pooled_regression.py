@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
@@ -59,9 +60,9 @@ class PooledRegression:
         knots, terms = len(LEADS), len(TERMS)
         wanted = {"means": (terms,), "intercepts": (knots,), "coefficients": (knots, terms)}
         for name, shape in wanted.items():
-            _check(name, getattr(self, name), shape)
+            check_array(name, getattr(self, name), shape)
         for name in WIDTHS:
-            _check(f"the shape of {name}", self.shapes[name], (knots, len(LEVELS)))
+            check_array(f"the shape of {name}", self.shapes[name], (knots, len(LEVELS)))
             if (np.diff(self.shapes[name]) < 0).any():
                 raise ValueError(f"expected the quantiles of {name} to rise, found some that fall")
 
@@ -195,6 +196,7 @@ def _terms(seen: Volatilities, origins: Indices) -> Floats:
     return np.clip(np.log(terms / seen.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
 
 
-def _check(name: str, found: Floats, shape: tuple[int, ...]) -> None:
+def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raises ValueError where the array has another shape, or numbers that are not finite."""
     if found.shape != shape or not np.isfinite(found).all():
         raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")

@@ -10,7 +10,6 @@ from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.features.windows import whole
-from stockml.models import base_network
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
 from stockml.prices.series import PriceSeries
@@ -113,9 +112,6 @@ def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegre
     first = own.quantiles(series, origins, ALL, pooled)
     assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
     np.testing.assert_array_equal(own.quantiles(series, origins, ALL, pooled), first)
-    for at in range(20):  # the oldest go
-        own._curves(windows[: at + 1])
-    assert len(base_network._LATELY) == base_network.FEW
 
 
 def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> None:
