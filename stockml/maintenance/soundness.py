@@ -8,9 +8,8 @@ from typing import Any
 from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.models.champions import check_intact
 from stockml.models.pool import KINDS
-from stockml.models.registry import FILE, Registry
+from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night
 from stockml.prices.store import BarStore

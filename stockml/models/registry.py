@@ -7,14 +7,14 @@ Never here: the decision itself (that is the gate's), or a line that is changed 
 
 import json
 import zlib
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from stockml.errors import NoChampion, RecordUnreadable
+from stockml.errors import NoChampion, RecordUnreadable, StoreError
+from stockml.home import Home
 from stockml.storage.files import as_text, sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.records import read_record, record
@@ -87,11 +87,17 @@ class Registry:
         return history[-1] if history else None
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions that led to the present one, oldest first: a rollback goes to the last but one.
+        """The champions that led to the present one, oldest first: a rollback goes to the last but one, and drops it.
 
         Raises RecordUnreadable.
         """
-        return tuple(_champion_history(self.history(ticker)))
+        champions: list[Promotion] = []
+        for line in self.history(ticker):
+            if line.event == "rollback":
+                del champions[-1:]
+            else:
+                champions.append(line)
+        return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
         """Append the promotion; False where its night's key already stands there, and then no byte changes.
@@ -114,13 +120,13 @@ class Registry:
         if not self.file(ticker).exists():  # a lock would make a folder for it
             raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):
-            champion_history = _champion_history(self.history(ticker))
-            if len(champion_history) < 2:
-                first = f"; the present one, of {champion_history[0].session}, is the first" if champion_history else ""
+            champions = self.champion_history(ticker)
+            if len(champions) < 2:
+                first = f"; the present one, of {champions[0].session}, is the first" if champions else ""
                 raise NoChampion(ticker, f"no earlier one in {self.models}{first}")
-            if not champion_history[-2].intact():
-                raise NoChampion(ticker, f"the earlier champion in {champion_history[-2].path} is gone or was changed")
-            back = replace(champion_history[-2], event="rollback", at=at, reason=reason)
+            if not champions[-2].intact():
+                raise NoChampion(ticker, f"the earlier champion in {champions[-2].path} is gone or was changed")
+            back = replace(champions[-2], event="rollback", at=at, reason=reason)
             self._append(back)
             return back
 
@@ -161,21 +167,32 @@ class Registry:
         return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)
 
 
+def champion_for(home: Home, ticker: str, session: date) -> Promotion | None:
+    """The champion that a night of `session` may know: none that learned later.
+
+    Raises StoreError where its folder is gone or was changed: nothing is scored beside it, and nothing takes its place.
+    """
+    champion = Registry(home.models).champion(ticker)
+    if champion is None or champion.session > session:
+        return None
+    check_intact(ticker, champion.path, champion.sha256)
+    return champion
+
+
+def check_intact(ticker: str, path: str, sha256: str | None) -> None:
+    """Raises StoreError where the champion's folder is not what was promoted."""
+    found = sha256_of(path)
+    if found != sha256:
+        what = "nothing" if found is None or not any(Path(path).iterdir()) else "other content"
+        way_back = f"restore it from a backup, or put the champion before it back with `stockml rollback {ticker}`"
+        begin = f"moving {Path(path).with_name(FILE)} away begins a new history"
+        raise StoreError(path, f"expected the champion as it was promoted, found {what}; {way_back}; {begin}")
+
+
 def _line(promotion: Promotion, before: bytes) -> bytes:
     """The promotion's line after those that stand before it."""
     line = json.dumps(asdict(promotion), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
     return line + _ending(zlib.crc32(before + line))
-
-
-def _champion_history(history: Sequence[Promotion]) -> list[Promotion]:
-    """The champions that led to the present one: a promotion adds one, a rollback takes the last away."""
-    champion_history: list[Promotion] = []
-    for line in history:
-        if line.event == "rollback":
-            del champion_history[-1:]
-        else:
-            champion_history.append(line)
-    return champion_history
 
 
 def _ending(crc: int) -> bytes:

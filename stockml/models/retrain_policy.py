@@ -10,17 +10,14 @@ Chosen = Literal["retrain", "fine-tune", "keep"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known tonight. Counts are sessions; without a champion only the first two matter.
+    """What is known tonight. Counts are sessions; without a champion only the first matters.
 
-    `champion_is_later`: there is one, of a later session, and tonight may not know it. `unreadable`: there is one that
-    cannot be loaded, and why.
-    `same_*` compare tonight with the champion; `scale_drift` is a ratio of at least 1 (the tutorial's);
-    `live_skill` is the ledger's skill of what was published, None until enough forecasts have come due.
+    `no_champion`: why there is none to go on from, None where there is one. `same_*` compare tonight with the champion;
+    `scale_drift` is a ratio of at least 1 (the tutorial's); `live_skill` is the ledger's skill of what was published,
+    None until enough forecasts have come due.
     """
 
-    has_champion: bool
-    champion_is_later: bool = False
-    unreadable: str | None = None
+    no_champion: str | None = None
     same_settings: bool = True
     same_code: bool = True
     same_adjustment: bool = True
@@ -47,42 +44,29 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
     if wanted == "retrain":
         return Decision("retrain", "asked for")
     if wanted != "auto":
-        impossible = _impossible(facts, wanted)
-        return (
-            Decision("retrain", f"{impossible} ({wanted} was asked for)")
-            if impossible
-            else Decision(wanted, "asked for")
-        )
-    why = _changed(facts) or _stale(facts, policy)
-    if why:
+        impossible = facts.no_champion
+        if wanted == "fine-tune" and not facts.same_settings:
+            impossible = impossible or "settings changed since the champion learned"
+        if impossible:
+            return Decision("retrain", f"{impossible} ({wanted} was asked for)")
+        return Decision(wanted, "asked for")
+    if why := facts.no_champion or _changed(facts) or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
         return Decision("fine-tune", f"{facts.new_sessions} new session{'s' if facts.new_sessions > 1 else ''}")
     return Decision("keep", "nothing new since the champion learned")
 
 
-def _impossible(facts: Facts, wanted: Mode) -> str | None:
-    if not facts.has_champion:
-        return _none(facts)
-    if wanted == "fine-tune" and not facts.same_settings:
-        return "settings changed since the champion learned"
-    return None
-
-
 def _changed(facts: Facts) -> str | None:
     """Why what the champion was learned with no longer holds."""
-    if not facts.has_champion:
-        return _none(facts)
-    changes = {"settings": facts.same_settings, "code": facts.same_code, "price adjustment": facts.same_adjustment}
-    changes["base network"] = facts.same_base
-    changed = [name for name, same in changes.items() if not same]
+    unchanged = {
+        "settings": facts.same_settings,
+        "code": facts.same_code,
+        "price adjustment": facts.same_adjustment,
+        "base network": facts.same_base,
+    }
+    changed = [name for name, same in unchanged.items() if not same]
     return f"{' and '.join(changed)} changed since the champion learned" if changed else None
-
-
-def _none(facts: Facts) -> str:
-    if facts.unreadable:
-        return f"the champion cannot be continued: {facts.unreadable}"
-    return "the champion is of a later session" if facts.champion_is_later else "no champion yet"
 
 
 def _stale(facts: Facts, policy: PolicySettings) -> str | None:

@@ -17,11 +17,34 @@ from stockml.models.tutorial.forecaster import TutorialForecaster, restored
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
+from stockml.storage.records import read_record, record
 
 NETWORKS = ("held_out", "published")
+PROVENANCE = "provenance.json"
 FORM = 2  # of the folder; 1 held an LSTM of the ticker's own
 
 Network = TickerNetwork | TutorialForecaster
+
+
+@record
+@dataclass(frozen=True)
+class Provenance:
+    """What a model was made of, kept in its folder: hashes of the price adjustment and of the training code."""
+
+    adjustment: str
+    code: str
+    dataset: str
+
+    def write(self, folder: Path) -> None:
+        write_atomically(folder / PROVENANCE, (json.dumps(vars(self), sort_keys=True) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "Provenance":
+        """Raises InvalidFile."""
+        try:
+            return read_record(cls, (folder / PROVENANCE).read_bytes())
+        except (OSError, ValueError) as error:
+            raise InvalidFile(str(folder / PROVENANCE), f"expected a model's provenance, found {error}") from error
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
 from stockml.home import Home
-from stockml.models.champions import Provenance, champion_for, check_intact
-from stockml.models.registry import Promotion, Registry
+from stockml.models.registry import Promotion, Registry, champion_for, check_intact
 from stockml.models.retrain_policy import Facts, decide
-from stockml.models.trained_model import load_model, vintage_folders
+from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -98,11 +97,12 @@ def _champion_and_facts(
         if champion:
             model, provenance = load_model(Path(champion.path)), Provenance.read(Path(champion.path))
     except InvalidFile as problem:
-        return None, Facts(has_champion=False, unreadable=str(problem)), str(problem)
+        return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)
         later = present is not None and present.session > dataset.session
-        return None, Facts(has_champion=False, champion_is_later=later), None
+        why = "the champion is of a later session" if later else "no champion yet"
+        return None, Facts(no_champion=why), None
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).record(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).live
     return (

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stockml.home import Home
-from stockml.models.champions import Provenance
 from stockml.models.retrain_policy import Decision
+from stockml.models.trained_model import Provenance
 from stockml.pipeline.decide import champion_folder
 from stockml.pipeline.night_key import training_code
 from stockml.prices.series import PriceSeries

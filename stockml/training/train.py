@@ -59,7 +59,7 @@ def learning_sha256(settings: Settings) -> str:
 
 
 def facts_about(
-    champion: TrainedModel | None,
+    champion: TrainedModel,
     series: PriceSeries,
     settings: Settings,
     *,
@@ -69,11 +69,8 @@ def facts_about(
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
     """What `policy.decide` wants to know, as of the last session of `series`."""
-    if champion is None:
-        return Facts(has_champion=False)
     network, newest = champion.published, Pool.before((series.sessions[-1] + 1).item(), folders)
     return Facts(
-        has_champion=True,
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
         same_code=same_code,
         same_adjustment=same_adjustment,

@@ -18,9 +18,8 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home, home
 from stockml.maintenance.backup import back_up, restore
 from stockml.models import base_vintages, pooled_vintages
-from stockml.models.champions import champion_for
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.registry import Registry
+from stockml.models.registry import Registry, champion_for
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore

@@ -16,9 +16,8 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.models.champions import Provenance, champion_for
-from stockml.models.registry import Registry
-from stockml.models.trained_model import load_model
+from stockml.models.registry import Registry, champion_for
+from stockml.models.trained_model import Provenance, load_model
 from stockml.nights import summary
 from stockml.nights.record import night_path, read_night
 from stockml.pipeline.decide import champion_folder, decide_mode, unreadable_champion

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
 from stockml.home import Home
-from stockml.models.champions import champion_for
-from stockml.models.registry import Promotion, Registry
+from stockml.models.registry import Promotion, Registry, champion_for
 from stockml.storage.files import sha256_of
 
 EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)

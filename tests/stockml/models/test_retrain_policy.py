@@ -8,19 +8,19 @@ from stockml.models.retrain_policy import Facts, decide
 from stockml.settings import Mode, PolicySettings
 
 POLICY = PolicySettings()
-FRESH = Facts(has_champion=True, new_sessions=1)
+FRESH = Facts(new_sessions=1)
 
 
 @pytest.mark.parametrize(
     ("facts", "mode", "reason"),
     [
-        (Facts(has_champion=False), "retrain", "no champion"),
+        (Facts("no champion yet"), "retrain", "no champion"),
         (replace(FRESH, same_settings=False), "retrain", "settings changed"),
         (replace(FRESH, same_code=False), "retrain", "code changed"),
         (replace(FRESH, same_settings=False, same_code=False), "retrain", "settings and code changed"),
         (replace(FRESH, same_adjustment=False), "retrain", "adjustment changed"),
         (replace(FRESH, same_base=False), "retrain", "base network changed"),
-        (Facts(has_champion=False, unreadable="model/0f: an earlier version's"), "retrain", "cannot be continued"),
+        (Facts("the champion cannot be continued: an earlier version's"), "retrain", "cannot be continued"),
         (replace(FRESH, sessions_since_retrain=21), "retrain", "21 sessions since the last full training"),
         (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
         (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted"),
@@ -44,8 +44,8 @@ def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
         (replace(FRESH, same_code=False), "keep", "keep", "asked for"),
         (replace(FRESH, same_settings=False), "keep", "keep", "asked for"),
         (replace(FRESH, same_settings=False), "fine-tune", "retrain", "settings changed"),
-        (Facts(has_champion=False), "fine-tune", "retrain", "no champion yet (fine-tune was asked for)"),
-        (Facts(has_champion=False), "keep", "retrain", "no champion yet (keep was asked for)"),
+        (Facts("no champion yet"), "fine-tune", "retrain", "no champion yet (fine-tune was asked for)"),
+        (Facts("no champion yet"), "keep", "retrain", "no champion yet (keep was asked for)"),
     ],
 )
 def test_an_explicit_mode_wins_where_it_is_possible(facts: Facts, wanted: Mode, mode: str, reason: str) -> None:

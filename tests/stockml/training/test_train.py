@@ -279,7 +279,6 @@ def test_the_facts_about_a_champion_are_counted_in_sessions() -> None:
     assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
     other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
     assert learning_sha256(other) == learning_sha256(ONE)
-    assert not facts_about(None, SERIES, ONE).has_champion
 
 
 def test_what_cannot_be_trained_is_refused_by_type(tmp_path: Path) -> None:

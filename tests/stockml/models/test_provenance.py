@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
-from stockml.models.champions import Provenance
+from stockml.models.trained_model import Provenance
 
 
 @given(made_of=st.builds(Provenance))
