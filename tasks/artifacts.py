@@ -51,10 +51,9 @@ class EpochReport:
 
     def on_epoch(self, row: EpochProgress) -> None:
         """Both networks count: the one that is scored is the first half of the way, the published one the second."""
-        validation = "" if row.validation_loss is None else f", validation {row.validation_loss:.4f}"
         self.logger.info(
-            "%s: epoch %d of %d, loss %.4f%s (%.1f s)",
-            row.network.replace("_", " "), row.epoch, row.epochs, row.loss, validation, row.seconds,
+            "%s: epoch %d of %d, loss %.4f, validation %.4f (%.1f s)",
+            row.network.replace("_", " "), row.epoch, row.epochs, row.loss, row.validation_loss, row.seconds,
         )  # fmt: skip
         self.done[row.network] = row.epoch
         self.bar.move(50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs)

@@ -14,7 +14,8 @@ from stockml.prices.csv_layouts import cells_of, content_of
 from stockml.prices.csv_readings import dates_of, decimal_mark, numbers_of
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Days, Floats
-from stockml.training.tutorial import Recipe, TutorialEpoch, TutorialFit, fit
+from stockml.training.checkpoint import EpochProgress
+from stockml.training.tutorial import Recipe, TutorialFit, fit
 
 PUBLISHED = {"standard average": 0.00418, "EMA": 0.00003, "LSTM": 0.00243}  # the tutorial's own, on HPQ
 NOISE = (
@@ -170,7 +171,7 @@ def report(
     changed: Mapping[str, Any] | None = None,
     *,
     folder: Path | None = None,
-    on_epoch: Callable[[TutorialEpoch], None] | None = None,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> TutorialReport:
     """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
 

@@ -13,7 +13,7 @@ from stockml.models.pool import Pool, file_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
-from stockml.models.tutorial.forecaster import TutorialForecaster, restored
+from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
@@ -176,14 +176,16 @@ def _described(model: TrainedModel) -> dict[str, Any]:
 def _part(network: Network) -> dict[str, Any]:
     said: dict[str, Any] = {"learned_until": str(network.learned_until)}
     if isinstance(network, TutorialForecaster):
-        return said | {"scale": network.scale.asdict()}
+        return said | {"scale": vars(network.scale)}
     pool = {"pool": network.pool.identity(), "reasons": dict(network.pool.reasons)}
     return said | pool | {"errors": network.errors.asdict(), "own": network.own}
 
 
 def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
     if settings.profile == "tutorial":
-        return restored(part, settings, unpacked((folder / f"{name}.npz").read_bytes()))
+        scale = TutorialScale(*(tuple(part["scale"][name]) for name in ("since", "lows", "highs")))
+        weights = unpacked((folder / f"{name}.npz").read_bytes())
+        return TutorialForecaster(settings, weights, scale, np.datetime64(part["learned_until"]))
     return TickerNetwork(
         pool=replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=dict(part["reasons"])),
         errors=OwnErrors.from_dict(part["errors"]),

@@ -17,7 +17,7 @@ from stockml.models.tutorial.recipe import (
     Streams,
     ema_ahead,
     one_step_errors,
-    one_step_said,
+    one_step_forecasts,
     scaled,
     windows,
 )
@@ -83,13 +83,13 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 
 def standard_average(report: TutorialReport) -> "Figure":
     """The mean of the 100 sessions before, said of every session, over the whole truth."""
-    said = one_step_said(trailing_mean(report.fitted.recipe.prepared.values))
+    said = one_step_forecasts(trailing_mean(report.fitted.recipe.prepared.values))
     return _averages(report, "standard average", said, "follows “quite closely”", 100)
 
 
 def moving_average(report: TutorialReport) -> "Figure":
     """The exponential mean with decay 0.5, said of every session, over the whole truth."""
-    said = one_step_said(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
+    said = one_step_forecasts(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
     return _averages(report, "EMA", said, "“fits a perfect line”", 1)
 
 

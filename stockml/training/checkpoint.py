@@ -67,12 +67,30 @@ def remove(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """An epoch that has just ended."""
+    """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole paths, scaled.
+
+    `test_loss`, and `last_value_loss` of "the price stays", are over the test part's starts, `correlation` is that of
+    predicted with actual moves there; None where there are no starts.
+    """
 
     network: str
     epoch: int
     epochs: int
     loss: float
-    validation_loss: float | None
+    validation_loss: float
     learning_rate: float
     seconds: float
+    seconds_left: float
+    test_loss: float | None = None
+    last_value_loss: float | None = None
+    correlation: float | None = None
+
+    def __str__(self) -> str:
+        """One line: what a person who waits wants to know."""
+        test = "" if self.test_loss is None else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
+        moves = "" if self.correlation is None else f"moves {self.correlation:+.2f}, "
+        return (
+            f"epoch {self.epoch} of {self.epochs}: train {self.loss:.4f}, {test}{moves}"
+            f"validation {self.validation_loss:.5f}, rate {self.learning_rate:.1e}; "
+            f"{self.seconds:.0f} s, {self.seconds_left / 60:.1f} min left"
+        )

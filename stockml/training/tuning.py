@@ -160,7 +160,6 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
         return known
 
     def ended(row: EpochProgress) -> None:
-        assert row.validation_loss is not None  # held_out always has one
         trial.report(row.validation_loss, row.epoch)
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned

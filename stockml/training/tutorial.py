@@ -38,30 +38,6 @@ VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 tr
 POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so that an epoch still has some steps
 
 
-@dataclass(frozen=True)
-class TutorialEpoch(EpochProgress):
-    """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole paths, scaled.
-
-    `test_loss`, and `last_value_loss` of "the price stays", are over the test part's starts, `correlation` is that of
-    predicted with actual moves there; None where there are no starts.
-    """
-
-    test_loss: float | None = None
-    last_value_loss: float | None = None
-    correlation: float | None = None
-    seconds_left: float = 0.0
-
-    def __str__(self) -> str:
-        """One line: what a person who waits wants to know."""
-        test = "" if self.test_loss is None else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
-        moves = "" if self.correlation is None else f"moves {self.correlation:+.2f}, "
-        return (
-            f"epoch {self.epoch} of {self.epochs}: train {self.loss:.4f}, {test}{moves}"
-            f"validation {self.validation_loss:.5f}, rate {self.learning_rate:.1e}; "
-            f"{self.seconds:.0f} s, {self.seconds_left / 60:.1f} min left"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What one training by the tutorial's recipe learns from, and what it is judged by.
@@ -152,7 +128,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class TutorialFit:
-    """What a training came to.  history: a row an epoch, as in TutorialEpoch.
+    """What a training came to.  history: a row an epoch, as in EpochProgress.
 
     weights: of the epoch `chosen`, the one that the validation part likes best; with `decay_on="test"`, the published
     recipe, the last one. The figures of late epochs still scatter by a third; the validation part tells which are good.
@@ -172,7 +148,7 @@ def fit(
     folder: Path,
     name: str = "tutorial",
     start: Weights | None = None,
-    on_epoch: Callable[[TutorialEpoch], None] | None = None,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> TutorialFit:
     """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
 
@@ -199,7 +175,7 @@ def fit(
         judged, paths = _judged(recipe, network.weights())
         seconds = time.perf_counter() - began
         left = seconds * (training.epochs - epoch)
-        ended = TutorialEpoch(
+        ended = EpochProgress(
             name, epoch, training.epochs, loss, seconds=seconds, seconds_left=left, learning_rate=decay.rate, **judged
         )
         progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
@@ -218,7 +194,7 @@ def fit(
     return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
 
 
-def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[TutorialEpoch], None]) -> float:
+def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:
     """The lowest validation loss over the epochs, the test part not looked at.  mid: (n,), price."""
     end = train_length(len(mid))
     with tempfile.TemporaryDirectory() as folder:
@@ -248,7 +224,7 @@ def epoch_of(
 
 
 def _judged(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
-    """An epoch's figures by their names in TutorialEpoch, and its paths of the test part."""
+    """An epoch's figures by their names in EpochProgress, and its paths of the test part."""
     validation, test = (recipe.predictions(weights, at) for at in (recipe.validation, recipe.test))
     figures = {
         "validation_loss": recipe.error(validation, recipe.validation),

@@ -14,7 +14,6 @@ from stockml.models.trained_model import NETWORKS, TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
-from stockml.storage.arrays import Indices
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
@@ -39,9 +38,17 @@ def train_tutorial(
     missing = VALIDATION_SHARE * horizon - (split.train_end + horizon)
     if missing > 0:
         raise TooFewBars(len(series) + 2 * missing, len(series), "the tutorial's recipe")
-    ends = {"held_out": split.train_end + horizon, "published": len(series)}
-    watched = {"held_out": origins(split.test, horizon), "published": np.empty(0, np.int64)}
-    fits = {name: _fit(series, ends[name], watched[name], settings, name, start, folder, on_epoch) for name in NETWORKS}
+    training = settings.training
+    if start is not None:
+        training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
+    fits = {}
+    for name, end, watched in (
+        ("held_out", split.train_end + horizon, origins(split.test, horizon)),
+        ("published", len(series), np.empty(0, np.int64)),
+    ):
+        recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
+        weights = None if start is None else getattr(start, name).weights
+        fits[name] = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
     networks: dict[str, Any] = {name: _forecaster(series, fits[name]) for name in NETWORKS}
@@ -57,36 +64,10 @@ def train_tutorial(
     )
 
 
-def _fit(
-    series: PriceSeries,
-    train_end: int,
-    watched: Indices,
-    settings: Settings,
-    name: str,
-    start: TrainedModel | None,
-    folder: Path,
-    on_epoch: Callable[[EpochProgress], None] | None,
-) -> TutorialFit:
-    """On sessions before `train_end` only: of the rest, the paths after each watched origin are kept, to look at."""
-    training = settings.training
-    weights = None
-    if start is not None:
-        weights = getattr(start, name).weights
-        training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
-    recipe = Recipe.of(series.mid, train_end, settings.changed(training=training), test=watched + 1)
-    return fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
-
-
 def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
-    recipe = fitted.recipe
-    return TutorialForecaster(
-        look_back=recipe.settings.network.look_back,
-        horizon=recipe.settings.evaluation.horizon,
-        weights=fitted.weights,
-        scale=TutorialScale.of(recipe.prepared, series.sessions),
-        learned_until=series.sessions[recipe.prepared.train_end - 1],
-        cell=recipe.settings.network.cell,
-    )
+    prepared = fitted.recipe.prepared
+    scale = TutorialScale.of(prepared, series.sessions)
+    return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
 
 
 def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
@@ -95,5 +76,5 @@ def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
     rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
     if not len(recipe.test):
         return rows
-    paths = [np.round(recipe.prepared.prices(recipe.test - 1, said), 4).tolist() for said in fitted.test_predictions]
-    return [row | {"watched": watched} for row, watched in zip(rows, paths, strict=True)]
+    paths = [recipe.prepared.prices(recipe.test - 1, each) for each in fitted.test_predictions]
+    return [row | {"watched": np.round(each, 4).tolist()} for row, each in zip(rows, paths, strict=True)]

@@ -1,7 +1,7 @@
 """The tutorial's network as a forecaster: frozen weights, and the scaling windows that they were learned in."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,41 +52,22 @@ class TutorialScale:
         half = max((high - low) / 2, np.finfo(np.float64).tiny)
         return max(1.0, abs(float(series.mid[-1]) - (high + low) / 2) / half)
 
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, eq=False)
 class TutorialForecaster:
     """One fitted network: `paths` is vectorised, and from `learned_until` on causal; before it, scales look ahead."""
 
-    look_back: int
-    horizon: int
+    settings: Settings
     weights: tuple[NDArray[Any], ...]
     scale: TutorialScale
     learned_until: np.datetime64
-    cell: str = "lstm"
 
     def paths(self, series: PriceSeries, origins: Indices | Sequence[int]) -> Floats:
         """(len(origins), horizon) mid prices: row m, column k - 1 is session origins[m] + k as seen after origins[m].
 
         Origins must be at least look_back - 2.
         """
-        at = np.asarray(origins, dtype=np.int64)
-        train_end = len(series.through(self.learned_until))
-        prepared = self.scale.prepared(series, train_end)
-        fed = pasts(prepared.values, at + 1, self.look_back)
-        return prepared.prices(at, rollout(self.weights, fed, self.horizon, self.cell))
-
-
-def restored(kept: dict[str, Any], settings: Settings, weights: tuple[NDArray[Any], ...]) -> TutorialForecaster:
-    """What a model's folder says of one network. Raises KeyError for a folder of before there were all windows."""
-    scale = {name: tuple(kept["scale"][name]) for name in ("since", "lows", "highs")}
-    return TutorialForecaster(
-        look_back=settings.network.look_back,
-        horizon=settings.evaluation.horizon,
-        weights=weights,
-        scale=TutorialScale(**scale),
-        learned_until=np.datetime64(kept["learned_until"]),
-        cell=settings.network.cell,
-    )
+        at, network = np.asarray(origins, dtype=np.int64), self.settings.network
+        prepared = self.scale.prepared(series, len(series.through(self.learned_until)))
+        fed = pasts(prepared.values, at + 1, network.look_back)
+        return prepared.prices(at, rollout(self.weights, fed, self.settings.evaluation.horizon, network.cell))

@@ -3,7 +3,7 @@
 Keras and TensorFlow are loaded inside the functions, so importing this module costs nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from stockml.settings import Settings
 Arrays = list[NDArray[Any]]
 GRADIENT_NORM = 5.0
 HUBER_BEND = 0.01  # scaled: half of what a trained network errs by at a step; beyond 1, Keras' own, nothing ever is
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
 
 
@@ -75,37 +76,23 @@ def build(settings: Settings, streams: int) -> Any:
     predicted = keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=start)(signal)
     model = keras.Model(entry, keras.ops.transpose(predicted, (1, 0, 2)))
     optimizer = getattr(keras.optimizers, OPTIMIZERS[training.optimizer])
-    model.compile(
-        optimizer(training.learning_rate, global_clipnorm=GRADIENT_NORM), loss=LOSSES[training.loss], jit_compile=False
-    )
+    clipped = optimizer(training.learning_rate, global_clipnorm=GRADIENT_NORM)
+    model.compile(clipped, loss=summed_loss(training.loss), jit_compile=False)
     return model
 
 
-def summed_loss(real: Any, predicted: Any) -> Any:
-    """(streams,) the sum over the unrolled steps of 0.5 · error²; Keras then takes the mean over the streams."""
-    import keras
+def summed_loss(name: str) -> Callable[[Any, Any], Any]:
+    """The loss of that name, (streams,) the sum over the unrolled steps; Keras then takes the mean over the streams."""
+    from keras import ops
 
-    return keras.ops.sum(0.5 * keras.ops.square(real - predicted), axis=(1, 2))
+    def huber(error: Any) -> Any:
+        """0.5 · error², growing straight on beyond HUBER_BEND."""
+        size = ops.absolute(error)
+        curved = ops.minimum(size, HUBER_BEND)
+        return 0.5 * ops.square(curved) + HUBER_BEND * (size - curved)
 
-
-def summed_absolute(real: Any, predicted: Any) -> Any:
-    """(streams,) the sum over the unrolled steps of |error|."""
-    import keras
-
-    return keras.ops.sum(keras.ops.absolute(real - predicted), axis=(1, 2))
-
-
-def summed_huber(real: Any, predicted: Any) -> Any:
-    """(streams,) the sum over the unrolled steps of 0.5 · error², growing straight on beyond HUBER_BEND."""
-    import keras
-
-    size = keras.ops.absolute(real - predicted)
-    curved = keras.ops.minimum(size, HUBER_BEND)
-    return keras.ops.sum(0.5 * keras.ops.square(curved) + HUBER_BEND * (size - curved), axis=(1, 2))
-
-
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
-LOSSES = {"mse": summed_loss, "mae": summed_absolute, "huber": summed_huber}
+    losses = {"mse": lambda error: 0.5 * ops.square(error), "mae": ops.absolute, "huber": huber}
+    return lambda real, predicted: ops.sum(losses[name](real - predicted), axis=(1, 2))
 
 
 @cache

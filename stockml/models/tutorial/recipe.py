@@ -161,42 +161,30 @@ def half_mse(predicted: Floats, real: Floats) -> float:
     return 0.5 * float(np.mean((predicted - real) ** 2))
 
 
-def standard_average_error(prepared: Prepared) -> float:
-    """One-step error of the mean of the 100 points before, on the smoothed training part."""
-    trained = prepared.values[: prepared.train_end]
-    return half_mse(trailing_mean(trained)[AVERAGE_WINDOW - 1 : -1], trained[AVERAGE_WINDOW:])
-
-
-def ema_error(prepared: Prepared) -> float:
-    """One-step error of the exponential mean (0.5, from 0), on the smoothed training part."""
-    trained = prepared.values[: prepared.train_end]
-    return half_mse(exponential_mean(trained, start=0.0)[:-1], trained[1:])
-
-
 def one_step_errors(prepared: Prepared) -> dict[str, float]:
-    """Errors one step ahead on the smoothed training part, by name: the page's two averages, and the last value."""
+    """Errors one step ahead on the smoothed training part, by name; the standard average's from a whole one on."""
     trained = prepared.values[: prepared.train_end]
-    return {
-        "standard average": standard_average_error(prepared),
-        "EMA": ema_error(prepared),
-        "last value": half_mse(trained[:-1], trained[1:]),
-    }
+    known, first = _known(trained), {"standard average": AVERAGE_WINDOW, "EMA": 1, "last value": 1}
+    return {name: half_mse(known[name][at - 1 : -1], trained[at:]) for name, at in first.items()}
 
 
 def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
     """Errors over the `horizon` points from each start, by name, when all are taken to be what was known before it."""
-    values = prepared.values
-    known = {
+    outcomes = futures(prepared.values, at, horizon)
+    return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
+
+
+def _known(values: Floats) -> dict[str, Floats]:
+    """(n,) each, what is known at each point and taken for the next: the page's two averages, and the last value."""
+    return {
         "standard average": trailing_mean(values),
         "EMA": exponential_mean(values, start=0.0),
         "last value": values,
     }
-    outcomes = futures(values, at, horizon)
-    return {name: half_mse(each[at - 1, None], outcomes) for name, each in known.items()}
 
 
-def one_step_said(known: Floats) -> Floats:
-    """(n,) what was said of each point: what was known at the one before; of the first, 0 as the page has it."""
+def one_step_forecasts(known: Floats) -> Floats:
+    """(n,) the forecast of each point: what was known at the one before; of the first, 0 as the page has it."""
     return np.concatenate([[0.0], known[:-1]])
 
 

@@ -80,7 +80,7 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
     end = split().train_end + 50
     prepared = prepare(series().mid, end)
     scale = TutorialScale.of(prepared, series().sessions)
-    learned = TutorialForecaster(50, 50, (), scale, series().sessions[end - 1])
+    learned = TutorialForecaster(settings_for("tutorial"), (), scale, series().sessions[end - 1])
     files = files_of(history(), settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)

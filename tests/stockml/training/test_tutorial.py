@@ -119,7 +119,7 @@ def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
     size = np.abs(real - predicted)
     bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
     for name, each in (("mse", 0.5 * size**2), ("mae", size), ("huber", bent)):
-        assert network.LOSSES[name](real, predicted).numpy() == pytest.approx(each.sum((1, 2)), rel=1e-4), name
+        assert network.summed_loss(name)(real, predicted).numpy() == pytest.approx(each.sum((1, 2)), rel=1e-4), name
     changed = small(network__cell="gru", training__optimizer="rmsprop", training__loss="huber", training__epochs=1)
     found = fitted(tmp_path, random_prices(), changed)
     assert np.isfinite(found.test_predictions).all()
@@ -139,7 +139,7 @@ def test_the_streams_state_is_carried_from_step_to_step() -> None:
 def test_the_loss_is_the_sum_over_the_steps_of_the_mean_of_half_the_squared_error() -> None:
     real, predicted = np.random.default_rng(0).random((2, 7, 5, 1)).astype(np.float32)
     expected = sum(np.mean(0.5 * (real[:, step] - predicted[:, step]) ** 2) for step in range(5))
-    assert float(np.mean(network.summed_loss(real, predicted))) == pytest.approx(expected, rel=1e-5)
+    assert float(np.mean(network.summed_loss("mse")(real, predicted))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_optimiser_is_adam_at_the_configured_rate_clipped_to_a_global_norm_of_5() -> None:
@@ -274,7 +274,7 @@ def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
     weights = tuple(rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes)
     prepared = prepare(series.mid, 3_200)
     scale = TutorialScale.of(prepared, series.sessions)
-    model = TutorialForecaster(5, 10, weights, scale, series.sessions[3_199])
+    model = TutorialForecaster(small(), weights, scale, series.sessions[3_199])
     for origin in (3_199, 3_299):
         part = PriceSeries(*(values[origin - 299 : origin + 1] for values in vars(series).values()))
         expected = model.paths(series, [origin])

@@ -12,7 +12,8 @@ from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
-from stockml.training.tutorial import Recipe, TutorialEpoch
+from stockml.training.checkpoint import EpochProgress
+from stockml.training.tutorial import Recipe
 from tests.support.kaggle import kaggle_mid
 
 
@@ -129,16 +130,17 @@ def test_the_baselines_err_as_the_tutorials_loops_do() -> None:
     for i in range(1, 1_000):
         running = 0.5 * running + 0.5 * trained[i - 1]
         ema.append((running - trained[i]) ** 2)
-    assert recipe.standard_average_error(prepared) == pytest.approx(0.5 * np.mean(standard))
-    assert recipe.ema_error(prepared) == pytest.approx(0.5 * np.mean(ema))
+    found = recipe.one_step_errors(prepared)
+    assert found["standard average"] == pytest.approx(0.5 * np.mean(standard))
+    assert found["EMA"] == pytest.approx(0.5 * np.mean(ema))
 
 
 def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     mid = kaggle_mid("hpq")
     prepared = prepare(mid, recipe.train_length(len(mid)))
     assert prepared.train_end == 11_000
-    assert f"{recipe.standard_average_error(prepared):.5f}" == "0.00418"
-    assert f"{recipe.ema_error(prepared):.5f}" == "0.00003"
+    found = recipe.one_step_errors(prepared)
+    assert f"{found['standard average']:.5f} {found['EMA']:.5f}" == "0.00418 0.00003"
     at = recipe.starts(11_000, len(mid), 50)
     assert f"{recipe.path_errors(prepared, at, 50)['last value']:.5f}" == "0.00268"
 
@@ -215,7 +217,7 @@ def test_directions_are_counted_at_their_step_beside_how_often_the_price_rose() 
 
 
 def test_an_epoch_says_all_that_one_who_waits_wants_to_know() -> None:
-    row = TutorialEpoch(
+    row = EpochProgress(
         "tutorial", 3, 30, 1.25, validation_loss=0.0042, seconds=12.0, learning_rate=1e-4, test_loss=0.00243,
         last_value_loss=0.00268, correlation=0.321, seconds_left=324.0,
     )  # fmt: skip
