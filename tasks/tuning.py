@@ -14,7 +14,7 @@ from stockml.home import home
 from stockml.settings import Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
-from stockml.training.trial import TrialRecord
+from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import ProgressBar
 from tasks.tables import time_left
 

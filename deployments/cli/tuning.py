@@ -20,7 +20,7 @@ from stockml.settings import DecayPart, Profile, Sampler
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
     from stockml.models.base_network import BaseNetwork
-    from stockml.training.trial import TrialRecord
+    from stockml.training.tuned_settings import TrialRecord
     from stockml.training.tuning import TuningResult
 
 app = typer.Typer()

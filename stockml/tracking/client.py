@@ -35,7 +35,7 @@ from stockml.tracking import (
 from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.experiments import experiment_name
 from stockml.tracking.retention import OldRun
-from stockml.training.trial import TrialRecord
+from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

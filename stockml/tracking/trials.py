@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stockml.tracking.runs import milliseconds
-from stockml.training.trial import TrialRecord
+from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

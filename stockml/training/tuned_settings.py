@@ -1,10 +1,12 @@
-"""A ticker's settings file: what tuning found, and what its nights then use. Cheap to import."""
+"""What tuning found: its finished trials, and a ticker's settings file, which its nights then use. Cheap to import."""
 
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.home import Home
@@ -12,6 +14,27 @@ from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
 PROFILE = "tutorial"  # the profile whose settings are searched; the nightly network is the base
+State = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial. `settings`: dotted overrides. `losses`: the validation loss after each epoch.
+
+    `loss`: the lowest of them, None unless the trial is complete; `best`: the lowest of all trials so far.
+    """
+
+    ticker: str
+    study: str
+    number: int
+    of: int
+    state: State
+    settings: Mapping[str, Any]
+    losses: tuple[float, ...]
+    loss: float | None
+    best: float | None
+    began: datetime
+    seconds: float
 
 
 def path_of(home: Home, ticker: str) -> Path:

@@ -1,5 +1,4 @@
-"""Searching settings of the tutorial's network: each trial learns from the training part, and is judged on its newest
-eleventh, the validation part.
+"""Searching settings of the tutorial's network: trials learn from the training part, whose newest eleventh judges them.
 
 The test part is not looked at, so that a night may still measure on it. Optuna is loaded inside the functions. A
 study belongs to one series, one set of other settings and one code: there its trials compare, and there it resumes.
@@ -9,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -26,13 +25,11 @@ from stockml.settings import Sampler, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
-from stockml.training.trial import State, TrialRecord
-from stockml.training.tuned_settings import PROFILE, tuned_settings, write_tuned_settings
+from stockml.training.tuned_settings import PROFILE, State, TrialRecord, tuned_settings, write_tuned_settings
 from stockml.training.tutorial import lowest_loss
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 BUSY_WAIT_S = 1.0
@@ -72,16 +69,13 @@ class Search:
     ticker: str
     series: PriceSeries
     base: Settings
-    sampler: Sampler = "tpe"
-    space: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: SPACE)
+    sampler: Sampler
+    space: Mapping[str, tuple[Any, ...]]
 
     def __post_init__(self) -> None:
         if self.base.profile != PROFILE:
-            raise InvalidSetting(
-                "profile",
-                self.base.profile,
-                f"{PROFILE}: the nightly network is the base, which `stockml pretrain` learns",
-            )
+            bound = f"{PROFILE}: the nightly network is the base, which `stockml pretrain` learns"
+            raise InvalidSetting("profile", self.base.profile, bound)
         for name, values in self.space.items():
             for value in values:
                 settings_for(PROFILE, {name: value})
@@ -104,11 +98,6 @@ class Search:
         flat = self.base.flat()
         own = {name: json.dumps(flat[name]) for name in self.space}
         return {name: value for name, value in own.items() if value in self.labels()[name]}
-
-    @property
-    def starts_within(self) -> bool:
-        """Whether the space has the base's own value of every searched setting."""
-        return len(self.start()) == len(self.space)
 
     def settings(self, found: Mapping[str, Any]) -> Settings:
         return settings_for(self.base.profile, {**_overrides(self.base), **found})
@@ -156,8 +145,9 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
     from optuna import TrialPruned
 
     chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
-    if (known := _known(study, chosen)) is not None:
-        return known
+    for done in _trials(study, "COMPLETE"):
+        if done.params == chosen and done.value is not None:  # equal seeds would only repeat it
+            return done.value
 
     def ended(row: EpochProgress) -> None:
         trial.report(row.validation_loss, row.epoch)
@@ -167,20 +157,14 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
     return lowest_loss(search.series.mid, search.settings(_read(chosen)), ended)
 
 
-def _known(study: "Study", chosen: Mapping[str, Any]) -> float | None:
-    """The loss of an earlier trial of the same settings: equal seeds would only repeat it."""
-    from optuna.trial import TrialState
-
-    same = (t.value for t in study.get_trials(False, (TrialState.COMPLETE,)) if t.params == dict(chosen))
-    return next(same, None)
-
-
 def _study(home: Home, search: Search) -> "Study":
-    """The study in its journal, created with the present settings as its first trial, or found again."""
+    """The study in its journal, created with the present settings as its first trial, or found again.
+
+    Its sampler is seeded by the number of trials too: a resumed search must not draw the same again.
+    """
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = home.root / "tuning" / f"{search.ticker}.journal"
@@ -192,13 +176,15 @@ def _study(home: Home, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for left in study.get_trials(False, (TrialState.RUNNING,)):  # its process was killed: the lock says that none runs
-        if (given := _given(left)) and given not in map(_given, study.get_trials(False, (TrialState.WAITING,))):
+    for left in _trials(study, "RUNNING"):  # its process was killed: the lock says that none runs
+        if (given := _given(left)) and given not in map(_given, _trials(study, "WAITING")):
             study.enqueue_trial(given)
-        study.tell(left.number, state=TrialState.FAIL)
-    study.sampler = _sampler(search, len(study.trials))
-    if not study.trials and (search.sampler != "grid" or search.starts_within):
-        study.enqueue_trial(search.start())
+        study.tell(left.number, state=optuna.trial.TrialState.FAIL)
+    sampler = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
+    study.sampler = sampler(seed=search.base.training.seed + len(study.trials))
+    start = search.start()
+    if not study.trials and (search.sampler != "grid" or len(start) == len(search.space)):
+        study.enqueue_trial(start)
     return study
 
 
@@ -207,9 +193,7 @@ def _queue_grid(search: Search, study: "Study", most: int) -> int:
 
     Optuna's own sampler of grids knows nothing of points that it has not drawn itself, such as the first.
     """
-    from optuna.trial import TrialState
-
-    labels, waiting = search.labels(), study.get_trials(False, (TrialState.WAITING,))
+    labels, waiting = search.labels(), _trials(study, "WAITING")
     known = [_given(trial) for trial in (*_finished(study), *waiting)]  # a failed one may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.base.training.seed).shuffle(points)
@@ -224,45 +208,39 @@ def _given(trial: "FrozenTrial") -> dict[str, Any]:
     return dict(trial.system_attrs.get("fixed_params") or trial.params)
 
 
-def _sampler(search: Search, trials_done: int) -> "BaseSampler":
-    """Seeded, and by the number of trials too: a resumed search must not draw the same again."""
-    from optuna import samplers
-
-    seed = search.base.training.seed + trials_done
-    return samplers.TPESampler(seed=seed) if search.sampler == "tpe" else samplers.RandomSampler(seed=seed)
-
-
 def _finished(study: "Study") -> "list[FrozenTrial]":
-    from optuna.trial import TrialState
+    return _trials(study, "COMPLETE", "PRUNED")
 
-    return study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED))
+
+def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
+    """Those in one of the states, in the order in which they were begun."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
 def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
     """Write the best so far as the ticker's settings; None when no trial is complete."""
-    done = [trial for trial in _finished(study) if trial.value is not None and trial.state.name == "COMPLETE"]
-    if not done:
+    complete = _trials(study, "COMPLETE")
+    if not complete:
         return None
-    best = min(done, key=lambda trial: (trial.value, trial.number))
-    own = next((trial.value for trial in done if trial.params == search.start()), None)
+    best, trials = study.best_trial, len(_finished(study))
+    own = next((trial.value for trial in complete if trial.params == search.start()), None)
     settings = {**_overrides(search.base), **_read(best.params)}
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
     return TuningResult(
         ticker=search.ticker,
         study=search.study,
-        trials=len(_finished(study)),
-        pruned=sum(trial.state.name == "PRUNED" for trial in study.trials),
-        loss=float(best.value or 0.0),
+        trials=trials,
+        pruned=len(_trials(study, "PRUNED")),
+        loss=study.best_value,
         default_loss=own,
         settings=settings,
-        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": len(_finished(study))}),
+        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": trials}),
     )
 
 
 def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> TrialRecord:
     states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
     state = states.get(trial.state.name, "failed")
-    complete = [t.value for t in _finished(study) if t.state.name == "COMPLETE" and t.value is not None]
     return TrialRecord(
         ticker=search.ticker,
         study=search.study,
@@ -270,9 +248,9 @@ def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> Tr
         of=of,
         state=state,
         settings=_read(trial.params),
-        losses=tuple(trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)),
+        losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
         loss=trial.value if state == "complete" else None,
-        best=min(complete, default=None),
+        best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),
         began=(trial.datetime_start or datetime.now()).astimezone(UTC),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
     )

@@ -20,8 +20,7 @@ from stockml.home import Home
 from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
-from stockml.training.trial import TrialRecord
-from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings
+from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
 from stockml.training.tuning import (
     SPACE,
     Sampler,
