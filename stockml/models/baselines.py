@@ -77,9 +77,6 @@ class Baseline:
         """mid: (n,), price.  Returns (n,): entry i is the forecast of session i + 1 made after session i."""
         return np.asarray(self.level(mid) + self.trend(mid) * self.shape(1)[0], dtype=np.float64)
 
-    def __call__(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
-        return self.path(mid, origins, horizon)
-
 
 def _itself(mid: Floats) -> Floats:
     return mid

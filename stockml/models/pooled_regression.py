@@ -67,25 +67,25 @@ class PooledRegression:
                 raise ValueError(f"expected the quantiles of {name} to rise, found some that fall")
 
     @classmethod
-    def fit(cls, series: Mapping[str, PriceSeries], until: date, *, every: int = ORIGIN_EVERY) -> Self:
-        """Learn from every `every`-th session of each ticker whose 50 following sessions are known by `until`.
+    def fit(cls, series: Mapping[str, PriceSeries], until: date) -> Self:
+        """Learn from every 5th session of each ticker whose 50 following sessions are known by `until`.
 
         series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, in whatever order the
         tickers come.  Raises TooFewBars.
         """
         known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
-        found = {ticker: _Material.of(bars, every) for ticker, bars in known.items()}
-        learned = [ticker for ticker, material in found.items() if len(material.moves)]
-        origins = sum(len(found[ticker].moves) for ticker in learned)
+        found = {ticker: _material(bars) for ticker, bars in known.items() if len(origins_of(bars))}
+        origins = sum(len(moved) for *_, moved in found.values())
         if origins < FEWEST_ORIGINS:
             longest = max((len(bars) for bars in known.values()), default=0)
-            raise TooFewBars(FIRST_ORIGIN + LEADS[-1] + every * FEWEST_ORIGINS, longest, "a regression of the width")
+            needed = FIRST_ORIGIN + LEADS[-1] + ORIGIN_EVERY * FEWEST_ORIGINS
+            raise TooFewBars(needed, longest, "a regression of the width")
         return cls(
-            through=max(known[ticker].sessions[-1] for ticker in learned).item(),
-            tickers=tuple(learned),
-            sessions=sum(len(known[ticker]) for ticker in learned),
+            through=max(known[ticker].sessions[-1] for ticker in found).item(),
+            tickers=tuple(found),
+            sessions=sum(len(known[ticker]) for ticker in found),
             origins=origins,
-            **_learned(_Material.joined([found[ticker] for ticker in learned])),
+            **_fitted(*(np.concatenate(each) for each in zip(*found.values(), strict=True))),
         )
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
@@ -142,46 +142,30 @@ def at_leads(leads: Indices) -> Floats:
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
 
 
-def origins_of(series: PriceSeries, every: int = ORIGIN_EVERY) -> Indices:
-    """(m,) what is learned from of one ticker: of each segment every `every`-th session whose outcomes it holds."""
+def origins_of(series: PriceSeries) -> Indices:
+    """(m,) what is learned from of one ticker: of each segment every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
-    parts = [np.arange(start + FIRST_ORIGIN, stop - LEADS[-1], every) for start, stop in edges]
-    origins = np.concatenate(parts)
+    origins = np.concatenate([np.arange(start + FIRST_ORIGIN, stop - LEADS[-1], ORIGIN_EVERY) for start, stop in edges])
     return origins[Volatilities.of(series).returns[origins] >= FEWEST_RETURNS] if len(origins) else origins
 
 
-@dataclass(frozen=True, eq=False)
-class _Material:
+def _material(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
     """Of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
-
-    terms: Floats
-    units: Floats
-    moves: Floats
-
-    @classmethod
-    def of(cls, series: PriceSeries, every: int) -> "_Material":
-        seen, leads, origins = Volatilities.of(series), np.array(LEADS), origins_of(series, every)
-        units = np.stack([seen.constant, seen.ewma_20, seen.ewma_60], axis=1)[origins]
-        return cls(_terms(seen, origins), units, moves(series, origins, leads) / np.sqrt(leads))
-
-    @classmethod
-    def joined(cls, parts: "list[_Material]") -> "_Material":
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("terms", "units", "moves")))
+    seen, leads, origins = Volatilities.of(series), np.array(LEADS), origins_of(series)
+    units = np.stack([seen.constant, seen.ewma_20, seen.ewma_60], axis=1)[origins]
+    return _terms(seen, origins), units, moves(series, origins, leads) / np.sqrt(leads)
 
 
-def _learned(material: _Material) -> dict[str, Any]:
+def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
     from sklearn.linear_model import LinearRegression
 
-    counts = np.isfinite(material.terms).sum(axis=0)
-    means = np.nansum(material.terms, axis=0) / np.maximum(counts, 1)
-    terms = np.where(np.isnan(material.terms), means, material.terms)
-    constant, ewma_20, ewma_60 = material.units.T[:, :, None]
-    regression = LinearRegression().fit(terms, np.log(np.abs(material.moves) / ewma_60 + SMALLEST_MOVE))
-    width = np.exp(regression.predict(terms)) * ewma_60
-    shapes = {
-        name: np.quantile(material.moves / unit, LEVELS, axis=0).T
-        for name, unit in zip(WIDTHS, (constant, ewma_20, ewma_60, width), strict=True)
-    }
+    counts = np.isfinite(terms).sum(axis=0)
+    means = np.nansum(terms, axis=0) / np.maximum(counts, 1)
+    terms = np.where(np.isnan(terms), means, terms)
+    constant, ewma_20, ewma_60 = units.T[:, :, None]
+    regression = LinearRegression().fit(terms, np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE))
+    widths = (constant, ewma_20, ewma_60, np.exp(regression.predict(terms)) * ewma_60)
+    shapes = {name: np.quantile(moved / width, LEVELS, axis=0).T for name, width in zip(WIDTHS, widths, strict=True)}
     return {
         "means": means.round(DECIMALS),
         "intercepts": regression.intercept_.round(DECIMALS),

@@ -7,7 +7,7 @@ much further than the base said the ticker has moved; continued with what is new
 Never here: files, choices.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -67,7 +67,7 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """`network` is causal and vectorised.
+    """A pool's base with a ticker's errors; causal and vectorised.
 
     own: whether the ticker's errors move the base's width; else it stands as it was learned.  learned_until: the last
     session that any of it depends on.
@@ -78,20 +78,12 @@ class TickerNetwork:
     own: bool
     learned_until: np.datetime64
 
-    def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), without a network."""
-        return self.pool.simple(series, origins, leads)
-
     def network(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats | None:
         """(m, leads, 21) the network's, symmetric about 0; None where there is no base."""
         if self.pool.base is None:
             return None
         departure = self.errors.departure() if self.own else np.zeros(CURVES)
         return self.pool.network(series, origins, leads, departure)
-
-    def alone(self) -> "TickerNetwork":
-        """The base left alone."""
-        return replace(self, own=False)
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:

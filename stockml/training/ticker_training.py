@@ -6,19 +6,20 @@ alone; unless it was asked for, it is used only if it was better there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stockml.features.windows import OriginSplit, check_whole, scored_origins, split_origins, whole
 from stockml.forecasts.proper_scores import crps
+from stockml.models.base_network import CURVES
 from stockml.models.pool import Pool, oldest_through
 from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_EVERY, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
-from stockml.models.trained_model import Evidence, TrainedModel
+from stockml.models.trained_model import Evidence, Network, TrainedModel
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Indices
@@ -53,12 +54,12 @@ def train_ticker(
 ) -> TrainedModel:
     """Learn from the start, or go on from `start`'s errors where its pool is tonight's too. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
-    task = _Task(series, start, folders)
-    held_out = task.learned("held_out", split.validation.start)
+    before = (start.held_out, start.published) if start else (None, None)
+    held_out = _learned(series, before[0], split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
     asked = settings.mode in ("retrain", "fine-tune")
     own = evidence is not None and (asked or evidence.skill > 0)
-    published = task.learned("published", len(series))
+    published = _learned(series, before[1], len(series), folders)
     return TrainedModel(
         settings=settings,
         decision=decision if own else _left_alone(decision, evidence, held_out.pool),
@@ -72,31 +73,25 @@ def train_ticker(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    series: PriceSeries
-    start: TrainedModel | None
-    folders: Sequence[Path]
-
-    def learned(self, name: str, stop: int) -> TickerNetwork:
-        """From the outcomes known before session `stop`, on the newest pool that ends before it."""
-        known = self.series.until(stop)
-        first = self.series.sessions[stop] if stop < len(self.series) else self.series.sessions[-1] + 1
-        pool = Pool.before(first.item(), self.folders)
-        errors, seen = OwnErrors.none(), known.sessions[-1] if len(known) else first - 1
-        if pool.base is not None:
-            before = getattr(self.start, name, None)
-            if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
-                # parts in proportion may begin a session earlier than last night, and nothing is unlearned
-                errors = before.errors if before.learned_until <= seen else errors
-            errors = _continued(errors, pool, known)
-            seen = max(seen, np.datetime64(pool.through))
-        return TickerNetwork(pool, errors, own=True, learned_until=seen)
+def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
+    """From the outcomes known before session `stop`, going on from `before`, on the newest pool that ends before it."""
+    known = series.until(stop)
+    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + 1
+    pool = Pool.before(first.item(), folders)
+    errors, seen = OwnErrors.none(), known.sessions[-1] if len(known) else first - 1
+    if pool.base is not None:
+        if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
+            # parts in proportion may begin a session earlier than last night, and nothing is unlearned
+            errors = before.errors if before.learned_until <= seen else errors
+        errors = _continued(errors, pool, known)
+        seen = max(seen, np.datetime64(pool.through))
+    return TickerNetwork(pool, errors, own=True, learned_until=seen)
 
 
 def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
     """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
-    for at in _pieces(new_origins(errors, known)):
+    origins = new_origins(errors, known)
+    for at in (origins[first : first + AT_ONCE] for first in range(0, len(origins), AT_ONCE)):
         errors = errors.then(errors_of(pool, known, at), known.sessions[at[-1]])
     return errors
 
@@ -108,10 +103,6 @@ def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]
 
 
-def _pieces(at: Indices) -> list[Indices]:
-    return [at[first : first + AT_ONCE] for first in range(0, len(at), AT_ONCE)]
-
-
 def _evidence(
     network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
 ) -> Evidence | None:
@@ -120,10 +111,9 @@ def _evidence(
         return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
-    said, alone = (each.network(series, at, leads) for each in (network, network.alone()))
-    assert said is not None
-    assert alone is not None
-    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in (said, alone))
+    departures = (network.errors.departure(), np.zeros(CURVES))
+    quantiles = (network.pool.network(series, at, leads, departure) for departure in departures)
+    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in quantiles)
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 

@@ -31,7 +31,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
     told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
     said = Said(
         published_moves(SERIES, rows, LEADS),
-        np.concatenate([network.simple(SERIES, at, LEADS) for network, at in told]),
+        np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in told]),
         np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
     )
     whole, found = published(SERIES, rows, said), assessed(USUAL)

@@ -171,7 +171,7 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool,
     assert model.decision.reason.startswith("nothing to train: ")
     assert ("base-1999-06.npz" in model.decision.reason) is damaged
     assert model.published.network(series, np.array([800]), np.arange(1, 6)) is None
-    assert np.isfinite(model.published.simple(series, np.array([800]), np.arange(1, 6))).all()
+    assert np.isfinite(model.published.pool.simple(series, np.array([800]), np.arange(1, 6))).all()
 
 
 def test_what_is_unseen_begins_after_the_oldest_vintage_where_it_can() -> None:
