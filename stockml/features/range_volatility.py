@@ -44,17 +44,11 @@ class Volatilities:
 
 
 def _of_segment(series: PriceSeries) -> Volatilities:
-    squares = pd.Series(since_last_close(series, series.close) ** 2)
-    ranges = pd.Series(range_variance(series))
-    terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
+    squares, ranges = pd.Series(since_last_close(series, series.close) ** 2), pd.Series(range_variance(series))
+    terms = np.stack([_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS], axis=1)
+    ewma_20, ewma_60 = (close_volatility(series, span) for span in (20, 60))
     seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-    return Volatilities(
-        np.stack(terms, axis=1),
-        close_volatility(series, 20),
-        close_volatility(series, 60),
-        _root(squares.expanding().mean()),
-        seen,
-    )
+    return Volatilities(terms, ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
 
 
 @each_segment

@@ -13,13 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import (
-    RANGE_SESSIONS,
-    Volatilities,
-    close_volatility,
-    earlier,
-    since_last_close,
-)
+from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
 from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats

@@ -15,16 +15,16 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 LARGEST_HELD_OUT_SHARE = 0.5
+HORIZONS_TO_LEARN = 12  # the fewest that hold a training and a validation part too: 600 sessions for 50
 FIRST_ORIGIN = 21  # a month of moves is seen before it, without which there is no width
 
 
 @dataclass(frozen=True)
 class OriginSplit:
-    """Ranges of origins in time order; between one part's last outcome and the next part's first origin is no overlap.
+    """Ranges of origins in time order, of training those below `train_end`.
 
-    Training origins are below `train_end`, validation and test origins in their ranges. With horizon h the last
-    training outcome is session train_end - 1 + h, before validation.start; the last validation outcome is
-    session validation.stop - 1 + h, before test.start.
+    With horizon h a part's last outcome comes before the next part's first origin: session train_end - 1 + h before
+    validation.start, and validation.stop - 1 + h before test.start.
     """
 
     train_end: int
@@ -37,18 +37,13 @@ def minimum_sessions(evaluation: EvaluationSettings) -> int:
     return FIRST_ORIGIN + evaluation.horizon + 1
 
 
-def sessions_to_learn(evaluation: EvaluationSettings) -> int:
-    """The fewest sessions that hold a training and a validation part too: 12 horizons, 600 sessions for 50."""
-    return 12 * evaluation.horizon
-
-
 def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -> OriginSplit:
     """Split `n` sessions: the newest are the test part, before them validation, then training, a horizon between each.
 
     Test and validation shrink in proportion so that together they hold at most half of the sessions, though not below
-    two horizons for the test part and one for validation. With fewer than `sessions_to_learn`, or where validation
-    would begin before session `not_before`, there is a test part alone: all origins from there on, at most as many as
-    asked for. Raises TooFewBars below `minimum_sessions`, or where no origin is left.
+    two horizons for the test part and one for validation. With fewer than 12 horizons, or where validation would
+    begin before session `not_before`, there is a test part alone: all origins from there on, at most as many as asked
+    for. Raises TooFewBars below `minimum_sessions`, or where no origin is left.
     """
     horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
@@ -56,7 +51,7 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     test_start = n - max(int(evaluation.test_sessions * share), 2 * horizon)
     validation_stop = test_start - horizon
     validation_start = validation_stop - max(int(evaluation.validation_sessions * share), horizon)
-    if n >= sessions_to_learn(evaluation) and validation_start >= max(not_before, FIRST_ORIGIN):
+    if n >= HORIZONS_TO_LEARN * horizon and validation_start >= max(not_before, FIRST_ORIGIN):
         return OriginSplit(
             train_end=validation_start - horizon,
             validation=range(validation_start, validation_stop),
@@ -74,12 +69,8 @@ def origins(part: range, every: int) -> Indices:
 
 
 def whole(series: PriceSeries, at: Indices, horizon: int) -> Indices:
-    """Those of the sessions `at`, (m,), whose last month and next `horizon` sessions lie in one segment of the series.
-
-    All of them where the series has no long hole.
-    """
-    last = len(series) - 1
-    begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, last)
+    """Those of the sessions `at`, (m,), whose last month and next `horizon` sessions lie in one segment."""
+    begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, len(series) - 1)
     kept: Indices = at[segment_start(series, begin) == segment_start(series, end)]
     return kept
 

@@ -8,20 +8,17 @@ after that open, *backfilled* when the bar of that session was final, and could 
 the others are scored apart.
 
 Neighbouring forecasts share most of their sessions, and share their luck. So beside the number of observations stands
-that of *independent* ones: the most forecasts of which no two cover the same session. For nightly forecasts that is
-how often the horizon (the lead, for a figure of one lead) fits into the sessions covered, and one more where a path
-has begun after that; for forecasts further apart than they reach it is their number.
+that of *independent* ones: the most forecasts of which no two cover the same session.
 
 Never here: files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from stockml.forecasts.bands import BANDS
@@ -31,7 +28,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
-TIMINGS: tuple[Timing, ...] = ("live", "late", "backfilled")
+TIMINGS: tuple[Timing, ...] = get_args(Timing)
 FEWEST_INDEPENDENT = 30  # an 80 % band that is right holds 73 to 87 % of 30 prices two times in three; fewer tell less
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
@@ -41,10 +38,9 @@ SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by r
 class LiveScores:
     """How the live forecasts turned out, or others that are scored apart; a figure is None until something came due.
 
-    forecasts: sessions with such a forecast.  matured: those of which every step is past.  steps: steps that came due.
-    late: sessions whose forecast is not live, and is in no figure of the live ones.
-    directions: forecasts whose direction is known.  decided: those of them that gave a chance other than one half.
-    independent, independent_directions, independent_decided: how many of these share no session.
+    forecasts: sessions with such a forecast.  matured: those of which every step is past.  steps: those that came due.
+    late: sessions whose forecast is not live, and in no figure of the live ones.  directions: forecasts whose direction
+    is known.  decided: those of them that gave a chance other than one half.  independent…: how many share no session.
     skill: 1 − MSE / MSE(last close) over all steps that came due.  coverage: share of them inside the band.
     direction_accuracy is over `decided`, base_rate (the share that rose) and brier over `directions`.
     """
@@ -149,8 +145,7 @@ def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     moments = zip(entries["published_at"], entries["due"], strict=True)
     timings = [timing_of(at.to_pydatetime(), due.date(), sessions) for at, due in moments]
     entries["timing"] = pd.Categorical(timings, categories=TIMINGS[::-1], ordered=True)
-    entries["order"] = np.arange(len(entries))
-    entries = entries.sort_values(["session", "timing", "published_at", "order"])
+    entries = entries.sort_values(["session", "timing", "published_at"], kind="stable")
     chosen = entries.drop_duplicates("session", keep="last").set_index("key")["timing"].astype(object)
     counting = steps[steps["key"].isin(chosen.index)]
     return counting.assign(timing=counting["key"].map(chosen)).sort_values(["session", "lead"])
@@ -186,21 +181,20 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
 def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
     """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
-    live, late, backfilled = (
-        _scores(counting[counting["timing"] == timing], scored[scored["timing"] == timing], missed)
+    groups = {
+        timing: _scores(counting[counting["timing"] == timing], scored[scored["timing"] == timing], missed)
         for timing in TIMINGS
-    )
-    return Record(live, late, backfilled)
+    }
+    return Record(**groups)
 
 
 def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveScores:
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
-    # a chance of exactly one half says neither
-    said = due["probability_of_rise"] != 0.5
+    decided = due["probability_of_rise"] != 0.5  # a chance of exactly one half says neither
     right = (due["probability_of_rise"] > 0.5) == rose
     naive = float((scored["naive_error"] ** 2).sum())
-    coverages: Mapping[str, float | None] = {f"coverage_{b}": _mean(scored[f"inside_{b}"]) for b in BANDS}
+    coverages: dict[str, Any] = {f"coverage_{band}": _mean(scored[f"inside_{band}"]) for band in BANDS}
     return LiveScores(
         forecasts=int(counting["key"].nunique()),
         matured=int(scored.loc[scored["matured"], "key"].nunique()),
@@ -208,13 +202,13 @@ def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveSc
         late=missed,
         directions=len(due),
         skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
-        direction_accuracy=_mean(right[said]),
+        direction_accuracy=_mean(right[decided]),
         base_rate=_mean(rose),
         brier=_mean(brier(due["probability_of_rise"].to_numpy(), rose.to_numpy())),
-        decided=int(said.sum()),
+        decided=int(decided.sum()),
         independent=_independent(scored),
         independent_directions=_independent(due),
-        independent_decided=_independent(due[said]),
+        independent_decided=_independent(due[decided]),
         **coverages,
     )
 

@@ -56,15 +56,14 @@ def _outlook(earlier: Floats, tonight: Floats, span: int) -> Outlook:
     now, before = float(annualised(tonight, span)), annualised(earlier, span)
     known = len(before) >= FEWEST_USUAL
     low, high = np.quantile(before, [0.1, 0.9]).tolist() if known else (0.0, 0.0)
+    sides = [np.log1p([move, -move]) for move in MOVES]
     return Outlook(
         sessions=span,
         volatility=now,
         usual=(low, high) if known else None,
         percentile=float(100 * (before < now).mean()) if known else None,
         rise=chance_above(tonight, 0.0),
-        beyond=tuple(
-            chance_above(tonight, np.log1p(move)) + 1 - chance_above(tonight, np.log1p(-move)) for move in MOVES
-        ),
+        beyond=tuple(chance_above(tonight, up) + 1 - chance_above(tonight, down) for up, down in sides),
     )
 
 

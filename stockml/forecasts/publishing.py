@@ -22,7 +22,7 @@ LEARNING_RATE = 0.02  # a session, in units of the simple forecast's mean loss
 FEEDBACK = 0.0005  # a session, in ln of the width for each share that the 80 % bands held too much or too little
 FURTHEST_FEEDBACK = 0.3
 MIDDLE = len(LEVELS) // 2
-UPPER_80 = int(np.flatnonzero(np.isclose(LEVELS, 0.9))[0])
+LOWER_80, UPPER_80 = (int(np.flatnonzero(np.isclose(LEVELS, level))[0]) for level in (0.1, 0.9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +87,8 @@ def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Fl
 def published(series: PriceSeries, origins: Indices, said: Said) -> Published:
     """What would have been published after each of the origins, by what was known then.
 
-    origins: (m,), ascending session indices; the outcomes of those near the end of the series may be unknown. Row i
-    depends on sessions up to origins[i] only.
+    origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends on
+    sessions up to origins[i] only.
     """
     (spread, skew), leads = _spread_and_skew(said.simple), said.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many have come in full by each origin
@@ -121,5 +121,4 @@ def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> F
 
 def _missed(quantiles: Floats, actual: Floats) -> float:
     """Share of the leads at which the price was outside the 80 % band.  quantiles: (leads, 21).  actual: (leads,)."""
-    outside = (actual < quantiles[:, len(LEVELS) - 1 - UPPER_80]) | (actual > quantiles[:, UPPER_80])
-    return float(outside.mean())
+    return float(((actual < quantiles[:, LOWER_80]) | (actual > quantiles[:, UPPER_80])).mean())

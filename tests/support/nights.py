@@ -79,7 +79,8 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
     if isinstance(model, TrainedModel):
-        rival = replace(model, held_out=model.held_out.alone(), published=model.published.alone())
+        left = {name: replace(getattr(model, name), own=False) for name in ("held_out", "published")}
+        rival = replace(model, **left)
     return assess(series_until(ticker, day), model, rival, SETTINGS.evaluation, upcoming)
 
 

@@ -176,11 +176,7 @@ def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, floa
 
 def _known(values: Floats) -> dict[str, Floats]:
     """(n,) each, what is known at each point and taken for the next: the page's two averages, and the last value."""
-    return {
-        "standard average": trailing_mean(values),
-        "EMA": exponential_mean(values, start=0.0),
-        "last value": values,
-    }
+    return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
 
 
 def one_step_forecasts(known: Floats) -> Floats:

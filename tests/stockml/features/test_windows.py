@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stockml.errors import TooFewBars
 from stockml.features.windows import (
     FIRST_ORIGIN,
+    HORIZONS_TO_LEARN,
     known_outcomes,
     minimum_sessions,
     origins,
-    sessions_to_learn,
     split_origins,
 )
 from stockml.settings import EvaluationSettings
@@ -32,7 +32,7 @@ evaluations = st.builds(
 def test_parts_keep_a_horizon_between_what_is_learned_chosen_and_measured(
     evaluation: EvaluationSettings, more: int
 ) -> None:
-    n = max(sessions_to_learn(evaluation), 2 * minimum_sessions(evaluation)) + 2 * evaluation.horizon + more
+    n = max(HORIZONS_TO_LEARN * evaluation.horizon, 2 * minimum_sessions(evaluation)) + 2 * evaluation.horizon + more
     split = split_origins(n, evaluation)
     ends = [(split.train_end - 1, split.validation.start), (split.validation.stop - 1, split.test.start)]
     for last, first in ends:
