@@ -53,10 +53,7 @@ def _of_segment(series: PriceSeries) -> Volatilities:
 
 @each_segment
 def ewma_volatility(series: PriceSeries) -> Floats:
-    """(n,) daily volatility of the log mid price, exponentially weighted with a span of 60 sessions.
-
-    The very first session has no return yet and gets the usual volatility of any share.
-    """
+    """(n,) of the log mid price, exponentially weighted over 60 sessions; at the first session the usual volatility."""
     squares = pd.Series(np.diff(np.log(series.mid), prepend=np.nan) ** 2)
     return _root(squares.ewm(span=60).mean().fillna(USUAL_VOLATILITY**2))
 

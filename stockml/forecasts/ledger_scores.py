@@ -126,10 +126,7 @@ def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
 
 
 def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Timing:
-    """Whether a forecast is live, late or backfilled, by the hours of the exchange.
-
-    published_at: with its UTC offset.  first_due: the first session that the forecast speaks of.
-    """
+    """Of a forecast published at a time with its UTC offset, by the hours of the exchange on its first session."""
     if published_at < sessions.open_time(first_due):
         return "live"
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
@@ -224,10 +221,7 @@ def _mean(values: "pd.Series[float]") -> float | None:
 
 
 def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
-    """The bars whose restatement changes the error of a scored step, oldest first.
-
-    first_known, series: split-adjusted in the same way, as first recorded and as known today.
-    """
+    """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted in one way."""
     found: dict[date, RestatedBar] = {}
     # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
     leanings: dict[Literal["mid", "close"], pd.Series[Any]] = {

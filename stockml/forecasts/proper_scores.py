@@ -46,10 +46,7 @@ def band(quantiles: Floats, levels: Floats, coverage: float) -> tuple[Floats, Fl
 
 
 def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -> Floats:
-    """(…) width of the band, and 2 / (1 − coverage) times what it was missed by.
-
-    low, high, actual: (…).  Winkler 1972; Gneiting and Raftery 2007, equation 43.
-    """
+    """(…) width of the band, and 2 / (1 − coverage) times what it was missed by (Gneiting and Raftery 2007, eq. 43)."""
     missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
     return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
 

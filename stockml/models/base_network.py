@@ -166,10 +166,7 @@ def windows_seen_once() -> Iterator[None]:
 
 
 def windows_of(rows: Singles, origins: Indices, first: Indices) -> Singles:
-    """(m, 64, 14): for each origin its own row and the 63 before it, zeros before session `first`, (m,).
-
-    rows: (n, 14).
-    """
+    """(m, 64, 14): of rows (n, 14) each origin's own and the 63 before it; zeros before session `first`, (m,)."""
     padded = np.concatenate([np.zeros((LOOK_BACK - 1, rows.shape[1]), dtype=np.float32), rows])
     places = origins[:, None] + np.arange(LOOK_BACK)
     found = np.asarray(padded[places], dtype=np.float32)

@@ -1,7 +1,4 @@
-"""Base networks as .npz files: a header in JSON first, then the weights.
-
-Weights are in half precision, which is what they were scored in: those of `pretrain` already are.
-"""
+"""Base networks as .npz files: a header in JSON, then the weights in the half precision that they were scored in."""
 
 import json
 from itertools import islice

@@ -27,10 +27,7 @@ def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
 
 
 def exponential_mean(mid: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
-    """decay · (the mean so far) + (1 − decay) · (the newest value).  mid: (n,).  Returns (n,).
-
-    It begins at the first value; the tutorial begins at `start` = 0.
-    """
+    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or from `start`.  mid: (n,)."""
     first = mid[:1] if start is None else np.array([start])
     whole = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
     return np.asarray(whole, dtype=np.float64)[1:]

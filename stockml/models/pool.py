@@ -68,10 +68,7 @@ class Pool:
         return cls(files.get("regression"), files.get("base"))
 
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles of log(mid / close of the origin) at LEVELS, without any network.
-
-        Beyond the furthest lead that was learned the spread grows with the root of the lead.
-        """
+        """(m, leads, 21) quantiles at LEVELS without a network; beyond the furthest lead that was learned by √lead."""
         if self.regression is None:
             return normal_quantiles(series, origins, leads)
         known, further = _learned(leads)
@@ -120,10 +117,7 @@ def known_by(day: date, folder: Path) -> str:
 
 
 def keep_aside(folder: Path, after: BaseNetwork | PooledRegression) -> None:
-    """Copy the vintage whose name `after` is about to take, unless it is the same one that is learned again.
-
-    `file_of` goes on finding it for models that name it.
-    """
+    """Copy the vintage whose name `after` is about to take, for models that name it; not where it is the same again."""
     kind = "base" if isinstance(after, BaseNetwork) else "regression"
     path = folder / KINDS[kind].file_name(after.through)
     if (kept := _readable(kind, path)) and (identity := _identity(kind, kept)) != _identity(kind, after):

@@ -24,8 +24,6 @@ LOCK_TIMEOUT_S = 60.0
 FILE = "promotions.jsonl"
 CHECK = b', "crc32": "'
 
-Event = Literal["promote", "rollback"]
-
 
 @record
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Promotion:
     """
 
     ticker: str
-    event: Event
+    event: Literal["promote", "rollback"]
     key: str
     path: str
     sha256: str
@@ -106,8 +104,7 @@ class Registry:
         Raises RecordUnreadable, StoreBusy.
         """
         with self._locked(promotion.ticker):
-            history = self.history(promotion.ticker)
-            if any(line.key == promotion.key for line in history):
+            if any(line.key == promotion.key for line in self.history(promotion.ticker)):
                 return False
             self._append(replace(promotion, event="promote"))
             return True
@@ -160,8 +157,7 @@ class Registry:
         return replace(promotion, path=str(self.models / promotion.path))
 
     def _relative(self, path: str) -> str:
-        inside = Path(path).is_relative_to(self.models)
-        return Path(path).relative_to(self.models).as_posix() if inside else path
+        return Path(path).relative_to(self.models).as_posix() if Path(path).is_relative_to(self.models) else path
 
     def _locked(self, ticker: str) -> AbstractContextManager[None]:
         return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)

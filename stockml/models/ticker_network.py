@@ -87,10 +87,7 @@ class TickerNetwork:
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
-    """(m, 11) of ln(|move| / width + 0.05) after each origin, less the base's own expectation.
-
-    origins: (m,), whose outcomes at LEADS are known.
-    """
+    """(m, 11) of ln(|move| / width + 0.05) after origins whose outcomes are known, less the base's own expectation."""
     leads = np.array(LEADS)
     quantiles = pool.network(series, origins, leads, np.zeros(CURVES))
     width = widths_of(quantiles)[..., None]

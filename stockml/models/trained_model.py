@@ -1,7 +1,7 @@
 """A night's two networks as one value, and the folder in which it is kept."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +77,32 @@ class TrainedModel:
     last_session: np.datetime64
     retrained_at: np.datetime64
     evidence: Evidence | None = None
-    history: tuple[dict[str, Any], ...] = field(default=())
+    history: tuple[dict[str, Any], ...] = ()
 
 
 def save(model: TrainedModel, folder: Path) -> None:
-    """Write the folder: equal models give equal bytes, except `_timing.json`.
-
-    Of the pool only names and hashes are kept: the files stand where all models find them.
-    """
+    """Write the folder, of the pool only names and hashes: equal models give equal bytes, except `_timing.json`."""
     for name in NETWORKS:
         if isinstance(network := getattr(model, name), TutorialForecaster):
             write_atomically(folder / f"{name}.npz", packed(network.weights))
-    history = [{k: v for k, v in row.items() if k != "seconds"} for row in model.history]
+    history = [{name: value for name, value in row.items() if name != "seconds"} for row in model.history]
+    described = {
+        "form": FORM,
+        "settings": model.settings.asdict(),
+        "decision": vars(model.decision),
+        "train_end": model.parts.train_end,
+        "validation": [model.parts.validation.start, model.parts.validation.stop],
+        "test": [model.parts.test.start, model.parts.test.stop],
+        "sessions": model.sessions,
+        "last_session": str(model.last_session),
+        "retrained_at": str(model.retrained_at),
+        "evidence": vars(model.evidence) if model.evidence else None,
+        "networks": {name: _described(getattr(model, name)) for name in NETWORKS},
+    }
     timing = {"seconds": [row["seconds"] for row in model.history]}
-    _write_json(folder / "history.json", history)
-    _write_json(folder / "_timing.json", timing)
-    _write_json(folder / "model.json", _described(model))
+    for name, content in (("history", history), ("_timing", timing), ("model", described)):
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        write_atomically(folder / f"{name}.json", text.encode())
 
 
 def load_model(folder: Path) -> TrainedModel:
@@ -130,6 +140,23 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return found if len(found) == epochs else [0.0] * epochs
 
 
+def _described(network: Network) -> dict[str, Any]:
+    until = {"learned_until": str(network.learned_until)}
+    if isinstance(network, TutorialForecaster):
+        return {**until, "scale": vars(network.scale)}
+    pool, errors = network.pool, network.errors.asdict()
+    return {**until, "pool": pool.identity(), "reasons": dict(pool.reasons), "errors": errors, "own": network.own}
+
+
+def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
+    until = np.datetime64(part["learned_until"])
+    if settings.profile == "tutorial":
+        scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
+        return TutorialForecaster(settings, unpacked((folder / f"{name}.npz").read_bytes()), scale, until)
+    pool = replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=dict(part["reasons"]))
+    return TickerNetwork(pool, OwnErrors.from_dict(part["errors"]), bool(part["own"]), until)
+
+
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
     """Where the pool of a model in `folder` may stand: with it, as in MLflow; in the installation; as shipped."""
     return (folder, folder.parent.parent.parent / "bases", SHIPPED)
@@ -155,44 +182,3 @@ def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
         and a.pool.identity() == b.pool.identity()
         for a, b in pairs
     )
-
-
-def _described(model: TrainedModel) -> dict[str, Any]:
-    return {
-        "form": FORM,
-        "settings": model.settings.asdict(),
-        "decision": {"mode": model.decision.mode, "reason": model.decision.reason},
-        "train_end": model.parts.train_end,
-        "validation": [model.parts.validation.start, model.parts.validation.stop],
-        "test": [model.parts.test.start, model.parts.test.stop],
-        "sessions": model.sessions,
-        "last_session": str(model.last_session),
-        "retrained_at": str(model.retrained_at),
-        "evidence": vars(model.evidence) if model.evidence else None,
-        "networks": {name: _part(getattr(model, name)) for name in NETWORKS},
-    }
-
-
-def _part(network: Network) -> dict[str, Any]:
-    said: dict[str, Any] = {"learned_until": str(network.learned_until)}
-    if isinstance(network, TutorialForecaster):
-        return said | {"scale": vars(network.scale)}
-    pool = {"pool": network.pool.identity(), "reasons": dict(network.pool.reasons)}
-    return said | pool | {"errors": network.errors.asdict(), "own": network.own}
-
-
-def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
-    if settings.profile == "tutorial":
-        scale = TutorialScale(*(tuple(part["scale"][name]) for name in ("since", "lows", "highs")))
-        weights = unpacked((folder / f"{name}.npz").read_bytes())
-        return TutorialForecaster(settings, weights, scale, np.datetime64(part["learned_until"]))
-    return TickerNetwork(
-        pool=replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=dict(part["reasons"])),
-        errors=OwnErrors.from_dict(part["errors"]),
-        own=bool(part["own"]),
-        learned_until=np.datetime64(part["learned_until"]),
-    )
-
-
-def _write_json(path: Path, content: Any) -> None:
-    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,7 @@ NAME = "_checkpoint.npz"
 
 @dataclass
 class TrainingProgress:
-    """How far a training has come. `state` is the network under way, `finished` the weights of those done.
-
-    `best` are the weights of the epoch with the lowest validation loss so far.
-    """
+    """State of the network under way, its weights of the lowest validation loss so far, the weights of those done."""
 
     network: str = "held_out"
     epoch: int = 0
@@ -33,16 +31,15 @@ class TrainingProgress:
 
 def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
     """Replace the checkpoint in one step; `fingerprint` names the training it belongs to."""
-    groups = {"state": progress.state, "best": progress.best} | progress.finished
-    facts = {k: v for k, v in vars(progress).items() if k not in ("state", "best", "finished")}
+    named = {"state": progress.state, "best": progress.best, **progress.finished}
+    groups = {name: arrays for name, arrays in named.items() if arrays is not None}
     header = {
         "fingerprint": fingerprint,
-        "groups": [[name, len(arrays)] for name, arrays in groups.items() if arrays is not None],
-        "facts": facts,
+        "groups": [[name, len(arrays)] for name, arrays in groups.items()],
+        "facts": {name: fact for name, fact in vars(progress).items() if name not in ("state", "best", "finished")},
     }
-    arrays = [array for group in groups.values() if group is not None for array in group]
     label = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    write_atomically(folder / NAME, packed([label, *arrays]))
+    write_atomically(folder / NAME, packed([label, *chain.from_iterable(groups.values())]))
 
 
 def resume(folder: Path, fingerprint: str) -> TrainingProgress:
@@ -54,9 +51,8 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
         return TrainingProgress()
     if header["fingerprint"] != fingerprint:
         return TrainingProgress()
-    groups = {}
-    for name, count in header["groups"]:
-        groups[name], arrays = arrays[:count], arrays[count:]
+    left = iter(arrays)
+    groups = {name: list(islice(left, count)) for name, count in header["groups"]}
     state, best = groups.pop("state", None), groups.pop("best", None)
     return TrainingProgress(**header["facts"], state=state, best=best, finished=groups)
 

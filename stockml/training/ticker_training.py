@@ -31,10 +31,7 @@ AT_ONCE = 500  # origins, so that a long history needs no more memory than a sho
 def unseen_parts(
     series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
 ) -> OriginSplit:
-    """The series' origins in parts, none of the unseen ones before the oldest vintage has ended.
-
-    Raises TooFewBars, also for a series whose newest hole is too near.
-    """
+    """Origins in parts, the unseen ones after the oldest vintage.  Raises TooFewBars, also where a hole is too near."""
     oldest = oldest_through(folders)
     first = 0 if oldest is None else len(series.through(oldest))
     if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none

@@ -1,8 +1,4 @@
-"""Training a ticker's model: from the base, from the champion, or not at all.
-
-Two networks come out of one procedure. `held_out` learns from what was known before the unseen origins and is scored on
-them; `published` learns in the same way from every session whose outcome is known.
-"""
+"""Training a ticker's model: from the base, from the champion, or not at all."""
 
 import hashlib
 import json
@@ -37,7 +33,11 @@ def train(
     An interrupted call, repeated, ends with the same weights; the tutorial's goes on from its last epoch. `champion` is
     the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion.
     """
-    start = _start(decision, champion)
+    start = None
+    if decision.mode != "retrain":
+        if champion is None:
+            raise NoChampion("model", f"to {decision.mode} needs the folder of one; retrain first")
+        start = load_model(champion)
     if start is not None and decision.mode == "keep":
         model = replace(start, decision=decision, history=())
     elif settings.profile == "tutorial":
@@ -80,11 +80,3 @@ def facts_about(
         scale_drift=1.0 if isinstance(network, TickerNetwork) else network.scale.drift(series),
         live_skill=live_skill,
     )
-
-
-def _start(decision: Decision, champion: Path | None) -> TrainedModel | None:
-    if decision.mode == "retrain":
-        return None
-    if champion is None:
-        raise NoChampion("model", f"to {decision.mode} needs the folder of one; retrain first")
-    return load_model(champion)

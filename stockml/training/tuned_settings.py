@@ -42,10 +42,7 @@ def path_of(home: Home, ticker: str) -> Path:
 
 
 def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str, Any]:
-    """The ticker's tuned settings as dotted overrides of the profile; none for a ticker that was not tuned.
-
-    Raises InvalidFile, naming the file, when it is not readable or not valid.
-    """
+    """The ticker's tuned settings as dotted overrides; none where none are of the profile.  Raises InvalidFile."""
     path = path_of(home, ticker)
     if profile != PROFILE or not path.exists():
         return {}
@@ -65,10 +62,7 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
 
 
 def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
-    """Write the ticker's settings file: dotted overrides, and beside them how they were found.
-
-    Raises InvalidFile where one is there that cannot be read: it is left as it is.
-    """
+    """Write dotted overrides, and how they were found.  Raises InvalidFile, and writes nothing, over a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)
     content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}

@@ -47,10 +47,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What the search came to.
-
-    `default_loss`: the loss of the settings that it started from, None where the space is without them.
-    """
+    """What the search came to; default_loss: of the settings it started from, None where the space is without them."""
 
     ticker: str
     study: str

@@ -57,29 +57,22 @@ class Recipe:
         """mid: (n,), price; the first `train_end` points are the training part; `test`: other starts than the page's.
 
         The validation part is its newest eleventh, learned from only with `decay_on="test"`, the published recipe;
-        otherwise learning ends one horizon before it.
+        otherwise learning ends one horizon before it. Raises TooFewBars.
         """
-        horizon = settings.evaluation.horizon
+        horizon, on_test = settings.evaluation.horizon, settings.training.decay_on == "test"
+        if train_end < VALIDATION_SHARE * horizon:
+            raise TooFewBars(VALIDATION_SHARE * horizon, train_end, "the training part of the tutorial's recipe")
         validated = train_end - train_end // VALIDATION_SHARE
-        learned_end = train_end if settings.training.decay_on == "test" else validated - horizon
-        needed = VALIDATION_SHARE * horizon
-        if train_end < needed:
-            raise TooFewBars(needed, train_end, "the training part of the tutorial's recipe")
-        recipe = cls(
+        test = starts(train_end, len(mid), horizon) if test is None else test
+        if on_test and not len(test):
+            raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
+        return cls(
             settings=settings,
             prepared=prepare(mid, train_end),
-            learned_end=learned_end,
+            learned_end=train_end if on_test else validated - horizon,
             validation=starts(validated, train_end, horizon),
-            test=starts(train_end, len(mid), horizon) if test is None else test,
+            test=test,
         )
-        if len(recipe.judged) == 0:
-            raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
-        return recipe
-
-    @property
-    def judged(self) -> Indices:
-        """The starts that lower the learning rate."""
-        return self.test if self.settings.training.decay_on == "test" else self.validation
 
     @property
     def width(self) -> int:
@@ -92,8 +85,7 @@ class Recipe:
         return self.prepared.train_end // self.width
 
     def streams(self) -> Streams:
-        values = self.prepared.values[: self.learned_end]
-        return Streams.of(values, self.width, self.settings.network.look_back)
+        return Streams.of(self.prepared.values[: self.learned_end], self.width, self.settings.network.look_back)
 
     def predictions(self, weights: Weights, at: Indices) -> Floats:
         """(m, horizon), scaled: the paths from these starts."""
@@ -108,10 +100,6 @@ class Recipe:
     def outcomes(self, at: Indices) -> Floats:
         """(m, horizon), scaled: what came true from these starts."""
         return futures(self.prepared.values, at, self.settings.evaluation.horizon)
-
-    def correlation(self, predicted: Floats, at: Indices) -> float | None:
-        """Of predicted with actual moves since the point before each start."""
-        return move_correlation(predicted, self.outcomes(at), self.prepared.values[at - 1])
 
     def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
         """Of how many starts the direction at `direction_step` was right, and after how many the price had risen."""
@@ -162,7 +150,11 @@ def fit(
     if start is not None:
         network.set_weights(start)
     progress = checkpoint.resume(folder, fingerprint)
-    streams = _resumed(recipe.streams(), network, progress)
+    streams = recipe.streams()
+    if progress.state is not None:
+        cursors, *state = progress.state
+        network.restore(state)
+        streams = replace(streams, cursors=cursors)
     decay = Decay(training.learning_rate)
     for row in progress.history:
         decay = decay.after(row[f"{training.decay_on}_loss"])
@@ -174,10 +166,8 @@ def fit(
             raise Diverged(epoch, loss)
         judged, paths = _judged(recipe, network.weights())
         seconds = time.perf_counter() - began
-        left = seconds * (training.epochs - epoch)
-        ended = EpochProgress(
-            name, epoch, training.epochs, loss, seconds=seconds, seconds_left=left, learning_rate=decay.rate, **judged
-        )
+        took = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
+        ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=decay.rate, **took, **judged)
         progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
         if judged["validation_loss"] < progress.best_loss:
             progress.best, progress.best_epoch = network.weights(), epoch
@@ -202,15 +192,6 @@ def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgre
     return float(min(row["validation_loss"] for row in fitted.history))
 
 
-def _resumed(streams: Streams, network: StreamNetwork, progress: checkpoint.TrainingProgress) -> Streams:
-    """Set the network as the checkpoint left it; return the streams as it left them."""
-    if progress.state is None:
-        return streams
-    cursors, *state = progress.state
-    network.restore(state)
-    return replace(streams, cursors=cursors)
-
-
 def epoch_of(
     streams: Streams, steps: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Streams]:
@@ -225,11 +206,12 @@ def epoch_of(
 
 def _judged(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
     """An epoch's figures by their names in EpochProgress, and its paths of the test part."""
-    validation, test = (recipe.predictions(weights, at) for at in (recipe.validation, recipe.test))
+    at = recipe.test
+    paths, last = recipe.predictions(weights, at), recipe.prepared.values[at - 1]
     figures = {
-        "validation_loss": recipe.error(validation, recipe.validation),
-        "test_loss": recipe.error(test, recipe.test),
-        "last_value_loss": recipe.error(recipe.prepared.values[recipe.test - 1, None], recipe.test),
-        "correlation": recipe.correlation(test, recipe.test),
+        "validation_loss": recipe.error(recipe.predictions(weights, recipe.validation), recipe.validation),
+        "test_loss": recipe.error(paths, at),
+        "last_value_loss": recipe.error(last[:, None], at),
+        "correlation": move_correlation(paths, recipe.outcomes(at), last),
     }
-    return figures, test
+    return figures, paths

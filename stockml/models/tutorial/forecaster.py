@@ -63,10 +63,7 @@ class TutorialForecaster:
     learned_until: np.datetime64
 
     def paths(self, series: PriceSeries, origins: Indices | Sequence[int]) -> Floats:
-        """(len(origins), horizon) mid prices: row m, column k - 1 is session origins[m] + k as seen after origins[m].
-
-        Origins must be at least look_back - 2.
-        """
+        """(m, horizon) mid prices of the sessions after each origin; origins must be at least look_back - 2."""
         at, network = np.asarray(origins, dtype=np.int64), self.settings.network
         prepared = self.scale.prepared(series, len(series.through(self.learned_until)))
         fed = pasts(prepared.values, at + 1, network.look_back)

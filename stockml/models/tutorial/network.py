@@ -1,7 +1,4 @@
-"""The tutorial's network on Keras: parallel streams whose state is carried from step to step, unrolled 50 steps.
-
-Keras and TensorFlow are loaded inside the functions, so importing this module costs nothing.
-"""
+"""The tutorial's network on Keras, which is loaded inside the functions: parallel streams whose state is carried on."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,10 +26,7 @@ class StreamNetwork:
         self._model.optimizer.build(self._model.trainable_variables)
 
     def fit_epoch(self, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
-        """Learn from the steps in order; return the mean over them of the summed loss.
-
-        x, y: (steps · streams, unrolled), row s · streams + b being stream b in step s.
-        """
+        """The mean over the steps of the summed loss.  x, y: (steps · streams, unrolled), a step's streams together."""
         streams = self._model.input_shape[0]
         self._model.optimizer.learning_rate = learning_rate
         fitted = self._model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)
@@ -43,26 +37,26 @@ class StreamNetwork:
         return [v.numpy() for v in self._model.trainable_variables]
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        for variable, value in zip(self._model.trainable_variables, weights, strict=True):
-            variable.assign(value)
+        _assign(self._model.trainable_variables, weights)
 
     def state(self) -> Arrays:
         """Weights, the streams' states, the dropout's position and the optimiser: all that a resumed training needs."""
         return [v.numpy() for v in self._variables()]
 
     def restore(self, state: Arrays) -> None:
-        for variable, value in zip(self._variables(), state, strict=True):
-            variable.assign(value)
+        _assign(self._variables(), state)
 
     def _variables(self) -> list[Any]:
         return [*self._model.variables, *self._model.optimizer.variables]
 
 
-def build(settings: Settings, streams: int) -> Any:
-    """A compiled Keras model from (streams, unrolled, 1) to the same, stateful over its streams.
+def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
-    Cell, shape, dropout, optimiser, loss, rate and seed as configured; unrolled is `network.look_back`.
-    """
+
+def build(settings: Settings, streams: int) -> Any:
+    """A compiled Keras model, as configured, from (streams, look_back, 1) to the same, stateful over its streams."""
     tensorflow()
     import keras
 

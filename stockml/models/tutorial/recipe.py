@@ -115,7 +115,7 @@ class Streams:
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
 
     def read(self, draws: Floats) -> "tuple[Floats, Floats, Streams]":
-        """The values at the next places, and at their labels', (streams, unrolled), and the streams after them."""
+        """The values at the next `places`, and at their labels', (streams, unrolled), and the streams after them."""
         at, labels, after = self.places(draws)
         return self.values[at].T, self.values[labels].T, after
 
@@ -184,27 +184,18 @@ def one_step_forecasts(known: Floats) -> Floats:
     return np.concatenate([[0.0], known[:-1]])
 
 
-def ema_ahead(value: float, mean: float, steps: int, decay: float = EMA_DECAY) -> Floats:
+def ema_ahead(value: float, mean: float, steps: int) -> Floats:
     """(steps,) what the exponential mean forecasts when each forecast is taken for the next value.
 
     The first is decay · mean + (1 − decay) · value; every later one is the mean of itself, and so the same.
     """
-    path = np.empty(steps)
-    for step in range(steps):
-        mean = path[step] = decay * mean + (1 - decay) * value
-        value = mean
-    return path
+    return np.full(steps, EMA_DECAY * mean + (1 - EMA_DECAY) * value)
 
 
 def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | None:
-    """Pearson's, of predicted with actual moves since the start.  predicted, real: (m, horizon); last: (m,).
-
-    None where one of them does not move.
-    """
+    """Pearson's, of predicted with actual moves, (m, horizon), since `last`, (m,); None where one does not move."""
     moves = (predicted - last[:, None]).ravel(), (real - last[:, None]).ravel()
-    if not all(len(each) and each.std() > 0 for each in moves):
-        return None
-    return float(np.corrcoef(*moves)[0, 1])
+    return float(np.corrcoef(*moves)[0, 1]) if all(len(each) and each.std() > 0 for each in moves) else None
 
 
 def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
