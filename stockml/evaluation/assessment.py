@@ -25,10 +25,9 @@ from stockml.evaluation.look_ahead import check_night
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import OriginSplit, known_outcomes, scored_origins
-from stockml.forecasts.bands import COVERAGES, BandScores, percent, score_limits
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.proper_scores import band
+from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
 from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries

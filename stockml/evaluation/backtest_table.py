@@ -15,7 +15,7 @@ from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
-from stockml.forecasts.bands import BANDS
+from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pooled_regression import LEADS
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)

@@ -11,8 +11,7 @@ from scipy.special import stdtrit
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows
-from stockml.forecasts.bands import COVERAGES, percent
-from stockml.forecasts.proper_scores import band, coverage_by_lead, crps, interval_score
+from stockml.forecasts.proper_scores import COVERAGES, band, coverage_by_lead, crps, interval_score, percent
 from stockml.models.pooled_regression import LEVELS, symmetrised
 from stockml.storage.arrays import Days, Floats, Indices
 

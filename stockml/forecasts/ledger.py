@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
-from stockml.forecasts.bands import BANDS
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
     Record,
@@ -30,6 +29,7 @@ from stockml.forecasts.ledger_scores import (
     scored_steps,
     timing_of,
 )
+from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically

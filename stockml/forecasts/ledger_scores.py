@@ -21,8 +21,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from stockml.forecasts.bands import BANDS
-from stockml.forecasts.proper_scores import brier
+from stockml.forecasts.proper_scores import BANDS, brier
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats

@@ -1,17 +1,27 @@
-"""Proper scores of a forecast distribution: lower is better, and only the truth is best on average.
+"""Proper scores of a forecast distribution, and its bands: lower is better, and only the truth is best on average.
 
 A distribution is its quantiles at ascending levels, on the last axis; a score has one number for each outcome.
 Units are the outcome's own (log price, say), but for Brier's, which has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stockml.storage.arrays import Floats
 
+COVERAGES = (0.5, 0.8, 0.95)
 ROUNDING = 1e-9  # of a level: 1 − 0.9 is not quite 0.1
+
+
+def percent(coverage: float) -> str:
+    """0.8 as "80"."""
+    return f"{100 * coverage:.0f}"
+
+
+BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
 def pinball(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
@@ -59,3 +69,37 @@ def coverage_by_lead(low: Floats, high: Floats, actual: Floats) -> Floats:
 def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Floats:
     """(…) squared difference of a chance from what came, 1 or 0.  chance: (…), 0 to 1.  Brier 1950, halved."""
     return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class BandScore:
+    """How often the price was inside, pooled and by lead, and the interval score (lower is better), in price."""
+
+    coverage: float
+    coverage_by_lead: tuple[float, ...]
+    interval_score: float
+
+
+@dataclass(frozen=True)
+class BandScores:
+    """The bands on origins they were not calibrated on, keyed by the nominal percentage: "50", "80", "95"."""
+
+    bands: dict[str, BandScore]
+
+    def metrics(self) -> dict[str, float]:
+        """`intervals/coverage_80`, `intervals/interval_score_80`, and so on."""
+        coverages = {f"intervals/coverage_{name}": score.coverage for name, score in self.bands.items()}
+        return coverages | {f"intervals/interval_score_{name}": s.interval_score for name, s in self.bands.items()}
+
+
+def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
+    """limits: low and high by coverage, (m, horizon), price.  actual: (m, horizon), price."""
+    scores = {}
+    for coverage, (low, high) in limits.items():
+        inside = (low <= actual) & (actual <= high)
+        scores[percent(coverage)] = BandScore(
+            coverage=float(inside.mean()),
+            coverage_by_lead=tuple(inside.mean(axis=0).tolist()),
+            interval_score=float(interval_score(low, high, actual, coverage).mean()),
+        )
+    return BandScores(scores)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.forecasts.bands import BandScores
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, counted, independent_count
+from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends, mid_price
 from stockml.storage.arrays import Days, Floats, Indices
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml import code_version
-from stockml.forecasts.bands import COVERAGES, percent
+from stockml.forecasts.proper_scores import COVERAGES, percent
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import pool_files

@@ -40,9 +40,8 @@ class ServedModel(PythonModel):
 
         from stockml.evaluation.candidates import Pools, said_by
         from stockml.features.windows import check_newest
-        from stockml.forecasts.bands import COVERAGES, percent
         from stockml.forecasts.outlook import chance_above
-        from stockml.forecasts.proper_scores import band
+        from stockml.forecasts.proper_scores import COVERAGES, band, percent
         from stockml.models.pooled_regression import LEVELS
         from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import sessions_for

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.bands import percent, score_limits
 from stockml.forecasts.outlook import annualised, chance_above, chances_above, outlooks
+from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.pooled_regression import LEVELS
 
 NORMAL = stats.norm.ppf(LEVELS)
