@@ -188,7 +188,7 @@ def _see_windows(
             if base is not None:
                 asked.setdefault(base, set()).update([*others, learned])
     for base, found in asked.items():
-        base.see(series, np.array(sorted(found)))
+        base.curves(series, np.array(sorted(found)))
 
 
 def _night(known: PriceSeries, model: TrainedModel, found: Judgement) -> DecisionNight:

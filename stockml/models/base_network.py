@@ -111,22 +111,17 @@ class BaseNetwork:
         check_history(seen, origins)
         regression = pooled.widths(series, origins, leads)
         volatility = seen.ewma_60[origins, None] * np.sqrt(leads)
-        windows = self.windows(series, origins)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
-        for member, curves in zip(self.members, self._curves(windows), strict=True):
+        for member, curves in zip(self.members, self.curves(series, origins), strict=True):
             width = regression if member.corrects else volatility
             departures = curves.astype(np.float64) @ curves_at(leads).T  # (m, leads), added to ln widths
             width = width * np.exp(np.clip(departures, -FURTHEST, FURTHEST))
             found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
-    def see(self, series: PriceSeries, origins: Indices) -> None:
-        """Within `windows_seen_once`: look at these now."""
-        self._curves(self.windows(series, origins))
-
-    def _curves(self, windows: Singles) -> Singles:
-        """(members, m, 4) weights of the curves."""
-        seen = _SEEN.get()
+    def curves(self, series: PriceSeries, origins: Indices) -> Singles:
+        """(members, m, 4) weights of the curves after each origin; remembered within `windows_seen_once`."""
+        windows, seen = self.windows(series, origins), _SEEN.get()
         if seen is None:
             return _lately(self, windows.tobytes())
         keys = [(self, hashlib.blake2b(window.tobytes(), digest_size=16).digest()) for window in windows]
@@ -137,7 +132,12 @@ class BaseNetwork:
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
-        return windows_of(self.scale.apply(width_inputs(series)), origins, segment_start(series, origins))
+        rows = self.scale.apply(width_inputs(series))
+        padded = np.concatenate([np.zeros((LOOK_BACK - 1, len(INPUTS)), dtype=np.float32), rows])
+        places = origins[:, None] + np.arange(LOOK_BACK)  # in `padded`
+        windows = np.asarray(padded[places], dtype=np.float32)
+        windows[places - (LOOK_BACK - 1) < segment_start(series, origins)[:, None]] = 0
+        return windows
 
 
 @lru_cache(maxsize=8)
@@ -163,15 +163,6 @@ def windows_seen_once() -> Iterator[None]:
         yield
     finally:
         _SEEN.reset(token)
-
-
-def windows_of(rows: Singles, origins: Indices, first: Indices) -> Singles:
-    """(m, 64, 14): of rows (n, 14) each origin's own and the 63 before it; zeros before session `first`, (m,)."""
-    padded = np.concatenate([np.zeros((LOOK_BACK - 1, rows.shape[1]), dtype=np.float32), rows])
-    places = origins[:, None] + np.arange(LOOK_BACK)
-    found = np.asarray(padded[places], dtype=np.float32)
-    found[places - (LOOK_BACK - 1) < first[:, None]] = 0
-    return found
 
 
 def curves_at(leads: Indices) -> Floats:

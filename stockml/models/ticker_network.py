@@ -7,7 +7,7 @@ much further than the base said the ticker has moved; continued with what is new
 Never here: files, choices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -32,13 +32,9 @@ class OwnErrors:
     origins it stands for.  through: the newest of them, None before the first.
     """
 
-    mean: Floats
-    weight: float
-    through: np.datetime64 | None
-
-    @classmethod
-    def none(cls) -> Self:
-        return cls(np.zeros(len(LEADS)), 0.0, None)
+    mean: Floats = field(default_factory=lambda: np.zeros(len(LEADS)))
+    weight: float = 0.0
+    through: np.datetime64 | None = None
 
     def then(self, errors: Floats, through: np.datetime64) -> Self:
         """With the errors of later origins, (m, 11), oldest first."""

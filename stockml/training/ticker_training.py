@@ -75,7 +75,7 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
     known = series.until(stop)
     first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + 1
     pool = Pool.before(first.item(), folders)
-    errors, seen = OwnErrors.none(), known.sessions[-1] if len(known) else first - 1
+    errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - 1
     if pool.base is not None:
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
             # parts in proportion may begin a session earlier than last night, and nothing is unlearned

@@ -8,9 +8,10 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
+from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.features.windows import whole
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_of
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
@@ -106,19 +107,19 @@ def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression)
 
 def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegression) -> None:
     series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
-    windows = own.windows(series, origins)
-    assert own._curves(windows) is own._curves(windows.copy())
-    assert own._curves(windows[1:]).shape[1] == 99
+    assert own.curves(series, origins) is own.curves(walk(1_300), origins)
+    assert own.curves(series, origins[1:]).shape[1] == 99
     first = own.quantiles(series, origins, ALL, pooled)
     assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
     np.testing.assert_array_equal(own.quantiles(series, origins, ALL, pooled), first)
 
 
 def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> None:
-    rows = np.arange(42, dtype=np.float32).reshape(3, 14) + 1
-    found = windows_of(rows, np.array([1, 2]), np.array([0, 1]))
+    series, plain = hole_of_a_year(), base()
+    rows, second = plain.scale.apply(width_inputs(series)), int(starts(series)[1])
+    found = plain.windows(series, np.array([1, second + 1]))
     assert found.shape == (2, LOOK_BACK, 14)
-    for window, known in zip(found, (rows[:2], rows[1:]), strict=True):
+    for window, known in zip(found, (rows[:2], rows[second : second + 2]), strict=True):
         np.testing.assert_array_equal(window[-2:], known)
         assert not window[:-2].any()
 

@@ -28,11 +28,11 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=8))
 def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list[int]) -> None:
-    rows, found, first = errors(sum(pieces), 0.3), OwnErrors.none(), 0
+    rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
     for count in pieces:
         found = found.then(rows[first : first + count], DAY + first + count)
         first += count
-    whole = OwnErrors.none().then(rows, DAY + first)
+    whole = OwnErrors().then(rows, DAY + first)
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
     assert (found.weight, found.through) == (pytest.approx(whole.weight), whole.through)
 
@@ -40,7 +40,7 @@ def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list
 def test_the_mean_is_weighted_by_age() -> None:
     rows = errors(50)
     weights = [np.exp(-(49 - i) / 600) for i in range(50)]
-    found = OwnErrors.none().then(rows, DAY)
+    found = OwnErrors().then(rows, DAY)
     expected = sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
     np.testing.assert_allclose(found.mean, expected)
     assert found.weight == pytest.approx(sum(weights))
@@ -61,7 +61,7 @@ def test_the_departure_is_a_ridge_regression_of_the_mean_on_the_curves(weight: f
 
 
 def test_what_is_kept_as_json_comes_back() -> None:
-    for plain in (OwnErrors.none(), OwnErrors.none().then(errors(7), DAY)):
+    for plain in (OwnErrors(), OwnErrors().then(errors(7), DAY)):
         again = OwnErrors.from_dict(json.loads(json.dumps(plain.asdict())))
         np.testing.assert_array_equal(again.mean, plain.mean)
         assert (again.weight, again.through) == (plain.weight, plain.through)
@@ -89,7 +89,7 @@ def test_only_a_network_of_its_own_departs_from_the_base() -> None:
     wider = own.network(series, at, leads)
     assert wider is not None
     assert (wider[..., -1] > 1.1 * plain[..., -1]).all()
-    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors.none(), own=False, learned_until=DAY)
+    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors(), own=False, learned_until=DAY)
     assert none.network(series, at, leads) is None
 
 

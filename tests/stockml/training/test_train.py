@@ -113,8 +113,8 @@ def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
 def test_a_very_long_history_counts_its_newest_thirty_years() -> None:
     series, most = walk(5 * MOST_ORIGINS + 400), 1_500
     newest = (len(series) - 51) // 5 * 5  # whose outcome 50 sessions later is known
-    assert new_origins(OwnErrors.none(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
-    learned_from = new_origins(OwnErrors.none(), SERIES)
+    assert new_origins(OwnErrors(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
+    learned_from = new_origins(OwnErrors(), SERIES)
     weight = sum(np.exp(-age / 600) for age in range(len(learned_from)))
     assert network(usual(), "published").errors.weight == pytest.approx(weight), "they are what is learned from"
 
