@@ -1,14 +1,12 @@
 """Whether everything that cannot be made again is as it was written. Changes nothing."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.models.pool import KINDS
+from stockml.models.pooled_vintages import KINDS, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night
@@ -35,9 +33,9 @@ def faults(home: Home) -> Iterator[str]:
 
 def damaged_bases(home: Home) -> Iterator[str]:
     """The base networks and regressions that the home has learned and that cannot be read, a line each."""
-    for files in KINDS.values():
-        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{files.pattern}")]
-        yield from _faults([(partial(_read, files), sorted(map(str, kept)))])
+    for kind in KINDS.values():
+        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{kind.pattern}")]
+        yield from _faults([(lambda path: read(Path(path)), sorted(map(str, kept)))])
 
 
 def damaged_nights(home: Home) -> Iterator[str]:
@@ -62,10 +60,6 @@ def check_champion(home: Home, ticker: str) -> None:
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         pool_files(Path(champion.path))
-
-
-def _read(vintages: Any, path: str) -> object:
-    return vintages.read(Path(path))
 
 
 def _stems(folder: Path, pattern: str) -> list[str]:

@@ -16,16 +16,13 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.range_volatility import Volatilities
+from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork, curves_at
-from stockml.models.base_vintages import BASE_VINTAGES
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_history, symmetrised
-from stockml.models.pooled_vintages import POOLED_VINTAGES, SHIPPED
-from stockml.models.vintage_files import VintageFiles
+from stockml.models.pooled_vintages import KINDS, SHIPPED, Vintage
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
-
-KINDS: dict[str, VintageFiles[Any]] = {"regression": POOLED_VINTAGES, "base": BASE_VINTAGES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class Pool:
 
     def identity(self) -> dict[str, str | None]:
         """Which files it is made of: name and SHA-256 of the content."""
-        return {kind: None if (each := getattr(self, kind)) is None else _identity(kind, each) for kind in KINDS}
+        return {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The very files that it is made of. Raises InvalidFile where no folder holds one."""
@@ -64,7 +61,7 @@ class Pool:
     @classmethod
     def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds the very file."""
-        files = {kind: _read(kind, file_of(named, folders)) for kind in KINDS if (named := identity[kind])}
+        files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity[kind])}
         return cls(files.get("regression"), files.get("base"))
 
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
@@ -100,27 +97,25 @@ def widths_of(quantiles: Floats) -> Floats:
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     """The last session of the oldest regression: nothing earlier can be scored with it. None without any."""
-    oldest = next(iter(_by_date("regression", folders)), None)
-    found = oldest and _readable("regression", oldest)
-    return found.through if found else None
+    oldest = next(map(_readable, _by_date("regression", folders)), None)
+    return oldest.through if oldest else None
 
 
 def known_by(day: date, folder: Path) -> str:
     """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
     found = [
-        _identity(kind, each)
+        _identity(each)
         for kind in KINDS
         for path in _by_date(kind, [folder])
-        if (each := _readable(kind, path)) and each.through <= day
+        if (each := _readable(path)) and each.through <= day
     ]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
-def keep_aside(folder: Path, after: BaseNetwork | PooledRegression) -> None:
+def keep_aside(folder: Path, after: Vintage) -> None:
     """Copy the vintage whose name `after` is about to take, for models that name it; not where it is the same again."""
-    kind = "base" if isinstance(after, BaseNetwork) else "regression"
-    path = folder / KINDS[kind].file_name(after.through)
-    if (kept := _readable(kind, path)) and (identity := _identity(kind, kept)) != _identity(kind, after):
+    path = folder / pooled_vintages.file_name(after)
+    if (kept := _readable(path)) and (identity := _identity(kept)) != _identity(after):
         write_atomically(_aside(folder, *identity.split()), path.read_bytes())
 
 
@@ -130,7 +125,7 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
     oldest = None
     for path in reversed(_by_date(kind, folders)):
         try:
-            found = _read(kind, path)
+            found = _read(path)
         except InvalidFile as damaged:
             notes.append(str(damaged))
             continue
@@ -138,15 +133,14 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
             return found, "; ".join(notes)
         oldest = found.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
-    return None, "; ".join([*notes, f"no {KINDS[kind].kind} ends before {day}: {missing}"])
+    return None, "; ".join([*notes, f"no {KINDS[kind].name} ends before {day}: {missing}"])
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file that a pool's identity names: by name and by content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
-    kind = next(each for each, files in KINDS.items() if Path(name).match(files.pattern))
     for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
-        if path.is_file() and _identity(kind, _read(kind, path)) == identity:
+        if path.is_file() and _identity(_read(path)) == identity:
             return path
     raise InvalidFile(name, f"expected content of SHA-256 {sha256} in {', '.join(map(str, folders))}; retrain")
 
@@ -161,25 +155,25 @@ def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
-def _readable(kind: str, path: Path) -> Any:
+def _readable(path: Path) -> Any:
     try:
-        return _read(kind, path) if path.is_file() else None
+        return _read(path) if path.is_file() else None
     except InvalidFile:
         return None
 
 
 @cache
-def _identity(kind: str, vintage: Any) -> str:
-    return f"{KINDS[kind].file_name(vintage.through)} {KINDS[kind].digest(vintage)}"
+def _identity(vintage: Vintage) -> str:
+    return f"{pooled_vintages.file_name(vintage)} {pooled_vintages.digest(vintage)}"
 
 
-def _read(kind: str, path: Path) -> Any:
-    return _read_once(kind, path, path.stat().st_mtime_ns if path.exists() else 0)
+def _read(path: Path) -> Any:
+    return _read_once(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @cache
-def _read_once(kind: str, path: Path, changed: int) -> Any:
-    return KINDS[kind].read(path)
+def _read_once(path: Path, changed: int) -> Any:
+    return pooled_vintages.read(path)
 
 
 def _learned(leads: Indices) -> tuple[Indices, Floats]:

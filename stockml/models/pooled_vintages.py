@@ -1,47 +1,213 @@
-"""Pooled regressions as JSON files, and where those are that are shipped."""
+"""What many tickers have taught, as small files, one a vintage; what is not what was written is refused.
 
+A file holds a header of numbers and names, and plain arrays, nothing that runs: a regression's is JSON, a base's .npz,
+the header first, then the weights in the half precision that they were scored in. The header's SHA-256 is that of all
+the rest, names and numbers.
+"""
+
+import hashlib
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stockml.errors import InvalidFile
+from stockml.features.width_inputs import INPUTS, InputScale
+from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
-from stockml.models.vintage_files import Header, VintageFiles, learned_from
-from stockml.storage.arrays import Arrays
+from stockml.storage.arrays import Arrays, packed, unpacked
+from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
+LARGEST = 16_000_000  # bytes
 FITTED = ("means", "intercepts", "coefficients")
+WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
+FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
+
+Header = dict[str, Any]
+Vintage = PooledRegression | BaseNetwork
 
 
-def _parts(model: PooledRegression) -> tuple[Header, Arrays]:
+@dataclass(frozen=True)
+class VintageKind:
+    """One of the two kinds, and how it stands in a file; `packed` and `unpacked` are of the header and the arrays.
+
+    shaped: what of the header another version of the program may have otherwise, and is then refused.
+    """
+
+    name: str
+    pattern: str
+    shaped: Mapping[str, Any]
+    parts: Callable[[Any], tuple[Header, Arrays]]
+    made: Callable[[Header, Header, Arrays], Vintage]
+    packed: Callable[[Header, Arrays], bytes]
+    unpacked: Callable[[bytes], tuple[Header, Arrays]]
+
+    def file_name(self, through: date) -> str:
+        """`base-2005-06.npz`: the month of the last session that was seen."""
+        return self.pattern.replace("*", f"{through:%Y-%m}")
+
+
+def file_name(vintage: Vintage) -> str:
+    return _kind(vintage).file_name(vintage.through)
+
+
+def write(vintage: Vintage, folder: Path) -> Path:
+    """Write the vintage, atomically, under the name of its last month; equal values give equal bytes."""
+    path, (header, arrays) = folder / file_name(vintage), _described(vintage)
+    write_atomically(path, _kind(vintage).packed(header | {"sha256": _digest(header, arrays)}, arrays))
+    return path
+
+
+def digest(vintage: Vintage) -> str:
+    """The SHA-256 that stands in the vintage's file: what a night's key needs of it."""
+    return _digest(*_described(vintage))
+
+
+def read(path: Path) -> Any:
+    """What `write` wrote. Raises InvalidFile that names the file when it is missing, damaged or something else."""
+    kind = KINDS["regression" if path.match(KINDS["regression"].pattern) else "base"]
+    try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise ValueError(f"{size:,} bytes")
+        header, arrays = kind.unpacked(path.read_bytes())
+        signed, found = header.pop("sha256"), _digest(header, arrays)
+        if signed != found:
+            expected = f"expected content of SHA-256 {str(signed)[:64]}"
+            raise InvalidFile(str(path), f"{expected}, found {found}; {WAY_BACK}")
+        for name, wanted in kind.shaped.items():
+            if header[name] != wanted:
+                raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
+        learned_from = {
+            "through": date.fromisoformat(header["through"]),
+            "tickers": tuple(map(str, header["tickers"])),
+            "sessions": int(header["sessions"]),
+            "origins": int(header["origins"]),
+        }
+        vintage = kind.made(learned_from, header, arrays)
+    except FOREIGN as problem:
+        what = f"{type(problem).__name__}: {str(problem)[:160]}"
+        raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {WAY_BACK}") from problem
+    if path.name != file_name(vintage):
+        raise InvalidFile(str(path), f"expected the name {file_name(vintage)}; rename it, or {WAY_BACK}")
+    return vintage
+
+
+def _kind(vintage: Vintage) -> VintageKind:
+    return KINDS["base" if isinstance(vintage, BaseNetwork) else "regression"]
+
+
+def _described(vintage: Vintage) -> tuple[Header, Arrays]:
+    kind = _kind(vintage)
+    learned_from = {
+        "through": vintage.through.isoformat(),
+        "tickers": list(vintage.tickers),
+        "sessions": vintage.sessions,
+        "origins": vintage.origins,
+    }
+    header, arrays = kind.parts(vintage)
+    return {"format": kind.shaped["format"], **learned_from, **kind.shaped, **header}, arrays
+
+
+def _digest(header: Header, arrays: Arrays) -> str:
+    found = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
+    for array in arrays:
+        found.update(f"{array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _regression_parts(model: PooledRegression) -> tuple[Header, Arrays]:
     fitted = {name: getattr(model, name).tolist() for name in FITTED}
     return fitted | {"shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())}}, ()
 
 
-def _made(header: Header, _: Arrays) -> PooledRegression:
-    fitted: dict[str, Any] = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
+def _regression(learned_from: Header, header: Header, _: Arrays) -> PooledRegression:
+    fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
     shapes = {name: np.array(shape, dtype=np.float64) for name, shape in header["shapes"].items()}
-    return PooledRegression(**learned_from(header), **fitted, shapes=shapes)
+    return PooledRegression(**learned_from, **fitted, shapes=shapes)
 
 
-def _packed(header: Header, _: Arrays) -> bytes:
+def _lines(header: Header, _: Arrays) -> bytes:
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in header.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
-POOLED_VINTAGES = VintageFiles(
-    kind="pooled regression",
-    pattern="pooled-*.json",
-    shaped={
-        "format": "stockml pooled regression, 1",
-        "levels": LEVELS.tolist(),
-        "leads": list(LEADS),
-        "terms": list(TERMS),
-    },
-    parts=_parts,
-    made=_made,
-    packed=_packed,
-    unpacked=lambda content: (json.loads(content), ()),
-)
-digest, read, write = POOLED_VINTAGES.digest, POOLED_VINTAGES.read, POOLED_VINTAGES.write
+def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
+    """Of each network its weights in half precision, then its shape in single."""
+    header = {
+        "means": base.scale.means.tolist(),
+        "deviations": base.scale.deviations.tolist(),
+        "members": [{"corrects": member.corrects, "layers": len(member.layers)} for member in base.members],
+        "scores": dict(base.scores),
+    }
+    arrays: list[NDArray[Any]] = []
+    for member in base.members:
+        weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
+        arrays += [array.astype("<f2") for array in weights] + [member.shape.astype("<f4")]
+    return header, arrays
+
+
+def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
+    for array in arrays:
+        if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
+            raise ValueError(f"an array of {array.dtype} among the weights")
+    left = iter([array.astype(np.float32) for array in arrays])
+
+    def take(count: int) -> tuple[NDArray[np.float32], ...]:
+        taken = tuple(islice(left, count))
+        if len(taken) < count:
+            raise ValueError("fewer arrays than its networks need")
+        return taken
+
+    members: list[Any] = [
+        (bool(each["corrects"]), tuple(take(3) for _ in range(int(each["layers"]))), take(2), take(2), *take(1))
+        for each in header["members"]
+    ]
+    if next(left, None) is not None:
+        raise ValueError("more arrays than its networks have")
+    return BaseNetwork(
+        **learned_from,
+        scale=InputScale(*(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))),
+        members=tuple(Member(*parts) for parts in members),
+        scores={str(name): float(score) for name, score in header["scores"].items()},
+    )
+
+
+def _labelled(header: Header, arrays: Arrays) -> bytes:
+    return packed([np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), *arrays])
+
+
+def _unlabelled(content: bytes) -> tuple[Header, Arrays]:
+    label, *arrays = unpacked(content)
+    return json.loads(label.tobytes()), arrays
+
+
+GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
+WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": CURVES}
+KINDS = {
+    "regression": VintageKind(
+        name="pooled regression",
+        pattern="pooled-*.json",
+        shaped={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
+        parts=_regression_parts,
+        made=_regression,
+        packed=_lines,
+        unpacked=lambda content: (json.loads(content), ()),
+    ),
+    "base": VintageKind(
+        name="base network",
+        pattern="base-*.npz",
+        shaped={"format": "stockml base network, 1", **WINDOWS, **GRID},
+        parts=_base_parts,
+        made=_base,
+        packed=_labelled,
+        unpacked=_unlabelled,
+    ),
+}

@@ -8,10 +8,10 @@ from pathlib import Path
 from stockml.errors import TooFewTickers
 from stockml.evaluation.base_scores import base_score
 from stockml.home import Home
-from stockml.models import base_vintages, pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import keep_aside
 from stockml.models.pooled_regression import PooledRegression, origins_of
+from stockml.models.pooled_vintages import write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainee import members_of
@@ -43,7 +43,7 @@ def pretrain_base(
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
         keep_aside(folder, regression)
-        pooled_vintages.write(regression, folder)
+        write(regression, folder)
         working = folder / f"_pretraining-{regression.through}"
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
@@ -51,6 +51,6 @@ def pretrain_base(
         scores = {**base.scores, SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
         base = replace(base, scores=scores)
         keep_aside(folder, base)
-        path = base_vintages.write(base, folder)
+        path = write(base, folder)
         working.rmdir()
     return base, path

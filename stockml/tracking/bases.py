@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stockml.models.base_network import BaseNetwork
-from stockml.models.base_vintages import digest
+from stockml.models.pooled_vintages import digest
 from stockml.tracking.runs import milliseconds
 
 if TYPE_CHECKING:

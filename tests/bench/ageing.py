@@ -14,9 +14,8 @@ import numpy as np
 
 from stockml.evaluation.distribution_scores import losses
 from stockml.forecasts.publishing import FIRST_SHARE
-from stockml.models.base_vintages import BASE_VINTAGES
 from stockml.models.pooled_regression import LEADS, moves, symmetrised
-from stockml.models.pooled_vintages import POOLED_VINTAGES
+from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.price_folder import read_folder
 
 EVERY, FEWEST = 10, 100
@@ -29,8 +28,8 @@ def main() -> None:
     options.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
     chosen = options.parse_args()
     series, _ = read_folder(chosen.prices)
-    bases = [BASE_VINTAGES.read(path) for path in sorted(chosen.vintages.glob(BASE_VINTAGES.pattern))]
-    pool = POOLED_VINTAGES.read(max(chosen.vintages.glob(POOLED_VINTAGES.pattern)))
+    bases = [read(path) for path in sorted(chosen.vintages.glob(KINDS["base"].pattern))]
+    pool = read(max(chosen.vintages.glob(KINDS["regression"].pattern)))
     leads, found = np.array(LEADS), {base.through: list[float]() for base in bases}
     for ticker in sorted(series)[1::2]:
         bars = series[ticker]

@@ -17,10 +17,10 @@ from datetime import date
 from pathlib import Path
 
 from stockml.evaluation.base_scores import base_score
-from stockml.models import base_vintages, pooled_vintages
+from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression, origins_of
-from stockml.models.pooled_vintages import POOLED_VINTAGES, SHIPPED
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.price_folder import read_folder
 from stockml.prices.series import PriceSeries
@@ -55,7 +55,7 @@ below.
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
     """Learn, score on what was learned from, and write one vintage."""
-    path = into / POOLED_VINTAGES.file_name(end)
+    path = into / pooled_vintages.KINDS["regression"].file_name(end)
     pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
     pooled_vintages.write(pooled, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
@@ -63,7 +63,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     score = base_score(base, pooled, known, {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()})
     learned = {SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
-    path = base_vintages.write(replace(base, scores={**base.scores, **learned}), into)
+    path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
     folder.rmdir()
     return path
 
@@ -83,7 +83,7 @@ def write_readme(into: Path, folder: Path) -> None:
     path = into / "README.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2] or "\n"
-    rows = [_row(file, base_vintages.read(file)) for file in sorted(into.glob("base-*.npz"))]
+    rows = [_row(file, pooled_vintages.read(file)) for file in sorted(into.glob("base-*.npz"))]
     part = PART.format(begin=BEGIN, folder=folder, rows="\n".join(rows), end=END)
     path.write_text(f"{before.rstrip()}\n\n{part}{after}", encoding="utf-8")
 

@@ -8,7 +8,7 @@ import pytest
 
 from stockml.evaluation.base_scores import base_score
 from stockml.evaluation.distribution_scores import losses
-from stockml.models import base_vintages, pooled_vintages
+from stockml.models import pooled_vintages
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
@@ -74,7 +74,7 @@ def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     pooled_vintages.write(PooledRegression.fit(series, end), tmp_path)
     (tmp_path / "README.md").write_text("# Before\n")
     path = make(series, end, tmp_path, TINY)
-    found = base_vintages.read(path)
+    found = pooled_vintages.read(path)
     assert found.through == end
     assert {SKILL, SHARE} < set(found.scores)
     for _ in range(2):

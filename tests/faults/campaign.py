@@ -19,7 +19,7 @@ from pathlib import Path
 from deployments.replay.feed import Feed
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
-from stockml.models import base_vintages
+from stockml.models import pooled_vintages
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
@@ -49,7 +49,7 @@ def writers(folder: Path) -> dict[str, Writer]:
     place = home({"STOCKML_HOME": str(folder)})
     ledger, registry = Ledger(place.ledger), Registry(place.models)
     made = [night(place.models, number) for number in range(3)]
-    learned = base_vintages.read(SHIPPED / "base-2005-06.npz")
+    learned = pooled_vintages.read(SHIPPED / "base-2005-06.npz")
 
     def promoted(number: int) -> object:
         return registry.promote(replace(made[number % 3], key=f"{number:064x}", at=NOW + timedelta(minutes=number)))
@@ -59,10 +59,10 @@ def writers(folder: Path) -> dict[str, Writer]:
         return len(keys)
 
     def based(number: int) -> object:
-        return base_vintages.write(replace(learned, sessions=number), place.bases)
+        return pooled_vintages.write(replace(learned, sessions=number), place.bases)
 
     def base() -> int:
-        return sum(base_vintages.read(path).sessions for path in place.bases.glob("base-*.npz"))
+        return sum(pooled_vintages.read(path).sessions for path in place.bases.glob("base-*.npz"))
 
     def tuned() -> int:
         return int(tuned_settings(place, "IBM").get("training.epochs", 0))

@@ -17,7 +17,7 @@ from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home, home
 from stockml.maintenance.backup import back_up, restore
-from stockml.models import base_vintages, pooled_vintages
+from stockml.models import pooled_vintages
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry, champion_for
 from stockml.nights.record import night_path, read_night, write_night
@@ -105,7 +105,7 @@ def _of_models(place: Home) -> tuple[Kind, ...]:
     return (
         Kind("promotions", (registry.file("IBM"),), lambda: registry.history("IBM")),
         Kind("champion", files, lambda: champion_for(place, "IBM", date(2013, 4, 1))),
-        Kind("base network", (base,), lambda: base_vintages.digest(base_vintages.read(base))),
+        Kind("base network", (base,), lambda: pooled_vintages.digest(pooled_vintages.read(base))),
         Kind("regression", (regression,), lambda: pooled_vintages.digest(pooled_vintages.read(regression))),
     )
 

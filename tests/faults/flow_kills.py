@@ -22,7 +22,7 @@ from mlflow.entities import ViewType
 from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.home import home as home_of
-from stockml.models import base_vintages, pooled_vintages
+from stockml.models import pooled_vintages
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import WAITING, Tracking
 from stockml.training.tuned_settings import tuned_settings
@@ -201,7 +201,7 @@ def what_is_kept(place: Home) -> Counter[str]:
 
 
 def bases(place: Home) -> Counter[str]:
-    found = [f"base {base_vintages.digest(base_vintages.read(path))}" for path in place.bases.glob("base-*.npz")]
+    found = [f"base {pooled_vintages.digest(pooled_vintages.read(path))}" for path in place.bases.glob("base-*.npz")]
     found += [f"regression {pooled_vintages.digest(pooled_vintages.read(p))}" for p in place.bases.glob("*.json")]
     found += [f"left over {path.name}" for path in place.bases.iterdir() if path.is_dir()]
     versions = MlflowClient(place.tracking_uri).search_model_versions("name = 'lstm-base'")

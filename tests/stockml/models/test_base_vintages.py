@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.models.base_vintages import digest, read, write
 from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import SHIPPED, digest, read, write
 from stockml.storage.arrays import packed, unpacked
 from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk

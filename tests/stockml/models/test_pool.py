@@ -12,11 +12,11 @@ from scipy.special import ndtri
 from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import whole
-from stockml.models import base_vintages
+from stockml.models import pooled_vintages
 from stockml.models.base_network import curves_at
-from stockml.models.pool import KINDS, Pool, file_of, keep_aside, known_by, oldest_through, widths_of
+from stockml.models.pool import Pool, file_of, keep_aside, known_by, oldest_through, widths_of
 from stockml.models.pooled_regression import LEVELS
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
@@ -104,9 +104,9 @@ def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(
 
 
 def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once(folder: Path) -> None:
-    before, older = Pool.before(LATER, [folder]), base_vintages.read(next(folder.glob("base-2015-06*")))
+    before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
-    base_vintages.write(replace(older, through=before.base.through), folder)
+    pooled_vintages.write(replace(older, through=before.base.through), folder)
     after = Pool.before(LATER, [folder])
     assert after.identity()["regression"] == before.identity()["regression"]
     assert after.identity()["base"] != before.identity()["base"]
@@ -115,12 +115,12 @@ def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once
 
 
 def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_it(folder: Path) -> None:
-    before, older = Pool.before(LATER, [folder]), base_vintages.read(next(folder.glob("base-2015-06*")))
+    before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     for _ in range(2):
         after = replace(older, through=before.base.through)
         keep_aside(folder, after)
-        base_vintages.write(after, folder)
+        pooled_vintages.write(after, folder)
     assert len([*folder.rglob("*/base-*.npz")]) == 1, "the same one that is learned again is no other"
     assert Pool.before(LATER, [folder]).identity() != before.identity()
     assert Pool.identified(before.identity(), [folder]).identity() == before.identity()

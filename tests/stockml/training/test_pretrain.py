@@ -9,8 +9,8 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import UPPER, BaseNetwork
-from stockml.models.base_vintages import digest
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves
+from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainee
 from stockml.training.base_trainee import MemberSettings, Trainee, mean_loss, member_of, members_of

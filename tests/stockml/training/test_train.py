@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, NoChampion, TooFewBars
-from stockml.models import base_vintages
+from stockml.models import pooled_vintages
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
@@ -262,7 +262,7 @@ def test_a_vintage_of_the_installations_own_is_used_when_it_is_newer(tmp_path: P
     before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
     shipped = Pool.before(date(2003, 1, 1)).base
     assert shipped is not None
-    base_vintages.write(replace(shipped, through=date(2002, 3, 1)), bases)
+    pooled_vintages.write(replace(shipped, through=date(2002, 3, 1)), bases)
     after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
     assert "base-2001-06" in str(before.published.pool.identity()["base"])
     assert "base-2002-03" in str(after.published.pool.identity()["base"])
