@@ -101,11 +101,7 @@ class Search:
 
 
 def tune(
-    home: Home,
-    search: Search,
-    *,
-    trials: int,
-    on_trial: Callable[[TrialRecord], None] | None = None,
+    home: Home, search: Search, *, trials: int, on_trial: Callable[[TrialRecord], None] = lambda _: None
 ) -> TuningResult:
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
@@ -113,12 +109,11 @@ def tune(
     keeps what is done, and passes on. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
     InvalidFile, before the first of them, where the ticker has settings that cannot be read.
     """
-    heard = on_trial or (lambda _: None)
     tuned_settings(home, search.ticker)
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
         study = _study(home, search)
         for done in _finished(study):
-            heard(_record(search, study, done, trials))
+            on_trial(_record(search, study, done, trials))
         missing = trials - len(_finished(study))
         if search.sampler == "grid":
             missing = _queue_grid(search, study, missing)
@@ -128,7 +123,7 @@ def tune(
                     lambda trial: _loss(search, study, trial),
                     n_trials=missing,
                     catch=(Diverged,),
-                    callbacks=[lambda _, trial: heard(_record(search, study, trial, trials))],
+                    callbacks=[lambda _, trial: on_trial(_record(search, study, trial, trials))],
                 )
         finally:
             kept = _kept(home, search, study)
