@@ -9,8 +9,6 @@ the others are scored apart.
 
 Neighbouring forecasts share most of their sessions, and share their luck. So beside the number of observations stands
 that of *independent* ones: the most forecasts of which no two cover the same session.
-
-Never here: files.
 """
 
 from collections.abc import Iterable
@@ -134,8 +132,8 @@ def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Ti
 def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     """One forecast a session, with its `timing`: the last live one, else the last late one, else the last.
 
-    So a night that is run again the same evening replaces its forecast, and one that is run again weeks later, when
-    part of the outcome is known, does not.
+    So a night that is run again the same evening replaces its forecast; weeks later, when part of the outcome is known,
+    it does not.
     """
     entries = steps[steps["lead"] == 1].copy()
     moments = zip(entries["published_at"], entries["due"], strict=True)

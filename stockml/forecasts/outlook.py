@@ -19,10 +19,9 @@ BEYOND = 1.48  # of the outermost quantile's square: what lies beyond it, on ave
 class Outlook:
     """The distribution of one lead.
 
-    volatility: expected standard deviation of the log price, annualised; 0.2 is 20 % a year.  usual: where 80 % of the
-    earlier forecasts lay, low and high; percentile: the share of them that were lower, 0 to 100; both None where there
-    are fewer than 20.  rise: chance of a price above the last close.  beyond: chance of a move up or down by more than
-    each of MOVES.
+    volatility: expected standard deviation of the log price; 0.2 is 20 % a year.  usual: where 80 % of the earlier
+    forecasts lay; percentile: the share of them that were lower, 0 to 100; both None where there are fewer than 20.
+    rise: chance of a price above the last close.  beyond: chance of a move up or down by more than each of MOVES.
     """
 
     sessions: int

@@ -2,8 +2,6 @@
 
 Weights are plain arrays and inference is NumPy: a night that uses a base loads no TensorFlow. What is forecast is
 log(mid price at a lead / close of the origin), symmetric about that close: how far, not which way.
-
-Never here: files, epochs, scores.
 """
 
 import hashlib

@@ -2,8 +2,6 @@
 
 A level and a trend per session, each from the sessions up to it, and a shape over the leads:
 path(origin)[k] = level[origin] + trend[origin] · shape[k].
-
-Never here: anything learned, scaled or scored.
 """
 
 from collections.abc import Callable

@@ -2,8 +2,6 @@
 
 A ticker's own history is too short to learn its width from; a hundred tickers together are not. What is forecast is
 log(mid price at a lead / close of the origin), centred on that close: how far, not which way.
-
-Never here: files, networks, scores.
 """
 
 from collections.abc import Mapping
@@ -42,9 +40,8 @@ class PooledRegression:
     """ln(|move| / (EWMA 60 · √lead) + 0.05), a lead, from ln(TERMS / EWMA 60) (HAR, Corsi 2009; pooled over tickers).
 
     through: the last session that was looked at.  tickers, sessions, origins: what it was learned from.  means: (6,)
-    of the terms over those origins, taken for one that a history is too short for.  intercepts: (11,) and
-    coefficients: (11, 6), at LEADS.  shapes: for each of WIDTHS (11, 21), the quantiles at LEVELS of the move over
-    width · √lead.
+    of the terms, taken for one that a history is too short for.  intercepts: (11,) and coefficients: (11, 6), at LEADS.
+    shapes: for each of WIDTHS (11, 21), the quantiles at LEVELS of the move over width · √lead.
     """
 
     through: date

@@ -3,8 +3,6 @@
 What one ticker's history teaches is little, so it is kept small and anchored: the biases of the last layer, a weight
 for each curve by which a width departs, drawn to zero, where the base stands. They follow from running means of how
 much further than the base said the ticker has moved; continued with what is new, these are what a full training finds.
-
-Never here: files, choices.
 """
 
 from dataclasses import dataclass, field

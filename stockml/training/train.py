@@ -17,6 +17,7 @@ from stockml.settings import Settings
 from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import train_ticker
+from stockml.training.tutorial_night import train_tutorial
 
 
 def train(
@@ -41,8 +42,6 @@ def train(
     if start is not None and decision.mode == "keep":
         model = replace(start, decision=decision, history=())
     elif settings.profile == "tutorial":
-        from stockml.training.tutorial_night import train_tutorial
-
         model = train_tutorial(series, settings, decision, start=start, folder=folder, on_epoch=on_epoch)
     else:
         model = train_ticker(series, settings, decision, start=start, folders=vintage_folders(folder))

@@ -118,9 +118,8 @@ class Recipe:
 class TutorialFit:
     """What a training came to.  history: a row an epoch, as in EpochProgress.
 
-    weights: of the epoch `chosen`, the one that the validation part likes best; with `decay_on="test"`, the published
-    recipe, the last one. The figures of late epochs still scatter by a third; the validation part tells which are good.
-    test_predictions: (epochs, starts, horizon), scaled: how the paths of the test part changed over the epochs.
+    weights: of the epoch `chosen`, by the validation part, since figures of late epochs still scatter by a third; with
+    `decay_on="test"`, the published recipe, the last one.  test_predictions: (epochs, starts, horizon), scaled.
     """
 
     recipe: Recipe
@@ -140,9 +139,8 @@ def fit(
 ) -> TutorialFit:
     """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
 
-    `start`: weights to go on from instead of fresh ones. An epoch's draws follow from the seed and its number;
-    the test part is predicted after each, and lowers the learning rate only with `decay_on="test"`.
-    Raises TooFewBars, Diverged.
+    `start`: weights to go on from. An epoch's draws follow from the seed and its number; the test part is predicted
+    after each, and lowers the learning rate only with `decay_on="test"`. Raises TooFewBars, Diverged.
     """
     training = recipe.settings.training
     fingerprint = recipe.fingerprint(start)

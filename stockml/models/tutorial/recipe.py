@@ -4,8 +4,6 @@ It reproduces published figures, and it looks ahead in two places, which is why 
 1. the scale of a window is learned from the whole window, so a scaled point knows the window's later extremes;
 2. with `decay_on="test"` the learning rate is lowered by the test part, the very origins that are then reported.
 The second is a switch, off by default; the first is the recipe. Both are shown by tests.
-
-Never here: Keras, files, prices beyond what is passed in.
 """
 
 from collections.abc import Sequence
