@@ -74,7 +74,7 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
         panel.margins(x=0)
         dates(panel)
         label_ends(panel, [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)])
-    for begin, _ in windows(end)[1:]:
+    for begin in windows(end)[1:]:
         axes.axvline(sessions[begin], color=GRID, linewidth=1.2)
     if end < len(sessions):
         _split(axes, sessions[end])

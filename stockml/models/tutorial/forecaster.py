@@ -27,12 +27,9 @@ class TutorialScale:
     @classmethod
     def of(cls, prepared: Prepared, sessions: Days) -> "TutorialScale":
         """sessions: (n,), those of the prepared series."""
-        begins = [begin for begin, _ in windows(prepared.train_end)]
-        return cls(
-            since=tuple(str(sessions[begin]) for begin in begins),
-            lows=tuple(float(prepared.low[begin]) for begin in begins),
-            highs=tuple(float(prepared.high[begin]) for begin in begins),
-        )
+        begins = windows(prepared.train_end)
+        low, high = prepared.low[begins], prepared.high[begins]
+        return cls(tuple(map(str, sessions[begins])), tuple(low.tolist()), tuple(high.tolist()))
 
     def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
         """Scale and smooth any stretch of the ticker's sessions as the learned series was, whatever its length.

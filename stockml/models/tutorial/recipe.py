@@ -63,13 +63,9 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
     Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
     rest of its window); from `train_end` on by the last window's. Then the training part's exponential mean, from 0.
     """
-    from sklearn.preprocessing import MinMaxScaler
-
-    low, high = np.empty_like(mid), np.empty_like(mid)
-    for begin, end in windows(train_end):
-        scaler = MinMaxScaler().fit(mid[begin:end, None])
-        low[begin:end], high[begin:end] = scaler.data_min_[0], scaler.data_max_[0]
-    low[train_end:], high[train_end:] = low[train_end - 1], high[train_end - 1]
+    begins = windows(train_end)
+    at = np.searchsorted(begins, np.arange(len(mid)), side="right") - 1
+    low, high = (extreme.reduceat(mid[:train_end], begins)[at] for extreme in (np.minimum, np.maximum))
     return prepared_within(mid, low, high, train_end, start=0.0)
 
 
@@ -86,12 +82,11 @@ def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
     return np.asarray((mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny))
 
 
-def windows(train_end: int) -> list[tuple[int, int]]:
-    """The scaling windows as (begin, end): 2,500 points each, then what remains."""
-    begins = list(range(0, train_end, WINDOW))
-    if len(begins) > 1 and train_end - begins[-1] < SHORTEST_WINDOW:
-        begins.pop()
-    return list(zip(begins, [*begins[1:], train_end], strict=True))
+def windows(train_end: int) -> Indices:
+    """(windows,) where each scaling window begins: every 2,500 points, the last one with what remains."""
+    begins = np.arange(0, train_end, WINDOW)
+    short = len(begins) > 1 and train_end - begins[-1] < SHORTEST_WINDOW
+    return begins[:-1] if short else begins
 
 
 @dataclass(frozen=True, eq=False)
