@@ -43,7 +43,7 @@ def test_inputs_volatility_and_usual_paths_as_of_t(t: int) -> None:
 def test_what_a_model_says_and_the_facts_about_it_as_of_t(model: TrainedModel, t: int) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
     for network in (model.held_out, model.published):
-        for said in (network.simple, network.network):
+        for said in (network.pool.simple, network.network):
             np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))
     assert facts_about(model, other.until(t + 1), SMALL) == facts_about(model, SERIES.until(t + 1), SMALL)
 
