@@ -13,7 +13,7 @@ from stockml.models.pool import Pool, file_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
-from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically

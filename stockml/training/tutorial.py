@@ -196,9 +196,9 @@ def epoch_of(
     """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams after it."""
     points, labels = [], []
     for _ in range(steps):
-        x, y, streams = streams.read(rng.random((streams.unrolled, len(streams.cursors), 2)))
-        points.append(x)
-        labels.append(y)
+        at, labelled, streams = streams.places(rng.random((streams.unrolled, len(streams.cursors), 2)))
+        points.append(streams.values[at].T)
+        labels.append(streams.values[labelled].T)
     return np.concatenate(points).astype(np.float32), np.concatenate(labels).astype(np.float32), streams
 
 

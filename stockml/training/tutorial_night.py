@@ -11,7 +11,7 @@ from stockml.errors import TooFewBars
 from stockml.features.windows import origins, split_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import NETWORKS, TrainedModel
-from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training.checkpoint import EpochProgress

@@ -1,4 +1,4 @@
-"""The well-known LSTM tutorial's recipe in numbers: scaling, smoothing, streams, decay, its two baselines.
+"""The well-known LSTM tutorial's recipe in numbers: scaling, smoothing, streams, decay, two baselines, forecasts.
 
 It reproduces published figures, and it looks ahead in two places, which is why it is not the default:
 1. the scale of a window is learned from the whole window, so a scaled point knows the window's later extremes;
@@ -8,6 +8,7 @@ The second is a switch, off by default; the first is the recipe. Both are shown 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from stockml.errors import TooFewBars
 from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
 from stockml.models.tutorial.cells import ARRAYS, CELLS, STATES
-from stockml.storage.arrays import Floats, Indices
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings
+from stockml.storage.arrays import Days, Floats, Indices
 
 Weights = Sequence[NDArray[np.float32]]
 
@@ -89,6 +92,43 @@ def windows(train_end: int) -> Indices:
     return begins[:-1] if short else begins
 
 
+@dataclass(frozen=True)
+class TutorialScale:
+    """The scaling windows that were learned: the session each begins with, and its extremes in price.
+
+    The last window's extremes hold for all later sessions; beyond them the network has never seen a value.
+    """
+
+    since: tuple[str, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, prepared: Prepared, sessions: Days) -> "TutorialScale":
+        """sessions: (n,), those of the prepared series."""
+        begins = windows(prepared.train_end)
+        low, high = prepared.low[begins], prepared.high[begins]
+        return cls(tuple(map(str, sessions[begins])), tuple(low.tolist()), tuple(high.tolist()))
+
+    def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
+        """Scale and smooth any stretch of the ticker's sessions as the learned series was, whatever its length.
+
+        A stretch that begins later smooths from its own first value instead of the mean so far: after 150 sessions
+        less than a millionth of the difference is left.
+        """
+        begins = np.array(self.since, dtype="datetime64[D]")
+        at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
+        low, high = np.array(self.lows)[at], np.array(self.highs)[at]
+        whole = bool(series.sessions[0] <= begins[0])
+        return prepared_within(series.mid, low, high, train_end, start=0.0 if whole else None)
+
+    def drift(self, series: PriceSeries) -> float:
+        """How far the newest price is from the last window's middle, in half ranges; at least 1."""
+        low, high = self.lows[-1], self.highs[-1]
+        half = max((high - low) / 2, np.finfo(np.float64).tiny)
+        return max(1.0, abs(float(series.mid[-1]) - (high + low) / 2) / half)
+
+
 @dataclass(frozen=True, eq=False)
 class Streams:
     """Parallel readers of one series.  values: (n,); cursors: (streams,), where each reads next.
@@ -106,11 +146,6 @@ class Streams:
         if len(values) < count + unrolled:
             raise TooFewBars(count + unrolled, len(values), f"{count} streams of {unrolled} points")
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
-
-    def read(self, draws: Floats) -> "tuple[Floats, Floats, Streams]":
-        """The values at the next `places`, and at their labels', (streams, unrolled), and the streams after them."""
-        at, labels, after = self.places(draws)
-        return self.values[at].T, self.values[labels].T, after
 
     def places(self, draws: Floats) -> "tuple[Indices, Indices, Streams]":
         """Where the next points stand, and their labels, and the streams as they stand after them.
@@ -221,3 +256,20 @@ def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> 
         if step >= len(inputs) - 1:
             path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]
     return path.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class TutorialForecaster:
+    """One fitted network: `paths` is vectorised, and from `learned_until` on causal; before it, scales look ahead."""
+
+    settings: Settings
+    weights: tuple[NDArray[Any], ...]
+    scale: TutorialScale
+    learned_until: np.datetime64
+
+    def paths(self, series: PriceSeries, origins: Indices | Sequence[int]) -> Floats:
+        """(m, horizon) mid prices of the sessions after each origin; origins must be at least look_back - 2."""
+        at, network = np.asarray(origins, dtype=np.int64), self.settings.network
+        prepared = self.scale.prepared(series, len(series.through(self.learned_until)))
+        fed = pasts(prepared.values, at + 1, network.look_back)
+        return prepared.prices(at, rollout(self.weights, fed, self.settings.evaluation.horizon, network.cell))

@@ -12,8 +12,7 @@ from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit, origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
-from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
-from stockml.models.tutorial.recipe import prepare
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.plots import forecast, training, tutorial
 from stockml.plots.night_figures import LOSS, SCALING, changes, figures
 from stockml.plots.style import png

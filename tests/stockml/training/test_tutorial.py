@@ -17,8 +17,7 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
 from stockml.models.tutorial.cells import CELLS, STATES
-from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
-from stockml.models.tutorial.recipe import pasts, prepare, rollout
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, pasts, prepare, rollout
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.files import sha256_of

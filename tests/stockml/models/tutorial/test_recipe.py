@@ -20,6 +20,11 @@ def random_prices(n: int, seed: int = 0) -> Floats:
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
 
+def read(streams: Streams, draws: Floats) -> tuple[Floats, Floats, Streams]:
+    at, labels, after = streams.places(draws)
+    return streams.values[at].T, streams.values[labels].T, after
+
+
 def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
     """The tutorial's generator as it loops: a stream at a time, a step at a time; randomness from the same draws."""
     unrolled, streams, _ = draws.shape
@@ -44,7 +49,7 @@ def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled
     cursors = [stream * ((n - unrolled) // count) for stream in range(count)]
     for _ in range(3 * n // unrolled):
         draws = rng.random((unrolled, count, 2))
-        x, y, streams = streams.read(draws)
+        x, y, streams = read(streams, draws)
         points, labels = naive_read(values, cursors, draws)
         assert x.T.ravel().tolist() == points
         assert y.T.ravel().tolist() == labels
@@ -53,7 +58,7 @@ def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled
 
 def test_a_label_is_one_of_the_next_four_points_each_equally_often() -> None:
     streams = Streams.of(np.arange(11_000.0), 500, 50)
-    x, y, _ = streams.read(np.random.default_rng(3).random((50, 500, 2)))
+    x, y, _ = read(streams, np.random.default_rng(3).random((50, 500, 2)))
     ahead, counts = np.unique(y - x, return_counts=True)
     assert ahead.tolist() == [1, 2, 3, 4]
     assert counts == pytest.approx(np.full(4, 6250), rel=0.05)
