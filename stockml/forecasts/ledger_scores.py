@@ -111,10 +111,7 @@ def judged(value: str, independent: int) -> str:
 
 
 def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
-    """The most of the stretches (origin, last session covered] of which no two share a session.
-
-    Taken in the order of their ends, each that starts no earlier than the one before has ended: no choice gives more.
-    """
+    """The most of the stretches (origin, last session covered] of which no two share a session: by the earliest end."""
     count, ended = 0, None
     for start, end in sorted(stretches, key=itemgetter(1)):
         if ended is None or start >= ended:

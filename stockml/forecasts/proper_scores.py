@@ -25,10 +25,7 @@ BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
 def pinball(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
-    """(…, q) loss of each quantile: level · (actual − quantile) above it, (1 − level) · (quantile − actual) below.
-
-    quantiles: (…, q).  levels: (q,).  actual: (…).  Koenker and Bassett 1978.
-    """
+    """(…, q) loss of each quantile (…, q) at levels (q,), beside actual (…).  Koenker and Bassett 1978."""
     above = actual[..., None] - quantiles
     return np.asarray(np.maximum(levels * above, (levels - 1) * above), dtype=np.float64)
 
@@ -43,10 +40,7 @@ def crps(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
 
 
 def band(quantiles: Floats, levels: Floats, coverage: float) -> tuple[Floats, Floats]:
-    """The central band, low and high (…), that holds the outcome with the chance `coverage`.
-
-    quantiles: (…, q).  A bound between two levels is interpolated; one beyond them is refused (ValueError).
-    """
+    """Low and high (…) of the central band of that coverage, between levels interpolated.  ValueError beyond them."""
     bounds = np.array([(1 - coverage) / 2, (1 + coverage) / 2])
     if bounds[0] < levels[0] - ROUNDING or bounds[1] > levels[-1] + ROUNDING:
         raise ValueError(f"expected a band within levels {levels[0]:g} to {levels[-1]:g}, found {coverage:g}")

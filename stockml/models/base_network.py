@@ -152,10 +152,7 @@ _SEEN: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar(
 
 @contextmanager
 def windows_seen_once() -> Iterator[None]:
-    """Within it no network looks at the same window twice: for many nights in a row, that share most of their origins.
-
-    Products of other sizes round otherwise: the last bits may differ from a night's.
-    """
+    """Within it no window is looked at twice, as many nights in a row would; last bits may differ from a night's."""
     token = _SEEN.set({})
     try:
         yield

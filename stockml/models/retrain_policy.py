@@ -37,10 +37,7 @@ class Decision:
 
 
 def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
-    """The mode for tonight: an explicit `wanted` if it is possible, else what the facts ask for.
-
-    Without a champion, or to continue one whose settings differ, nothing but a retrain is possible; the reason says so.
-    """
+    """The mode for tonight: `wanted` where that is possible, else what the facts ask for; the reason says which."""
     if wanted == "retrain":
         return Decision("retrain", "asked for")
     if wanted != "auto":

@@ -1,7 +1,4 @@
-"""Loading TensorFlow: quiet, deterministic, with fixed thread counts. The only place that configures it.
-
-No variable switches off the notices that it writes while it loads, and they are of no use to whoever waits.
-"""
+"""Loading TensorFlow: deterministic, with fixed thread counts, without the notices that no variable switches off."""
 
 import os
 import re

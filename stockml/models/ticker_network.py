@@ -61,11 +61,7 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """A pool's base with a ticker's errors; causal and vectorised.
-
-    own: whether the ticker's errors move the base's width; else it stands as it was learned.  learned_until: the last
-    session that any of it depends on.
-    """
+    """A pool's base, its width moved by a ticker's errors if `own`; all rests on sessions through `learned_until`."""
 
     pool: Pool
     errors: OwnErrors

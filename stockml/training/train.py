@@ -1,23 +1,29 @@
-"""Training a ticker's model: from the base, from the champion, or not at all."""
+"""Training a ticker's model: from the base, from the champion, or not at all; or by the tutorial's recipe."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from stockml.errors import NoChampion
+import numpy as np
+
+from stockml.errors import NoChampion, TooFewBars
+from stockml.features.windows import origins, split_origins
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import TrainedModel, load_model, save, vintage_folders
+from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, vintage_folders
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings
+from stockml.settings import Settings, night_settings
 from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import train_ticker
-from stockml.training.tutorial_night import train_tutorial
+from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
 
 def train(
@@ -32,7 +38,7 @@ def train(
     """Train on all of `series` as decided, write the model into `folder`, and return it.
 
     An interrupted call, repeated, ends with the same weights; the tutorial's goes on from its last epoch. `champion` is
-    the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion.
+    the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion, InvalidSetting.
     """
     start = None
     if decision.mode != "retrain":
@@ -42,12 +48,72 @@ def train(
     if start is not None and decision.mode == "keep":
         model = replace(start, decision=decision, history=())
     elif settings.profile == "tutorial":
-        model = train_tutorial(series, settings, decision, start=start, folder=folder, on_epoch=on_epoch)
+        model = _train_tutorial(series, settings, decision, start, folder, on_epoch)
     else:
         model = train_ticker(series, settings, decision, start=start, folders=vintage_folders(folder))
     save(model, folder)
     checkpoint.remove(folder)
     return model
+
+
+def _train_tutorial(
+    series: PriceSeries,
+    settings: Settings,
+    decision: Decision,
+    start: TrainedModel | None,
+    folder: Path,
+    on_epoch: Callable[[EpochProgress], None] | None,
+) -> TrainedModel:
+    """Both networks of a night by the tutorial's recipe; `start` is the model to fine-tune.
+
+    `held_out` learns from the sessions before the validation and test parts, `published` from all; each keeps its own
+    newest eleventh to decay on. What `held_out` says of the test part after each epoch is kept to look at.
+    """
+    split = split_origins(len(series), night_settings(settings).evaluation)
+    horizon = settings.evaluation.horizon
+    missing = VALIDATION_SHARE * horizon - (split.train_end + horizon)
+    if missing > 0:
+        raise TooFewBars(len(series) + 2 * missing, len(series), "the tutorial's recipe")
+    training = settings.training
+    if start is not None:
+        training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
+    fits = {}
+    for name, end, watched in (
+        ("held_out", split.train_end + horizon, origins(split.test, horizon)),
+        ("published", len(series), np.empty(0, np.int64)),
+    ):
+        recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
+        weights = None if start is None else getattr(start, name).weights
+        fits[name] = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+    for name in NETWORKS:
+        shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
+    networks: dict[str, Any] = {name: _forecaster(series, fits[name]) for name in NETWORKS}
+    return TrainedModel(
+        settings=settings,
+        decision=decision,
+        parts=split,
+        sessions=len(series),
+        last_session=series.sessions[-1],
+        retrained_at=series.sessions[-1] if start is None else start.retrained_at,
+        history=tuple(row for name in NETWORKS for row in _rows(fits[name])),
+        **networks,
+    )
+
+
+def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
+    prepared = fitted.recipe.prepared
+    scale = TutorialScale.of(prepared, series.sessions)
+    return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
+
+
+def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
+    """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
+    recipe = fitted.recipe
+    rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
+    if not len(recipe.test):
+        return rows
+    paths = [recipe.prepared.prices(recipe.test - 1, each) for each in fitted.test_predictions]
+    return [row | {"watched": np.round(each, 4).tolist()} for row, each in zip(rows, paths, strict=True)]
 
 
 def learning_sha256(settings: Settings) -> str:

@@ -19,10 +19,7 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial. `settings`: dotted overrides. `losses`: the validation loss after each epoch.
-
-    `loss`: the lowest of them, None unless the trial is complete; `best`: the lowest of all trials so far.
-    """
+    """A finished trial of dotted settings: its losses by epoch, the lowest if it is complete; best: of all so far."""
 
     ticker: str
     study: str

@@ -150,10 +150,7 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
 
 
 def _study(home: Home, search: Search) -> "Study":
-    """The study in its journal, created with the present settings as its first trial, or found again.
-
-    Its sampler is seeded by the number of trials too: a resumed search must not draw the same again.
-    """
+    """The study in its journal, made or found again; its seed grows with its trials, so that none is drawn again."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

@@ -94,10 +94,7 @@ def windows(train_end: int) -> Indices:
 
 @dataclass(frozen=True)
 class TutorialScale:
-    """The scaling windows that were learned: the session each begins with, and its extremes in price.
-
-    The last window's extremes hold for all later sessions; beyond them the network has never seen a value.
-    """
+    """The scaling windows: the session each begins with, its extremes in price; the last one's hold from then on."""
 
     since: tuple[str, ...]
     lows: tuple[float, ...]
@@ -213,10 +210,7 @@ def one_step_forecasts(known: Floats) -> Floats:
 
 
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:
-    """(steps,) what the exponential mean forecasts when each forecast is taken for the next value.
-
-    The first is decay · mean + (1 − decay) · value; every later one is the mean of itself, and so the same.
-    """
+    """(steps,) what the exponential mean forecasts when each forecast is taken for the next value: ever the first."""
     return np.full(steps, EMA_DECAY * mean + (1 - EMA_DECAY) * value)
 
 
