@@ -1,8 +1,7 @@
 """How far a share has moved lately, from its ranges, its overnight gaps and its closes: what a width is learned from.
 
 Nothing here looks ahead: row t of every array depends on sessions up to t only, of its own segment. What a history is
-too short for is NaN, so that whoever knows the usual value can fill it; what is known is finite and above 0 even for a
-halted share.
+too short for is NaN; what is known is finite and above 0 even for a halted share.
 """
 
 from dataclasses import dataclass, fields

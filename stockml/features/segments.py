@@ -1,7 +1,6 @@
 """Where a series is whole: a hole that is longer than any exchange pauses ends one segment, and begins another.
 
-What is computed of a segment knows nothing of those before it: after such a hole a share is seen as one that was listed
-then, its long volatilities as those of a short history. So no window ever bridges one.
+What is computed of a segment knows nothing of those before it: after a long hole a share is as if newly listed.
 """
 
 from collections.abc import Callable

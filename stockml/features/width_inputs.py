@@ -1,8 +1,7 @@
 """What a network sees of a share to say how far it will move: fourteen inputs, all of the share's own.
 
-Nothing here looks ahead: row t depends on sessions up to t only, of its own segment. All but the place of the close are
-in units of the EWMA 60 volatility, or ratios, so that neither price level nor currency matters. What a history is too
-short for is NaN; `InputScale` puts the pool's mean in its place.
+Nothing here looks ahead: row t depends on sessions up to t only, of its own segment. Neither price level nor currency
+matters. What a history is too short for is NaN; `InputScale` puts the pool's mean in its place.
 """
 
 from collections.abc import Iterable

@@ -94,10 +94,9 @@ def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int =
 
 
 def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None:
-    """The 80 % band at the direction's step over the range that held 80 % of the moves of the last ten years.
+    """The 80 % band at the direction's step over the range of 80 % of ten years' moves, in logarithms: 1 is usual.
 
-    1 is as wide as usual, in logarithms of price.  series: through the origin, nothing later is looked at.  None with
-    fewer than 250 known moves, or where the price never moved.
+    series: through the origin.  None with fewer than 250 known moves, or where the price never moved.
     """
     step, band = forecast.direction_step, forecast.band(80)
     moves = np.log(series.mid[step:] / series.close[:-step])[-USUAL_SESSIONS:]

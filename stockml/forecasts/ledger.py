@@ -150,8 +150,7 @@ class Ledger:
     def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
         """The record so far, of live forecasts and, apart, of late and of backfilled ones.
 
-        series: split-adjusted, any length; bars as they are known today, or by `BarStore.first_known` as they first
-        were.  sessions: the calendar of the ticker's exchange.
+        series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
         counting = self.counting(ticker, sessions)
         return record(counting, scored_steps(counting, series))

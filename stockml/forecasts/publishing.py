@@ -101,7 +101,8 @@ def published(series: PriceSeries, origins: Indices, said: Said) -> Published:
     feedback, now, heard = np.zeros(len(origins)), 0.0, 0
     for row, known in enumerate(due):
         for each in range(heard, known):
-            step = FEEDBACK * gaps[each] * (_missed(quantiles[each], actual[each]) - 0.2)
+            outside = (actual[each] < quantiles[each, :, LOWER_80]) | (actual[each] > quantiles[each, :, UPPER_80])
+            step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
             now = float(np.clip(now + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
         feedback[row], heard = now, known
         quantiles[row] = _about(said.location[row], skew[row], width[row], now)
@@ -117,8 +118,3 @@ def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> F
     units = np.divide(advantage, usual, out=np.zeros_like(usual), where=usual > 0)
     odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * units, -20.0, 20.0)
     return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
-
-
-def _missed(quantiles: Floats, actual: Floats) -> float:
-    """Share of the leads at which the price was outside the 80 % band.  quantiles: (leads, 21).  actual: (leads,)."""
-    return float(((actual < quantiles[:, LOWER_80]) | (actual > quantiles[:, UPPER_80])).mean())

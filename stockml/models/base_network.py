@@ -172,10 +172,7 @@ def _by_chunks(member: Member, windows: Singles) -> Singles:
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
-    """(m, steps, u) states of an LSTM (Hochreiter and Schmidhuber 1997; forget gate, Gers 2000), from zero.
-
-    A gate's sigmoid is (tanh(x / 2) + 1) / 2, so that one tanh serves all four.
-    """
+    """(m, steps, u) states of an LSTM from zero (Hochreiter, Schmidhuber 1997); sigmoid(x) is (tanh(x / 2) + 1) / 2."""
     units = recurrent.shape[0]
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
     kernel, recurrent, bias = kernel * halves, recurrent * halves, bias * halves

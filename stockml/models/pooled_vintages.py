@@ -21,7 +21,7 @@ from stockml.errors import InvalidFile
 from stockml.features.width_inputs import INPUTS, InputScale
 from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
-from stockml.storage.arrays import Arrays, packed, unpacked
+from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
@@ -36,10 +36,7 @@ Vintage = PooledRegression | BaseNetwork
 
 @dataclass(frozen=True)
 class VintageKind:
-    """One of the two kinds, and how it stands in a file; `packed` and `unpacked` are of the header and the arrays.
-
-    shaped: what of the header another version of the program may have otherwise, and is then refused.
-    """
+    """How a kind stands in a file; shaped: what another version may have otherwise in the header, then refused."""
 
     name: str
     pattern: str
@@ -180,15 +177,6 @@ def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
     )
 
 
-def _labelled(header: Header, arrays: Arrays) -> bytes:
-    return packed([np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), *arrays])
-
-
-def _unlabelled(content: bytes) -> tuple[Header, Arrays]:
-    label, *arrays = unpacked(content)
-    return json.loads(label.tobytes()), arrays
-
-
 GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": CURVES}
 KINDS = {
@@ -207,7 +195,7 @@ KINDS = {
         shaped={"format": "stockml base network, 1", **WINDOWS, **GRID},
         parts=_base_parts,
         made=_base,
-        packed=_labelled,
-        unpacked=_unlabelled,
+        packed=labelled,
+        unpacked=unlabelled,
     ),
 }

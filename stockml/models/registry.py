@@ -98,9 +98,8 @@ class Registry:
         return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
-        """Append the promotion; False where its night's key already stands there, and then no byte changes.
+        """Append the promotion; False, and no byte changes, where its night's key stands there: no rollback is undone.
 
-        A night that is run again after a rollback therefore does not undo the rollback.
         Raises RecordUnreadable, StoreBusy.
         """
         with self._locked(promotion.ticker):
@@ -110,10 +109,7 @@ class Registry:
             return True
 
     def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
-        """Put back the champion before the present one, as a new line; again goes one further back.
-
-        Raises NoChampion where there is none before, or its folder is gone or changed; RecordUnreadable, StoreBusy.
-        """
+        """Put back the champion before the present one, by a line.  Raises NoChampion, RecordUnreadable, StoreBusy."""
         if not self.file(ticker).exists():  # a lock would make a folder for it
             raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):

@@ -174,11 +174,9 @@ def pool_files(folder: Path) -> tuple[Path, ...]:
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
     """Whether both are nothing but the same bases, left alone."""
-    pairs = [(getattr(one, name), getattr(other, name)) for name in NETWORKS]
-    return all(
-        isinstance(a, TickerNetwork)
-        and isinstance(b, TickerNetwork)
-        and not (a.own or b.own)
-        and a.pool.identity() == b.pool.identity()
-        for a, b in pairs
-    )
+
+    def base_alone(model: TrainedModel, name: str) -> dict[str, str | None] | None:
+        network = getattr(model, name)
+        return network.pool.identity() if isinstance(network, TickerNetwork) and not network.own else None
+
+    return all((base := base_alone(one, name)) and base == base_alone(other, name) for name in NETWORKS)

@@ -53,8 +53,7 @@ def published_moves(series: PriceSeries, at: Indices, leads: Indices) -> Floats:
 def trend(series: PriceSeries) -> Floats:
     """(n,) how good the past year was, from -1 to 1: its log return, but for the newest month, over its usual swing.
 
-    The swing is that of a random walk of today's volatility. A share without a year of history counts from its first
-    session; without a month of it, it has no trend.
+    The swing is a random walk's. A share without a year of history counts from its first session.
     """
     mid, n = np.log(series.mid), np.arange(len(series))
     oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)

@@ -1,6 +1,7 @@
 """Arrays as .npz bytes, and the aliases by which arrays are named everywhere."""
 
 import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,3 +28,14 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
             return tuple(kept[name] for name in sorted(kept.files))
     except Exception as problem:
         raise ValueError(f"{type(problem).__name__}: {str(problem)[:160]}") from problem
+
+
+def labelled(label: dict[str, Any], arrays: Arrays) -> bytes:
+    """The arrays as `packed`, behind a label in JSON."""
+    return packed([np.frombuffer(json.dumps(label).encode(), dtype=np.uint8), *arrays])
+
+
+def unlabelled(content: bytes) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """The label and the arrays that `labelled` made these bytes of. Raises ValueError where they are not such bytes."""
+    label, *arrays = unpacked(content)
+    return json.loads(label.tobytes()), arrays

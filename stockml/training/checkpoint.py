@@ -1,15 +1,11 @@
 """Where an interrupted training goes on: one file, replaced after every epoch, removed when all is done."""
 
-import json
-import zipfile
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stockml.storage.arrays import packed, unpacked
+from stockml.storage.arrays import labelled, unlabelled
 from stockml.storage.files import write_atomically
 
 NAME = "_checkpoint.npz"
@@ -38,16 +34,14 @@ def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
         "groups": [[name, len(arrays)] for name, arrays in groups.items()],
         "facts": {name: fact for name, fact in vars(progress).items() if name not in ("state", "best", "finished")},
     }
-    label = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    write_atomically(folder / NAME, packed([label, *chain.from_iterable(groups.values())]))
+    write_atomically(folder / NAME, labelled(header, [*chain.from_iterable(groups.values())]))
 
 
 def resume(folder: Path, fingerprint: str) -> TrainingProgress:
     """The kept progress of this very training, or a fresh start: a checkpoint of another one is of no use."""
     try:
-        label, *arrays = unpacked((folder / NAME).read_bytes())
-        header = json.loads(label.tobytes())
-    except (OSError, ValueError, zipfile.BadZipFile):
+        header, arrays = unlabelled((folder / NAME).read_bytes())
+    except (OSError, ValueError):
         return TrainingProgress()
     if header["fingerprint"] != fingerprint:
         return TrainingProgress()

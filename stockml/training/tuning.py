@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 BUSY_WAIT_S = 1.0
+FINISHED = ("COMPLETE", "PRUNED")
 FIRST_UNPRUNED = 5  # trials, before the median of the others at the same epoch may end one
 
 # what the tutorial's author holds most critical, and the cells and optimisers that he names
@@ -96,9 +97,6 @@ class Search:
         own = {name: json.dumps(flat[name]) for name in self.space}
         return {name: value for name, value in own.items() if value in self.labels()[name]}
 
-    def settings(self, found: Mapping[str, Any]) -> Settings:
-        return settings_for(self.base.profile, {**_overrides(self.base), **found})
-
 
 def tune(
     home: Home, search: Search, *, trials: int, on_trial: Callable[[TrialRecord], None] = lambda _: None
@@ -112,9 +110,9 @@ def tune(
     tuned_settings(home, search.ticker)
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
         study = _study(home, search)
-        for done in _finished(study):
+        for done in _trials(study, *FINISHED):
             on_trial(_record(search, study, done, trials))
-        missing = trials - len(_finished(study))
+        missing = trials - len(_trials(study, *FINISHED))
         if search.sampler == "grid":
             missing = _queue_grid(search, study, missing)
         try:
@@ -146,7 +144,7 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return lowest_loss(search.series.mid, search.settings(_read(chosen)), ended)
+    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_read(chosen)}), ended)
 
 
 def _study(home: Home, search: Search) -> "Study":
@@ -178,12 +176,9 @@ def _study(home: Home, search: Search) -> "Study":
 
 
 def _queue_grid(search: Search, study: "Study", most: int) -> int:
-    """Queue the grid's points that were not tried yet, in an order by the seed; how many trials are then to be made.
-
-    Optuna's own sampler of grids knows nothing of points that it has not drawn itself, such as the first.
-    """
+    """Queue the grid's untried points, which Optuna's own sampler cannot tell; how many trials are then to be made."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    known = [_given(trial) for trial in (*_finished(study), *waiting)]  # a failed one may have been interrupted
+    known = [_given(trial) for trial in _trials(study, *FINISHED, "WAITING")]  # a failed one may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.base.training.seed).shuffle(points)
     untried = [point for point in points if point not in known]
@@ -197,10 +192,6 @@ def _given(trial: "FrozenTrial") -> dict[str, Any]:
     return dict(trial.system_attrs.get("fixed_params") or trial.params)
 
 
-def _finished(study: "Study") -> "list[FrozenTrial]":
-    return _trials(study, "COMPLETE", "PRUNED")
-
-
 def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     """Those in one of the states, in the order in which they were begun."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
@@ -211,7 +202,7 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
     complete = _trials(study, "COMPLETE")
     if not complete:
         return None
-    best, trials = study.best_trial, len(_finished(study))
+    best, trials = study.best_trial, len(_trials(study, *FINISHED))
     own = next((trial.value for trial in complete if trial.params == search.start()), None)
     settings = {**_overrides(search.base), **_read(best.params)}
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}

@@ -40,10 +40,9 @@ POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so th
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What one training by the tutorial's recipe learns from, and what it is judged by.
+    """What one training by the tutorial's recipe learns from, points before `learned_end`, and what it is judged by.
 
-    `learned_end`: points before it are learned from. `validation`, `test`: starts (the first predicted points), the
-    test's being those of the tutorial; empty when nothing follows the training part.
+    `validation`, `test`: starts (the first predicted points); empty when nothing follows the training part.
     """
 
     settings: Settings

@@ -38,10 +38,7 @@ def train_length(n: int) -> int:
 
 
 def starts(first: int, end: int, horizon: int) -> Indices:
-    """(m,) the first predicted points: every `horizon` points from `first`, at most 20, their outcomes before `end`.
-
-    A start s is the origin s - 1 elsewhere in this project: the tutorial counts from the point that it predicts.
-    """
+    """(m,) the first predicted points, each an origin + 1: every `horizon` from `first`, at most 20, known by `end`."""
     return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MOST_STARTS]
 
 
@@ -128,10 +125,7 @@ class TutorialScale:
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Parallel readers of one series.  values: (n,); cursors: (streams,), where each reads next.
-
-    A reader that reaches the end goes on from a random point at or before its own segment's end.
-    """
+    """Parallel readers of values (n,) at cursors (streams,); one at the end goes on, at random, in its own segment."""
 
     values: Floats
     cursors: Indices
@@ -145,10 +139,9 @@ class Streams:
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
 
     def places(self, draws: Floats) -> "tuple[Indices, Indices, Streams]":
-        """Where the next points stand, and their labels, and the streams as they stand after them.
+        """(unrolled, streams) where the next points stand, and their labels; and the streams after them.
 
-        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader goes on, and which of the next
-        1 … 4 points is the label.  Returns indices (unrolled, streams) twice.
+        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader goes on, and which point is the label.
         """
         readable = len(self.values) - self.unrolled
         segment_ends = (1 + np.arange(len(self.cursors))) * (readable // len(self.cursors))
