@@ -69,8 +69,7 @@ def _outlook(earlier: Floats, tonight: Floats, span: int) -> Outlook:
 def annualised(quantiles: Floats, lead: int) -> Floats:
     """(…) standard deviation of the symmetrised quantiles (…, 21) of a move over `lead` sessions, a year's."""
     squares = symmetrised(quantiles) ** 2
-    within = np.trapezoid(squares, LEVELS, axis=-1)
-    variance = within + 2 * LEVELS[0] * BEYOND * squares[..., -1]
+    variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * BEYOND * squares[..., -1]
     return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / lead), dtype=np.float64)
 
 

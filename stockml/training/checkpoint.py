@@ -59,8 +59,7 @@ def remove(folder: Path) -> None:
 class EpochProgress:
     """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole paths, scaled.
 
-    `test_loss`, and `last_value_loss` of "the price stays", are over the test part's starts, `correlation` is that of
-    predicted with actual moves there; None where there are no starts.
+    Over the test part, None without starts: `test_loss`, `last_value_loss` ("the price stays"), `correlation` of moves.
     """
 
     network: str

@@ -107,8 +107,7 @@ class TutorialScale:
     def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
         """Scale and smooth any stretch of the ticker's sessions as the learned series was, whatever its length.
 
-        A stretch that begins later smooths from its own first value instead of the mean so far: after 150 sessions
-        less than a millionth of the difference is left.
+        One that begins later smooths from its own first value: after 150 sessions less than a millionth of it is left.
         """
         begins = np.array(self.since, dtype="datetime64[D]")
         at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
