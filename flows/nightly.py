@@ -24,6 +24,7 @@ from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
+from stockml.pipeline.repeated import keep_finished
 from stockml.pipeline.session_status import AtRest, Late, NoSession, Ordinary, SetAsideTonight, Stale
 from stockml.prices.calendar import sessions_for
 from stockml.provider.turns import NextTurn
@@ -119,12 +120,14 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
-    with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
+    published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
     sharing.commit(home(), tonight.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings)
     page = url_for("flow-run", obj_id=flow_run.id)
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
-    with_home_storage(promote, force=force)(model, run, now)
+    promotion = with_home_storage(promote, force=force)(model, run, now)
+    left = (bars, dataset, decision, model, evaluation, published, promotion)
+    keep_finished(home(), bars.session, settings, calendar, run, left)
     return read_night(Path(run.path))
 
 

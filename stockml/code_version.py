@@ -22,7 +22,7 @@ def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[st
     stockml module that is not there.
     """
     used = sources(*modules, package=package, without=TEXTS_ONLY)
-    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
+    digest = hashlib.sha256(" ".join(number_libraries(libraries)).encode())
     for module, file in sorted(used.items()):
         digest.update(f"{module} {_read(file.read_text(encoding='utf-8'), package or PACKAGE)[0]}\n".encode())
     return digest.hexdigest()
@@ -43,12 +43,17 @@ def sources(*modules: str, package: Path | None = None, without: Collection[str]
 
 def sources_hash(*folders: Path, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
     """SHA-256 over what all sources in these folders mean, and the versions of the libraries that decide numbers."""
-    digest = hashlib.sha256(" ".join(f"{name}=={_version(name)}" for name in libraries).encode())
+    digest = hashlib.sha256(" ".join(number_libraries(libraries)).encode())
     for folder in folders:
         for file in sorted(folder.rglob("*.py")):
             sha256, _ = _read(file.read_text(encoding="utf-8"), PACKAGE)
             digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()} {sha256}\n".encode())
     return digest.hexdigest()
+
+
+def number_libraries(names: Sequence[str] = NUMBER_LIBRARIES) -> list[str]:
+    """The libraries that decide numbers, each as `numpy==2.3.4`."""
+    return [f"{name}=={_version(name)}" for name in names]
 
 
 def git_commit() -> str | None:

@@ -173,7 +173,7 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 @step(
     "renormalise",
     modules=("pipeline.dataset",),
-    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"]),
+    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker, inputs["bars"].session),
     task_run_name="renormalise {bars.ticker} {bars.session}",
 )
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:

@@ -4,20 +4,19 @@ import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
-from deployments.cli.runs import outcome, run_night
+from deployments.cli.runs import foreseen, outcome, run_night
 from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
-    from stockml.pipeline.session_status import NoSession
     from stockml.storage.receipts import StoreReceipt
 
 app = typer.Typer()
@@ -41,20 +40,21 @@ def nightly(
     as_json: Json = False,
 ) -> int:
     """Fetch, train, measure, log and publish one session."""
+    from flows.form import chosen
     from stockml import clock
     from stockml.nights import summary
     from stockml.nights.glance import night_age
-    from stockml.nights.record import Night
 
     changed = as_settings(settings or [])
-    if session and (none := no_session(ticker, session, calendar)):
-        night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
-        print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
+    night = foreseen(ticker, session, chosen(profile, mode, changed, ticker=ticker), calendar, force=force)
+    if night and night.status == "skipped":
+        print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return 0
-    arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
-    with prices(ticker), prefect_api(home()):
-        night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
-        age = night_age(night, calendar, clock.now())
+    if night is None:
+        arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
+        with prices(ticker), prefect_api(home()):
+            night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
+    age = night_age(night, calendar, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
     return 1 if night.status == "failed" else 0
 
@@ -103,17 +103,6 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     if version is None:
         return None, "MLflow has no version of that night: its alias `champion` stays as it is"
     return version, f"MLflow's alias `champion` names version {version}"
-
-
-def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession | None":
-    """Where there is nothing to do on that day; known before anything is started. Raises InvalidSession."""
-    from stockml import clock
-    from stockml.pipeline.session_status import NoSession, night_outcome
-    from stockml.prices.calendar import sessions_for
-
-    exchange = sessions_for(ticker, calendar)
-    outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=None)
-    return outcome if isinstance(outcome, NoSession) else None
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:

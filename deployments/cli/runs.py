@@ -2,8 +2,10 @@
 
 import gc
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,8 +19,35 @@ if TYPE_CHECKING:
     from prefect import Flow
 
     from stockml.nights.record import Night
+    from stockml.settings import Settings
 
 NOISE = "library-noise.log"
+
+
+def foreseen(
+    ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
+) -> "Night | None":
+    """The night, where nothing is to be done: no session, or all stands as it was left. Nothing is started for it.
+
+    Where machines share state, what is here is not all that there is, and the run looks itself. Raises InvalidSession.
+    """
+    from stockml import clock
+    from stockml.forecasts.ledger import Ledger
+    from stockml.nights.record import Night
+    from stockml.pipeline.repeated import repeated
+    from stockml.pipeline.session_status import NoSession, night_outcome
+    from stockml.prices.calendar import sessions_for
+
+    place, exchange = home(), sessions_for(ticker, calendar)
+    done = Ledger(place.ledger).last_session(ticker) if place.state is None else None
+    outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=done)
+    if isinstance(outcome, NoSession):
+        return Night.skipped(ticker, outcome.day, str(outcome), datetime.now(UTC), settings.sha256())
+    if force or place.state is not None:
+        return None
+    if night := repeated(place, ticker, outcome.session, settings, calendar):
+        print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
+    return night
 
 
 def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":

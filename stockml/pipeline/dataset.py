@@ -1,5 +1,7 @@
 """The series that a night's model sees: adjusted, through tonight's session, nothing later."""
 
+from datetime import date
+
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pool import known_by
@@ -10,11 +12,11 @@ from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
-def beside_the_bars(home: Home, bars: StoreReceipt) -> str:
+def beside_the_bars(home: Home, ticker: str, session: date) -> str:
     """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; own bases."""
     store = BarStore(home.store, home.locks)
-    found = (sha256_of(address) or "none" for address in store.addresses_beside(bars.ticker))
-    return " ".join([*found, known_by(bars.session, home.bases)])
+    found = (sha256_of(address) or "none" for address in store.addresses_beside(ticker))
+    return " ".join([*found, known_by(session, home.bases)])
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
