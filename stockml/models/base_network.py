@@ -26,7 +26,7 @@ LOOK_BACK = 64  # sessions
 CURVES = 4  # smooth functions of ln(lead) that a width departs by
 UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
 FURTHEST = 2.0  # ln: no network makes a width more than e² times as large or small
-AT_ONCE = 24  # origins: products so small stay on one thread, several times as fast while others are at work
+AT_ONCE = 48  # origins: products so small stay on one thread, several times as fast while others are at work
 
 Singles = NDArray[np.float32]
 
@@ -65,10 +65,10 @@ class Member:
 
     def curves(self, windows: Singles) -> Singles:
         """(m, 4) weights of the curves.  windows: (m, 64, 14), scaled."""
-        state = windows
+        state = np.ascontiguousarray(windows.transpose(1, 2, 0))
         for layer in self.layers:
             state = _lstm(state, *layer)
-        known = np.concatenate([state[:, -1], windows[:, -1]], axis=1)
+        known = np.concatenate([state[-1].T, windows[:, -1]], axis=1)
         hidden = np.maximum(known @ self.dense[0] + self.dense[1], 0)
         return np.asarray(hidden @ self.head[0] + self.head[1], dtype=np.float32)
 
@@ -172,15 +172,18 @@ def _by_chunks(member: Member, windows: Singles) -> Singles:
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
-    """(m, steps, u) states of an LSTM from zero (Hochreiter, Schmidhuber 1997); sigmoid(x) is (tanh(x / 2) + 1) / 2."""
-    units = recurrent.shape[0]
+    """(steps, u, m) states of an LSTM from zero (Hochreiter, Schmidhuber 1997); sigmoid(x) is (tanh(x / 2) + 1) / 2.
+
+    sequence: (steps, inputs, m): the windows lie side by side, so that each gate is one block of memory.
+    """
+    units, half = recurrent.shape[0], np.float32(0.5)
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
-    kernel, recurrent, bias = kernel * halves, recurrent * halves, bias * halves
-    hidden = memory = np.zeros((len(sequence), units), dtype=np.float32)
-    states = np.empty((*sequence.shape[:2], units), dtype=np.float32)
-    for step in range(sequence.shape[1]):
-        gates = np.tanh(sequence[:, step] @ kernel + hidden @ recurrent + bias)
-        into, forget, candidate, out = (gates[:, i * units : (i + 1) * units] for i in range(4))
-        memory = ((forget + 1) * memory + (into + 1) * candidate) * np.float32(0.5)
-        hidden = states[:, step] = (out + 1) * np.tanh(memory) * np.float32(0.5)
+    kernel, recurrent, bias = (np.ascontiguousarray((each * halves).T) for each in (kernel, recurrent, bias[None]))
+    hidden = memory = np.zeros((units, sequence.shape[2]), dtype=np.float32)
+    states = np.empty((len(sequence), *hidden.shape), dtype=np.float32)
+    for step, inputs in enumerate(sequence):
+        gates = np.tanh(kernel @ inputs + recurrent @ hidden + bias)
+        into, forget, candidate, out = gates.reshape(4, units, -1)
+        memory = ((forget + 1) * memory + (into + 1) * candidate) * half
+        hidden = states[step] = (out + 1) * np.tanh(memory) * half
     return states

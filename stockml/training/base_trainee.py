@@ -28,7 +28,7 @@ class MemberSettings:
     weight_decay: float = 1e-2
     units: tuple[int, ...] = (48, 48)
     dense: int = 48
-    epochs: int = 4
+    epochs: int = 8
     batch: int = 64  # stretches, of eight origins each
 
     @property

@@ -137,8 +137,9 @@ def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> Non
 
 
 def test_the_rate_falls_from_all_to_nothing_over_the_epochs() -> None:
-    rates = np.concatenate([cosine_rates(MemberSettings(), epoch, 10) for epoch in range(1, 5)])
-    assert rates[0] == MemberSettings().learning_rate
+    settings = MemberSettings()
+    rates = np.concatenate([cosine_rates(settings, epoch, 10) for epoch in range(1, settings.epochs + 1)])
+    assert rates[0] == settings.learning_rate
     assert (np.diff(rates) < 0).all()
     assert rates[-1] < 0.01 * rates[0]
 
