@@ -13,10 +13,9 @@ from stockml.home import Home
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
 from stockml.nights.record import Night, kept_nights
-from stockml.plots import night_figures, style
+from stockml.plots import comparison, night_figures, style
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,10 +35,7 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
 
 def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Write these figures as <name>.png, where they are not there yet; returns what was drawn."""
-    missing = {folder / f"{name}.png": made[name] for name in names if not (folder / f"{name}.png").exists()}
-    for path, figure in missing.items():
-        write_atomically(path, style.png(figure()))
-    return tuple(missing)
+    return style.save({name: made[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
@@ -91,7 +87,7 @@ def _changes(home: Home, tonight: Night, series: PriceSeries) -> "Figure":
     before = _before(home, tonight)
     if before is None:
         raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
-    return night_figures.changes(before, tonight, series)
+    return comparison.nights(before, tonight, series.sessions, series.mid)
 
 
 def _before(home: Home, tonight: Night) -> Night | None:

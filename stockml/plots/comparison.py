@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import counted
 from stockml.nights.record import Night
-from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.forecast import fan
+from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -39,12 +37,10 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
     axes.plot(sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], color=TRUTH, linewidth=1.5)
     ends = []
     for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
-        if night.forecast:
-            ends.append((f"{night.forecast.path[-1]:.2f}", _band_and_path(axes, night.forecast, colour), colour))
-    axes.margins(x=0)
-    axes.set_ylabel(f"{mid_price(tonight.ticker)}, 80% bands")
-    dates(axes)
-    label_ends(axes, ends)
+        if said := night.forecast:
+            fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2)
+            ends.append((f"{said.path[-1]:.2f}", said.path[-1], colour))
+    over_time(axes, f"{mid_price(tonight.ticker)}, 80% bands", ends)
     _figures(table, before, tonight)
     return figure
 
@@ -81,15 +77,6 @@ def _finding(before: Night, tonight: Night) -> str:
     change = new / old - 1
     word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
     return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
-
-
-def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
-    days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
-    band = forecast.band(80)
-    low, high = ([forecast.now, *side] for side in (band.low, band.high))
-    axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
-    axes.plot(days, [forecast.now, *forecast.path], color=colour, linewidth=2)
-    return forecast.path[-1]
 
 
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:

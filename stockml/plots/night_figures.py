@@ -12,8 +12,7 @@ from stockml.features.scaling import ewma_volatility
 from stockml.features.windows import watched_origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
-from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, training, tutorial, volatility
+from stockml.plots import diagnostics, forecast, training, tutorial, volatility
 from stockml.prices.series import PriceSeries
 
 if TYPE_CHECKING:
@@ -58,11 +57,6 @@ def figures(
         watched = watched_origins(model.parts, evaluation.horizon)
         made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
     return made
-
-
-def changes(before: Night, tonight: Night, series: PriceSeries) -> "Figure":
-    """Last night against tonight."""
-    return comparison.nights(before, tonight, series.sessions, series.mid)
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":

@@ -1,4 +1,4 @@
-"""What a night learned from, and how the learning went. Every figure returns a Figure."""
+"""What a night learned from, and how the learning went."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,18 @@ import numpy as np
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.windows import OriginSplit
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.style import (
+    ACCENT,
+    COLOURS,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    label_ends,
+    mark,
+    mid_price,
+    over_time,
+)
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:
@@ -30,16 +41,10 @@ def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) 
     axes.plot(sessions, mid, color=TRUTH, linewidth=1.1)
     axes.set_yscale("log")
     _plain_prices(axes)
-    axes.margins(x=0)
-    for name, first, colour in (
-        ("train", 0, MUTED),
-        ("validation", parts.validation.start, COLOURS["drift"]),
-        ("test", parts.test.start, MODEL),
-    ):
-        axes.axvline(sessions[first], color=colour, linewidth=1, linestyle=(0, (4, 2)))
-        axes.annotate(f" {name}", (sessions[first], 1), xycoords=("data", "axes fraction"), color=colour, va="bottom")
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
+    mark(axes, sessions[0], "train", MUTED)
+    mark(axes, sessions[parts.validation.start], "validation", COLOURS["drift"])
+    mark(axes, sessions[parts.test.start], "test", MODEL)
+    over_time(axes, mid_price(ticker))
     return figure
 
 
@@ -62,9 +67,7 @@ def normalised(ticker: str, sessions: Days, scaled: Floats, smoothed: Floats, un
     axes.set_ylabel("scaled")
     below.plot(sessions, smoothed, color=MODEL, linewidth=1.0)
     below.axhline(0, color=TRUTH, linewidth=0.8)
-    below.set_ylabel("smoothed")
-    below.margins(x=0)
-    dates(below)
+    over_time(below, "smoothed")
     return figure
 
 
@@ -84,10 +87,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
         said = BASELINES[name].one_step(mid)[:-1]  # entry i is about session i + 1
         axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
-    axes.margins(x=0)
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
-    label_ends(axes, ends)
+    over_time(axes, mid_price(ticker), ends)
     return figure
 
 
@@ -145,7 +145,5 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
         for paths, shade in drawn:
             for origin, path in zip(origins, paths, strict=True):
                 axes.plot(sessions[origin + leads], path, color=ACCENT, alpha=shade, linewidth=1.1)
-        axes.set_ylabel(mid_price(ticker))
-        axes.margins(x=0)
-    dates(panels[-1])
+        over_time(axes, mid_price(ticker))
     return figure

@@ -1,4 +1,4 @@
-"""How far the price was expected to go, and how far it went. Every figure returns a Figure."""
+"""How far the price was expected to go, and how far it went."""
 
 from typing import TYPE_CHECKING
 

@@ -15,10 +15,10 @@ from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.models.tutorial.recipe import prepare
 from stockml.plots import forecast, training, tutorial
-from stockml.plots.night_figures import LOSS, SCALING, changes, figures
+from stockml.plots.night_figures import LOSS, SCALING, figures
 from stockml.plots.style import png
 from stockml.settings import Settings, settings_for
-from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, past_forecasts, series, split
+from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
 from tests.support.nights import assessed, history
 
 NIGHTLY = settings_for("nightly")
@@ -70,10 +70,6 @@ def test_a_model_without_epochs_or_with_one_has_no_curve() -> None:
 def test_a_ledger_is_drawn_once_a_forecast_has_come_due() -> None:
     learned = cast(TrainedModel, Learned(split(), history()[5:]))
     assert "ledger" not in figures("IBM", series(), assessed("IBM", DAY), learned, [])
-
-
-def test_changes_are_since_the_night_before() -> None:
-    assert png(changes(night_before(), last_night(), series())) == png(drawn("changes"))
 
 
 def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> None:
