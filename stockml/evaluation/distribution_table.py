@@ -23,7 +23,6 @@ from stockml.storage.arrays import Floats, Indices
 LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
 ROWS_OF = {"regression": POOLED, "base": BASE}  # of a pool's kinds
-BLEND = "base and regression"  # how an earlier version named what it published of both
 
 
 @dataclass(frozen=True)
