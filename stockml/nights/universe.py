@@ -61,13 +61,10 @@ class NightRow:
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
-        model, naive, path = (
-            night.score(PUBLISHED),
-            night.score(LAST_CLOSE) or night.score("last value"),
-            night.forecast,
-        )
-        adds = night.distributions.network_adds if night.distributions else None
-        whole = night.distributions.whole.get(row_of(night.publisher)) if night.distributions else None
+        model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
+        path, table = night.forecast, night.distributions
+        adds = table.network_adds if table else None
+        whole = table.whole.get(row_of(night.publisher)) if table else None
         return cls(
             ticker=night.ticker,
             session=night.session,
