@@ -6,7 +6,7 @@ they then publish is what is scored. Beside it stands every simple forecast from
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.assessment import Judgement, judged
 from stockml.evaluation.backtest_paths import RiseScore, dated, paths, rise_score, skills, squared_errors
-from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
+from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored
 from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
@@ -26,7 +26,6 @@ from stockml.evaluation.simple_distributions import (
     simple_distributions,
 )
 from stockml.features.windows import OriginSplit, scored_origins, whole
-from stockml.forecasts.proper_scores import crps
 from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
@@ -113,8 +112,8 @@ def backtest(
     at, leads = np.array(list(splits)), np.array(LEADS)
     nights, own, bare = _nights(series, splits, settings, folders)
     rows = _joined([_simple_rows(series, piece, pool) for piece, pool in _pieces(series, at, folders)], at)
-    for name, quantiles in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
-        rows = rows.with_row(name, at, leads, quantiles[:, leads - 1])
+    published = {PUBLISHED: own[:, leads - 1], WITHOUT_NETWORK: bare[:, leads - 1]}
+    rows = replace(rows, quantiles=rows.quantiles | published)
     step = settings.evaluation.direction_step
     return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
 
@@ -216,8 +215,8 @@ def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRo
         if name in found[each].quantiles
     }
     reasons = {f"{name}, {each} shape": why for each in SHAPE_SOURCES for name, why in found[each].reasons.items()}
-    rows = DistributionRows(at, leads, quantiles, reasons)
-    return rows.with_row(BASE, at, leads, pool.network(series, at, leads, np.zeros(CURVES)))
+    quantiles[BASE] = pool.network(series, at, leads, np.zeros(CURVES))
+    return DistributionRows(at, leads, quantiles, reasons)
 
 
 def _joined(parts: Sequence[DistributionRows], at: Indices) -> DistributionRows:
@@ -233,31 +232,25 @@ def _scored(
 ) -> TickerBacktest:
     actual = moves(series, rows.origins, rows.leads)
     spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
-    own, centred = rows.quantiles[PUBLISHED], spread[CENTRED]
-    said = paths(series, rows.origins, rows.leads, own[..., len(LEVELS) // 2])
-    errors = squared_errors(said, actual, rows.leads)
+    own, centred, leads = rows.quantiles[PUBLISHED], spread[CENTRED], rows.leads
+    loss = {name: losses(each, actual, leads) for name, each in spread.items()}
+    days = series.sessions[rows.origins]
+    path_rows = paths(series, rows.origins, rows.leads, own[..., len(LEVELS) // 2])
+    errors = squared_errors(path_rows, actual, leads)
     return TickerBacktest(
         ticker=ticker,
-        sessions=(series.sessions[rows.origins[0]].item(), series.sessions[rows.origins[-1]].item()),
-        origins=len(rows.origins),
-        scores={name: scored(quantiles, actual, rows.leads) for name, quantiles in rows.quantiles.items()},
-        widths={name: _skills(found, centred, actual, rows.leads) for name, found in spread.items()},
-        losses={name: dated_losses(rows, name, actual, series.sessions, reference=CENTRED) for name in rows.quantiles},
-        adds=_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, rows.leads),
-        adds_losses=dated_losses(rows, PUBLISHED, actual, series.sessions, reference=WITHOUT_NETWORK),
-        whole=_skills(own, centred, actual, rows.leads)[0],
-        location=_skills(own, spread[PUBLISHED], actual, rows.leads)[0],
+        sessions=(days[0].item(), days[-1].item()),
+        origins=len(days),
+        scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
+        widths={name: crps_skills(each, centred, actual, leads) for name, each in spread.items()},
+        losses={name: DatedLosses(days, each, loss[CENTRED]) for name, each in loss.items()},
+        adds=crps_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, leads),
+        adds_losses=DatedLosses(days, loss[PUBLISHED], loss[WITHOUT_NETWORK]),
+        whole=crps_skills(own, centred, actual, leads)[0],
+        location=crps_skills(own, spread[PUBLISHED], actual, leads)[0],
         paths=skills(errors),
-        path_losses=dated(errors, series.sessions[rows.origins]),
+        path_losses=dated(errors, days),
         rise=rise,
         nights=nights,
-        reasons=dict(rows.reasons),
+        reasons=rows.reasons,
     )
-
-
-def _skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
-    """1 − CRPS / CRPS of the reference, over all leads and at each."""
-    overall = [losses(each, actual, leads).mean() for each in (quantiles, reference)]
-    by_lead = [crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference)]
-    pairs = [tuple(overall), *zip(*by_lead, strict=True)]
-    return tuple(float(1 - loss / other) if other > 0 else float("nan") for loss, other in pairs)

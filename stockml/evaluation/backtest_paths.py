@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.evaluation.distribution_scores import DatedLosses
+from stockml.evaluation.distribution_scores import DatedLosses, skill
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR
 from stockml.forecasts.outlook import chances_above
 from stockml.forecasts.proper_scores import brier
@@ -51,15 +51,8 @@ def squared_errors(rows: Mapping[str, Floats], actual: Floats, leads: Indices) -
 
 def skills(errors: Mapping[str, Floats]) -> dict[str, tuple[float, ...]]:
     """1 − MSE / MSE(last close) by row: over all leads, then at each; NaN where the price stood still."""
-
-    def means(error: Floats) -> list[float]:
-        return [float(error.mean()), *error.mean(axis=0).tolist()]
-
-    def skill(own: float, other: float) -> float:
-        return 1 - own / other if other > 0 else float("nan")
-
-    naive = means(errors[LAST_CLOSE])
-    return {name: tuple(map(skill, means(error), naive)) for name, error in errors.items()}
+    means = {name: [error.mean(), *error.mean(axis=0)] for name, error in errors.items()}
+    return {name: tuple(map(skill, own, means[LAST_CLOSE])) for name, own in means.items()}
 
 
 def dated(errors: Mapping[str, Floats], sessions: Days) -> dict[str, DatedLosses]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.evaluation.distribution_scores import losses
+from stockml.evaluation.distribution_scores import crps_skills
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves
 from stockml.prices.series import PriceSeries
@@ -41,5 +41,4 @@ def _skill(base: BaseNetwork, pooled: PooledRegression, series: PriceSeries, ori
     actual = moves(series, origins, leads)
     simple = pooled.quantiles(series, origins, leads, symmetric=True)
     own = base.quantiles(series, origins, leads, pooled)
-    reference, alone = (float(losses(said, actual, leads).mean()) for said in (simple, own))
-    return 1 - alone / reference if reference > 0 else float("nan")
+    return crps_skills(own, simple, actual, leads)[0]

@@ -7,14 +7,14 @@ before the first origin.
 Never here: networks, scores.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, NoRow, TooFewBars, UnlikeRows
+from stockml.errors import InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import whole
@@ -56,18 +56,14 @@ class DistributionRows:
 
     origins: Indices
     leads: Indices
-    quantiles: Mapping[str, Floats]
-    reasons: Mapping[str, str]
+    quantiles: dict[str, Floats]
+    reasons: dict[str, str]
 
-    def with_row(self, name: str, origins: Indices, leads: Indices, quantiles: Floats) -> "DistributionRows":
-        """With one more forecast, a network's say. Raises UnlikeRows where its origins or leads are others."""
-        for what, mine, others in (("origins", self.origins, origins), ("leads", self.leads, leads)):
-            if not np.array_equal(mine, others):
-                raise UnlikeRows(what, name, ", ".join(self.quantiles), _ends(mine), _ends(others))
-        shape = (len(origins), len(leads), len(LEVELS))
-        if quantiles.shape != shape:
-            raise ValueError(f"expected quantiles {shape} of {name}, found {quantiles.shape}")
-        return replace(self, quantiles={**self.quantiles, name: quantiles})
+    def __post_init__(self) -> None:
+        shape = (len(self.origins), len(self.leads), len(LEVELS))
+        for name, each in self.quantiles.items():
+            if each.shape != shape:
+                raise ValueError(f"expected quantiles {shape} of {name}, found {each.shape}")
 
 
 def simple_distributions(
@@ -146,7 +142,3 @@ def _ewma_widths(name: str, series: PriceSeries, origins: Indices, leads: Indice
     pooled.check_history(seen, origins)
     volatility = seen.ewma_20 if name == EWMA_20 else seen.ewma_60
     return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
-
-
-def _ends(found: Indices) -> str:
-    return f"{len(found)} from {found[0]} to {found[-1]}" if len(found) else "none"
