@@ -18,7 +18,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Model, Pools, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, Pools, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_night
@@ -31,6 +31,7 @@ from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import band
 from stockml.forecasts.publishing import Calibration
 from stockml.models.pooled_regression import LEVELS
+from stockml.models.trained_model import TrainedModel
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -76,8 +77,8 @@ class Assessment(Findings):
 
 def assess(
     series: PriceSeries,
-    model: Model,
-    champion: Model | None,
+    model: TrainedModel,
+    champion: TrainedModel | None,
     settings: EvaluationSettings,
     upcoming: Sequence[date],
     split: OriginSplit | None = None,
@@ -138,8 +139,8 @@ class Judgement:
 
 def judged(
     series: PriceSeries,
-    model: Model,
-    champion: Model | None,
+    model: TrainedModel,
+    champion: TrainedModel | None,
     settings: EvaluationSettings,
     split: OriginSplit,
     *,
@@ -154,7 +155,7 @@ def judged(
     test = scored_origins(series, split.test, settings)
     incumbent = None if kept else _incumbent(champion, series, split, unreadable)
     pools = Pools.of(model, series, split)
-    models: dict[str, Model | None] = {LSTM: model, WITHOUT_NETWORK: None}
+    models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(series, split, settings, pools, each) for name, each in models.items()}
@@ -189,7 +190,7 @@ def _evaluated(
 
 
 def _incumbent(
-    champion: Model | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
+    champion: TrainedModel | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
 ) -> promotion_gate.Incumbent | None:
     if unreadable is not None:
         return promotion_gate.Incumbent(0, unreadable)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Model, Pools, said_by, trend_prior_paths
+from stockml.evaluation.candidates import Pools, forecast_after, trend_prior_paths
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES, simple_distributions
@@ -18,6 +18,7 @@ from stockml.forecasts.publishing import published
 from stockml.models.base_network import CURVES
 from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, PooledRegression
+from stockml.models.trained_model import TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -48,7 +49,7 @@ def goes_on_differently(series: PriceSeries, at: int) -> PriceSeries:
 
 
 def rows_of_a_night(
-    at: Indices, models: Mapping[str, Model | None], pools: Pools, settings: EvaluationSettings
+    at: Indices, models: Mapping[str, TrainedModel | None], pools: Pools, settings: EvaluationSettings
 ) -> dict[str, Row]:
     """What each row of both tables says after the last of `at`.
 
@@ -58,9 +59,9 @@ def rows_of_a_night(
     leads, pool = np.arange(1, horizon + 1), pools.held_out
     known = np.array([lead for lead in LEADS if lead <= horizon])
 
-    def publishing(model: Model | None) -> Row:
+    def publishing(model: TrainedModel | None) -> Row:
         def row(series: PriceSeries) -> Sequence[Floats | None]:
-            said = said_by(series, at, leads, pool, model and model.held_out)
+            said = forecast_after(series, at, leads, pool, model and model.held_out)
             told = published(series, at, said)
             return said.location, said.simple, said.network, told.quantiles, told.shares, told.feedback
 
@@ -86,7 +87,7 @@ def check_night(
     series: PriceSeries,
     split: OriginSplit,
     settings: EvaluationSettings,
-    models: Mapping[str, Model | None],
+    models: Mapping[str, TrainedModel | None],
     pools: Pools,
 ) -> None:
     """Ask every row as of the middle of the test part. Raises LooksAhead."""
