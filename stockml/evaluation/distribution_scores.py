@@ -4,7 +4,7 @@ All leads count about alike: what is averaged over them is CRPS / √lead, in lo
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ from stockml.evaluation.significance import DieboldMariano, Interval, diebold_ma
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.forecasts.bands import COVERAGES, percent
 from stockml.forecasts.proper_scores import band, coverage_by_lead, crps, interval_score
-from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks share outcomes
@@ -124,6 +126,34 @@ def compared(
             test = diebold_mariano(loss[name], loss[reference], shared)
             found[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
     return found
+
+
+@dataclass(frozen=True)
+class BaseScore:
+    """A base network's CRPS over the pooled regression's, both symmetrised: the mean over tickers (0.003: 0.3 %
+    better), and how many tickers in a hundred gain."""
+
+    tickers: int
+    skill: float
+    share: float
+
+
+def base_score(
+    base: BaseNetwork, pooled: PooledRegression, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
+) -> BaseScore:
+    """Of the tickers of `origins`, each on its own (m,) at LEADS; one whose price stood still says nothing.
+
+    Raises ValueError where no ticker is left.
+    """
+    leads, skills = np.array(LEADS), []
+    for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
+        own = base.quantiles(prices, at, leads, pooled)
+        simple = pooled.quantiles(prices, at, leads, symmetric=True)
+        skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])
+    known = np.array([each for each in skills if np.isfinite(each)])
+    if not len(known):
+        raise ValueError("expected a ticker whose price moves, found none")
+    return BaseScore(len(known), float(known.mean()), 100 * float((known > 0).mean()))
 
 
 def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
