@@ -4,23 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from stockml.evaluation.assessment import Assessment
 from stockml.evaluation.evaluate import PUBLISHED
-from stockml.features.scaling import ewma_volatility
 from stockml.features.windows import watched_origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
-from stockml.plots import diagnostics, forecast, training, tutorial, volatility
+from stockml.plots import diagnostics, forecast, training, tutorial
 from stockml.prices.series import PriceSeries
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SMOOTHING = 0.1
-LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
-SCALING = "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1"
 
 
 def figures(
@@ -36,9 +30,7 @@ def figures(
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     made: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
-        "volatility": lambda: volatility.expected_and_realised(
-            ticker, series, assessment.unseen, assessment.volatility, tonight
-        ),
+        "volatility": lambda: diagnostics.volatility(ticker, series, assessment.unseen, assessment.volatility, tonight),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
@@ -51,7 +43,7 @@ def figures(
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
-        made["training"] = lambda: training.training_curves(ticker, rows, LOSS)
+        made["training"] = lambda: training.training_curves(ticker, rows)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = watched_origins(model.parts, evaluation.horizon)
@@ -65,11 +57,4 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
         return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
-    return by_volatility(ticker, series)
-
-
-def by_volatility(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the mid price in units of the volatility that was known on each day."""
-    scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
-    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
-    return training.normalised(ticker, series.sessions, scaled, smoothed, SCALING)
+    return training.normalised(ticker, series)
