@@ -39,6 +39,8 @@ from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 from stockml.training.ticker_training import unseen_parts
 
+VOLATILITY_SESSIONS = 20
+
 
 @record
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def assess(
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
+    span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
@@ -122,7 +125,7 @@ def assess(
         test_origins=test,
         paths={PUBLISHED: author.paths(series, test)},
         unseen=np.concatenate([scored_origins(series, part, settings) for part in (split.validation, split.test)]),
-        volatility=_volatility(author.earlier.quantiles),
+        volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
 
 
@@ -225,11 +228,6 @@ def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Float
     """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
     sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
     return {c: (close[:, None] * np.exp(low), close[:, None] * np.exp(high)) for c, (low, high) in sides.items()}
-
-
-def _volatility(quantiles: Floats) -> Floats:
-    span = min(20, quantiles.shape[1])
-    return annualised(quantiles[:, span - 1], span)
 
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:

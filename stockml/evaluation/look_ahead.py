@@ -37,7 +37,7 @@ def check_rows(series: PriceSeries, at: int, rows: Mapping[str, Row]) -> None:
     other = goes_on_differently(series, at)
     for name, row in rows.items():
         for one, two in zip(row(series), row(other), strict=True):
-            if (one is None) != (two is None) or not (one is None or two is None or _same(one, two)):
+            if not _same(one, two):
                 raise LooksAhead(name, str(series.sessions[at]))
 
 
@@ -61,9 +61,8 @@ def rows_of_a_night(
 
     def publishing(model: TrainedModel | None) -> Row:
         def row(series: PriceSeries) -> Sequence[Floats | None]:
-            said = forecast_after(series, at, leads, pool, model and model.held_out)
-            told = published(series, at, said)
-            return said.location, said.simple, said.network, told.quantiles, told.shares, told.feedback
+            forecast = forecast_after(series, at, leads, pool, model and model.held_out)
+            return *vars(forecast).values(), *vars(published(series, at, forecast)).values()
 
         return row
 
@@ -98,5 +97,7 @@ def check_night(
     check_rows(series, middle, rows_of_a_night(at, models, pools, settings))
 
 
-def _same(one: Floats, two: Floats) -> bool:
+def _same(one: Floats | None, two: Floats | None) -> bool:
+    if one is None or two is None:
+        return one is two
     return bool(np.allclose(one, two, rtol=ROUNDING, atol=ROUNDING, equal_nan=True))

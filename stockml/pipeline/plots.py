@@ -46,7 +46,8 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
-    series, evaluation, model = (_there(night, path) for path in _drawn_from(night))
+    sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
+    series, evaluation, model = (_there(night, path) for path in sources)
     made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
     return draw(made, (name for name in night.figures if name in made), folder)
 
@@ -64,10 +65,6 @@ def drawn_when_opened(home: Home) -> bool:
         return bool(json.loads(home.servers.read_text())["mlflow"] == home.tracking_uri)
     except (OSError, ValueError, KeyError):
         return False
-
-
-def _drawn_from(night: Night) -> tuple[str | None, str | None, str | None]:
-    return night.dataset_path, night.evaluation_folder, night.model_folder
 
 
 def _there(night: Night, path: str | None) -> Path:

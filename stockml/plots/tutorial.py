@@ -50,13 +50,11 @@ def history(report: TutorialReport) -> "Figure":
     return figure
 
 
-def normalised(report: TutorialReport) -> "Figure":
-    """The whole series in the scale of its windows, and the training part smoothed as it is learned from."""
-    return normalised_series(report.name, report.sessions, report.mid, report.fitted.recipe.prepared)
-
-
 def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared) -> "Figure":
-    """The same of any prepared series, a night's too.  sessions, mid: (n,), mid in price."""
+    """The whole series in the scale of its windows, and the training part smoothed as it is learned from.
+
+    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.
+    """
     end, error = prepared.train_end, one_step_errors(prepared)["last value"]
     figure, (axes, below) = canvas(
         f"{name}: windows between 0 and 1, smoothed to “get rid of the inherent raggedness”",
@@ -78,21 +76,10 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
     return figure
 
 
-def standard_average(report: TutorialReport) -> "Figure":
-    """The mean of the 100 sessions before, said of every session, over the whole truth."""
-    said = one_step_said(trailing_mean(report.fitted.recipe.prepared.values))
-    return _averages(report, "standard average", said, "follows “quite closely”", 100)
-
-
-def moving_average(report: TutorialReport) -> "Figure":
-    """The exponential mean with decay 0.5, said of every session, over the whole truth."""
-    said = one_step_said(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
-    return _averages(report, "EMA", said, "“fits a perfect line”", 1)
-
-
-def _averages(report: TutorialReport, name: str, said: Floats, claim: str, first: int) -> "Figure":
-    """said: (n,), what was said of each session the session before, scaled; of those before `first` nothing was."""
+def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
+    """The mean of the sessions before, said of every session from `first` on, over the whole truth; scaled."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
+    said = one_step_said(mean(values))
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
@@ -223,9 +210,13 @@ def predictions(report: TutorialReport) -> "Figure":
 
 FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
     "1-history": history,
-    "2-normalised": normalised,
-    "3-standard-average": standard_average,
-    "4-ema": moving_average,
+    "2-normalised": lambda of: normalised_series(of.name, of.sessions, of.mid, of.fitted.recipe.prepared),
+    "3-standard-average": partial(
+        average, name="standard average", mean=trailing_mean, claim="follows “quite closely”", first=100
+    ),
+    "4-ema": partial(
+        average, name="EMA", mean=partial(exponential_mean, start=0.0), claim="“fits a perfect line”", first=1
+    ),
     "5-ema-many-steps": many_steps,
     "6-batches": batches,
     "7-predictions": predictions,
