@@ -4,8 +4,6 @@ Everything is measured on the test part, with networks that saw nothing of it, a
 what had come by then. Tonight's forecast comes from the network that learned from all that is known, and goes through
 the same procedure. Beside it stands what that procedure gives without a network: the difference is what the network
 adds. A network that does worse is not published.
-
-Never here: training, MLflow, Prefect.
 """
 
 import io
@@ -109,6 +107,7 @@ def assess(
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
+    unseen = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
@@ -124,7 +123,7 @@ def assess(
         kept=kept,
         test_origins=test,
         paths={PUBLISHED: author.paths(series, test)},
-        unseen=np.concatenate([scored_origins(series, part, settings) for part in (split.validation, split.test)]),
+        unseen=np.concatenate(unseen),
         volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
 
@@ -195,10 +194,8 @@ def _evaluated(
 def _incumbent(
     champion: TrainedModel | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
 ) -> promotion_gate.Incumbent | None:
-    if unreadable is not None:
-        return promotion_gate.Incumbent(0, unreadable)
     if champion is None:
-        return None
+        return None if unreadable is None else promotion_gate.Incumbent(0, unreadable)
     age = int((series.sessions > champion.published.learned_until).sum())
     first, seen = series.sessions[split.validation.start], champion.held_out.learned_until
     unscored = None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"

@@ -1,7 +1,4 @@
-"""A model as it is measured tonight: what would have been published of it, after past origins and tonight.
-
-Never here: who wins.
-"""
+"""A model as it is measured tonight: what would have been published of it, after past origins and tonight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

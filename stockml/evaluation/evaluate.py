@@ -2,8 +2,6 @@
 
 Errors are scaled by the range of the sessions up to the origin, so only by the past. What cannot be computed is None;
 nothing here is ever NaN or infinite. One-step figures stand apart from those of whole paths.
-
-Never here: fitting, choosing, or an origin whose outcome is not wholly known.
 """
 
 import math
@@ -93,10 +91,6 @@ class _Sheet:
     overlap: int
     direction_lead: int
 
-    def losses(self, error: Floats) -> Floats:
-        """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
-        return np.asarray((self._scaled(error) ** 2).mean(axis=1), dtype=np.float64)
-
     def score(self, error: Floats, naive: Floats, rise: Floats | None) -> Score:
         squared, naive_squared = self._scaled(error) ** 2, self._scaled(naive) ** 2
         by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
@@ -127,7 +121,7 @@ class _Sheet:
         )
 
     def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
-        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_CLOSE))
+        loss, other, naive = ((self._scaled(errors[each]) ** 2).mean(axis=1) for each in (name, against, LAST_CLOSE))
         skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
         return Comparison(
             name=name,
@@ -138,6 +132,7 @@ class _Sheet:
         )
 
     def _scaled(self, error: Floats) -> Floats:
+        """Only the origins that have a scale."""
         usable = self.scale > 0
         return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
 

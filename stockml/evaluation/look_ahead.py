@@ -1,7 +1,7 @@
 """The check inside a night: what was said after a past session is said again of a series that goes on differently.
 
 Every row of the night's tables is asked, as of an origin in the middle of the test part. `stockml audit` replays whole
-nights in this way. Never here: who wins.
+nights in this way.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -48,10 +48,8 @@ def judge(
         return False, "no other network tonight: the champion stays"
     if table.loses(LSTM):
         stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
-        return (
-            False,
-            f"worse than the same forecast without a network ({_told(table.over_simple.get(LSTM))[1]}): {stays}",
-        )
+        _, by = _told(table.over_simple.get(LSTM))
+        return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
         return True, "the first champion: no worse than the same forecast without a network"
     return _against(incumbent, table.against_champion, replace_after)

@@ -3,8 +3,6 @@
 Each is a width times a shape of 21 quantiles a lead. All get the same calibration: the shape of the pool of tickers for
 that width, or the ticker's own, of the last sessions before what is scored. What a ticker's own history teaches ends
 before the first origin.
-
-Never here: networks, scores.
 """
 
 from collections.abc import Callable, Iterable
@@ -92,12 +90,6 @@ def simple_distributions(
     return DistributionRows(origins, leads, quantiles, reasons)
 
 
-def own_shape(series: PriceSeries, width: Width, origins: Indices, leads: Indices) -> Floats:
-    """(leads, 21) quantiles at LEVELS of move / width over a ticker's own origins, whose outcomes must be known."""
-    ratios = moves(series, origins, leads) / width(series, origins, leads)
-    return np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
-
-
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
     stop = len(known) - furthest
@@ -111,12 +103,14 @@ def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
 def _calibrated(
     name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, shape_of: ShapeSource
 ) -> tuple[Width, Floats]:
+    """The row's width, and its shape: (leads, 21) quantiles at LEVELS of move / width."""
     known = series.until(first + 1)
     if shape_of == "pooled":
         return _width(name, known, pool), pool.shape(IN_BACKTESTS[name], leads)
     calibrated = calibration_origins(known, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), pool)
-    return width, own_shape(known, width, calibrated, leads)
+    ratios = moves(known, calibrated, leads) / width(known, calibrated, leads)
+    return width, np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
 
 
 def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:

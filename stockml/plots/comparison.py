@@ -82,20 +82,19 @@ def _finding(before: Night, tonight: Night) -> str:
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     """The table: a row a figure, last night, tonight, and the difference."""
     axes.axis("off")
-    found = [(label, shape, [_figure(night, name) for night in (before, tonight)]) for label, name, shape in ROWS]
-    rows: list[tuple[str, ...]] = [
-        (label, *(_text(shape, value) for value in values)) for label, shape, values in found if values != [None, None]
-    ]
-    if any(LIVE in night.metrics for night in (before, tonight)):
+    both, rows = (before, tonight), []
+    for label, name, shape in ROWS:
+        values = [_figure(night, name) for night in both]
+        if values != [None, None]:
+            rows.append((label, *("–" if value is None else shape.format(value) for value in values)))
+    if any(LIVE in night.metrics for night in both):
         rows.append(("live skill, of independent paths", _live(before), _live(tonight)))
     if before.forecast and tonight.forecast:
-        ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
-        rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
-        rows += [("end of the forecast", *ends), ("chance of a rise", *rises)]
+        forecasts = before.forecast, tonight.forecast
+        rows.append(("end of the forecast", *(f"{each.path[-1]:.2f}" for each in forecasts)))
+        rows.append(("chance of a rise", *(f"{each.probability_of_rise:.0%}" for each in forecasts)))
     rows.append(("trained", before.mode, tonight.mode))
-    rows.append(
-        ("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in (before, tonight)))
-    )
+    rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(before.session), str(tonight.session))
     step = min(0.077, 0.93 / len(rows))  # of the axes' height: many rows must not leave it
@@ -118,10 +117,6 @@ def _live(night: Night) -> str:
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
     counted = "" if independent is None else f" of {independent:.0f}"
     return "–" if skill is None else f"{skill:+.1f}%{counted}"
-
-
-def _text(shape: str, value: float | None) -> str:
-    return "–" if value is None else shape.format(value)
 
 
 def _short(value: object) -> str:
