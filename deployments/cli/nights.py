@@ -17,7 +17,7 @@ from stockml.home import home
 from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
-    from stockml.pipeline.session_status import NoSession
+    from stockml.pipeline.session_status import Outcome
     from stockml.storage.receipts import StoreReceipt
 
 app = typer.Typer()
@@ -48,7 +48,7 @@ def nightly(
 
     changed = as_settings(settings or [])
     if session and (none := no_session(ticker, session, calendar)):
-        night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
+        night = Night.skipped(ticker, none.session, str(none), datetime.now(UTC))
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
         return 0
     arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
@@ -105,15 +105,15 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     return version, f"MLflow's alias `champion` names version {version}"
 
 
-def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession | None":
+def no_session(ticker: str, session: date, calendar: str | None) -> "Outcome | None":
     """Where there is nothing to do on that day; known before anything is started. Raises InvalidSession."""
     from stockml import clock
-    from stockml.pipeline.session_status import NoSession, night_outcome
+    from stockml.pipeline.session_status import night_outcome
     from stockml.prices.calendar import sessions_for
 
     exchange = sessions_for(ticker, calendar)
     outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=None)
-    return outcome if isinstance(outcome, NoSession) else None
+    return outcome if outcome.state else None
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:
