@@ -14,7 +14,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights import states
 from stockml.pipeline.ageing import too_old
-from stockml.pipeline.ingest import at_rest, has_unexplained_jumps, needs_whole_history, set_aside_tonight
+from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
@@ -134,7 +134,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
 def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """The bars, after the provider was asked for the splits where a jump looks like one."""
-    if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
+    if not bar_store(home(), tonight.ticker, tonight.calendar).unexplained_jumps(tonight.ticker):
         return bars
     return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 

@@ -113,9 +113,7 @@ def assess(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
         band_scores=score_limits(_limits(author.test.quantiles, series.close[test]), actual),
-        verdict=promotion_gate.verdict(
-            found.promoted, found.reason, evaluation, weights=forecast.weights, figures=table.figures()
-        ),
+        verdict=promotion_gate.verdict(found.promoted, found.reason, evaluation, table, forecast.weights),
         publisher=publisher,
         forecast=forecast,
         distributions=table,

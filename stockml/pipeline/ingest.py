@@ -65,11 +65,6 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
         return is_first_of_week
 
 
-def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:
-    """Whether a jump in the raw bars looks like a split about which the provider was not asked yet."""
-    return bool(bar_store(home, ticker, calendar).unexplained_jumps(ticker))
-
-
 def explain_jumps(
     home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
 ) -> StoreReceipt:

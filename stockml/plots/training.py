@@ -108,8 +108,9 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
     axes.plot(epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none")
     below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
     rates = sorted({row["learning_rate"] for row in rows})
+    rates = rates[:: max(1, len(rates) // 3)]
     below.set_yscale("log")
-    below.set_yticks(rates[:: max(1, len(rates) // 3)], [f"{rate:g}" for rate in rates[:: max(1, len(rates) // 3)]])
+    below.set_yticks(rates, [f"{rate:g}" for rate in rates])
     below.minorticks_off()
     below.set_xlabel("epoch")
     below.set_xticks(epochs[:: max(1, len(epochs) // 10)])

@@ -192,19 +192,19 @@ def predictions(report: TutorialReport) -> "Figure":
         height=8.0,
     )
     shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
+    truth = recipe.prepared.values[shown]
     shown_epochs = fitted.test_predictions[::EPOCHS_BETWEEN]
     shades = np.linspace(0.15, 0.9, len(shown_epochs)).tolist()
     drawn = [list(zip(shown_epochs, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
     for axes, epochs in zip(panels, drawn, strict=True):
-        axes.plot(report.sessions[shown], recipe.prepared.values[shown], color=TRUTH, linewidth=1.0)
+        axes.plot(report.sessions[shown], truth, color=TRUTH, linewidth=1.0)
         for paths, shade in epochs:
             for start, path in zip(recipe.test.tolist(), paths, strict=True):
                 axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
         if axes is panels[0]:  # the first epochs leave the picture
-            low, high = recipe.prepared.values[shown].min(), recipe.prepared.values[shown].max()
-            axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
-        ends = [("truth", recipe.prepared.values[shown][-1], TRUTH), ("predicted", path[-1], ACCENT)]
-        over_time(axes, "scaled mid price", ends)
+            beyond = (truth.max() - truth.min()) / 2
+            axes.set_ylim(truth.min() - beyond, truth.max() + beyond)
+        over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", path[-1], ACCENT)])
     return figure
 
 

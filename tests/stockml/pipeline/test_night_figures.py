@@ -12,8 +12,8 @@ from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.forecaster import TutorialForecaster, TutorialScale
 from stockml.models.tutorial.recipe import prepare
+from stockml.pipeline.plots import figures
 from stockml.plots import forecast, training, tutorial
-from stockml.plots.night_figures import figures
 from stockml.plots.style import png
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
