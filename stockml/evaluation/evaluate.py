@@ -96,13 +96,12 @@ class _Sheet:
         by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
         mse = _mean(squared)
         moving = self.step > 0
-        mase = (np.abs(error[moving]).mean(axis=1) / self.step[moving]).mean() if moving.any() else None
         return Score(
             mse=mse,
             half_mse=None if mse is None else mse / 2,
             rmse=_finite(math.sqrt((error**2).mean())),
             mae=_mean(np.abs(error)),
-            mase=_finite(mase),
+            mase=_mean(np.abs(error[moving]).mean(axis=1) / self.step[moving]),
             skill=_skill(mse, _mean(naive_squared)),
             skill_by_lead={
                 str(lead): _skill(by_lead[lead - 1], naive_by_lead[lead - 1]) for lead in LEADS if lead <= len(by_lead)
@@ -155,8 +154,8 @@ def past_range(mid: Floats, sessions: int) -> Floats:
     return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
 
 
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _mean(values: Any) -> float | None:
@@ -169,6 +168,4 @@ def _skill(mse: float | None, naive: float | None) -> float | None:
 
 
 def _mean_by_lead(squared: Floats) -> list[float | None]:
-    if len(squared) == 0:
-        return [None] * squared.shape[1]
-    return [_finite(value) for value in squared.mean(axis=0)]
+    return [_finite(value) for value in squared.mean(axis=0)] if len(squared) else [None] * squared.shape[1]

@@ -33,7 +33,7 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
     earlier = [each for each in live if each.key != night.key and each.forecast.origin <= night.session]
     made = figures(night.ticker, series, assessment, model, earlier)
     if _has_before(home, night):
-        made["changes"] = lambda: _changes(home, night, series)
+        made["changes"] = lambda: comparison.nights(_before(home, night), night, series.sessions, series.mid)
     return made
 
 
@@ -124,17 +124,15 @@ def _there(night: Night, path: str | None) -> Path:
 def _has_before(home: Home, tonight: Night) -> bool:
     """Whether a night with an earlier session is kept; in the usual order of nights no record is read for it."""
     glance = newest(home.nights, tonight.ticker)
-    return glance is not None and (glance.session < tonight.session or _before(home, tonight) is not None)
+    return glance is not None and (glance.session < tonight.session or bool(_earlier(home, tonight)))
 
 
-def _changes(home: Home, tonight: Night, series: PriceSeries) -> "Figure":
-    before = _before(home, tonight)
-    if before is None:
-        raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
-    return comparison.nights(before, tonight, series.sessions, series.mid)
+def _before(home: Home, tonight: Night) -> Night:
+    if earlier := _earlier(home, tonight):
+        return earlier[-1]
+    raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
 
 
-def _before(home: Home, tonight: Night) -> Night | None:
-    """The newest completed night of the ticker with an earlier session."""
-    earlier = [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
-    return earlier[-1] if earlier else None
+def _earlier(home: Home, tonight: Night) -> list[Night]:
+    """The ticker's completed nights of earlier sessions, oldest first."""
+    return [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
