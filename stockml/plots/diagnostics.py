@@ -136,8 +136,10 @@ def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floa
     figure, (axes,) = canvas(title, subtitle)
     first = np.datetime64(due[0].origin) if due else sessions[-1]
     shown = sessions >= first - np.timedelta64(60, "D")
-    for forecast in _spread_out(due):
-        scale, alphas = _scale(forecast, sessions, mid), {coverage: alpha / 2 for coverage, alpha in FAN.items()}
+    alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
+    few = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))  # fans can be told apart
+    for forecast in (due[i] for i in few):
+        scale = _scale(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
     colour = ACCENT if due else TRUTH
@@ -176,9 +178,3 @@ def _scale(forecast: Forecast, sessions: Days, mid: Floats) -> float:
     """The origin's price in tonight's units over the forecast's: a split since then moves a past forecast with it."""
     found = int(np.searchsorted(sessions, np.datetime64(forecast.origin)))
     return float(mid[min(found, len(mid) - 1)]) / forecast.last_value
-
-
-def _spread_out(due: Sequence[Forecast]) -> list[Forecast]:
-    """A few, evenly over time, so that fans can be told apart."""
-    chosen = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))
-    return [due[i] for i in chosen]

@@ -1,6 +1,6 @@
 """What came of a night: the forecast, and how well such forecasts have done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,7 +89,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     overall = "".join(f", {name} {evaluation.scores[name].skill or 0:+.3f}" for name in TOLD if name in skills)
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
-    floor, ceiling = _skill_limits([skills[name] for name in drawn], skills.get(LSTM, skills[PUBLISHED]))
+    floor = min(-0.3, float(np.nanmin(skills.get(LSTM, skills[PUBLISHED]))) - 0.05)  # room for those near zero
+    ceiling = max(0.15, max(float(np.nanmax(skills[name])) for name in drawn) + 0.05)
     ends = []
     for name in drawn:
         skill, colour = skills[name], COLOURS[name]
@@ -112,9 +113,3 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
 def _skill(mse: tuple[float | None, ...], naive: tuple[float | None, ...]) -> Floats:
     pairs = zip(mse, naive, strict=True)
     return np.array([1 - each / other if each is not None and other else np.nan for each, other in pairs])
-
-
-def _skill_limits(drawn: Sequence[Floats], lstm: Floats) -> tuple[float, float]:
-    """Room for the contenders near zero."""
-    highest = max(float(np.nanmax(skill)) for skill in drawn)
-    return min(-0.3, float(np.nanmin(lstm)) - 0.05), max(0.15, highest + 0.05)
