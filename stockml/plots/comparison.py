@@ -48,13 +48,12 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
 def changed(before: Night, tonight: Night) -> list[str]:
     """What differs between the two nights' causes, in words: bars, settings, code."""
     restated = f", {tonight.rows_restated} restated" if tonight.rows_restated else ""
-    words = [f"{_new_bars(before, tonight)}{restated}"]
     names = sorted({*before.settings, *tonight.settings})
-    pairs = [(name, before.settings.get(name), tonight.settings.get(name)) for name in names]
-    settings = [f"{name} {_short(old)} → {_short(new)}" for name, old, new in pairs if _short(old) != _short(new)]
-    words += settings[:2] + ([f"{len(settings) - 2} more settings"] if len(settings) > 2 else [])
-    words += [] if settings else ["same settings"]
-    return [*words, "same code" if before.code_hash == tonight.code_hash else "code changed"]
+    pairs = [(name, *(_short(night.settings.get(name)) for night in (before, tonight))) for name in names]
+    settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
+    more = [f"{len(settings) - 2} more settings"] if len(settings) > 2 else []
+    code = "same code" if before.code_hash == tonight.code_hash else "code changed"
+    return [_new_bars(before, tonight) + restated, *settings[:2], *more, code]
 
 
 def _new_bars(before: Night, tonight: Night) -> str:
@@ -115,8 +114,8 @@ def _figure(night: Night, name: str) -> float | None:
 def _live(night: Night) -> str:
     """A figure of live forecasts never stands without how many of them share no session."""
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
-    counted = "" if independent is None else f" of {independent:.0f}"
-    return "–" if skill is None else f"{skill:+.1f}%{counted}"
+    of = "" if independent is None else f" of {independent:.0f}"
+    return "–" if skill is None else f"{skill:+.1f}%{of}"
 
 
 def _short(value: object) -> str:
