@@ -92,8 +92,8 @@ def nightly(
     with at_work(home().locks), exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)
         sharing.commit(home(), ticker)
-        if why := found.state if isinstance(found, Outcome) else QUOTA:
-            return skipped(why, tonight, wanted_session, found)
+        if state := found.state if isinstance(found, Outcome) else QUOTA:
+            return skipped(state, tonight, wanted_session, found)
         assert bars is not None
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
