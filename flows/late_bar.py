@@ -13,7 +13,7 @@ from prefect.states import AwaitingRetry, State
 from prefect.utilities.engine import propose_state_sync
 
 from stockml import clock
-from stockml.pipeline.session_status import Late
+from stockml.pipeline.session_status import Outcome
 from stockml.prices.store import BarStore
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
@@ -33,7 +33,7 @@ def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:
     return store.recorded_since(ticker, run.start_time)
 
 
-def wait(late: Late, seconds: float) -> None:
+def wait(late: Outcome, seconds: float) -> None:
     """Let the seconds pass before the bar is asked for again.
 
     Where a worker runs this run, it goes back into the queue as AwaitingRetry and its process ends: raises Prefect's

@@ -9,7 +9,7 @@ from flows.form import TickerName
 from stockml import clock
 from stockml.home import home
 from stockml.nights import states
-from stockml.nights.missing import missing, told
+from stockml.nights.status import missing, missing_line
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
@@ -31,6 +31,6 @@ def missing_forecasts(
     names = sorted({validated_ticker(ticker) for ticker in tickers})
     refresh(home(), names, Depth.STATUS)
     found = missing(home(), names, clock.now(), calendars)
-    line = told(found, len(names))
+    line = missing_line(found, len(names))
     get_run_logger().info("%s", line)
     return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)

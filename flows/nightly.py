@@ -17,7 +17,7 @@ from pydantic import Field
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.tonight import NightRequest, bars_of
 from stockml import clock
-from stockml.errors import NightBusy, QuotaSpent, StockmlError, StoreBusy
+from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.record import Night, read_night
@@ -25,9 +25,8 @@ from stockml.nights.summary import message
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
 from stockml.pipeline.repeated import keep_finished
-from stockml.pipeline.session_status import AtRest, Late, NoSession, Ordinary, SetAsideTonight, Stale
+from stockml.pipeline.session_status import Outcome
 from stockml.prices.calendar import sessions_for
-from stockml.provider.turns import NextTurn
 from stockml.settings import Mode, Profile, without_effect
 from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt
@@ -43,14 +42,6 @@ from tasks.status_page import remember
 
 BUSY_WAIT_S = 3600.0
 QUOTA = states.QUOTA
-STATES = {
-    Late: states.LATE,
-    Stale: states.STALE,
-    SetAsideTonight: states.SET_ASIDE,
-    AtRest: states.AT_REST,
-    NextTurn: QUOTA,
-    QuotaSpent: QUOTA,
-}
 
 
 def run_name() -> str:
@@ -96,14 +87,15 @@ def nightly(
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
-    if isinstance(outcome, NoSession):
-        return skipped(states.NO_SESSION, tonight, outcome.day, outcome)
+    if outcome.state:
+        return skipped(outcome.state, tonight, outcome.session, outcome)
     wanted_session = outcome.session
     with at_work(home().locks), exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)
         sharing.commit(home(), ticker)
-        if bars is None or not isinstance(found, Ordinary):
-            return skipped(STATES[type(found)], tonight, wanted_session, found)
+        if state := found.state if isinstance(found, Outcome) else QUOTA:
+            return skipped(state, tonight, wanted_session, found)
+        assert bars is not None
         night = train_and_publish(tonight, bars)
     night = replace(night, seconds=tonight.seconds())
     show_night(night, tonight.calendar)

@@ -12,9 +12,10 @@ from stockml import clock
 from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
+from stockml.nights import states
 from stockml.pipeline.ageing import too_old
-from stockml.pipeline.ingest import at_rest, has_unexplained_jumps, needs_whole_history, set_aside_tonight
-from stockml.pipeline.session_status import AtRest, Late, Ordinary, Outcome, Stale, night_outcome
+from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
+from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
 from stockml.provider.turns import NextTurn
@@ -81,7 +82,7 @@ def bars_of(tonight: NightRequest, session: date) -> tuple[StoreReceipt | None, 
             return None, rest
         raise
     come({ticker: store.last_session(ticker)})
-    return bars, (newly_at_rest(ticker, session) if isinstance(outcome, Stale) else None) or outcome
+    return bars, (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
 
 
 def turn(tonight: NightRequest, session: date) -> NextTurn | None:
@@ -94,7 +95,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     return turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
 
 
-def newly_at_rest(ticker: str, session: date) -> AtRest | None:
+def newly_at_rest(ticker: str, session: date) -> Outcome | None:
     """Where a feed has stopped: whether the share is no longer listed, which is asked once a week for all."""
     try:
         ask_who_is_delisted(ticker, clock.now())
@@ -118,12 +119,12 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         outcome = tonight.outcome(session, newest=payload.newest)
-        if not isinstance(outcome, Late) or attempt == tonight.late_retries:
+        if outcome.state != states.LATE or attempt == tonight.late_retries:
             break
         late_bar.wait(outcome, tonight.late_wait_s)
     get_run_logger().info("%s", bars.counted)
     bars = replace(bars, added=added, restated=restated)
-    if not isinstance(outcome, Ordinary):
+    if outcome.state:
         return bars, outcome
     bars = explained(tonight, bars)
     if lacks_history and not plan_gives_history():
@@ -133,7 +134,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
 def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """The bars, after the provider was asked for the splits where a jump looks like one."""
-    if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
+    if not bar_store(home(), tonight.ticker, tonight.calendar).unexplained_jumps(tonight.ticker):
         return bars
     return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 

@@ -8,8 +8,7 @@
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
     ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
-    │                         UnlikeRows, forecasts on other origins or leads, never to be compared; NoRow
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow
     ├── NightBusy             another run of this ticker is at work
     ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
@@ -242,15 +241,6 @@ class NoChampion(ModelError):
     ticker: str
     why: str
     text = "{ticker}: expected a champion model to go on with, found none: {why}"
-
-
-class UnlikeRows(ModelError):
-    what: str
-    row: str
-    others: str
-    expected: str
-    found: str
-    text = "expected the {what} of {row} to be those of {others}, {expected}; found {found}; score all on the same ones"
 
 
 class LooksAhead(ModelError):

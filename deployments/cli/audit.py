@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +56,14 @@ def _text(found: "Audit") -> str:
 
     came = f"{found.later} later sessions as they came" if found.later else "no later session"
     lines = [f"{found.ticker} {found.session}: the night on two futures, {came} and {LATER} others with a split"]
-    for part in found.parts:
+    for name, part in found.parts.items():
         said = f"{len(part.differences)} differ" if part.differences else "the same"
-        lines.append(f"  {part.name:<24}{part.values:>10,} values   {said}")
+        lines.append(f"  {name:<24}{part.values:>10,} values   {said}")
         lines += [f"    {difference}" for difference in part.differences[:20]]
     clean = f"nothing that was computed after the close of {found.session} depends on a later bar"
     return "\n".join([*lines, clean if found.clean else "what differs has looked ahead: please report it"])
 
 
 def _plain(found: "Audit") -> dict[str, object]:
-    parts = {part.name: {"values": part.values, "differences": part.differences} for part in found.parts}
+    parts = {name: asdict(part) for name, part in found.parts.items()}
     return {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}

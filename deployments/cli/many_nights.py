@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,7 +137,7 @@ def replay(
         )
         from stockml.evaluation.backtest_table import markdown
 
-    print(json.dumps(table.asdict()) if as_json else "\n".join(shown(markdown(table))))
+    print(json.dumps(asdict(table)) if as_json else "\n".join(shown(markdown(table))))
 
 
 def _check_nights(nights: int) -> None:

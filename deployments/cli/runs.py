@@ -35,14 +35,14 @@ def foreseen(
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import Night
     from stockml.pipeline.repeated import repeated
-    from stockml.pipeline.session_status import NoSession, night_outcome
+    from stockml.pipeline.session_status import night_outcome
     from stockml.prices.calendar import sessions_for
 
     place, exchange = home(), sessions_for(ticker, calendar)
     done = Ledger(place.ledger).last_session(ticker) if place.state is None else None
     outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=done)
-    if isinstance(outcome, NoSession):
-        return Night.skipped(ticker, outcome.day, str(outcome), datetime.now(UTC), settings.sha256())
+    if outcome.state:
+        return Night.skipped(ticker, outcome.session, str(outcome), datetime.now(UTC), settings.sha256())
     if force or place.state is not None:
         return None
     if night := repeated(place, ticker, outcome.session, settings, calendar):

@@ -53,7 +53,6 @@ IMPORTED = (
     "stockml.pipeline.log",
     "stockml.pipeline.publish",
     "stockml.pipeline.train",
-    "stockml.plots.night_figures",
     "stockml.tracking.models",
     "stockml.training.ticker_training",
 )

@@ -4,8 +4,6 @@ Everything is measured on the test part, with networks that saw nothing of it, a
 what had come by then. Tonight's forecast comes from the network that learned from all that is known, and goes through
 the same procedure. Beside it stands what that procedure gives without a network: the difference is what the network
 adds. A network that does worse is not published.
-
-Never here: training, MLflow, Prefect.
 """
 
 import io
@@ -18,7 +16,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Model, Pools, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, Pools, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_night
@@ -30,12 +28,15 @@ from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
 from stockml.models.pooled_regression import LEVELS
+from stockml.models.trained_model import TrainedModel
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 from stockml.training.ticker_training import unseen_parts
+
+VOLATILITY_SESSIONS = 20
 
 
 @record
@@ -75,8 +76,8 @@ class Assessment(Findings):
 
 def assess(
     series: PriceSeries,
-    model: Model,
-    champion: Model | None,
+    model: TrainedModel,
+    champion: TrainedModel | None,
     settings: EvaluationSettings,
     upcoming: Sequence[date],
     split: OriginSplit | None = None,
@@ -105,13 +106,13 @@ def assess(
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
+    unseen = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
+    span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
         band_scores=score_limits(_limits(author.test.quantiles, series.close[test]), actual),
-        verdict=promotion_gate.verdict(
-            found.promoted, found.reason, evaluation, weights=forecast.weights, figures=table.figures()
-        ),
+        verdict=promotion_gate.verdict(found.promoted, found.reason, evaluation, table, forecast.weights),
         publisher=publisher,
         forecast=forecast,
         distributions=table,
@@ -119,8 +120,8 @@ def assess(
         kept=kept,
         test_origins=test,
         paths={PUBLISHED: author.paths(series, test)},
-        unseen=np.concatenate([scored_origins(series, part, settings) for part in (split.validation, split.test)]),
-        volatility=_volatility(author.earlier.quantiles),
+        unseen=np.concatenate(unseen),
+        volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
 
 
@@ -137,8 +138,8 @@ class Judgement:
 
 def judged(
     series: PriceSeries,
-    model: Model,
-    champion: Model | None,
+    model: TrainedModel,
+    champion: TrainedModel | None,
     settings: EvaluationSettings,
     split: OriginSplit,
     *,
@@ -153,7 +154,7 @@ def judged(
     test = scored_origins(series, split.test, settings)
     incumbent = None if kept else _incumbent(champion, series, split, unreadable)
     pools = Pools.of(model, series, split)
-    models: dict[str, Model | None] = {LSTM: model, WITHOUT_NETWORK: None}
+    models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(series, split, settings, pools, each) for name, each in models.items()}
@@ -188,12 +189,10 @@ def _evaluated(
 
 
 def _incumbent(
-    champion: Model | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
+    champion: TrainedModel | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
 ) -> promotion_gate.Incumbent | None:
-    if unreadable is not None:
-        return promotion_gate.Incumbent(0, unreadable)
     if champion is None:
-        return None
+        return None if unreadable is None else promotion_gate.Incumbent(0, unreadable)
     age = int((series.sessions > champion.published.learned_until).sum())
     first, seen = series.sessions[split.validation.start], champion.held_out.learned_until
     unscored = None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
@@ -223,11 +222,6 @@ def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Float
     """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
     sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
     return {c: (close[:, None] * np.exp(low), close[:, None] * np.exp(high)) for c, (low, high) in sides.items()}
-
-
-def _volatility(quantiles: Floats) -> Floats:
-    span = min(20, quantiles.shape[1])
-    return annualised(quantiles[:, span - 1], span)
 
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:

@@ -1,12 +1,13 @@
 """Past nights as the product would have run and published them: gate and fallbacks included, no future seen.
 
 On every one of them the night's own steps train, judge and choose what is published, on the series as it stood; what
-they then publish is what is scored. Beside it stands every simple forecast from the same origins.
+they then publish is what is scored. Beside it stands every simple forecast from the same origins, of the distribution
+and of the path.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -14,10 +15,9 @@ import numpy as np
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.assessment import Judgement, judged
-from stockml.evaluation.backtest_paths import RiseScore, dated, paths, rise_score, skills, squared_errors
-from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, dated_losses, losses, scored
+from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
     IN_BACKTESTS,
     POOLED,
@@ -26,14 +26,17 @@ from stockml.evaluation.simple_distributions import (
     simple_distributions,
 )
 from stockml.features.windows import OriginSplit, scored_origins, whole
-from stockml.forecasts.proper_scores import crps
+from stockml.forecasts.outlook import chances_above
+from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
+from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import TrainedModel, same_forecast
+from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats, Indices
@@ -42,6 +45,7 @@ from stockml.training.ticker_training import train_ticker, unseen_parts
 FEWEST_ORIGINS = 20
 SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
 CENTRED = f"{POOLED}, pooled shape"
+LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,25 @@ class DecisionNight:
 
 
 @dataclass(frozen=True)
+class RiseScore:
+    """The published chance of a rise at one lead. `rose`: how often it came; climatology: the Brier score of saying
+    that share every time, which nobody could know."""
+
+    lead: int
+    rose: float
+    brier: float
+    climatology: float
+
+
+@dataclass(frozen=True)
 class TickerBacktest:
     """One ticker over the nights; by row where the name says so.
 
     sessions: of its first and last origin.  scores: of the distributions.  widths: CRPS skill over the pooled
     regression, both symmetrised: over all leads, then at LEADS.  adds: the same of what is published over the very same
     procedure without a network.  whole: CRPS skill of what is published, as it is, over the centred regression;
-    location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, over all leads, then at LEADS.
-    rise: of the published chance of one, at the direction's lead.
+    location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, over √lead, so that all leads
+    count about alike; over all leads, then at LEADS.  rise: of the published chance of one, at the direction's lead.
     """
 
     ticker: str
@@ -112,9 +127,9 @@ def backtest(
         raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
     at, leads = np.array(list(splits)), np.array(LEADS)
     nights, own, bare = _nights(series, splits, settings, folders)
-    rows = _joined([_simple_rows(series, piece, pool) for piece, pool in _pieces(series, at, folders)], at)
-    for name, quantiles in ((PUBLISHED, own), (WITHOUT_NETWORK, bare)):
-        rows = rows.with_row(name, at, leads, quantiles[:, leads - 1])
+    rows = _simple_rows(series, at, leads, folders)
+    published = {PUBLISHED: own[:, leads - 1], WITHOUT_NETWORK: bare[:, leads - 1]}
+    rows = replace(rows, quantiles=rows.quantiles | published)
     step = settings.evaluation.direction_step
     return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
 
@@ -129,17 +144,6 @@ def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) 
         if Pool.before(series.sessions[split.test.start].item(), folders).base is not None:
             return stop
     return len(series)
-
-
-def _pieces(series: PriceSeries, at: Indices, folders: Sequence[Path]) -> list[tuple[Indices, Pool]]:
-    """The origins by the newest pool that ends before them, in order."""
-    found: list[tuple[list[int], Pool]] = []
-    for origin in at:
-        pool = Pool.before(series.sessions[origin].item(), folders)
-        if not found or found[-1][1].identity() != pool.identity():
-            found.append(([], pool))
-        found[-1][0].append(int(origin))
-    return [(np.array(piece), pool) for piece, pool in found]
 
 
 def _splits(series: PriceSeries, at: Indices, settings: Settings, folders: Sequence[Path]) -> dict[int, OriginSplit]:
@@ -204,28 +208,48 @@ def _night(known: PriceSeries, model: TrainedModel, found: Judgement) -> Decisio
     )
 
 
-def _simple_rows(series: PriceSeries, at: Indices, pool: Pool) -> DistributionRows:
-    leads, regression = np.array(LEADS), pool.regression
-    assert regression is not None
-    assert pool.base is not None
-    found = {each: simple_distributions(series, at, leads, regression, each, IN_BACKTESTS) for each in SHAPE_SOURCES}
-    quantiles = {
-        f"{name}, {each} shape": found[each].quantiles[name]
-        for name in IN_BACKTESTS
-        for each in SHAPE_SOURCES
-        if name in found[each].quantiles
-    }
-    reasons = {f"{name}, {each} shape": why for each in SHAPE_SOURCES for name, why in found[each].reasons.items()}
-    rows = DistributionRows(at, leads, quantiles, reasons)
-    return rows.with_row(BASE, at, leads, pool.network(series, at, leads, np.zeros(CURVES)))
-
-
-def _joined(parts: Sequence[DistributionRows], at: Indices) -> DistributionRows:
-    """Rows that every part has."""
+def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
+    """Each origin's by the newest pool that ends before it; the rows that every pool gives."""
+    pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
+    firsts = [i for i, pool in enumerate(pools) if i == 0 or pool.identity() != pools[i - 1].identity()]
+    pieces = zip(np.split(at, firsts[1:]), firsts, strict=True)
+    parts = [_rows_of_pool(series, piece, leads, pools[first]) for piece, first in pieces]
     names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
     reasons = {name: why for part in parts for name, why in part.reasons.items()}
     quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}
-    return DistributionRows(at, parts[0].leads, quantiles, reasons)
+    return DistributionRows(at, leads, quantiles, reasons)
+
+
+def _rows_of_pool(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> DistributionRows:
+    assert pool.regression is not None
+    reasons: dict[str, str] = {}
+    quantiles = {BASE: pool.network(series, at, leads, np.zeros(CURVES))}
+    for shape_of in SHAPE_SOURCES:
+        found = simple_distributions(series, at, leads, pool.regression, shape_of, IN_BACKTESTS)
+        quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
+        reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
+    return DistributionRows(at, leads, quantiles, reasons)
+
+
+def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
+    """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), the same."""
+    close, mid = np.log(series.close)[origins, None], np.log(series.mid)[origins, None]
+    furthest, lowest = int(leads[-1]), LOWEST * series.close[origins, None]
+    simple = baseline_paths(series.mid, origins, furthest)
+    return {
+        LAST_CLOSE: np.zeros((len(origins), len(leads))),
+        **{name: np.log(np.maximum(path[:, leads - 1], lowest)) - close for name, path in simple.items()},
+        TREND_PRIOR: mid - close + prior_path(series, origins, furthest)[:, leads - 1],
+        PUBLISHED: published,
+    }
+
+
+def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: int) -> RiseScore:
+    """quantiles: (m, 21) of log(mid at the lead / close of the origin), as published."""
+    rose = series.mid[origins + lead] > series.close[origins]
+    chances = chances_above(quantiles, np.zeros(len(origins)))
+    share = float(rose.mean())
+    return RiseScore(lead, share, float(brier(chances, rose).mean()), share * (1 - share))
 
 
 def _scored(
@@ -233,31 +257,26 @@ def _scored(
 ) -> TickerBacktest:
     actual = moves(series, rows.origins, rows.leads)
     spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
-    own, centred = rows.quantiles[PUBLISHED], spread[CENTRED]
-    said = paths(series, rows.origins, rows.leads, own[..., len(LEVELS) // 2])
-    errors = squared_errors(said, actual, rows.leads)
+    own, centred, leads = rows.quantiles[PUBLISHED], spread[CENTRED], rows.leads
+    loss = {name: losses(each, actual, leads) for name, each in spread.items()}
+    days = series.sessions[rows.origins]
+    said = paths(series, rows.origins, leads, own[..., len(LEVELS) // 2])
+    errors = {name: (actual - path) ** 2 / leads for name, path in said.items()}
+    mse, naive = {name: [each.mean(), *each.mean(axis=0)] for name, each in errors.items()}, errors[LAST_CLOSE]
     return TickerBacktest(
         ticker=ticker,
-        sessions=(series.sessions[rows.origins[0]].item(), series.sessions[rows.origins[-1]].item()),
-        origins=len(rows.origins),
-        scores={name: scored(quantiles, actual, rows.leads) for name, quantiles in rows.quantiles.items()},
-        widths={name: _skills(found, centred, actual, rows.leads) for name, found in spread.items()},
-        losses={name: dated_losses(rows, name, actual, series.sessions, reference=CENTRED) for name in rows.quantiles},
-        adds=_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, rows.leads),
-        adds_losses=dated_losses(rows, PUBLISHED, actual, series.sessions, reference=WITHOUT_NETWORK),
-        whole=_skills(own, centred, actual, rows.leads)[0],
-        location=_skills(own, spread[PUBLISHED], actual, rows.leads)[0],
-        paths=skills(errors),
-        path_losses=dated(errors, series.sessions[rows.origins]),
+        sessions=(days[0].item(), days[-1].item()),
+        origins=len(days),
+        scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
+        widths={name: crps_skills(each, centred, actual, leads) for name, each in spread.items()},
+        losses={name: DatedLosses(days, each, loss[CENTRED]) for name, each in loss.items()},
+        adds=crps_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, leads),
+        adds_losses=DatedLosses(days, loss[PUBLISHED], loss[WITHOUT_NETWORK]),
+        whole=crps_skills(own, centred, actual, leads)[0],
+        location=crps_skills(own, spread[PUBLISHED], actual, leads)[0],
+        paths={name: tuple(map(skill, own_mse, mse[LAST_CLOSE])) for name, own_mse in mse.items()},
+        path_losses={name: DatedLosses(days, each.mean(axis=1), naive.mean(axis=1)) for name, each in errors.items()},
         rise=rise,
         nights=nights,
-        reasons=dict(rows.reasons),
+        reasons=rows.reasons,
     )
-
-
-def _skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
-    """1 − CRPS / CRPS of the reference, over all leads and at each."""
-    overall = [losses(each, actual, leads).mean() for each in (quantiles, reference)]
-    by_lead = [crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference)]
-    pairs = [tuple(overall), *zip(*by_lead, strict=True)]
-    return tuple(float(1 - loss / other) if other > 0 else float("nan") for loss, other in pairs)

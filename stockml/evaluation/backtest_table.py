@@ -4,8 +4,7 @@ All figures are in percent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +12,12 @@ from stockml.errors import NoBars
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.distribution_table import LEADS as SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pooled_regression import LEADS
 
-SHOWN_LEADS = (1, 5, 10, 20, 50)
 ROWS = (
     f"{CONSTANT}, own shape",
     f"{EWMA_20}, pooled shape",
@@ -79,9 +78,6 @@ class BacktestTable:
     missing: dict[str, str]
     left_out: dict[str, str]
 
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """found: a ticker's each; one whose price stood still says nothing, and is left out by name.
@@ -95,6 +91,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
         raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named").partition(";")[0])
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
+    reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in ROWS}
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
@@ -116,7 +113,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
-        missing=_missing(moved),
+        missing={row: f"not of {len(why)} of {len(moved)} tickers: {why[0]}" for row, why in reasons.items() if why},
         left_out=left_out,
     )
 
@@ -132,24 +129,18 @@ def _rise(tickers: Sequence[TickerBacktest]) -> dict[str, float]:
     }
 
 
-def _missing(tickers: Sequence[TickerBacktest]) -> dict[str, str]:
-    found = {row: [each.reasons[row] for each in tickers if row in each.reasons] for row in ROWS}
-    return {row: f"not of {len(why)} of {len(tickers)} tickers: {why[0]}" for row, why in found.items() if why}
-
-
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
-    scores, centred = [each.scores[row] for each in tickers], [each.scores[CENTRED] for each in tickers]
+    scores, centred = ([each.scores[name] for each in tickers] for name in (row, CENTRED))
     covered = [100 * each.coverage["80"] for each in scores]
-    pairs = zip(*([each.interval_scores["80"] for each in row] for row in (scores, centred)), strict=True)
+    pairs = zip(scores, centred, strict=True)
+    saved = [1 - own.interval_scores["80"] / other.interval_scores["80"] for own, other in pairs]
     dated = None if row == CENTRED else [each.losses[row] for each in tickers]
-    found = _line(row, [each.widths[row] for each in tickers], dated)
-    held = float(np.mean(covered)), (float(min(covered)), float(max(covered)))
     return replace(
-        found,
-        coverage_80=held[0],
-        worst_coverage_80=held[1],
+        _line(row, [each.widths[row] for each in tickers], dated),
+        coverage_80=float(np.mean(covered)),
+        worst_coverage_80=(min(covered), max(covered)),
         coverage={level: 100 * float(np.mean([each.coverage[level] for each in scores])) for level in BANDS},
-        interval_score=100 * float(np.mean([1 - own / other for own, other in pairs])),
+        interval_score=100 * float(np.mean(saved)),
     )
 
 

@@ -1,12 +1,9 @@
-"""A model as it is measured tonight: what would have been published of it, after past origins and tonight.
-
-Never here: who wins.
-"""
+"""A model as it is measured tonight: what would have been published of it, after past origins and tonight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +12,11 @@ from stockml.forecasts.outlook import chances_above
 from stockml.forecasts.publishing import Published, Said, published
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.trained_model import TrainedModel
 from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
-
-
-class Model(Protocol):
-    """The two networks of a night; `learned_until` of the scored one must lie before what it is scored on."""
-
-    @property
-    def held_out(self) -> Any: ...
-    @property
-    def published(self) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +29,15 @@ class Pools:
     @classmethod
     def of(
         cls,
-        model: Model,
+        model: TrainedModel,
         series: PriceSeries,
         split: OriginSplit | None = None,
         folders: Sequence[Path] = (SHIPPED,),
     ) -> "Pools":
         """The model's own; of a network that has none the newest in the folders, by date."""
-        if hasattr(model.held_out, "pool"):
-            return cls(model.held_out.pool, model.published.pool)
+        own, tonight = (getattr(network, "pool", None) for network in (model.held_out, model.published))
+        if own and tonight:
+            return cls(own, tonight)
         first = series.sessions[split.validation.start if split else -1].item()
         return cls(Pool.before(first, folders), Pool.before(series.sessions[-1].item(), folders))
 
@@ -67,7 +57,12 @@ class Candidate:
 
     @classmethod
     def of(
-        cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, pools: Pools, model: Model | None
+        cls,
+        series: PriceSeries,
+        split: OriginSplit,
+        settings: EvaluationSettings,
+        pools: Pools,
+        model: TrainedModel | None,
     ) -> "Candidate":
         """The model's, or without one the very same procedure without a network.
 
@@ -76,10 +71,8 @@ class Candidate:
         pools.held_out.check_unseen(series.sessions[split.validation.start].item())
         parts = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
         unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
-        past = said_by(series, unseen, leads, pools.held_out, model and model.held_out)
-        now = said_by(series, newest, leads, pools.tonight, model and model.published)
-        if (past.network is None) != (now.network is None):  # a vintage for the one and none for the other
-            past, now = (Said(each.location, each.simple, None) for each in (past, now))
+        past = forecast_after(series, unseen, leads, pools.held_out, model and model.held_out)
+        now = forecast_after(series, newest, leads, pools.tonight, model and model.published)
         found = published(series, np.concatenate([unseen, newest]), _joined(past, now))
         count = len(parts[0])
         test = slice(count, len(unseen))
@@ -107,8 +100,8 @@ def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     return np.asarray(series.mid[at, None] * np.exp(prior_path(series, at, horizon)), dtype=np.float64)
 
 
-def said_by(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Said:
-    """What a network says after these origins, (m,); without one, what the pool says alone."""
+def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Said:
+    """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
     simple = pool.simple(series, at, leads)
     if hasattr(network, "paths"):
         return Said(np.log(network.paths(series, at) / series.close[at, None]), simple, None)
@@ -117,7 +110,7 @@ def said_by(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, networ
 
 
 def _joined(past: Said, now: Said) -> Said:
-    network = None
+    network = None  # also where there is a vintage for the one and none for the other
     if past.network is not None and now.network is not None:
         network = np.concatenate([past.network, now.network])
     return Said(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)

@@ -3,16 +3,19 @@
 All leads count about alike: what is averaged over them is CRPS / √lead, in log price a square root of a session.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
-from stockml.evaluation.simple_distributions import POOLED, DistributionRows
+from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.forecasts.proper_scores import COVERAGES, band, coverage_by_lead, crps, interval_score, percent
-from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks share outcomes
@@ -91,49 +94,68 @@ def losses(quantiles: Floats, actual: Floats, leads: Indices) -> Floats:
     return np.asarray((crps(quantiles, LEVELS, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
 
 
+def skill(loss: float, reference: float) -> float:
+    """1 − loss / reference; NaN where the reference made no error."""
+    return float(1 - loss / reference) if reference > 0 else math.nan
+
+
+def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
+    """1 − CRPS / CRPS of the reference, over all leads, each over √lead, and then at each lead.  Shapes as `scored`."""
+    overall = (losses(each, actual, leads).mean() for each in (quantiles, reference))
+    by_lead = (crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference))
+    return (skill(*overall), *map(skill, *by_lead))
+
+
 def compared(
-    rows: DistributionRows, actual: Floats, *, reference: str = POOLED, symmetric: bool = True
+    rows: DistributionRows, actual: Floats, *, reference: str, symmetric: bool = False
 ) -> dict[str, CrpsComparison]:
     """Every row but the reference against it, on the same origins; with `symmetric` all widths alone, none's location.
 
-    actual: (m, leads).  Empty where the reference itself cannot be had.
+    actual: (m, leads).  Empty where the reference itself cannot be had, and only what is defined: where a price never
+    moved, the reference may have made no error.
     """
     if reference not in rows.quantiles:
         return {}
-    by_lead = {name: crps(_as(q, symmetric), LEVELS, actual) for name, q in rows.quantiles.items()}
-    overall = {name: (found / np.sqrt(rows.leads)).mean(axis=1) for name, found in by_lead.items()}
-    shared = overlap(rows.origins, int(np.max(rows.leads)))
-    return {
-        name: CrpsComparison(
-            name,
-            reference,
-            symmetric,
-            skill=_skill(overall[name].mean(), overall[reference].mean()),
-            skill_by_lead=tuple(
-                _skill(*pair) for pair in zip(by_lead[name].mean(axis=0), by_lead[reference].mean(axis=0), strict=True)
-            ),
-            test=diebold_mariano(overall[name], overall[reference], shared),
-        )
-        for name in rows.quantiles
-        if name != reference
-    }
+    quantiles = {name: symmetrised(each) if symmetric else each for name, each in rows.quantiles.items()}
+    loss = {name: losses(each, actual, rows.leads) for name, each in quantiles.items()}
+    shared, found = overlap(rows.origins, int(np.max(rows.leads))), {}
+    for name, each in quantiles.items():
+        skills = crps_skills(each, quantiles[reference], actual, rows.leads)
+        if name != reference and np.isfinite(skills).all():
+            test = diebold_mariano(loss[name], loss[reference], shared)
+            found[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
+    return found
 
 
-def dated_losses(
-    rows: DistributionRows,
-    name: str,
-    actual: Floats,
-    sessions: Days,
-    *,
-    reference: str = POOLED,
-    symmetric: bool = True,
-) -> DatedLosses:
-    """What `pooled_test` needs of one ticker.  sessions: (n,) of its whole series."""
-    both = (losses(_as(rows.quantiles[row], symmetric), actual, rows.leads) for row in (name, reference))
-    return DatedLosses(sessions[rows.origins], *both)
+@dataclass(frozen=True)
+class BaseScore:
+    """A base network's CRPS over the pooled regression's, both symmetrised: the mean over tickers (0.003: 0.3 %
+    better), and how many tickers in a hundred gain."""
+
+    tickers: int
+    skill: float
+    share: float
 
 
-def pooled_test(tickers: Iterable[DatedLosses], months: int = QUARTER) -> DieboldMariano | None:
+def base_score(
+    base: BaseNetwork, pooled: PooledRegression, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
+) -> BaseScore:
+    """Of the tickers of `origins`, each on its own (m,) at LEADS; one whose price stood still says nothing.
+
+    Raises ValueError where no ticker is left.
+    """
+    leads, skills = np.array(LEADS), []
+    for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
+        own = base.quantiles(prices, at, leads, pooled)
+        simple = pooled.quantiles(prices, at, leads, symmetric=True)
+        skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])
+    known = np.array([each for each in skills if np.isfinite(each)])
+    if not len(known):
+        raise ValueError("expected a ticker whose price moves, found none")
+    return BaseScore(len(known), float(known.mean()), 100 * float((known > 0).mean()))
+
+
+def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months, so many are not more.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
@@ -143,7 +165,7 @@ def pooled_test(tickers: Iterable[DatedLosses], months: int = QUARTER) -> Diebol
     dated = [each for each in tickers if len(each.loss) and each.reference.mean() > 0]
     if not dated:
         return None
-    block = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in dated])
+    block = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in dated])
     values = [
         np.concatenate([getattr(each, what) / each.reference.mean() for each in dated])
         for what in ("loss", "reference")
@@ -153,12 +175,3 @@ def pooled_test(tickers: Iterable[DatedLosses], months: int = QUARTER) -> Diebol
     whole = counts >= np.median(counts) / 2
     loss, other = (np.bincount(at, weights=value)[whole] / counts[whole] for value in values)
     return diebold_mariano(loss, other, 2)
-
-
-def _as(quantiles: Floats, symmetric: bool) -> Floats:
-    return symmetrised(quantiles) if symmetric else quantiles
-
-
-def _skill(loss: float, reference: float) -> float:
-    """NaN where the reference made no error."""
-    return float(1 - loss / reference) if reference > 0 else float("nan")

@@ -23,7 +23,6 @@ from stockml.storage.arrays import Floats, Indices
 LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
 ROWS_OF = {"regression": POOLED, "base": BASE}  # of a pool's kinds
-BLEND = "base and regression"  # how an earlier version named what it published of both
 
 
 @dataclass(frozen=True)
@@ -92,31 +91,23 @@ def distribution_table(
     leads = np.array([lead for lead in LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    found = DistributionRows(origins, leads, {}, reasons)
+    quantiles: dict[str, Floats] = {}
     if pool.regression is not None and simple_rows:
         simple = simple_distributions(series, origins, leads, pool.regression)
-        found = DistributionRows(origins, leads, simple.quantiles, {**reasons, **simple.reasons})
+        quantiles, reasons = {**simple.quantiles}, reasons | simple.reasons
     if pool.base is not None and simple_rows:
-        found = found.with_row(BASE, origins, leads, pool.network(series, origins, leads, np.zeros(CURVES)))
-    for name, each in candidates.items():
-        found = found.with_row(name, origins, leads, each.test.quantiles[:, leads - 1])
-    over_simple = _compared(found, actual, reference=WITHOUT_NETWORK)
+        quantiles[BASE] = pool.network(series, origins, leads, np.zeros(CURVES))
+    quantiles |= {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
+    rows = DistributionRows(origins, leads, quantiles, reasons)
+    over_simple = compared(rows, actual, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: scored(quantiles, actual, leads) for name, quantiles in found.quantiles.items()},
-        widths=_compared(found, actual, symmetric=True),
-        whole=_compared(found, actual),
-        against_champion=_compared(found, actual, reference=CHAMPION).get(LSTM),
+        scores={name: scored(each, actual, leads) for name, each in quantiles.items()},
+        widths=compared(rows, actual, reference=POOLED, symmetric=True),
+        whole=compared(rows, actual, reference=POOLED),
+        against_champion=compared(rows, actual, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=pool.through,
-        reasons=dict(found.reasons),
+        reasons=reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
     )
-
-
-def _compared(
-    rows: DistributionRows, actual: Floats, *, reference: str = POOLED, symmetric: bool = False
-) -> dict[str, CrpsComparison]:
-    """Only what is defined: where a price never moved, a reference may have made no error."""
-    found = compared(rows, actual, reference=reference, symmetric=symmetric)
-    return {name: each for name, each in found.items() if np.isfinite([each.skill, *each.skill_by_lead]).all()}

@@ -2,8 +2,6 @@
 
 Errors are scaled by the range of the sessions up to the origin, so only by the past. What cannot be computed is None;
 nothing here is ever NaN or infinite. One-step figures stand apart from those of whole paths.
-
-Never here: fitting, choosing, or an origin whose outcome is not wholly known.
 """
 
 import math
@@ -48,13 +46,22 @@ def evaluate(
     Every path is compared with the last close and, where they are given, with the champion and with what would have
     been published without a network.  Raises TooFewBars.
     """
-    origins = np.asarray(origins, dtype=np.int64)
     horizon = settings.horizon
-    _check(mid, origins, paths, horizon)
+    actual = known_outcomes(mid, origins, horizon)
+    for name, path in paths.items():
+        if path.shape != actual.shape:
+            raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
     start = (mid if close is None else close)[origins]
+    sheet = _Sheet(
+        actual=actual,
+        start=start,
+        scale=past_range(mid, settings.scale_sessions)[origins],
+        step=mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins],
+        overlap=overlap(origins, horizon),
+        direction_lead=settings.direction_step,
+    )
     named = {**paths, LAST_CLOSE: np.repeat(start[:, None], horizon, axis=1), **baseline_paths(mid, origins, horizon)}
-    sheet = _Sheet.of(mid, start, origins, settings)
-    errors = {name: path - sheet.actual for name, path in named.items()}
+    errors = {name: path - actual for name, path in named.items()}
     return Evaluation(
         origins=len(origins),
         first=int(origins[0]),
@@ -75,40 +82,27 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Sheet:
-    """What all forecasts share: outcomes, scales and origins' prices, each (m,) or (m, horizon)."""
+    """What all forecasts share: outcomes, (m, horizon); origins' prices, past ranges and mean past steps, (m,)."""
 
     actual: Floats
     start: Floats
     scale: Floats
     step: Floats
     overlap: int
-    settings: EvaluationSettings
-
-    @classmethod
-    def of(cls, mid: Floats, start: Floats, origins: Indices, settings: EvaluationSettings) -> "_Sheet":
-        actual = known_outcomes(mid, origins, settings.horizon)
-        past_steps = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)
-        scale = past_range(mid, settings.scale_sessions)[origins]
-        shared = overlap(origins, settings.horizon)
-        return cls(actual, start, scale, past_steps[origins], shared, settings)
-
-    def losses(self, error: Floats) -> Floats:
-        """Scaled squared error of each origin's path, mean over its leads.  Returns (m,), only origins with a scale."""
-        return np.asarray((self._scaled(error) ** 2).mean(axis=1), dtype=np.float64)
+    direction_lead: int
 
     def score(self, error: Floats, naive: Floats, rise: Floats | None) -> Score:
         squared, naive_squared = self._scaled(error) ** 2, self._scaled(naive) ** 2
         by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
-        mse = _finite(squared.mean()) if len(squared) else None
+        mse = _mean(squared)
         moving = self.step > 0
-        mase = (np.abs(error[moving]).mean(axis=1) / self.step[moving]).mean() if moving.any() else None
         return Score(
             mse=mse,
             half_mse=None if mse is None else mse / 2,
             rmse=_finite(math.sqrt((error**2).mean())),
-            mae=_finite(np.abs(error).mean()),
-            mase=_finite(mase),
-            skill=_skill(mse, _finite(naive_squared.mean()) if len(squared) else None),
+            mae=_mean(np.abs(error)),
+            mase=_mean(np.abs(error[moving]).mean(axis=1) / self.step[moving]),
+            skill=_skill(mse, _mean(naive_squared)),
             skill_by_lead={
                 str(lead): _skill(by_lead[lead - 1], naive_by_lead[lead - 1]) for lead in LEADS if lead <= len(by_lead)
             },
@@ -121,14 +115,13 @@ class _Sheet:
         return OneStep(
             half_mse=None if mse is None else mse / 2,
             rmse=_finite(math.sqrt((error**2).mean())),
-            mae=_finite(np.abs(error).mean()),
+            mae=_mean(np.abs(error)),
             skill=_skill(mse, naive_mse),
         )
 
     def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
-        loss, other, naive = (self.losses(errors[each]) for each in (name, against, LAST_CLOSE))
-        mean, other_mean, naive_mean = (_finite(each.mean()) if len(each) else None for each in (loss, other, naive))
-        skill, other_skill = _skill(mean, naive_mean), _skill(other_mean, naive_mean)
+        loss, other, naive = ((self._scaled(errors[each]) ** 2).mean(axis=1) for each in (name, against, LAST_CLOSE))
+        skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
         return Comparison(
             name=name,
             against=against,
@@ -138,20 +131,20 @@ class _Sheet:
         )
 
     def _scaled(self, error: Floats) -> Floats:
+        """Only the origins that have a scale."""
         usable = self.scale > 0
         return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
 
     def _direction(self, error: Floats, rise: Floats | None) -> Direction:
-        column = self.settings.direction_step - 1
+        column = self.direction_lead - 1
         rose = self.actual[:, column] > self.start
         said = error[:, column] + self.actual[:, column] - self.start
         # a path that ends where it began says nothing about the direction: the last close has no accuracy
         speaks = np.abs(said) > 1e-9 * self.start
-        accuracy = ((said[speaks] > 0) == rose[speaks]).mean() if speaks.any() else None
         return Direction(
-            accuracy=_finite(accuracy),
-            base_rate=_finite(rose.mean()),
-            brier=None if rise is None else _finite(brier(rise, rose).mean()),
+            accuracy=_mean((said[speaks] > 0) == rose[speaks]),
+            base_rate=_mean(rose),
+            brier=None if rise is None else _mean(brier(rise, rose)),
         )
 
 
@@ -161,15 +154,12 @@ def past_range(mid: Floats, sessions: int) -> Floats:
     return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
 
 
-def _check(mid: Floats, origins: Indices, paths: Mapping[str, Floats], horizon: int) -> None:
-    known_outcomes(mid, origins, horizon)
-    for name, path in paths.items():
-        if path.shape != (len(origins), horizon):
-            raise ValueError(f"expected {name}'s paths as {(len(origins), horizon)}, found {path.shape}")
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _mean(values: Any) -> float | None:
+    return _finite(values.mean()) if len(values) else None
 
 
 def _skill(mse: float | None, naive: float | None) -> float | None:
@@ -178,6 +168,4 @@ def _skill(mse: float | None, naive: float | None) -> float | None:
 
 
 def _mean_by_lead(squared: Floats) -> list[float | None]:
-    if len(squared) == 0:
-        return [None] * squared.shape[1]
-    return [_finite(value) for value in squared.mean(axis=0)]
+    return [_finite(value) for value in squared.mean(axis=0)] if len(squared) else [None] * squared.shape[1]

@@ -1,7 +1,7 @@
 """The check inside a night: what was said after a past session is said again of a series that goes on differently.
 
 Every row of the night's tables is asked, as of an origin in the middle of the test part. `stockml audit` replays whole
-nights in this way. Never here: who wins.
+nights in this way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Model, Pools, said_by, trend_prior_paths
+from stockml.evaluation.candidates import Pools, forecast_after, trend_prior_paths
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES, simple_distributions
@@ -18,6 +18,7 @@ from stockml.forecasts.publishing import published
 from stockml.models.base_network import CURVES
 from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, PooledRegression
+from stockml.models.trained_model import TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -36,7 +37,7 @@ def check_rows(series: PriceSeries, at: int, rows: Mapping[str, Row]) -> None:
     other = goes_on_differently(series, at)
     for name, row in rows.items():
         for one, two in zip(row(series), row(other), strict=True):
-            if (one is None) != (two is None) or not (one is None or two is None or _same(one, two)):
+            if not _same(one, two):
                 raise LooksAhead(name, str(series.sessions[at]))
 
 
@@ -48,7 +49,7 @@ def goes_on_differently(series: PriceSeries, at: int) -> PriceSeries:
 
 
 def rows_of_a_night(
-    at: Indices, models: Mapping[str, Model | None], pools: Pools, settings: EvaluationSettings
+    at: Indices, models: Mapping[str, TrainedModel | None], pools: Pools, settings: EvaluationSettings
 ) -> dict[str, Row]:
     """What each row of both tables says after the last of `at`.
 
@@ -58,11 +59,10 @@ def rows_of_a_night(
     leads, pool = np.arange(1, horizon + 1), pools.held_out
     known = np.array([lead for lead in LEADS if lead <= horizon])
 
-    def publishing(model: Model | None) -> Row:
+    def publishing(model: TrainedModel | None) -> Row:
         def row(series: PriceSeries) -> Sequence[Floats | None]:
-            said = said_by(series, at, leads, pool, model and model.held_out)
-            told = published(series, at, said)
-            return said.location, said.simple, said.network, told.quantiles, told.shares, told.feedback
+            forecast = forecast_after(series, at, leads, pool, model and model.held_out)
+            return *vars(forecast).values(), *vars(published(series, at, forecast)).values()
 
         return row
 
@@ -86,7 +86,7 @@ def check_night(
     series: PriceSeries,
     split: OriginSplit,
     settings: EvaluationSettings,
-    models: Mapping[str, Model | None],
+    models: Mapping[str, TrainedModel | None],
     pools: Pools,
 ) -> None:
     """Ask every row as of the middle of the test part. Raises LooksAhead."""
@@ -97,5 +97,7 @@ def check_night(
     check_rows(series, middle, rows_of_a_night(at, models, pools, settings))
 
 
-def _same(one: Floats, two: Floats) -> bool:
+def _same(one: Floats | None, two: Floats | None) -> bool:
+    if one is None or two is None:
+        return one is two
     return bool(np.allclose(one, two, rtol=ROUNDING, atol=ROUNDING, equal_nan=True))

@@ -1,7 +1,4 @@
-"""One night's figures as plain values: what `evaluation.evaluate` finds, and how it is kept and named in MLflow.
-
-Never here: arithmetic on prices.
-"""
+"""One night's figures as plain values: what `evaluation.evaluate` finds, and how it is kept and named in MLflow."""
 
 import re
 from dataclasses import asdict, dataclass

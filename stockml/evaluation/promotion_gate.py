@@ -48,10 +48,8 @@ def judge(
         return False, "no other network tonight: the champion stays"
     if table.loses(LSTM):
         stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
-        return (
-            False,
-            f"worse than the same forecast without a network ({_told(table.over_simple.get(LSTM))[1]}): {stays}",
-        )
+        _, by = _told(table.over_simple.get(LSTM))
+        return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
         return True, "the first champion: no worse than the same forecast without a network"
     return _against(incumbent, table.against_champion, replace_after)
@@ -86,24 +84,12 @@ def _told(rival: CrpsComparison | None) -> tuple[str, str]:
 
 
 def verdict(
-    promoted: bool,
-    reason: str,
-    evaluation: Evaluation,
-    *,
-    weights: Sequence[float],
-    figures: Mapping[str, float | None],
+    promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable, weights: Sequence[float]
 ) -> Verdict:
-    """The decision with the numbers that it, and what is published, rest on.  figures: of the distributions."""
-    numbers = _numbers(evaluation) | dict(figures)
-    if weights:
-        numbers |= {"weight_of_first_lead": weights[0], "weight_of_last_lead": weights[-1]}
-    return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, float | None]:
+    """The decision with the numbers that it, and what is published, rest on.  weights: the network's by lead."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     own, champion, published = (scores.get(name) for name in (LSTM, CHAMPION, PUBLISHED))
-    return {
+    numbers = {
         "origins": float(evaluation.origins),
         "challenger_mse": own.mse if own else None,
         "champion_mse": champion.mse if champion else None,
@@ -113,4 +99,8 @@ def _numbers(evaluation: Evaluation) -> dict[str, float | None]:
         "champion_skill": champion.skill if champion else None,
         "network_adds": adds.skill_difference if adds else None,
         "network_adds_p_value": adds.p_value if adds else None,
+        **table.figures(),
+        "weight_of_first_lead": weights[0],
+        "weight_of_last_lead": weights[-1],
     }
+    return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})

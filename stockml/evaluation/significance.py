@@ -12,7 +12,7 @@ from scipy.special import stdtr
 from stockml.storage.arrays import Floats, Indices
 
 SIGNIFICANT = 0.05  # a difference that luck explains more often than this is called noise
-RESAMPLES = 2_000
+RESAMPLES, CONFIDENCE = 2_000, 0.95
 ROUNDING = 1e-12  # relative: losses that differ by less are equal
 
 
@@ -70,10 +70,8 @@ class Interval:
     high: float
 
 
-def skill_difference_interval(
-    loss: Floats, other: Floats, naive: Floats, overlapping: int, *, seed: int = 0, confidence: float = 0.95
-) -> Interval | None:
-    """Block-bootstrap interval of skill(loss) − skill(other), where skill = 1 − mean loss / mean naive loss.
+def skill_difference_interval(loss: Floats, other: Floats, naive: Floats, overlapping: int) -> Interval | None:
+    """95 % block-bootstrap interval of skill(loss) − skill(other), where skill = 1 − mean loss / mean naive loss.
 
     loss, other, naive: (m,), same origins in time order. Blocks of consecutive origins, wrapping round (Politis and
     Romano 1992), as long as the overlap and at least the cube root of m, are drawn with replacement, the same blocks
@@ -83,17 +81,17 @@ def skill_difference_interval(
     block = max(overlapping, round(count ** (1 / 3)))
     if count < 2 * block:
         return None
-    rows = _block_rows(count, block, np.random.default_rng(seed))
+    rows = _block_rows(count, block)
     against = naive[rows].mean(axis=1)
     if np.any(against <= 0):
         return None
     differences = (other[rows].mean(axis=1) - loss[rows].mean(axis=1)) / against
-    low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
 
 
-def _block_rows(count: int, block: int, generator: np.random.Generator) -> Indices:
-    """(RESAMPLES, count) row numbers, in runs of `block`."""
-    starts = generator.integers(0, count, size=(RESAMPLES, math.ceil(count / block)))
+def _block_rows(count: int, block: int) -> Indices:
+    """(RESAMPLES, count) row numbers, in runs of `block`; the same ones every time."""
+    starts = np.random.default_rng(0).integers(0, count, size=(RESAMPLES, math.ceil(count / block)))
     rows = (starts[:, :, None] + np.arange(block)) % count
     return rows.reshape(RESAMPLES, -1)[:, :count]

@@ -3,18 +3,16 @@
 Each is a width times a shape of 21 quantiles a lead. All get the same calibration: the shape of the pool of tickers for
 that width, or the ticker's own, of the last sessions before what is scored. What a ticker's own history teaches ends
 before the first origin.
-
-Never here: networks, scores.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, NoRow, TooFewBars, UnlikeRows
+from stockml.errors import InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import whole
@@ -56,18 +54,14 @@ class DistributionRows:
 
     origins: Indices
     leads: Indices
-    quantiles: Mapping[str, Floats]
-    reasons: Mapping[str, str]
+    quantiles: dict[str, Floats]
+    reasons: dict[str, str]
 
-    def with_row(self, name: str, origins: Indices, leads: Indices, quantiles: Floats) -> "DistributionRows":
-        """With one more forecast, a network's say. Raises UnlikeRows where its origins or leads are others."""
-        for what, mine, others in (("origins", self.origins, origins), ("leads", self.leads, leads)):
-            if not np.array_equal(mine, others):
-                raise UnlikeRows(what, name, ", ".join(self.quantiles), _ends(mine), _ends(others))
-        shape = (len(origins), len(leads), len(LEVELS))
-        if quantiles.shape != shape:
-            raise ValueError(f"expected quantiles {shape} of {name}, found {quantiles.shape}")
-        return replace(self, quantiles={**self.quantiles, name: quantiles})
+    def __post_init__(self) -> None:
+        shape = (len(self.origins), len(self.leads), len(LEVELS))
+        for name, each in self.quantiles.items():
+            if each.shape != shape:
+                raise ValueError(f"expected quantiles {shape} of {name}, found {each.shape}")
 
 
 def simple_distributions(
@@ -96,12 +90,6 @@ def simple_distributions(
     return DistributionRows(origins, leads, quantiles, reasons)
 
 
-def own_shape(series: PriceSeries, width: Width, origins: Indices, leads: Indices) -> Floats:
-    """(leads, 21) quantiles at LEVELS of move / width over a ticker's own origins, whose outcomes must be known."""
-    ratios = moves(series, origins, leads) / width(series, origins, leads)
-    return np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
-
-
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
     stop = len(known) - furthest
@@ -115,12 +103,14 @@ def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
 def _calibrated(
     name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, shape_of: ShapeSource
 ) -> tuple[Width, Floats]:
+    """The row's width, and its shape: (leads, 21) quantiles at LEVELS of move / width."""
     known = series.until(first + 1)
     if shape_of == "pooled":
         return _width(name, known, pool), pool.shape(IN_BACKTESTS[name], leads)
     calibrated = calibration_origins(known, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), pool)
-    return width, own_shape(known, width, calibrated, leads)
+    ratios = moves(known, calibrated, leads) / width(known, calibrated, leads)
+    return width, np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
 
 
 def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
@@ -146,7 +136,3 @@ def _ewma_widths(name: str, series: PriceSeries, origins: Indices, leads: Indice
     pooled.check_history(seen, origins)
     volatility = seen.ewma_20 if name == EWMA_20 else seen.ewma_60
     return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
-
-
-def _ends(found: Indices) -> str:
-    return f"{len(found)} from {found[0]} to {found[-1]}" if len(found) else "none"

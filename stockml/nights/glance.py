@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.distribution_table import BLEND, row_of
+from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.forecasts.forecast import Age, age_of
 from stockml.nights.record import Night, kept_nights
@@ -59,7 +59,7 @@ class Glance:
         path_adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
         path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
         whole = table.whole.get(row_of(night.publisher)) if table else None
-        saves = table and (table.widths.get(BLEND) if night.publisher == BLEND else table.network_adds)
+        saves = table and table.network_adds
         return cls(
             ticker=night.ticker,
             session=night.session,

@@ -140,13 +140,9 @@ def read_night(path: Path) -> Night:
     except ValueError as error:
         way_back = "restore it from a backup, or move it away; that night run again makes it anew"
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
-    return replace(
-        night,
-        model_folder=_here(path, night.model_folder),
-        evaluation_folder=_here(path, night.evaluation_folder),
-        dataset_path=_here(path, night.dataset_path),
-        plots_folder=_here(path, night.plots_folder),
-    )
+    places = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
+    here: dict[str, Any] = {name: _here(path, getattr(night, name)) for name in places}
+    return replace(night, **here)
 
 
 def check_night(path: Path) -> None:

@@ -1,10 +1,10 @@
-"""The morning at a glance: a row a ticker, for the terminal, for Prefect's page and for MLflow's, and in one sentence
-on how many tickers the network adds something.
+"""The morning at a glance: a row a ticker, for the terminal, for Prefect's page and for MLflow's; in one sentence on
+how many tickers the network adds something, and in one line which of them have no forecast of the newest session.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -17,6 +17,8 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.glance import Glance, newest
 from stockml.prices.calendar import sessions_for
+from stockml.provider.listing import Delistings
+from stockml.redaction import excerpt
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
@@ -27,6 +29,9 @@ LEGEND = (
     "network adds: the CRPS it saves; ~ within the noise; next run: UTC"
 )
 LINE = 100  # characters of the terminal's
+A_NIGHT = timedelta(hours=2)  # from a bar's final time to the end of its night, which asks for a late one for an hour
+NAMED = 20  # tickers in the line of missing forecasts; `stockml status` has all of them
+WHY = 160
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 
 
@@ -40,7 +45,7 @@ class Attempt:
     at: datetime
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         return f"{self.state.lower()}: {self.why}"
 
     @property
@@ -58,9 +63,9 @@ class Row:
     ticker: str
     session: date | None
     state: str
-    age: int | None
-    expired: bool
-    glance: Glance | None
+    age: int | None = None
+    expired: bool = False
+    glance: Glance | None = None
     next_run: datetime | None = None
     brief: str = ""
 
@@ -81,7 +86,7 @@ class Row:
         """The row for a script: dates as text, shares as numbers."""
         found = {**(asdict(self.glance) if self.glance else {}), **asdict(self)}
         del found["glance"], found["brief"]
-        return {name: _text(value) for name, value in found.items()}
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in found.items()}
 
 
 def keep_attempt(nights: Path, ticker: str, attempt: Attempt) -> None:
@@ -102,35 +107,29 @@ def rows(
     calendars: Mapping[str, str | None] | None = None,
 ) -> list[Row]:
     """A row a ticker, by name.  now: with its zone.  next_runs: where a schedule is known."""
-    return [
-        _row(home, ticker, now, (next_runs or {}).get(ticker), (calendars or {}).get(ticker))
-        for ticker in sorted(set(tickers))
-    ]
+    found = []
+    for ticker in sorted(set(tickers)):
+        try:
+            row = _row(home, ticker, now, (calendars or {}).get(ticker))
+        except StockmlError as fault:  # what cannot be read of one ticker is its own state, and ends no other's row
+            row = Row(ticker, None, str(fault), brief="unreadable")
+        found.append(replace(row, next_run=(next_runs or {}).get(ticker)))
+    return found
 
 
-def _row(home: Home, ticker: str, now: datetime, next_run: datetime | None, calendar: str | None) -> Row:
-    """What cannot be read of one ticker is its own state, and ends no other's row."""
-    try:
-        return _read_row(home, ticker, now, next_run, calendar)
-    except StockmlError as fault:
-        return Row(ticker, None, str(fault), None, False, None, next_run, "unreadable")
-
-
-def _read_row(home: Home, ticker: str, now: datetime, next_run: datetime | None, calendar: str | None) -> Row:
+def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     glance, attempt = newest(home.nights, ticker), _attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
-        if attempt is None:
-            return Row(ticker, None, "no night yet", None, False, None, next_run)
-        return Row(ticker, None, attempt.told, None, False, None, next_run, attempt.brief)
+        return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
     exchange = sessions_for(ticker, calendar or (glance.calendar if glance else None))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
     if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
-        state, brief = f"{state}; {missed.told}", brief or missed.brief
-    return Row(ticker, session, state, age.sessions, age.expired, glance, next_run, brief)
+        state, brief = f"{state}; {missed.text}", brief or missed.brief
+    return Row(ticker, session, state, age.sessions, age.expired, glance, brief=brief)
 
 
 def _attempt(nights: Path, ticker: str) -> Attempt | None:
@@ -163,29 +162,26 @@ def _adds(found: Glance) -> str:
         ("path ", found.path_adds, found.path_adds_p, "+.3f"),
         ("", found.network_adds, found.network_adds_p, "+.2%"),
     )
+    known = [gain for gain in gains if gain[1] is not None]
     parts = [
-        f"{what}{value:{shape}}{'' if p is None or p < SIGNIFICANT else ' ~'}"
-        for what, value, p, shape in gains
+        f"{what}{value:{shape}}" + ("" if p is None or p < SIGNIFICANT else " ~")
+        for what, value, p, shape in known
         if value
     ]
-    known = any(value is not None for _, value, _, _ in gains)
     return ", ".join(parts) or ("nothing" if known else "–")
 
 
 def share_sentence(listed: Sequence[Row]) -> str:
     """On how many tickers the network adds something to what is published, and on how many by more than the noise."""
-    known = [
-        row.glance for row in listed if row.glance and (row.glance.network_adds, row.glance.path_adds) != (None,) * 2
-    ]
+    known = [row.glance for row in listed if row.glance and {row.glance.network_adds, row.glance.path_adds} != {None}]
     if not known:
         return "No night yet says whether the network adds anything."
-    adding = sum(each.adds for each in known)
-    clearly = sum(each.adds and _clear(each) for each in known)
+    adding, clearly = sum(each.adds for each in known), sum(map(_adds_clearly, known))
     counted = f"{adding} of {len(known)} ticker{'' if len(known) == 1 else 's'} ({adding / len(known):.0%})"
     return f"The network adds something on {counted}, on {clearly} by more than the noise."
 
 
-def _clear(found: Glance) -> bool:
+def _adds_clearly(found: Glance) -> bool:
     pairs = ((found.network_adds, found.network_adds_p), (found.path_adds, found.path_adds_p))
     return any(value is not None and value > 0 and p is not None and p < SIGNIFICANT for value, p in pairs)
 
@@ -210,5 +206,29 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
     return "\n\n".join(part for part in (share_sentence(listed), "\n".join(lines), told, LEGEND) if part)
 
 
-def _text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date | datetime) else value
+def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
+    """A row for each ticker without a forecast of its newest session whose night should be over at `now`, by name.
+
+    One that is no longer listed is at rest, and misses nothing.  now: with its zone.  calendars: of those that do not
+    go by their suffix. Raises RecordUnreadable, where it cannot be known who is at rest.
+    """
+    delisted = Delistings.read(home.delistings).days
+    listed = [ticker for ticker in tickers if ticker not in delisted or delisted[ticker] > now.date()]
+    found = rows(home, listed, now, calendars=calendars)
+    return [row for row in found if not _has_newest(row, now, calendars.get(row.ticker))]
+
+
+def missing_line(found: Sequence[Row], count: int) -> str:
+    """Who misses a forecast and why, in one line, of `count` tickers that were looked at."""
+    if not found:
+        return f"no forecast is missing, of {count} ticker{'' if count == 1 else 's'}"
+    named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])
+    rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
+    return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
+
+
+def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:
+    if row.session is None:
+        return False
+    exchange = sessions_for(row.ticker, calendar or (row.glance.calendar if row.glance else None))
+    return row.session >= exchange.last_final(now - A_NIGHT)

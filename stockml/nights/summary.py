@@ -4,9 +4,7 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
@@ -36,16 +34,17 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += _row("history", short) if (short := _short_history(night)) else []
-    lines += ["", *path_lines(night), *_adds(night), *distribution_lines(night), ""]
+    lines += [*_row("history", _short_history(night)), "", *path_lines(night)]
+    lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
+    lines += [*distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
-        lines += _row("", str(age)) if age else []
+        lines += _row("", str(age or ""))
         lines += _row("chance of a rise", _rise(night, night.forecast))
-        lines += _row("published", _published(night))
-    lines += _row("so far", live) if (live := _live(night)) else []
+        lines += _row("published", _published(night, night.forecast))
+    lines += _row("so far", _live(night))
     lines += outlook_lines(night.forecast) if night.forecast else []
     lines += _where(night)
     return "\n".join(lines)
@@ -59,12 +58,14 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts += [path_markdown(night), *_adds_markdown(night), distribution_markdown(night)]
+    parts.append(path_markdown(night))
+    parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
+    parts.append(distribution_markdown(night))
     if night.forecast:
-        said = _published(night)
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
-        parts += [f"Published: {said}.", f"So far: {live}." if (live := _live(night)) else ""]
+        parts.append(f"Published: {_published(night, night.forecast)}.")
+        parts.append(f"So far: {live}." if (live := _live(night)) else "")
         parts.append(outlook_markdown(night.forecast))
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
@@ -122,8 +123,6 @@ def _heading(night: Night) -> list[str]:
     if night.publisher == POOLED:
         learned = night.distributions is None or POOLED in night.distributions.scores
         return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", _not_published(night)]
-    if night.publisher == BLEND:  # of an earlier version
-        return ["published: the last close, width by base network and regression"]
     if _forecasts_a_path(night):
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
@@ -162,11 +161,7 @@ def _not_published(night: Night) -> str:
 def _path_adds(night: Night) -> str:
     """The skill of what is published over the very same procedure without the network, with its noise."""
     found = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    return _difference(found) if found else ""
-
-
-def _difference(found: Comparison) -> str:
-    if found.skill_difference is None:
+    if not found or found.skill_difference is None:
         return ""
     inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
     return f"{found.skill_difference:+.3f}{inside}, {_luck(found.p_value)}"
@@ -179,7 +174,7 @@ def _luck(p_value: float | None) -> str:
 
 
 def _row(label: str, value: str) -> list[str]:
-    """As many lines of at most 100 columns as it takes; an address is never broken."""
+    """As many lines of at most 100 columns as it takes, none for no value; an address is never broken."""
     lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
     return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
 
@@ -189,38 +184,25 @@ def _bars(night: Night) -> str:
     return f"{night.rows_added} added{restated}, {night.sessions:,} sessions in all"
 
 
-def _adds(night: Night) -> list[str]:
-    return [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
-
-
-def _adds_markdown(night: Night) -> list[str]:
-    return [f"Network adds to the path: {adds}."] if (adds := _path_adds(night)) else []
-
-
 def _end_point(forecast: Forecast) -> str:
-    band = forecast.band(80)
+    """Beside the close, which anyone can look up, and the mid price, which is what is modelled."""
+    band, close = forecast.band(80), forecast.last_close
+    now = "now" if close is None else f"close {close:.2f},"
     return (
         f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
-        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; {_now(forecast)})"
+        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; {now} mid price {forecast.last_value:.2f})"
     )
 
 
-def _now(forecast: Forecast) -> str:
-    """The close, which anyone can look up; the mid price is what is modelled."""
-    mid = f"mid price {forecast.last_value:.2f}"
-    return f"now {mid}" if forecast.last_close is None else f"close {forecast.last_close:.2f}, {mid}"
-
-
-def _published(night: Night) -> str:
+def _published(night: Night, forecast: Forecast) -> str:
     """What the path and the width are made of, and to whom each is due."""
-    assert night.forecast is not None
-    if night.publisher in (POOLED, BLEND) or not _forecasts_a_path(night):
-        weights, median = night.forecast.weights, _median(night)
-        if night.forecast.without_network:
-            return f"median: {median}; width: the {POOLED}'s alone"
-        shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
-        return f"median: {median}; width: the network's share {shares}, the rest the {POOLED}'s"
-    return f"the network's path, with the {POOLED}'s width" if night.forecast.outlook else "the network's path"
+    if night.publisher != POOLED and _forecasts_a_path(night):
+        return f"the network's path, with the {POOLED}'s width" if forecast.outlook else "the network's path"
+    weights, median = forecast.weights, _median(night)
+    if forecast.without_network:
+        return f"median: {median}; width: the {POOLED}'s alone"
+    shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
+    return f"median: {median}; width: the network's share {shares}, the rest the {POOLED}'s"
 
 
 def _rise(night: Night, forecast: Forecast) -> str:
@@ -244,17 +226,11 @@ def _live(night: Night) -> str:
 
 
 def _where(night: Night) -> list[str]:
-    lines: list[str] = []
-    if night.mlflow_run_id:
-        version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
-        lines += _row("MLflow run", f"{night.run_name} ({night.mlflow_run_id}){version}")
-    if night.mlflow_run_url:
-        lines += _row("", night.mlflow_run_url)
-    if night.mlflow_nights_url:
-        lines += _row("all its nights", night.mlflow_nights_url)
-    if night.plots_folder:
-        lines += _row("plots", night.plots_folder)
-    return [*lines, *_row("pages", PAGES)]
+    version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
+    run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
+    places = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
+    places += [("plots", night.plots_folder), ("pages", PAGES)]
+    return [line for label, place in places for line in _row(label, place or "")]
 
 
 def _short_history(night: Night) -> str:
@@ -266,18 +242,17 @@ def _short_history(night: Night) -> str:
 
 
 def _markdown_facts(night: Night) -> list[str]:
-    facts = [
+    links = {
+        "MLflow run": night.mlflow_run_url,
+        f"All nights of {night.ticker} in MLflow": night.mlflow_nights_url,
+        "Prefect flow run": night.flow_run_url,
+    }
+    return [
         f"- bars: {_bars(night)}",
         *([f"- history: {short}"] if (short := _short_history(night)) else []),
         *(f"- data: {note}" for note in night.data_notes),
         f"- {night.mode}: {night.reason}",
         f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "
         f"code `{night.code_hash[:8]}`)",
+        *(f"- [{name}]({url})" for name, url in links.items() if url),
     ]
-    if night.mlflow_run_url:
-        facts.append(f"- [MLflow run]({night.mlflow_run_url})")
-    if night.mlflow_nights_url:
-        facts.append(f"- [All nights of {night.ticker} in MLflow]({night.mlflow_nights_url})")
-    if night.flow_run_url:
-        facts.append(f"- [Prefect flow run]({night.flow_run_url})")
-    return facts

@@ -19,6 +19,7 @@ from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
+FORMATS = ("+.3f", "+.2%", ".2f", ".2f", ".0%", ".0%")  # of the figures among them
 LEGEND = (
     "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise; "
     "rise: the chance of it, rose: how often it did"
@@ -61,13 +62,10 @@ class NightRow:
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
-        model, naive, path = (
-            night.score(PUBLISHED),
-            night.score(LAST_CLOSE) or night.score("last value"),
-            night.forecast,
-        )
-        adds = night.distributions.network_adds if night.distributions else None
-        whole = night.distributions.whole.get(row_of(night.publisher)) if night.distributions else None
+        model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
+        path, table = night.forecast, night.distributions
+        adds = table.network_adds if table else None
+        whole = table.whole.get(row_of(night.publisher)) if table else None
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -105,25 +103,11 @@ def text(rows: Sequence[NightRow]) -> str:
     lines = [shape.format(*COLUMNS)]
     for row in rows:
         clear = row.network_adds is None or (row.noise_p is not None and row.noise_p < SIGNIFICANT)
-        lines.append(
-            shape.format(
-                row.ticker,
-                str(row.session or ""),
-                row.outcome,
-                row.mode or "",
-                _cell(row.skill, "+.3f"),
-                _cell(row.network_adds, "+.2%") + ("" if clear else " ~"),
-                _cell(row.now, ".2f"),
-                _cell(row.forecast, ".2f"),
-                _cell(row.rise, ".0%"),
-                _cell(row.rose, ".0%"),
-            )
-        )
+        values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
+        figures = ["-" if value is None else format(value, form) for value, form in zip(values, FORMATS, strict=True)]
+        figures[1] += "" if clear else " ~"
+        lines.append(shape.format(row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
     return "\n".join([*lines, LEGEND])
-
-
-def _cell(value: float | None, shape: str) -> str:
-    return "-" if value is None else format(value, shape)
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:

@@ -32,25 +32,16 @@ from stockml.pipeline.night_key import night_key
 from stockml.pipeline.promote import promote
 from stockml.pipeline.publish import publish
 from stockml.pipeline.train import train_night
-from stockml.prices.bars import Bars, Split
+from stockml.prices.bars import Split
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore, bar_store
 from stockml.settings import Settings
-from stockml.storage.differences import compared
+from stockml.storage.differences import Compared, compared
 from stockml.storage.receipts import RunReceipt
 
 LATER = 60  # sessions of the other future
 ORIGINS = 20  # the newest, for windows and simple rows
 PARTS = ("series", "decision", "weights", "predictions and metrics", "gate", "ledger", "windows and simple rows")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One kind of result: how many values were compared, and which of them differ."""
-
-    name: str
-    values: int
-    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,11 @@ class Audit:
     ticker: str
     session: date
     later: int
-    parts: tuple[Part, ...]
+    parts: dict[str, Compared]
 
     @property
     def clean(self) -> bool:
-        return not any(part.differences for part in self.parts)
+        return not any(part.differences for part in self.parts.values())
 
 
 Night = Callable[[Home, str, date, Settings, str | None], dict[str, Path]]
@@ -103,10 +94,8 @@ def audit(
             left.append(run(place, ticker, day, settings, calendar))
         left[-1]["windows and simple rows"] = _rows(bar_store(place, ticker, calendar), ticker, session, place.root)
     one, two = left[1], left[3]
-    found = [(part, compared(one[part], two[part])) for part in PARTS if part in one and part in two]
-    return Audit(
-        ticker, session, int((days > session).sum()), tuple(Part(name, c.values, c.differences) for name, c in found)
-    )
+    parts = {part: compared(one[part], two[part]) for part in PARTS if part in one}
+    return Audit(ticker, session, int((days > session).sum()), parts)
 
 
 def run_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
@@ -177,7 +166,8 @@ def _another_future(store: BarStore, ticker: str, session: date, now: datetime) 
 
 def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     """Windows, baselines and simple distributions at the newest origins, of the series with its future behind it."""
-    series = PriceSeries.from_bars(_continued(store, ticker, session))
+    known, later = store.adjusted(ticker, until=session), store.adjusted(ticker)
+    series = PriceSeries.from_bars(pd.concat([known, later.loc[later.index > known.index[-1]]]))
     last = int((series.sessions <= np.datetime64(session)).sum()) - 1
     origins, leads = np.arange(max(last - ORIGINS + 1, 0), last + 1), np.array([1, 5, 10, 20, 50])
     found = {"inputs of the network": width_inputs(series)[: last + 1]}
@@ -190,10 +180,3 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **found)  # type: ignore[arg-type]
     return path
-
-
-def _continued(store: BarStore, ticker: str, session: date) -> Bars:
-    """The night's own series, and behind it the later bars as the store has them."""
-    known = store.adjusted(ticker, until=session)
-    later = store.adjusted(ticker)
-    return pd.concat([known, later.loc[later.index > known.index[-1]]])

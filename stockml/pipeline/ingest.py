@@ -6,7 +6,8 @@ from typing import Literal
 
 from stockml.errors import HistoryError
 from stockml.home import Home
-from stockml.pipeline.session_status import AtRest, SetAsideTonight
+from stockml.nights import states
+from stockml.pipeline.session_status import Outcome
 from stockml.prices.bars import days_of
 from stockml.prices.calendar import Sessions
 from stockml.prices.split_adjustment import back_adjusted
@@ -64,11 +65,6 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
         return is_first_of_week
 
 
-def has_unexplained_jumps(home: Home, ticker: str, calendar: str | None) -> bool:
-    """Whether a jump in the raw bars looks like a split about which the provider was not asked yet."""
-    return bool(bar_store(home, ticker, calendar).unexplained_jumps(ticker))
-
-
 def explain_jumps(
     home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
 ) -> StoreReceipt:
@@ -86,17 +82,25 @@ def explain_jumps(
     return bars
 
 
-def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> SetAsideTonight | None:
-    """None, or why the session's own bar is not believed. Raises what `BarStore.view` does."""
+def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> Outcome | None:
+    """None, or why the session's own bar is not believed: what was published before it stands.
+
+    Raises what `BarStore.view` does.
+    """
     view = bar_store(home, bars.ticker, calendar).view(bars.ticker, until=bars.session)
-    reasons = {bar.session: bar.reason for bar in view.set_aside}
-    return SetAsideTonight(bars.session, reasons[bars.session]) if bars.session in reasons else None
+    reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
+    text = f"the bar of {bars.session} is set aside: {reason}; the forecast before it stands"
+    return None if reason is None else Outcome(bars.session, text, states.SET_ASIDE)
 
 
-def at_rest(home: Home, ticker: str, session: date) -> AtRest | None:
-    """None, or that the share was taken off its exchange by `session`, as known. Raises RecordUnreadable."""
+def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
+    """None, or that the share was taken off its exchange by `session`, as known: bars, models and forecasts stay, and
+    nothing is asked for. Raises RecordUnreadable."""
     day = Delistings.read(home.delistings).days.get(ticker)
-    return AtRest(session, ticker, day) if day and day <= session else None
+    if day is None or day > session:
+        return None
+    renaming = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
+    return Outcome(session, f"{ticker} was taken off its exchange on {day}, it is at rest; {renaming}", states.AT_REST)
 
 
 def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from stockml import code_version
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
+from stockml.features.segments import starts
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -18,7 +19,6 @@ from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
 from stockml.pipeline.night_key import evaluation_code, night_key
 from stockml.pipeline.promote import as_it_stands
-from stockml.pipeline.tutorial_notes import tutorial_goes_on
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -118,9 +118,15 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         git_commit=code_version.git_commit(),
         git_diff=code_version.git_diff(),
         seconds=seconds,
-        data_notes=dataset.notes + (tutorial_goes_on(series) if done.settings.profile == "tutorial" else ()),
+        data_notes=dataset.notes + tutorial_notes(series, done.settings.profile),
     )
     made = plots.makers(home, night, series, assessment, model)
     wanted = [name for name in run_content.PLOTS_SHOWN if name in made] if plots.drawn_when_opened(home) else list(made)
     plots.draw(made, wanted, Path(night.plots_folder or ""))
     return replace(night, figures=tuple(sorted(made)))
+
+
+def tutorial_notes(series: PriceSeries, profile: str) -> tuple[str, ...]:
+    """What the tutorial's profile says of a divided series beside the other notes."""
+    crossed = profile == "tutorial" and len(starts(series)) > 1
+    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if crossed else ()

@@ -1,22 +1,25 @@
 """A night's figures: those within its run's text are drawn with the night, the others once somebody opens them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, read_assessment
-from stockml.forecasts.ledger import Ledger
+from stockml.evaluation.evaluate import PUBLISHED
+from stockml.features.windows import origins
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
 from stockml.nights.record import Night, kept_nights
-from stockml.plots import night_figures, style
+from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,18 +31,58 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
     """What makes each figure that the night has, the change since the night before included."""
     live = Ledger(home.ledger).live_entries(night.ticker, sessions_for(night.ticker, night.calendar))
     earlier = [each for each in live if each.key != night.key and each.forecast.origin <= night.session]
-    made = night_figures.figures(night.ticker, series, assessment, model, earlier)
+    made = figures(night.ticker, series, assessment, model, earlier)
     if _has_before(home, night):
-        made["changes"] = lambda: _changes(home, night, series)
+        made["changes"] = lambda: comparison.nights(_before(home, night), night, series.sessions, series.mid)
     return made
+
+
+def figures(
+    ticker: str,
+    series: PriceSeries,
+    assessment: Assessment,
+    model: TrainedModel,
+    published: Sequence[LedgerEntry],
+) -> "dict[str, Callable[[], Figure]]":
+    """Those that the night has by itself. published: the ledger before tonight, oldest first."""
+    sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
+    tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
+    at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
+    made: dict[str, Callable[[], Figure]] = {
+        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "volatility": lambda: diagnostics.volatility(ticker, series, assessment.unseen, assessment.volatility, tonight),
+        "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
+        "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
+        "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
+        "averages": lambda: training.averages(ticker, sessions, mid, evaluation),
+        "history": lambda: training.price_history(ticker, sessions, mid, model.parts),
+        "normalised": lambda: _normalised(ticker, series, model),
+    }
+    if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
+        made["ledger"] = lambda: diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
+    if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
+        steps = model.settings.network.look_back  # its loss is their sum
+        rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
+        made["training"] = lambda: training.training_curves(ticker, rows)
+    by_epoch = [row["watched"] for row in model.history if row.get("watched")]
+    if len(by_epoch) > 1:
+        watched = origins(model.parts.test, evaluation.horizon)
+        made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
+    return made
+
+
+def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
+    """The series as it is scaled: daily moves by their volatility, or by the `tutorial` profile its windows."""
+    if model.settings.profile == "tutorial":
+        learned: Any = model.held_out
+        end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
+        return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
+    return training.normalised(ticker, series)
 
 
 def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Write these figures as <name>.png, where they are not there yet; returns what was drawn."""
-    missing = {folder / f"{name}.png": made[name] for name in names if not (folder / f"{name}.png").exists()}
-    for path, figure in missing.items():
-        write_atomically(path, style.png(figure()))
-    return tuple(missing)
+    return style.save({name: made[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
@@ -50,7 +93,8 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
-    series, evaluation, model = (_there(night, path) for path in _drawn_from(night))
+    sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
+    series, evaluation, model = (_there(night, path) for path in sources)
     made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
     return draw(made, (name for name in night.figures if name in made), folder)
 
@@ -70,10 +114,6 @@ def drawn_when_opened(home: Home) -> bool:
         return False
 
 
-def _drawn_from(night: Night) -> tuple[str | None, str | None, str | None]:
-    return night.dataset_path, night.evaluation_folder, night.model_folder
-
-
 def _there(night: Night, path: str | None) -> Path:
     if path is None or not Path(path).exists():
         name = path or f"what {night.run_name} was drawn from"
@@ -84,17 +124,15 @@ def _there(night: Night, path: str | None) -> Path:
 def _has_before(home: Home, tonight: Night) -> bool:
     """Whether a night with an earlier session is kept; in the usual order of nights no record is read for it."""
     glance = newest(home.nights, tonight.ticker)
-    return glance is not None and (glance.session < tonight.session or _before(home, tonight) is not None)
+    return glance is not None and (glance.session < tonight.session or bool(_earlier(home, tonight)))
 
 
-def _changes(home: Home, tonight: Night, series: PriceSeries) -> "Figure":
-    before = _before(home, tonight)
-    if before is None:
-        raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
-    return night_figures.changes(before, tonight, series)
+def _before(home: Home, tonight: Night) -> Night:
+    if earlier := _earlier(home, tonight):
+        return earlier[-1]
+    raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
 
 
-def _before(home: Home, tonight: Night) -> Night | None:
-    """The newest completed night of the ticker with an earlier session."""
-    earlier = [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
-    return earlier[-1] if earlier else None
+def _earlier(home: Home, tonight: Night) -> list[Night]:
+    """The ticker's completed nights of earlier sessions, oldest first."""
+    return [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from stockml.errors import TooFewTickers
-from stockml.evaluation.base_scores import base_score
+from stockml.evaluation.distribution_scores import base_score
 from stockml.home import Home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import keep_aside

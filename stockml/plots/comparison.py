@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import counted
 from stockml.nights.record import Night
-from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.forecast import fan
+from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -39,12 +37,10 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
     axes.plot(sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], color=TRUTH, linewidth=1.5)
     ends = []
     for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
-        if night.forecast:
-            ends.append((f"{night.forecast.path[-1]:.2f}", _band_and_path(axes, night.forecast, colour), colour))
-    axes.margins(x=0)
-    axes.set_ylabel(f"{mid_price(tonight.ticker)}, 80% bands")
-    dates(axes)
-    label_ends(axes, ends)
+        if said := night.forecast:
+            fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2)
+            ends.append((f"{said.path[-1]:.2f}", said.path[-1], colour))
+    over_time(axes, f"{mid_price(tonight.ticker)}, 80% bands", ends)
     _figures(table, before, tonight)
     return figure
 
@@ -52,13 +48,12 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
 def changed(before: Night, tonight: Night) -> list[str]:
     """What differs between the two nights' causes, in words: bars, settings, code."""
     restated = f", {tonight.rows_restated} restated" if tonight.rows_restated else ""
-    words = [f"{_new_bars(before, tonight)}{restated}"]
     names = sorted({*before.settings, *tonight.settings})
-    pairs = [(name, before.settings.get(name), tonight.settings.get(name)) for name in names]
-    settings = [f"{name} {_short(old)} → {_short(new)}" for name, old, new in pairs if _short(old) != _short(new)]
-    words += settings[:2] + ([f"{len(settings) - 2} more settings"] if len(settings) > 2 else [])
-    words += [] if settings else ["same settings"]
-    return [*words, "same code" if before.code_hash == tonight.code_hash else "code changed"]
+    pairs = [(name, *(_short(night.settings.get(name)) for night in (before, tonight))) for name in names]
+    settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
+    more = [f"{len(settings) - 2} more settings"] if len(settings) > 2 else []
+    code = "same code" if before.code_hash == tonight.code_hash else "code changed"
+    return [_new_bars(before, tonight) + restated, *settings[:2], *more, code]
 
 
 def _new_bars(before: Night, tonight: Night) -> str:
@@ -83,32 +78,22 @@ def _finding(before: Night, tonight: Night) -> str:
     return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
 
 
-def _band_and_path(axes: "Axes", forecast: Forecast, colour: str) -> float:
-    days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
-    band = forecast.band(80)
-    low, high = ([forecast.now, *side] for side in (band.low, band.high))
-    axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
-    axes.plot(days, [forecast.now, *forecast.path], color=colour, linewidth=2)
-    return forecast.path[-1]
-
-
 def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
     """The table: a row a figure, last night, tonight, and the difference."""
     axes.axis("off")
-    found = [(label, shape, [_figure(night, name) for night in (before, tonight)]) for label, name, shape in ROWS]
-    rows: list[tuple[str, ...]] = [
-        (label, *(_text(shape, value) for value in values)) for label, shape, values in found if values != [None, None]
-    ]
-    if any(LIVE in night.metrics for night in (before, tonight)):
+    both, rows = (before, tonight), []
+    for label, name, shape in ROWS:
+        values = [_figure(night, name) for night in both]
+        if values != [None, None]:
+            rows.append((label, *("–" if value is None else shape.format(value) for value in values)))
+    if any(LIVE in night.metrics for night in both):
         rows.append(("live skill, of independent paths", _live(before), _live(tonight)))
     if before.forecast and tonight.forecast:
-        ends = (f"{night.forecast.path[-1]:.2f}" for night in (before, tonight) if night.forecast)
-        rises = (f"{night.forecast.probability_of_rise:.0%}" for night in (before, tonight) if night.forecast)
-        rows += [("end of the forecast", *ends), ("chance of a rise", *rises)]
+        forecasts = before.forecast, tonight.forecast
+        rows.append(("end of the forecast", *(f"{each.path[-1]:.2f}" for each in forecasts)))
+        rows.append(("chance of a rise", *(f"{each.probability_of_rise:.0%}" for each in forecasts)))
     rows.append(("trained", before.mode, tonight.mode))
-    rows.append(
-        ("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in (before, tonight)))
-    )
+    rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(before.session), str(tonight.session))
     step = min(0.077, 0.93 / len(rows))  # of the axes' height: many rows must not leave it
@@ -129,12 +114,8 @@ def _figure(night: Night, name: str) -> float | None:
 def _live(night: Night) -> str:
     """A figure of live forecasts never stands without how many of them share no session."""
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
-    counted = "" if independent is None else f" of {independent:.0f}"
-    return "–" if skill is None else f"{skill:+.1f}%{counted}"
-
-
-def _text(shape: str, value: float | None) -> str:
-    return "–" if value is None else shape.format(value)
+    of = "" if independent is None else f" of {independent:.0f}"
+    return "–" if skill is None else f"{skill:+.1f}%{of}"
 
 
 def _short(value: object) -> str:

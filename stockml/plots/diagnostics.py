@@ -1,4 +1,6 @@
-"""How good such forecasts are: residuals, calibration, and what became of those that were published."""
+"""How good such forecasts are: residuals, calibration, how far the price was expected to go and went, and what became
+of those that were published.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,16 +10,31 @@ import numpy as np
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, counted, independent_count
+from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
-from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.forecast import fan
+from stockml.plots.style import (
+    ACCENT,
+    COLOURS,
+    FAN,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    dates,
+    label_ends,
+    mid_price,
+    over_time,
+)
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import Formatter, Locator
 
 
 LEDGER_SHOWN = 6
+SPAN = 20  # sessions of a volatility
 
 
 def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
@@ -36,7 +53,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
     axes.plot(sessions[origins], missed, "o", color=MODEL, markersize=4)
-    axes.yaxis.set_major_formatter(_percent())
+    axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_ylabel(f"price after {horizon} sessions, from the forecast")
     bins = np.linspace(min(missed.min(), naive.min()), max(missed.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
@@ -45,7 +62,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     beside.text(0.97, 0.97, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
     beside.text(0.97, 0.91, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right", va="top")
     beside.set_xlabel("origins")
-    beside.xaxis.set_major_locator(_whole())
+    beside.locator_params(axis="x", nbins=4, integer=True)
     dates(axes)
     return figure
 
@@ -64,11 +81,49 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.set_ylim(0.2, 1.02)
     axes.set_xlim(1, len(leads))
-    axes.yaxis.set_major_formatter(_percent())
+    axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("lead, sessions (dashed: what was promised)")
     axes.set_ylabel("inside the band")
     label_ends(axes, ends)
     return figure
+
+
+def volatility(
+    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, tonight: Outlook | None
+) -> "Figure":
+    """The volatility that was expected after each origin, over what the closes then did, and tonight's.
+
+    origins, expected: (m,), a share a year.  tonight: None where nothing is said of 20 sessions.
+    """
+    said = "how far the price was expected to go, and how far it went"
+    if tonight is not None:
+        said = f"{tonight.volatility:.0%} volatility a year expected"
+        if tonight.percentile is not None:
+            said += f", {tonight.place}"
+    subtitle = f"Annualised, next {SPAN} sessions, {len(origins)} origins it had not seen; tinted: 80% of the forecasts"
+    figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
+    days = series.sessions[origins]
+    realised = realised_after(series, origins)
+    axes.fill_between(days, 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
+    axes.plot(days, 100 * expected, color=MODEL, linewidth=1.8)
+    ends = [("expected", 100 * float(expected[-1]), MODEL), ("what came", 100 * float(realised[-1]), MUTED)]
+    if tonight is not None and tonight.usual is not None:
+        axes.axhspan(*(100 * each for each in tonight.usual), color=MODEL, alpha=0.07, linewidth=0)
+    if tonight is not None:
+        axes.plot(series.sessions[-1:], [100 * tonight.volatility], "o", color=MODEL, markersize=7)
+        ends[0] = (f"tonight {tonight.volatility:.1%}", 100 * tonight.volatility, MODEL)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("volatility, % a year")
+    dates(axes)
+    label_ends(axes, ends)
+    return figure
+
+
+def realised_after(series: PriceSeries, origins: Indices) -> Floats:
+    """(m,) root mean square of the closes' daily log moves over the 20 sessions after each origin, annualised."""
+    squares = np.diff(np.log(series.close)) ** 2
+    means = np.convolve(squares, np.ones(SPAN) / SPAN, mode="valid")
+    return np.asarray(np.sqrt(means[np.minimum(origins, len(means) - 1)] * SESSIONS_A_YEAR), dtype=np.float64)
 
 
 def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floats) -> "Figure":
@@ -81,19 +136,15 @@ def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floa
     figure, (axes,) = canvas(title, subtitle)
     first = np.datetime64(due[0].origin) if due else sessions[-1]
     shown = sessions >= first - np.timedelta64(60, "D")
-    for forecast in _spread_out(due):
-        days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
-        scale = _price_at(forecast, sessions, mid) / forecast.last_value
-        for band in sorted(forecast.bands, key=lambda band: -band.coverage):
-            low, high = (scale * np.array([forecast.last_value, *side]) for side in (band.low, band.high))
-            axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage] / 2, linewidth=0)
-        axes.plot(days, scale * np.array([forecast.last_value, *forecast.path]), color=MODEL, linewidth=1.4)
+    alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
+    few = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))  # fans can be told apart
+    for forecast in (due[i] for i in few):
+        scale = _scale(forecast, sessions, mid)
+        days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
-    axes.plot(sessions[shown], mid[shown], color=ACCENT if due else TRUTH, linewidth=1.8)
-    axes.margins(x=0)
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
-    label_ends(axes, [("what happened", float(mid[-1]), ACCENT if due else TRUTH)])
+    colour = ACCENT if due else TRUTH
+    axes.plot(sessions[shown], mid[shown], color=colour, linewidth=1.8)
+    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), colour)])
     return figure
 
 
@@ -103,10 +154,11 @@ def _ledger_words(
     if not due:
         since = f"since {published[0].origin}" if published else "tonight's will be the first"
         return f"{ticker}: no live forecast has come due yet", f"{len(published)} published in time, {since}"
-    inside = [_inside(forecast, sessions, mid) for forecast in due]
-    steps = sum(steps for _, steps in inside)
-    held = sum(hits for hits, _ in inside) / max(1, steps)
-    independent = _independent(due, sessions)
+    inside = [hit for forecast in due for hit in _inside(forecast, sessions, mid)]
+    steps, held = len(inside), sum(inside) / max(1, len(inside))
+    newest = sessions[-1].item()
+    ends = ((each.origin, max(day for day in each.sessions if day <= newest)) for each in due)
+    independent = independent_count(ends)
     few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
     title = f"{ticker}: live 80% bands have held {held:.0%} of {counted(steps, 'price')} so far{few}"
     shown = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
@@ -114,44 +166,15 @@ def _ledger_words(
     return title, f"{span}, {independent} independent{shown}"
 
 
-def _independent(due: Sequence[Forecast], sessions: Days) -> int:
-    """How many of the forecasts that came due, as far as they did, share no session."""
-    newest = sessions[-1].item()
-    return independent_count((each.origin, max(day for day in each.sessions if day <= newest)) for each in due)
-
-
-def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> tuple[int, int]:
-    """How many of the forecast's prices that came due were inside its 80 % band, and how many came due."""
+def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> list[bool]:
+    """Of the forecast's prices that came due: whether each was inside its 80 % band."""
     known = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
-    scale = _price_at(forecast, sessions, mid) / forecast.last_value
-    band = forecast.band(80)
-    steps = [
-        (known[day], low, high)
-        for day, low, high in zip(forecast.sessions, band.low, band.high, strict=True)
-        if day in known
-    ]
-    return sum(scale * low <= price <= scale * high for price, low, high in steps), len(steps)
+    scale, band = _scale(forecast, sessions, mid), forecast.band(80)
+    limits = zip(forecast.sessions, band.low, band.high, strict=True)
+    return [scale * low <= known[day] <= scale * high for day, low, high in limits if day in known]
 
 
-def _price_at(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in tonight's units: a split since then moves a past forecast with it."""
+def _scale(forecast: Forecast, sessions: Days, mid: Floats) -> float:
+    """The origin's price in tonight's units over the forecast's: a split since then moves a past forecast with it."""
     found = int(np.searchsorted(sessions, np.datetime64(forecast.origin)))
-    return float(mid[min(found, len(mid) - 1)])
-
-
-def _spread_out(due: Sequence[Forecast]) -> list[Forecast]:
-    """A few, evenly over time, so that fans can be told apart."""
-    chosen = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))
-    return [due[i] for i in chosen]
-
-
-def _whole() -> "Locator":
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4, integer=True)
-
-
-def _percent() -> "Formatter":
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(1.0, decimals=0)
+    return float(mid[min(found, len(mid) - 1)]) / forecast.last_value

@@ -1,6 +1,6 @@
-"""What came of a night: the forecast, and how well such forecasts have done. Every figure returns a Figure."""
+"""What came of a night: the forecast, and how well such forecasts have done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
     axes.plot(sessions[recent], mid[recent], color=TRUTH, linewidth=1.5)
-    days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
-    ends = _fan(axes, forecast, days)
+    days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
+    ends = [(f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL)]
+    for each in forecast.bands:
+        ends += [(f"{each.coverage}%  {end:.0f}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = BASELINES[name].path(mid, np.array([len(mid) - 1]), len(forecast.path))[0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
@@ -47,24 +49,31 @@ def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
     ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
-    axes.margins(x=0)
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
-    label_ends(axes, ends)
+    over_time(axes, mid_price(ticker), ends)
     return figure
 
 
-def _fan(axes: "Axes", forecast: Forecast, days: Days) -> list[tuple[str, float, str]]:
-    """Draw the bands and the path; returns the labels of their ends."""
-    ends = []
+def fan(
+    axes: "Axes",
+    forecast: Forecast,
+    colour: str,
+    alphas: Mapping[int, float],
+    *,
+    start: float,
+    linewidth: float,
+    scale: float = 1.0,
+) -> Days:
+    """Draw the bands that `alphas` has, the widest first, and the path, all times `scale`; returns the days.
+
+    start: the price at the origin.
+    """
+    days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
-        low, high = ([forecast.now, *side] for side in (band.low, band.high))
-        axes.fill_between(days, low, high, color=MODEL, alpha=FAN[band.coverage], linewidth=0)
-        ends.append((f"{band.coverage}%  {band.high[-1]:.0f}", band.high[-1], MUTED))
-        ends.append((f"{band.coverage}%  {band.low[-1]:.0f}", band.low[-1], MUTED))
-    axes.plot(days, [forecast.now, *forecast.path], color=MODEL, linewidth=2.2)
-    ends.append((f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL))
-    return ends
+        if band.coverage in alphas:
+            low, high = (scale * np.array([start, *side]) for side in (band.low, band.high))
+            axes.fill_between(days, low, high, color=colour, alpha=alphas[band.coverage], linewidth=0)
+    axes.plot(days, scale * np.array([start, *forecast.path]), color=colour, linewidth=linewidth)
+    return days
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
@@ -80,7 +89,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     overall = "".join(f", {name} {evaluation.scores[name].skill or 0:+.3f}" for name in TOLD if name in skills)
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
-    floor, ceiling = _skill_limits([skills[name] for name in drawn], skills.get(LSTM, skills[PUBLISHED]))
+    floor = min(-0.3, float(np.nanmin(skills.get(LSTM, skills[PUBLISHED]))) - 0.05)  # room for those near zero
+    ceiling = max(0.15, max(float(np.nanmax(skills[name])) for name in drawn) + 0.05)
     ends = []
     for name in drawn:
         skill, colour = skills[name], COLOURS[name]
@@ -103,9 +113,3 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
 def _skill(mse: tuple[float | None, ...], naive: tuple[float | None, ...]) -> Floats:
     pairs = zip(mse, naive, strict=True)
     return np.array([1 - each / other if each is not None and other else np.nan for each, other in pairs])
-
-
-def _skill_limits(drawn: Sequence[Floats], lstm: Floats) -> tuple[float, float]:
-    """Room for the contenders near zero."""
-    highest = max(float(np.nanmax(skill)) for skill in drawn)
-    return min(-0.3, float(np.nanmin(lstm)) - 0.05), max(0.15, highest + 0.05)

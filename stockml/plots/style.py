@@ -1,11 +1,9 @@
-"""How figures look: one palette, titles that say what was found, labels where the lines are. The only importer of
-matplotlib, inside functions; draws on Figure objects, so nothing is shared and no display is needed.
+"""How figures look: one palette, titles that say what was found, labels where the lines are.
 
-The figures themselves are in `training` (what was learned from), `forecast` (the path and its skill),
-`diagnostics` (how good such forecasts are) and `comparison` (last night against tonight).
+Draws on Figure objects, so nothing is shared and no display is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +36,8 @@ COLOURS = {
 }
 FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
+LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
+End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -111,22 +111,33 @@ def png(figure: "Figure") -> bytes:
     return content.getvalue()
 
 
-def save(figures: "dict[str, Figure]", folder: Path) -> tuple[Path, ...]:
-    """Write each as <name>.png, atomically."""
-    paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        write_atomically(path, png(figure))
+def save(makers: "Mapping[str, Callable[[], Figure]]", folder: Path) -> tuple[Path, ...]:
+    """Make each figure and write it as <name>.png, atomically; returns the files."""
+    paths = {folder / f"{name}.png": make for name, make in makers.items()}
+    for path, make in paths.items():
+        write_atomically(path, png(make()))
     return tuple(paths)
 
 
-def label_ends(axes: "Axes", ends: Iterable[tuple[str, float, str]], *, gap: float = 0.052) -> None:
-    """Name lines at the right edge, in their colours, moved apart where they would overlap.
+def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
+    """Finish axes over dates: lines from edge to edge, what the heights are, and the lines' names."""
+    axes.margins(x=0)
+    axes.set_ylabel(label)
+    dates(axes)
+    label_ends(axes, ends)
 
-    ends: (text, y in the axes' data, colour). `gap` is the least distance, as a share of the axes' height.
-    """
+
+def mark(axes: "Axes", x: Any, name: str, colour: str) -> None:
+    """A dashed line from bottom to top, named above it: where a part of the series begins."""
+    axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (4, 2)))
+    axes.annotate(f" {name}", (x, 1), xycoords=("data", "axes fraction"), color=colour, va="bottom")
+
+
+def label_ends(axes: "Axes", ends: Iterable[End]) -> None:
+    """Name lines at the right edge, in their colours, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     placed = sorted(((y - low) / (high - low), text, colour) for text, y, colour in ends)
-    heights = _spread([share for share, _, _ in placed], gap)
+    heights = _spread([share for share, _, _ in placed], LABEL_GAP)
     for height, (_, text, colour) in zip(heights, placed, strict=True):
         axes.text(1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10)
 

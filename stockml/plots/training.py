@@ -1,70 +1,75 @@
-"""What a night learned from, and how the learning went. Every figure returns a Figure."""
+"""What a night learned from, and how the learning went."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from stockml.evaluation.metrics import Evaluation
+from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price
+from stockml.plots.style import (
+    ACCENT,
+    COLOURS,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    label_ends,
+    mark,
+    mid_price,
+    over_time,
+)
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 AVERAGES = ("EMA", "standard average")
 AVERAGES_SHOWN = 400
 FEW_EPOCHS = 4
+SMOOTHING = 0.1
+LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 
 
 def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) -> "Figure":
     """The mid price, and which part of it is learned from, chosen on and measured on. sessions, mid: (n,)."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
     growth = (mid[-1] / mid[0]) ** (1 / max(years, 1 / 365)) - 1
     title = f"{ticker}: {mid[-1]:.2f} after {len(mid):,} sessions, {growth:+.1%} a year"
     figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
     axes.plot(sessions, mid, color=TRUTH, linewidth=1.1)
     axes.set_yscale("log")
-    _plain_prices(axes)
-    axes.margins(x=0)
-    for name, first, colour in (
-        ("train", 0, MUTED),
-        ("validation", parts.validation.start, COLOURS["drift"]),
-        ("test", parts.test.start, MODEL),
-    ):
-        axes.axvline(sessions[first], color=colour, linewidth=1, linestyle=(0, (4, 2)))
-        axes.annotate(f" {name}", (sessions[first], 1), xycoords=("data", "axes fraction"), color=colour, va="bottom")
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    mark(axes, sessions[0], "train", MUTED)
+    mark(axes, sessions[parts.validation.start], "validation", COLOURS["drift"])
+    mark(axes, sessions[parts.test.start], "test", MODEL)
+    over_time(axes, mid_price(ticker))
     return figure
 
 
-def _plain_prices(axes: "Axes") -> None:
-    """Prices rather than powers of ten on a logarithmic axis."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda price, _: f"{price:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def normalised(ticker: str, sessions: Days, scaled: Floats, smoothed: Floats, unit: str) -> "Figure":
-    """The scaled series, and smoothed. sessions, scaled, smoothed: (n,). `unit` says the scaling."""
+def normalised(ticker: str, series: PriceSeries) -> "Figure":
+    """Daily moves of the mid price in units of the volatility that was known on each day, and smoothed."""
+    scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
+    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
     inside = float((np.abs(scaled) <= 3).mean())
     title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
-    figure, (axes, below) = canvas(title, unit, rows=2, sharex=True, height_ratios=(2, 1))
-    axes.plot(sessions, scaled, color=COLOURS["EMA"], linewidth=0.5)
+    subtitle = f"Daily return of the mid price in units of trailing volatility; below, smoothed by EMA {SMOOTHING}"
+    figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(2, 1))
+    axes.plot(series.sessions, scaled, color=COLOURS["EMA"], linewidth=0.5)
     axes.axhline(0, color=TRUTH, linewidth=0.8)
     axes.set_ylabel("scaled")
-    below.plot(sessions, smoothed, color=MODEL, linewidth=1.0)
+    below.plot(series.sessions, smoothed, color=MODEL, linewidth=1.0)
     below.axhline(0, color=TRUTH, linewidth=0.8)
-    below.set_ylabel("smoothed")
-    below.margins(x=0)
-    dates(below)
+    over_time(below, "smoothed")
     return figure
 
 
@@ -84,33 +89,28 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
         said = BASELINES[name].one_step(mid)[:-1]  # entry i is about session i + 1
         axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
-    axes.margins(x=0)
-    axes.set_ylabel(mid_price(ticker))
-    dates(axes)
-    label_ends(axes, ends)
+    over_time(axes, mid_price(ticker), ends)
     return figure
 
 
-def training_curves(ticker: str, history: Sequence[Mapping[str, Any]], unit: str) -> "Figure":
-    """Loss of the measured network on what it learned and on the validation part, over the learning rate.
-
-    `unit` says what the loss is.
-    """
+def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Loss of the measured network on what it learned and on the validation part, over the learning rate."""
     rows = [row for row in history if row["network"] == "held_out"]
     epochs = [row["epoch"] for row in rows]
     validation = [row["validation_loss"] for row in rows]
     best = int(np.argmin(validation))
     seconds = sum(row["seconds"] for row in history)
     title = f"{ticker}: the validation loss is lowest after epoch {epochs[best]} of {epochs[-1]}"
-    subtitle = f"{unit}; {len(history)} epochs of both networks in {seconds:.0f} s"
+    subtitle = f"{LOSS}; {len(history)} epochs of both networks in {seconds:.0f} s"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(3, 1))
     axes.plot(epochs, [row["loss"] for row in rows], color=COLOURS["EMA"], linewidth=1.8, marker="o", markersize=4)
     axes.plot(epochs, validation, color=MODEL, linewidth=2.2, marker="o", markersize=4)
     axes.plot(epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none")
     below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
     rates = sorted({row["learning_rate"] for row in rows})
+    rates = rates[:: max(1, len(rates) // 3)]
     below.set_yscale("log")
-    below.set_yticks(rates[:: max(1, len(rates) // 3)], [f"{rate:g}" for rate in rates[:: max(1, len(rates) // 3)]])
+    below.set_yticks(rates, [f"{rate:g}" for rate in rates])
     below.minorticks_off()
     below.set_xlabel("epoch")
     below.set_xticks(epochs[:: max(1, len(epochs) // 10)])
@@ -145,7 +145,5 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
         for paths, shade in drawn:
             for origin, path in zip(origins, paths, strict=True):
                 axes.plot(sessions[origin + leads], path, color=ACCENT, alpha=shade, linewidth=1.1)
-        axes.set_ylabel(mid_price(ticker))
-        axes.margins(x=0)
-    dates(panels[-1])
+        over_time(axes, mid_price(ticker))
     return figure

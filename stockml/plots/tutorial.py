@@ -1,10 +1,11 @@
 """The tutorial's own pictures, in the order of its page. Each title is what the page concluded; each subtitle what an
-honest baseline says to it. Every figure returns a Figure, and all of them are drawn from one report.
+honest baseline says to it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from stockml.models.tutorial.recipe import (
     windows,
 )
 from stockml.plots import style
-from stockml.plots.style import ACCENT, COLOURS, GRID, MODEL, MUTED, TRUTH, canvas, dates, label_ends
+from stockml.plots.style import ACCENT, COLOURS, GRID, MODEL, MUTED, TRUTH, canvas, mark, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -44,20 +45,16 @@ def history(report: TutorialReport) -> "Figure":
         f"no fixed scale",
     )
     axes.plot(report.sessions, report.mid, color=TRUTH, linewidth=0.9)
-    _split(axes, report.sessions[end])
-    axes.set_ylabel("mid price")
-    axes.margins(x=0)
-    dates(axes)
+    mark(axes, report.sessions[end], "test", MODEL)
+    over_time(axes, "mid price")
     return figure
 
 
-def normalised(report: TutorialReport) -> "Figure":
-    """The whole series in the scale of its windows, and the training part smoothed as it is learned from."""
-    return normalised_series(report.name, report.sessions, report.mid, report.fitted.recipe.prepared)
-
-
 def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared) -> "Figure":
-    """The same of any prepared series, a night's too.  sessions, mid: (n,), mid in price."""
+    """The whole series in the scale of its windows, and the training part smoothed as it is learned from.
+
+    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.
+    """
     end, error = prepared.train_end, one_step_errors(prepared)["last value"]
     figure, (axes, below) = canvas(
         f"{name}: windows between 0 and 1, smoothed to “get rid of the inherent raggedness”",
@@ -70,32 +67,19 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
         raw, shown = scaled(mid, prepared.low, prepared.high)[at], sessions[at]
         panel.plot(shown, raw, color=COLOURS["standard average"], linewidth=0.8)
         panel.plot(shown[: end - at.start], prepared.values[at][: end - at.start], color=MODEL, linewidth=1.1)
-        panel.set_ylabel("scaled mid price")
-        panel.margins(x=0)
-        dates(panel)
-        label_ends(panel, [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)])
+        ends = [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)]
+        over_time(panel, "scaled mid price", ends)
     for begin in windows(end)[1:]:
         axes.axvline(sessions[begin], color=GRID, linewidth=1.2)
     if end < len(sessions):
-        _split(axes, sessions[end])
+        mark(axes, sessions[end], "test", MODEL)
     return figure
 
 
-def standard_average(report: TutorialReport) -> "Figure":
-    """The mean of the 100 sessions before, said of every session, over the whole truth."""
-    said = one_step_forecasts(trailing_mean(report.fitted.recipe.prepared.values))
-    return _averages(report, "standard average", said, "follows “quite closely”", 100)
-
-
-def moving_average(report: TutorialReport) -> "Figure":
-    """The exponential mean with decay 0.5, said of every session, over the whole truth."""
-    said = one_step_forecasts(exponential_mean(report.fitted.recipe.prepared.values, start=0.0))
-    return _averages(report, "EMA", said, "“fits a perfect line”", 1)
-
-
-def _averages(report: TutorialReport, name: str, said: Floats, claim: str, first: int) -> "Figure":
-    """said: (n,), what was said of each session the session before, scaled; of those before `first` nothing was."""
+def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
+    """The mean of the sessions before, said of every session from `first` on, over the whole truth; scaled."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
+    said = one_step_forecasts(mean(values))
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
@@ -106,11 +90,9 @@ def _averages(report: TutorialReport, name: str, said: Floats, claim: str, first
     for panel, at in ((axes, slice(first, len(values))), (below, slice(max(first, end - SHOWN), end))):
         panel.plot(report.sessions[at], values[at], color=TRUTH, linewidth=1.8)
         panel.plot(report.sessions[at], said[at], color=ACCENT, linewidth=0.9)
-        panel.set_ylabel("scaled mid price")
-        panel.margins(x=0)
-        dates(panel)
-        label_ends(panel, [("truth", float(values[at][-1]), TRUTH), (name, float(said[at][-1]), ACCENT)])
-    _split(axes, report.sessions[end])
+        ends = [("truth", float(values[at][-1]), TRUTH), (name, float(said[at][-1]), ACCENT)]
+        over_time(panel, "scaled mid price", ends)
+    mark(axes, report.sessions[end], "test", MODEL)
     return figure
 
 
@@ -157,10 +139,7 @@ def _from_starts(axes: "Axes", report: TutorialReport) -> None:
         path = ema_ahead(float(prepared.values[start - 1]), float(means[start - 2]), horizon)
         price = prepared.prices(np.array([start - 1]), path[None])[0]
         axes.plot(report.sessions[start : start + horizon], price, color=ACCENT, linewidth=1.6)
-    axes.set_ylabel("mid price")
-    axes.margins(x=0)
-    dates(axes)
-    label_ends(axes, [("truth", float(report.mid[shown][-1]), TRUTH), ("EMA", float(price[-1]), ACCENT)])
+    over_time(axes, "mid price", [("truth", float(report.mid[shown][-1]), TRUTH), ("EMA", float(price[-1]), ACCENT)])
 
 
 def batches(report: TutorialReport) -> "Figure":
@@ -213,29 +192,31 @@ def predictions(report: TutorialReport) -> "Figure":
         height=8.0,
     )
     shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
-    over_time = fitted.test_predictions[::EPOCHS_BETWEEN]
-    shades = np.linspace(0.15, 0.9, len(over_time)).tolist()
-    drawn = [list(zip(over_time, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
+    truth = recipe.prepared.values[shown]
+    shown_epochs = fitted.test_predictions[::EPOCHS_BETWEEN]
+    shades = np.linspace(0.15, 0.9, len(shown_epochs)).tolist()
+    drawn = [list(zip(shown_epochs, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
     for axes, epochs in zip(panels, drawn, strict=True):
-        axes.plot(report.sessions[shown], recipe.prepared.values[shown], color=TRUTH, linewidth=1.0)
+        axes.plot(report.sessions[shown], truth, color=TRUTH, linewidth=1.0)
         for paths, shade in epochs:
             for start, path in zip(recipe.test.tolist(), paths, strict=True):
                 axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
-        axes.set_ylabel("scaled mid price")
-        axes.margins(x=0)
         if axes is panels[0]:  # the first epochs leave the picture
-            low, high = recipe.prepared.values[shown].min(), recipe.prepared.values[shown].max()
-            axes.set_ylim(low - (high - low) / 2, high + (high - low) / 2)
-        label_ends(axes, [("truth", recipe.prepared.values[shown][-1], TRUTH), ("predicted", path[-1], ACCENT)])
-    dates(panels[-1])
+            beyond = (truth.max() - truth.min()) / 2
+            axes.set_ylim(truth.min() - beyond, truth.max() + beyond)
+        over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", path[-1], ACCENT)])
     return figure
 
 
 FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
     "1-history": history,
-    "2-normalised": normalised,
-    "3-standard-average": standard_average,
-    "4-ema": moving_average,
+    "2-normalised": lambda of: normalised_series(of.name, of.sessions, of.mid, of.fitted.recipe.prepared),
+    "3-standard-average": partial(
+        average, name="standard average", mean=trailing_mean, claim="follows “quite closely”", first=100
+    ),
+    "4-ema": partial(
+        average, name="EMA", mean=partial(exponential_mean, start=0.0), claim="“fits a perfect line”", first=1
+    ),
     "5-ema-many-steps": many_steps,
     "6-batches": batches,
     "7-predictions": predictions,
@@ -244,9 +225,4 @@ FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
 
 def draw(report: TutorialReport, folder: Path) -> tuple[Path, ...]:
     """Write every figure of the page as PNG into `folder`, named in the page's order; returns the files."""
-    return style.save({name: figure(report) for name, figure in FIGURES.items()}, folder)
-
-
-def _split(axes: "Axes", first: Any) -> None:
-    axes.axvline(first, color=MODEL, linewidth=1, linestyle=(0, (4, 2)))
-    axes.annotate(" test", (first, 1), xycoords=("data", "axes fraction"), color=MODEL, va="bottom")
+    return style.save({name: partial(figure, report) for name, figure in FIGURES.items()}, folder)

@@ -38,7 +38,7 @@ class ServedModel(PythonModel):
         """
         import numpy as np
 
-        from stockml.evaluation.candidates import Pools, said_by
+        from stockml.evaluation.candidates import Pools, forecast_after
         from stockml.features.windows import check_newest
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
@@ -51,7 +51,7 @@ class ServedModel(PythonModel):
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         pool = Pools.of(self.model, series, folders=[self.folder]).tonight
-        said = said_by(series, np.array([len(series) - 1]), leads, pool, self.model.published)
+        said = forecast_after(series, np.array([len(series) - 1]), leads, pool, self.model.published)
         quantiles, last = self.calibration.applied(said)[0], series.close[-1]
         days = sessions_for(self.ticker).after(bars.index[-1].date(), len(leads))
         path = last * np.exp(quantiles[:, len(LEVELS) // 2])

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from stockml.evaluation.base_scores import base_score
+from stockml.evaluation.distribution_scores import base_score
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression, origins_of

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.base_scores import base_score
-from stockml.evaluation.distribution_scores import losses
+from stockml.evaluation.distribution_scores import base_score, losses
 from stockml.models import pooled_vintages
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves
 from stockml.prices.bars import COLUMNS, make_bars

@@ -23,9 +23,10 @@ from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home, home
 from stockml.maintenance.rename import rename
+from stockml.nights import states
 from stockml.pipeline import ingest
 from stockml.pipeline.dataset import renormalise
-from stockml.pipeline.session_status import Stale, night_outcome
+from stockml.pipeline.session_status import night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -129,7 +130,7 @@ def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: date
             payload = ingest.fetch(place, provider, ticker, session, sessions=EXCHANGE, now=now)
             bars = ingest.append(place, payload, calendar=None, now=now)
             outcome = night_outcome(EXCHANGE, requested=session, now=now, last_stored=None, newest=payload.newest)
-            if isinstance(outcome, Stale) and ingest.ask_who_is_delisted(place, provider, ticker, now):
+            if outcome.state == states.STALE and ingest.ask_who_is_delisted(place, provider, ticker, now):
                 outcome = ingest.at_rest(place, ticker, session) or outcome
             if payload.newest < session:
                 yield str(outcome)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import pytest
 
@@ -46,8 +47,8 @@ def pages(installation: Home) -> Iterator[Pages]:
         night, series = recorded_night(day=day), series_until("IBM", day)
         assert night.forecast
         folder = installation.plots / str(day)
-        drawn = {"forecast": forecast.forecast_fan("IBM", night.forecast, series.sessions, series.mid)}
-        style.save(drawn, folder)
+        draw = partial(forecast.forecast_fan, "IBM", night.forecast, series.sessions, series.mid)
+        style.save({"forecast": draw}, folder)
         night = recorded_night(day=day, plots_folder=str(folder), figures=("calibration", "forecast"))
         night = tracking.keep_and_log(with_files(night, installation.root / str(day)))
         keep_newest(installation.nights, night)

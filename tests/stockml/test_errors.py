@@ -38,7 +38,6 @@ SAMPLES = [
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
-    errors.UnlikeRows("origins", "champion", "LSTM", "40 from 3700 to 3895", "40 from 3701 to 3896"),
     errors.LooksAhead("champion", "2010-03-01"),
     errors.NoRow("GJR-GARCH", "needs the extra `garch`"),
     errors.NoForecast("IBM", "/home/me/.stockml"),

@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
 NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
 NAMES += ("training", "evolution", "volatility")
 # others show what a night seldom has
-AS_IT_WAS = {"forecast": "forecast as it was", "normalised": "normalised as it is"}
+AS_IT_WAS = {"forecast": "forecast as it was"}
 
 
 def main() -> None:

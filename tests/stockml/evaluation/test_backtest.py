@@ -9,8 +9,7 @@ import pytest
 
 from stockml.errors import InvalidSetting, NoBars, TooFewBars
 from stockml.evaluation.assessment import judged
-from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest
-from stockml.evaluation.backtest_paths import paths, rise_score
+from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.distribution_scores import pooled_test
 from stockml.evaluation.distribution_table import BASE, row_of

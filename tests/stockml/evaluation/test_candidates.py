@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stockml.evaluation.candidates import Pools, said_by
+from stockml.evaluation.candidates import Pools, forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import origins
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -74,5 +74,5 @@ def test_a_network_says_nothing_of_tonight_to_the_origins_before() -> None:
     one, two = candidate(USUAL), candidate(other)
     np.testing.assert_array_equal(one.test.quantiles, two.test.quantiles)
     assert (two.tonight.quantiles[..., -1] < one.tonight.quantiles[..., -1]).all()
-    simple = said_by(SERIES, TEST, LEADS, Pools.of(USUAL, SERIES).held_out, None)
+    simple = forecast_after(SERIES, TEST, LEADS, Pools.of(USUAL, SERIES).held_out, None)
     assert simple.network is None

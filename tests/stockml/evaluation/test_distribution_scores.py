@@ -6,14 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import (
-    DatedLosses,
-    compared,
-    dated_losses,
-    losses,
-    pooled_test,
-    scored,
-)
+from stockml.evaluation.distribution_scores import DatedLosses, compared, crps_skills, losses, pooled_test, scored
 from stockml.evaluation.significance import diebold_mariano
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.models.pooled_regression import LEVELS
@@ -66,7 +59,8 @@ def test_scores_are_what_a_loop_says() -> None:
 
 
 def test_skill_names_its_reference_and_the_right_width_wins() -> None:
-    found = compared(rows(right=quantiles(0.01), wide=quantiles(0.02)), outcomes(), reference="right")
+    both = rows(right=quantiles(0.01), wide=quantiles(0.02))
+    found = compared(both, outcomes(), reference="right", symmetric=True)
     assert list(found) == ["wide"]
     comparison = found["wide"]
     assert (comparison.name, comparison.reference, comparison.symmetric) == ("wide", "right", True)
@@ -81,8 +75,8 @@ def test_skill_names_its_reference_and_the_right_width_wins() -> None:
 
 def test_a_location_counts_only_where_it_is_asked_for() -> None:
     both, risen = rows(centred=quantiles(0.01), rising=quantiles(0.01, 0.003)), outcomes() + 0.003 * np.sqrt(LEADS)
-    widths = compared(both, risen, reference="centred")["rising"]
-    whole = compared(both, risen, reference="centred", symmetric=False)["rising"]
+    widths = compared(both, risen, reference="centred", symmetric=True)["rising"]
+    whole = compared(both, risen, reference="centred")["rising"]
     assert widths.skill == pytest.approx(0, abs=1e-9)
     assert whole.skill > 0.02
     assert not whole.symmetric
@@ -94,8 +88,9 @@ def test_without_its_reference_nothing_is_compared() -> None:
 
 def test_a_reference_without_error_gives_no_skill() -> None:
     nothing = np.zeros((len(ORIGINS), len(LEADS)))
-    found = compared(rows(exact=quantiles(0.0), wide=quantiles(0.01)), nothing, reference="exact")
-    assert math.isnan(found["wide"].skill)
+    both = rows(exact=quantiles(0.0), wide=quantiles(0.01))
+    assert compared(both, nothing, reference="exact") == {}
+    assert np.isnan(crps_skills(both.quantiles["wide"], both.quantiles["exact"], nothing, LEADS)).all()
 
 
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
@@ -131,8 +126,10 @@ def test_many_tickers_of_the_same_months_are_not_more_evidence() -> None:
 
 
 def test_a_pooled_test_finds_a_worse_forecast_and_says_nothing_of_too_little() -> None:
-    both = rows(right=quantiles(0.01), wide=quantiles(0.02))
-    tickers = [dated_losses(both, "wide", outcomes(i), SESSIONS, reference="right") for i in range(5)]
+    tickers = [
+        DatedLosses(SESSIONS[ORIGINS], *(losses(quantiles(width), outcomes(i), LEADS) for width in (0.02, 0.01)))
+        for i in range(5)
+    ]
     found = pooled_test(tickers)
     assert found is not None
     assert found.p_worse < 1e-6

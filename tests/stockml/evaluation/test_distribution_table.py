@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.errors import InvalidSetting, UnlikeRows
+from stockml.errors import InvalidSetting
 from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import DieboldMariano
-from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, DistributionRows, simple_distributions
+from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, simple_distributions
 from stockml.forecasts.publishing import Published
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEVELS
@@ -143,13 +143,9 @@ def test_a_history_too_short_for_a_row_gives_its_reason_and_leaves_the_others() 
     assert set(found.scores) == {*SHAPES, BASE} - {OWN_HAR}
 
 
-def test_rows_of_other_origins_are_refused_with_both_named() -> None:
-    quantiles = wider(1.0).test.quantiles[:, LEADS - 1]
-    rows, others = DistributionRows(AT, LEADS, {LSTM: quantiles}, {}), AT[1:] - 1
-    with pytest.raises(
-        UnlikeRows, match=f"of {CHAMPION} to be those of {LSTM}, .* to {AT[-1]}; found .* to {AT[-1] - 1}"
-    ):
-        rows.with_row(CHAMPION, others, LEADS, quantiles[1:])
+def test_a_row_of_other_origins_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"of {LSTM}, found"):
+        distribution_table(SERIES, AT[1:], POOL, CANDIDATES, 50)
 
 
 def test_nothing_after_an_origin_but_its_outcome_has_a_say() -> None:

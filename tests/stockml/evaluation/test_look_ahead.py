@@ -5,12 +5,12 @@ import pytest
 
 from stockml.errors import LooksAhead
 from stockml.evaluation.assessment import assess
-from stockml.evaluation.candidates import Model, Pools
+from stockml.evaluation.candidates import Pools
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_rows, goes_on_differently, rows_of_a_night
 from stockml.models.baselines import BASELINES
-from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, TEST, USUAL, after, assessed
+from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, TEST, USUAL, Model, after, assessed
 from tests.stockml.evaluation.test_assessment import seeing
 
 MIDDLE = int(TEST[len(TEST) // 2])

@@ -10,6 +10,7 @@ from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.promotion_gate import Incumbent, judge, verdict
 from stockml.evaluation.significance import DieboldMariano
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD = Incumbent(19), Incumbent(20)
@@ -128,8 +129,8 @@ def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None
     knowing = {LSTM: 0.3, CHAMPION: 0.2, PUBLISHED: 0.25, WITHOUT_NETWORK: 0.1}
     paths = {name: last + share * (actual - last) for name, share in knowing.items()}
     found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500))
-    figures = {"crps_skill": -0.01, "crps_skill_p_value": None}
-    kept = verdict(True, "because", found, weights=(0.25, 0.1), figures=figures)
+    measured = replace(table(), whole={LSTM: rival(-0.01, None, POOLED)})
+    kept = verdict(True, "because", found, measured, weights=(0.25, 0.1))
     numbers = kept.numbers
     assert (kept.promoted, kept.reason) == (True, "because")
     assert numbers["challenger_mse"] == found.scores[LSTM].mse

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting, UnlikeRows
+from stockml.errors import InvalidSetting
 from stockml.evaluation.simple_distributions import (
     CALIBRATION_SESSIONS,
     CONSTANT,
@@ -133,16 +133,12 @@ def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
         assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
 
 
-def test_another_row_must_be_of_the_same_origins_and_leads(pool: PooledRegression) -> None:
-    rows = simple_distributions(walk(4_000), LATE, LEADS, pool)
-    quantiles = rows.quantiles[POOLED]
-    assert "network" in rows.with_row("network", LATE, LEADS, quantiles).quantiles
-    with pytest.raises(UnlikeRows, match=r"origins of network .*40 from 3700 to 3895; found 40 from 3701"):
-        rows.with_row("network", LATE + 1, LEADS, quantiles)
-    with pytest.raises(UnlikeRows, match="leads of network"):
-        rows.with_row("network", LATE, LEADS[:3], quantiles[:, :3])
-    with pytest.raises(ValueError, match="expected quantiles"):
-        rows.with_row("network", LATE, LEADS, quantiles[..., :19])
+def test_rows_must_be_of_the_same_origins_and_leads(pool: PooledRegression) -> None:
+    rows = simple_distributions(walk(4_000), LATE, LEADS, pool).quantiles
+    quantiles = rows[POOLED]
+    for other in (quantiles[1:], quantiles[:, :3], quantiles[..., :19]):
+        with pytest.raises(ValueError, match="of network, found"):
+            DistributionRows(LATE, LEADS, {**rows, "network": other}, {})
 
 
 def test_equal_input_gives_equal_bytes(pool: PooledRegression) -> None:

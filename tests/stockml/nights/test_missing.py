@@ -8,8 +8,7 @@ import pytest
 from stockml.errors import RecordUnreadable
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
-from stockml.nights.missing import NAMED, WHY, missing, told
-from stockml.nights.status import Attempt, Row, keep_attempt
+from stockml.nights.status import NAMED, WHY, Attempt, Row, keep_attempt, missing, missing_line
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -64,19 +63,19 @@ def test_the_line_says_why(home: Home, state: str, why: str) -> None:
     keep_attempt(home.nights, "IBM", Attempt(state, why, NIGHT.finished_at + timedelta(days=1)))
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
-    assert told(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
+    assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
 def test_what_cannot_be_read_of_one_ticker_is_named_with_the_others(home: Home) -> None:
     keep_newest(home.nights, replace(NIGHT, ticker="VOD"))
-    line = told(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
+    line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
 
 
 def test_the_line_stays_one_line_that_can_be_read() -> None:
     rows = [Row(f"T{n:03}", None, "failed:\n" + "x" * 1000, None, False, None) for n in range(200)]
-    line = told(rows, 300)
+    line = missing_line(rows, 300)
     assert "\n" not in line
     assert len(line) < NAMED * (WHY + 12) + 200
     assert line.endswith("; and 180 more: `stockml status`")
-    assert told([], 1) == "no forecast is missing, of 1 ticker"
+    assert missing_line([], 1) == "no forecast is missing, of 1 ticker"

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from stockml.evaluation.distribution_table import BLEND
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
@@ -241,8 +240,6 @@ def test_a_night_of_an_earlier_version_is_worded_by_what_it_has() -> None:
     assert later.forecast
     later = replace(later, forecast=replace(later.forecast, outlook=()))
     assert "published: the last close, the pooled regression's width" in summary.text(later)
-    blend = replace(recorded_night(), publisher=BLEND)
-    assert "published: the last close, width by base network and regression" in summary.text(blend)
 
 
 def test_a_skipped_night_says_why_and_little_else() -> None:

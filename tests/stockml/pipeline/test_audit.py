@@ -48,9 +48,9 @@ def with_the_last_close(
 def test_a_night_that_looks_ahead_is_named_with_what_it_looked_at(stored: Home, tmp_path: Path) -> None:
     def audited(night: Callable[..., dict[str, Path]], name: str) -> dict[str, tuple[str, ...]]:
         found = audit(stored, "IBM", SESSION, Settings(), None, folder=tmp_path / name, now=AFTER, night=night)
-        assert (found.later, found.clean) == (5, not any(part.differences for part in found.parts))
-        assert all(part.values > 1_000 for part in found.parts if part.name != "decision")
-        return {part.name: part.differences for part in found.parts}
+        assert (found.later, found.clean) == (5, not any(part.differences for part in found.parts.values()))
+        assert all(part.values > 1_000 for name, part in found.parts.items() if name != "decision")
+        return {name: part.differences for name, part in found.parts.items()}
 
     assert audited(series_of, "honest") == {"series": (), "windows and simple rows": ()}
     leaking = audited(with_the_last_close, "leaking")

@@ -12,8 +12,8 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
+from stockml.pipeline.log import tutorial_notes
 from stockml.pipeline.night_key import night_key
-from stockml.pipeline.tutorial_notes import tutorial_goes_on
 from stockml.prices.bars import Bars
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -55,8 +55,8 @@ def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_th
 
 
 def test_of_the_tutorials_network_is_said_that_it_learns_across_a_hole() -> None:
-    assert tutorial_goes_on(walk(100)) == ()
-    (note,) = tutorial_goes_on(hole_of_a_year(100))
+    assert tutorial_notes(walk(100), "tutorial") == tutorial_notes(hole_of_a_year(100), "nightly") == ()
+    (note,) = tutorial_notes(hole_of_a_year(100), "tutorial")
     assert "its network learns across every hole" in note
 
 

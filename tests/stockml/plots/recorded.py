@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, night_figures, training, volatility
+from stockml.plots import comparison, diagnostics, forecast, training
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
@@ -58,8 +59,8 @@ def past_forecasts() -> tuple[Forecast, ...]:
 
 
 def moves() -> Floats:
-    """Daily returns in units of 1.5 %."""
-    return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / 0.015
+    """Daily returns in units of the volatility that was known."""
+    return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / ewma_volatility(series())
 
 
 def by_epoch() -> Floats:
@@ -75,7 +76,7 @@ def drawn(name: str) -> "Figure":
     figures: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, mid),
         "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, sessions, mid),
-        "volatility": lambda: volatility.expected_and_realised(
+        "volatility": lambda: diagnostics.volatility(
             "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1]
         ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
@@ -85,9 +86,8 @@ def drawn(name: str) -> "Figure":
         "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
         "history": lambda: training.price_history("IBM", sessions, mid, split()),
-        "normalised": lambda: training.normalised("IBM", sessions, moves(), moves() / 2, "in units of 1.5 %"),
-        "normalised as it is": lambda: night_figures.by_volatility("IBM", series()),
-        "training": lambda: training.training_curves("IBM", history(), night_figures.LOSS),
+        "normalised": lambda: training.normalised("IBM", series()),
+        "training": lambda: training.training_curves("IBM", history()),
         "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),
         "changes": lambda: comparison.nights(night_before(), last_night(), sessions, mid),
     }

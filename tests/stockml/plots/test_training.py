@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
@@ -43,11 +44,12 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
 
 def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
     axes, below = drawn("normalised").axes
+    smoothed = pd.Series(moves()).ewm(alpha=0.1).mean()
     check_curves(axes, (COLOURS["EMA"], series().sessions, moves()))
-    check_curves(below, (MODEL, series().sessions, moves() / 2))
+    check_curves(below, (MODEL, series().sessions, smoothed))
     assert levels(axes) == levels(below) == [(TRUTH, 0.0)]
     check_holds(axes, moves())
-    check_holds(below, moves() / 2)
+    check_holds(below, smoothed)
     days, (first, last) = as_numbers(series().sessions), days_shown(below)
     assert first <= days[0] < days[-1] <= last
     assert days_shown(axes) == (first, last)
@@ -56,7 +58,7 @@ def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
     title, unit = (text.get_text() for text in drawn("normalised").texts)
     assert (title, unit) == (
         f"IBM: scaled by what was known, {inside:.1%} of the moves stay within ±3",
-        "in units of 1.5 %",
+        "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1",
     )
 
 
@@ -100,7 +102,7 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
 def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss_of_the_measured_network() -> None:
     rows: list[dict[str, Any]] = [dict(row) for row in history()]
     rows[1]["validation_loss"], rows[7]["validation_loss"] = 0.1, 0.01
-    figure = training.training_curves("IBM", rows, "in R²")
+    figure = training.training_curves("IBM", rows)
     circle = curves(figure.axes[0])[-1]
     assert (circle.get_xdata().tolist(), circle.get_ydata().tolist()) == ([2], [0.1])
     assert figure.texts[0].get_text() == "IBM: the validation loss is lowest after epoch 2 of 5"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stockml.plots import volatility
+from stockml.plots import diagnostics
 from stockml.plots.style import MODEL, MUTED
 from tests.stockml.plots.drawing import as_numbers, check_curves, in_order, labels
 from tests.stockml.plots.recorded import DAY, drawn, series
@@ -36,6 +36,6 @@ def test_what_was_expected_stands_over_what_came() -> None:
 
 def test_where_nothing_is_said_of_20_sessions_the_past_is_drawn_alone() -> None:
     found = assessed("IBM", DAY)
-    figure = volatility.expected_and_realised("IBM", series(), found.unseen, found.volatility, None)
+    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None)
     assert figure.texts[0].get_text().startswith("IBM: how far the price was expected to go")
     assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "what came")

@@ -11,7 +11,8 @@ import pytest
 
 from stockml import clock
 from stockml.errors import InvalidSession, InvalidSetting
-from stockml.pipeline.session_status import Late, NoSession, Ordinary, Stale, night_outcome
+from stockml.nights import states
+from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import Sessions, sessions_for
 
 NEW_YORK = sessions_for("IBM")
@@ -165,30 +166,46 @@ def test_the_age_of_a_series_counts_final_sessions(last, age):
 
 
 TUESDAY_NIGHT, THANKSGIVING_NIGHT = at("2026-11-24T23:00"), at("2026-11-26T23:00")
+NONE_ON_THANKSGIVING = Outcome(
+    date(2026, 11, 26), "no session on 2026-11-26; the next is 2026-11-27", states.NO_SESSION
+)
+
+
+def ordinary(session, half=""):
+    return Outcome(session, f"session {session}{half}")
+
+
+def late(session, newest):
+    return Outcome(session, f"the bar of {session} is late; the newest published is {newest}", states.LATE)
+
+
+def stale(session, newest, age):
+    text = f"the feed is stale: its last bar is of {newest}, {age} sessions before {session}"
+    return Outcome(session, text, states.STALE)
 
 
 @pytest.mark.parametrize(
     ("requested", "now", "last_stored", "newest", "outcome"),
     [
-        (None, TUESDAY_NIGHT, None, None, Ordinary(date(2026, 11, 24), False)),
-        (None, TUESDAY_NIGHT, date(2026, 11, 23), date(2026, 11, 24), Ordinary(date(2026, 11, 24), False)),
-        (None, TUESDAY_NIGHT, date(2026, 11, 24), None, Ordinary(date(2026, 11, 24), False)),
-        (None, at("2026-11-27T23:00"), date(2026, 11, 25), None, Ordinary(date(2026, 11, 27), True)),
-        (None, THANKSGIVING_NIGHT, date(2026, 11, 25), None, NoSession(date(2026, 11, 26), date(2026, 11, 27))),
-        (None, THANKSGIVING_NIGHT, date(2026, 11, 24), None, Ordinary(date(2026, 11, 25), False)),  # catches up
-        (None, THANKSGIVING_NIGHT, None, None, Ordinary(date(2026, 11, 25), False)),  # a first night
-        (date(2026, 11, 26), THANKSGIVING_NIGHT, None, None, NoSession(date(2026, 11, 26), date(2026, 11, 27))),
-        (date(2026, 11, 20), TUESDAY_NIGHT, None, date(2026, 11, 24), Ordinary(date(2026, 11, 20), False)),
-        (None, TUESDAY_NIGHT, None, date(2026, 11, 23), Late(date(2026, 11, 24), date(2026, 11, 23), 1)),
-        (None, TUESDAY_NIGHT, None, date(2026, 11, 18), Late(date(2026, 11, 24), date(2026, 11, 18), 4)),
-        (None, TUESDAY_NIGHT, None, date(2026, 11, 17), Stale(date(2026, 11, 24), date(2026, 11, 17), 5)),
-        (None, TUESDAY_NIGHT, None, date(2026, 6, 30), Stale(date(2026, 11, 24), date(2026, 6, 30), 103)),
+        (None, TUESDAY_NIGHT, None, None, ordinary(date(2026, 11, 24))),
+        (None, TUESDAY_NIGHT, date(2026, 11, 23), date(2026, 11, 24), ordinary(date(2026, 11, 24))),
+        (None, TUESDAY_NIGHT, date(2026, 11, 24), None, ordinary(date(2026, 11, 24))),
+        (None, at("2026-11-27T23:00"), date(2026, 11, 25), None, ordinary(date(2026, 11, 27), ", a half day")),
+        (None, THANKSGIVING_NIGHT, date(2026, 11, 25), None, NONE_ON_THANKSGIVING),
+        (None, THANKSGIVING_NIGHT, date(2026, 11, 24), None, ordinary(date(2026, 11, 25))),  # catches up
+        (None, THANKSGIVING_NIGHT, None, None, ordinary(date(2026, 11, 25))),  # a first night
+        (date(2026, 11, 26), THANKSGIVING_NIGHT, None, None, NONE_ON_THANKSGIVING),
+        (date(2026, 11, 20), TUESDAY_NIGHT, None, date(2026, 11, 24), ordinary(date(2026, 11, 20))),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 23), late(date(2026, 11, 24), date(2026, 11, 23))),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 18), late(date(2026, 11, 24), date(2026, 11, 18))),
+        (None, TUESDAY_NIGHT, None, date(2026, 11, 17), stale(date(2026, 11, 24), date(2026, 11, 17), 5)),
+        (None, TUESDAY_NIGHT, None, date(2026, 6, 30), stale(date(2026, 11, 24), date(2026, 6, 30), 103)),
     ],
 )
 def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outcome):
     found = night_outcome(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
     assert found == outcome
-    assert str(found)
+    assert str(found) == found.text
 
 
 def test_an_unfinished_session_cannot_be_asked_for():

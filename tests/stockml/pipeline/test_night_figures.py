@@ -6,22 +6,20 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 
-from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit, origins
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.pipeline.plots import figures
 from stockml.plots import forecast, training, tutorial
-from stockml.plots.night_figures import LOSS, SCALING, changes, figures
 from stockml.plots.style import png
 from stockml.settings import Settings, settings_for
-from tests.stockml.plots.recorded import DAY, drawn, last_night, night_before, past_forecasts, series, split
+from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
 from tests.support.nights import assessed, history
 
 NIGHTLY = settings_for("nightly")
-DRAWN = ("volatility", "leads", "ledger", "calibration", "residuals", "averages", "history")
+DRAWN = ("volatility", "leads", "ledger", "calibration", "residuals", "averages", "history", "normalised")
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,11 @@ def files_of(rows: tuple[Mapping[str, Any], ...], **of_model: Any) -> dict[str, 
 
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
-    scaled = np.diff(np.log(mid), prepend=np.log(mid[:1])) / ewma_volatility(series())
-    smoothed = pd.Series(scaled).ewm(alpha=0.1).mean().to_numpy()
     rows = history()
     expected = {name: drawn(name) for name in DRAWN}
     expected |= {
         "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
-        "normalised": training.normalised("IBM", sessions, scaled, smoothed, SCALING),
-        "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back), LOSS),
+        "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back)),
     }
     files = files_of(rows)
     assert set(files) == set(expected)
@@ -71,10 +66,6 @@ def test_a_ledger_is_drawn_once_a_forecast_has_come_due() -> None:
     assert "ledger" not in figures("IBM", series(), assessed("IBM", DAY), learned, [])
 
 
-def test_changes_are_since_the_night_before() -> None:
-    assert png(changes(night_before(), last_night(), series())) == png(drawn("changes"))
-
-
 def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> None:
     end = split().train_end + 50
     prepared = prepare(series().mid, end)
@@ -83,7 +74,7 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
     files = files_of(history(), settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
-    assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50), LOSS))
+    assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50)))
 
 
 def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed() -> None:
