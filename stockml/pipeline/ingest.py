@@ -46,7 +46,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     )
     if bars.added or bars.restated:
         return bars
-    added, restated = store.recorded_then(payload.ticker, received_at)
+    added, restated = store.recorded_between(payload.ticker, received_at, received_at)
     return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
 
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from stockml.prices.bars import PRICES, Bars, SetAside
-from stockml.prices.revisions import RECORDED_AT, stamp
+from stockml.prices.revisions import RECORDED_AT, added, stamp
 from stockml.storage.table_bytes import Table
 
 SCHEMA = pa.schema(
@@ -30,19 +30,18 @@ class Judgement:
     prices: tuple[float, ...]
 
 
-def with_judgement(table: Table | None, judgement: Judgement, recorded_at: datetime, source: str) -> Table:
+def with_judgement(table: Table, judgement: Judgement, recorded_at: datetime, source: str) -> Table:
     """The table with one more row."""
     values = [judgement.session, int(judgement.accepted), *judgement.prices, recorded_at, source]
     row = pa.table([[value] for value in values], schema=SCHEMA)
-    return row if table is None else pa.concat_tables([table.replace_schema_metadata(), row]).combine_chunks()
+    return added(table, row)
 
 
-def newest(table: Table | None, as_of: datetime | None) -> dict[date, Judgement]:
+def newest(table: Table, as_of: datetime | None) -> dict[date, Judgement]:
     """The newest judgement of each session that was recorded by `as_of`."""
-    rows = [] if table is None else table.to_pylist()
     return {
         row["session"]: Judgement(row["session"], bool(row["accepted"]), tuple(row[name] for name in PRICES))
-        for row in rows
+        for row in table.to_pylist()
         if as_of is None or stamp(row["recorded_at"]) <= stamp(as_of)
     }
 

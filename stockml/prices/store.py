@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
@@ -79,35 +80,31 @@ class BarStore:
         final = self._final(ticker, bars, recorded_at)
         counts = revisions.Counts(0, 0, 0)
 
-        def with_new_rows(table: Table | None) -> Table | None:
+        def with_new_rows(table: Table) -> Table | None:
             nonlocal counts
             rows, counts = revisions.to_record(table, final, recorded_at, source, rows_before)
             return rows
 
-        _, sha256 = self.files.update(_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
+        sha256 = self.files.update(_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
         return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
 
     def rows(self, ticker: str) -> int:
         """How many rows were ever recorded."""
-        return revisions.row_count(self._table(ticker))
+        return len(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
         """When the newest row was recorded, by the clock of then."""
-        return revisions.newest_record(self._table(ticker))
+        newest: datetime | None = pc.max(self._table(ticker)["recorded_at"]).as_py()
+        return newest
 
-    def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by what was recorded at just this time."""
-        return revisions.recorded_then(self._table(ticker), recorded_at)
-
-    def recorded_since(self, ticker: str, moment: datetime) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by what was recorded at this time or later."""
-        return revisions.recorded_since(self._table(ticker), moment)
+    def recorded_between(self, ticker: str, first: datetime, last: datetime | None = None) -> tuple[int, int]:
+        """How many sessions were added, and how many restated, by the rows of `first` to `last` (None: and since)."""
+        return revisions.recorded_between(self._table(ticker), first, last)
 
     def first_recorded(self, ticker: str) -> datetime | None:
         """When the first bar, fetched or imported, was recorded; None without any."""
-        kept = [self._table(ticker, folder) for folder in ("", "history/")]
-        times = [table["recorded_at"].to_pandas().min() for table in kept if table is not None and len(table)]
-        return min(times).to_pydatetime() if times else None
+        times = [pc.min(self._table(ticker, folder)["recorded_at"]).as_py() for folder in ("", "history/")]
+        return min(filter(None, times), default=None)
 
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
@@ -170,7 +167,7 @@ class BarStore:
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session that has a raw bar, be it a doubtful one."""
-        raw = self._raw(ticker, None, None)
+        raw = self._raw(ticker)
         return None if raw is None else raw.index[-1].date()
 
     def restatements(self, ticker: str) -> pd.DataFrame:
@@ -183,37 +180,30 @@ class BarStore:
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
         """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
         known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
-        return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
+        return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
-    def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
+    def unexplained_jumps(self, ticker: str) -> tuple[Jump, ...]:
         """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
 
         It is asked once. Only where it knew no split within 5 sessions of the jump, when it may not have listed one
         yet, it is asked a last time after them.
         """
-        raw = self._raw(ticker, None, until)
+        raw = self._raw(ticker)
         if raw is None or not (found := jumps(raw)):
             return ()
-        table = self._table(ticker, "splits/")
-        factors, asked_on = revisions.newest_factors(table, None), revisions.newest_times(table)
+        answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
 
         def is_settled(jump: Jump) -> bool:
-            if factors.get(jump.session, 1.0) != 1.0:
-                return True
+            answer = answers.get(jump.session)
+            if answer is None or answer.factor != 1.0:
+                return answer is not None
             listed_by = self.sessions(ticker).after(jump.session, SESSIONS_TO_LIST)[-1]
-            asked = asked_on.get(jump.session)
-            return asked is not None and (asked.date() > listed_by or raw.index[-1].date() <= listed_by)
+            return answer.recorded_at.date() > listed_by or raw.index[-1].date() <= listed_by
 
         return tuple(jump for jump in found if not is_settled(jump))
 
     def record_splits(
-        self,
-        ticker: str,
-        splits: Sequence[Split],
-        *,
-        recorded_at: datetime,
-        source: str,
-        asked: Sequence[date] = (),
+        self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> int:
         """Keep the provider's splits with their provenance; returns how many are new or changed.
 
@@ -224,7 +214,7 @@ class BarStore:
         factors = {**dict.fromkeys(asked, 1.0), **answer}
         new = 0
 
-        def with_factors(table: Table | None) -> Table | None:
+        def with_factors(table: Table) -> Table | None:
             nonlocal new
             rows, new = revisions.factors_to_record(table, factors, recorded_at, source, asked)
             return rows
@@ -248,13 +238,13 @@ class BarStore:
         history = self._final(ticker, bars, recorded_at)
         recorded = False
 
-        def with_import(table: Table | None) -> Table | None:
+        def with_import(table: Table) -> Table | None:
             nonlocal recorded
             batches = revisions.batches(table, None)
             recorded = not any(history.equals(batch) for batch in batches)
             if not recorded:
                 return None
-            bars = believed.back_adjusted(self._raw(ticker, None, None), self.splits(ticker))[0]
+            bars = believed.back_adjusted(self._raw(ticker), self.splits(ticker))[0]
             believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
             return revisions.with_batch(table, history, recorded_at, source)
 
@@ -267,15 +257,15 @@ class BarStore:
         is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
         return checked(ticker, bars[is_final], sessions)
 
-    def _table(self, ticker: str, folder: str = "") -> Table | None:
+    def _table(self, ticker: str, folder: str = "") -> Table:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
 
     def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
         return revisions.view(self._table(ticker), as_of, until)
 
-    def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
+    def _raw(self, ticker: str) -> Bars | None:
         """The raw bars that are bars by their own values; None without any."""
-        return believed.sound(self._fetched(ticker, as_of, until), self.sessions(ticker))
+        return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """What was fetched, and each import, broken bars included."""

@@ -22,12 +22,12 @@ from stockml.storage.table_bytes import Table, as_bytes, from_bytes
 
 ATTEMPTS = 5
 
-Change: TypeAlias = Callable[[Table | None], Table | None]
+Change: TypeAlias = Callable[[Table], Table | None]
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files under one root. Nothing is created before the first write."""
+    """The Parquet files under one root; one that is not there is an empty table, and nothing is made before a write."""
 
     root: str
     locks: Path
@@ -47,28 +47,26 @@ class TableFiles:
             names = [name for name in found if "/" not in name]
         return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".")))
 
-    def read(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
-        """The table of a file; None when there is no file. Raises StoreUnreadable, never treats damage as empty."""
-        content = self._found(name).content
-        return None if content is None else self._parsed(content, name, ticker, schema)
+    def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
+        """The table of a file. Raises StoreUnreadable, never treats damage as empty."""
+        return self._parsed(self._found(name).content, name, ticker, schema)
 
-    def update(self, name: str, ticker: str, schema: pa.Schema, change: Change) -> tuple[Table | None, str]:
-        """Replace a file by what `change` makes of its table, and return that table and the file's SHA-256.
+    def update(self, name: str, ticker: str, schema: pa.Schema, change: Change) -> str:
+        """Replace a file by what `change` makes of its table, and return the file's SHA-256.
 
-        `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
+        `change` returns None to leave everything as it is, byte for byte.
         It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
                 found = self._found(name)
-                table = None if found.content is None else self._parsed(found.content, name, ticker, schema)
-                changed = change(table)
+                changed = change(self._parsed(found.content, name, ticker, schema))
                 if changed is None:
-                    return table, hashlib.sha256(found.content or b"").hexdigest()
+                    return hashlib.sha256(found.content or b"").hexdigest()
                 written = as_bytes(changed, ticker)
                 with suppress(Overtaken):
                     self._replace(name, written, found)
-                    return changed, hashlib.sha256(written).hexdigest()
+                    return hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
@@ -78,13 +76,13 @@ class TableFiles:
         """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
-            if table is None:
+            if not len(table):
                 return False
 
-            def moved(there: Table | None) -> Table | None:
-                if there is not None and not there.equals(table):
+            def moved(there: Table) -> Table | None:
+                if len(there) and not there.equals(table):
                     raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
-                return None if there is not None else table.replace_schema_metadata()
+                return None if len(there) else table.replace_schema_metadata()
 
             self.update(new_name, tickers[1], schema, moved)
             if self._local:
@@ -114,7 +112,9 @@ class TableFiles:
         except OSError as problem:
             raise StoreUnreadable(self.address(name), f"{type(problem).__name__}: {problem}") from problem
 
-    def _parsed(self, content: bytes, name: str, ticker: str, schema: pa.Schema) -> Table:
+    def _parsed(self, content: bytes | None, name: str, ticker: str, schema: pa.Schema) -> Table:
+        if content is None:
+            return schema.empty_table()
         try:
             return from_bytes(content, ticker, schema)
         except ValueError as problem:
