@@ -11,21 +11,24 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.prices.bars import Bars, Split
 from stockml.provider.parsing import MAX_BYTES
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
 from stockml.storage.notes import Notes
 from stockml.tickers import validated_ticker
+
+OutputSize = Literal["compact", "full"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,18 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class HttpClient(ABC):
+class PriceProvider(ABC):
     """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
 
+    Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
+    UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
     A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
 
     clock returns timezone-aware moments; half of what jitter returns (0 to 1) is added, in seconds, to a retry's wait.
     Each attempt is counted in `quota` before it is sent, and waits for its slot there.
     """
 
+    name: ClassVar[str]  # where bars came from
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # which names another address
     key_variable: ClassVar[str]
@@ -71,7 +77,6 @@ class HttpClient(ABC):
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         base_url: str | None = None,
-        http: requests.Session | None = None,
         limits: Limits | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -80,7 +85,7 @@ class HttpClient(ABC):
         self._address = _checked_address(address, self.variable)
         self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
         self._limits = limits or Limits()
-        self._http = http or requests.Session()
+        self._http = requests.Session()
         if _is_loopback(address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
@@ -99,6 +104,22 @@ class HttpClient(ABC):
         key = key or environ.get(cls.key_variable)
         spent = QuotaLedger.of(quota, key, cls._plan(environ), within=cls.counted_in)
         return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get(cls.variable))
+
+    @abstractmethod
+    def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
+        """The daily bars, raw as traded: the newest 100 sessions or so, or all."""
+
+    @abstractmethod
+    def splits(self, ticker: str) -> Payload:
+        """All splits; one request."""
+
+    @abstractmethod
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
+        """The bars in an answer to `daily`, those after `last_final` left out; at least one."""
+
+    @abstractmethod
+    def splits_of(self, payload: Payload) -> tuple[Split, ...]:
+        """The splits in an answer to `splits`, oldest first."""
 
     @classmethod
     @abstractmethod

@@ -168,21 +168,3 @@ def quota_day(now: datetime) -> date:
 
 def _asked_at(spent: SpentRequests) -> datetime:
     return spent.asked_at or datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class RequestPlan:
-    """Tonight's tickers: `asked` first to last, `skipped` because the day's quota does not reach them."""
-
-    asked: tuple[str, ...]
-    skipped: tuple[str, ...]
-
-
-def stalest_first(last_sessions: Mapping[str, date | None], remaining: int | None) -> RequestPlan:
-    """Order tickers by their last stored session, oldest first, and cut where the quota ends. Pure.
-
-    A ticker that has no session yet (None) is the stalest of all; ties go by name. `remaining` None means no cap.
-    """
-    order = sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
-    cut = len(order) if remaining is None else max(0, remaining)
-    return RequestPlan(tuple(order[:cut]), tuple(order[cut:]))

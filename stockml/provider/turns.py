@@ -13,7 +13,7 @@ from pydantic import AwareDatetime
 
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import Sessions
-from stockml.provider.quota import LOCK_TIMEOUT_S, stalest_first
+from stockml.provider.quota import LOCK_TIMEOUT_S
 from stockml.storage.notes import Notes
 from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
@@ -63,6 +63,11 @@ class NextTurn:
         return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
 
 
+def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
+    """Tickers by their last stored session, oldest first; one without any is the stalest of all, ties go by name."""
+    return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
+
+
 def next_turn(
     ticker: str,
     waiting: Mapping[str, date | None],
@@ -81,8 +86,8 @@ def next_turn(
     if remaining is None or per_day is None or (last is not None and last >= tonight):
         return None
     behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
-    plan = stalest_first({**behind, ticker: last}, remaining)
-    if ticker in plan.asked:
+    ahead = stalest_first({**behind, ticker: last}).index(ticker)
+    if ahead < remaining:
         return None
-    nights = 1 + plan.skipped.index(ticker) // per_day
-    return NextTurn(ticker, sessions.after(tonight, nights)[-1], len(plan.asked) + plan.skipped.index(ticker))
+    nights = 1 + (ahead - remaining) // per_day
+    return NextTurn(ticker, sessions.after(tonight, nights)[-1], ahead)

@@ -213,11 +213,11 @@ def test_the_replay_feed_and_the_client_speak_one_contract(feed: Feed, connected
     session = date(2013, 3, 1)
     client = connected(feed.url, plan=FAST)
     compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session, today=session)
-    assert (len(compact.bars), compact.newest) == (100, session)
+    assert (len(compact), compact.index[-1].date()) == (100, session)
     assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
         client.daily("IBM", "full")
     with pytest.raises(UnknownSymbol):
         client.daily("NOSUCH")
     premium = connected(feed.url, "premium-key", FAST).daily("IBM", "full").content
-    assert len(parse_daily(premium, "IBM", last_final=session, today=session).bars) > 3_000
+    assert len(parse_daily(premium, "IBM", last_final=session, today=session)) > 3_000
