@@ -142,15 +142,6 @@ def _unlinked_unheld(lock: Path) -> bool:
     return False
 
 
-def totals(removals: Iterable[Removal]) -> dict[str, tuple[int, int]]:
-    """For each kind, how many and how many bytes."""
-    sums: dict[str, tuple[int, int]] = {}
-    for removal in removals:
-        count, size = sums.get(removal.kind, (0, 0))
-        sums[removal.kind] = (count + 1, size + removal.size)
-    return sums
-
-
 def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
     """All that is older than its kind is kept, but for the newest of each ticker."""
     for kind, folder, pattern, days in (

@@ -13,6 +13,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
 from stockml.tracking.connection import LOOPBACK, without_password
+from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -34,22 +35,24 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def named(client: "MlflowClient", uri: str, name: str, place: str | None, note: str = "") -> "Experiment":
-    """The experiment, made where it is missing; its files at `place`, `note` above its runs, unless a person wrote one.
+def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str) -> "Experiment":
+    """A ticker's experiment (None: that of all), made where it is missing; its files below `artifacts`.
 
-    Raises TrackingUnavailable.
+    note: what stands above its runs, unless a person wrote something. Raises TrackingUnavailable.
     """
     from mlflow.exceptions import MlflowException
 
+    name = experiment_name(ticker) if ticker else EXPERIMENT
     if found := client.get_experiment_by_name(name):
         if note and views.NOTE not in found.tags:
             client.set_experiment_tag(found.experiment_id, views.NOTE, note)
         return found
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
+        place = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
     if found := client.get_experiment_by_name(name):
         return found
-    raise TrackingUnavailable(without_password(uri), f"it did not make the experiment {name}")
+    raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
 
 
 def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:

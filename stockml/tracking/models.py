@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,16 +30,7 @@ if TYPE_CHECKING:
 
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
-PINNED = (
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "exchange_calendars",
-    "fsspec",
-    "pydantic",
-)
+PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "fsspec", "pydantic")
 EXAMPLE_SESSIONS = 300
 
 
@@ -55,7 +47,8 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
     """A new version of the ticker's registered model; returns its number."""
-    _create_registered_model(client, night)
+    description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
+    ensure_registered(client, model_name(night.ticker), description, {"ticker": night.ticker})
     version = client.create_model_version(
         model_name(night.ticker),
         source=model.artifact_location,
@@ -96,18 +89,19 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel"
     from mlflow.entities import LoggedModelOutput
 
     found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    model = found[0] if found else _new_model(client, run, night)
+    model = (
+        found[0]
+        if found
+        else client.create_logged_model(
+            run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=_version_tags(night)
+        )
+    )
     if not (run.outputs and run.outputs.model_outputs):
         client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY":
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
     return model
-
-
-def _new_model(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
-    tags = _version_tags(night)
-    return client.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=tags)
 
 
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
@@ -144,18 +138,12 @@ def _zipped_code(folder: Path) -> Path:
     would upload each file of the package every night.
     """
     path = folder / "stockml.zip"
+    package = code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
-    packages = {
-        above / "__init__.py"
-        for file in modules
-        for above in file.parents
-        if above.is_relative_to(code_version.PACKAGE)
-    }
+    packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
     with zipfile.ZipFile(path, "w") as zipped:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(
-                file.relative_to(code_version.PACKAGE.parent).as_posix()
-            )  # of 1980: no time of the checkout
+            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # of 1980: no time of the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return path
 
@@ -210,15 +198,14 @@ def _version_tags(night: Night) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _create_registered_model(client: "MlflowClient", night: Night) -> None:
+def ensure_registered(
+    client: "MlflowClient", name: str, description: str, tags: Mapping[str, str] | None = None
+) -> None:
+    """Make the registered model where it is missing."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(
-            model_name(night.ticker),
-            tags={"ticker": night.ticker},
-            description=f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out.",
-        )
+        client.create_registered_model(name, tags=dict(tags or {}), description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
