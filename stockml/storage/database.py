@@ -39,13 +39,17 @@ class Database:
     return_s: float = 30.0
 
     def __repr__(self) -> str:
-        return f"Database({self.place!r}, {self.of!r})"
+        return f"Database({self.server!r}, {self.of!r})"
 
     @property
-    def place(self) -> str:
-        """The server, without user and password."""
+    def server(self) -> str:
+        """Its address, without user and password."""
         parts = urlsplit(self.url)
         return f"postgresql://{parts.hostname}:{parts.port or 5432}/{DATABASE}"
+
+    def place(self, name: str) -> str:
+        """Where a note stands, for a message."""
+        return f"{self.server}: {name}"
 
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
@@ -74,7 +78,7 @@ class Database:
                 server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
                 server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
             except _driver().errors.LockNotAvailable as error:
-                raise StoreBusy(f"{self.place}: {name}", f"waited {timeout_s:.0f} s") from error
+                raise StoreBusy(self.place(name), f"waited {timeout_s:.0f} s") from error
             opened.pop_all()
             return server
 
@@ -111,12 +115,12 @@ class Database:
         try:
             driver = _driver()
         except ImportError as error:
-            raise StoreError(self.place, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
+            raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
         try:
             yield
         except driver.Error as error:
             why = f"{type(error).__name__}; see that it runs, that STOCKML_DATABASE_URL names it, and run again"
-            raise StoreError(self.place, f"the database did not answer ({why})") from None
+            raise StoreError(self.server, f"the database did not answer ({why})") from None
 
 
 def _driver() -> Any:

@@ -1,7 +1,6 @@
 """Small documents that many processes change in turn: files on one machine, rows of a database on many."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,29 +43,8 @@ class FileNotes:
         return str(self.folder / name)
 
 
-@dataclass(frozen=True)
-class DatabaseNotes:
-    """In PostgreSQL, for the processes of all machines."""
-
-    database: Database
-
-    def read(self, name: str) -> bytes | None:
-        return self.database.read(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.database.write(name, content)
-
-    @contextmanager
-    def locked(self, name: str, timeout_s: float) -> Iterator[None]:
-        with self.database.locked(name, timeout_s):
-            yield
-
-    def place(self, name: str) -> str:
-        return f"{self.database.place}: {name}"
-
-
 def notes_of(home: Home, folder: Path) -> Notes:
     """Those that stand in `folder`, one of the home's own; where its state is shared, in its database."""
     if home.database is None:
         return FileNotes(folder)
-    return DatabaseNotes(Database(home.database, f"{home.state} {folder.name}"))
+    return Database(home.database, f"{home.state} {folder.name}")

@@ -1,7 +1,7 @@
 """MLflow: one experiment a ticker, one flat run a night's key, one model version a trained model.
 
-The only importer of mlflow, inside functions. What a run holds is decided in `run_content`; here it is carried there,
-so that a run killed anywhere is resumed and logging a night twice adds nothing.
+What a run holds is decided in `run_content`; here it is carried there, so that a run killed anywhere is resumed and
+logging a night twice adds nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Reaching MLflow, a database or a server: a client, or TrackingUnavailable with the reason.
-
-Imported by `tracking` only; imports mlflow inside functions.
-"""
+"""Reaching MLflow, a database or a server: a client, or TrackingUnavailable with the reason."""
 
 import os
 import socket

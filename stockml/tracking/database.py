@@ -1,7 +1,7 @@
 """MLflow's own SQLite database: made whole, or not there at all.
 
-Imported by `tracking` only; imports mlflow inside functions. MLflow creates its tables in some sixty migrations that
-take seconds and are no transaction: killed among them, it leaves a database that it can never open again.
+MLflow creates its tables in some sixty migrations that take seconds and are no transaction: killed among them, it
+leaves a database that it can never open again.
 """
 
 import os
@@ -18,7 +18,6 @@ from stockml.storage.sqlite_files import fault_of
 PREFIX = "sqlite:///"
 ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
 TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
-
 
 ADDRESSES = (
     ("experiments", "artifact_location"),

@@ -1,7 +1,4 @@
-"""A night's model in MLflow: logged once, registered once, loadable without this repository.
-
-Imported by `tracking` only; imports mlflow inside functions.
-"""
+"""A night's model in MLflow: logged once, registered once, loadable without this repository."""
 
 import json
 import shutil

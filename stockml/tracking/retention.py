@@ -1,8 +1,7 @@
-"""Old nights in MLflow: which runs may go with their models, and putting them into MLflow's trash, then out of it;
-and before they do, which of them keep their figures alone.
+"""Old nights in MLflow: which keep their figures alone, and which go to its trash with their models, then out of it.
 
-Imported by `tracking` only; takes its client. What may go is decided on the local promotion history and on MLflow's
-own alias: a champion's run stays, whichever of the two names it.
+What may go is decided on the local promotion history and on MLflow's own alias: a champion's run stays, whichever of
+the two names it.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died.
-
-Imported by `tracking` only; imports mlflow inside functions.
-"""
+"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died."""
 
 import os
 from collections.abc import Iterator

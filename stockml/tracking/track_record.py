@@ -1,7 +1,6 @@
 """One run a ticker whose steps are sessions, all in the experiment `stockml`: does it get better?
 
-A session's figures are those of its last finished night, in whatever order nights were run. Imported by `tracking`
-only; takes its client, imports mlflow inside functions.
+A session's figures are those of its last finished night, in whatever order nights were run.
 """
 
 from collections.abc import Callable, Iterable, Mapping
