@@ -33,8 +33,7 @@ from stockml.forecasts.ledger_scores import (
 )
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import sha256_of, write_atomically
-from stockml.storage.locks import file_lock
+from stockml.storage.files import file_lock, sha256_of, write_atomically
 from stockml.storage.receipts import LedgerReceipt
 from stockml.storage.table_bytes import as_bytes, from_bytes
 from stockml.tickers import validated_ticker

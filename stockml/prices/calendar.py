@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -58,9 +58,7 @@ class Sessions:
         return _days(self.name).tz
 
     def is_session(self, day: date) -> bool:
-        days = _days(self.name).sessions
-        at = int(np.searchsorted(days, np.datetime64(day, "D")))
-        return at < len(days) and bool(days[at] == np.datetime64(day, "D"))
+        return bool(self.are_sessions(np.array([day], "datetime64[D]"))[0])
 
     def are_sessions(self, days: Days) -> NDArray[np.bool_]:
         """For (n,) datetime64[D], whether each is a session: (n,) bool."""
@@ -150,45 +148,35 @@ def _days(name: str) -> _Days:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # exchange_calendars 4.13 still uses what pandas 3.1 drops
-            calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
+            warnings.simplefilter("ignore", DeprecationWarning)  # exchange_calendars 4.13 uses what pandas 3.1 drops
+            first, last = _bounds(name)
+            calendar = exchange_calendars.get_calendar(name, start=first, end=last)
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
     except (NotImplementedError, ValueError) as unmade:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         wanted = f"a calendar that exchange_calendars can make with this pandas, which says: {unmade}"
         raise InvalidSetting("calendar", name, wanted[:300]) from None
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
-    tz = ZoneInfo(str(calendar.tz))
-    future = _weekdays_after(sessions[-1])
     return _Days(
-        sessions=np.concatenate([sessions, future]),
+        sessions=np.concatenate([sessions, _weekdays_after(sessions[-1])]),
         opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
         usual_close=calendar.close_times[-1][1],
-        tz=tz,
+        tz=ZoneInfo(str(calendar.tz)),
     )
 
 
-def _start(name: str) -> date:
-    bound = _factory(name).bound_min()
-    return FIRST_DAY if bound is None else max(bound.date(), FIRST_DAY)
-
-
-def _end(name: str) -> date:
-    bound = _factory(name).bound_max()
-    return LAST_DAY if bound is None else min(bound.date(), LAST_DAY)
-
-
-def _factory(name: str) -> Any:
+def _bounds(name: str) -> tuple[date, date]:
+    """From when to when the calendar is made: as far as it can be, from FIRST_DAY to LAST_DAY."""
     from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
     from exchange_calendars.errors import InvalidCalendarName
 
     if (resolved := resolve_alias(name)) not in _default_calendar_factories:
         raise InvalidCalendarName(calendar_name=name)
-    return _default_calendar_factories[resolved]
+    factory = _default_calendar_factories[resolved]
+    first, last = factory.bound_min(), factory.bound_max()
+    return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY
 
 
 def _weekdays_after(last: np.datetime64) -> Days:

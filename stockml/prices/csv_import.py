@@ -26,16 +26,10 @@ from stockml.prices.bars import (
     too_many,
 )
 from stockml.prices.believed import view
-from stockml.prices.calendar import Sessions
+from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
-from stockml.prices.csv_readings import (
-    MARKS,
-    Cells,
-    Readings,
-    dates_of,
-    decimal_mark,
-    numbers_of,
-)
+from stockml.prices.csv_readings import AS_FOUND, MARKS, Cells, Readings, dates_of, decimal_mark, numbers_of
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.prices.suspicion import is_tenfold
 from stockml.settings import DecimalMark
@@ -100,12 +94,7 @@ def files_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
 
 
-def read_history(
-    path: Path,
-    sessions: Sessions,
-    ticker: str | None = None,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
-) -> History:
+def read_history(path: Path, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND) -> History:
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
@@ -140,7 +129,7 @@ def import_file(
     *,
     recorded_at: datetime,
     ticker: str | None = None,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
+    readings: Readings = AS_FOUND,
 ) -> ImportReport:
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
@@ -170,15 +159,14 @@ def import_folder(
     folder: Path,
     *,
     recorded_at: datetime,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
+    readings: Readings = AS_FOUND,
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
     """Bring in every CSV file under a folder; a file that is refused does not stop the others.
 
     `on_file(done, total, path)` is called after each file. Returns the reports, and the refusals by path.
     """
-    reports, refusals = [], {}
-    paths = files_in(folder)
+    reports, refusals, paths = [], {}, files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
             reports.append(import_file(store, path, recorded_at=recorded_at, readings=readings))
@@ -187,6 +175,21 @@ def import_folder(
         if on_file:
             on_file(done, len(paths), path)
     return tuple(reports), refusals
+
+
+def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file.
+
+    Nothing is imported: for learning from many tickers, and for backtests.
+    """
+    series, refusals = {}, {}
+    for path in files_in(folder):
+        try:
+            ticker = ticker_of(path)
+            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).believed)
+        except StockmlError as refusal:
+            refusals[path.name] = refusal
+    return series, refusals
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:

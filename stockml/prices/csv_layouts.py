@@ -60,15 +60,8 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a line longer than the header would lose cells
-            table = pd.read_csv(
-                StringIO(text),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=True,
-                index_col=False,
-                skip_blank_lines=False,
-            )
+            as_text = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "skip_blank_lines": False}
+            table = pd.read_csv(StringIO(text), sep=separator, index_col=False, **as_text)
     except (ValueError, pd.errors.ParserWarning) as problem:
         why = str(problem).rpartition("C error: ")[2]
         raise InvalidFile(str(path), f"expected a CSV file of daily prices, found {why[:150]}") from problem
@@ -82,11 +75,8 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
         raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
     cells = table[[column for column, name in names.items() if name]].set_axis(known, axis=1).fillna("")
     cells.index = pd.RangeIndex(2 + skipped, len(cells) + 2 + skipped)
-    stripped = {name: cells[name].str.strip() for name in known}
-    cells = pd.DataFrame(
-        {name: column.where(~column.str.lower().isin(NO_VALUE), "") for name, column in stripped.items()}
-    )
-    return cells, columns
+    cells = cells.apply(lambda column: column.str.strip())
+    return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns
 
 
 def _plain(path: Path, content: bytes) -> tuple[str, int]:

@@ -53,6 +53,9 @@ class Readings:
     decimal: DecimalMark | None = None
 
 
+AS_FOUND = Readings()
+
+
 def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
     """The days of the column `date`. Raises InvalidFile with the line, or with both readings."""
     text = cells["date"]

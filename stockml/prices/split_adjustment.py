@@ -49,7 +49,11 @@ def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors."""
-    return _scaled(bars, 1.0 / share_factors(days_of(bars), splits)) if splits else bars
+    if not splits:
+        return bars
+    price_factor = 1.0 / share_factors(days_of(bars), splits)
+    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
+    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
@@ -81,11 +85,6 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         for name in COLUMNS
     }
     return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()))
-
-
-def _scaled(bars: Bars, price_factor: Floats) -> Bars:
-    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
-    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
 
 
 def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:

@@ -5,11 +5,12 @@ about splits, imported history, and a person's word about a bar. Views are compu
 row of a session), `as_of` a time, and the adjusted one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ from stockml.storage.parquet_files import TableFiles
 from stockml.storage.receipts import StoreReceipt
 from stockml.storage.table_bytes import Table
 from stockml.tickers import validated_ticker
+
+T = TypeVar("T")
 
 SESSIONS_TO_LIST = 5
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": judgements.SCHEMA}
@@ -78,15 +81,10 @@ class BarStore:
         Raises BadPayload, StoreUnreadable, StoreBusy, StoreError.
         """
         final = self._final(ticker, bars, recorded_at)
-        counts = revisions.Counts(0, 0, 0)
-
-        def with_new_rows(table: Table) -> Table | None:
-            nonlocal counts
-            rows, counts = revisions.to_record(table, final, recorded_at, source, rows_before)
-            return rows
-
-        sha256 = self.files.update(_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
-        return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
+        counts, sha256 = self._update(
+            ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
+        )
+        return StoreReceipt(ticker, self.path(ticker), sha256, session, *counts)
 
     def rows(self, ticker: str) -> int:
         """How many rows were ever recorded."""
@@ -147,16 +145,16 @@ class BarStore:
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
         judgement = judgements.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
-        self.files.update(
-            _file(ticker, "judgements/"), ticker, judgements.SCHEMA,
-            lambda table: judgements.with_judgement(table, judgement, recorded_at, source),
-        )  # fmt: skip
+
+        def with_judgement(table: Table) -> tuple[Table, None]:
+            return judgements.with_judgement(table, judgement, recorded_at, source), None
+
+        self._update(ticker, "judgements/", with_judgement)
 
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
 
-        Adjusted by the splits and joins of `adjusted`, so that both views are in the same units, and differ only where
-        a bar was restated: in its values, or in that it was broken at first.  Raises what `adjusted` does.
+        Adjusted by the splits and joins of `adjusted`, so that both views are in the same units.  Raises as it does.
         """
         series = self.adjusted(ticker)
         first = revisions.first_view(self._table(ticker))
@@ -171,10 +169,7 @@ class BarStore:
         return None if raw is None else raw.index[-1].date()
 
     def restatements(self, ticker: str) -> pd.DataFrame:
-        """What the provider changed afterwards, one row a changed value.
-
-        Columns: session, recorded_at, source, column, before, after.
-        """
+        """What the provider changed afterwards: session, recorded_at, source, column, before, after of each value."""
         return revisions.restatements(self._table(ticker))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
@@ -212,14 +207,9 @@ class BarStore:
         """
         answer = {split.effective: split.factor for split in splits}
         factors = {**dict.fromkeys(asked, 1.0), **answer}
-        new = 0
-
-        def with_factors(table: Table) -> Table | None:
-            nonlocal new
-            rows, new = revisions.factors_to_record(table, factors, recorded_at, source, asked)
-            return rows
-
-        self.files.update(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA, with_factors)
+        new, _ = self._update(
+            ticker, "splits/", lambda table: revisions.factors_to_record(table, factors, recorded_at, source, asked)
+        )
         return new
 
     def rename(self, old: str, new: str) -> bool:
@@ -236,20 +226,16 @@ class BarStore:
         Raises BadPayload, NoOverlap, UnevenOverlap; then nothing is kept.
         """
         history = self._final(ticker, bars, recorded_at)
-        recorded = False
 
-        def with_import(table: Table) -> Table | None:
-            nonlocal recorded
+        def with_import(table: Table) -> tuple[Table | None, bool]:
             batches = revisions.batches(table, None)
-            recorded = not any(history.equals(batch) for batch in batches)
-            if not recorded:
-                return None
+            if any(history.equals(batch) for batch in batches):
+                return None, False
             bars = believed.back_adjusted(self._raw(ticker), self.splits(ticker))[0]
             believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
-            return revisions.with_batch(table, history, recorded_at, source)
+            return revisions.with_batch(table, history, recorded_at, source), True
 
-        self.files.update(_file(ticker, "history/"), ticker, BAR_SCHEMA, with_import)
-        return recorded
+        return self._update(ticker, "history/", with_import)[0]
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
         """The bars that are final by `now`, checked."""
@@ -259,6 +245,9 @@ class BarStore:
 
     def _table(self, ticker: str, folder: str = "") -> Table:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
+
+    def _update(self, ticker: str, folder: str, change: Callable[[Table], tuple[Table | None, T]]) -> tuple[T, str]:
+        return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], change)
 
     def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
         return revisions.view(self._table(ticker), as_of, until)

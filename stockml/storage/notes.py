@@ -7,8 +7,7 @@ from typing import Protocol
 
 from stockml.home import Home
 from stockml.storage.database import Database
-from stockml.storage.files import write_atomically
-from stockml.storage.locks import file_lock
+from stockml.storage.files import file_lock, write_atomically
 
 
 class Notes(Protocol):

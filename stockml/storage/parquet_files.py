@@ -10,19 +10,18 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeVar
 
 import pyarrow as pa
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.storage.files import write_atomically
-from stockml.storage.locks import file_lock
+from stockml.storage.files import file_lock, write_atomically
 from stockml.storage.objects import Found, Objects, Overtaken
 from stockml.storage.table_bytes import Table, as_bytes, from_bytes
 
 ATTEMPTS = 5
 
-Change: TypeAlias = Callable[[Table], Table | None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,24 @@ class TableFiles:
         """The table of a file. Raises StoreUnreadable, never treats damage as empty."""
         return self._parsed(self._found(name).content, name, ticker, schema)
 
-    def update(self, name: str, ticker: str, schema: pa.Schema, change: Change) -> str:
-        """Replace a file by what `change` makes of its table, and return the file's SHA-256.
+    def update(
+        self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
+    ) -> tuple[T, str]:
+        """Replace a file by what `change` makes of its table; what else `change` returns, and the file's SHA-256.
 
-        `change` returns None to leave everything as it is, byte for byte.
-        It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
+        Of None as the table everything stays as it is, byte for byte. `change` may be called again when another machine
+        was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
                 found = self._found(name)
-                changed = change(self._parsed(found.content, name, ticker, schema))
+                changed, told = change(self._parsed(found.content, name, ticker, schema))
                 if changed is None:
-                    return hashlib.sha256(found.content or b"").hexdigest()
+                    return told, hashlib.sha256(found.content or b"").hexdigest()
                 written = as_bytes(changed, ticker)
                 with suppress(Overtaken):
                     self._replace(name, written, found)
-                    return hashlib.sha256(written).hexdigest()
+                    return told, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
@@ -79,10 +80,10 @@ class TableFiles:
             if not len(table):
                 return False
 
-            def moved(there: Table) -> Table | None:
+            def moved(there: Table) -> tuple[Table | None, None]:
                 if len(there) and not there.equals(table):
                     raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
-                return None if len(there) else table.replace_schema_metadata()
+                return None if len(there) else table.replace_schema_metadata(), None
 
             self.update(new_name, tickers[1], schema, moved)
             if self._local:
@@ -124,15 +125,11 @@ class TableFiles:
         if not self._local:
             self._objects.replace(name, written, found)
             return
+        path = self._local / name
         try:
-            self._replace_local(self._local / name, written)
+            for orphan in path.parent.glob(f".{path.name}.*.tmp"):
+                orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
+            write_atomically(path, written)
         except OSError as problem:
-            why = (
-                f"could not be written ({problem}); it was left as it was: make room or restore access, then run again"
-            )
-            raise StoreError(self.address(name), why) from problem
-
-    def _replace_local(self, path: Path, written: bytes) -> None:
-        for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-            orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
-        write_atomically(path, written)
+            what = f"could not be written ({problem}); it was left as it was"
+            raise StoreError(str(path), f"{what}: make room or restore access, then run again") from problem

@@ -22,8 +22,7 @@ from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
-from stockml.storage.locks import file_lock
+from stockml.storage.files import file_lock, sha256_of
 from stockml.storage.parquet_files import TableFiles
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
@@ -75,7 +74,7 @@ def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
         file_lock(store.locks / "store-IBM.parquet.lock", 1.0),
         pytest.raises(StoreBusy, match=r"store-IBM\.parquet\.lock"),
     ):
-        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: table)
+        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: (table, None))
 
 
 @pytest.fixture
@@ -230,9 +229,9 @@ def test_an_empty_store_folder_that_is_removed_comes_back(store):
 def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
     append(store, slice(0, 100))
 
-    def removing(table: pa.Table) -> pa.Table:
+    def removing(table: pa.Table) -> tuple[pa.Table, None]:
         shutil.rmtree(store.root)
-        return table.slice(0, 99)
+        return table.slice(0, 99), None
 
     store.files.update("IBM.parquet", "IBM", BAR_SCHEMA, removing)
     assert store.read("IBM").equals(IBM.iloc[:99])

@@ -20,7 +20,6 @@ from stockml.prices.bars import (
     jumps,
     make_bars,
     missing_sessions,
-    until,
     without,
 )
 from stockml.prices.calendar import sessions_for
@@ -104,11 +103,6 @@ def test_missing_sessions_are_named_and_not_invented():
     assert missing_sessions(flat_bars(0), NEW_YORK) == ()
 
 
-def test_until_cuts_after_a_day_that_need_not_be_a_session():
-    assert days_of(until(flat_bars(), date(2024, 1, 7)))[-1] == np.datetime64("2024-01-05")
-    assert until(flat_bars(), None).equals(flat_bars())
-
-
 @pytest.mark.parametrize(
     ("symbol", "found"),
     [
@@ -158,7 +152,7 @@ def test_the_ORLY_split_of_the_contract_is_seen():  # noqa: N802
 def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
     bars = recorded("AAPL")
     for end in (date(2000, 6, 21), date(2000, 6, 22), date(2000, 9, 29)):
-        assert jumps(until(bars, end)) == tuple(jump for jump in jumps(bars) if jump.session <= end)
+        assert jumps(bars.loc[: str(end)]) == tuple(jump for jump in jumps(bars) if jump.session <= end)
 
 
 @settings(deadline=None)
@@ -269,5 +263,5 @@ def test_later_sessions_of_the_overlap_do_not_move_the_ratio():
     history = flat_bars(100, 25.0)
     history["close"] = history["close"] * (1 + np.random.default_rng(5).uniform(-1e-4, 1e-4, 100))
     bars = flat_bars(100, 100.0, first=40)
-    ratios = {joined("IBM", history, until(bars, DAYS[end]), NEW_YORK)[1].ratio for end in (60, 70, 99)}
+    ratios = {joined("IBM", history, bars.loc[: str(DAYS[end])], NEW_YORK)[1].ratio for end in (60, 70, 99)}
     assert len(ratios) == 1
