@@ -1,18 +1,13 @@
 """Every error that stockml raises, in one tree.
 
     StockmlError
-    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile;
-    │                         MixedPrices, a replay and the market in one home
-    ├── FeedError             what the price provider answered: QuotaSpent, not this ticker's fault; BadKey,
-    │   │                     BadTiingoKey, PremiumOnly, UnknownSymbol; BadPayload, an answer that must not be stored
-    │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
-    ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
-    │                         UnlikeRows, forecasts on other origins or leads, never to be compared; NoRow
-    ├── NightBusy             another run of this ticker is at work
-    ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
-    └── TrackingUnavailable   MLflow cannot be reached or written to
+    ├── InvalidInput              what a person typed, or named in the environment
+    ├── FeedError                 what the price provider answered
+    │   └── TransientFeedError    worth asking again, the only branch that is retried
+    ├── StoreError                what stands on disk
+    ├── HistoryError              imported history that cannot be joined
+    ├── ModelError                training or prediction that cannot go on
+    └── NightBusy, UnlikeWorker, TrackingUnavailable
 
 An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
 and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
@@ -66,6 +61,8 @@ class InvalidFile(InvalidInput):
 
 
 class MixedPrices(InvalidInput):
+    """A replay and the market in one home."""
+
     root: str
     held: str
     wanted: str
@@ -215,12 +212,10 @@ class TooFewBars(ModelError):
 class TooFewTickers(ModelError):
     needed: int
     found: int
-
-    def __str__(self) -> str:
-        return (
-            f"expected at least {self.needed} tickers with a history to learn a base network from, found {self.found}: "
-            "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
-        )
+    text = (
+        "expected at least {needed} tickers with a history to learn a base network from, found {found}: "
+        "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
+    )
 
 
 class Diverged(ModelError):

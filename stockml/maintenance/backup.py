@@ -122,9 +122,9 @@ def _names(home: Home) -> Iterator[str]:
 
 
 def _champions(home: Home, ticker: str) -> list[str]:
-    """The folders of the champion and of those before it; none where the history cannot be read, which is told.
+    """The folders of all champions, of the newest also the evaluations, which MLflow's models are made of.
 
-    Of the newest also the evaluations, which MLflow's models are made of.
+    None where the history cannot be read, which is told.
     """
     try:
         champions = Registry(home.models).champion_history(ticker)
@@ -157,11 +157,8 @@ def _extracted(file: Path, root: Path) -> list[str]:
     except FileNotFoundError as error:
         raise InvalidFile(str(file), "expected a backup, found no file; check its name") from error
     except Exception as error:  # zipfile and zlib speak of damage in a dozen types
-        raise InvalidFile(str(file), f"expected a whole backup, found {_named(error)}; {WAY_BACK}") from error
-
-
-def _named(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InvalidFile(str(file), f"expected a whole backup, found {what}; {WAY_BACK}") from error
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:

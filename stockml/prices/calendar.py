@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,20 +15,8 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidSession, InvalidSetting
 from stockml.storage.arrays import Days
+from stockml.tickers import exchange
 
-CALENDARS = {
-    "LON": "XLON",
-    "TRT": "XTSE",
-    "TRV": "XTSE",  # TSX Venture keeps Toronto's days
-    "DEX": "XETR",
-    "FRK": "XFRA",
-    "PAR": "XPAR",
-    "AMS": "XAMS",
-    "BSE": "XBOM",
-    "SHH": "XSHG",
-    "SHZ": "XSHG",  # Shenzhen keeps Shanghai's days
-    "SAO": "BVMF",
-}
 FIRST_DAY, LAST_DAY = date(1928, 1, 3), date(2040, 12, 31)
 FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
@@ -69,22 +57,17 @@ class Sessions:
 
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """The sessions from `first` to `last`, both included; empty when `last` is earlier."""
-        days = _days(self.name).sessions
-        start = np.searchsorted(days, np.datetime64(first, "D"), "left")
-        stop = np.searchsorted(days, np.datetime64(last, "D"), "right")
-        return tuple(days[start:stop].tolist())
+        return tuple(_days(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions that follow `day`, which itself need not be one."""
-        days = _days(self.name).sessions
-        start = int(np.searchsorted(days, np.datetime64(day, "D"), "right"))
-        return self._counted(days[start : start + n], day, n)
+        start = self._at(day, "right")
+        return self._counted(slice(start, start + n), day, n)
 
     def before(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions that precede `day`, oldest first."""
-        days = _days(self.name).sessions
-        stop = int(np.searchsorted(days, np.datetime64(day, "D"), "left"))
-        return self._counted(days[max(stop - n, 0) : stop], day, n)
+        stop = self._at(day, "left")
+        return self._counted(slice(max(stop - n, 0), stop), day, n)
 
     def is_half_day(self, day: date) -> bool:
         return day in _days(self.name).early
@@ -92,11 +75,9 @@ class Sessions:
     def open_time(self, day: date) -> datetime:
         """When trading starts on `day`, in the exchange's zone, late openings included.
 
-        A day that the calendar does not know as a session, or only supposes to be one (Bombay and Shanghai name their
-        holidays a year ahead), has the exchange's usual open.
+        A day that the calendar does not know as a session, or only supposes to be one, has the exchange's usual open.
         """
-        known = _days(self.name)
-        at = int(np.searchsorted(known.sessions, np.datetime64(day, "D")))
+        known, at = _days(self.name), self._at(day, "left")
         if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
             opened: datetime = known.opens[at].item()
             return opened.replace(tzinfo=UTC).astimezone(known.tz)
@@ -105,9 +86,7 @@ class Sessions:
     def final_time(self, day: date) -> datetime:
         """When the bar of `day` counts as final: 6 h 45 min after the exchange's usual close, half day or not.
 
-        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; other exchanges get
-        the same distance from their own close (London 23:15, Toronto 22:45, Bombay 22:15, Shanghai 21:45,
-        Frankfurt's Xetra 00:15 of the next day), each in its own zone.
+        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; London has 23:15.
         """
         known = _days(self.name)
         return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
@@ -124,7 +103,12 @@ class Sessions:
         """How many sessions after `last` have a final bar at `now`: 0 for a series that is up to date."""
         return len(self.between(last + timedelta(days=1), self.last_final(now)))
 
-    def _counted(self, found: Days, day: date, n: int) -> tuple[date, ...]:
+    def _at(self, day: date, side: Literal["left", "right"]) -> int:
+        """How many sessions there are before `day` (left), or up to it (right)."""
+        return int(np.searchsorted(_days(self.name).sessions, np.datetime64(day, "D"), side))
+
+    def _counted(self, which: slice, day: date, n: int) -> tuple[date, ...]:
+        found = _days(self.name).sessions[which]
         if len(found) < n:
             raise InvalidSession(str(day), f"the calendar {self.name} has only {len(found)} of {n} sessions there")
         return tuple(found.tolist())
@@ -135,11 +119,9 @@ def sessions_for(ticker: str, override: str | None = None) -> Sessions:
 
     Raises InvalidSetting for a calendar that does not exist.
     """
-    _, dot, suffix = ticker.upper().rpartition(".")
-    name = override or (CALENDARS.get(suffix, "XNYS") if dot else "XNYS")
     if override:
         _days(override)
-    return Sessions(name)
+    return Sessions(override or exchange(ticker)[0])
 
 
 @lru_cache(maxsize=32)

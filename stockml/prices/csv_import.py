@@ -1,7 +1,7 @@
 """Imported history: CSV files in Kaggle's, Stooq's and Yahoo's layouts, as bars that are checked like any others.
 
-Columns are known by name, in any order and case. A file with `Adj Close` is scaled to it, so that what is imported is
-adjusted already. What a file says wrongly is refused with its line; what is left out is counted.
+A file with `Adj Close` is scaled to it, so that what is imported is adjusted already. What a file says wrongly is
+refused with its line; what is left out is counted.
 """
 
 import hashlib
@@ -27,8 +27,19 @@ from stockml.prices.bars import (
 )
 from stockml.prices.believed import view
 from stockml.prices.calendar import Sessions, sessions_for
-from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
-from stockml.prices.csv_readings import AS_FOUND, MARKS, Cells, Readings, dates_of, decimal_mark, numbers_of
+from stockml.prices.csv_cells import (
+    AS_FOUND,
+    MARKS,
+    NO_VALUE,
+    Cells,
+    Readings,
+    are_events,
+    cells_of,
+    content_of,
+    dates_of,
+    decimal_mark,
+    numbers_of,
+)
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.prices.suspicion import is_tenfold

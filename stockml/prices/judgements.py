@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from stockml.prices.bars import PRICES, Bars, SetAside
 from stockml.prices.revisions import RECORDED_AT, added, stamp
-from stockml.storage.table_bytes import Table
+from stockml.storage.parquet_files import Table
 
 SCHEMA = pa.schema(
     [("session", pa.date32()), ("accepted", pa.int64())]

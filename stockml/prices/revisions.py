@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
 from stockml.storage.arrays import Days, Floats, Indices
-from stockml.storage.table_bytes import Table
+from stockml.storage.parquet_files import Table
 
 RECORDED_AT = pa.timestamp("us", tz="UTC")
 BAR_SCHEMA = pa.schema(
@@ -45,7 +45,7 @@ def to_record(
 
     A bar is unchanged when its values are the current ones, or were the known ones when it came: an old payload that is
     appended once more does not undo what was restated since. When it came is said by the rows that stood there before
-    it, and by `recorded_at` where nobody counted them, which a wrong clock can spoil.
+    it, and by `recorded_at` where nobody counted them.
     """
     days, values = days_of(bars), _values(bars)
     known, equal = _compared(view(table, None, None), days, values)

@@ -37,7 +37,7 @@ class Join:
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
     """For (n,) days, how many of today's shares one share of that day has become: (n,), 1 after the last split.
 
-    Only splits that are effective by the last day count: an announced split changes nothing before its day.
+    An announced split changes nothing before its day.
     """
     factors = np.ones(len(days))
     for split in splits:
@@ -59,9 +59,8 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
     """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
 
-    Sessions that the bars lack are taken from history as well, where one ratio holds throughout.
-
-    Both are adjusted already. None as the join when history has nothing to add. The ratio is the median over the first
+    Both are adjusted already. None as the join when history has nothing to add. Sessions that the bars lack are taken
+    from history as well, where one ratio holds throughout. The ratio is the median over the first
     20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
     for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
     Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
@@ -90,11 +89,9 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:
     """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
 
-    (k,) days and their ratios bars / history, ascending.
-
-    A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
-    for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed. Of the other
-    sessions one in ten may disagree, by whatever: a restated or misprinted close moves none of the rest.
+    (k,) days and their ratios bars / history, ascending. A dividend inside the overlap lowers the ratio once, from its
+    day on and by at most 4 %: a history that is adjusted for dividends lies closer to the traded prices after it. One
+    such step every 40 sessions is allowed. Of the other sessions one in ten may disagree, by whatever.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):

@@ -23,9 +23,8 @@ from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
-from stockml.storage.parquet_files import TableFiles
+from stockml.storage.parquet_files import Table, TableFiles
 from stockml.storage.receipts import StoreReceipt
-from stockml.storage.table_bytes import Table
 from stockml.tickers import validated_ticker
 
 T = TypeVar("T")
@@ -75,10 +74,9 @@ class BarStore:
         session: date,
         rows_before: int | None = None,
     ) -> StoreReceipt:
-        """Record bars: unknown sessions are added, differing values are restatements, equal ones change nothing.
+        """Record bars: unknown sessions are added, differing values are restatements, equal ones change no byte.
 
-        Bars that are not final at `recorded_at` are left out. Appending the same again leaves the file as it is.
-        Raises BadPayload, StoreUnreadable, StoreBusy, StoreError.
+        Bars that are not final at `recorded_at` are left out. Raises BadPayload and StoreError.
         """
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
@@ -105,10 +103,7 @@ class BarStore:
         return min(filter(None, times), default=None)
 
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
-
-        All of them, those that are set aside as well. Raises NoBars, StoreUnreadable.
-        """
+        """Raw bars as traded, recorded by `as_of`, up to `until`; those set aside as well. Raises NoBars."""
         bars = self._fetched(ticker, as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
@@ -134,10 +129,7 @@ class BarStore:
         return found
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
-        """Let a person's word about a bar count, until its prices are restated.
-
-        Raises InvalidSession for a session that has no bar, or one that is none by its own values.
-        """
+        """Let a person's word about a bar count, until its prices are restated. Raises InvalidSession without a bar."""
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every.loc[str(session) : str(session)]
         if bar.empty:
@@ -180,8 +172,7 @@ class BarStore:
     def unexplained_jumps(self, ticker: str) -> tuple[Jump, ...]:
         """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
 
-        It is asked once. Only where it knew no split within 5 sessions of the jump, when it may not have listed one
-        yet, it is asked a last time after them.
+        It is asked once, and where it knew no split within 5 sessions of the jump, a last time after them.
         """
         raw = self._raw(ticker)
         if raw is None or not (found := jumps(raw)):
@@ -200,10 +191,9 @@ class BarStore:
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> int:
-        """Keep the provider's splits with their provenance; returns how many are new or changed.
+        """Keep the provider's splits; returns how many are new or changed.
 
-        `asked` are the sessions of the jumps for which the provider was asked: where it knows no split there, that
-        answer is kept too (as factor 1), so that it is asked once.
+        asked: the sessions of the jumps for which it was asked; that it knows no split there is kept too, as factor 1.
         """
         answer = {split.effective: split.factor for split in splits}
         factors = {**dict.fromkeys(asked, 1.0), **answer}

@@ -31,17 +31,6 @@ from stockml.tickers import validated_ticker
 OutputSize = Literal["compact", "full"]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request may take. `total_s` bounds what trickles in, which no read time-out ends."""
-
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 30.0
-    total_s: float = 120.0
-    max_bytes: int = MAX_BYTES
-    attempts: int = 3
-
-
 @dataclass(frozen=True, repr=False)
 class Request:
     """A GET; parameters or headers hold the key."""
@@ -58,8 +47,7 @@ class PriceProvider(ABC):
     UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
     A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
 
-    clock returns timezone-aware moments; half of what jitter returns (0 to 1) is added, in seconds, to a retry's wait.
-    Each attempt is counted in `quota` before it is sent, and waits for its slot there.
+    Each attempt is counted in the quota before it is sent, and waits for its slot there.
     """
 
     name: ClassVar[str]  # where bars came from
@@ -69,41 +57,32 @@ class PriceProvider(ABC):
     counted_in: ClassVar[str] = ""  # the ledger's own place of this service
     bad_key: ClassVar[type[BadKey]] = BadKey
 
+    connect_timeout_s, read_timeout_s = 10.0, 30.0
+    total_s = 120.0  # bounds what trickles in, which no read time-out ends
+    max_bytes, attempts = MAX_BYTES, 3
+    jitter = staticmethod(random.random)  # 0 to 1; half of it is added, in seconds, to a retry's wait
+
     def __init__(
         self,
-        key: str | None,
-        *,
-        quota: QuotaLedger,
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None],
-        base_url: str | None = None,
-        limits: Limits | None = None,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._key = ApiKey(key)
-        address = base_url or self.usual_address
-        self._address = _checked_address(address, self.variable)
-        self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
-        self._limits = limits or Limits()
-        self._http = requests.Session()
-        if _is_loopback(address):
-            self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
-        keep_keys_out_of_logs()
-
-    @classmethod
-    def from_environment(
-        cls,
         environ: Mapping[str, str],
         quota: Notes | Path,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
-    ) -> Self:
-        """The key that `key_variable` names (unless `key` is given), at the address that `variable` names."""
-        key = key or environ.get(cls.key_variable)
-        spent = QuotaLedger.of(quota, key, cls._plan(environ), within=cls.counted_in)
-        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get(cls.variable))
+    ) -> None:
+        """With the key that `key_variable` names (unless `key` is given), at the address that `variable` names.
+
+        quota: where requests are counted.  clock: gives moments with their zone.
+        """
+        key = key or environ.get(self.key_variable)
+        address = environ.get(self.variable) or self.usual_address
+        self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
+        self._quota = QuotaLedger.of(quota, key, self._plan(environ), within=self.counted_in)
+        self._clock, self._sleep, self._http = clock, sleep, requests.Session()
+        if _is_loopback(address):
+            self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
+        keep_keys_out_of_logs()
 
     @abstractmethod
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
@@ -124,7 +103,7 @@ class PriceProvider(ABC):
     @classmethod
     @abstractmethod
     def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        """What its key may ask."""
+        """What the key may ask."""
 
     @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
@@ -135,7 +114,7 @@ class PriceProvider(ABC):
         """Return when the answer is what was asked for. Raises FeedError."""
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
-        """Whether nothing more is to be asked today; so it is unless a service says otherwise."""
+        """Whether nothing more is to be asked today."""
         return bool(spent.notice)
 
     def remaining(self) -> int | None:
@@ -161,7 +140,7 @@ class PriceProvider(ABC):
         retrying = Retrying(
             # "Invalid API call" is also said of valid symbols, as a passing fault.
             retry=retry_if_exception_type((TransientFeedError, UnknownSymbol)),
-            stop=stop_after_attempt(self._limits.attempts),
+            stop=stop_after_attempt(self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
             reraise=True,
@@ -170,7 +149,7 @@ class PriceProvider(ABC):
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self._jitter()
+        return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self.jitter()
 
     def _ask_once(self, ticker: str, function: str, asked: Request) -> Payload:
         now = self._clock()
@@ -193,15 +172,15 @@ class PriceProvider(ABC):
         answers: list[tuple[int, bytes, str]] = []
         asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
         asking.start()
-        asking.join(self._limits.total_s)
-        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self._limits.total_s:.0f} s")
+        asking.join(self.total_s)
+        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self.total_s:.0f} s")
         if fault:
             raise NoData(ticker, fault)
         return status, redacted_bytes(content, self._key.reveal())
 
     def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
         """Status, body, and what went wrong in words: an error of requests names the URL, and none leaves from here."""
-        timeouts = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
+        timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(
                 asked.url,
@@ -220,10 +199,10 @@ class PriceProvider(ABC):
         started, body = time.monotonic(), bytearray()
         while piece := response.raw.read1(65_536, decode_content=True):
             body += piece
-            if len(body) > self._limits.max_bytes:
-                return b"", f"more than {self._limits.max_bytes} bytes"
-            if time.monotonic() - started > self._limits.total_s:
-                return b"", f"a body that was not complete after {self._limits.total_s:.0f} s"
+            if len(body) > self.max_bytes:
+                return b"", f"more than {self.max_bytes} bytes"
+            if time.monotonic() - started > self.total_s:
+                return b"", f"a body that was not complete after {self.total_s:.0f} s"
         return bytes(body), ""
 
 

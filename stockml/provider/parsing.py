@@ -1,10 +1,10 @@
-"""From the provider's bytes to bars and splits. Pure: no clock, no network, no disk; only typed errors come out."""
+"""From the provider's bytes to bars, splits or the typed error of a refusal. Pure: no clock, no network, no disk."""
 
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from operator import itemgetter
 from typing import Any
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stockml.errors import BadPayload, NoData
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
-from stockml.provider.refusals import refusal
 from stockml.redaction import excerpt
 from stockml.storage.arrays import Floats
 
@@ -31,6 +30,13 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
 ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
+
+BURST_WAIT_S = 1.5
+MINUTE_WAIT_S = 65.0
+
+NOTICE_FIELDS = ("Error Message", "Information", "Note")
+ADDRESS = re.compile(r"https?://\S+")
+PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
 def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Bars:
@@ -111,6 +117,41 @@ def check_success(answer: dict[str, Any], content: bytes, ticker: str, function:
         success = isinstance(answer.get(SERIES), dict) and bool(answer[SERIES])
     if not success:
         raise refusal(answer, ticker, function, content[:1_000].decode("utf-8", "replace"))
+
+
+def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -> FeedError:
+    """The error that an answer without the wanted series stands for; `shown` is its text.
+
+    The order counts: the burst notice also says "25 requests per day" and "premium". Addresses in a notice are not
+    read, since a passing fault of 2017 cites a link that has `apikey=demo` in it. An answer that has `message` or
+    `detail` instead of a notice, sample rows included, is no data.
+    """
+    notices = [str(answer[field]) for field in NOTICE_FIELDS if isinstance(answer.get(field), str)]
+    words = ADDRESS.sub(" ", " ".join(notices)).lower()
+    found = excerpt(" ".join(notices) or shown)
+
+    def says(*phrases: str) -> bool:
+        return any(phrase in words for phrase in phrases)
+
+    error: FeedError
+    if says("per second", "spreading out"):
+        error = RateLimited(ticker, found, BURST_WAIT_S)
+    elif says("standard api rate limit is") or (says("calls per day") and not says("per minute")):
+        error = QuotaSpent(ticker, found)
+    elif says("minute-level", "burst pattern", "calls per minute"):
+        error = RateLimited(ticker, found, MINUTE_WAIT_S)
+    elif says("premium endpoint", "premium feature"):
+        feature = PARAMETER.search(" ".join(notices))
+        error = PremiumOnly(ticker, excerpt(feature[1]) if feature else function)
+    elif says("demo"):
+        error = BadKey(ticker, "the demo key, which only answers the documentation's own examples")
+    elif says("apikey is invalid or missing"):
+        error = BadKey(ticker, "one that the provider calls invalid or missing")
+    elif says("invalid api call"):
+        error = UnknownSymbol(ticker, found)
+    else:
+        error = NoData(ticker, found)
+    return error
 
 
 def _section(answer: dict[str, Any], name: str, ticker: str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Requests spent and still allowed: one small JSON note a key and day, shared by all processes.
 
-A day is a New York date. When Alpha Vantage's own day begins is undocumented; of the candidates New York is the one
-that cannot cost a night: the nights of one evening (18:30 New York and later) lie within one such day, and a day that
-was marked as spent is over before the next evening. With UTC dates an evening in winter would straddle two days, and a
-refusal after 19:00 would block the whole next evening. The key itself is never written, only a prefix of its SHA-256.
+A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: those
+of one evening lie within one such day, and one that was marked as spent is over before the next. With UTC dates a
+refusal after 19:00 in winter would block the whole next evening. The key is never written, but a prefix of its SHA-256.
 """
 
 import hashlib
@@ -39,8 +38,6 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.requests_per_minute <= 1_200:
             raise InvalidSetting("requests a minute", self.requests_per_minute, "between 1 and 1200")
-        if self.requests_per_day is not None and not 1 <= self.requests_per_day <= 1_000_000:
-            raise InvalidSetting("requests a day", self.requests_per_day, "between 1 and 1000000")
 
     @property
     def interval(self) -> timedelta:
@@ -49,12 +46,8 @@ class Plan:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
-        """What ALPHAVANTAGE_PLAN says; free where it says nothing. Raises InvalidSetting."""
-        return cls.parse(environ.get("ALPHAVANTAGE_PLAN") or "free")
-
-    @classmethod
-    def parse(cls, text: str) -> "Plan":
-        """`free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        """What ALPHAVANTAGE_PLAN says: `free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        text = environ.get("ALPHAVANTAGE_PLAN") or "free"
         plan = text.strip().lower()
         if plan == "free":
             return FREE
@@ -85,8 +78,7 @@ class QuotaLedger:
     """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
 
     A request is counted before it is sent: a process that is killed in between has counted one too many, never one
-    too few. Counts belong to a day and do not depend on the clock within it, so a clock that goes backwards gives
-    nothing back. Raises StoreError when a file cannot be read: it is never taken for an unused day.
+    too few. A clock that goes backwards within a day gives nothing back. Raises StoreError when a file cannot be read.
     """
 
     notes: Notes

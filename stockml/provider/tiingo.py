@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, FeedError, NoData, QuotaSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.payload_archive import Payload
@@ -78,15 +78,15 @@ class Tiingo(PriceProvider):
             answer = None
         if status == OK and isinstance(answer, list) and answer:
             return
-        said = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
-        error: FeedError = NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
-        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in said.lower():
-            error = BadTiingoKey(ticker, excerpt(said or shown))
-        elif status == TOO_MANY or "run over your" in said.lower():
-            error = QuotaSpent(ticker, excerpt(said or shown))
-        elif status == NOT_FOUND or "not found" in said.lower():
-            error = UnknownSymbol(ticker, excerpt(said or shown))
-        raise error
+        detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
+        words, notice = detail.lower(), excerpt(detail or shown)
+        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in words:
+            raise BadTiingoKey(ticker, notice)
+        if status == TOO_MANY or "run over your" in words:
+            raise QuotaSpent(ticker, notice)
+        if status == NOT_FOUND or "not found" in words:
+            raise UnknownSymbol(ticker, notice)
+        raise NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
         return "hour" not in spent.notice.lower()

@@ -55,7 +55,10 @@ class Objects:
         """Put `content` where `found` was read. Raises Overtaken; an answer that got lost on its way is asked for."""
         with self._refused(name):
             if not self._is_s3:
-                self._compare_and_write(name, content, found)
+                if self.read(name).content != found.content:
+                    raise Overtaken
+                self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
+                self._fs.pipe_file(name, content)
                 return
             condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
             try:
@@ -108,12 +111,6 @@ class Objects:
     def _is_s3(self) -> bool:
         return "s3" in self._fs.fs.protocol
 
-    def _compare_and_write(self, name: str, content: bytes, found: Found) -> None:
-        if self.read(name).content != found.content:
-            raise Overtaken
-        self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-        self._fs.pipe_file(name, content)
-
     @contextmanager
     def _refused(self, name: str) -> Iterator[None]:
         try:
@@ -121,9 +118,6 @@ class Objects:
         except (Overtaken, StoreError):
             raise
         except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
-            why = f"{type(problem).__name__}: {problem}"
-            raise StoreError(
-                self.address(name),
-                f"could not be read or written ({why}); it was left as it is: see that the address answers and that "
-                "you may use it, then run again",
-            ) from problem
+            why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
+            way_on = "see that the address answers and that you may use it, then run again"
+            raise StoreError(self.address(name), f"{why}: {way_on}") from problem

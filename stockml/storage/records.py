@@ -37,22 +37,22 @@ def written_record(kept: Any, *, dense: bool = False) -> bytes:
 
 def sealed(content: bytes) -> bytes:
     """A record as `written_record` wrote it, with the CRC-32 of all that stands before it as its last line."""
-    said = content.removesuffix(b"}").rstrip()
-    return said + CHECK + _ending(said)
+    body = content.removesuffix(b"}").rstrip()
+    return body + CHECK + _ending(body)
 
 
 def unsealed(content: bytes) -> bytes:
     """The inverse of `sealed`; what an earlier version wrote has no seal. Raises ValueError for what was changed."""
-    said, check, ending = content.rpartition(CHECK)
+    body, check, ending = content.rpartition(CHECK)
     if not check:
         return content
-    if ending != _ending(said):
+    if ending != _ending(body):
         raise ValueError("damage, or a change by hand: its checksum is not that of the lines before it")
-    return said + b"\n}"
+    return body + b"\n}"
 
 
-def _ending(said: bytes) -> bytes:
-    return f'{zlib.crc32(said):08x}"\n}}'.encode()
+def _ending(body: bytes) -> bytes:
+    return f'{zlib.crc32(body):08x}"\n}}'.encode()
 
 
 @cache

@@ -14,7 +14,7 @@ BUSY_S = 30.0
 
 
 @contextmanager
-def held(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
+def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
     """One at a time works on a ticker, here and on every machine that shares the state.
 
     Within, the ticker's files are as last committed, and afterwards what was made of them is. Raises StoreBusy.
@@ -36,7 +36,7 @@ def held(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
 
 
 def commit(home: Home, ticker: str) -> None:
-    """Within `held`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
+    """Within `ticker_lock`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
         commit_common(home)
@@ -98,7 +98,7 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
     unnamed = state.unreferenced().items()
     old = {name: int(about["size"]) for name, about in unnamed if about.get("LastModified", before) < before}
     if remove:
-        state.remove(old)
+        state.objects.remove(old)
     return old
 
 

@@ -7,7 +7,7 @@ logging a night twice adds nothing.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,10 @@ class Logged:
 
 @dataclass(frozen=True)
 class Tracking:
-    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files."""
+    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files.
+
+    Every method raises TrackingUnavailable.
+    """
 
     uri: str
     artifacts: str
@@ -63,15 +66,15 @@ class Tracking:
         return connection.client(self.uri, self.artifacts, self.locks)
 
     def prepare(self) -> None:
-        """Make MLflow's tables and its first page where they are missing. Raises TrackingUnavailable."""
+        """Make MLflow's tables and its first page where they are missing."""
         with self.client() as client:
             self._overview(client)
 
     def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
         """Keep the night's record, log it, and return it with its run, version and address on `pages`.
 
-        A server that answers at first and goes away meanwhile is waited for, `return_s` at most.
-        Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
+        A server that goes away meanwhile is waited for, `return_s` at most. Raises TrackingUnavailable with the record
+        kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,15 +93,9 @@ class Tracking:
         return known
 
     def log_night(self, night: Night) -> Logged:
-        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
-
-        Raises TrackingUnavailable.
-        """
-        with self.client() as client:
-            return self._log_night(client, self._experiment(client, night.ticker), night)
-
-    def _log_night(self, client: "MlflowClient", experiment_id: str, night: Night) -> Logged:
-        with FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished."""
+        with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+            experiment_id = self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run is None or run.info.status != "FINISHED":
                 run = runs.started(client, experiment_id, night, run, self._installation)
@@ -115,7 +112,7 @@ class Tracking:
             return Logged(run.info.run_id, experiment_id, version)
 
     def log_plots(self, night: Night) -> None:
-        """Give the night's run what was drawn since, where MLflow has the run. Raises TrackingUnavailable."""
+        """Give the night's run what was drawn since, where MLflow has the run."""
         with self.client() as client:
             found = client.get_experiment_by_name(experiment_name(night.ticker))
             run = found and runs.of_key(client, found.experiment_id, night.key, self._installation)
@@ -123,7 +120,7 @@ class Tracking:
                 runs.log_plots(client, run, night)
 
     def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[other_runs.Loss], *, now: datetime) -> str:
-        """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
+        """Log and register a base network, once for its content; returns its version."""
         with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
             found = self._named(client, "base", views.base_note())
             return other_runs.log_base(client, found.experiment_id, base, path, losses, now)
@@ -133,46 +130,35 @@ class Tracking:
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
         with self.client() as client:
-            experiment_id = self._experiment(client, night.ticker)
-
-        def logged() -> Logged:
-            with self.client() as client:
-                return self._log_night(client, experiment_id, night)
-
+            self._experiment(client, night.ticker)
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
-        return attempts(logged)
+        return attempts(self.log_night, night)
 
     def log_trial(self, trial: TrialRecord) -> str:
-        """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
+        """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
         with self.client() as client:
             found = self._named(client, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
             return other_runs.log_trial(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
-        """Log a training by the tutorial once, with the pictures in `plots`. Raises TrackingUnavailable."""
+        """Log a training by the tutorial once, with the pictures in `plots`."""
         with self.client() as client:
             found = self._named(client, "tutorial", views.tutorial_note())
             return other_runs.log_tutorial(client, found.experiment_id, report, plots, now)
 
-    def sweep_orphans(
-        self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
-    ) -> dict[str, str]:
-        """End every run (of one ticker) that a dead process left RUNNING; returns run id → "resumed" or "failed".
+    def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
+        """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
-        A run is an orphan when its process on this host is gone, or when another host began it `older_than` ago.
+        A run is an orphan when its process on this host is gone, or when another host began it hours ago.
         It is resumed when the night's record is here, else marked FAILED.
         """
-        ended: dict[str, str] = {}
         with self.client() as client:
-            for run in runs.unfinished(client, experiment_name(ticker)):
-                if runs.orphaned(run, now - older_than):
-                    ended[run.info.run_id] = self._end(client, run)
-        return ended
+            return {run.info.run_id: self._end(client, run) for run in runs.orphans(client, now)}
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow does not have yet, oldest first; a damaged one waits on."""
@@ -181,34 +167,31 @@ class Tracking:
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
-        """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
+        """Log what an unreachable MLflow missed; returns those nights as they are now."""
         return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
 
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
-        """Write above all tickers what `page` says; it is handed the links to their nights. Raises TrackingUnavailable.
-
-        The experiment comes first in MLflow's list, which is by when one was last renamed.
-        """
+        """Write above all tickers what `page` says; it is handed the links to their nights."""
         with self.client() as client:
             overview, own = self._overview(client), f"{views.EXPERIMENT}/"
             listed = client.search_experiments(filter_string=f"name LIKE '{own}%'")
             links = {each.name.removeprefix(own): views.view_url("", each.experiment_id) for each in listed}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
-            client.rename_experiment(overview, views.EXPERIMENT)
+            client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
 
-    def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
+    def rebuild(self) -> tuple[Night, ...]:
         """Log every completed night whose record can be read; those that MLflow has already gain nothing.
 
-        Of nights whose model was cleared away only the run is made again. Raises TrackingUnavailable: the rest waits.
+        Of nights whose model was cleared away only the run is made again.
         """
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
                 record.with_name(WAITING).touch()
-        return self.log_pending(pages=pages)
+        return self.log_pending()
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
-        """Point the alias at the version of the night `key`; its number, None without. Raises TrackingUnavailable."""
+        """Point the alias `champion` at the version of the night `key`; its number, None without."""
         with self.client() as client:
             version = models.version_of_key(client, model_name(ticker), key)
             if version and version != models.champion(client, model_name(ticker)):
@@ -216,7 +199,7 @@ class Tracking:
             return version
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Give the experiment and the registered model of `old` to `new`. Raises TrackingUnavailable."""
+        """Give the experiment and the registered model of `old` to `new`; what was moved, in words."""
         with self.client() as client:
             return experiments.renamed(client, old, new)
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
@@ -48,7 +48,8 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
         yield reached
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if _is_outage(error):
-            raise TrackingUnavailable(without_password(uri), _first_line(error)) from error
+            first_line = str(error).strip().partition("\n")[0][:300]
+            raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
         raise
 
 
@@ -90,7 +91,3 @@ def _failed_within(error: BaseException) -> bool:
     from mlflow.exceptions import RestException
 
     return isinstance(error, RestException) and (error.error_code == "INTERNAL_ERROR" or "sqlalche.me" in str(error))
-
-
-def _first_line(error: Any) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__

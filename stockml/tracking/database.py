@@ -38,8 +38,7 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 def make_whole(uri: str, artifacts: str) -> None:
     """Make the database that `uri` names, where it is a missing SQLite file: beside its place, then put there at once.
 
-    One that is there follows its home, where that was moved; one that is damaged raises sqlite3.DatabaseError.
-    `artifacts` is where every experiment keeps its files. To be called by one process at a time.
+    One that is there follows its home; one that is damaged raises sqlite3.DatabaseError. One process at a time.
     """
     path = Path(uri.removeprefix(PREFIX))
     if not uri.startswith(PREFIX):
@@ -64,10 +63,7 @@ def make_whole(uri: str, artifacts: str) -> None:
 
 
 def _follow(path: Path, artifacts: str) -> None:
-    """Let runs and models point to where the artifacts are now: those whose folder came here with the home, or is gone.
-
-    MLflow keeps full addresses, and would write on into the old folder.
-    """
+    """Let runs and models point to a moved home's artifacts: MLflow keeps full addresses, and writes on there."""
     if not artifacts.startswith("file:"):
         return
     with closing(sqlite3.connect(path, timeout=60)) as database, database:
@@ -102,7 +98,6 @@ def missing_folders(uri: str, artifacts: str) -> list[Path]:
 
 
 def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Of experiments by name with their addresses, those that keep files here."""
     return {name: place for name, place in experiments if urlsplit(place).scheme in ("", "file")}
 
 
@@ -121,6 +116,5 @@ def _folder(address: str) -> Path:
 
 
 def _clear_beside(path: Path) -> None:
-    """Take away what a killed or failed try left."""
     for left in path.parent.glob(f".{path.name}.making*"):
         left.unlink(missing_ok=True)

@@ -67,10 +67,7 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none.
-
-    Returns what was moved. What fails for another reason than that there is nothing to move, or no room, is raised.
-    """
+    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none."""
     from mlflow.exceptions import MlflowException
 
     moved = []

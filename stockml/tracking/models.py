@@ -36,25 +36,25 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
 
     Every step looks first whether an earlier, killed attempt has done it.
     """
-    if night.keeps_champion or not _is_there(night):  # cleared away: only the run can be made again
+    folders = (night.model_folder, night.evaluation_folder)
+    is_there = all(folder and Path(folder).is_dir() for folder in folders)
+    if night.keeps_champion or not is_there:  # cleared away: only the run can be made again
         return
-    version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
-    client.set_registered_model_alias(model_name(night.ticker), "challenger", version)
-
-
-def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
-    """A new version of the ticker's registered model; returns its number."""
-    description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
-    ensure_registered(client, model_name(night.ticker), description, {"ticker": night.ticker})
-    version = client.create_model_version(
-        model_name(night.ticker),
-        source=model.artifact_location,
-        run_id=run.info.run_id,
-        model_id=model.model_id,
-        tags=_version_tags(night),
-        description=version_note(night),
-    )
-    return str(version.version)
+    name, version = model_name(night.ticker), version_of(client, night)
+    if version is None:
+        model = _uploaded(client, run, night)
+        description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
+        ensure_registered(client, name, description, {"ticker": night.ticker})
+        made = client.create_model_version(
+            name,
+            source=model.artifact_location,
+            run_id=run.info.run_id,
+            model_id=model.model_id,
+            tags=_version_tags(night),
+            description=version_note(night),
+        )
+        version = str(made.version)
+    client.set_registered_model_alias(name, "challenger", version)
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
@@ -143,10 +143,6 @@ def _zipped_code(folder: Path) -> Path:
             member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # of 1980: no time of the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return path
-
-
-def _is_there(night: Night) -> bool:
-    return all(folder and Path(folder).is_dir() for folder in (night.model_folder, night.evaluation_folder))
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:

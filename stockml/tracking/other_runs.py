@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stockml.models.base_network import BaseNetwork
 from stockml.models.base_vintages import digest
 from stockml.tracking.models import ensure_registered
-from stockml.tracking.run_content import Point, image, metric_points
+from stockml.tracking.run_content import image, metric_points
 from stockml.tracking.runs import log_points, milliseconds
 from stockml.training.trial import TrialRecord
 
@@ -38,7 +38,8 @@ def log_base(
     ]
     points += [(_metric_name(name), value, at, 0) for name, value in base.scores.items()]
     params = {"through": base.through, "tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
-    _fill(client, run, points, params, {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]})
+    tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
+    log_points(client, run.info.run_id, points, tags, params)
     client.log_artifact(run.info.run_id, str(path))
     client.set_terminated(run.info.run_id, "FINISHED", at)
     ensure_registered(client, BASE_MODEL, "One LSTM learned across tickers: how far a price spreads.")
@@ -67,7 +68,8 @@ def log_trial(client: "MlflowClient", experiment_id: str, trial: TrialRecord) ->
             for point in metric_points({"validation_loss": loss}, end, epoch)
         ]
         points += [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
-        _fill(client, run, points, trial.settings, {"ticker": trial.ticker, "state": trial.state})
+        tags = {"ticker": trial.ticker, "state": trial.state}
+        log_points(client, run.info.run_id, points, tags, trial.settings)
         client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
     return str(run.info.run_id)
 
@@ -89,7 +91,8 @@ def log_tutorial(
             for point in metric_points({f"epoch/{n}": row[n] for n in CURVES if row[n] is not None}, at, row["epoch"])
         ]
         points += metric_points(report.figures(), at)
-        _fill(client, run, points, recipe.settings.flat(), {"share": report.name, "mlflow.note.content": note})
+        tags = {"share": report.name, "mlflow.note.content": note}
+        log_points(client, run_id, points, tags, recipe.settings.flat())
         client.log_artifacts(run_id, str(plots), "plots")
         client.set_terminated(run_id, "FINISHED", at)
     return run_id
@@ -100,19 +103,6 @@ def _begun(client: "MlflowClient", experiment_id: str, same: Mapping[str, str], 
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
     known = client.search_runs([experiment_id], query, max_results=1)
     return known[0] if known else client.create_run(experiment_id, at, dict(same), name)
-
-
-def _fill(
-    client: "MlflowClient", run: "Run", points: list[Point], params: Mapping[str, object], tags: Mapping[str, str]
-) -> None:
-    from mlflow.entities import Param, RunTag
-
-    client.log_batch(
-        run.info.run_id,
-        params=[Param(name, str(value)) for name, value in params.items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
-    )
-    log_points(client, run.info.run_id, points)
 
 
 def _metric_name(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from stockml.tracking.runs import milliseconds
+from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,7 +44,7 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
     """
     found: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
-    for experiment in _experiments(client):
+    for experiment in experiment_ids(client):
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
         spared = {run.info.run_id for run in newest}
         runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
@@ -59,17 +59,14 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
     """
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
-    for experiment in _experiments(client):
+    for experiment in experiment_ids(client):
         nights = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time DESC"])
         found += [run for run in nights[count:] if CLEARED not in run.data.tags]
     return _removable(client, found, kept_keys)
 
 
 def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
-    """Delete versions, models and runs, in this order: killed in between, the next time goes on.
-
-    Returns whether there is anything in the trash, these or earlier ones.
-    """
+    """Delete versions, models and runs: killed in between, the next time goes on. Whether anything is in the trash."""
     from mlflow.entities import ViewType
 
     for run in runs:
@@ -78,7 +75,7 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
         for model_id in run.logged:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
-    ids = _experiments(client)
+    ids = experiment_ids(client)
     return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
 
 
@@ -92,8 +89,9 @@ def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime)
             client.delete_logged_model(model_id)
         found = client.get_run(run.run_id)
         _remove(client, found.info.artifact_uri)
-        note = found.data.tags.get("mlflow.note.content", "")
-        client.set_tag(run.run_id, "mlflow.note.content", _without_plots(note))
+        note = found.data.tags.get("mlflow.note.content", "").split("\n\n")
+        without_plots = "\n\n".join(part for part in note if not part.startswith(("![", "Plots: ")))
+        client.set_tag(run.run_id, "mlflow.note.content", without_plots)
         client.set_tag(run.run_id, CLEARED, now.isoformat())
 
 
@@ -104,29 +102,20 @@ def _remove(client: "MlflowClient", address: str) -> None:
     repository.delete_artifacts()
 
 
-def _without_plots(note: str) -> str:
-    parts = [part for part in note.split("\n\n") if not part.startswith(("![", "Plots: "))]
-    return "\n\n".join(parts)
-
-
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
     """Remove what has been in MLflow's trash for that long, files too; returns what mlflow said.
 
     `database` may hold a password: it goes through the environment. Raises CalledProcessError.
     """
-    environ = {
-        **os.environ,
+    own = {
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    environ = {**os.environ, **own}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
     return done.stdout.strip()
-
-
-def _experiments(client: "MlflowClient") -> list[str]:
-    return [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:

@@ -162,7 +162,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
-    """Steps ahead, so that MLflow draws nights over each other: the skill by lead, and the published path.
+    """The skill by lead and the published path, a step a session ahead: MLflow draws nights over each other.
 
     All leads of two weeks, then the last of every week: the lines are the same, and a night's rows half as many.
     """

@@ -40,13 +40,13 @@ def ledger(tmp_path: Path) -> QuotaLedger:
     ],
 )
 def test_a_plan_is_named_as_people_write_it(text: str, plan: Plan) -> None:
-    assert Plan.parse(text) == plan
+    assert Plan.of({"ALPHAVANTAGE_PLAN": text}) == plan
 
 
-@pytest.mark.parametrize("text", ["", "premium", "0/min", "1201/min", "75", "-5/min", "75/hour"])
+@pytest.mark.parametrize("text", ["premium", "0/min", "1201/min", "75", "-5/min", "75/hour"])
 def test_an_unknown_plan_says_what_is_expected(text: str) -> None:
     with pytest.raises(InvalidSetting, match=r"free.*75/min|between 1 and 1200"):
-        Plan.parse(text)
+        Plan.of({"ALPHAVANTAGE_PLAN": text})
 
 
 def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:

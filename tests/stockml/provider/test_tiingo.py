@@ -50,7 +50,7 @@ def sends(content: object, status: int = 200) -> Answer:
 
 def tiingo(folder: Path, address: str) -> Tiingo:
     environ = {"TIINGO_API_KEY": KEY, "TIINGO_URL": address}
-    return Tiingo.from_environment(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
+    return Tiingo(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
 
 
 @pytest.fixture(params=["alphavantage", "tiingo"])
@@ -63,7 +63,7 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
     environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
     with Feed(premium=True) as feed:
         environ["ALPHAVANTAGE_URL"] = feed.url
-        made = AlphaVantage.from_environment(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
+        made = AlphaVantage(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
         with made as client:
             yield client
 
@@ -110,7 +110,7 @@ def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(t
         with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
             client.daily("TSCO.LON")
         assert client.remaining() == 1_000
-        nobody = Tiingo.from_environment({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
+        nobody = Tiingo({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
             nobody.daily("MSFT")
         assert service.asked == []

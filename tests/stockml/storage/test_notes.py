@@ -10,7 +10,7 @@ import pytest
 
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.database import Database
+from stockml.storage.notes import Database
 from tests.support.postgres_server import is_installed
 
 pytestmark = [
