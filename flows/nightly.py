@@ -26,7 +26,7 @@ from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
 from stockml.pipeline.session_status import AtRest, Late, NoSession, Ordinary, SetAsideTonight, Stale
 from stockml.prices.calendar import sessions_for
-from stockml.provider.turns import NextTurn
+from stockml.provider.quota import NextTurn
 from stockml.settings import Mode, Profile, without_effect
 from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt

@@ -17,7 +17,7 @@ from stockml.pipeline.ingest import at_rest, has_unexplained_jumps, needs_whole_
 from stockml.pipeline.session_status import AtRest, Late, Ordinary, Outcome, Stale, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
-from stockml.provider.turns import NextTurn
+from stockml.provider.quota import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage

@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # what an error says decides no number
+_version = cache(version)
 
 
 def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
@@ -76,11 +77,6 @@ def _read(source: str, package: Path) -> tuple[str, frozenset[str]]:
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
-
-
-@cache
-def _version(library: str) -> str:
-    return version(library)
 
 
 def _file(module: str, package: Path) -> Path:

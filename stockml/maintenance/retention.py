@@ -63,14 +63,11 @@ class Removal:
 
 @dataclass(frozen=True)
 class Needed:
-    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read.
-
-    `unreadable` says, a line each, which file could not be read.
-    """
+    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read."""
 
     paths: frozenset[Path]
     tickers: frozenset[str]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...]  # which files, a line each
 
     def has(self, path: Path) -> bool:
         return bool(self.paths.intersection((path, *path.parents)) or self.tickers.intersection(path.parts))

@@ -20,10 +20,7 @@ T = TypeVar("T")
 
 
 def faults(home: Home) -> Iterator[str]:
-    """What is damaged, a line each, with the file and the way back.
-
-    Looked at are bars, forecasts, champions, settings, bases, nights.
-    """
+    """What is damaged of bars, forecasts, champions, settings, bases and nights: a line each, with the way back."""
     store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
     yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))

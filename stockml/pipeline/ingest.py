@@ -81,8 +81,7 @@ def explain_jumps(
         payload = provider.splits(bars.ticker)
         splits = provider.splits_of(payload)
         archive(payload, home.payloads)
-        asked = tuple(jump.session for jump in jumps)
-        store.record_splits(bars.ticker, splits, recorded_at=now, source=provider.name, asked=asked)
+        store.record_splits(bars.ticker, splits, recorded_at=now, source=provider.name, asked=jumps)
     return bars
 
 

@@ -39,15 +39,6 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Jump:
-    """An open that stands to the close before it as after a split; `ratio` = close before / open."""
-
-    session: date
-    ratio: float
-    factor: float
-
-
-@dataclass(frozen=True)
 class SetAside:
     """A bar that is kept in the store and not believed, and why."""
 
@@ -132,7 +123,7 @@ def missing_sessions(bars: Bars, sessions: Sessions) -> tuple[date, ...]:
     return tuple(day for day in sessions.between(days[0].item(), days[-1].item()) if day not in present)
 
 
-def jumps(bars: Bars) -> tuple[Jump, ...]:
+def jumps(bars: Bars) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 
     A split shows as an open at a plausible share ratio of the close before (within 4 %; 2 % below 1.9:1), on a day
@@ -151,7 +142,7 @@ def jumps(bars: Bars) -> tuple[Jump, ...]:
     near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
     days = days_of(bars)
     return tuple(
-        Jump(days[at + 1].item(), float(ratios[at]), float(factor[row]))
+        days[at + 1].item()
         for row, at in enumerate(candidates)
         if near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row]))
     )

@@ -1,7 +1,4 @@
-"""Exchange calendars: which days are sessions, when a bar is final, and how a night can turn out.
-
-Everything is computed from arguments; no function here looks at the machine's clock.
-"""
+"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here looks at the machine's clock."""
 
 import warnings
 from dataclasses import dataclass
@@ -115,10 +112,7 @@ class Sessions:
 
 
 def sessions_for(ticker: str, override: str | None = None) -> Sessions:
-    """The calendar of a ticker's exchange by its suffix, New York without one; `override` names another.
-
-    Raises InvalidSetting for a calendar that does not exist.
-    """
+    """The calendar of a ticker's exchange by its suffix, New York without one, or `override`. Raises InvalidSetting."""
     if override:
         _days(override)
     return Sessions(override or exchange(ticker)[0])

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.prices.bars import MOST_OFF_CALENDAR, PRICES, too_many
@@ -141,12 +140,6 @@ def _plain(path: Path, content: bytes) -> tuple[str, int]:
     if re.match("price[,;\t]", first, re.IGNORECASE) and rest.lower().startswith("ticker"):
         return "Date" + first[len("Price") :] + "\n" + rest.split("\n", 2)[2], 2
     return text, 0
-
-
-def are_events(cells: Cells) -> NDArray[np.bool_]:
-    """Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices."""
-    events: NDArray[np.bool_] = cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
-    return events
 
 
 def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:

@@ -33,7 +33,6 @@ from stockml.prices.csv_cells import (
     NO_VALUE,
     Cells,
     Readings,
-    are_events,
     cells_of,
     content_of,
     dates_of,
@@ -91,10 +90,7 @@ class ImportReport:
 
 
 def ticker_of(path: Path) -> str:
-    """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `brk-b.us.txt`, `TSCO.L.csv` (TSCO.LON).
-
-    Raises InvalidTicker.
-    """
+    """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `TSCO.L.csv` (TSCO.LON). Raises InvalidTicker."""
     name = re.sub(r"\s*\(\d+\)$", "", path.stem).upper()
     symbol, _, exchange = name.rpartition(".")
     return validated_ticker(symbol + EXCHANGES[exchange] if symbol and exchange in EXCHANGES else name)
@@ -111,7 +107,8 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     content = content_of(path)
     cells, columns = cells_of(path, content)
     has_values = ~cells[["open", "high", "low", "close"]].isin(NO_VALUE).all(axis=1).to_numpy()
-    has_values &= ~are_events(cells)
+    # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
+    has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     kept = cells[has_values]
     if kept.empty:
         raise InvalidFile(str(path), "expected daily prices, found no row that has any")
@@ -189,10 +186,7 @@ def import_folder(
 
 
 def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file.
-
-    Nothing is imported: for learning from many tickers, and for backtests.
-    """
+    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file."""
     series, refusals = {}, {}
     for path in files_in(folder):
         try:

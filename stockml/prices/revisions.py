@@ -82,10 +82,7 @@ def first_view(table: Table) -> Bars | None:
 
 
 def restatements(table: Table) -> pd.DataFrame:
-    """One row for each value that was changed later, in the order in which it was noticed.
-
-    Columns: session, recorded_at, source, column, before, after.
-    """
+    """A row for each value that was changed later: session, recorded_at, source, column, before, after."""
     rows = table.to_pandas(date_as_object=False)
     earlier = rows.groupby("session")[list(COLUMNS)].shift()
     again = rows.duplicated("session")

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
-from stockml.prices import believed, judgements, revisions
-from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days_of, jumps
+from stockml.prices import believed, revisions
+from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
@@ -30,7 +30,7 @@ from stockml.tickers import validated_ticker
 T = TypeVar("T")
 
 SESSIONS_TO_LIST = 5
-SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": judgements.SCHEMA}
+SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,14 @@ class BarStore:
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """One continuous series: raw bars adjusted for the splits up to `until`, behind the imported history.
 
-        Knows nothing recorded after `as_of`, and nothing of sessions after `until`.
-        Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
+        Knows nothing recorded after `as_of`. Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
         """
         return self.view(ticker, as_of=as_of, until=until).bars
 
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = judgements.newest(self._table(ticker, "judgements/"), as_of)
+        judged = believed.newest_judgements(self._table(ticker, "judgements/"), as_of)
         found = believed.view(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
@@ -136,17 +135,17 @@ class BarStore:
             raise InvalidSession(str(session), f"{ticker} has no bar of it")
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
-        judgement = judgements.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
+        judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
 
         def with_judgement(table: Table) -> tuple[Table, None]:
-            return judgements.with_judgement(table, judgement, recorded_at, source), None
+            return believed.with_judgement(table, judgement, recorded_at, source), None
 
         self._update(ticker, "judgements/", with_judgement)
 
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
 
-        Adjusted by the splits and joins of `adjusted`, so that both views are in the same units.  Raises as it does.
+        In the units of `adjusted`, and raises as it does.
         """
         series = self.adjusted(ticker)
         first = revisions.first_view(self._table(ticker))
@@ -169,8 +168,8 @@ class BarStore:
         known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
-    def unexplained_jumps(self, ticker: str) -> tuple[Jump, ...]:
-        """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
+    def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
+        """The sessions of raw bars that look like a split, and about which the provider is still to be asked.
 
         It is asked once, and where it knew no split within 5 sessions of the jump, a last time after them.
         """
@@ -179,11 +178,11 @@ class BarStore:
             return ()
         answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
 
-        def is_settled(jump: Jump) -> bool:
-            answer = answers.get(jump.session)
+        def is_settled(jump: date) -> bool:
+            answer = answers.get(jump)
             if answer is None or answer.factor != 1.0:
                 return answer is not None
-            listed_by = self.sessions(ticker).after(jump.session, SESSIONS_TO_LIST)[-1]
+            listed_by = self.sessions(ticker).after(jump, SESSIONS_TO_LIST)[-1]
             return answer.recorded_at.date() > listed_by or raw.index[-1].date() <= listed_by
 
         return tuple(jump for jump in found if not is_settled(jump))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -41,7 +41,7 @@ class Request:
 
 
 class PriceProvider(ABC):
-    """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
+    """One key's access. Use as a context manager, or `close()` it; it holds the key, and so cannot be pickled.
 
     Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
     UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
@@ -129,9 +129,6 @@ class PriceProvider(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a client holds the API key and is not pickled; make one where it is used")
 
     def _ask(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
         ticker = validated_ticker(ticker)

@@ -65,14 +65,11 @@ class FileNotes:
 
 @dataclass(frozen=True, repr=False)
 class Database:
-    """`url`: postgresql://user:password@host:port, which no message repeats. `of`: whose locks and notes these are.
-
-    return_s: how long a server that is restarted is waited for.
-    """
+    """`url`: postgresql://user:password@host:port, which no message repeats. `of`: whose locks and notes these are."""
 
     url: str
     of: str
-    return_s: float = 30.0
+    return_s: float = 30.0  # that a server which is restarted is waited for
 
     def __repr__(self) -> str:
         return f"Database({self.server!r}, {self.of!r})"

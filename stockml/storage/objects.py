@@ -31,10 +31,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects under one root. What the server or the way to it refuses is raised as StoreError, with the name.
-
-    answer_s: how long the server may be silent.
-    """
+    """The objects under one root, whose server may be silent for `answer_s`; what it refuses is a StoreError."""
 
     root: str
     answer_s: float = 20.0

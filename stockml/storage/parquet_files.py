@@ -163,10 +163,7 @@ def as_bytes(table: Table, ticker: str) -> bytes:
 
 
 def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool = False) -> Table:
-    """The table that `as_bytes` wrote.  unmarked: one that no checksum and no ticker were written into is taken too.
-
-    Raises ValueError, which says what was found instead of it.
-    """
+    """The table that `as_bytes` wrote, or with `unmarked` one without checksum and ticker. Raises ValueError."""
     if not content:
         raise ValueError("an empty file")
     try:

@@ -74,10 +74,7 @@ def commit_ended(home: Home, ticker: str) -> None:
 
 
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """What a command changed of any ticker; one that is at work here commits by itself.
-
-    Raises StoreBusy where another machine changed the same meanwhile, and StoreError.
-    """
+    """What a command changed of any ticker; one at work here commits by itself. Raises StoreBusy, StoreError."""
     if (state := SharedState.of(home)) is None:
         return
     with _common(home):

@@ -26,7 +26,7 @@ from stockml.training.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Run
 
     from stockml.evaluation.tutorial_report import TutorialReport
     from stockml.models.base_network import BaseNetwork
@@ -122,7 +122,7 @@ class Tracking:
     def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[other_runs.Loss], *, now: datetime) -> str:
         """Log and register a base network, once for its content; returns its version."""
         with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
-            found = self._named(client, "base", views.base_note())
+            found = experiments.named(client, self.artifacts, "base", views.base_note())
             return other_runs.log_base(client, found.experiment_id, base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
@@ -142,13 +142,13 @@ class Tracking:
     def log_trial(self, trial: TrialRecord) -> str:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
         with self.client() as client:
-            found = self._named(client, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
+            found = experiments.named(client, self.artifacts, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
             return other_runs.log_trial(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
         """Log a training by the tutorial once, with the pictures in `plots`."""
         with self.client() as client:
-            found = self._named(client, "tutorial", views.tutorial_note())
+            found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
             return other_runs.log_tutorial(client, found.experiment_id, report, plots, now)
 
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
@@ -180,10 +180,7 @@ class Tracking:
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
 
     def rebuild(self) -> tuple[Night, ...]:
-        """Log every completed night whose record can be read; those that MLflow has already gain nothing.
-
-        Of nights whose model was cleared away only the run is made again.
-        """
+        """Log every completed night whose record can be read; of one whose model was cleared away the run alone."""
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
@@ -218,7 +215,7 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The ticker's experiment, its page as this version arranges it."""
-        found = self._named(client, ticker)
+        found = experiments.named(client, self.artifacts, ticker)
         experiments.arrange(
             client,
             self.locks,
@@ -230,13 +227,10 @@ class Tracking:
 
     def _overview(self, client: "MlflowClient") -> str:
         """The experiment of all tickers."""
-        found = self._named(client, None)
+        found = experiments.named(client, self.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)
-
-    def _named(self, client: "MlflowClient", ticker: str | None, note: str = "") -> "Experiment":
-        return experiments.named(client, self.artifacts, ticker, note)
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:

@@ -12,8 +12,7 @@ from filelock import FileLock
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import LOOPBACK, without_password
-from stockml.tracking.database import ALL_TICKERS
+from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, without_password
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -26,16 +25,13 @@ def experiment_name(ticker: str) -> str:
 
 
 def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
-    """The same place whether a run goes to the database or to a server of this machine.
-
-    A server elsewhere cannot read this machine's files: it is left to choose its own.
-    """
+    """The same place for the database and for a server of this machine; one elsewhere is left to choose its own."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str) -> "Experiment":
+def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
     """A ticker's experiment (None: that of all), made where it is missing; its files below `artifacts`.
 
     note: what stands above its runs, unless a person wrote something. Raises TrackingUnavailable.

@@ -32,10 +32,7 @@ EXAMPLE_SESSIONS = 300
 
 
 def log(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log and register what was trained tonight; a night that kept the champion registers nothing.
-
-    Every step looks first whether an earlier, killed attempt has done it.
-    """
+    """Log and register what was trained tonight, if anything was; a killed attempt's steps are not done again."""
     folders = (night.model_folder, night.evaluation_folder)
     is_there = all(folder and Path(folder).is_dir() for folder in folders)
     if night.keeps_champion or not is_there:  # cleared away: only the run can be made again

@@ -1,7 +1,4 @@
-"""One run a ticker whose steps are sessions, all in the experiment `stockml`: does it get better?
-
-A session's figures are those of its last finished night, in whatever order nights were run.
-"""
+"""Does it get better? One run a ticker in the experiment `stockml`, a step a session, of its last finished night."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
