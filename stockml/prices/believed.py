@@ -41,15 +41,12 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The series as it is believed, what of it is set aside, and how the imports were joined.
-
-    `adjustment` identifies splits and joins: it changes when one of them changes the bars that were there before.
-    """
+    """The series as it is believed, what of it is set aside, and how the imports were joined."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
-    adjustment: str
+    adjustment: str  # identifies splits and joins: changes when one changes the bars that were there before
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
         """The sessions between the first and the last bar of which no bar was ever given, oldest first."""

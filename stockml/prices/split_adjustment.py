@@ -24,14 +24,11 @@ ODD_SHARE = 0.1  # of the overlap may disagree
 
 @dataclass(frozen=True)
 class Join:
-    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`.
-
-    `odd`: sessions of the overlap on which the two disagree, which the ratio does not follow.
-    """
+    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`."""
 
     cut: date
     ratio: float
-    odd: tuple[date, ...] = ()
+    odd: tuple[date, ...] = ()  # of the overlap, on which the two disagree
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:

@@ -35,14 +35,11 @@ SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "jud
 
 @dataclass(frozen=True)
 class BarStore:
-    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder.
-
-    `calendars` names the exchange calendar of tickers whose suffix does not tell it.
-    """
+    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder."""
 
     root: str
     locks: Path
-    calendars: dict[str, str] = field(default_factory=dict)
+    calendars: dict[str, str] = field(default_factory=dict)  # of tickers whose suffix does not tell it
 
     @cached_property
     def files(self) -> TableFiles:
@@ -210,10 +207,7 @@ class BarStore:
         return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
-        """Keep already adjusted history, when it fits what is stored; False when just this is kept already.
-
-        Raises BadPayload, NoOverlap, UnevenOverlap; then nothing is kept.
-        """
+        """Keep already adjusted history; False when just this is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
         history = self._final(ticker, bars, recorded_at)
 
         def with_import(table: Table) -> tuple[Table | None, bool]:

@@ -98,10 +98,7 @@ class QuotaLedger:
 
     @classmethod
     def of(cls, notes: Notes | Path, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
-        """The ledger of `key` in `notes` or a folder; nothing is created before the first request.
-
-        within: `tiingo/`, where a provider has a place of its own.
-        """
+        """The ledger of `key` in `notes` or a folder, below `within`; nothing is created before the first request."""
         kept = FileNotes(notes) if isinstance(notes, Path) else notes
         return cls(kept, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
 

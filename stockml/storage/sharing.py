@@ -43,10 +43,7 @@ def commit(home: Home, ticker: str) -> None:
 
 
 def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
-    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left.
-
-    Does nothing where the home is the state itself.
-    """
+    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left."""
     if (state := SharedState.of(home)) is None:
         return
     _checkout_common(home, state)

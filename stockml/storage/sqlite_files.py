@@ -7,10 +7,7 @@ from urllib.parse import quote
 
 
 def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
-    """What is wrong with the file that shall have this table; None where nothing, or where there is no file.
-
-    thorough: all of its pages are looked at, not the first ones alone.
-    """
+    """What is wrong with the file that shall have this table; None for nothing, or no file. thorough: all pages."""
     if not path.exists():
         return None
     if path.stat().st_size == 0:

@@ -154,7 +154,6 @@ class Tracking:
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
         """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
-        A run is an orphan when its process on this host is gone, or when another host began it hours ago.
         It is resumed when the night's record is here, else marked FAILED.
         """
         with self.client() as client:

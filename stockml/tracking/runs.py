@@ -134,7 +134,7 @@ def log_points(
 
 
 def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
-    """The runs of nights that say they are running, and cannot be."""
+    """The runs of nights that say they are running: their process here is gone, or elsewhere began them hours ago."""
     if not (ids := experiment_ids(client)):
         return []
     running = client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
