@@ -30,12 +30,12 @@ Sampler = Literal["tpe", "random", "grid"]  # of a search
 DateOrder = Literal["day-first", "month-first"]  # of a price file
 DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # what a run of many tickers calls failed
+MOST_LAYERS = 6
 Units = Annotated[int, Field(ge=1, le=1024)]
+Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MOST_LAYERS, strict=False)]  # JSON has lists
 FewSessions = Annotated[int, Field(ge=1, le=250)]
 ManySessions = Annotated[int, Field(ge=50, le=20_000)]
 Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
-
-MOST_LAYERS = 6
 
 
 class Checked(BaseModel):
@@ -86,13 +86,7 @@ class NetworkSettings(Checked):
     PREFIX: ClassVar[str] = "network."
 
     cell: Cell = Field("lstm", description="Recurrent cell")
-    units: tuple[Units, ...] = Field(
-        (16,),
-        description="Units of each recurrent layer, first to last",
-        min_length=1,
-        max_length=MOST_LAYERS,
-        strict=False,  # a list, as JSON has it, will do
-    )
+    units: Layers = Field((16,), description="Units of each recurrent layer, first to last")
     dropout: float = Field(0.0, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
     look_back: int = Field(20, description="Sessions that the network sees before an origin", ge=5, le=500)
 

@@ -15,7 +15,8 @@ import yaml
 from deployments.registration.tickers import TICKERS_FILE, TickersFile, parsed, read_tickers
 from stockml.errors import InvalidFile
 from stockml.home import Home
-from stockml.storage.files import file_lock, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
 _ITEM = re.compile(r"(\s*)- ")

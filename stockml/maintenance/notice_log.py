@@ -5,7 +5,8 @@ from pathlib import Path
 
 from stockml.home import Home
 from stockml.redaction import excerpt
-from stockml.storage.files import file_lock, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 LONGEST = 1_000
 KEPT = 1_000  # lines

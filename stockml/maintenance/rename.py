@@ -16,7 +16,7 @@ from stockml.models.registry import Registry
 from stockml.nights import glance
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 

@@ -19,7 +19,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.training import checkpoint
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process

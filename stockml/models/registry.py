@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from stockml.errors import NoChampion, RecordUnreadable
-from stockml.storage.files import as_text, file_lock, sha256_of, write_atomically
+from stockml.storage.files import as_text, sha256_of, write_atomically
+from stockml.storage.locks import file_lock
 from stockml.storage.records import read_record, record
 from stockml.tickers import validated_ticker
 

@@ -13,7 +13,7 @@ from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import keep_aside
 from stockml.models.pooled_regression import PooledRegression, origins_of
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.training.base_trainee import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 

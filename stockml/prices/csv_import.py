@@ -132,12 +132,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
 
 
 def import_file(
-    store: BarStore,
-    path: Path,
-    *,
-    recorded_at: datetime,
-    ticker: str | None = None,
-    readings: Readings = AS_FOUND,
+    store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)

@@ -1,20 +1,17 @@
-"""Files: their SHA-256, writing that a reader never sees half done, and locks that end with their holder."""
+"""Files by content: their SHA-256, and writing that a reader never sees half done."""
 
 import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import fsspec
-from filelock import FileLock, Timeout
 
-from stockml.errors import DiskFull, StoreBusy
+from stockml.errors import DiskFull
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -82,21 +79,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold the lock `path` for the block's duration.  Raises StoreBusy when it is not free within `timeout_s`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=timeout_s)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StoreBusy(str(path), f"waited {timeout_s:.0f} s") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def as_text(value: object) -> str:

@@ -17,7 +17,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
-from stockml.storage.files import file_lock, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 if TYPE_CHECKING:
     import psycopg

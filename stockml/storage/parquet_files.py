@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.storage.files import file_lock, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 from stockml.storage.objects import Found, Objects, Overtaken
 
 T = TypeVar("T")
@@ -145,11 +146,7 @@ class TableFiles:
 
 def as_bytes(table: Table, ticker: str) -> bytes:
     """Equal tables give equal bytes."""
-    metadata = {
-        VERSION_KEY: str(SCHEMA_VERSION).encode(),
-        TICKER_KEY: ticker.encode(),
-        CHECKSUM_KEY: _checksum(table),
-    }
+    metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode(), CHECKSUM_KEY: _checksum(table)}
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(metadata),

@@ -14,6 +14,7 @@ from stockml.storage.files import as_text
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
 
+_reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 # beside each dataclass that is a record by itself; those within it follow
 record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
 
@@ -21,7 +22,7 @@ record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
 def read_record(kind: type[T], content: str | bytes) -> T:
     """The record that the JSON is of. Raises ValueError, which says in one line where the first fault is."""
     try:
-        found: T = _reader(kind).validate_json(content)  # type: ignore[arg-type]  # a class is hashable
+        found: T = _reader(kind).validate_json(content)
         return found
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -53,8 +54,3 @@ def unsealed(content: bytes) -> bytes:
 
 def _ending(body: bytes) -> bytes:
     return f'{zlib.crc32(body):08x}"\n}}'.encode()
-
-
-@cache
-def _reader(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from stockml.errors import StockmlError, StoreBusy
 from stockml.home import Home
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.storage.manifests import COMMON, ENDED
 from stockml.storage.shared_state import Depth, SharedState
 

@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from stockml.nights.record import Night
-from stockml.storage.files import file_lock, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
 

@@ -23,7 +23,7 @@ from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, settings_for
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
 from stockml.training.trial import State, TrialRecord

@@ -22,7 +22,8 @@ from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.files import file_lock, sha256_of
+from stockml.storage.files import sha256_of
+from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import TableFiles
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded

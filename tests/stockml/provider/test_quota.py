@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from tests.support.patience import PATIENCE_S
 
 KEY = "CANARY0SECRET0KEY"

@@ -18,7 +18,7 @@ from flows.tune import tune as tune_flow
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
 from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
-from stockml.storage.files import file_lock
+from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.trial import TrialRecord
 from stockml.training.tuned_settings import path_of, tuned_settings, write_tuned_settings

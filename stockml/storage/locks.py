@@ -1,0 +1,24 @@
+"""One process at a time: a file lock that ends with its holder. Apart from `files`: a served model locks nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from stockml.errors import StoreBusy
+
+
+@contextmanager
+def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
+    """Hold the lock `path` for the block's duration.  Raises StoreBusy when it is not free within `timeout_s`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=timeout_s)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreBusy(str(path), f"waited {timeout_s:.0f} s") from error
+    try:
+        yield
+    finally:
+        lock.release()
