@@ -30,7 +30,7 @@ def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:
     run = _scheduled_run(os.environ)
     if run is None or run.run_count < 2 or run.start_time is None:
         return 0, 0
-    return store.recorded_since(ticker, run.start_time)
+    return store.recorded_between(ticker, run.start_time)
 
 
 def wait(late: Outcome, seconds: float) -> None:

@@ -133,11 +133,11 @@ def exclusive_run(ticker: str) -> Iterator[None]:
     run_records.sign(UUID(flow_run.id))
     with ExitStack() as held:
         try:
-            held.enter_context(sharing.held(home(), ticker, 0))
+            held.enter_context(sharing.ticker_lock(home(), ticker, 0))
         except StoreBusy:
             get_run_logger().info("another run of %s is at work; waiting for it", ticker)
             try:
-                held.enter_context(sharing.held(home(), ticker, BUSY_WAIT_S))
+                held.enter_context(sharing.ticker_lock(home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
         run_records.end_killed(ticker)

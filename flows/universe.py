@@ -29,8 +29,7 @@ from stockml.home import home
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
-from stockml.provider.quota import stalest_first
-from stockml.provider.turns import NextTurn
+from stockml.provider.quota import NextTurn, stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
@@ -129,8 +128,9 @@ def plan_requests(
             if last is None or last < wanted[ticker]:
                 behind[ticker] = last
     come(behind)
-    ordered = stalest_first(behind, None).asked
-    turns = {name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in ordered}
+    turns = {
+        name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in stalest_first(behind)
+    }
     asked = tuple(name for name, later in turns.items() if later is None)
     up_to_date = tuple(ticker for ticker in tickers if ticker not in behind)
     return asked + up_to_date, {name: later for name, later in turns.items() if later}

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # what an error says decides no number
+_version = cache(version)
 
 
 def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
@@ -18,14 +19,10 @@ def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[st
 
     Imports inside functions count; comments, docstrings and the wording of errors do not. The versions of the libraries
     that decide numbers are part of it. The sources are read, not imported: a night without training never loads
-    TensorFlow to know its key. `package`: the folder of the sources (None: these). Raises ModuleNotFoundError for a
-    stockml module that is not there.
+    TensorFlow to know its key. `package`: the folder of the sources (None: these). Raises ModuleNotFoundError.
     """
     used = sources(*modules, package=package, without=TEXTS_ONLY)
-    digest = hashlib.sha256(" ".join(number_libraries(libraries)).encode())
-    for module, file in sorted(used.items()):
-        digest.update(f"{module} {_read(file.read_text(encoding='utf-8'), package or PACKAGE)[0]}\n".encode())
-    return digest.hexdigest()
+    return _digest(sorted(used.items()), package or PACKAGE, libraries)
 
 
 def sources(*modules: str, package: Path | None = None, without: Collection[str] = ()) -> dict[str, Path]:
@@ -43,11 +40,15 @@ def sources(*modules: str, package: Path | None = None, without: Collection[str]
 
 def sources_hash(*folders: Path, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
     """SHA-256 over what all sources in these folders mean, and the versions of the libraries that decide numbers."""
+    files = ((folder, file) for folder in folders for file in sorted(folder.rglob("*.py")))
+    named = ((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
+    return _digest(named, PACKAGE, libraries)
+
+
+def _digest(named: Iterable[tuple[str, Path]], package: Path, libraries: Sequence[str]) -> str:
     digest = hashlib.sha256(" ".join(number_libraries(libraries)).encode())
-    for folder in folders:
-        for file in sorted(folder.rglob("*.py")):
-            sha256, _ = _read(file.read_text(encoding="utf-8"), PACKAGE)
-            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()} {sha256}\n".encode())
+    for name, file in named:
+        digest.update(f"{name} {_read(file.read_text(encoding='utf-8'), package)[0]}\n".encode())
     return digest.hexdigest()
 
 
@@ -81,11 +82,6 @@ def _read(source: str, package: Path) -> tuple[str, frozenset[str]]:
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
-
-
-@cache
-def _version(library: str) -> str:
-    return version(library)
 
 
 def _file(module: str, package: Path) -> Path:

@@ -65,6 +65,8 @@ class InvalidFile(InvalidInput):
 
 
 class MixedPrices(InvalidInput):
+    """A replay and the market in one home."""
+
     root: str
     held: str
     wanted: str
@@ -214,12 +216,10 @@ class TooFewBars(ModelError):
 class TooFewTickers(ModelError):
     needed: int
     found: int
-
-    def __str__(self) -> str:
-        return (
-            f"expected at least {self.needed} tickers with a history to learn a base network from, found {self.found}: "
-            "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
-        )
+    text = (
+        "expected at least {needed} tickers with a history to learn a base network from, found {found}: "
+        "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
+    )
 
 
 class Diverged(ModelError):

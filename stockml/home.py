@@ -14,6 +14,16 @@ KEPT = ("prices.json", "store", "ledger", "models", "bases", "nights")
 OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
 
 
+class _Within:
+    """What stands in a home under this name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, home: "Home", _: type) -> Path:
+        return home.root / self._name
+
+
 @dataclass(frozen=True)
 class Home:
     """The folders of one installation. `store` may be any fsspec address; all else is local.
@@ -29,78 +39,28 @@ class Home:
     state: str | None = None
     database: str | None = field(default=None, repr=False)
 
+    tickers = _Within("tickers.yaml")
+    payloads = _Within("payloads")
+    quota = _Within("quota")
+    delistings = _Within("delistings.json")
+    datasets = _Within("datasets")
+    models = _Within("models")
+    bases = _Within("bases")
+    evaluations = _Within("evaluations")
+    plots = _Within("plots")
+    ledger = _Within("ledger")
+    nights = _Within("nights")
+    universe = _Within("universe")
+    settings = _Within("settings")
+    locks = _Within("locks")
+    prefect = _Within("prefect")
+    results = _Within("results")
+    servers = _Within("servers.json")
+
     @property
     def in_use(self) -> bool:
         """Whether a night, or an import, has left something here."""
         return _is_home(self.root)
-
-    @property
-    def tickers(self) -> Path:
-        return self.root / "tickers.yaml"
-
-    @property
-    def payloads(self) -> Path:
-        return self.root / "payloads"
-
-    @property
-    def quota(self) -> Path:
-        return self.root / "quota"
-
-    @property
-    def delistings(self) -> Path:
-        return self.root / "delistings.json"
-
-    @property
-    def datasets(self) -> Path:
-        return self.root / "datasets"
-
-    @property
-    def models(self) -> Path:
-        return self.root / "models"
-
-    @property
-    def bases(self) -> Path:
-        return self.root / "bases"
-
-    @property
-    def evaluations(self) -> Path:
-        return self.root / "evaluations"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
-
-    @property
-    def ledger(self) -> Path:
-        return self.root / "ledger"
-
-    @property
-    def nights(self) -> Path:
-        return self.root / "nights"
-
-    @property
-    def universe(self) -> Path:
-        return self.root / "universe"
-
-    @property
-    def settings(self) -> Path:
-        return self.root / "settings"
-
-    @property
-    def locks(self) -> Path:
-        return self.root / "locks"
-
-    @property
-    def prefect(self) -> Path:
-        return self.root / "prefect"
-
-    @property
-    def results(self) -> Path:
-        return self.root / "results"
-
-    @property
-    def servers(self) -> Path:
-        return self.root / "servers.json"
 
 
 @contextmanager

@@ -30,9 +30,12 @@ Sampler = Literal["tpe", "random", "grid"]  # of a search
 DateOrder = Literal["day-first", "month-first"]  # of a price file
 DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # what a run of many tickers calls failed
-Units = Annotated[int, Field(ge=1, le=1024)]
-
 MOST_LAYERS = 6
+Units = Annotated[int, Field(ge=1, le=1024)]
+Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MOST_LAYERS, strict=False)]  # JSON has lists
+FewSessions = Annotated[int, Field(ge=1, le=250)]
+ManySessions = Annotated[int, Field(ge=50, le=20_000)]
+Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
 class Checked(BaseModel):
@@ -83,13 +86,7 @@ class NetworkSettings(Checked):
     PREFIX: ClassVar[str] = "network."
 
     cell: Cell = Field("lstm", description="Recurrent cell")
-    units: tuple[Units, ...] = Field(
-        (16,),
-        description="Units of each recurrent layer, first to last",
-        min_length=1,
-        max_length=MOST_LAYERS,
-        strict=False,  # a list, as JSON has it, will do
-    )
+    units: Layers = Field((16,), description="Units of each recurrent layer, first to last")
     dropout: float = Field(0.0, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
     look_back: int = Field(20, description="Sessions that the network sees before an origin", ge=5, le=500)
 
@@ -101,14 +98,12 @@ class TrainingSettings(Checked):
 
     optimizer: Optimizer = Field("adam", description="Optimiser")
     loss: Loss = Field("mse", description="Loss of the scaled path")
-    learning_rate: float = Field(1e-3, description="Learning rate of a full training", ge=1e-7, le=1.0)
+    learning_rate: Rate = Field(1e-3, description="Learning rate of a full training")
     batch_size: int = Field(256, description="Origins in a step", ge=1, le=65_536)
     epochs: int = Field(3, description="Passes over the training part", ge=1, le=1_000)
     fine_tune_epochs: int = Field(1, description="Passes when the champion is continued", ge=1, le=1_000)
     # A night adds one window to thousands: the larger steps of a full training would walk away towards the newest year.
-    fine_tune_learning_rate: float = Field(
-        1e-5, description="Learning rate when the champion is continued", ge=1e-7, le=1.0
-    )
+    fine_tune_learning_rate: Rate = Field(1e-5, description="Learning rate when the champion is continued")
     decay_on: DecayPart = Field(
         "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
     )
@@ -120,15 +115,12 @@ class EvaluationSettings(Checked):
 
     PREFIX: ClassVar[str] = "evaluation."
 
-    horizon: int = Field(50, description="Sessions that are forecast", ge=1, le=250)
-    direction_step: int = Field(30, description="Lead at which the direction is judged", ge=1, le=250)
-    test_sessions: int = Field(1_500, description="Newest sessions that only measure", ge=50, le=20_000)
-    validation_sessions: int = Field(
-        1_000, description="Sessions before them that choose and calibrate", ge=50, le=20_000
-    )
-    origin_every: int = Field(10, description="Sessions between two origins", ge=1, le=250)
-    scale_sessions: int = Field(2_500, description="Sessions whose range scales an error", ge=50, le=20_000)
-
+    horizon: FewSessions = Field(50, description="Sessions that are forecast")
+    direction_step: FewSessions = Field(30, description="Lead at which the direction is judged")
+    test_sessions: ManySessions = Field(1_500, description="Newest sessions that only measure")
+    validation_sessions: ManySessions = Field(1_000, description="Sessions before them that choose and calibrate")
+    origin_every: FewSessions = Field(10, description="Sessions between two origins")
+    scale_sessions: ManySessions = Field(2_500, description="Sessions whose range scales an error")
     replace_after_sessions: int = Field(
         20, description="Sessions after which a champion gives way to a model that is as good", ge=1, le=10_000
     )
@@ -162,7 +154,7 @@ class AgeingSettings(Checked):
 
     # A week of trading days: longer is no late bar. By then a tenth of a path of 50 sessions is past as well, and bands
     # from an old price are off by about what they allow for 5 sessions.
-    stale_bars: int = Field(5, description="Sessions without a bar after which a feed is stale", ge=1, le=250)
+    stale_bars: FewSessions = Field(5, description="Sessions without a bar after which a feed is stale")
     old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
     # A champion may stay while no challenger is as good; after a year it knows no winter of the market it speaks of.
     old_champion: int = Field(250, description="Age at which the state names a champion as old", ge=1, le=10_000)

@@ -15,16 +15,23 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
-# in which the provider quotes, by a ticker's suffix
-CURRENCIES = {
-    "": "$", "LON": "pence", "TRT": "C$", "TRV": "C$", "DEX": "€", "FRK": "€", "PAR": "€", "AMS": "€", "BSE": "₹",
-    "SHH": "CN¥", "SHZ": "CN¥", "SAO": "R$",
+# by a ticker's suffix the calendar of its exchange, and in which the provider quotes; TSX Venture (TRV) keeps
+# Toronto's days, Shenzhen Shanghai's
+EXCHANGES = {
+    "": ("XNYS", "$"), "LON": ("XLON", "pence"), "TRT": ("XTSE", "C$"), "TRV": ("XTSE", "C$"), "DEX": ("XETR", "€"),
+    "FRK": ("XFRA", "€"), "PAR": ("XPAR", "€"), "AMS": ("XAMS", "€"), "BSE": ("XBOM", "₹"), "SHH": ("XSHG", "CN¥"),
+    "SHZ": ("XSHG", "CN¥"), "SAO": ("BVMF", "R$"),
 }  # fmt: skip
+
+
+def exchange(ticker: str) -> tuple[str, str]:
+    """The exchange's calendar and the currency: XNYS and `$` for IBM, XNYS and nothing for a suffix not known."""
+    return EXCHANGES.get(ticker.upper().rpartition(".")[2] if "." in ticker else "", ("XNYS", ""))
 
 
 def currency(ticker: str) -> str:
     """`$` for IBM, `€` for SAP.DEX; empty where the suffix is not known."""
-    return CURRENCIES.get(ticker.upper().partition(".")[2], "")
+    return exchange(ticker)[1]
 
 
 def as_key(ticker: str) -> str:

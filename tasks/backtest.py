@@ -26,7 +26,7 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
     Raises NoBars.
     """
     from stockml.errors import NoBars
-    from stockml.prices.price_folder import read_folder
+    from stockml.prices.csv_import import read_folder
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import BarStore, bar_store
 

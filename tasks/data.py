@@ -44,9 +44,7 @@ AGAIN = RetryOptions(retries=1, retry_delay_seconds=65, retry_jitter_factor=0.3,
 def provider() -> AlphaVantage:
     """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
     price_source.check(home(), price_source.kind_of(os.environ))
-    return AlphaVantage.from_environment(
-        os.environ, notes_of(home(), home().quota), key=_key_from_block(), sleep=clock.wait
-    )
+    return AlphaVantage(os.environ, notes_of(home(), home().quota), key=_key_from_block(), sleep=clock.wait)
 
 
 def plan_gives_history() -> bool:
@@ -117,7 +115,7 @@ def second_provider() -> Tiingo | None:
     """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
     if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
         return None
-    return Tiingo.from_environment(os.environ, notes_of(home(), home().quota), sleep=clock.wait)
+    return Tiingo(os.environ, notes_of(home(), home().quota), sleep=clock.wait)
 
 
 def has_second_provider() -> bool:

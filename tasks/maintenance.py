@@ -1,8 +1,8 @@
 """The steps of the weekly maintenance. In a dry run each says what it would do and changes nothing."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 from prefect import task
@@ -14,8 +14,8 @@ from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.storage import sharing
+from stockml.tracking import retention as in_mlflow
 from stockml.tracking.client import Tracking
-from stockml.tracking.retention import empty_trash
 from tasks import run_records
 
 UNNAMED_FOR = timedelta(days=2)  # what a commit has uploaded is named within minutes
@@ -52,41 +52,34 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
     """Remove what is old and not needed under STOCKML_HOME; a step a kind."""
     planned = retention.plan(home(), keep, now)
     gone = planned if dry_run else retention.remove(home(), keep, planned)
-    root = home().root
-    steps = [
-        StepReport(kind, count, size, tuple(_named(each, root) for each in gone if each.kind == kind))
-        for kind, (count, size) in sorted(retention.totals(gone).items())
-    ]
+    steps = [_removed(kind, [each for each in gone if each.kind == kind]) for kind in sorted({r.kind for r in gone})]
     unreadable = retention.needed(home(), keep.champions).unreadable
-    return (
-        [*steps, StepReport("left alone because unreadable", len(unreadable), things=unreadable)]
-        if unreadable
-        else steps
-    )
+    if unreadable:
+        steps.append(StepReport("left alone because unreadable", len(unreadable), things=unreadable))
+    return steps
 
 
 @task(name="clear MLflow")
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
-    tracking = Tracking.of(home())
-    old = tracking.outdated(now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
+    with Tracking.of(home()).client() as client:
+        old = in_mlflow.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
+        has_trash = not dry_run and in_mlflow.to_trash(client, old)
     things = tuple(run.name for run in old)
-    if not dry_run:
-        has_trash, database = tracking.to_trash(old), _mlflow_database(home())
-        if has_trash and database:
-            empty_trash(database, home().tracking_uri, trash_days)
-        elif has_trash:
-            things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
+    if has_trash and (database := _mlflow_database(home())):
+        in_mlflow.empty_trash(database, home().tracking_uri, trash_days)
+    elif has_trash:
+        things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
 
 
 @task(name="clear MLflow's files")
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
-    tracking = Tracking.of(home())
-    old = tracking.beyond_newest(keep.mlflow_nights, _kept_keys(home(), keep))
-    if not dry_run:
-        tracking.clear_files(old, now)
+    with Tracking.of(home()).client() as client:
+        old = in_mlflow.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep))
+        if not dry_run:
+            in_mlflow.clear_files(client, old, now)
     return StepReport(
         "plots and models in MLflow", len(old), sum(run.size for run in old), tuple(run.name for run in old)
     )
@@ -101,8 +94,9 @@ def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
-def _named(removal: retention.Removal, root: Path) -> str:
-    return f"`{removal.path.relative_to(root)}`, {removal.written:%Y-%m-%d}"
+def _removed(kind: str, gone: Sequence[retention.Removal]) -> StepReport:
+    things = tuple(f"`{each.path.relative_to(home().root)}`, {each.written:%Y-%m-%d}" for each in gone)
+    return StepReport(kind, len(gone), sum(each.size for each in gone), things)
 
 
 def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:

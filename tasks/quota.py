@@ -7,8 +7,7 @@ from datetime import date
 from stockml import clock
 from stockml.home import home
 from stockml.prices.calendar import Sessions
-from stockml.provider.quota import Plan
-from stockml.provider.turns import NextTurn, Turns, next_turn
+from stockml.provider.quota import NextTurn, Plan, Turns, next_turn
 from stockml.storage.notes import Notes, notes_of
 from tasks.data import provider
 

@@ -15,8 +15,8 @@ from stockml.home import home
 from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
+    from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import ImportReport
-    from stockml.prices.csv_readings import Readings
 
 app = typer.Typer()
 SHOWN_ENDS = 3
@@ -39,8 +39,8 @@ def import_history(
     as_json: Json = False,
 ) -> int:
     """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
-    from stockml.prices.csv_readings import Readings
     from stockml.prices.store import bar_store
 
     folder = Path(ticker) if file is None else file

@@ -9,7 +9,7 @@ from pathlib import Path
 from deployments.environ import restored
 from stockml.errors import InvalidFile, StoreError
 from stockml.home import OLD_PLACE, Home, home
-from stockml.provider.price_source import held, is_named, kind_here, replay_home
+from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_all, refresh
 
@@ -73,7 +73,7 @@ def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
     if environ.get("STOCKML_HOME") or place.root != Path(OLD_PLACE).resolve():
         return place
     lasting = Path.home() / ".stockml"
-    if held(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
+    if kind_in(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
         return home({**environ, "STOCKML_HOME": str(lasting)})
     if place.root != lasting:
         advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"

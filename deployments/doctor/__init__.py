@@ -103,7 +103,7 @@ def shared_state(home: Home) -> Iterator[Check]:
     except StockmlError as error:
         yield Check("shared state", "problem", str(error))
         return
-    yield Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.place}")
+    yield Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 
 
 def prices(home: Home, environ: Mapping[str, str]) -> Check:

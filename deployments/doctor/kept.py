@@ -114,8 +114,7 @@ def artifacts(home: Home) -> Iterator[Check]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from stockml.storage.sqlite_files import fault_of
-    from stockml.tracking.connection import without_password
-    from stockml.tracking.database import PREFIX, missing_folders
+    from stockml.tracking.connection import PREFIX, missing_folders, without_password
 
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):

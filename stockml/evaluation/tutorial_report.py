@@ -10,8 +10,7 @@ import numpy as np
 
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_layouts import cells_of, content_of
-from stockml.prices.csv_readings import dates_of, decimal_mark, numbers_of
+from stockml.prices.csv_cells import cells_of, content_of, dates_of, decimal_mark, numbers_of
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress

@@ -34,8 +34,8 @@ from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.parquet_files import as_bytes, from_bytes
 from stockml.storage.receipts import LedgerReceipt
-from stockml.storage.table_bytes import as_bytes, from_bytes
 from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0

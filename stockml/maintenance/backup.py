@@ -29,6 +29,7 @@ from stockml.maintenance.soundness import faults
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.storage.files import file_system, write_atomically
+from stockml.storage.objects import Objects
 
 FORMAT = "stockml backup, 1"
 MANIFEST = "manifest.json"
@@ -115,20 +116,16 @@ def _names(home: Home) -> Iterator[str]:
     for pattern in ("", "superseded/*/"):
         yield from _under(root, f"bases/{pattern}base-*.npz", f"bases/{pattern}pooled-*.json")
     yield from _under(root, "nights/*/*/*")
-    fs, base = file_system(home.store)
-    kept = sorted(path.removeprefix(base).strip("/") for path in fs.find(base))
-    parquet = [name for name in kept if name.endswith(".parquet") and not PurePosixPath(name).name.startswith(".")]
-    yield from (f"store/{name}" for name in sorted(parquet, key=lambda name: (-name.count("/"), name)))
+    kept = [PurePosixPath(name) for name in Objects(home.store).names("")]
+    parquet = [path for path in kept if path.suffix == ".parquet" and not path.name.startswith(".")]
+    yield from (f"store/{path}" for path in sorted(parquet, key=lambda path: (-len(path.parts), str(path))))
 
 
 def _champions(home: Home, ticker: str) -> list[str]:
-    """The folders of the champion and of those before it; none where the history cannot be read, which is told.
-
-    Of the newest also the evaluations, which MLflow's models are made of.
-    """
+    """The folders of all champions, of the newest the evaluations too: MLflow's models are made of them."""
     try:
         champions = Registry(home.models).champion_history(ticker)
-    except StockmlError:
+    except StockmlError:  # named by `faults`
         return []
     models = {Path(champion.path).name: None for champion in champions}
     newest = champions[-RetentionSettings().champions :]
@@ -157,11 +154,8 @@ def _extracted(file: Path, root: Path) -> list[str]:
     except FileNotFoundError as error:
         raise InvalidFile(str(file), "expected a backup, found no file; check its name") from error
     except Exception as error:  # zipfile and zlib speak of damage in a dozen types
-        raise InvalidFile(str(file), f"expected a whole backup, found {_named(error)}; {WAY_BACK}") from error
-
-
-def _named(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InvalidFile(str(file), f"expected a whole backup, found {what}; {WAY_BACK}") from error
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:

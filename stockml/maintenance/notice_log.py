@@ -13,10 +13,7 @@ KEPT = 1_000  # lines
 
 
 def append_notice(home: Home, what: str, at: datetime) -> Path:
-    """Add a line to `notices.log`: the moment, and what happened without line breaks and keys. The newest 1,000 stay.
-
-    Raises StoreBusy, DiskFull.
-    """
+    """Add the moment and what happened, without line breaks and keys, to `notices.log`. Raises StoreBusy, DiskFull."""
     path = home.root / "notices.log"
     with file_lock(home.locks / "notices.lock", timeout_s=30):
         before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []

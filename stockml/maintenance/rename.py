@@ -33,9 +33,13 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         for before, after in _places(home, old, new):
             _is_free(before, after)
         Ledger(home.ledger).check_free(old, new)
-        moved = [*_bars(home, old, new), *_ledger(home, old, new), *_folders(home, old, new)]
-        if Registry(home.models).renamed(old, new):
-            moved.append("champions")
+        moved = ["bars"] if BarStore(home.store, home.locks).rename(old, new) else []
+        moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
+        for before, after in _places(home, old, new):
+            if _is_free(before, after):
+                before.rename(after)
+                moved.append(before.parent.name)
+        moved += ["champions"] if Registry(home.models).renamed(old, new) else []
         moved += _nights(home, old, new)
     try:
         moved += Tracking.of(home).rename(old, new)
@@ -49,28 +53,6 @@ def is_known(home: Home, ticker: str) -> bool:
     places = (after.exists() for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
     return kept or ticker in BarStore(home.store, home.locks).tickers()
-
-
-def _renamed(path: Path, old: str, new: str) -> Path:
-    """A place within the home, below the new name's folder."""
-    return Path(*(new if part == old else part for part in path.parts))
-
-
-def _bars(home: Home, old: str, new: str) -> Iterator[str]:
-    moved = BarStore(home.store, home.locks).rename(old, new)
-    yield from ["bars"] if moved else []
-
-
-def _ledger(home: Home, old: str, new: str) -> Iterator[str]:
-    moved = Ledger(home.ledger).rename(old, new)
-    yield from ["forecasts"] if moved else []
-
-
-def _folders(home: Home, old: str, new: str) -> Iterator[str]:
-    for before, after in _places(home, old, new):
-        if _is_free(before, after):
-            before.rename(after)
-            yield before.parent.name
 
 
 def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
@@ -96,11 +78,10 @@ def _nights(home: Home, old: str, new: str) -> Iterator[str]:
         except InvalidFile:
             continue  # as it was: it says itself that it cannot be read
         if night.ticker == old:
-            places = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
-            there: dict[str, Any] = {
-                name: str(home.root / _renamed(Path(value).relative_to(home.root), old, new))
-                for name in places
-                if (value := getattr(night, name))
-            }
+            there: dict[str, Any] = {}
+            for name in ("model_folder", "evaluation_folder", "dataset_path", "plots_folder"):
+                if value := getattr(night, name):
+                    parts = Path(value).relative_to(home.root).parts
+                    there[name] = str(home.root.joinpath(*(new if part == old else part for part in parts)))
             write_night(replace(night, ticker=new, **there), path)
             yield f"night of {night.session}"

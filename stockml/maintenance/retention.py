@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from stockml.errors import InvalidFile, RecordUnreadable, StoreBusy
 from stockml.home import Home
-from stockml.models.registry import Promotion, Registry
+from stockml.models.registry import Registry
 from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
 from stockml.storage.locks import file_lock
@@ -25,6 +25,7 @@ from stockml.training import checkpoint
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
 LOCKS = "locks"  # one file a cached result
+Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class RetentionSettings(Checked):
@@ -35,23 +36,19 @@ class RetentionSettings(Checked):
 
     PREFIX: ClassVar[str] = "keep."
 
-    payload_days: int = Field(400, description="The provider's answers; they can be parsed again", ge=1, le=36_500)
-    model_days: int = Field(
-        30, description="Models that are neither champion nor needed for a rollback", ge=1, le=36_500
-    )
+    payload_days: Count = Field(400, description="The provider's answers; they can be parsed again")
+    model_days: Count = Field(30, description="Models that are neither champion nor needed for a rollback")
     champions: int = Field(
         2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
     )
-    checkpoint_days: int = Field(7, description="Trainings that were interrupted and not gone on with", ge=1, le=36_500)
-    dataset_days: int = Field(7, description="Adjusted series; they are computed again when missing", ge=1, le=36_500)
-    evaluation_days: int = Field(7, description="Evaluations; they are computed again when missing", ge=1, le=36_500)
-    plot_days: int = Field(1, description="Plots; MLflow has its own copies", ge=1, le=36_500)
-    night_days: int = Field(800, description="Records of nights that MLflow has", ge=1, le=36_500)
-    result_days: int = Field(14, description="Cached results of steps, and their locks", ge=1, le=36_500)
-    mlflow_nights: int = Field(
-        5, description="Each ticker's newest nights whose plots and models stay in MLflow", ge=1, le=36_500
-    )
-    mlflow_days: int = Field(120, description="MLflow's runs of models that are not kept as champions", ge=1, le=36_500)
+    checkpoint_days: Count = Field(7, description="Trainings that were interrupted and not gone on with")
+    dataset_days: Count = Field(7, description="Adjusted series; they are computed again when missing")
+    evaluation_days: Count = Field(7, description="Evaluations; they are computed again when missing")
+    plot_days: Count = Field(1, description="Plots; MLflow has its own copies")
+    night_days: Count = Field(800, description="Records of nights that MLflow has")
+    result_days: Count = Field(14, description="Cached results of steps, and their locks")
+    mlflow_nights: Count = Field(5, description="Each ticker's newest nights whose plots and models stay in MLflow")
+    mlflow_days: Count = Field(120, description="MLflow's runs of models that are not kept as champions")
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,11 @@ class Removal:
 
 @dataclass(frozen=True)
 class Needed:
-    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read.
-
-    `unreadable` says, a line each, which file could not be read.
-    """
+    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read."""
 
     paths: frozenset[Path]
     tickers: frozenset[str]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...]  # which files, a line each
 
     def has(self, path: Path) -> bool:
         return bool(self.paths.intersection((path, *path.parents)) or self.tickers.intersection(path.parts))
@@ -84,29 +78,13 @@ def needed(home: Home, champions: int) -> Needed:
     paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
     tickers: set[str] = set()
     unreadable: list[str] = []
-    for folder in _folders(home.models):
+    for folder in (*_folders(home.models), *_folders(home.nights)):
         try:
-            champion_history = Registry(home.models).champion_history(folder.name)
-            paths |= {path for reign in champion_history[-champions:] for path in of_champion(home, reign)}
+            paths |= _of_nights(folder) if folder.parent == home.nights else _of_champions(home, folder.name, champions)
         except (RecordUnreadable, InvalidFile) as error:
             tickers.add(folder.name)
             unreadable.append(str(error))
-    for folder in _folders(home.nights):
-        try:
-            paths |= _of_nights(folder)
-        except InvalidFile as error:
-            tickers.add(folder.name)
-            unreadable.append(str(error))
     return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
-
-
-def of_champion(home: Home, reign: Promotion) -> Iterator[Path]:
-    """The champion's model, and what MLflow's version of it is made of again: its night's record and evaluation."""
-    yield Path(reign.path)
-    yield night_path(home.nights, reign.ticker, reign.key).parent
-    night = kept_night(home.nights, reign.ticker, reign.key)
-    if night and night.evaluation_folder:
-        yield Path(night.evaluation_folder)
 
 
 def plan(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
@@ -140,15 +118,6 @@ def _unlinked_unheld(lock: Path) -> bool:
         lock.unlink()
         return True
     return False
-
-
-def totals(removals: Iterable[Removal]) -> dict[str, tuple[int, int]]:
-    """For each kind, how many and how many bytes."""
-    sums: dict[str, tuple[int, int]] = {}
-    for removal in removals:
-        count, size = sums.get(removal.kind, (0, 0))
-        sums[removal.kind] = (count + 1, size + removal.size)
-    return sums
 
 
 def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
@@ -187,6 +156,16 @@ def _measured(kind: str, path: Path) -> Removal:
     files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
     written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
     return Removal(kind, path, sum(each.st_size for each in files), datetime.fromtimestamp(written, UTC))
+
+
+def _of_champions(home: Home, ticker: str, champions: int) -> set[Path]:
+    """Their models, and what MLflow's versions of them are made of again: their nights' records and evaluations."""
+    found: set[Path] = set()
+    for reign in Registry(home.models).champion_history(ticker)[-champions:]:
+        night = kept_night(home.nights, ticker, reign.key)
+        found |= {Path(reign.path), night_path(home.nights, ticker, reign.key).parent}
+        found |= {Path(night.evaluation_folder)} if night and night.evaluation_folder else set()
+    return found
 
 
 def _of_nights(folder: Path) -> set[Path]:

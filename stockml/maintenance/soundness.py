@@ -1,7 +1,9 @@
 """Whether everything that cannot be made again is as it was written. Changes nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
 from stockml.forecasts.ledger import Ledger
@@ -13,20 +15,16 @@ from stockml.nights.record import check_night
 from stockml.prices.store import BarStore
 from stockml.training.tuned_settings import tuned_settings
 
+T = TypeVar("T")
+
 
 def faults(home: Home) -> Iterator[str]:
-    """What is damaged, a line each, with the file and the way back.
-
-    Looked at are bars, forecasts, champions, settings, bases, nights.
-    """
+    """What is damaged of bars, forecasts, champions, settings, bases and nights: a line each, with the way back."""
     store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
-    looks: list[tuple[Callable[[str], object], list[str]]] = [
-        (store.view, sorted(store.tickers())),
-        (ledger.entries, _stems(home.ledger, "*.parquet")),
-        (lambda ticker: check_champion(home, ticker), [path.parent.name for path in home.models.glob(f"*/{FILE}")]),
-        (lambda ticker: tuned_settings(home, ticker), _stems(home.settings, "*.json")),
-    ]
-    yield from _faults(looks)
+    yield from _faults(store.view, store.tickers())
+    yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))
+    yield from _faults(partial(check_champion, home), [path.parent.name for path in home.models.glob(f"*/{FILE}")])
+    yield from _faults(partial(tuned_settings, home), _stems(home.settings, "*.json"))
     yield from damaged_bases(home)
     yield from damaged_nights(home)
 
@@ -35,24 +33,22 @@ def damaged_bases(home: Home) -> Iterator[str]:
     """The base networks and regressions that the home has learned and that cannot be read, a line each."""
     for kind in KINDS.values():
         kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{kind.pattern}")]
-        yield from _faults([(lambda path: read(Path(path)), sorted(map(str, kept)))])
+        yield from _faults(read, sorted(kept))
 
 
 def damaged_nights(home: Home) -> Iterator[str]:
     """The records of nights that cannot be read, or are not as they were written, a line each."""
-    kept = sorted(map(str, home.nights.glob("*/*/night.json")))
-    return _faults([(lambda path: check_night(Path(path)), kept)])
+    return _faults(check_night, sorted(home.nights.glob("*/*/night.json")))
 
 
-def _faults(looks: list[tuple[Callable[[str], object], list[str]]]) -> Iterator[str]:
-    for look, names in looks:
-        for name in names:
-            try:
-                look(name)
-            except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
-                continue
-            except (StoreError, InvalidFile) as fault:
-                yield str(fault)
+def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
+    for name in names:
+        try:
+            look(name)
+        except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
+            continue
+        except (StoreError, InvalidFile) as fault:
+            yield str(fault)
 
 
 def check_champion(home: Home, ticker: str) -> None:

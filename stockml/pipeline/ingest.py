@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Literal
 
 from stockml.errors import HistoryError
 from stockml.home import Home
@@ -13,10 +12,11 @@ from stockml.prices.calendar import Sessions
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
+from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
-from stockml.provider.protocol import PriceProvider
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100
@@ -35,11 +35,11 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     sessions = store.sessions(payload.ticker)
     today = now.astimezone(sessions.tz).date()
     content = read_archived(payload.path)
-    daily = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
+    answered = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
     received_at = payload.received_at or now
     bars = store.append(
         payload.ticker,
-        daily.bars,
+        answered,
         recorded_at=received_at,
         source=AlphaVantage.name,
         session=payload.session,
@@ -47,7 +47,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     )
     if bars.added or bars.restated:
         return bars
-    added, restated = store.recorded_then(payload.ticker, received_at)
+    added, restated = store.recorded_between(payload.ticker, received_at, received_at)
     return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
 
 
@@ -77,8 +77,7 @@ def explain_jumps(
         payload = provider.splits(bars.ticker)
         splits = provider.splits_of(payload)
         archive(payload, home.payloads)
-        asked = tuple(jump.session for jump in jumps)
-        store.record_splits(bars.ticker, splits, recorded_at=now, source=provider.name, asked=asked)
+        store.record_splits(bars.ticker, splits, recorded_at=now, source=provider.name, asked=jumps)
     return bars
 
 
@@ -120,15 +119,15 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
     today = now.astimezone(sessions.tz).date()
-    daily = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
+    raw = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
     kept = archive(payload, home.payloads)
-    bars = back_adjusted(daily.bars, provider.splits_of(payload))
+    bars = back_adjusted(raw, provider.splits_of(payload))
     if store.last_session(ticker):
         view = store.view(ticker)
         known = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
         if known.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
             return False
-    source = f"{provider.name} sha256:{kept.sha256[:16]}"
+    source = f"{provider.name} sha256:{str(sha256_of(str(kept)))[:16]}"
     return store.record_import(ticker, bars, recorded_at=now, source=source)
 
 
@@ -140,7 +139,7 @@ def fetch(
     *,
     sessions: Sessions,
     now: datetime,
-    outputsize: Literal["compact", "full"] = "compact",
+    outputsize: OutputSize = "compact",
 ) -> PayloadReceipt:
     """Ask for the daily bars known after `session`, keep the answer, and say which session is its newest.
 
@@ -149,6 +148,6 @@ def fetch(
     rows_before = bar_store(home, ticker, None).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()
-    daily = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
-    kept = archive(payload, home.payloads)
-    return PayloadReceipt(ticker, kept.path, kept.sha256, session, daily.newest, payload.received_at, rows_before)
+    bars = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
+    kept, newest = str(archive(payload, home.payloads)), bars.index[-1].date()
+    return PayloadReceipt(ticker, kept, str(sha256_of(kept)), session, newest, payload.received_at, rows_before)

@@ -39,15 +39,6 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Jump:
-    """An open that stands to the close before it as after a split; `ratio` = close before / open."""
-
-    session: date
-    ratio: float
-    factor: float
-
-
-@dataclass(frozen=True)
 class SetAside:
     """A bar that is kept in the store and not believed, and why."""
 
@@ -72,11 +63,6 @@ def days_of(bars: Bars) -> Days:
     return days
 
 
-def until(bars: Bars, last: date | None) -> Bars:
-    """The bars of sessions up to and including `last`; all of them for None."""
-    return bars if last is None else bars.loc[: pd.Timestamp(last)]
-
-
 def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     """The same bars, when they may be stored; the odd broken one is among them, and set aside by whoever reads.
 
@@ -84,9 +70,9 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     Raises BadPayload that names the first offending session and the rule, where sessions do not ascend, all bars are
     broken, or more than one bar and one in twenty (one in a hundred by the calendar).
     """
-    absent = [name for name in COLUMNS if name not in bars.columns]
+    absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
-        raise BadPayload(ticker, f"expected bars with {', '.join(COLUMNS)}, found {_absence(absent)}")
+        raise BadPayload(ticker, f"expected bars with {', '.join(COLUMNS)}, found no {absent or 'session'}")
     tidy = make_bars(days_of(bars), {name: bars[name].to_numpy() for name in COLUMNS})
     days = days_of(tidy)
     if (unordered := np.flatnonzero(days[1:] <= days[:-1])).size:
@@ -137,7 +123,7 @@ def missing_sessions(bars: Bars, sessions: Sessions) -> tuple[date, ...]:
     return tuple(day for day in sessions.between(days[0].item(), days[-1].item()) if day not in present)
 
 
-def jumps(bars: Bars) -> tuple[Jump, ...]:
+def jumps(bars: Bars) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 
     A split shows as an open at a plausible share ratio of the close before (within 4 %; 2 % below 1.9:1), on a day
@@ -156,7 +142,7 @@ def jumps(bars: Bars) -> tuple[Jump, ...]:
     near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
     days = days_of(bars)
     return tuple(
-        Jump(days[at + 1].item(), float(ratios[at]), float(factor[row]))
+        days[at + 1].item()
         for row, at in enumerate(candidates)
         if near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row]))
     )
@@ -170,10 +156,6 @@ def _is_ordinary_day(bars: Bars, at: int, *, strict: bool) -> bool:
     usual_money = float(np.nanmedian(money[:-1])) if np.isfinite(money[:-1]).any() else 0.0
     busy = usual_money > 0 and money[-1] > (2.0 if strict else 4.0) * usual_money
     return bool(spread[-1] <= spread_limit) and not busy
-
-
-def _absence(absent: list[str]) -> str:
-    return "no " + ", ".join(absent) if absent else "no session"
 
 
 def _values(bars: Bars, at: int) -> str:

@@ -1,36 +1,52 @@
 """The series that is believed: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
 
 Pure functions over what was recorded. Broken bars are left out before anything is computed, since a ratio or a move
-made with them means nothing; doubtful ones after it, since a split may explain them.
+made with them means nothing; doubtful ones after it, since a split may explain them. What a person settled is a
+judgement of prices, not of a day: a bar restated to other prices is judged by the rules again.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
+import pyarrow as pa
 
 from stockml.prices import split_adjustment
-from stockml.prices.bars import Bars, SetAside, Split, broken, missing_sessions, without
+from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, missing_sessions, without
 from stockml.prices.calendar import Sessions
-from stockml.prices.judgements import Judgement, settled
+from stockml.prices.revisions import RECORDED_AT, added, stamp
 from stockml.prices.split_adjustment import Join
 from stockml.prices.suspicion import doubtful
+from stockml.storage.parquet_files import Table
+
+JUDGEMENT_SCHEMA = pa.schema(
+    [("session", pa.date32()), ("accepted", pa.int64())]
+    + [(name, pa.float64()) for name in PRICES]
+    + [("recorded_at", RECORDED_AT), ("source", pa.string())]
+)
+REJECTED = "rejected by hand"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`prices` are the open, high, low and close that were looked at, as recorded."""
+
+    session: date
+    accepted: bool
+    prices: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The series as it is believed, what of it is set aside, and how the imports were joined.
-
-    `adjustment` identifies splits and joins: it changes when one of them changes the bars that were there before.
-    """
+    """The series as it is believed, what of it is set aside, and how the imports were joined."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
-    adjustment: str
+    adjustment: str  # identifies splits and joins: changes when one changes the bars that were there before
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
         """The sessions between the first and the last bar of which no bar was ever given, oldest first."""
@@ -58,7 +74,7 @@ def view(
     ]
     all_bars = recorded(fetched, imports, sessions)
     found = {bar.session: bar for bar in (*broken(all_bars, sessions), *doubtful(series))}
-    set_aside = settled(found.values(), judged, all_bars)
+    set_aside = _settled(found.values(), judged, all_bars)
     identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
     return View(without(series, set_aside), set_aside, tuple(joins), identity)
 
@@ -105,3 +121,33 @@ def chained(
         bars, join = split_adjustment.joined(ticker, history, bars, sessions)
         joins += [join] if join else []
     return bars, joins
+
+
+def with_judgement(table: Table, judgement: Judgement, recorded_at: datetime, source: str) -> Table:
+    """The table with one more row."""
+    values = [judgement.session, int(judgement.accepted), *judgement.prices, recorded_at, source]
+    row = pa.table([[value] for value in values], schema=JUDGEMENT_SCHEMA)
+    return added(table, row)
+
+
+def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgement]:
+    """The newest judgement of each session that was recorded by `as_of`."""
+    return {
+        row["session"]: Judgement(row["session"], bool(row["accepted"]), tuple(row[name] for name in PRICES))
+        for row in table.to_pylist()
+        if as_of is None or stamp(row["recorded_at"]) <= stamp(as_of)
+    }
+
+
+def _settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
+    """What stays set aside after the judgements that speak of the prices in `recorded`, with what they reject."""
+    holding = {
+        day: judgement
+        for day, judgement in judgements.items()
+        if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
+    }
+    kept = {bar.session: bar for bar in found if not (bar.session in holding and holding[bar.session].accepted)}
+    for day, judgement in holding.items():
+        if not judgement.accepted:
+            kept.setdefault(day, SetAside(day, REJECTED))
+    return tuple(kept[day] for day in sorted(kept))

@@ -1,13 +1,10 @@
-"""Exchange calendars: which days are sessions, when a bar is final, and how a night can turn out.
-
-Everything is computed from arguments; no function here looks at the machine's clock.
-"""
+"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here looks at the machine's clock."""
 
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,20 +12,8 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidSession, InvalidSetting
 from stockml.storage.arrays import Days
+from stockml.tickers import exchange
 
-CALENDARS = {
-    "LON": "XLON",
-    "TRT": "XTSE",
-    "TRV": "XTSE",  # TSX Venture keeps Toronto's days
-    "DEX": "XETR",
-    "FRK": "XFRA",
-    "PAR": "XPAR",
-    "AMS": "XAMS",
-    "BSE": "XBOM",
-    "SHH": "XSHG",
-    "SHZ": "XSHG",  # Shenzhen keeps Shanghai's days
-    "SAO": "BVMF",
-}
 FIRST_DAY, LAST_DAY = date(1928, 1, 3), date(2040, 12, 31)
 FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
@@ -58,9 +43,7 @@ class Sessions:
         return _days(self.name).tz
 
     def is_session(self, day: date) -> bool:
-        days = _days(self.name).sessions
-        at = int(np.searchsorted(days, np.datetime64(day, "D")))
-        return at < len(days) and bool(days[at] == np.datetime64(day, "D"))
+        return bool(self.are_sessions(np.array([day], "datetime64[D]"))[0])
 
     def are_sessions(self, days: Days) -> NDArray[np.bool_]:
         """For (n,) datetime64[D], whether each is a session: (n,) bool."""
@@ -71,22 +54,17 @@ class Sessions:
 
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """The sessions from `first` to `last`, both included; empty when `last` is earlier."""
-        days = _days(self.name).sessions
-        start = np.searchsorted(days, np.datetime64(first, "D"), "left")
-        stop = np.searchsorted(days, np.datetime64(last, "D"), "right")
-        return tuple(days[start:stop].tolist())
+        return tuple(_days(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions that follow `day`, which itself need not be one."""
-        days = _days(self.name).sessions
-        start = int(np.searchsorted(days, np.datetime64(day, "D"), "right"))
-        return self._counted(days[start : start + n], day, n)
+        start = self._at(day, "right")
+        return self._counted(slice(start, start + n), day, n)
 
     def before(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions that precede `day`, oldest first."""
-        days = _days(self.name).sessions
-        stop = int(np.searchsorted(days, np.datetime64(day, "D"), "left"))
-        return self._counted(days[max(stop - n, 0) : stop], day, n)
+        stop = self._at(day, "left")
+        return self._counted(slice(max(stop - n, 0), stop), day, n)
 
     def is_half_day(self, day: date) -> bool:
         return day in _days(self.name).early
@@ -94,11 +72,9 @@ class Sessions:
     def open_time(self, day: date) -> datetime:
         """When trading starts on `day`, in the exchange's zone, late openings included.
 
-        A day that the calendar does not know as a session, or only supposes to be one (Bombay and Shanghai name their
-        holidays a year ahead), has the exchange's usual open.
+        A day that the calendar does not know as a session, or only supposes to be one, has the exchange's usual open.
         """
-        known = _days(self.name)
-        at = int(np.searchsorted(known.sessions, np.datetime64(day, "D")))
+        known, at = _days(self.name), self._at(day, "left")
         if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
             opened: datetime = known.opens[at].item()
             return opened.replace(tzinfo=UTC).astimezone(known.tz)
@@ -107,9 +83,7 @@ class Sessions:
     def final_time(self, day: date) -> datetime:
         """When the bar of `day` counts as final: 6 h 45 min after the exchange's usual close, half day or not.
 
-        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; other exchanges get
-        the same distance from their own close (London 23:15, Toronto 22:45, Bombay 22:15, Shanghai 21:45,
-        Frankfurt's Xetra 00:15 of the next day), each in its own zone.
+        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; London has 23:15.
         """
         known = _days(self.name)
         return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
@@ -126,22 +100,22 @@ class Sessions:
         """How many sessions after `last` have a final bar at `now`: 0 for a series that is up to date."""
         return len(self.between(last + timedelta(days=1), self.last_final(now)))
 
-    def _counted(self, found: Days, day: date, n: int) -> tuple[date, ...]:
+    def _at(self, day: date, side: Literal["left", "right"]) -> int:
+        """How many sessions there are before `day` (left), or up to it (right)."""
+        return int(np.searchsorted(_days(self.name).sessions, np.datetime64(day, "D"), side))
+
+    def _counted(self, which: slice, day: date, n: int) -> tuple[date, ...]:
+        found = _days(self.name).sessions[which]
         if len(found) < n:
             raise InvalidSession(str(day), f"the calendar {self.name} has only {len(found)} of {n} sessions there")
         return tuple(found.tolist())
 
 
 def sessions_for(ticker: str, override: str | None = None) -> Sessions:
-    """The calendar of a ticker's exchange by its suffix, New York without one; `override` names another.
-
-    Raises InvalidSetting for a calendar that does not exist.
-    """
-    _, dot, suffix = ticker.upper().rpartition(".")
-    name = override or (CALENDARS.get(suffix, "XNYS") if dot else "XNYS")
+    """The calendar of a ticker's exchange by its suffix, New York without one, or `override`. Raises InvalidSetting."""
     if override:
         _days(override)
-    return Sessions(name)
+    return Sessions(override or exchange(ticker)[0])
 
 
 @lru_cache(maxsize=32)
@@ -150,45 +124,35 @@ def _days(name: str) -> _Days:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # exchange_calendars 4.13 still uses what pandas 3.1 drops
-            calendar = exchange_calendars.get_calendar(name, start=_start(name), end=_end(name))
+            warnings.simplefilter("ignore", DeprecationWarning)  # exchange_calendars 4.13 uses what pandas 3.1 drops
+            first, last = _bounds(name)
+            calendar = exchange_calendars.get_calendar(name, start=first, end=last)
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
     except (NotImplementedError, ValueError) as unmade:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         wanted = f"a calendar that exchange_calendars can make with this pandas, which says: {unmade}"
         raise InvalidSetting("calendar", name, wanted[:300]) from None
     sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
-    tz = ZoneInfo(str(calendar.tz))
-    future = _weekdays_after(sessions[-1])
     return _Days(
-        sessions=np.concatenate([sessions, future]),
+        sessions=np.concatenate([sessions, _weekdays_after(sessions[-1])]),
         opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
         usual_close=calendar.close_times[-1][1],
-        tz=tz,
+        tz=ZoneInfo(str(calendar.tz)),
     )
 
 
-def _start(name: str) -> date:
-    bound = _factory(name).bound_min()
-    return FIRST_DAY if bound is None else max(bound.date(), FIRST_DAY)
-
-
-def _end(name: str) -> date:
-    bound = _factory(name).bound_max()
-    return LAST_DAY if bound is None else min(bound.date(), LAST_DAY)
-
-
-def _factory(name: str) -> Any:
+def _bounds(name: str) -> tuple[date, date]:
+    """From when to when the calendar is made: as far as it can be, from FIRST_DAY to LAST_DAY."""
     from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
     from exchange_calendars.errors import InvalidCalendarName
 
     if (resolved := resolve_alias(name)) not in _default_calendar_factories:
         raise InvalidCalendarName(calendar_name=name)
-    return _default_calendar_factories[resolved]
+    factory = _default_calendar_factories[resolved]
+    first, last = factory.bound_min(), factory.bound_max()
+    return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY
 
 
 def _weekdays_after(last: np.datetime64) -> Days:

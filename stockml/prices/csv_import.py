@@ -1,7 +1,7 @@
 """Imported history: CSV files in Kaggle's, Stooq's and Yahoo's layouts, as bars that are checked like any others.
 
-Columns are known by name, in any order and case. A file with `Adj Close` is scaled to it, so that what is imported is
-adjusted already. What a file says wrongly is refused with its line; what is left out is counted.
+A file with `Adj Close` is scaled to it, so that what is imported is adjusted already. What a file says wrongly is
+refused with its line; what is left out is counted.
 """
 
 import hashlib
@@ -26,16 +26,20 @@ from stockml.prices.bars import (
     too_many,
 )
 from stockml.prices.believed import view
-from stockml.prices.calendar import Sessions
-from stockml.prices.csv_layouts import NO_VALUE, are_events, cells_of, content_of
-from stockml.prices.csv_readings import (
+from stockml.prices.calendar import Sessions, sessions_for
+from stockml.prices.csv_cells import (
+    AS_FOUND,
     MARKS,
+    NO_VALUE,
     Cells,
     Readings,
+    cells_of,
+    content_of,
     dates_of,
     decimal_mark,
     numbers_of,
 )
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.prices.suspicion import is_tenfold
 from stockml.settings import DecimalMark
@@ -86,10 +90,7 @@ class ImportReport:
 
 
 def ticker_of(path: Path) -> str:
-    """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `brk-b.us.txt`, `TSCO.L.csv` (TSCO.LON).
-
-    Raises InvalidTicker.
-    """
+    """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `TSCO.L.csv` (TSCO.LON). Raises InvalidTicker."""
     name = re.sub(r"\s*\(\d+\)$", "", path.stem).upper()
     symbol, _, exchange = name.rpartition(".")
     return validated_ticker(symbol + EXCHANGES[exchange] if symbol and exchange in EXCHANGES else name)
@@ -100,18 +101,14 @@ def files_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
 
 
-def read_history(
-    path: Path,
-    sessions: Sessions,
-    ticker: str | None = None,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
-) -> History:
+def read_history(path: Path, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND) -> History:
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
     cells, columns = cells_of(path, content)
     has_values = ~cells[["open", "high", "low", "close"]].isin(NO_VALUE).all(axis=1).to_numpy()
-    has_values &= ~are_events(cells)
+    # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
+    has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     kept = cells[has_values]
     if kept.empty:
         raise InvalidFile(str(path), "expected daily prices, found no row that has any")
@@ -135,12 +132,7 @@ def read_history(
 
 
 def import_file(
-    store: BarStore,
-    path: Path,
-    *,
-    recorded_at: datetime,
-    ticker: str | None = None,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
+    store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
@@ -170,15 +162,14 @@ def import_folder(
     folder: Path,
     *,
     recorded_at: datetime,
-    readings: Readings = Readings(),  # noqa: B008 - frozen
+    readings: Readings = AS_FOUND,
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
     """Bring in every CSV file under a folder; a file that is refused does not stop the others.
 
     `on_file(done, total, path)` is called after each file. Returns the reports, and the refusals by path.
     """
-    reports, refusals = [], {}
-    paths = files_in(folder)
+    reports, refusals, paths = [], {}, files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
             reports.append(import_file(store, path, recorded_at=recorded_at, readings=readings))
@@ -187,6 +178,18 @@ def import_folder(
         if on_file:
             on_file(done, len(paths), path)
     return tuple(reports), refusals
+
+
+def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file."""
+    series, refusals = {}, {}
+    for path in files_in(folder):
+        try:
+            ticker = ticker_of(path)
+            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).believed)
+        except StockmlError as refusal:
+            refusals[path.name] = refusal
+    return series, refusals
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:

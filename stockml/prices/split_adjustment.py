@@ -24,21 +24,15 @@ ODD_SHARE = 0.1  # of the overlap may disagree
 
 @dataclass(frozen=True)
 class Join:
-    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`.
-
-    `odd`: sessions of the overlap on which the two disagree, which the ratio does not follow.
-    """
+    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`."""
 
     cut: date
     ratio: float
-    odd: tuple[date, ...] = ()
+    odd: tuple[date, ...] = ()  # of the overlap, on which the two disagree
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
-    """For (n,) days, how many of today's shares one share of that day has become: (n,), 1 after the last split.
-
-    Only splits that are effective by the last day count: an announced split changes nothing before its day.
-    """
+    """For (n,) days, how many of the last day's shares one share has become: (n,), 1 after the last split by then."""
     factors = np.ones(len(days))
     for split in splits:
         effective = np.datetime64(split.effective, "D")
@@ -49,15 +43,18 @@ def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors."""
-    return _scaled(bars, 1.0 / share_factors(days_of(bars), splits)) if splits else bars
+    if not splits:
+        return bars
+    price_factor = 1.0 / share_factors(days_of(bars), splits)
+    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
+    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
     """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
 
-    Sessions that the bars lack are taken from history as well, where one ratio holds throughout.
-
-    Both are adjusted already. None as the join when history has nothing to add. The ratio is the median over the first
+    Both are adjusted already. None as the join when history has nothing to add. Sessions that the bars lack are taken
+    from history as well, where one ratio holds throughout. The ratio is the median over the first
     20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
     for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
     Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
@@ -83,19 +80,12 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()))
 
 
-def _scaled(bars: Bars, price_factor: Floats) -> Bars:
-    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
-    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
-
-
 def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:
     """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
 
-    (k,) days and their ratios bars / history, ascending.
-
-    A dividend inside the overlap lowers the ratio once, from its day on and by at most 4 %: a history that is adjusted
-    for dividends lies closer to the traded prices after it. One such step every 40 sessions is allowed. Of the other
-    sessions one in ten may disagree, by whatever: a restated or misprinted close moves none of the rest.
+    (k,) days and their ratios bars / history, ascending. A dividend inside the overlap lowers the ratio once, from its
+    day on and by at most 4 %: a history that is adjusted for dividends lies closer to the traded prices after it. One
+    such step every 40 sessions is allowed. Of the other sessions one in ten may disagree, by whatever.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):

@@ -5,41 +5,41 @@ about splits, imported history, and a person's word about a bar. Views are compu
 row of a session), `as_of` a time, and the adjusted one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
-from stockml.prices import believed, judgements, revisions
-from stockml.prices.bars import PRICES, Bars, Jump, Split, broken, checked, days_of, jumps
+from stockml.prices import believed, revisions
+from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
-from stockml.storage.parquet_files import TableFiles
+from stockml.storage.parquet_files import Table, TableFiles
 from stockml.storage.receipts import StoreReceipt
-from stockml.storage.table_bytes import Table
 from stockml.tickers import validated_ticker
 
+T = TypeVar("T")
+
 SESSIONS_TO_LIST = 5
-SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": judgements.SCHEMA}
+SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
 
 @dataclass(frozen=True)
 class BarStore:
-    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder.
-
-    `calendars` names the exchange calendar of tickers whose suffix does not tell it.
-    """
+    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder."""
 
     root: str
     locks: Path
-    calendars: dict[str, str] = field(default_factory=dict)
+    calendars: dict[str, str] = field(default_factory=dict)  # of tickers whose suffix does not tell it
 
     @cached_property
     def files(self) -> TableFiles:
@@ -71,49 +71,36 @@ class BarStore:
         session: date,
         rows_before: int | None = None,
     ) -> StoreReceipt:
-        """Record bars: unknown sessions are added, differing values are restatements, equal ones change nothing.
+        """Record bars: unknown sessions are added, differing values are restatements, equal ones change no byte.
 
-        Bars that are not final at `recorded_at` are left out. Appending the same again leaves the file as it is.
-        Raises BadPayload, StoreUnreadable, StoreBusy, StoreError.
+        Bars that are not final at `recorded_at` are left out. Raises BadPayload and StoreError.
         """
         final = self._final(ticker, bars, recorded_at)
-        counts = revisions.Counts(0, 0, 0)
-
-        def with_new_rows(table: Table | None) -> Table | None:
-            nonlocal counts
-            rows, counts = revisions.to_record(table, final, recorded_at, source, rows_before)
-            return rows
-
-        _, sha256 = self.files.update(_file(ticker), ticker, BAR_SCHEMA, with_new_rows)
-        return StoreReceipt(ticker, self.path(ticker), sha256, session, counts.added, counts.restated, counts.unchanged)
+        counts, sha256 = self._update(
+            ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
+        )
+        return StoreReceipt(ticker, self.path(ticker), sha256, session, *counts)
 
     def rows(self, ticker: str) -> int:
         """How many rows were ever recorded."""
-        return revisions.row_count(self._table(ticker))
+        return len(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
         """When the newest row was recorded, by the clock of then."""
-        return revisions.newest_record(self._table(ticker))
+        newest: datetime | None = pc.max(self._table(ticker)["recorded_at"]).as_py()
+        return newest
 
-    def recorded_then(self, ticker: str, recorded_at: datetime) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by what was recorded at just this time."""
-        return revisions.recorded_then(self._table(ticker), recorded_at)
-
-    def recorded_since(self, ticker: str, moment: datetime) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by what was recorded at this time or later."""
-        return revisions.recorded_since(self._table(ticker), moment)
+    def recorded_between(self, ticker: str, first: datetime, last: datetime | None = None) -> tuple[int, int]:
+        """How many sessions were added, and how many restated, by the rows of `first` to `last` (None: and since)."""
+        return revisions.recorded_between(self._table(ticker), first, last)
 
     def first_recorded(self, ticker: str) -> datetime | None:
         """When the first bar, fetched or imported, was recorded; None without any."""
-        kept = [self._table(ticker, folder) for folder in ("", "history/")]
-        times = [table["recorded_at"].to_pandas().min() for table in kept if table is not None and len(table)]
-        return min(times).to_pydatetime() if times else None
+        times = [pc.min(self._table(ticker, folder)["recorded_at"]).as_py() for folder in ("", "history/")]
+        return min(filter(None, times), default=None)
 
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """Raw bars as traded: the newest row of each session that was recorded by `as_of`, up to `until`.
-
-        All of them, those that are set aside as well. Raises NoBars, StoreUnreadable.
-        """
+        """Raw bars as traded, recorded by `as_of`, up to `until`; those set aside as well. Raises NoBars."""
         bars = self._fetched(ticker, as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
@@ -122,15 +109,14 @@ class BarStore:
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """One continuous series: raw bars adjusted for the splits up to `until`, behind the imported history.
 
-        Knows nothing recorded after `as_of`, and nothing of sessions after `until`.
-        Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
+        Knows nothing recorded after `as_of`. Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
         """
         return self.view(ticker, as_of=as_of, until=until).bars
 
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = judgements.newest(self._table(ticker, "judgements/"), as_of)
+        judged = believed.newest_judgements(self._table(ticker, "judgements/"), as_of)
         found = believed.view(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
@@ -139,27 +125,24 @@ class BarStore:
         return found
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
-        """Let a person's word about a bar count, until its prices are restated.
-
-        Raises InvalidSession for a session that has no bar, or one that is none by its own values.
-        """
+        """Let a person's word about a bar count, until its prices are restated. Raises InvalidSession without a bar."""
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every.loc[str(session) : str(session)]
         if bar.empty:
             raise InvalidSession(str(session), f"{ticker} has no bar of it")
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
-        judgement = judgements.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
-        self.files.update(
-            _file(ticker, "judgements/"), ticker, judgements.SCHEMA,
-            lambda table: judgements.with_judgement(table, judgement, recorded_at, source),
-        )  # fmt: skip
+        judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
+
+        def with_judgement(table: Table) -> tuple[Table, None]:
+            return believed.with_judgement(table, judgement, recorded_at, source), None
+
+        self._update(ticker, "judgements/", with_judgement)
 
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
 
-        Adjusted by the splits and joins of `adjusted`, so that both views are in the same units, and differ only where
-        a bar was restated: in its values, or in that it was broken at first.  Raises what `adjusted` does.
+        In the units of `adjusted`, and raises as it does.
         """
         series = self.adjusted(ticker)
         first = revisions.first_view(self._table(ticker))
@@ -170,66 +153,49 @@ class BarStore:
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session that has a raw bar, be it a doubtful one."""
-        raw = self._raw(ticker, None, None)
+        raw = self._raw(ticker)
         return None if raw is None else raw.index[-1].date()
 
     def restatements(self, ticker: str) -> pd.DataFrame:
-        """What the provider changed afterwards, one row a changed value.
-
-        Columns: session, recorded_at, source, column, before, after.
-        """
+        """What the provider changed afterwards: session, recorded_at, source, column, before, after of each value."""
         return revisions.restatements(self._table(ticker))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
         """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
         known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
-        return tuple(Split(day, factor) for day, factor in known.items() if factor != 1.0)
+        return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
-    def unexplained_jumps(self, ticker: str, *, until: date | None = None) -> tuple[Jump, ...]:
-        """Jumps of raw bars that look like a split, and about which the provider is still to be asked.
+    def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
+        """The sessions of raw bars that look like a split, and about which the provider is still to be asked.
 
-        It is asked once. Only where it knew no split within 5 sessions of the jump, when it may not have listed one
-        yet, it is asked a last time after them.
+        It is asked once, and where it knew no split within 5 sessions of the jump, a last time after them.
         """
-        raw = self._raw(ticker, None, until)
+        raw = self._raw(ticker)
         if raw is None or not (found := jumps(raw)):
             return ()
-        table = self._table(ticker, "splits/")
-        factors, asked_on = revisions.newest_factors(table, None), revisions.newest_times(table)
+        answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
 
-        def is_settled(jump: Jump) -> bool:
-            if factors.get(jump.session, 1.0) != 1.0:
-                return True
-            listed_by = self.sessions(ticker).after(jump.session, SESSIONS_TO_LIST)[-1]
-            asked = asked_on.get(jump.session)
-            return asked is not None and (asked.date() > listed_by or raw.index[-1].date() <= listed_by)
+        def is_settled(jump: date) -> bool:
+            answer = answers.get(jump)
+            if answer is None or answer.factor != 1.0:
+                return answer is not None
+            listed_by = self.sessions(ticker).after(jump, SESSIONS_TO_LIST)[-1]
+            return answer.recorded_at.date() > listed_by or raw.index[-1].date() <= listed_by
 
         return tuple(jump for jump in found if not is_settled(jump))
 
     def record_splits(
-        self,
-        ticker: str,
-        splits: Sequence[Split],
-        *,
-        recorded_at: datetime,
-        source: str,
-        asked: Sequence[date] = (),
+        self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> int:
-        """Keep the provider's splits with their provenance; returns how many are new or changed.
+        """Keep the provider's splits; returns how many are new or changed.
 
-        `asked` are the sessions of the jumps for which the provider was asked: where it knows no split there, that
-        answer is kept too (as factor 1), so that it is asked once.
+        asked: the sessions of the jumps for which it was asked; that it knows no split there is kept too, as factor 1.
         """
         answer = {split.effective: split.factor for split in splits}
         factors = {**dict.fromkeys(asked, 1.0), **answer}
-        new = 0
-
-        def with_factors(table: Table | None) -> Table | None:
-            nonlocal new
-            rows, new = revisions.factors_to_record(table, factors, recorded_at, source, asked)
-            return rows
-
-        self.files.update(_file(ticker, "splits/"), ticker, SPLIT_SCHEMA, with_factors)
+        new, _ = self._update(
+            ticker, "splits/", lambda table: revisions.factors_to_record(table, factors, recorded_at, source, asked)
+        )
         return new
 
     def rename(self, old: str, new: str) -> bool:
@@ -241,25 +207,18 @@ class BarStore:
         return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
-        """Keep already adjusted history, when it fits what is stored; False when just this is kept already.
-
-        Raises BadPayload, NoOverlap, UnevenOverlap; then nothing is kept.
-        """
+        """Keep already adjusted history; False when just this is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
         history = self._final(ticker, bars, recorded_at)
-        recorded = False
 
-        def with_import(table: Table | None) -> Table | None:
-            nonlocal recorded
+        def with_import(table: Table) -> tuple[Table | None, bool]:
             batches = revisions.batches(table, None)
-            recorded = not any(history.equals(batch) for batch in batches)
-            if not recorded:
-                return None
-            bars = believed.back_adjusted(self._raw(ticker, None, None), self.splits(ticker))[0]
+            if any(history.equals(batch) for batch in batches):
+                return None, False
+            bars = believed.back_adjusted(self._raw(ticker), self.splits(ticker))[0]
             believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
-            return revisions.with_batch(table, history, recorded_at, source)
+            return revisions.with_batch(table, history, recorded_at, source), True
 
-        self.files.update(_file(ticker, "history/"), ticker, BAR_SCHEMA, with_import)
-        return recorded
+        return self._update(ticker, "history/", with_import)[0]
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
         """The bars that are final by `now`, checked."""
@@ -267,15 +226,18 @@ class BarStore:
         is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
         return checked(ticker, bars[is_final], sessions)
 
-    def _table(self, ticker: str, folder: str = "") -> Table | None:
+    def _table(self, ticker: str, folder: str = "") -> Table:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
+
+    def _update(self, ticker: str, folder: str, change: Callable[[Table], tuple[Table | None, T]]) -> tuple[T, str]:
+        return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], change)
 
     def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
         return revisions.view(self._table(ticker), as_of, until)
 
-    def _raw(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
+    def _raw(self, ticker: str) -> Bars | None:
         """The raw bars that are bars by their own values; None without any."""
-        return believed.sound(self._fetched(ticker, as_of, until), self.sessions(ticker))
+        return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """What was fetched, and each import, broken bars included."""

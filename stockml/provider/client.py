@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Literal, get_args
+from typing import get_args
 
 from stockml.errors import NoData
-from stockml.prices.bars import Split
-from stockml.provider.http import HttpClient, Request
+from stockml.prices.bars import Bars, Split
+from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.listing import LISTING, is_listing
-from stockml.provider.parsing import DAILY, SPLITS, Daily, check_success, decoded, parse_daily, parse_splits
+from stockml.provider.parsing import DAILY, SPLITS, check_success, decoded, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.settings import check_choice
 
 BASE_URL = "https://www.alphavantage.co"
 OK = 200
-OutputSize = Literal["compact", "full"]
 
 
-class AlphaVantage(HttpClient):
+class AlphaVantage(PriceProvider):
     """Alpha Vantage with one key; arguments as for any client."""
 
     name = "alphavantage"
@@ -31,26 +30,22 @@ class AlphaVantage(HttpClient):
         return Plan.of(environ)
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """The daily bars, raw as traded: the newest 100 sessions, or with a premium key (`full`) all since 1999-11-01.
-
-        Raises BadKey, QuotaSpent, PremiumOnly, UnknownSymbol, BadPayload, and NoData or RateLimited once retries end.
-        """
+        """The newest 100 sessions, or with a premium key (`full`) all since 1999-11-01."""
         # A misspelled size would silently be answered as compact.
         check_choice("outputsize", outputsize, get_args(OutputSize))
         return self._ask(ticker, DAILY, {"outputsize": outputsize})
 
     def splits(self, ticker: str) -> Payload:
-        """All splits; one request. Raises as `daily`."""
         return self._ask(ticker, SPLITS, {})
 
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Daily:
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
         return parse_daily(payload.content, payload.ticker, last_final=last_final, today=today)
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         return parse_splits(payload.content, payload.ticker)
 
     def delisted(self, ticker: str) -> Payload:
-        """All symbols that are no longer listed, asked on behalf of `ticker`; one request. Raises as `daily`."""
+        """All symbols that are no longer listed, asked on behalf of `ticker`; one request."""
         return self._ask(ticker, LISTING, {"state": "delisted"})
 
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:

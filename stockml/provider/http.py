@@ -11,15 +11,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.prices.bars import Bars, Split
 from stockml.provider.parsing import MAX_BYTES
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
@@ -27,16 +28,7 @@ from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
 from stockml.storage.notes import Notes
 from stockml.tickers import validated_ticker
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may take. `total_s` bounds what trickles in, which no read time-out ends."""
-
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 30.0
-    total_s: float = 120.0
-    max_bytes: int = MAX_BYTES
-    attempts: int = 3
+OutputSize = Literal["compact", "full"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,62 +40,70 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class HttpClient(ABC):
-    """One key's access. Use as a context manager, or `close()` it; it cannot be pickled, since it holds the key.
+class PriceProvider(ABC):
+    """One key's access. Use as a context manager, or `close()` it; it holds the key, and so cannot be pickled.
 
+    Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
+    UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
     A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
 
-    clock returns timezone-aware moments; half of what jitter returns (0 to 1) is added, in seconds, to a retry's wait.
-    Each attempt is counted in `quota` before it is sent, and waits for its slot there.
+    Each attempt is counted in the quota before it is sent, and waits for its slot there.
     """
 
+    name: ClassVar[str]  # where bars came from
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # which names another address
     key_variable: ClassVar[str]
     counted_in: ClassVar[str] = ""  # the ledger's own place of this service
     bad_key: ClassVar[type[BadKey]] = BadKey
 
+    connect_timeout_s, read_timeout_s = 10.0, 30.0
+    total_s = 120.0  # bounds what trickles in, which no read time-out ends
+    max_bytes, attempts = MAX_BYTES, 3
+    jitter = staticmethod(random.random)  # 0 to 1; half of it is added, in seconds, to a retry's wait
+
     def __init__(
         self,
-        key: str | None,
-        *,
-        quota: QuotaLedger,
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None],
-        base_url: str | None = None,
-        http: requests.Session | None = None,
-        limits: Limits | None = None,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._key = ApiKey(key)
-        address = base_url or self.usual_address
-        self._address = _checked_address(address, self.variable)
-        self._quota, self._clock, self._sleep, self._jitter = quota, clock, sleep, jitter
-        self._limits = limits or Limits()
-        self._http = http or requests.Session()
-        if _is_loopback(address):
-            self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
-        keep_keys_out_of_logs()
-
-    @classmethod
-    def from_environment(
-        cls,
         environ: Mapping[str, str],
         quota: Notes | Path,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
-    ) -> Self:
-        """The key that `key_variable` names (unless `key` is given), at the address that `variable` names."""
-        key = key or environ.get(cls.key_variable)
-        spent = QuotaLedger.of(quota, key, cls._plan(environ), within=cls.counted_in)
-        return cls(key, quota=spent, clock=clock, sleep=sleep, base_url=environ.get(cls.variable))
+    ) -> None:
+        """With the key that `key_variable` names (unless `key` is given), at the address that `variable` names.
+
+        quota: where requests are counted.  clock: gives moments with their zone.
+        """
+        key = key or environ.get(self.key_variable)
+        address = environ.get(self.variable) or self.usual_address
+        self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
+        self._quota = QuotaLedger.of(quota, key, self._plan(environ), within=self.counted_in)
+        self._clock, self._sleep, self._http = clock, sleep, requests.Session()
+        if _is_loopback(address):
+            self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
+        keep_keys_out_of_logs()
+
+    @abstractmethod
+    def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
+        """The daily bars, raw as traded: the newest 100 sessions or so, or all."""
+
+    @abstractmethod
+    def splits(self, ticker: str) -> Payload:
+        """All splits; one request."""
+
+    @abstractmethod
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
+        """The bars in an answer to `daily`, those after `last_final` left out; at least one."""
+
+    @abstractmethod
+    def splits_of(self, payload: Payload) -> tuple[Split, ...]:
+        """The splits in an answer to `splits`, oldest first."""
 
     @classmethod
     @abstractmethod
     def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        """What its key may ask."""
+        """What the key may ask."""
 
     @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
@@ -114,7 +114,7 @@ class HttpClient(ABC):
         """Return when the answer is what was asked for. Raises FeedError."""
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
-        """Whether nothing more is to be asked today; so it is unless a service says otherwise."""
+        """Whether nothing more is to be asked today."""
         return bool(spent.notice)
 
     def remaining(self) -> int | None:
@@ -130,9 +130,6 @@ class HttpClient(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a client holds the API key and is not pickled; make one where it is used")
-
     def _ask(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
         ticker = validated_ticker(ticker)
         if self._key.fault:
@@ -140,7 +137,7 @@ class HttpClient(ABC):
         retrying = Retrying(
             # "Invalid API call" is also said of valid symbols, as a passing fault.
             retry=retry_if_exception_type((TransientFeedError, UnknownSymbol)),
-            stop=stop_after_attempt(self._limits.attempts),
+            stop=stop_after_attempt(self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
             reraise=True,
@@ -149,7 +146,7 @@ class HttpClient(ABC):
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self._jitter()
+        return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self.jitter()
 
     def _ask_once(self, ticker: str, function: str, asked: Request) -> Payload:
         now = self._clock()
@@ -172,15 +169,15 @@ class HttpClient(ABC):
         answers: list[tuple[int, bytes, str]] = []
         asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
         asking.start()
-        asking.join(self._limits.total_s)
-        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self._limits.total_s:.0f} s")
+        asking.join(self.total_s)
+        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self.total_s:.0f} s")
         if fault:
             raise NoData(ticker, fault)
         return status, redacted_bytes(content, self._key.reveal())
 
     def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
         """Status, body, and what went wrong in words: an error of requests names the URL, and none leaves from here."""
-        timeouts = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
+        timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(
                 asked.url,
@@ -199,10 +196,10 @@ class HttpClient(ABC):
         started, body = time.monotonic(), bytearray()
         while piece := response.raw.read1(65_536, decode_content=True):
             body += piece
-            if len(body) > self._limits.max_bytes:
-                return b"", f"more than {self._limits.max_bytes} bytes"
-            if time.monotonic() - started > self._limits.total_s:
-                return b"", f"a body that was not complete after {self._limits.total_s:.0f} s"
+            if len(body) > self.max_bytes:
+                return b"", f"more than {self.max_bytes} bytes"
+            if time.monotonic() - started > self.total_s:
+                return b"", f"a body that was not complete after {self.total_s:.0f} s"
         return bytes(body), ""
 
 

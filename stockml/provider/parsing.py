@@ -1,11 +1,10 @@
-"""From the provider's bytes to bars and splits. Pure: no clock, no network, no disk; only typed errors come out."""
+"""From the provider's bytes to bars, splits or the typed error of a refusal. Pure: no clock, no network, no disk."""
 
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from operator import itemgetter
 from typing import Any
@@ -13,19 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stockml.errors import BadPayload, NoData
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
-from stockml.provider.refusals import refusal
 from stockml.redaction import excerpt
 from stockml.storage.arrays import Floats
 
 DAILY = "TIME_SERIES_DAILY"
 SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
-# A full history of 27 years takes 1.5 MB (2.5 MB adjusted) and 7,000 objects, three deep.
-MAX_BYTES = 8 * 2**20
-MAX_OBJECTS = 50_000
-MAX_DEPTH = 8
+MAX_BYTES = 8 * 2**20  # a full history of 27 years takes 1.5 MB (2.5 MB adjusted)
 FIRST_DATE = date(1900, 1, 1)
 REGULAR_CLOSE = time(16, 0)
 
@@ -35,27 +30,17 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
 ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
-ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+
+BURST_WAIT_S = 1.5
+MINUTE_WAIT_S = 65.0
+
+NOTICE_FIELDS = ("Error Message", "Information", "Note")
+ADDRESS = re.compile(r"https?://\S+")
+PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
-@dataclass(frozen=True, eq=False)
-class Daily:
-    """A daily series as answered, raw as traded, final bars only.
-
-    bars: DatetimeIndex "session" ascending and unique; float64 open, high, low, close, volume; at least one row.
-    """
-
-    bars: Bars
-
-    @property
-    def newest(self) -> date:
-        """The newest final session in the answer."""
-        newest: date = self.bars.index[-1].date()
-        return newest
-
-
-def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Daily:
-    """Read an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are taken).
+def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Bars:
+    """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are taken).
 
     last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
     dropped, one after `today` is refused. An answer refreshed before New York's close (a time in `3. Last Refreshed`)
@@ -71,8 +56,7 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
     values = _values(tuple(final.values()), ticker)
-    bars = make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
-    return Daily(bars)
+    return make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
@@ -100,13 +84,12 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
 
 
 def decoded(content: bytes, ticker: str) -> dict[str, Any]:
-    """The JSON object in `content`, its numbers as text. Size and nesting are bounded, a name given twice is refused.
+    """The JSON object in `content`, its numbers as text. The size is bounded, a name given twice is refused.
 
     Raises NoData for anything that is not a JSON object, BadPayload for a duplicate name (a date, say).
     """
     if len(content) > MAX_BYTES:
         raise NoData(ticker, f"more than {MAX_BYTES // 2**20} MiB")
-    _check_nesting(content, ticker)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)
@@ -136,18 +119,39 @@ def check_success(answer: dict[str, Any], content: bytes, ticker: str, function:
         raise refusal(answer, ticker, function, content[:1_000].decode("utf-8", "replace"))
 
 
-def _check_nesting(content: bytes, ticker: str) -> None:
-    """Refuse too many or too deeply nested objects before they are built; brackets inside strings do not count."""
-    unescaped = content.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in content else content
-    brackets = b"".join(unescaped.translate(None, ALL_BUT_STRUCTURE).split(b'"')[::2])
-    depth = objects = 0
-    for bracket in brackets:
-        if bracket in b"[{":
-            depth, objects = depth + 1, objects + 1
-            if depth > MAX_DEPTH or objects > MAX_OBJECTS:
-                raise NoData(ticker, f"brackets nested deeper than {MAX_DEPTH}, or more than {MAX_OBJECTS} of them")
-        else:
-            depth -= 1
+def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -> FeedError:
+    """The error that an answer without the wanted series stands for; `shown` is its text.
+
+    The order counts: the burst notice also says "25 requests per day" and "premium". Addresses in a notice are not
+    read, since a passing fault of 2017 cites a link that has `apikey=demo` in it. An answer that has `message` or
+    `detail` instead of a notice, sample rows included, is no data.
+    """
+    notices = [str(answer[field]) for field in NOTICE_FIELDS if isinstance(answer.get(field), str)]
+    words = ADDRESS.sub(" ", " ".join(notices)).lower()
+    found = excerpt(" ".join(notices) or shown)
+
+    def says(*phrases: str) -> bool:
+        return any(phrase in words for phrase in phrases)
+
+    error: FeedError
+    if says("per second", "spreading out"):
+        error = RateLimited(ticker, found, BURST_WAIT_S)
+    elif says("standard api rate limit is") or (says("calls per day") and not says("per minute")):
+        error = QuotaSpent(ticker, found)
+    elif says("minute-level", "burst pattern", "calls per minute"):
+        error = RateLimited(ticker, found, MINUTE_WAIT_S)
+    elif says("premium endpoint", "premium feature"):
+        feature = PARAMETER.search(" ".join(notices))
+        error = PremiumOnly(ticker, excerpt(feature[1]) if feature else function)
+    elif says("demo"):
+        error = BadKey(ticker, "the demo key, which only answers the documentation's own examples")
+    elif says("apikey is invalid or missing"):
+        error = BadKey(ticker, "one that the provider calls invalid or missing")
+    elif says("invalid api call"):
+        error = UnknownSymbol(ticker, found)
+    else:
+        error = NoData(ticker, found)
+    return error
 
 
 def _section(answer: dict[str, Any], name: str, ticker: str) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from stockml.errors import StoreError
 from stockml.provider.parsing import MAX_BYTES
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.tickers import validated_ticker
+
+WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
 
 
 @dataclass(frozen=True)
@@ -23,24 +25,17 @@ class Payload:
     received_at: datetime
 
 
-@dataclass(frozen=True)
-class ArchivedPayload:
-    """Where a payload is kept. `sha256` is that of the file, as in receipts; the file's name is that of the content."""
-
-    path: str
-    sha256: str
-
-
-def archive(payload: Payload, folder: Path) -> ArchivedPayload:
-    """Keep the content, gzipped without a time, atomically; the same content again changes no byte.
+def archive(payload: Payload, folder: Path) -> Path:
+    """Keep the content, gzipped without a time, atomically; the same content again changes no byte. Returns the file.
 
     A file that does not hold what its name says (a disk fault) is written anew: the content is at hand.
     """
-    name = hashlib.sha256(payload.content).hexdigest()
-    path = Path(folder) / validated_ticker(payload.ticker) / f"{name}.json.gz"
-    if not _holds(path, name):
+    path = folder / validated_ticker(payload.ticker) / f"{hashlib.sha256(payload.content).hexdigest()}.json.gz"
+    try:
+        read_archived(path)
+    except StoreError:
         write_atomically(path, gzip.compress(payload.content, mtime=0))
-    return ArchivedPayload(str(path), str(sha256_of(str(path))))
+    return path
 
 
 def read_archived(path: str | Path) -> bytes:
@@ -53,13 +48,3 @@ def read_archived(path: str | Path) -> bytes:
     if hashlib.sha256(content).hexdigest() != Path(path).name.partition(".")[0]:
         raise StoreError(str(path), f"expected the content that its name stands for, found another; {WAY_BACK}")
     return content
-
-
-WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
-
-
-def _holds(path: Path, name: str) -> bool:
-    try:
-        return path.exists() and hashlib.sha256(read_archived(path)).hexdigest() == name
-    except StoreError:
-        return False

@@ -26,7 +26,7 @@ def is_named(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in ELSEWHERE)
 
 
-def held(home: Home) -> Kind | None:
+def kind_in(home: Home) -> Kind | None:
     """What the home holds already; None before its first night. Raises RecordUnreadable."""
     path = home.root / FILE
     try:
@@ -46,7 +46,7 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
     What the home holds already; else the market's with a key, recorded ones in a replay. Where neither is named, a home
     that is in use has its key elsewhere (a Prefect Secret block); a new one is for recorded prices.
     """
-    if kind := held(home):
+    if kind := kind_in(home):
         return kind
     if is_named(environ):
         return kind_of(environ)
@@ -59,18 +59,18 @@ def replay_home(environ: Mapping[str, str]) -> Home:
     Its bars never go to STOCKML_STORE, where the market's are.
     """
     place = home_of(environ)
-    inner = place.root if REPLAY in (held(place), place.root.name) else place.root / REPLAY
+    inner = place.root if REPLAY in (kind_in(place), place.root.name) else place.root / REPLAY
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
 
 
 def check(home: Home, kind: Kind) -> None:
     """Raises MixedPrices when the home holds prices of the other kind."""
-    if (before := held(home)) not in (None, kind):
+    if (before := kind_in(home)) not in (None, kind):
         raise MixedPrices(str(home.root), str(before), kind)
 
 
 def claim(home: Home, kind: Kind) -> None:
     """Let the home hold prices of this kind from now on: to be called with the first answer. Raises MixedPrices."""
     check(home, kind)
-    if held(home) is None:
+    if kind_in(home) is None:
         write_atomically(home.root / FILE, json.dumps({"prices": kind}).encode())

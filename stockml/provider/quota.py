@@ -1,12 +1,15 @@
-"""Requests spent and still allowed: one small JSON note a key and day, shared by all processes.
+"""Requests spent and still allowed, one small JSON note a key and day; and whose turn they are, in one note more.
 
-A day is a New York date. When Alpha Vantage's own day begins is undocumented; of the candidates New York is the one
-that cannot cost a night: the nights of one evening (18:30 New York and later) lie within one such day, and a day that
-was marked as spent is over before the next evening. With UTC dates an evening in winter would straddle two days, and a
-refusal after 19:00 would block the whole next evening. The key itself is never written, only a prefix of its SHA-256.
+A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: those
+of one evening lie within one such day, and one that was marked as spent is over before the next. With UTC dates a
+refusal after 19:00 in winter would block the whole next evening. The key is never written, but a prefix of its SHA-256.
+
+Each ticker whose nights are run leaves a note of itself, and of the newest session that it has: so runs that a
+schedule, the page and the command line start make one plan, the stalest ticker first.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -18,14 +21,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field
 
-from stockml.errors import InvalidSetting, QuotaSpent, StoreError
+from stockml.errors import InvalidSetting, QuotaSpent, RecordUnreadable, StoreError
+from stockml.prices.calendar import Sessions
 from stockml.storage.notes import FileNotes, Notes
 from stockml.storage.records import read_record, record, written_record
+from stockml.tickers import validated_ticker
 
 DAY_ZONE = "America/New_York"
+NEVER = datetime.min.replace(tzinfo=UTC)
 LOCK_TIMEOUT_S = 30.0
 # A process may wait this long for the lock after it read the clock: that is no clock going backwards.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
+TURNS = "turns.json"
+GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker that has not come since waits for nothing
 PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
 
 
@@ -39,8 +47,6 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.requests_per_minute <= 1_200:
             raise InvalidSetting("requests a minute", self.requests_per_minute, "between 1 and 1200")
-        if self.requests_per_day is not None and not 1 <= self.requests_per_day <= 1_000_000:
-            raise InvalidSetting("requests a day", self.requests_per_day, "between 1 and 1000000")
 
     @property
     def interval(self) -> timedelta:
@@ -49,12 +55,8 @@ class Plan:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
-        """What ALPHAVANTAGE_PLAN says; free where it says nothing. Raises InvalidSetting."""
-        return cls.parse(environ.get("ALPHAVANTAGE_PLAN") or "free")
-
-    @classmethod
-    def parse(cls, text: str) -> "Plan":
-        """`free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        """What ALPHAVANTAGE_PLAN says: `free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        text = environ.get("ALPHAVANTAGE_PLAN") or "free"
         plan = text.strip().lower()
         if plan == "free":
             return FREE
@@ -85,8 +87,7 @@ class QuotaLedger:
     """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
 
     A request is counted before it is sent: a process that is killed in between has counted one too many, never one
-    too few. Counts belong to a day and do not depend on the clock within it, so a clock that goes backwards gives
-    nothing back. Raises StoreError when a file cannot be read: it is never taken for an unused day.
+    too few. A clock that goes backwards within a day gives nothing back. Raises StoreError when a file cannot be read.
     """
 
     notes: Notes
@@ -97,10 +98,7 @@ class QuotaLedger:
 
     @classmethod
     def of(cls, notes: Notes | Path, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
-        """The ledger of `key` in `notes` or a folder; nothing is created before the first request.
-
-        within: `tiingo/`, where a provider has a place of its own.
-        """
+        """The ledger of `key` in `notes` or a folder, below `within`; nothing is created before the first request."""
         kept = FileNotes(notes) if isinstance(notes, Path) else notes
         return cls(kept, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
 
@@ -115,7 +113,7 @@ class QuotaLedger:
     def next_slot(self, now: datetime) -> datetime:
         """The earliest moment from `now` on at which one more request keeps the plan's rate."""
         day = quota_day(now)
-        latest = max((self._read(d) for d in (day - timedelta(days=1), day)), key=_asked_at)
+        latest = max((self._read(d) for d in (day - timedelta(days=1), day)), key=lambda spent: spent.asked_at or NEVER)
         if latest.slot is None or latest.asked_at is None:
             return now
         if now < latest.asked_at - CLOCK_TOLERANCE:
@@ -166,23 +164,69 @@ def quota_day(now: datetime) -> date:
     return now.astimezone(ZoneInfo(DAY_ZONE)).date()
 
 
-def _asked_at(spent: SpentRequests) -> datetime:
-    return spent.asked_at or datetime.min.replace(tzinfo=UTC)
+@dataclass(frozen=True)
+class Turns:
+    """The notes of all tickers in one small document, shared by all processes."""
+
+    notes: Notes
+
+    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
+        """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
+        with self.notes.locked("turns", LOCK_TIMEOUT_S):
+            notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
+            self.notes.write(TURNS, json.dumps(notes, default=str).encode())
+
+    def waiting(self, now: datetime) -> dict[str, date | None]:
+        """The newest session of each ticker that came lately. Raises RecordUnreadable."""
+        return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+
+    def _notes(self) -> dict[str, tuple[datetime, date | None]]:
+        content = self.notes.read(TURNS)
+        try:
+            return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
+        except ValueError as error:
+            raise RecordUnreadable(self.notes.place(TURNS), str(error)) from error
 
 
 @dataclass(frozen=True)
-class RequestPlan:
-    """Tonight's tickers: `asked` first to last, `skipped` because the day's quota does not reach them."""
+class NextTurn:
+    """Others are staler: the ticker is asked for after the close of `session`."""
 
-    asked: tuple[str, ...]
-    skipped: tuple[str, ...]
+    ticker: str
+    session: date
+    ahead: int
+
+    def __str__(self) -> str:
+        others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
+        return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
 
 
-def stalest_first(last_sessions: Mapping[str, date | None], remaining: int | None) -> RequestPlan:
-    """Order tickers by their last stored session, oldest first, and cut where the quota ends. Pure.
+def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
+    """Tickers by their last stored session, oldest first; one without any is the stalest of all, ties go by name."""
+    return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
 
-    A ticker that has no session yet (None) is the stalest of all; ties go by name. `remaining` None means no cap.
+
+def next_turn(
+    ticker: str,
+    waiting: Mapping[str, date | None],
+    tonight: date,
+    *,
+    remaining: int | None,
+    per_day: int | None,
+    sessions: Sessions,
+) -> NextTurn | None:
+    """None when the ticker may ask tonight, else when it may. Pure.
+
+    waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
+    today's requests that are left, per_day: those of another day; None means no cap.
     """
-    order = sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
-    cut = len(order) if remaining is None else max(0, remaining)
-    return RequestPlan(tuple(order[:cut]), tuple(order[cut:]))
+    last = waiting.get(ticker)
+    if remaining is None or per_day is None or (last is not None and last >= tonight):
+        return None
+    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
+    ahead = stalest_first({**behind, ticker: last}).index(ticker)
+    if ahead < remaining:
+        return None
+    nights = 1 + (ahead - remaining) // per_day
+    return NextTurn(ticker, sessions.after(tonight, nights)[-1], ahead)

@@ -10,12 +10,11 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, FeedError, NoData, QuotaSpent, UnknownSymbol
-from stockml.prices.bars import COLUMNS, Split, make_bars
-from stockml.provider.http import HttpClient, Request
-from stockml.provider.parsing import Daily
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
+from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
+from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
@@ -27,7 +26,7 @@ COMPACT = timedelta(days=150)  # a little more than 100 sessions
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
 
-class Tiingo(HttpClient):
+class Tiingo(PriceProvider):
     """Tiingo with one key; arguments as for any client. It knows US symbols only, share classes as BRK-B."""
 
     name = "tiingo"
@@ -41,8 +40,8 @@ class Tiingo(HttpClient):
     def _plan(cls, environ: Mapping[str, str]) -> Plan:
         return FREE
 
-    def daily(self, ticker: str, outputsize: Literal["compact", "full"] = "compact") -> Payload:
-        """The daily bars, raw as traded, and their split factors. Raises as any provider's."""
+    def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
+        """The daily bars, raw as traded, and their split factors."""
         start = FIRST_DAY if outputsize == "full" else str((self._clock() - COMPACT).date())
         return self._ask(ticker, PRICES, {"startDate": start, "format": "json"})
 
@@ -50,12 +49,12 @@ class Tiingo(HttpClient):
         """The same answer as `daily(ticker, "full")`, which has the splits in it."""
         return self.daily(ticker, "full")
 
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Daily:
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
         final = {day: row for day, row in _rows(payload).items() if day <= min(last_final, today)}
         if not final:
             raise NoData(payload.ticker, "no final bar")
         columns = {name: [_number(row.get(name), name, day, payload) for day, row in final.items()] for name in COLUMNS}
-        return Daily(make_bars(list(final), columns))
+        return make_bars(list(final), columns)
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         rows = _rows(payload).items()
@@ -79,15 +78,15 @@ class Tiingo(HttpClient):
             answer = None
         if status == OK and isinstance(answer, list) and answer:
             return
-        said = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
-        error: FeedError = NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
-        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in said.lower():
-            error = BadTiingoKey(ticker, excerpt(said or shown))
-        elif status == TOO_MANY or "run over your" in said.lower():
-            error = QuotaSpent(ticker, excerpt(said or shown))
-        elif status == NOT_FOUND or "not found" in said.lower():
-            error = UnknownSymbol(ticker, excerpt(said or shown))
-        raise error
+        detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
+        words, notice = detail.lower(), excerpt(detail or shown)
+        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in words:
+            raise BadTiingoKey(ticker, notice)
+        if status == TOO_MANY or "run over your" in words:
+            raise QuotaSpent(ticker, notice)
+        if status == NOT_FOUND or "not found" in words:
+            raise UnknownSymbol(ticker, notice)
+        raise NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
         return "hour" not in spent.notice.lower()

@@ -1,7 +1,4 @@
-"""What differs between two folders or files: JSON leaf by leaf, arrays and columns by name, all else by its bytes.
-
-Never here: what a value means.
-"""
+"""What differs between two folders or files: JSON leaf by leaf, arrays and columns by name, all else by its bytes."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""One process at a time: a file lock that the system frees when its holder is killed."""
+"""One process at a time: a file lock that ends with its holder. Apart from `files`: a served model locks nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

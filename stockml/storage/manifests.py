@@ -11,9 +11,7 @@ from stockml.errors import StoreError
 
 FORMAT = "stockml state, 1"
 COMMON = "_common"  # no ticker begins like this
-ENDED = (
-    "~ended"  # after a ticker: how its newest run ended, which is told by runs that had to leave the ticker alone too
-)
+ENDED = "~ended"  # after a ticker: how its newest run ended, told by runs that had to leave the ticker alone too
 ATTEMPT = "last-attempt.json"
 FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # one a ticker within
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
@@ -32,8 +30,9 @@ class Manifest:
     commit: str = ""
 
     def content(self) -> bytes:
-        said = {"format": FORMAT, "part": self.part, "commit": self.commit, "files": self.files}
-        body = json.dumps(said, sort_keys=True)
+        body = json.dumps(
+            {"format": FORMAT, "part": self.part, "commit": self.commit, "files": self.files}, sort_keys=True
+        )
         return json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest(), "body": body}).encode()
 
     @classmethod
@@ -43,13 +42,13 @@ class Manifest:
             outer = json.loads(content)
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
                 raise ValueError("its checksum is another")
-            said = json.loads(outer["body"])
-            if said["format"] != FORMAT:
-                raise ValueError(f"the format {said['format']!r}, this program reads {FORMAT!r}")
-            files = {name: (sha, size, written) for name, (sha, size, written) in said["files"].items()}
+            body = json.loads(outer["body"])
+            if body["format"] != FORMAT:
+                raise ValueError(f"the format {body['format']!r}, this program reads {FORMAT!r}")
+            files = {name: (sha, size, written) for name, (sha, size, written) in body["files"].items()}
             if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in files):
                 raise ValueError("a file outside of any home")
-            return cls(said["part"], files, said["commit"])
+            return cls(body["part"], files, body["commit"])
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
             raise StoreError(place, f"{why}: bring back an earlier version of this object") from problem

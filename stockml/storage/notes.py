@@ -1,15 +1,35 @@
-"""Small documents that many processes change in turn: files on one machine, rows of a database on many."""
+"""Small documents that many processes change in turn: files on one machine, rows of a database on many.
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+Of many machines a lock is PostgreSQL's own advisory lock: it ends with its connection, so with its process or its
+machine. Whoever loses it without noticing is stopped where it would write: shared state is replaced only as it was read
+(`shared_state`).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
+from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
-from stockml.storage.database import Database
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+
+DATABASE = "stockml"
+TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea NOT NULL)"
+# a machine that is cut off is noticed within a minute, by itself and by the server
+ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
+HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
 class Notes(Protocol):
@@ -44,29 +64,107 @@ class FileNotes:
         return str(self.folder / name)
 
 
-@dataclass(frozen=True)
-class DatabaseNotes:
-    """In PostgreSQL, for the processes of all machines."""
+@dataclass(frozen=True, repr=False)
+class Database:
+    """`url`: postgresql://user:password@host:port, which no message repeats. `of`: whose locks and notes these are."""
 
-    database: Database
+    url: str
+    of: str
+    return_s: float = 30.0  # that a server which is restarted is waited for
 
-    def read(self, name: str) -> bytes | None:
-        return self.database.read(name)
+    def __repr__(self) -> str:
+        return f"Database({self.server!r}, {self.of!r})"
 
-    def write(self, name: str, content: bytes) -> None:
-        self.database.write(name, content)
+    @property
+    def server(self) -> str:
+        """Its address, without user and password."""
+        parts = urlsplit(self.url)
+        return f"postgresql://{parts.hostname}:{parts.port or 5432}/{DATABASE}"
+
+    def place(self, name: str) -> str:
+        """Where a note stands, for a message."""
+        return f"{self.server}: {name}"
 
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
-        with self.database.locked(name, timeout_s):
+        """Hold the lock for the block's duration.  Raises StoreBusy when it is not free in time, and StoreError."""
+        server = self._after_a_restart(lambda: self._holding(name, timeout_s))
+        try:
             yield
+        finally:
+            with suppress(_driver().Error):  # a connection that broke has nothing to give back
+                server.close()
 
-    def place(self, name: str) -> str:
-        return f"{self.database.place}: {name}"
+    def read(self, name: str) -> bytes | None:
+        """A note's content; None where there is none."""
+        found = self._after_a_restart(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
+        return bytes(found[0]) if found else None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a note, or begin it."""
+        statement = "INSERT INTO notes VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = EXCLUDED.content"
+        self._after_a_restart(lambda: self._executed(f"{statement} RETURNING name", name, content))
+
+    def _holding(self, name: str, timeout_s: float) -> "psycopg.Connection[Any]":
+        with self._refusals(), ExitStack() as opened:
+            server = opened.enter_context(closing(self._connection()))
+            try:
+                server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
+                server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
+            except _driver().errors.LockNotAvailable as error:
+                raise StoreBusy(self.place(name), f"waited {timeout_s:.0f} s") from error
+            opened.pop_all()
+            return server
+
+    def _executed(self, statement: str, name: str, *values: bytes) -> Any:
+        with self._refusals(), closing(self._connection()) as server:
+            server.execute(TABLE)
+            return server.execute(statement, (self._named(name), *values)).fetchone()
+
+    def _after_a_restart(self, asked: Callable[[], T]) -> T:
+        """Ask again while a server that is being restarted comes back. Raises StoreBusy at once."""
+        with self._refusals():  # without a driver nobody comes back
+            pass
+        lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
+        attempts = Retrying(retry=lost, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
+        return attempts(asked)
+
+    def _named(self, name: str) -> str:
+        return f"{self.of} {name}"
+
+    def _number(self, name: str) -> int:
+        """Advisory locks go by 64-bit numbers."""
+        return int.from_bytes(hashlib.sha256(self._named(name).encode()).digest()[:8], signed=True)
+
+    def _connection(self) -> "psycopg.Connection[Any]":
+        server: psycopg.Connection[Any] = _driver().connect(
+            f"postgresql://{urlsplit(self.url).netloc}/{DATABASE}", autocommit=True, **ALIVE
+        )
+        server.execute(HEARD_FROM)
+        return server
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What the server, or the way to it, refuses is raised as StoreError, without user and password."""
+        try:
+            driver = _driver()
+        except ImportError as error:
+            raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
+        try:
+            yield
+        except driver.Error as error:
+            why = f"{type(error).__name__}; see that it runs, that STOCKML_DATABASE_URL names it, and run again"
+            raise StoreError(self.server, f"the database did not answer ({why})") from None
 
 
 def notes_of(home: Home, folder: Path) -> Notes:
     """Those that stand in `folder`, one of the home's own; where its state is shared, in its database."""
     if home.database is None:
         return FileNotes(folder)
-    return DatabaseNotes(Database(home.database, f"{home.state} {folder.name}"))
+    return Database(home.database, f"{home.state} {folder.name}")
+
+
+def _driver() -> Any:
+    import psycopg
+
+    return psycopg

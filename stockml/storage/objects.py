@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fsspec.implementations.dirfs import DirFileSystem
+
 from stockml.errors import StoreError
 from stockml.storage.files import file_system
 
@@ -29,10 +31,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects under one root. What the server or the way to it refuses is raised as StoreError, with the name.
-
-    answer_s: how long the server may be silent.
-    """
+    """The objects under one root, whose server may be silent for `answer_s`; what it refuses is a StoreError."""
 
     root: str
     answer_s: float = 20.0
@@ -44,20 +43,23 @@ class Objects:
         """The version is asked for first: where it changes meanwhile it is the older one, and replaces nothing."""
         with self._refused(name):
             try:
-                version = self._fs.info(self._path(name)).get("ETag")
-                return Found(self._fs.cat_file(self._path(name)), version)
+                version = self._fs.info(name).get("ETag")
+                return Found(self._fs.cat_file(name), version)
             except FileNotFoundError:
                 return Found(None)
 
     def replace(self, name: str, content: bytes, found: Found) -> None:
         """Put `content` where `found` was read. Raises Overtaken; an answer that got lost on its way is asked for."""
         with self._refused(name):
-            if "s3" not in self._fs.protocol:
-                self._compare_and_write(name, content, found)
+            if not self._is_s3:
+                if self.read(name).content != found.content:
+                    raise Overtaken
+                self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
+                self._fs.pipe_file(name, content)
                 return
             condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
             try:
-                self._fs.pipe_file(self._path(name), content, **condition)
+                self._fs.pipe_file(name, content, **condition)
             except OSError as problem:
                 vanished = found.content is not None and isinstance(problem, FileNotFoundError)
                 if not vanished and "condition" not in str(problem).lower():
@@ -68,18 +70,17 @@ class Objects:
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Write objects that are named by their content: whoever else writes one writes the same."""
         with self._refused(next(iter(contents), "")):
-            if "s3" not in self._fs.protocol:
+            if not self._is_s3:
                 for name in contents:
-                    self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
-            self._fs.pipe({self._path(name): content for name, content in contents.items()})
+                    self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe(dict(contents))
 
     def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
         """Many at once, by name."""
         asked = list(names)
         with self._refused(next(iter(asked), "")):
             try:
-                paths = [self._path(name) for name in asked]
-                found = self._fs.cat_ranges(paths, None, None, on_error="raise") if paths else []
+                found = self._fs.cat_ranges(asked, None, None, on_error="raise") if asked else []
             except FileNotFoundError as missing:
                 raise StoreError(self.root, f"expected objects that it names, found one missing ({missing})") from None
             return dict(zip(asked, found, strict=True))
@@ -88,37 +89,24 @@ class Objects:
         """What stands under a folder, at any depth: by name, what the file system says of each."""
         with self._refused(folder):
             try:
-                found = self._fs.find(self._path(folder), detail=True)
+                found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
             except FileNotFoundError:
                 return {}
-            base = f"{self._base.rstrip('/')}/"
-            return {path.removeprefix(base): dict(about) for path, about in found.items()}
+            return found
 
     def remove(self, names: Iterable[str]) -> None:
         with self._refused(""):
-            if paths := [self._path(name) for name in names]:
-                self._fs.rm(paths)
+            if gone := list(names):
+                self._fs.rm(gone)
 
     @cached_property
-    def _fs_and_base(self) -> tuple[Any, str]:
-        return file_system(self.root, self.answer_s)
-
-    @property
     def _fs(self) -> Any:
-        return self._fs_and_base[0]
+        fs, base = file_system(self.root, self.answer_s)
+        return DirFileSystem(base.rstrip("/"), fs)
 
     @property
-    def _base(self) -> str:
-        return self._fs_and_base[1]
-
-    def _path(self, name: str) -> str:
-        return f"{self._base.rstrip('/')}/{name}"
-
-    def _compare_and_write(self, name: str, content: bytes, found: Found) -> None:
-        if self.read(name).content != found.content:
-            raise Overtaken
-        self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
-        self._fs.pipe_file(self._path(name), content)
+    def _is_s3(self) -> bool:
+        return "s3" in self._fs.fs.protocol
 
     @contextmanager
     def _refused(self, name: str) -> Iterator[None]:
@@ -127,9 +115,6 @@ class Objects:
         except (Overtaken, StoreError):
             raise
         except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
-            why = f"{type(problem).__name__}: {problem}"
-            raise StoreError(
-                self.address(name),
-                f"could not be read or written ({why}); it was left as it is: see that the address answers and that "
-                "you may use it, then run again",
-            ) from problem
+            why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
+            way_on = "see that the address answers and that you may use it, then run again"
+            raise StoreError(self.address(name), f"{why}: {way_on}") from problem

@@ -1,33 +1,41 @@
-"""Parquet files that are only ever replaced whole: read, checked, and swapped in one step under a lock.
+"""Parquet files that carry a ticker and a checksum of their rows, and are swapped whole in one step under a lock.
 
 A root may be a local folder or any fsspec address. The lock covers the processes of this machine that share a locks
 folder. Beyond it a replacement is compare-and-set (`objects`).
 """
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import Found, Objects, Overtaken
-from stockml.storage.table_bytes import Table, as_bytes, from_bytes
+
+T = TypeVar("T")
 
 ATTEMPTS = 5
+SCHEMA_VERSION = 1
+VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
+CHECKSUM_KEY = b"stockml.rows_crc32"
+NUMBERS_KEY = b"stockml.crc32"  # of files written before the text columns counted
 
-Change: TypeAlias = Callable[[Table | None], Table | None]
+Table: TypeAlias = pa.Table
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files under one root. Nothing is created before the first write."""
+    """The Parquet files under one root; one that is not there is an empty table, and nothing is made before a write."""
 
     root: str
     locks: Path
@@ -47,28 +55,28 @@ class TableFiles:
             names = [name for name in found if "/" not in name]
         return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".")))
 
-    def read(self, name: str, ticker: str, schema: pa.Schema) -> Table | None:
-        """The table of a file; None when there is no file. Raises StoreUnreadable, never treats damage as empty."""
-        content = self._found(name).content
-        return None if content is None else self._parsed(content, name, ticker, schema)
+    def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
+        """The table of a file. Raises StoreUnreadable, never treats damage as empty."""
+        return self._parsed(self._found(name).content, name, ticker, schema)
 
-    def update(self, name: str, ticker: str, schema: pa.Schema, change: Change) -> tuple[Table | None, str]:
-        """Replace a file by what `change` makes of its table, and return that table and the file's SHA-256.
+    def update(
+        self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
+    ) -> tuple[T, str]:
+        """Replace a file by what `change` makes of its table; what else `change` returns, and the file's SHA-256.
 
-        `change` gets None when there is no file, and returns None to leave everything as it is, byte for byte.
-        It may be called again when another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
+        Of None as the table everything stays as it is, byte for byte. `change` may be called again when another machine
+        was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
                 found = self._found(name)
-                table = None if found.content is None else self._parsed(found.content, name, ticker, schema)
-                changed = change(table)
+                changed, told = change(self._parsed(found.content, name, ticker, schema))
                 if changed is None:
-                    return table, hashlib.sha256(found.content or b"").hexdigest()
+                    return told, hashlib.sha256(found.content or b"").hexdigest()
                 written = as_bytes(changed, ticker)
                 with suppress(Overtaken):
                     self._replace(name, written, found)
-                    return changed, hashlib.sha256(written).hexdigest()
+                    return told, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
@@ -78,13 +86,13 @@ class TableFiles:
         """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
-            if table is None:
+            if not len(table):
                 return False
 
-            def moved(there: Table | None) -> Table | None:
-                if there is not None and not there.equals(table):
+            def moved(there: Table) -> tuple[Table | None, None]:
+                if len(there) and not there.equals(table):
                     raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
-                return None if there is not None else table.replace_schema_metadata()
+                return None if len(there) else table.replace_schema_metadata(), None
 
             self.update(new_name, tickers[1], schema, moved)
             if self._local:
@@ -114,7 +122,9 @@ class TableFiles:
         except OSError as problem:
             raise StoreUnreadable(self.address(name), f"{type(problem).__name__}: {problem}") from problem
 
-    def _parsed(self, content: bytes, name: str, ticker: str, schema: pa.Schema) -> Table:
+    def _parsed(self, content: bytes | None, name: str, ticker: str, schema: pa.Schema) -> Table:
+        if content is None:
+            return schema.empty_table()
         try:
             return from_bytes(content, ticker, schema)
         except ValueError as problem:
@@ -124,15 +134,62 @@ class TableFiles:
         if not self._local:
             self._objects.replace(name, written, found)
             return
+        path = self._local / name
         try:
-            self._replace_local(self._local / name, written)
+            for orphan in path.parent.glob(f".{path.name}.*.tmp"):
+                orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
+            write_atomically(path, written)
         except OSError as problem:
-            why = (
-                f"could not be written ({problem}); it was left as it was: make room or restore access, then run again"
-            )
-            raise StoreError(self.address(name), why) from problem
+            what = f"could not be written ({problem}); it was left as it was"
+            raise StoreError(str(path), f"{what}: make room or restore access, then run again") from problem
 
-    def _replace_local(self, path: Path, written: bytes) -> None:
-        for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-            orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
-        write_atomically(path, written)
+
+def as_bytes(table: Table, ticker: str) -> bytes:
+    """Equal tables give equal bytes."""
+    metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode(), CHECKSUM_KEY: _checksum(table)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="snappy",
+        use_dictionary=["source"],
+        write_page_checksum=True,
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool = False) -> Table:
+    """The table that `as_bytes` wrote, or with `unmarked` one without checksum and ticker. Raises ValueError."""
+    if not content:
+        raise ValueError("an empty file")
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        table = file.read(use_threads=False)
+        names = ", ".join(table.column_names)
+    except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a name that is no text any more
+        raise ValueError(f"damage: {str(problem)[:200]}") from problem
+    known = table.schema.metadata or {}
+    version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
+    bare = unmarked and not any(key.startswith(b"stockml.") for key in known)
+    if version != str(SCHEMA_VERSION) and not bare:
+        raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
+    if owner != ticker and not bare:
+        raise ValueError(f"a file of {owner}, expected {ticker}")
+    if not table.schema.equals(schema):
+        raise ValueError(f"columns {names} of unexpected names or types")
+    for key, texts in ((CHECKSUM_KEY, True), (NUMBERS_KEY, False)):
+        if key in known and known[key] != _checksum(table, texts=texts):
+            raise ValueError("damage: the rows are not those that were written")
+    return table
+
+
+def _checksum(table: Table, *, texts: bool = True) -> bytes:
+    """CRC of the days, times and numbers, and the texts. Parquet's own do not cover the headers of its pages."""
+    crc = len(table)
+    for column in table.columns:
+        if not pa.types.is_string(column.type):
+            crc = zlib.crc32(np.ascontiguousarray(column.to_numpy()).view(np.uint8).data, crc)
+        elif texts:
+            crc = zlib.crc32(repr(column.to_pylist()).encode(errors="surrogatepass"), crc)
+    return f"{crc:08x}".encode()

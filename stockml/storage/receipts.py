@@ -27,8 +27,7 @@ class Receipt:
 class PayloadReceipt(Receipt):
     """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it.
 
-    `rows_before`: how many rows the ticker's file had when it came. They say what was learned since, whatever the clock
-    showed.
+    rows_before: how many rows the ticker's file had when it came, whatever the clock showed.
     """
 
     session: date
@@ -56,7 +55,6 @@ class StoreReceipt(Receipt):
 
     @property
     def counted(self) -> str:
-        """`1 bar added, 0 restated, 99 as before`."""
         bars = "1 bar" if self.added == 1 else f"{self.added:,} bars"
         return f"{bars} added, {self.restated:,} restated, {self.unchanged:,} as before"
 
@@ -69,9 +67,8 @@ class StoreReceipt(Receipt):
 class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
-    `adjustment` is the identity of the price adjustment behind it: it changes when a split or a join changes the past.
-    `notes` are sentences about the data.  `bases`: hash of what the home itself has learned across tickers and tonight
-    may use, "" for nothing.  `calendar` names the exchange's where the ticker's suffix does not tell it.
+    adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
+    the home has learned across tickers, "" for nothing.  calendar: where the ticker's suffix does not tell it.
     """
 
     session: date

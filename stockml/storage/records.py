@@ -14,6 +14,7 @@ from stockml.storage.files import as_text
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
 
+_reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 # beside each dataclass that is a record by itself; those within it follow
 record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
 
@@ -21,7 +22,7 @@ record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
 def read_record(kind: type[T], content: str | bytes) -> T:
     """The record that the JSON is of. Raises ValueError, which says in one line where the first fault is."""
     try:
-        found: T = _reader(kind).validate_json(content)  # type: ignore[arg-type]  # a class is hashable
+        found: T = _reader(kind).validate_json(content)
         return found
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -37,24 +38,19 @@ def written_record(kept: Any, *, dense: bool = False) -> bytes:
 
 def sealed(content: bytes) -> bytes:
     """A record as `written_record` wrote it, with the CRC-32 of all that stands before it as its last line."""
-    said = content.removesuffix(b"}").rstrip()
-    return said + CHECK + _ending(said)
+    body = content.removesuffix(b"}").rstrip()
+    return body + CHECK + _ending(body)
 
 
 def unsealed(content: bytes) -> bytes:
     """The inverse of `sealed`; what an earlier version wrote has no seal. Raises ValueError for what was changed."""
-    said, check, ending = content.rpartition(CHECK)
+    body, check, ending = content.rpartition(CHECK)
     if not check:
         return content
-    if ending != _ending(said):
+    if ending != _ending(body):
         raise ValueError("damage, or a change by hand: its checksum is not that of the lines before it")
-    return said + b"\n}"
+    return body + b"\n}"
 
 
-def _ending(said: bytes) -> bytes:
-    return f'{zlib.crc32(said):08x}"\n}}'.encode()
-
-
-@cache
-def _reader(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _ending(body: bytes) -> bytes:
+    return f'{zlib.crc32(body):08x}"\n}}'.encode()

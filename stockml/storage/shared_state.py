@@ -6,7 +6,7 @@ part changes in one step, when its manifest is replaced: a night that is killed 
 that began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets;
 the one hides the plain files, the other needs a repository and knows no conditional write.
 
-A run holds a ticker here and everywhere (`held`), checks its part out, works in the home as if it were alone, and
+A run has the ticker here and everywhere (`ticker_lock`), checks its part out, works in the home as if alone, and
 commits. Whoever only reads refreshes first. What a commit did not take lies in `uncommitted/`.
 """
 
@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -24,9 +23,9 @@ from typing import Any, TypeAlias
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
-from stockml.storage.database import Database
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import COMMON, Manifest, files_of, is_merged, merged, tickers_of
+from stockml.storage.notes import Database
 from stockml.storage.objects import Objects, Overtaken
 
 AT_ONCE = 64
@@ -81,20 +80,19 @@ class SharedState:
         """Let the cache's files of the part be as committed, as far as `depth` asks; others may be absent.
 
         What was changed here and never committed stays while the state is as it was, and goes to `uncommitted/` where
-        it has moved on. To be called under the part's lock here. Raises StoreError, also where the cache holds files
-        of its own.
+        it has moved on. Under the part's lock. Raises StoreError, also where the cache holds files of its own.
         """
-        found, known = self._objects.read(_manifest(part)), self._known(part)
+        found, known = self.objects.read(_manifest(part)), self._known(part)
         here = {name: self.root / name for name in files_of(self.root, part)}
         if known is None:
             known = CheckedOut(Manifest(part), {}, adopted=bool(here))
         if found.content is None:
             if known.manifest.commit:
                 why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
-                raise StoreError(self._objects.address(_manifest(part)), why)
+                raise StoreError(self.objects.address(_manifest(part)), why)
             self._remember(part, known)
             return
-        manifest = Manifest.read(found.content, self._objects.address(_manifest(part)))
+        manifest = Manifest.read(found.content, self.objects.address(_manifest(part)))
         if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
             why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
@@ -113,8 +111,7 @@ class SharedState:
         may_remove: a file that is gone here is gone from the state too. Raises StoreBusy where another machine
         committed meanwhile, whose state stands, and StoreError.
         """
-        known = self._known(part) or CheckedOut(Manifest(part), {})
-        here = files_of(self.root, part)
+        known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
         if may_remove:
             for name in known.local.keys() - set(here):
@@ -131,7 +128,7 @@ class SharedState:
         manifest = replace(known.manifest, files=files, commit=secrets.token_hex(8)) if changed else known.manifest
         if changed:
             there = {_object(sha) for sha, *_ in known.manifest.files.values()}
-            self._objects.put({name: content for name, content in bodies.items() if name not in there})
+            self.objects.put({name: content for name, content in bodies.items() if name not in there})
             manifest = self._replace(part, known.manifest, manifest)
             if manifest.files != files:  # another machine's changes of others, which are not here yet
                 manifest = replace(known.manifest, files=files)
@@ -141,7 +138,7 @@ class SharedState:
 
     def parts(self) -> dict[str, str | None]:
         """The parts of the state, with the version of each."""
-        found = self._objects.names("parts").items()
+        found = self.objects.names("parts").items()
         return {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
@@ -154,40 +151,34 @@ class SharedState:
 
     def unreferenced(self) -> dict[str, dict[str, Any]]:
         """Objects that no manifest names, by name: of earlier states, and of commits that are being made."""
-        objects = self._objects.names("objects")
-        manifests = (self._objects.read(_manifest(part)).content for part in self.parts())
-        named = {
-            _object(sha)
-            for content in manifests
-            if content is not None
-            for sha, *_ in Manifest.read(content, self.address).files.values()
-        }
-        return {name: about for name, about in objects.items() if name not in named}
-
-    def remove(self, names: Iterable[str]) -> None:
-        self._objects.remove(names)
+        unnamed = self.objects.names("objects")
+        for content in (self.objects.read(_manifest(part)).content for part in self.parts()):
+            for sha, *_ in Manifest.read(content, self.address).files.values() if content else ():
+                unnamed.pop(_object(sha), None)
+        return unnamed
 
     @cached_property
-    def _objects(self) -> Objects:
+    def objects(self) -> Objects:
         return Objects(self.address)
 
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
         """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept."""
         for _ in range(ATTEMPTS):
-            found = self._objects.read(_manifest(part))
+            found = self.objects.read(_manifest(part))
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
                 if not is_merged(part):
                     break
                 after = replace(after, files=merged(before.files, after.files, now.files))
             with suppress(Overtaken):
-                self._objects.replace(_manifest(part), after.content(), found)
+                self.objects.replace(_manifest(part), after.content(), found)
                 return after
         why = "it was committed by another machine meanwhile, whose state stands: run again"
-        raise StoreBusy(self._objects.address(_manifest(part)), why)
+        raise StoreBusy(self.objects.address(_manifest(part)), why)
 
     def _differs(self, manifest: Manifest, name: str) -> bool:
-        return name not in manifest.files or _sha256(self.root / name) != manifest.files[name][0]
+        content = (self.root / name).read_bytes()
+        return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
 
     def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str, path: Path) -> bool:
         entry = manifest.files.get(name)
@@ -217,27 +208,27 @@ class SharedState:
     def _bring(self, manifest: Manifest, names: list[str]) -> None:
         for start in range(0, len(names), AT_ONCE):
             some = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
-            found = self._objects.fetch(set(some.values()))
+            found = self.objects.fetch(set(some.values()))
             for name, stands in some.items():
                 sha, _, written = manifest.files[name]
                 if hashlib.sha256(found[stands]).hexdigest() != sha:
                     why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
-                    raise StoreError(self._objects.address(stands), f"{why}: bring this object back from a copy")
+                    raise StoreError(self.objects.address(stands), f"{why}: bring this object back from a copy")
                 write_atomically(self.root / name, found[stands])
                 os.utime(self.root / name, (written, written))  # what is old is cleared away by its age
 
     def _known(self, part: str) -> CheckedOut | None:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            said = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
-            if said["address"] == self.address:
-                local = {name: (size, changed) for name, (size, changed) in said["local"].items()}
-                manifest = Manifest.read(said["manifest"].encode(), str(self.root))
-                return CheckedOut(manifest, local, Depth(said["depth"]), said["version"], said["adopted"])
+            kept = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
+            if kept["address"] == self.address:
+                local = {name: (size, changed) for name, (size, changed) in kept["local"].items()}
+                manifest = Manifest.read(kept["manifest"].encode(), str(self.root))
+                return CheckedOut(manifest, local, Depth(kept["depth"]), kept["version"], kept["adopted"])
         return None
 
     def _remember(self, part: str, known: CheckedOut) -> None:
-        said = {"address": self.address, "manifest": known.manifest.content().decode(), "local": known.local}
-        content = json.dumps(said | {"depth": known.depth, "version": known.version, "adopted": known.adopted}).encode()
+        kept = {"address": self.address, "manifest": known.manifest.content().decode(), "local": known.local}
+        content = json.dumps(kept | {"depth": known.depth, "version": known.version, "adopted": known.adopted}).encode()
         write_atomically(self.root / ".shared" / f"{part}.json", content)
 
 
@@ -254,7 +245,3 @@ def _stat(path: Path) -> Stat | None:
         about = path.stat()
         return about.st_size, about.st_mtime_ns
     return None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,7 +14,7 @@ BUSY_S = 30.0
 
 
 @contextmanager
-def held(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
+def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
     """One at a time works on a ticker, here and on every machine that shares the state.
 
     Within, the ticker's files are as last committed, and afterwards what was made of them is. Raises StoreBusy.
@@ -36,17 +36,14 @@ def held(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
 
 
 def commit(home: Home, ticker: str) -> None:
-    """Within `held`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
+    """Within `ticker_lock`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
         commit_common(home)
 
 
 def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
-    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left.
-
-    Does nothing where the home is the state itself.
-    """
+    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left."""
     if (state := SharedState.of(home)) is None:
         return
     _checkout_common(home, state)
@@ -74,10 +71,7 @@ def commit_ended(home: Home, ticker: str) -> None:
 
 
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """What a command changed of any ticker; one that is at work here commits by itself.
-
-    Raises StoreBusy where another machine changed the same meanwhile, and StoreError.
-    """
+    """What a command changed of any ticker; one at work here commits by itself. Raises StoreBusy, StoreError."""
     if (state := SharedState.of(home)) is None:
         return
     with _common(home):
@@ -98,7 +92,7 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
     unnamed = state.unreferenced().items()
     old = {name: int(about["size"]) for name, about in unnamed if about.get("LastModified", before) < before}
     if remove:
-        state.remove(old)
+        state.objects.remove(old)
     return old
 
 

@@ -7,10 +7,7 @@ from urllib.parse import quote
 
 
 def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
-    """What is wrong with the file that shall have this table; None where nothing, or where there is no file.
-
-    thorough: all of its pages are looked at, not the first ones alone.
-    """
+    """What is wrong with the file that shall have this table; None for nothing, or no file. thorough: all pages."""
     if not path.exists():
         return None
     if path.stat().st_size == 0:
@@ -19,7 +16,7 @@ def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as database:
             if table not in {name for name, _ in database.execute("SELECT name, sql FROM sqlite_master")}:
                 return f"no table `{table}`"
-            [said] = database.execute("PRAGMA quick_check(1)").fetchone() if thorough else ["ok"]
+            [answer] = database.execute("PRAGMA quick_check(1)").fetchone() if thorough else ["ok"]
     except sqlite3.Error as error:
         return str(error)
-    return None if said == "ok" else str(said)
+    return None if answer == "ok" else str(answer)

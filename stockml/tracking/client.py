@@ -1,13 +1,13 @@
 """MLflow: one experiment a ticker, one flat run a night's key, one model version a trained model.
 
-The only importer of mlflow, inside functions. What a run holds is decided in `run_content`; here it is carried there,
-so that a run killed anywhere is resumed and logging a night twice adds nothing.
+What a run holds is decided in `run_content`; here it is carried there, so that a run killed anywhere is resumed and
+logging a night twice adds nothing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,26 +20,13 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
-from stockml.tracking import (
-    bases,
-    connection,
-    experiments,
-    models,
-    retention,
-    runs,
-    track_record,
-    trials,
-    tutorials,
-    views,
-)
-from stockml.tracking.database import ALL_TICKERS
+from stockml.tracking import connection, experiments, models, other_runs, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
-from stockml.tracking.retention import OldRun
 from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Run
 
     from stockml.evaluation.tutorial_report import TutorialReport
     from stockml.models.base_network import BaseNetwork
@@ -59,7 +46,10 @@ class Logged:
 
 @dataclass(frozen=True)
 class Tracking:
-    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files."""
+    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files.
+
+    Every method raises TrackingUnavailable.
+    """
 
     uri: str
     artifacts: str
@@ -71,16 +61,20 @@ class Tracking:
     def of(cls, home: Home) -> "Tracking":
         return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
 
+    def client(self) -> "AbstractContextManager[MlflowClient]":
+        """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
+        return connection.client(self.uri, self.artifacts, self.locks)
+
     def prepare(self) -> None:
-        """Make MLflow's tables and its first page where they are missing. Raises TrackingUnavailable."""
-        with self._client() as client:
+        """Make MLflow's tables and its first page where they are missing."""
+        with self.client() as client:
             self._overview(client)
 
     def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
         """Keep the night's record, log it, and return it with its run, version and address on `pages`.
 
-        A server that answers at first and goes away meanwhile is waited for, `return_s` at most.
-        Raises TrackingUnavailable with the record kept: `log_pending` logs it on the next run.
+        A server that goes away meanwhile is waited for, `return_s` at most. Raises TrackingUnavailable with the record
+        kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,15 +93,9 @@ class Tracking:
         return known
 
     def log_night(self, night: Night) -> Logged:
-        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
-
-        Raises TrackingUnavailable.
-        """
-        with self._client() as client:
-            return self._log_night(client, self._experiment(client, night.ticker), night)
-
-    def _log_night(self, client: "MlflowClient", experiment_id: str, night: Night) -> Logged:
-        with FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished."""
+        with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+            experiment_id = self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run is None or run.info.status != "FINISHED":
                 run = runs.started(client, experiment_id, night, run, self._installation)
@@ -124,65 +112,52 @@ class Tracking:
             return Logged(run.info.run_id, experiment_id, version)
 
     def log_plots(self, night: Night) -> None:
-        """Give the night's run what was drawn since, where MLflow has the run. Raises TrackingUnavailable."""
-        with self._client() as client:
+        """Give the night's run what was drawn since, where MLflow has the run."""
+        with self.client() as client:
             found = client.get_experiment_by_name(experiment_name(night.ticker))
             run = found and runs.of_key(client, found.experiment_id, night.key, self._installation)
             if run:
                 runs.log_plots(client, run, night)
 
-    def log_base(self, base: "BaseNetwork", path: Path, losses: "Sequence[bases.Loss]", *, now: datetime) -> str:
-        """Log and register a base network, once for its content; returns its version. Raises TrackingUnavailable."""
-        with self._client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
-            found = self._named(client, experiment_name("base"), "base", views.base_note())
-            return bases.log(client, found.experiment_id, base, path, losses, now)
+    def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[other_runs.Loss], *, now: datetime) -> str:
+        """Log and register a base network, once for its content; returns its version."""
+        with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
+            found = experiments.named(client, self.artifacts, "base", views.base_note())
+            return other_runs.log_base(client, found.experiment_id, base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
         """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
-        with self._client() as client:
-            experiment_id = self._experiment(client, night.ticker)
-
-        def logged() -> Logged:
-            with self._client() as client:
-                return self._log_night(client, experiment_id, night)
-
+        with self.client() as client:
+            self._experiment(client, night.ticker)
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
-        return attempts(logged)
+        return attempts(self.log_night, night)
 
     def log_trial(self, trial: TrialRecord) -> str:
-        """Log a tuning trial once, as a run of the ticker's own experiment for trials. Raises TrackingUnavailable."""
-        with self._client() as client:
-            ticker = f"{trial.ticker}/trials"
-            found = self._named(client, experiment_name(ticker), ticker, views.trials_note(trial.ticker))
-            return trials.log(client, found.experiment_id, trial)
+        """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
+        with self.client() as client:
+            found = experiments.named(client, self.artifacts, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
+            return other_runs.log_trial(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
-        """Log a training by the tutorial once, with the pictures in `plots`. Raises TrackingUnavailable."""
-        with self._client() as client:
-            found = self._named(client, experiment_name("tutorial"), "tutorial", views.tutorial_note())
-            return tutorials.log(client, found.experiment_id, report, plots, now)
+        """Log a training by the tutorial once, with the pictures in `plots`."""
+        with self.client() as client:
+            found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
+            return other_runs.log_tutorial(client, found.experiment_id, report, plots, now)
 
-    def sweep_orphans(
-        self, *, now: datetime, older_than: timedelta = timedelta(hours=2), ticker: str = "%"
-    ) -> dict[str, str]:
-        """End every run (of one ticker) that a dead process left RUNNING; returns run id → "resumed" or "failed".
+    def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
+        """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
-        A run is an orphan when its process on this host is gone, or when another host began it `older_than` ago.
         It is resumed when the night's record is here, else marked FAILED.
         """
-        ended: dict[str, str] = {}
-        with self._client() as client:
-            for run in runs.unfinished(client, experiment_name(ticker)):
-                if runs.orphaned(run, now - older_than):
-                    ended[run.info.run_id] = self._end(client, run)
-        return ended
+        with self.client() as client:
+            return {run.info.run_id: self._end(client, run) for run in runs.orphans(client, now)}
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow does not have yet, oldest first; a damaged one waits on."""
@@ -191,75 +166,42 @@ class Tracking:
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
-        """Log what an unreachable MLflow missed; returns those nights as they are now. Raises TrackingUnavailable."""
+        """Log what an unreachable MLflow missed; returns those nights as they are now."""
         return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
 
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
-        """Write above all tickers what `page` says; it is handed the links to their nights. Raises TrackingUnavailable.
-
-        The experiment comes first in MLflow's list, which is by when one was last renamed.
-        """
-        with self._client() as client:
+        """Write above all tickers what `page` says; it is handed the links to their nights."""
+        with self.client() as client:
             overview, own = self._overview(client), f"{views.EXPERIMENT}/"
             listed = client.search_experiments(filter_string=f"name LIKE '{own}%'")
             links = {each.name.removeprefix(own): views.view_url("", each.experiment_id) for each in listed}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
-            client.rename_experiment(overview, views.EXPERIMENT)
+            client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
 
-    def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
-        """Log every completed night whose record can be read; those that MLflow has already gain nothing.
-
-        Of nights whose model was cleared away only the run is made again. Raises TrackingUnavailable: the rest waits.
-        """
+    def rebuild(self) -> tuple[Night, ...]:
+        """Log every completed night whose record can be read; of one whose model was cleared away the run alone."""
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
                 record.with_name(WAITING).touch()
-        return self.log_pending(pages=pages)
-
-    def outdated(self, before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-        """The runs of nights begun before the moment that no champion and no rollback needs."""
-        with self._client() as client:
-            return retention.outdated(client, experiment_name("%"), before, kept_keys)
-
-    def beyond_newest(self, count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-        """The nights whose files may go: not among each ticker's newest `count`, and no champion needs them."""
-        with self._client() as client:
-            return retention.beyond_newest(client, experiment_name("%"), count, kept_keys)
-
-    def clear_files(self, runs: Collection[OldRun], now: datetime) -> None:
-        """Remove the plots, records and models of these nights; their figures stay."""
-        with self._client() as client:
-            retention.clear_files(client, runs, now)
-
-    def to_trash(self, runs: Collection[OldRun]) -> bool:
-        """Put runs with their model versions into MLflow's trash; returns whether `mlflow gc` has work."""
-        with self._client() as client:
-            retention.to_trash(client, runs)
-            return retention.has_trash(client, experiment_name("%"))
-
-    def mirror_champion(self, ticker: str, version: str) -> None:
-        """Let the alias `champion` of lstm-<ticker> follow the local registry."""
-        with self._client() as client:
-            client.set_registered_model_alias(model_name(ticker), "champion", version)
+        return self.log_pending()
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
-        """Point the alias at the version of the night `key`; its number, None without. Raises TrackingUnavailable."""
-        with self._client() as client:
+        """Point the alias `champion` at the version of the night `key`; its number, None without."""
+        with self.client() as client:
             version = models.version_of_key(client, model_name(ticker), key)
             if version and version != models.champion(client, model_name(ticker)):
                 client.set_registered_model_alias(model_name(ticker), "champion", version)
             return version
 
+    def rename(self, old: str, new: str) -> list[str]:
+        """Give the experiment and the registered model of `old` to `new`; what was moved, in words."""
+        with self.client() as client:
+            return experiments.renamed(client, old, new)
+
     @property
     def _installation(self) -> str:
-        """What tells this home from others that log to the same MLflow."""
         return runs.installation(self.nights, self.locks)
-
-    def rename(self, old: str, new: str) -> list[str]:
-        """Give the experiment and the registered model of `old` to `new`. Raises TrackingUnavailable."""
-        with self._client() as client:
-            return experiments.renamed(client, old, new)
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
@@ -272,27 +214,22 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The ticker's experiment, its page as this version arranges it."""
-        found = self._named(client, experiment_name(ticker), ticker)
-
-        def note() -> str:
-            return views.nights_note(ticker, found.experiment_id, self._overview(client))
-
-        experiments.arrange(client, self.locks, found, views.nights_view(), note)
+        found = experiments.named(client, self.artifacts, ticker)
+        experiments.arrange(
+            client,
+            self.locks,
+            found,
+            views.nights_view(),
+            lambda: views.nights_note(ticker, found.experiment_id, self._overview(client)),
+        )
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
         """The experiment of all tickers."""
-        found = self._named(client, views.EXPERIMENT, ALL_TICKERS)
+        found = experiments.named(client, self.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)
-
-    def _named(self, client: "MlflowClient", name: str, place: str, note: str = "") -> "Experiment":
-        at = experiments.artifact_location(self.uri, self.artifacts, place)
-        return experiments.named(client, self.uri, name, at, note)
-
-    def _client(self) -> "AbstractContextManager[MlflowClient]":
-        return connection.client(self.uri, self.artifacts, self.locks)
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:

@@ -1,21 +1,24 @@
 """Reaching MLflow, a database or a server: a client, or TrackingUnavailable with the reason.
 
-Imported by `tracking` only; imports mlflow inside functions.
+An SQLite database is made whole, or not there at all: MLflow creates its tables in some sixty migrations that take
+seconds and are no transaction, and killed among them leaves one that it can never open again.
 """
 
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock
 
 from stockml.errors import TrackingUnavailable
-from stockml.tracking import database
+from stockml.storage.sqlite_files import fault_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,6 +33,24 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+PREFIX = "sqlite:///"
+ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
+TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
+
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+LOCATIONS = "SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'"
+WITH_FILES = """
+SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id)
+JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
+WHERE runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared')
+"""
 
 
 @contextmanager
@@ -46,12 +67,13 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     try:
         # two processes that make one database at the same time spoil it for each other
         with FileLock(locks / "mlflow-database.lock", timeout=120):
-            database.make_whole(uri, artifacts)
+            make_whole(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if _is_outage(error):
-            raise TrackingUnavailable(without_password(uri), _first_line(error)) from error
+            first_line = str(error).strip().partition("\n")[0][:300]
+            raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
         raise
 
 
@@ -77,23 +99,100 @@ def _check_listening(uri: str) -> None:
 
 def _is_outage(error: BaseException | None) -> bool:
     """Whether the network, a disk or a database failed underneath, rather than something being asked wrongly."""
+    from mlflow.exceptions import RestException
     from sqlalchemy.exc import SQLAlchemyError
 
     while error is not None:
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+        code = getattr(error, "error_code", "")
+        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError) or code == "TEMPORARILY_UNAVAILABLE":
             return True
-        if getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE" or _failed_within(error):
+        # of a server whose own database failed, which MLflow calls a bad request, or that failed itself
+        if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or "sqlalche.me" in str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def _failed_within(error: BaseException) -> bool:
-    """Whether a server answered that its own database, or it itself, failed: MLflow calls the former a bad request."""
-    from mlflow.exceptions import RestException
+def make_whole(uri: str, artifacts: str) -> None:
+    """Make the database that `uri` names, where it is a missing SQLite file: beside its place, then put there at once.
 
-    return isinstance(error, RestException) and (error.error_code == "INTERNAL_ERROR" or "sqlalche.me" in str(error))
+    One that is there follows its home; one that is damaged raises sqlite3.DatabaseError. One process at a time.
+    """
+    path = Path(uri.removeprefix(PREFIX))
+    if not uri.startswith(PREFIX):
+        return
+    if path.exists():
+        if fault := fault_of(path, "experiments"):
+            raise sqlite3.DatabaseError(f"{fault} where its database was; `stockml doctor` says what to do")
+        _follow(path, artifacts.rstrip("/"))
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_beside(path)
+    beside = path.with_name(f".{path.name}.making{next(TRIES) or ''}")
+    try:
+        SqlAlchemyStore(f"{PREFIX}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with beside.open("rb") as made:
+            os.fsync(made.fileno())
+        os.replace(beside, path)
+    finally:
+        _clear_beside(path)
 
 
-def _first_line(error: Any) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+def _follow(path: Path, artifacts: str) -> None:
+    """Let runs and models point to a moved home's artifacts: MLflow keeps full addresses, and writes on there."""
+    if not artifacts.startswith("file:"):
+        return
+    with closing(sqlite3.connect(path, timeout=60)) as database, database:
+        for before, now in _moved(_on_this_machine(database.execute(LOCATIONS).fetchall()), artifacts):
+            if _folder(now).is_dir() or not _folder(before).exists():
+                for table, column in ADDRESSES:
+                    database.execute(
+                        f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                        f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
+                        {"now": now, "before": before},
+                    )
+
+
+def missing_folders(uri: str, artifacts: str) -> list[Path]:
+    """Where MLflow looks for files of nights, and nothing is, nor where the home's artifacts are now.
+
+    To there only the addresses in an SQLite file follow. Nothing of it is changed. Raises SQLAlchemyError.
+    """
+    from sqlalchemy import create_engine, text
+
+    file = quote(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
+    engine = create_engine(f"{PREFIX}file:{file}?mode=ro&uri=true" if file else uri)
+    try:
+        with engine.connect() as database:
+            locations = _on_this_machine((name, place) for name, place in database.execute(text(LOCATIONS)))
+            with_files = set(database.execute(text(WITH_FILES)).scalars())
+    finally:
+        engine.dispose()
+    moved = dict(_moved(locations, artifacts.rstrip("/"))) if file else {}
+    looked = {name: [before, moved.get(before, before)] for name, before in locations.items() if name in with_files}
+    return [_folder(each[0]) for each in looked.values() if not any(_folder(place).is_dir() for place in each)]
+
+
+def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: place for name, place in experiments if urlsplit(place).scheme in ("", "file")}
+
+
+def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
+    """Each address that is not below `artifacts`, and which it would have there; that of a renamed share is its old."""
+    ends = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
+    roots = {place.removesuffix(ends[name]) for name, place in locations.items() if place.endswith(ends[name])}
+    for before in locations.values():
+        root = max((each for each in roots if before.startswith(f"{each}/")), key=len, default=artifacts)
+        if root != artifacts:
+            yield before, artifacts + before.removeprefix(root)
+
+
+def _folder(address: str) -> Path:
+    return Path(url2pathname(urlsplit(address).path))
+
+
+def _clear_beside(path: Path) -> None:
+    for left in path.parent.glob(f".{path.name}.making*"):
+        left.unlink(missing_ok=True)

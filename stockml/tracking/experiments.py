@@ -12,7 +12,7 @@ from filelock import FileLock
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import LOOPBACK, without_password
+from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, without_password
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -25,31 +25,30 @@ def experiment_name(ticker: str) -> str:
 
 
 def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
-    """The same place whether a run goes to the database or to a server of this machine.
-
-    A server elsewhere cannot read this machine's files: it is left to choose its own.
-    """
+    """The same place for the database and for a server of this machine; one elsewhere is left to choose its own."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def named(client: "MlflowClient", uri: str, name: str, place: str | None, note: str = "") -> "Experiment":
-    """The experiment, made where it is missing; its files at `place`, `note` above its runs, unless a person wrote one.
+def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
+    """A ticker's experiment (None: that of all), made where it is missing; its files below `artifacts`.
 
-    Raises TrackingUnavailable.
+    note: what stands above its runs, unless a person wrote something. Raises TrackingUnavailable.
     """
     from mlflow.exceptions import MlflowException
 
+    name = experiment_name(ticker) if ticker else EXPERIMENT
     if found := client.get_experiment_by_name(name):
         if note and views.NOTE not in found.tags:
             client.set_experiment_tag(found.experiment_id, views.NOTE, note)
         return found
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
+        place = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
     if found := client.get_experiment_by_name(name):
         return found
-    raise TrackingUnavailable(without_password(uri), f"it did not make the experiment {name}")
+    raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
 
 
 def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:
@@ -64,10 +63,7 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none.
-
-    Returns what was moved. What fails for another reason than that there is nothing to move, or no room, is raised.
-    """
+    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none."""
     from mlflow.exceptions import MlflowException
 
     moved = []

@@ -1,13 +1,11 @@
-"""A night's model in MLflow: logged once, registered once, loadable without this repository.
-
-Imported by `tracking` only; imports mlflow inside functions.
-"""
+"""A night's model in MLflow: logged once, registered once, loadable without this repository."""
 
 import json
 import shutil
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,42 +27,31 @@ if TYPE_CHECKING:
 
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
-PINNED = (
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "exchange_calendars",
-    "fsspec",
-    "pydantic",
-)
+PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "fsspec", "pydantic")
 EXAMPLE_SESSIONS = 300
 
 
 def log(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log and register what was trained tonight; a night that kept the champion registers nothing.
-
-    Every step looks first whether an earlier, killed attempt has done it.
-    """
-    if night.keeps_champion or not _is_there(night):  # cleared away: only the run can be made again
+    """Log and register what was trained tonight, if anything was; a killed attempt's steps are not done again."""
+    folders = (night.model_folder, night.evaluation_folder)
+    is_there = all(folder and Path(folder).is_dir() for folder in folders)
+    if night.keeps_champion or not is_there:  # cleared away: only the run can be made again
         return
-    version = version_of(client, night) or _registered(client, _uploaded(client, run, night), run, night)
-    client.set_registered_model_alias(model_name(night.ticker), "challenger", version)
-
-
-def _registered(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> str:
-    """A new version of the ticker's registered model; returns its number."""
-    _create_registered_model(client, night)
-    version = client.create_model_version(
-        model_name(night.ticker),
-        source=model.artifact_location,
-        run_id=run.info.run_id,
-        model_id=model.model_id,
-        tags=_version_tags(night),
-        description=version_note(night),
-    )
-    return str(version.version)
+    name, version = model_name(night.ticker), version_of(client, night)
+    if version is None:
+        model = _uploaded(client, run, night)
+        description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
+        ensure_registered(client, name, description, {"ticker": night.ticker})
+        made = client.create_model_version(
+            name,
+            source=model.artifact_location,
+            run_id=run.info.run_id,
+            model_id=model.model_id,
+            tags=_version_tags(night),
+            description=version_note(night),
+        )
+        version = str(made.version)
+    client.set_registered_model_alias(name, "challenger", version)
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
@@ -96,18 +83,19 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel"
     from mlflow.entities import LoggedModelOutput
 
     found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
-    model = found[0] if found else _new_model(client, run, night)
+    model = (
+        found[0]
+        if found
+        else client.create_logged_model(
+            run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=_version_tags(night)
+        )
+    )
     if not (run.outputs and run.outputs.model_outputs):
         client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY":
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
     return model
-
-
-def _new_model(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
-    tags = _version_tags(night)
-    return client.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=tags)
 
 
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
@@ -144,24 +132,14 @@ def _zipped_code(folder: Path) -> Path:
     would upload each file of the package every night.
     """
     path = folder / "stockml.zip"
+    package = code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
-    packages = {
-        above / "__init__.py"
-        for file in modules
-        for above in file.parents
-        if above.is_relative_to(code_version.PACKAGE)
-    }
+    packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
     with zipfile.ZipFile(path, "w") as zipped:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(
-                file.relative_to(code_version.PACKAGE.parent).as_posix()
-            )  # of 1980: no time of the checkout
+            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # of 1980: no time of the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return path
-
-
-def _is_there(night: Night) -> bool:
-    return all(folder and Path(folder).is_dir() for folder in (night.model_folder, night.evaluation_folder))
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
@@ -210,15 +188,14 @@ def _version_tags(night: Night) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _create_registered_model(client: "MlflowClient", night: Night) -> None:
+def ensure_registered(
+    client: "MlflowClient", name: str, description: str, tags: Mapping[str, str] | None = None
+) -> None:
+    """Make the registered model where it is missing."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(
-            model_name(night.ticker),
-            tags={"ticker": night.ticker},
-            description=f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out.",
-        )
+        client.create_registered_model(name, tags=dict(tags or {}), description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

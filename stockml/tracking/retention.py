@@ -1,29 +1,27 @@
-"""Old nights in MLflow: which runs may go with their models, and putting them into MLflow's trash, then out of it;
-and before they do, which of them keep their figures alone.
+"""Old nights in MLflow: which keep their figures alone, and which go to its trash with their models, then out of it.
 
-Imported by `tracking` only; takes its client. What may go is decided on the local promotion history and on MLflow's
-own alias: a champion's run stays, whichever of the two names it.
+What may go is decided on the local promotion history and on MLflow's own alias: a champion's run stays, whichever of
+the two names it.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from stockml.tracking.runs import milliseconds
+from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PAGE = 500
+MOST = 50_000  # runs that MLflow gives at once: more than nights of a century
 CLEARED = "stockml.cleared"
 GC_TIMEOUT_S = 3600
 
@@ -39,50 +37,46 @@ class OldRun:
     size: int
 
 
-def outdated(
-    client: "MlflowClient", experiments: str, before: datetime, kept_keys: Collection[str]
-) -> tuple[OldRun, ...]:
-    """The ended runs of nights begun before the moment, oldest first.
+def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+    """The ended runs begun before the moment, oldest first.
 
     Left out: nights whose key is in `kept_keys`, those with a version that has an alias, the newest of each experiment.
     """
-    found = []
-    for experiment in client.search_experiments(filter_string=f"name LIKE '{experiments}'"):
-        newest = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)
+    found: list[Run] = []
+    query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
+    for experiment in experiment_ids(client):
+        newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
         spared = {run.info.run_id for run in newest}
-        for run in _begun_before(client, experiment.experiment_id, milliseconds(before)):
-            if run.info.run_id in spared or run.data.tags.get("stockml.key") in kept_keys:
-                continue
-            if (old := _old(client, run)) is not None:
-                found.append(old)
-    return tuple(found)
+        runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
+        found += [run for run in runs if run.info.run_id not in spared]
+    return _removable(client, found, kept_keys)
 
 
-def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> None:
-    """Delete versions, models and runs, in this order: killed in between, the next time goes on."""
+def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+    """The nights that still have files, but for the newest `count` of each experiment, newest first.
+
+    Left out: nights whose key is in `kept_keys`, and those with a version that has an alias.
+    """
+    found: list[Run] = []
+    query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
+    for experiment in experiment_ids(client):
+        nights = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time DESC"])
+        found += [run for run in nights[count:] if CLEARED not in run.data.tags]
+    return _removable(client, found, kept_keys)
+
+
+def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
+    """Delete versions, models and runs: killed in between, the next time goes on. Whether anything is in the trash."""
+    from mlflow.entities import ViewType
+
     for run in runs:
         for name, version in run.models:
             client.delete_model_version(name, version)
         for model_id in run.logged:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
-
-
-def beyond_newest(
-    client: "MlflowClient", experiments: str, count: int, kept_keys: Collection[str]
-) -> tuple[OldRun, ...]:
-    """The runs that still have files, but for the newest `count` of each experiment.
-
-    Left out: nights whose key is in `kept_keys`, and those with a version that has an alias.
-    """
-    found = []
-    for experiment in client.search_experiments(filter_string=f"name LIKE '{experiments}'"):
-        for run in islice(_nights(client, experiment.experiment_id), count, None):
-            tags = run.data.tags
-            if CLEARED in tags or tags["stockml.key"] in kept_keys or (old := _old(client, run)) is None:
-                continue
-            found.append(old)
-    return tuple(found)
+    ids = experiment_ids(client)
+    return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
 
 
 def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime) -> None:
@@ -95,8 +89,9 @@ def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime)
             client.delete_logged_model(model_id)
         found = client.get_run(run.run_id)
         _remove(client, found.info.artifact_uri)
-        note = found.data.tags.get("mlflow.note.content", "")
-        client.set_tag(run.run_id, "mlflow.note.content", _without_plots(note))
+        note = found.data.tags.get("mlflow.note.content", "").split("\n\n")
+        without_plots = "\n\n".join(part for part in note if not part.startswith(("![", "Plots: ")))
+        client.set_tag(run.run_id, "mlflow.note.content", without_plots)
         client.set_tag(run.run_id, CLEARED, now.isoformat())
 
 
@@ -107,60 +102,33 @@ def _remove(client: "MlflowClient", address: str) -> None:
     repository.delete_artifacts()
 
 
-def _without_plots(note: str) -> str:
-    parts = [part for part in note.split("\n\n") if not part.startswith(("![", "Plots: "))]
-    return "\n\n".join(parts)
-
-
-def has_trash(client: "MlflowClient", experiments: str) -> bool:
-    """Whether any run of these experiments is in the trash."""
-    from mlflow.entities import ViewType
-
-    ids = [each.experiment_id for each in client.search_experiments(filter_string=f"name LIKE '{experiments}'")]
-    return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
-
-
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
     """Remove what has been in MLflow's trash for that long, files too; returns what mlflow said.
 
     `database` may hold a password: it goes through the environment. Raises CalledProcessError.
     """
-    environ = {
-        **os.environ,
+    own = {
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    environ = {**os.environ, **own}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
     return done.stdout.strip()
 
 
-def _begun_before(client: "MlflowClient", experiment_id: str, moment_ms: int) -> "Iterator[Run]":
-    query = f"attributes.start_time < {moment_ms} AND attributes.status != 'RUNNING'"
-    return _found(client, experiment_id, query, "attributes.start_time ASC")
-
-
-def _nights(client: "MlflowClient", experiment_id: str) -> "Iterator[Run]":
-    """The logged nights, newest first."""
-    query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
-    return _found(client, experiment_id, query, "attributes.start_time DESC")
-
-
-def _found(client: "MlflowClient", experiment_id: str, query: str, order: str) -> "Iterator[Run]":
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], query, max_results=PAGE, order_by=[order], page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
+def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+    old = (_old(client, run) for run in runs if run.data.tags.get("stockml.key") not in kept_keys)
+    return tuple(run for run in old if run is not None)
 
 
 def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
     """The run with all that hangs on it; None when one of its versions is in office or on trial."""
     run_id = run.info.run_id
     versions = client.search_model_versions(f"run_id = '{run_id}'")
-    if any(_aliases(client, version) for version in versions):
+    # a search leaves aliases out; reading the version has them
+    if any(client.get_model_version(version.name, version.version).aliases for version in versions):
         return None
     logged = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     folders = [run.info.artifact_uri, *(model.artifact_location for model in logged)]
@@ -171,11 +139,6 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
         logged=tuple(model.model_id for model in logged),
         size=sum(_size(folder) for folder in folders),
     )
-
-
-def _aliases(client: "MlflowClient", version: Any) -> list[str]:
-    """A search leaves aliases out; reading the version has them."""
-    return list(client.get_model_version(version.name, version.version).aliases)
 
 
 def _size(address: str | None) -> int:

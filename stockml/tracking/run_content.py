@@ -32,12 +32,7 @@ CURVES = {
 }
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
-WHOLE = (
-    "lstm",
-    "champion",
-    "published",
-    "without_network",
-)  # contenders whose figures are all shown; of the others, MSE and skill
+WHOLE = ("lstm", "champion", "published", "without_network")  # all their figures are shown; of others, MSE and skill
 
 
 def metrics(
@@ -91,7 +86,10 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
 
 def params(night: Night) -> dict[str, str]:
     """The one configuration, in dotted names."""
-    return {name: _param(value) for name, value in night.settings.items()}
+    return {
+        name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+        for name, value in night.settings.items()
+    }
 
 
 def tags(night: Night) -> dict[str, str]:
@@ -125,7 +123,7 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
     """The run page's text: the verdict, the table, the plots themselves and links to all of them."""
     plots = plot_names(night)
     parts = [summary.markdown(night, heading=False)]
-    parts += [_image(run_id, name) for name in PLOTS_SHOWN if name in plots]
+    parts += [image(run_id, name) for name in PLOTS_SHOWN if name in plots]
     if plots:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
         links = [f"[{name.replace('_', ' ')}]({page}/{name}.png)" for name in plots]
@@ -158,15 +156,13 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
     found: list[Point] = []
     for row in history:
         suffix = "" if row.get("network", "held_out") == "held_out" else "_published"
-        named = {
-            f"{CURVES[name]}{suffix}": value for name, value in row.items() if name in CURVES and value is not None
-        }
-        found += metric_points(named, at, step=int(row["epoch"]))
+        curves = {CURVES[name] + suffix: value for name, value in row.items() if name in CURVES and value is not None}
+        found += metric_points(curves, at, step=int(row["epoch"]))
     return found
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
-    """Steps ahead, so that MLflow draws nights over each other: the skill by lead, and the published path.
+    """The skill by lead and the published path, a step a session ahead: MLflow draws nights over each other.
 
     All leads of two weeks, then the last of every week: the lines are the same, and a night's rows half as many.
     """
@@ -178,9 +174,9 @@ def lead_points(night: Night, at: int) -> list[Point]:
                 found += metric_points({"answer/skill_by_lead": 1 - mse / naive_mse}, at, step=lead)
     if night.forecast:
         band = night.forecast.band(80)
-        leads = enumerate(zip(night.forecast.path, band.low, band.high, strict=True), start=1)
-        for lead, prices in ((lead, prices) for lead, prices in leads if _is_drawn(lead)):
-            found += metric_points(dict(zip(FORECAST_CURVES, prices, strict=True)), at, step=lead)
+        for lead, prices in enumerate(zip(night.forecast.path, band.low, band.high, strict=True), start=1):
+            if _is_drawn(lead):
+                found += metric_points(dict(zip(FORECAST_CURVES, prices, strict=True)), at, step=lead)
     return found
 
 
@@ -222,9 +218,6 @@ def plot_names(night: Night) -> tuple[str, ...]:
     return tuple(sorted(drawn.union(night.figures))) if drawn else ()
 
 
-def _image(run_id: str, name: str) -> str:
+def image(run_id: str, name: str) -> str:
+    """One of the run's plots, as Markdown."""
     return f"![{name}](get-artifact?path=plots%2F{name}.png&run_uuid={run_id})"
-
-
-def _param(value: Any) -> str:
-    return " ".join(str(part) for part in value) if isinstance(value, tuple | list) else str(value)

@@ -1,10 +1,7 @@
-"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died.
-
-Imported by `tracking` only; imports mlflow inside functions.
-"""
+"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +16,7 @@ from stockml.tracking import run_content
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Run
+    from mlflow.entities import Run
 
 BATCH = 1000
 LONGEST = timedelta(hours=2)  # that logging may take where nobody here can see whether its process lives
@@ -34,7 +31,7 @@ def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: s
     found = _of_key(client, experiment_id, key)
     found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
     for twin in found[1:]:
-        if is_of_this_host(twin.data.tags.get(PROCESS)) and not others(twin, installation):
+        if is_of_this_host(twin.data.tags.get(PROCESS)) and not is_of_another(twin, installation):
             client.delete_run(twin.info.run_id)
     return found[0] if found else None
 
@@ -52,10 +49,10 @@ def installation(nights: Path, locks: Path) -> str:
         return path.read_text()
 
 
-def others(run: "Run", installation: str) -> bool:
+def is_of_another(run: "Run", installation: str) -> bool:
     """Whether another installation, which logs to the same MLflow, may be at work on this run."""
     is_its_own = run.data.tags.get(INSTALLATION, installation) == installation
-    return run.info.status == "RUNNING" and not is_its_own and not orphaned(run, datetime.now(UTC) - LONGEST)
+    return run.info.status == "RUNNING" and not is_its_own and not _is_orphaned(run, datetime.now(UTC))
 
 
 def started(
@@ -71,7 +68,7 @@ def started(
             client.delete_run(run.info.run_id)
             return None
         return run
-    if others(run, installation):
+    if is_of_another(run, installation):
         return None
     for name, value in claim.items():
         client.set_tag(run.info.run_id, name, value)
@@ -81,41 +78,35 @@ def started(
 
 def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     """Parameters, tags, metrics, the bars and the plots. Every value is the same when it is logged again."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     run_id, at = run.info.run_id, milliseconds(night.finished_at)
     note = run_content.description(night, run.info.experiment_id, run_id)
     tags = {**run_content.tags(night), "mlflow.note.content": note}
-    params = [Param(name, value) for name, value in run_content.params(night).items()]
-    points = run_content.points(night, at)
-    first = points[: BATCH - len(params) - len(tags)]
-    client.log_batch(
-        run_id, [Metric(*point) for point in first], params, [RunTag(name, value) for name, value in tags.items()]
-    )
-    log_points(client, run_id, points[len(first) :])
-    client.log_inputs(run_id, datasets=[_dataset(night)])
+    log_points(client, run_id, run_content.points(night, at), tags, run_content.params(night))
+    bars = DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
+    client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
-    _log_text(client, run, "decision.json", run_content.decision(night))
-    _log_text(client, run, "night.json", run_content.record(night))
+    client.log_text(run_id, run_content.decision(night), "decision.json")
+    client.log_text(run_id, run_content.record(night), "night.json")
 
 
 def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
     """The night's figures that are drawn. Where MLflow's files are on this disk they are linked, and kept once."""
-    folder = Path(night.plots_folder or "")
-    drawn = sorted(folder.glob("*.png")) if night.plots_folder else []
+    drawn = sorted(Path(night.plots_folder).glob("*.png")) if night.plots_folder else []
     try:
         linked = drawn and _linked(drawn, run)
     except OSError:  # another disk, or one that knows no links
         linked = False
     if drawn and not linked:
-        client.log_artifacts(run.info.run_id, str(folder), "plots")
+        client.log_artifacts(run.info.run_id, str(night.plots_folder), "plots")
 
 
 def _linked(drawn: list[Path], run: "Run") -> bool:
-    place = _place(run)
-    if place is None:
+    address = urlsplit(run.info.artifact_uri)
+    if address.scheme != "file":
         return False
-    kept = place / "plots"
+    kept = Path(unquote(address.path)) / "plots"
     kept.mkdir(parents=True, exist_ok=True)
     for path in drawn:
         beside = kept / f".{path.name}.{os.getpid()}"
@@ -125,45 +116,40 @@ def _linked(drawn: list[Path], run: "Run") -> bool:
     return True
 
 
-def _log_text(client: "MlflowClient", run: "Run", name: str, text: str) -> None:
-    """A file of the run; where MLflow's files are on this disk, without asking the server where."""
-    if place := _place(run):
-        write_atomically(place / name, text.encode())
-    else:
-        client.log_text(run.info.run_id, text, name)
+def log_points(
+    client: "MlflowClient",
+    run_id: str,
+    points: list[run_content.Point],
+    tags: Mapping[str, str] | None = None,
+    params: Mapping[str, object] | None = None,
+) -> None:
+    """All at once, in as few batches as MLflow accepts; tags and parameters come with the first."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    named = [Param(name, str(value)) for name, value in (params or {}).items()]
+    tagged = [RunTag(name, value) for name, value in (tags or {}).items()]
+    first = BATCH - len(named) - len(tagged)
+    client.log_batch(run_id, [Metric(*point) for point in points[:first]], named, tagged)
+    for start in range(first, len(points), BATCH):
+        client.log_batch(run_id, [Metric(*point) for point in points[start : start + BATCH]])
 
 
-def _place(run: "Run") -> Path | None:
-    """The folder on this disk that holds the run's files; None where MLflow keeps them elsewhere."""
-    address = urlsplit(run.info.artifact_uri)
-    return Path(unquote(address.path)) if address.scheme == "file" else None
+def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
+    """The runs of nights that say they are running: their process here is gone, or elsewhere began them hours ago."""
+    if not (ids := experiment_ids(client)):
+        return []
+    running = client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
+    return [run for run in running if _is_orphaned(run, now)]
 
 
-def log_points(client: "MlflowClient", run_id: str, points: list[run_content.Point]) -> None:
-    """All at once, in batches of what MLflow accepts: a tenth of the time of single calls."""
-    from mlflow.entities import Metric
-
-    metrics = [Metric(*point) for point in points]
-    for first in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+def experiment_ids(client: "MlflowClient") -> list[str]:
+    """The experiments of tickers, bases, trials and tutorials; not that of all tickers."""
+    return [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
 
 
-def _dataset(night: Night) -> "DatasetInput":
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    return DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
-
-
-def unfinished(client: "MlflowClient", names: str) -> "Iterator[Run]":
-    experiments = client.search_experiments(filter_string=f"name LIKE '{names}'")
-    if experiments:
-        ids = [experiment.experiment_id for experiment in experiments]
-        yield from client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
-
-
-def orphaned(run: "Run", before: datetime) -> bool:
-    process = run.data.tags.get(PROCESS)
-    return is_gone(process) if is_of_this_host(process) else bool(run.info.start_time < milliseconds(before))
+def _is_orphaned(run: "Run", now: datetime) -> bool:
+    process, longest_ago = run.data.tags.get(PROCESS), milliseconds(now - LONGEST)
+    return is_gone(process) if is_of_this_host(process) else bool(run.info.start_time < longest_ago)
 
 
 def milliseconds(moment: datetime) -> int:

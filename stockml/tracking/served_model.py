@@ -57,11 +57,8 @@ class ServedModel(PythonModel):
         path = last * np.exp(quantiles[:, len(LEVELS) // 2])
         found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": path})
         for coverage in COVERAGES:
-            low, high = band(quantiles, LEVELS, coverage)
-            found[f"low_{percent(coverage)}"], found[f"high_{percent(coverage)}"] = (
-                last * np.exp(low),
-                last * np.exp(high),
-            )
+            for side, values in zip(("low", "high"), band(quantiles, LEVELS, coverage), strict=True):
+                found[f"{side}_{percent(coverage)}"] = last * np.exp(values)
         return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
 
 

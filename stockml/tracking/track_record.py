@@ -1,8 +1,4 @@
-"""One run a ticker whose steps are sessions, all in the experiment `stockml`: does it get better?
-
-A session's figures are those of its last finished night, in whatever order nights were run. Imported by `tracking`
-only; takes its client, imports mlflow inside functions.
-"""
+"""Does it get better? One run a ticker in the experiment `stockml`, a step a session, of its last finished night."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -39,7 +35,7 @@ class Record:
             known = [point for each in glances.values() for point in points(each)]
             self._begin(known, _tags(glances[max(glances)], page))
         elif str(tonight.session) > run.data.tags["session"]:
-            self._add(run.info.run_id, points(tonight), _tags(tonight, page))
+            log_points(self.client, run.info.run_id, points(tonight), _tags(tonight, page))
         else:
             self._insert(run, tonight, page)
 
@@ -59,12 +55,6 @@ class Record:
         run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
         log_points(self.client, run.info.run_id, known)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
-
-    def _add(self, run_id: str, new: list[Point], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        metrics = [Metric(*point) for point in new]
-        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(*tag) for tag in tags.items()])
 
     def _insert(self, run: "Run", tonight: Glance, page: str) -> None:
         """A session before the newest, or one that stands there: what is logged stays, so a new run takes over."""

@@ -93,29 +93,21 @@ COLUMNS = 6
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
 CURVES = ("answer/forecast", "answer/skill_by_lead")
 OTHERS = (
-    "answer",
-    "intervals",
-    "baselines",
-    "champion",
-    "forecast",
-    "live",
-    "lstm",
-    "published",
-    "training",
-    "without_network",
+    *("answer", "intervals", "baselines", "champion", "forecast"),
+    *("live", "lstm", "published", "training", "without_network"),
 )
 
 
 def nights_view() -> str:
     """One ticker's nights: newest session first."""
-    columns = ["tags.session", "tags.verdict", *_metrics(list(NIGHTS)[:COLUMNS])]
+    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in list(NIGHTS)[:COLUMNS])]
     charts = [*(_chart(name, "BAR") for name in list(NIGHTS)[:COLUMNS]), *(_chart(name, "LINE") for name in CURVES)]
     return _view("tags.session", columns, charts, ascending=False, axis="step", others=OTHERS)
 
 
 def record_view() -> str:
     """All tickers' track records: a line a ticker over the sessions, by their dates."""
-    columns = ["tags.session", "tags.verdict", *_metrics(list(RECORD)), "tags.published"]
+    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in RECORD), "tags.published"]
     charts = [_chart(name, "LINE") for name in RECORD]
     return _view("tags.ticker", columns, charts, ascending=True, axis="time", others=("record",))
 
@@ -128,7 +120,6 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
 
 
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
-    """What stands above a ticker's nights."""
     table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
     return _note(
         f"{ticker}: a run a night, newest session first. [Table]({table}) · [charts]({charts}) · "
@@ -151,27 +142,20 @@ def record_note(page: str, experiment_id: str) -> str:
 
 
 def tutorial_note() -> str:
-    """What stands above the tutorial's runs."""
     return _note("The published tutorial: a run a training, with its pictures beside the page's figures.", TUTORIAL)
 
 
 def trials_note(ticker: str) -> str:
-    """What stands above a search's runs."""
     return _note(f"{ticker}: a run a trial of `stockml tune`, judged on the validation part.", TRIALS)
 
 
 def base_note() -> str:
-    """What stands above the base networks' runs."""
     return _note("Base networks, each learned across tickers by `stockml pretrain`: a run a vintage.", BASE)
 
 
 def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
     return "\n".join([opening, "", "| metric | unit | what it is |", "|---|---|---|", *rows])
-
-
-def _metrics(names: Sequence[str]) -> list[str]:
-    return [f"metrics.{name}" for name in names]
 
 
 def _chart(metric: str, kind: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from stockml.evaluation.distribution_scores import losses
 from stockml.forecasts.publishing import FIRST_SHARE
 from stockml.models.pooled_regression import LEADS, moves, symmetrised
 from stockml.models.pooled_vintages import KINDS, read
-from stockml.prices.price_folder import read_folder
+from stockml.prices.csv_import import read_folder
 
 EVERY, FEWEST = 10, 100
 

@@ -22,7 +22,7 @@ from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression, origins_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
-from stockml.prices.price_folder import read_folder
+from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainee import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain

@@ -18,7 +18,7 @@ from pathlib import Path
 from stockml.errors import StockmlError
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_vintages import SHIPPED, write
-from stockml.prices.price_folder import read_folder
+from stockml.prices.csv_import import read_folder
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 

@@ -27,8 +27,8 @@ def parse(scene: Scene) -> Iterator[Measured]:
     content, last, calendar = payload(bars), bars.index[-1].date(), sessions_for(TICKER)
 
     def action(run: int) -> None:
-        daily = parse_daily(content, TICKER, last_final=last, today=last)
-        assert len(checked(TICKER, daily.bars, calendar)) == PAYLOAD_SESSIONS
+        bars = parse_daily(content, TICKER, last_final=last, today=last)
+        assert len(checked(TICKER, bars, calendar)) == PAYLOAD_SESSIONS
 
     yield timed("parse", action, runs=scene.runs(30, 10), remark=f"{what}, {len(content) / 1e6:.1f} MB")
 

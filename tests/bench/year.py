@@ -124,7 +124,7 @@ def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: date
         yield str(rest)
         return
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    provider = AlphaVantage.from_environment(environ, place.quota, clock=lambda: now, sleep=lambda seconds: None)
+    provider = AlphaVantage(environ, place.quota, clock=lambda: now, sleep=lambda seconds: None)
     try:
         with provider:
             payload = ingest.fetch(place, provider, ticker, session, sessions=EXCHANGE, now=now)

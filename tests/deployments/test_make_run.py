@@ -13,7 +13,7 @@ import pytest
 from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.prices.store import BarStore
-from stockml.provider.price_source import held, replay_home
+from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import stockml
 from tests.support.patience import PATIENCE_S
 
@@ -66,7 +66,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     # the README's own order: then with a key of one's own, whose bars go beside the replay's
     mine = stockml("nightly", "MSFT", "--json", ALPHAVANTAGE_API_KEY="mine12345", ALPHAVANTAGE_URL=feed.url)
     assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
-    assert (held(home), held(replay_home(os.environ))) == ("market", "replay")
+    assert (kind_in(home), kind_in(replay_home(os.environ))) == ("market", "replay")
 
 
 def shown_nights(home: Home) -> list[tuple[str, str]]:

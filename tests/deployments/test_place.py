@@ -8,7 +8,7 @@ import pytest
 from deployments.cli.place import in_home
 from stockml.errors import InvalidFile, MixedPrices
 from stockml.home import Home, home
-from stockml.provider.price_source import check, claim, held, kind_here
+from stockml.provider.price_source import check, claim, kind_here, kind_in
 from tests.support.old_homes import moved_to
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
@@ -71,7 +71,7 @@ def test_an_earlier_versions_home_goes_on_and_a_key_is_not_shut_out_by_its_repla
 
 def test_only_a_claim_settles_the_kind_and_the_other_is_refused(home: Home) -> None:
     check(home, "market")
-    assert held(home) is None
+    assert kind_in(home) is None
     claim(home, "replay")
     claim(home, "replay")
     with pytest.raises(MixedPrices, match="expected a home for market prices, found one with replay prices"):

@@ -121,7 +121,7 @@ def _payload(place: Home) -> Kind:
     kept = archive(
         Payload("IBM", "TIME_SERIES_DAILY", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads
     )
-    return Kind("payload", (Path(kept.path),), lambda: read_archived(kept.path))
+    return Kind("payload", (kept,), lambda: read_archived(kept))
 
 
 def _settings(place: Home) -> Kind:

@@ -54,7 +54,7 @@ class Shared:
         """The ticker's state as it was last committed."""
         state = SharedState.of(self.cache)
         assert state is not None
-        found = state._objects.read("parts/IBM.json").content
+        found = state.objects.read("parts/IBM.json").content
         return None if found is None else Manifest.read(found, STATE)
 
     def read(self) -> Home:

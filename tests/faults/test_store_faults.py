@@ -75,7 +75,7 @@ def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
         file_lock(store.locks / "store-IBM.parquet.lock", 1.0),
         pytest.raises(StoreBusy, match=r"store-IBM\.parquet\.lock"),
     ):
-        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: table)
+        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: (table, None))
 
 
 @pytest.fixture
@@ -230,9 +230,9 @@ def test_an_empty_store_folder_that_is_removed_comes_back(store):
 def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
     append(store, slice(0, 100))
 
-    def removing(table: pa.Table) -> pa.Table:
+    def removing(table: pa.Table) -> tuple[pa.Table, None]:
         shutil.rmtree(store.root)
-        return table.slice(0, 99)
+        return table.slice(0, 99), None
 
     store.files.update("IBM.parquet", "IBM", BAR_SCHEMA, removing)
     assert store.read("IBM").equals(IBM.iloc[:99])

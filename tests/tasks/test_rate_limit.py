@@ -25,8 +25,8 @@ def three_requests() -> list[float]:
 
 def test_requests_wait_for_their_turn_once_the_server_keeps_turns() -> None:
     three_requests()
-    configure_rate_limit(Plan.parse("60/min"))
-    configure_rate_limit(Plan.parse("60/min"))
+    configure_rate_limit(Plan.of({"ALPHAVANTAGE_PLAN": "60/min"}))
+    configure_rate_limit(Plan.of({"ALPHAVANTAGE_PLAN": "60/min"}))
     with get_client(sync_client=True) as client:
         limit = client.read_global_concurrency_limit_by_name(LIMIT)
     assert (limit.limit, limit.slot_decay_per_second) == (1, 1.0)

@@ -10,6 +10,7 @@ from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.payload_archive import Payload, archive
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.support.recordings import recorded
 
@@ -37,8 +38,8 @@ def answer(last: date, volume_factor: float) -> bytes:
 
 def kept(home: Home, last: date, volume_factor: float, received_at: datetime) -> PayloadReceipt:
     payload = Payload("IBM", "TIME_SERIES_DAILY", answer(last, volume_factor), received_at)
-    file = archive(payload, home.payloads)
-    return PayloadReceipt("IBM", file.path, file.sha256, last, last, received_at)
+    file = str(archive(payload, home.payloads))
+    return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, received_at)
 
 
 def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:

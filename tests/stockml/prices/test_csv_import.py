@@ -12,7 +12,7 @@ from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
 from stockml.prices.store import BarStore
-from tests.stockml.prices.test_csv_readings import LAYOUTS, written
+from tests.stockml.prices.test_csv_cells import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 

@@ -58,9 +58,9 @@ def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
     later = NOW + timedelta(days=1)
     receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
     assert counts(receipt) == (1, 1, 98)
-    since = [store.recorded_since("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
+    since = [store.recorded_between("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
     assert since == [(101, 1), (1, 1), (0, 0)]
-    assert store.recorded_since("KO", NOW) == (0, 0)
+    assert store.recorded_between("KO", NOW) == (0, 0)
     assert store.read("IBM")["volume"].iloc[99] == IBM["volume"].iloc[99] * 1.015
     assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
     assert len(pq.read_table(receipt.path)) == 102

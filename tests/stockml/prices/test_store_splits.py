@@ -21,7 +21,7 @@ def log_moves(bars: Bars) -> np.ndarray:
 def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, effective):
     bars = recorded(symbol)
     append(store, bars, ticker=symbol)
-    assert tuple(jump.session for jump in store.unexplained_jumps(symbol)) == effective
+    assert store.unexplained_jumps(symbol) == effective
     answer = [Split(day, 2.0) for day in effective]
     assert store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective) == len(effective)
     assert store.unexplained_jumps(symbol) == ()
@@ -35,7 +35,7 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
 def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
     append(store, recorded("MSFT"), ticker="MSFT")
     (jump,) = store.unexplained_jumps("MSFT")
-    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[jump.session])
+    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[jump])
     assert store.unexplained_jumps("MSFT") == ()
     assert store.splits("MSFT") == ()
     assert store.adjusted("MSFT").equals(recorded("MSFT"))
@@ -50,7 +50,7 @@ def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
         day = bars.index[at + after]
         now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
         append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
-        open_jumps = tuple(jump.session for jump in store.unexplained_jumps("MSFT"))
+        open_jumps = store.unexplained_jumps("MSFT")
         assert open_jumps == ((jump,) if asks else ())
         if asks:
             store.record_splits("MSFT", answer, recorded_at=now, source="SPLITS", asked=open_jumps)

@@ -15,9 +15,7 @@ from stockml.errors import (
     UnknownSymbol,
 )
 from stockml.provider.client import AlphaVantage
-from stockml.provider.http import Limits
 from stockml.provider.payload_archive import Payload
-from stockml.provider.quota import FREE, Plan, QuotaLedger
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
 
@@ -48,18 +46,13 @@ class Connected:
         self._open: list[AlphaVantage] = []
 
     def __call__(
-        self, server: Loopback | str, key: str | None = KEY, plan: Plan = FREE, **limits: float
+        self, server: Loopback | str, key: str | None = KEY, plan: str = "free", **limits: float
     ) -> AlphaVantage:
         address = server if isinstance(server, str) else server.address
-        client = AlphaVantage(
-            key,
-            quota=QuotaLedger.of(self.folder, key, plan),
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            base_url=address,
-            limits=Limits(**limits),  # type: ignore[arg-type]
-            jitter=lambda: 0.5,
-        )
+        environ = {"ALPHAVANTAGE_URL": address, "ALPHAVANTAGE_PLAN": plan}
+        client = AlphaVantage(environ, self.folder, key=key, clock=self.clock, sleep=self.clock.sleep)
+        for name, value in {**limits, "jitter": lambda: 0.5}.items():
+            setattr(client, name, value)
         self._open.append(client)
         return client
 

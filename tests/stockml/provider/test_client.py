@@ -190,9 +190,9 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
             "ALPHAVANTAGE_PLAN": "1200/min",
             "ALPHAVANTAGE_URL": server.address,
         }
-        with AlphaVantage.from_environment(environ, tmp_path, clock=clock, sleep=clock.sleep) as client:
+        with AlphaVantage(environ, tmp_path, clock=clock, sleep=clock.sleep) as client:
             client.daily("IBM")
-        with AlphaVantage.from_environment(environ, tmp_path, clock=clock, sleep=clock.sleep, key="OTHER") as client:
+        with AlphaVantage(environ, tmp_path, clock=clock, sleep=clock.sleep, key="OTHER") as client:
             client.daily("IBM")
     assert [asked["apikey"] for asked in server.asked] == [KEY, "OTHER"]
     assert QuotaLedger.of(tmp_path, KEY, FAST).remaining(clock()) is None
@@ -211,13 +211,13 @@ def test_loopback_is_asked_directly_even_where_a_proxy_is_set(
 
 def test_the_replay_feed_and_the_client_speak_one_contract(feed: Feed, connected: Connected) -> None:
     session = date(2013, 3, 1)
-    client = connected(feed.url, plan=FAST)
+    client = connected(feed.url, plan="1200/min")
     compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session, today=session)
-    assert (len(compact.bars), compact.newest) == (100, session)
+    assert (len(compact), compact.index[-1].date()) == (100, session)
     assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
         client.daily("IBM", "full")
     with pytest.raises(UnknownSymbol):
         client.daily("NOSUCH")
-    premium = connected(feed.url, "premium-key", FAST).daily("IBM", "full").content
-    assert len(parse_daily(premium, "IBM", last_final=session, today=session).bars) > 3_000
+    premium = connected(feed.url, "premium-key", "1200/min").daily("IBM", "full").content
+    assert len(parse_daily(premium, "IBM", last_final=session, today=session)) > 3_000

@@ -79,10 +79,8 @@ def test_a_series_that_echoes_the_key_is_kept_without_it(connected: Connected, t
     with Loopback(loopback.whole(echoing)) as server:
         payload = connected(server).daily("IBM")
     kept = archive(payload, tmp_path / "payloads")
-    assert KEY.lower().encode() not in gzip.decompress(Path(kept.path).read_bytes()).lower()
-    assert len(
-        parse_daily(read_archived(kept.path), "IBM", last_final=date(2026, 11, 20), today=date(2026, 11, 20)).bars
-    )
+    assert KEY.lower().encode() not in gzip.decompress(kept.read_bytes()).lower()
+    assert len(parse_daily(read_archived(kept), "IBM", last_final=date(2026, 11, 20), today=date(2026, 11, 20)))
 
 
 def test_neither_client_nor_key_can_be_pickled_or_printed(connected: Connected) -> None:

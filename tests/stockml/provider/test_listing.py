@@ -19,7 +19,7 @@ NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
 
 def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    return AlphaVantage.from_environment(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
+    return AlphaVantage(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
 
 
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:

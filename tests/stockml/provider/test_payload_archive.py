@@ -11,18 +11,17 @@ from stockml.errors import (
     StoreError,
 )
 from stockml.provider.payload_archive import Payload, archive, read_archived
-from stockml.storage.files import sha256_of
 from tests.stockml.provider.connected import DAILY, NOW, payload
 
 
 def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) -> None:
     kept = archive(payload(), tmp_path)
-    before = Path(kept.path).stat()
+    before = kept.stat()
     assert archive(payload(), tmp_path) == kept
-    assert Path(kept.path).stat().st_mtime_ns == before.st_mtime_ns
-    assert [path.name for path in (tmp_path / "BRK-B").iterdir()] == [Path(kept.path).name]
-    assert (kept.sha256, read_archived(kept.path)) == (sha256_of(kept.path), DAILY)
-    time_in_header = Path(kept.path).read_bytes()[4:8]
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    assert [path.name for path in (tmp_path / "BRK-B").iterdir()] == [kept.name]
+    assert read_archived(kept) == DAILY
+    time_in_header = kept.read_bytes()[4:8]
     assert time_in_header == bytes(4)
 
 
@@ -31,12 +30,12 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
 )
 def test_a_damaged_payload_is_named_and_written_anew_when_it_comes_again(tmp_path: Path, damage: bytes) -> None:
     kept = archive(payload(), tmp_path)
-    Path(kept.path).write_bytes(damage)
+    kept.write_bytes(damage)
     with pytest.raises(StoreError, match="restore it from a backup") as caught:
-        read_archived(kept.path)
-    assert kept.path in str(caught.value)
+        read_archived(kept)
+    assert str(kept) in str(caught.value)
     assert archive(payload(), tmp_path) == kept
-    assert read_archived(kept.path) == DAILY
+    assert read_archived(kept) == DAILY
 
 
 def test_a_payload_kept_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> None:
@@ -44,7 +43,7 @@ def test_a_payload_kept_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> 
         kept = set(pool.map(lambda _: archive(payload(), tmp_path), range(64)))
     assert len(kept) == 1
     assert len(list((tmp_path / "BRK-B").iterdir())) == 1
-    assert read_archived(kept.pop().path) == DAILY
+    assert read_archived(kept.pop()) == DAILY
 
 
 def test_a_payload_of_a_path_is_refused(tmp_path: Path) -> None:

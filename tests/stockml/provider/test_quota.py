@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
-from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day, stalest_first
+from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day
 from stockml.storage.locks import file_lock
 from tests.support.patience import PATIENCE_S
 
@@ -40,13 +40,13 @@ def ledger(tmp_path: Path) -> QuotaLedger:
     ],
 )
 def test_a_plan_is_named_as_people_write_it(text: str, plan: Plan) -> None:
-    assert Plan.parse(text) == plan
+    assert Plan.of({"ALPHAVANTAGE_PLAN": text}) == plan
 
 
-@pytest.mark.parametrize("text", ["", "premium", "0/min", "1201/min", "75", "-5/min", "75/hour"])
+@pytest.mark.parametrize("text", ["premium", "0/min", "1201/min", "75", "-5/min", "75/hour"])
 def test_an_unknown_plan_says_what_is_expected(text: str) -> None:
     with pytest.raises(InvalidSetting, match=r"free.*75/min|between 1 and 1200"):
-        Plan.parse(text)
+        Plan.of({"ALPHAVANTAGE_PLAN": text})
 
 
 def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:
@@ -241,36 +241,3 @@ def test_a_killed_process_leaves_a_readable_count_that_misses_no_request(tmp_pat
     counted = sum(json.loads(note)["requests"] for note in notes)
     assert seen <= counted <= seen + 5
     ledger.spend("IBM", datetime.now(UTC))
-
-
-LAST = {"A": date(2026, 11, 20), "B": date(2026, 11, 18), "C": None, "D": date(2026, 11, 18)}
-
-
-@pytest.mark.parametrize(
-    ("remaining", "asked", "skipped"),
-    [
-        (None, ("C", "B", "D", "A"), ()),
-        (25, ("C", "B", "D", "A"), ()),
-        (2, ("C", "B"), ("D", "A")),
-        (0, (), ("C", "B", "D", "A")),
-    ],
-)
-def test_the_stalest_tickers_are_asked_first(
-    remaining: int | None, asked: tuple[str, ...], skipped: tuple[str, ...]
-) -> None:
-    turn = stalest_first(LAST, remaining)
-    assert (turn.asked, turn.skipped) == (asked, skipped)
-
-
-@given(
-    st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates()),
-    st.none() | st.integers(0, 12),
-)
-def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
-    last: dict[str, date | None], remaining: int | None
-) -> None:
-    turn = stalest_first(last, remaining)
-    assert sorted(turn.asked + turn.skipped) == sorted(last)
-    assert len(turn.asked) == (len(last) if remaining is None else min(remaining, len(last)))
-    ages = [last[ticker] or date.min for ticker in turn.asked + turn.skipped]
-    assert ages == sorted(ages)

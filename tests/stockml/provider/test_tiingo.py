@@ -4,6 +4,7 @@ Tiingo's answers are made here after its documentation; the service itself could
 """
 
 import json
+import pickle
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from stockml.pipeline import ingest
 from stockml.prices.bars import Bars
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
+from stockml.provider.http import PriceProvider
 from stockml.provider.payload_archive import Payload
-from stockml.provider.protocol import PriceProvider
 from stockml.provider.tiingo import PRICES, Tiingo
 from tests.support.loopback import Answer, Exchange, Loopback
 from tests.support.recordings import recorded
@@ -50,7 +51,7 @@ def sends(content: object, status: int = 200) -> Answer:
 
 def tiingo(folder: Path, address: str) -> Tiingo:
     environ = {"TIINGO_API_KEY": KEY, "TIINGO_URL": address}
-    return Tiingo.from_environment(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
+    return Tiingo(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
 
 
 @pytest.fixture(params=["alphavantage", "tiingo"])
@@ -63,23 +64,22 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
     environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
     with Feed(premium=True) as feed:
         environ["ALPHAVANTAGE_URL"] = feed.url
-        made = AlphaVantage.from_environment(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
+        made = AlphaVantage(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
         with made as client:
             yield client
 
 
 def test_bars_and_splits_are_the_same_whoever_gives_them(provider: PriceProvider) -> None:
-    assert isinstance(provider, PriceProvider)
     answer = provider.daily("MSFT", "full")
-    daily = provider.daily_of(answer, last_final=LAST, today=LAST)
-    assert daily.bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
-    assert daily.newest == LAST
+    bars = provider.daily_of(answer, last_final=LAST, today=LAST)
+    assert bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
+    assert bars.index[-1].date() == LAST
     earlier = provider.daily_of(answer, last_final=date(2013, 2, 28), today=LAST)
-    assert earlier.newest == date(2013, 2, 28)
+    assert earlier.index[-1].date() == date(2013, 2, 28)
     splits = provider.splits_of(provider.splits("MSFT"))
     assert [(split.effective, split.factor) for split in splits] == [(date(2003, 2, 18), 2.0)]
     with pytest.raises(TypeError, match="not pickled"):
-        provider.__getstate__()
+        pickle.dumps(provider)
 
 
 REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
@@ -111,7 +111,7 @@ def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(t
         with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
             client.daily("TSCO.LON")
         assert client.remaining() == 1_000
-        nobody = Tiingo.from_environment({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
+        nobody = Tiingo({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
             nobody.daily("MSFT")
         assert service.asked == []

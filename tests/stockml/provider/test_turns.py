@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import FREE
-from stockml.provider.turns import GONE_AFTER, Turns, next_turn
+from stockml.provider.quota import FREE, GONE_AFTER, Turns, next_turn, stalest_first
 from stockml.storage.notes import FileNotes
 
 NEW_YORK = sessions_for("IBM")
@@ -58,6 +59,28 @@ def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_ba
     assert str(later) == "1 ticker has waited longer for today's requests; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
+
+
+def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
+    last = {"A": date(2026, 11, 20), "B": date(2026, 11, 18), "C": None, "D": date(2026, 11, 18)}
+    assert stalest_first(last) == ["C", "B", "D", "A"]
+
+
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates(max_value=NIGHTS[-2]), min_size=1),
+    st.integers(0, 12),
+)
+def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
+    last: dict[str, date | None], remaining: int
+) -> None:
+    turns = {
+        ticker: next_turn(ticker, last, NIGHTS[-1], remaining=remaining, per_day=25, sessions=NEW_YORK)
+        for ticker in last
+    }
+    asked = {ticker for ticker, later in turns.items() if later is None}
+    assert len(asked) == min(remaining, len(last))
+    age = {ticker: session or date.min for ticker, session in last.items()}
+    assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
 
 
 def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:

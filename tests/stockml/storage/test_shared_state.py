@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import StoreBusy, StoreError
-from stockml.storage.database import Database
 from stockml.storage.manifests import COMMON, files_of
+from stockml.storage.notes import Database
 from stockml.storage.shared_state import Depth, SharedState
 
 NOWHERE = Database("postgresql://nobody@127.0.0.1:1", "no test here asks it")

@@ -48,7 +48,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
 
 def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
-    tracking.mirror_champion("IBM", logged.model_version or "")
+    tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
@@ -155,7 +155,7 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tra
     first = tracking.log_night(night)
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
     assert tracking.log_night(kept).model_version is None
-    tracking.mirror_champion("IBM", first.model_version or "")
+    tracking.follow_champion("IBM", night.key)
     assert tracking.log_night(kept).model_version == first.model_version
     assert len(versions(tracking)) == 1
 

@@ -72,7 +72,7 @@ def test_a_rollback_moves_the_alias_at_once_and_says_where_it_cannot(
         versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
         line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
         Registry(home.models).promote(Promotion("IBM", "promote", *line))
-    tracking.mirror_champion("IBM", versions["c" * 64])
+    tracking.follow_champion("IBM", "c" * 64)
     assert run(["rollback", "IBM"]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {versions['b' * 64]}")
     assert champion(tracking) == versions["b" * 64]

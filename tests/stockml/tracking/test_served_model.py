@@ -75,7 +75,8 @@ def night(installation: Home) -> Night:
 def champion(installation: Home, night: Night) -> Tracking:
     """The night is logged straight to the database, and its model is champion."""
     tracking = Tracking.of(installation)
-    tracking.mirror_champion("IBM", tracking.log_night(night).model_version or "")
+    tracking.log_night(night)
+    tracking.follow_champion("IBM", night.key)
     return tracking
 
 
@@ -219,7 +220,7 @@ def test_the_server_shows_what_was_logged_without_it_and_the_other_way_round(
         assert _artifact(address, second.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
         assert len(predicted(address, tmp_path)["csv"]["path"]) == 50
     assert champion.log_night(replace(night, key="e" * 64)) == second
-    champion.mirror_champion("IBM", second.model_version)
+    champion.follow_champion("IBM", "e" * 64)
     assert len(predicted(champion.uri, tmp_path)["csv"]["path"]) == 50
 
 

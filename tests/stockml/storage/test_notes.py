@@ -10,8 +10,7 @@ import pytest
 
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.database import Database
-from stockml.storage.notes import DatabaseNotes
+from stockml.storage.notes import Database
 from tests.support.postgres_server import is_installed
 
 pytestmark = [
@@ -60,7 +59,7 @@ def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Databas
 
 def test_many_machines_spend_one_quota(database: Database) -> None:
     """Eight at once ask for 40 requests of 25."""
-    ledger = QuotaLedger.of(DatabaseNotes(database), "KEY", Plan(1_200, 25))
+    ledger = QuotaLedger.of(database, "KEY", Plan(1_200, 25))
     now = datetime(2026, 11, 21, tzinfo=UTC)
 
     def spend(_: int) -> bool:
@@ -72,8 +71,8 @@ def test_many_machines_spend_one_quota(database: Database) -> None:
 
     with ThreadPoolExecutor(8) as asking:
         assert sum(asking.map(spend, range(40))) == 25
-    assert QuotaLedger.of(DatabaseNotes(database), "KEY", Plan(1_200, 25)).remaining(now) == 0
-    assert QuotaLedger.of(DatabaseNotes(database), "OTHER", Plan(1_200, 25)).remaining(now) == 25
+    assert QuotaLedger.of(database, "KEY", Plan(1_200, 25)).remaining(now) == 0
+    assert QuotaLedger.of(database, "OTHER", Plan(1_200, 25)).remaining(now) == 25
 
 
 @pytest.mark.parametrize("port", [1, None])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidFile
 from stockml.prices.bars import checked, days_of
 from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_cells import Readings
 from stockml.prices.csv_import import read_history
-from stockml.prices.csv_readings import Readings
 from tests.support import strategies
 
 NEW_YORK = sessions_for("IBM")

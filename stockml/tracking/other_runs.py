@@ -1,0 +1,110 @@
+"""MLflow's runs that are no nights: a base network, a trial of a search, a training by the tutorial; each once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_vintages import digest
+from stockml.tracking.models import ensure_registered
+from stockml.tracking.run_content import image, metric_points
+from stockml.tracking.runs import log_points, milliseconds
+from stockml.training.tuned_settings import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+    from stockml.evaluation.tutorial_report import TutorialReport
+
+BASE_MODEL = "lstm-base"
+SHA256, STUDY, TRIAL, TUTORIAL = "stockml.sha256", "stockml.study", "stockml.trial", "stockml.tutorial"
+CURVES = ("loss", "test_loss", "last_value_loss", "validation_loss", "correlation", "learning_rate")
+Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
+
+
+def log_base(
+    client: "MlflowClient", experiment_id: str, base: BaseNetwork, path: Path, losses: Sequence[Loss], now: datetime
+) -> str:
+    """Log the base, and register it with its vintage as a version of `lstm-base`; returns the version."""
+    sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
+    known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
+    if known:
+        return str(known[0].version)
+    run = _begun(client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
+    points = [
+        (_metric_name(f"training/loss, {member}"), loss, at, step) for step, (member, loss) in enumerate(losses, 1)
+    ]
+    points += [(_metric_name(name), value, at, 0) for name, value in base.scores.items()]
+    params = {"through": base.through, "tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
+    tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
+    log_points(client, run.info.run_id, points, tags, params)
+    client.log_artifact(run.info.run_id, str(path))
+    client.set_terminated(run.info.run_id, "FINISHED", at)
+    ensure_registered(client, BASE_MODEL, "One LSTM learned across tickers: how far a price spreads.")
+    version = client.create_model_version(
+        BASE_MODEL,
+        source=f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}",
+        run_id=run.info.run_id,
+        tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))},
+        description=f"Learned through {base.through} across {len(base.tickers)} tickers, {base.origins:,} origins. "
+        "Daily bars of a ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, "
+        "symmetric about 0.",
+    )
+    return str(version.version)
+
+
+def log_trial(client: "MlflowClient", experiment_id: str, trial: TrialRecord) -> str:
+    """Log a trial, which its study and number tell from others; returns the run's id."""
+    start = milliseconds(trial.began)
+    end = start + int(trial.seconds * 1000)
+    same = {STUDY: trial.study, TRIAL: str(trial.number)}
+    run = _begun(client, experiment_id, same, start, f"trial {trial.number}")
+    if run.info.status == "RUNNING":
+        points = [
+            point
+            for epoch, loss in enumerate(trial.losses, 1)
+            for point in metric_points({"validation_loss": loss}, end, epoch)
+        ]
+        points += [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
+        tags = {"ticker": trial.ticker, "state": trial.state}
+        log_points(client, run.info.run_id, points, tags, trial.settings)
+        client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
+    return str(run.info.run_id)
+
+
+def log_tutorial(
+    client: "MlflowClient", experiment_id: str, report: "TutorialReport", plots: Path, now: datetime
+) -> str:
+    """Log a training, which its recipe tells from others, with the pictures in `plots`; returns the run's id."""
+    recipe, at = report.fitted.recipe, milliseconds(now)
+    name = f"{report.name} seed {recipe.settings.training.seed}"
+    run = _begun(client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
+    run_id = str(run.info.run_id)
+    if run.info.status != "FINISHED":
+        pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
+        note = "\n".join([f"```\n{report.table()}\n```", *pictures])
+        points = [
+            point
+            for row in report.fitted.history
+            for point in metric_points({f"epoch/{n}": row[n] for n in CURVES if row[n] is not None}, at, row["epoch"])
+        ]
+        points += metric_points(report.figures(), at)
+        tags = {"share": report.name, "mlflow.note.content": note}
+        log_points(client, run_id, points, tags, recipe.settings.flat())
+        client.log_artifacts(run_id, str(plots), "plots")
+        client.set_terminated(run_id, "FINISHED", at)
+    return run_id
+
+
+def _begun(client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str) -> "Run":
+    """The run with these tags: the one that is there, perhaps left unfinished by a killed process, or a new one."""
+    query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
+    known = client.search_runs([experiment_id], query, max_results=1)
+    return known[0] if known else client.create_run(experiment_id, at, dict(same), name)
+
+
+def _metric_name(name: str) -> str:
+    """As MLflow takes it: letters, digits, and a few marks."""
+    return name.replace(",", "").replace("%", "percent")
