@@ -35,10 +35,8 @@ from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.data import renormalise
-from tasks.last_out import at_work
-from tasks.model import decide_mode, evaluate_model, train_model
-from tasks.results import log_run, promote, publish_forecast
-from tasks.status_page import remember
+from tasks.model import decide_mode, evaluate_model, log_run, promote, publish_forecast, train_model
+from tasks.status_page import at_work, remember
 
 BUSY_WAIT_S = 3600.0
 QUOTA = states.QUOTA
@@ -65,13 +63,7 @@ def run_name() -> str:
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
 
 
-@flow(
-    name="nightly",
-    flow_run_name=run_name,
-    on_completion=[remember],
-    on_failure=[remember],
-    on_crashed=[remember],
-)
+@flow(name="nightly", flow_run_name=run_name, on_completion=[remember], on_failure=[remember], on_crashed=[remember])
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
