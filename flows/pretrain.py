@@ -17,7 +17,7 @@ from stockml.nights import states
 from stockml.prices.store import BarStore
 from stockml.storage.sharing import commit_common, refresh
 from tasks.backtest import read_prices
-from tasks.pretrain import learn_base
+from tasks.learning import learn_base
 
 if TYPE_CHECKING:
     from stockml.models.base_network import BaseNetwork

@@ -10,7 +10,7 @@ from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.home import home
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
-from tasks.tuning import show_tuned, tune_settings
+from tasks.learning import show_tuned, tune_settings
 
 if TYPE_CHECKING:
     from stockml.training.tuning import TuningResult

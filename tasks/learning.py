@@ -1,7 +1,8 @@
-"""Searching a ticker's settings; the library, and TensorFlow with it, is loaded where it works."""
+"""What is learned off the nights: a base network, a ticker's settings. TensorFlow is loaded where it works."""
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -11,7 +12,7 @@ from prefect.logging import get_run_logger
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
-from stockml.settings import Settings
+from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.training.trial import TrialRecord
@@ -19,21 +20,49 @@ from tasks.artifacts import ProgressBar
 from tasks.tables import time_left
 
 if TYPE_CHECKING:
-    from stockml.settings import Sampler
+    from stockml.models.base_network import BaseNetwork
+    from stockml.prices.series import PriceSeries
+    from stockml.training.pretrain import PretrainProgress
     from stockml.training.tuning import TuningResult
 
 BAR = 24  # characters
 
 
+@task(name="pretrain", cache_policy=NO_CACHE)
+def learn_base(series: "Mapping[str, PriceSeries]", until: date, seeds: int) -> "BaseNetwork":
+    """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
+    from stockml.pipeline.pretrain import pretrain_base
+
+    report = PretrainReport()
+    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=report.on_epoch)
+    try:
+        version = Tracking.of(home()).log_base(base, path, report.losses, now=datetime.now(UTC))
+        report.logger.info("lstm-base version %s: %s", version, path)
+    except TrackingUnavailable as error:
+        report.logger.warning("%s; the base is kept in %s, and used all the same", error, path)
+    return base
+
+
+class PretrainReport:
+    """A progress bar on the run's page, and a log line an epoch with the time left."""
+
+    def __init__(self) -> None:
+        self.bar = ProgressBar("pretraining", "the base network")
+        self.spent = 0.0
+        self.losses: list[tuple[str, float]] = []
+        self.logger = get_run_logger()
+
+    def on_epoch(self, row: "PretrainProgress") -> None:
+        self.losses.append((row.member, row.loss))
+        self.spent += row.seconds
+        told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
+        self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
+        self.bar.move(100 * self.spent / max(self.spent + row.seconds_left, 1e-9))
+
+
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
 def tune_settings(
-    ticker: str,
-    settings: Settings,
-    *,
-    trials: int,
-    sampler: "Sampler",
-    space: Mapping[str, Any],
-    calendar: str | None,
+    ticker: str, settings: Settings, *, trials: int, sampler: Sampler, space: Mapping[str, Any], calendar: str | None
 ) -> "TuningResult":
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     from stockml.prices.series import PriceSeries
@@ -60,7 +89,7 @@ class TrialReport:
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
         share = min(1.0, self.done / trial.of)
-        bar = "█" * round(BAR * share) + "░" * (BAR - round(BAR * share))
+        bar = f"{'█' * round(BAR * share):░<{BAR}}"
         left = time_left(self.done, trial.of, time.monotonic() - self.began)
         self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
         self.bar.move(100 * share)
@@ -73,16 +102,13 @@ class TrialReport:
 def show_tuned(tuned: "TuningResult") -> None:
     """What was found, as Markdown on the run's page."""
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
-    rows = [f"| {name} | {value} |" for name, value in tuned.settings.items()]
-    text = "\n".join(
-        [
-            f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "
-            f"of the settings before: {own}. The test part was not looked at.",
-            "",
-            "| setting | value |",
-            "| --- | --- |",
-            *rows,
-        ]
-    )
+    lines = [
+        f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "
+        f"of the settings before: {own}. The test part was not looked at.",
+        "",
+        "| setting | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in tuned.settings.items()),
+    ]
     key = f"tuned-{as_key(tuned.ticker)}"
-    create_markdown_artifact(text, key=key, description=f"Written to {tuned.path}")
+    create_markdown_artifact("\n".join(lines), key=key, description=f"Written to {tuned.path}")
