@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,27 +22,19 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 
 
-@dataclass(frozen=True)
-class SignsOfLife:
-    """What is known of a run that is said to be running. `process` is host:pid, or a pid alone of an unknown host."""
-
-    started: datetime
-    parent_ended: bool
-    process: str | None
-    heartbeat: datetime | None
-
-
-def why_dead(signs: SignsOfLife, now: datetime, silence: timedelta) -> str | None:
-    """Why the run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
-    if signs.parent_ended:
+def why_dead(
+    run: FlowRun, now: datetime, silence: timedelta, *, parent_ended: bool, heartbeat: datetime | None
+) -> str | None:
+    """Why a run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
+    if parent_ended:
         return "the run that it belongs to has ended"
-    if why := why_gone(signs.process):
+    if why := why_gone(run.infrastructure_pid):
         return why
-    if is_of_this_host(signs.process) and signs.heartbeat is None:  # they may be switched off
+    if is_of_this_host(run.infrastructure_pid) and heartbeat is None:  # they may be switched off
         return None
-    last = signs.heartbeat or signs.started
-    if last < now - silence:
-        seen = "no heartbeat" if signs.heartbeat else "no sign of life"
+    last = heartbeat or run.start_time or run.created or run.expected_start_time
+    if last and last < now - silence:
+        seen = "no heartbeat" if heartbeat else "no sign of life"
         return f"{seen} since {last:%Y-%m-%d %H:%M} UTC"
     return None
 
@@ -52,11 +43,12 @@ def zombies(
     client: SyncPrefectClient, now: datetime, silence: timedelta, spared: Sequence[UUID] = ()
 ) -> tuple[tuple[FlowRun, str], ...]:
     """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
-    found = [
-        (run, why)
-        for run in runs_of(client, in_state(UNFINISHED))
-        if run.id not in spared and (why := why_dead(_signs(client, run), now, silence))
-    ]
+    found = []
+    for run in runs_of(client, in_state(UNFINISHED)):
+        ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
+        why = why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat)
+        if why and run.id not in spared:
+            found.append((run, why))
     return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
 
 
@@ -120,15 +112,6 @@ def runs_of(client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort 
         page = client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
         yield from page
         offset += PAGE
-
-
-def _signs(client: SyncPrefectClient, run: FlowRun) -> SignsOfLife:
-    return SignsOfLife(
-        started=run.start_time or run.created or run.expected_start_time,  # type: ignore[arg-type]
-        parent_ended=_parent_ended(client, run),
-        process=run.infrastructure_pid,
-        heartbeat=_last_heartbeat(client, run),
-    )
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
