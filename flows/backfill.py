@@ -66,14 +66,13 @@ def backfill(
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
-    rows = []
-    with NightProgress(f"backfill-{as_key(ticker)}", len(nights)) as progress:
-        for session in nights:
-            state = past_night(
-                ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
-            )
-            rows.append(row_of(ticker, session, state))
-            progress.advance()
+    rows, progress = [], NightProgress(f"backfill-{as_key(ticker)}", len(nights))
+    for session in nights:
+        state = past_night(
+            ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
+        )
+        rows.append(row_of(ticker, session, state))
+        progress.advance()
     show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     show_status()
     return ended(rows)

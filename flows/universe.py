@@ -94,12 +94,12 @@ def universe(
     }
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
+    progress = NightProgress("universe", len(asked))
     try:
-        with NightProgress("universe", len(asked)) as progress:
-            for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
-                progress.advance()
-                get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
-                rows.append(row)
+        for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
+            progress.advance()
+            get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
+            rows.append(row)
     except TerminationSignal:
         left_over = Cancelled(message="Ended with the run that it belongs to")
         raise

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from datetime import date
-from types import TracebackType
 
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
@@ -60,13 +59,7 @@ class NightProgress:
         self._began = time.monotonic()
         self._bar = ProgressBar(f"{key}-progress", "nights that ended")
         self._count, self._done = max(count, 1), 0
-
-    def __enter__(self) -> "NightProgress":
         self._bar.move(0.0)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """What is not done stays visible as not done."""
 
     def advance(self) -> None:
         self._done += 1

@@ -26,7 +26,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.provider.quota import QuotaLedger
-from tasks.quota import requests_left
+from tasks.data import provider
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY = date(2013, 2, 28)
@@ -154,7 +154,8 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, re
 
 
 def spend_all_but_one(home: Home) -> None:
-    spend(home, (requests_left() or 0) - 1)
+    with provider() as asked:
+        spend(home, (asked.remaining() or 0) - 1)
 
 
 def spend(home: Home, requests: int) -> None:
