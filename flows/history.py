@@ -1,7 +1,5 @@
 """Give a ticker its past: all sessions since 1999-11-01 with a premium key, or from Tiingo with its key."""
 
-from typing import Literal
-
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
@@ -13,14 +11,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks.caching import with_home_storage
-from tasks.data import (
-    append_bars,
-    explain_jumps,
-    fetch_daily,
-    has_second_provider,
-    import_history,
-    plan_gives_history,
-)
+from tasks.data import append_bars, explain_jumps, fetch_daily, has_second_provider, import_history, plan_gives_history
 
 
 @flow(name="history", flow_run_name="history {ticker}")
@@ -36,9 +27,8 @@ def history(
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = session or sessions_for(ticker, named).last_final(now)
     elsewhere = has_second_provider() and not plan_gives_history()
-    size: Literal["compact", "full"] = "compact" if elsewhere else "full"
     with exclusive_run(ticker):
-        payload = with_home_storage(fetch_daily)(ticker, last, named, now, outputsize=size)
+        payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
         bars = with_home_storage(append_bars)(payload, named, now)
         bars = with_home_storage(explain_jumps)(bars, named, now)
         get_run_logger().info("%s", bars.counted)

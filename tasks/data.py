@@ -23,22 +23,23 @@ from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
 from stockml.storage.notes import notes_of
 from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
-from tasks.caching import RetryOptions, step
+from tasks.caching import step
 from tasks.rate_limit import wait_for_rate_limit
+
+OutputSize = Literal["compact", "full"]
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
     """Ask again only where the error's type says that it may help."""
-    try:
-        state.result()
-    except TransientFeedError:
-        return True
-    except Exception:  # noqa: BLE001 - any other error ends where it belongs
-        return False
-    return False
+    return isinstance(state.data, TransientFeedError)
 
 
-AGAIN = RetryOptions(retries=1, retry_delay_seconds=65, retry_jitter_factor=0.3, retry_condition_fn=is_transient)
+AGAIN: dict[str, Any] = {
+    "retries": 1,
+    "retry_delay_seconds": 65,
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": is_transient,
+}
 
 
 def provider() -> AlphaVantage:
@@ -67,19 +68,9 @@ def _key_from_block() -> str | None:
         return None
 
 
-@step(
-    "fetch",
-    modules=("pipeline.ingest",),
-    aside=("now",),
-    task_run_name="fetch {ticker} {session}",
-    **AGAIN,
-)
+@step("fetch", modules=("pipeline.ingest",), aside=("now",), task_run_name="fetch {ticker} {session}", **AGAIN)
 def fetch_daily(
-    ticker: str,
-    session: date,
-    calendar: str | None,
-    now: datetime,
-    outputsize: Literal["compact", "full"] = "compact",
+    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
     return fetched(ticker, session, calendar, now, outputsize)
@@ -100,9 +91,7 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
         return Completed(name=states.REFUSED, message=str(refused))
 
 
-def fetched(
-    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: Literal["compact", "full"]
-) -> PayloadReceipt:
+def fetched(ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize) -> PayloadReceipt:
     """The kept answer to one request, within a step."""
     wait_for_rate_limit()
     with provider() as asked:
