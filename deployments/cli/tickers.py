@@ -133,7 +133,7 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
         configure_rate_limit(Plan.of(os.environ))
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
-    return [*(f"was cut short: {name}" for name in told), str(done), str(automations)]
+    return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
 
 
 def _tell(place: Home, done: str) -> None:

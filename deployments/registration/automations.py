@@ -4,12 +4,12 @@ Called again, it changes what differs and nothing else: one that a person switch
 the deployments made here, whoever starts them; a ticker that was mistyped at the command line has none.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from deployments.registration import MANAGED
+from deployments.registration import MANAGED, Registered
 from deployments.registration.notices import Told, forget_earlier, told
 from stockml.nights import states
 from tasks.run_records import HEARTBEAT
@@ -35,30 +35,17 @@ TEXT = (
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 
 
-@dataclass(frozen=True)
-class Installed:
-    """What was done, by automation."""
-
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
-    unchanged: tuple[str, ...]
-
-    def __str__(self) -> str:
-        counts = [f"{len(names)} {what}" for what, names in vars(self).items() if names]
-        return "automations: " + ", ".join(counts)
-
-
-def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Installed:
+def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
     """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
     from prefect.client.orchestration import get_client
 
-    done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+    done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         who = told(client, environ)
         for wanted in templates(who, silence):
             done[_agree(client, wanted)].append(wanted.name)
         forget_earlier(client)
-    return Installed(**{what: tuple(names) for what, names in done.items()})
+    return Registered(**{what: tuple(names) for what, names in done.items()})
 
 
 def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
@@ -127,11 +114,10 @@ def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
     return "updated"
 
 
-def _content(automation: "AutomationCore") -> dict[str, Any]:
+def _content(automation: "AutomationCore") -> Any:
     """What decides an automation, without what the server adds."""
-    shown = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions", "enabled"})
-    ordered: dict[str, Any] = _ordered(shown)
-    return ordered
+    decides = {"name", "description", "trigger", "actions", "enabled"}
+    return _ordered(automation.model_dump(mode="json", include=decides))
 
 
 def _ordered(value: Any) -> Any:

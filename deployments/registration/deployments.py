@@ -4,20 +4,18 @@ What changed is updated, what was removed is deleted, what was paused stays paus
 from the page get one deployment each. Deployments without the `tickers.yaml` tag are nobody's business here.
 """
 
-import asyncio
 import hashlib
 import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import time
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from deployments.registration import MANAGED, POOL, PULL_STEPS
+from deployments.registration import MANAGED, POOL, PULL_STEPS, Registered, make_pool
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 from stockml.home import home
@@ -27,10 +25,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from prefect import Flow
-    from prefect.client.orchestration import PrefectClient
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200
 DIGEST_AT = time(7)
 
@@ -51,20 +48,6 @@ class Wanted:
     timezone: str = "America/New_York"
     slug: str = "nightly"
     before: str = ""
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What was done, by the deployment's name."""
-
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    deleted: tuple[str, ...]
-
-    def __str__(self) -> str:
-        counts = [f"{len(names)} {what}" for what, names in vars(self).items() if names]
-        return "deployments: " + (", ".join(counts) or "none")
 
 
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
@@ -126,7 +109,25 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
     Those of a flow that an earlier version had are others too.
     """
-    return asyncio.run(_register(wanted, delete_others))
+    from prefect.client.orchestration import get_client
+
+    done: dict[str, list[str]] = defaultdict(list)
+    with get_client(sync_client=True) as client:
+        make_pool(client)
+        flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
+        of_flows = _found(client, flow_filter={"id": {"any_": list(flows.values())}})
+        known = {(each.flow_id, each.name): each for each in of_flows}
+        for each in wanted:
+            flow_id = flows[each.flow]
+            earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
+            done[_agree(client, flow_id, earlier, each)].append(each.name)
+        if delete_others:
+            kept = {(flows[each.flow], each.name) for each in wanted}
+            for other in _found(client, deployment_filter={"tags": {"all_": [MANAGED]}}):
+                if (other.flow_id, other.name) not in kept:
+                    client.delete_deployment(other.id)
+                    done["deleted"].append(other.name)
+    return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 
 def announce(wanted: Sequence[Wanted]) -> None:
@@ -134,62 +135,16 @@ def announce(wanted: Sequence[Wanted]) -> None:
 
     So the nights from before the first `up` stand there as well.
     """
-    asyncio.run(_announce(wanted))
-
-
-async def _announce(wanted: Sequence[Wanted]) -> None:
     from prefect.client.orchestration import get_client
 
     named = {"name": {"any_": [each.name for each in wanted]}}
-    async with get_client() as client:
-        there = {each.name for each in await _found(client, deployment_filter=named)}
+    with get_client(sync_client=True) as client:
+        there = {each.name for each in _found(client, deployment_filter=named)}
     if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
-        await _register(new, delete_others=False)
+        register(new, delete_others=False)
 
 
-async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-
-    by_flow: dict[str, list[Wanted]] = defaultdict(list)
-    for each in wanted:
-        by_flow[each.flow].append(each)
-    done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "deleted": []}
-    async with get_client() as client:
-        with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        kept = [await _register_flow(client, flow, group, done) for flow, group in by_flow.items()]
-        if delete_others:
-            await _delete_all_but(client, set().union(*kept), done)
-    return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
-
-
-async def _register_flow(
-    client: "PrefectClient", flow: str, group: Sequence[Wanted], done: dict[str, list[str]]
-) -> "set[tuple[UUID, str]]":
-    """Which deployments of the flow are there now: its id and their names."""
-    flow_id = await client.create_flow_from_name(_flow(flow).name)
-    known = {each.name: each for each in await _found(client, flow_filter={"id": {"any_": [flow_id]}})}
-    turn = asyncio.Semaphore(AT_ONCE)
-
-    async def agree(each: Wanted) -> None:
-        async with turn:
-            what = await _agree(client, flow_id, known.get(each.name) or known.get(each.before), each)
-            done[what].append(each.name)
-
-    await asyncio.gather(*(agree(each) for each in group))
-    return {(flow_id, each.name) for each in group}
-
-
-async def _delete_all_but(client: "PrefectClient", kept: "set[tuple[UUID, str]]", done: dict[str, list[str]]) -> None:
-    for each in await _found(client, deployment_filter={"tags": {"all_": [MANAGED]}}):
-        if (each.flow_id, each.name) not in kept:
-            await client.delete_deployment(each.id)
-            done["deleted"].append(each.name)
-
-
-async def _found(client: "PrefectClient", **filters: Any) -> "list[DeploymentResponse]":
+def _found(client: "SyncPrefectClient", **filters: Any) -> "list[DeploymentResponse]":
     """All pages of the deployments that Prefect's filters, as JSON has them, let through."""
     from prefect.client.schemas import filters as schemas
 
@@ -197,7 +152,7 @@ async def _found(client: "PrefectClient", **filters: Any) -> "list[DeploymentRes
     asked: dict[str, Any] = {name: kinds[name].model_validate(value) for name, value in filters.items()}
     found: list[DeploymentResponse] = []
     while True:
-        page = await client.read_deployments(limit=PAGE, offset=len(found), **asked)
+        page = client.read_deployments(limit=PAGE, offset=len(found), **asked)
         found += page
         if len(page) < PAGE:
             return found
@@ -236,7 +191,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
-async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentResponse | None", wanted: Wanted) -> str:
+def _agree(client: "SyncPrefectClient", flow_id: "UUID", known: "DeploymentResponse | None", wanted: Wanted) -> str:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
     from prefect.client.schemas.schedules import CronSchedule
@@ -249,7 +204,7 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
         active = known is None or all(schedule.active for schedule in known.schedules)  # paused stays paused
         schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
-    await client.create_deployment(
+    client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
         concurrency_limit=1,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
-from deployments.registration import POOL, PULL_STEPS
+from deployments.registration import POOL, PULL_STEPS, make_pool
 from stockml.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -94,14 +94,12 @@ def _blocks(client: "SyncPrefectClient") -> tuple[UUID, ...]:
 
 def _notice_deployment(client: "SyncPrefectClient") -> UUID:
     """The deployment of the flow `notice`, on the same pool as the nights."""
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+    from prefect.exceptions import ObjectNotFound
     from prefect.utilities.callables import parameter_schema
 
     from flows.notice import notice
 
-    with suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    make_pool(client)
     with suppress(ObjectNotFound):  # as earlier versions called it
         client.delete_deployment(client.read_deployment_by_name("notice/log").id)
     return client.create_deployment(

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.registration import MANAGED, Registered
 from deployments.registration.deployments import (
-    MANAGED,
-    Registered,
     _form,
     announce,
     digest_time,
