@@ -15,7 +15,6 @@ from deployments.environ import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
 from deployments.servers.errors import ServerFailed, ServerUnavailable
-from deployments.servers.postgres import create_databases
 from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
@@ -61,7 +60,7 @@ def running_server(home: Home) -> str | None:
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
     databases.check(home)
-    create_databases(environ)
+    databases.create(environ)
     home.prefect.mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     port = listening.getsockname()[1]

@@ -20,7 +20,6 @@ from deployments.servers.access import PASSWORD, Access
 from deployments.servers.environment import settings_of
 from deployments.servers.errors import AlreadyUp
 from deployments.servers.parts import Part
-from deployments.servers.postgres import create_databases
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
 from stockml import clock
@@ -60,7 +59,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     check_port("Prefect", ports.prefect, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
     check_port("MLflow", ports.mlflow, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
     environ = {**environ, **{k: v for k, v in settings_of(home, environ).items() if k not in environ}}
-    create_databases(environ)
+    databases.create(environ)
     with owner_only(), ExitStack() as stack:
         environ, feed = _prices(home, environ, stack, say)
         servers = _addresses(access, ports, feed)

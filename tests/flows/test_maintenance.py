@@ -28,8 +28,8 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling, Completed, Running
 
+from deployments.servers.databases import vacuum
 from deployments.servers.environment import RUN_DAYS, settings_of
-from deployments.servers.vacuum import vacuum
 from flows.maintenance import maintenance
 from stockml.home import Home
 from stockml.maintenance.report import StepReport, markdown, readable, summary
