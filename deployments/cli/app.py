@@ -16,20 +16,7 @@ from urllib.parse import urlsplit
 import typer
 from typer.exceptions import TyperException
 
-from deployments.cli import (
-    audit,
-    bars,
-    imports,
-    maintenance,
-    many_nights,
-    nights,
-    plots,
-    safekeeping,
-    servers,
-    status,
-    tickers,
-    tuning,
-)
+from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
 from deployments.cli.place import in_home, shared
 from deployments.process_exit import as_program
 from stockml.errors import StockmlError
@@ -41,23 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-COMMANDS = (
-    nights,
-    status,
-    audit,
-    imports,
-    bars,
-    plots,
-    many_nights,
-    tickers,
-    tuning,
-    maintenance,
-    safekeeping,
-    servers,
-)
-for commands in COMMANDS:
+for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
-
 INTERRUPTED = 130
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 

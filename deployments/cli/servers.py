@@ -68,10 +68,9 @@ def serve(
     ] = True,
 ) -> None:
     """Run one part of `up` alone, in the foreground: for containers, and for workers on further machines."""
-    from deployments.servers import parts
+    from deployments.servers import databases, parts
     from deployments.servers.access import Access
     from deployments.servers.environment import set_environment
-    from deployments.servers.postgres import create_databases
     from stockml.home import home
 
     place = home()
@@ -88,7 +87,7 @@ def serve(
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
-        create_databases(os.environ)
+        databases.create(os.environ)
         ports = prefect_port, mlflow_port
         program = (
             parts.prefect(ports[0], os.environ)

@@ -9,8 +9,7 @@ import typer
 
 from deployments.cli.nights import Settings
 from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
-from deployments.cli.progress import quiet_libraries
-from deployments.cli.runs import NOISE, check_bars, outcome
+from deployments.cli.runs import check_bars, outcome, quiet_libraries
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
@@ -118,7 +117,7 @@ def _tuned_tutorial(
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
     space = {name: values for name, values in SPACE.items() if name not in changed}
     search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
-    with quiet_libraries(home().root / NOISE) as terminal:
+    with quiet_libraries() as terminal:
 
         def heard(trial: "TrialRecord") -> None:
             loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
@@ -180,7 +179,7 @@ def _reported(file: Path, changed: dict[str, Any], plots: Path | None) -> "Tutor
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
-    with quiet_libraries(home().root / NOISE) as terminal:
+    with quiet_libraries() as terminal:
         found = report(file, changed, folder=folder, on_epoch=lambda row: print(row, file=terminal, flush=True))
         drawn = draw(found, pictures)
         try:
