@@ -12,7 +12,7 @@ from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
 from deployments.cli.place import in_home
 from deployments.cli.runs import outcome, run_night
-from deployments.process_exit import as_program
+from deployments.process import as_program
 from deployments.replay.feed import Feed
 from deployments.replay.source import night_before, source
 from deployments.servers.prefect_api import prefect_api

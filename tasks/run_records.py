@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from prefect.events.filters import EventFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
-from stockml.storage.process_marks import is_gone, is_of_this_host, mark
+from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, mark
 
 PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
+BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
 def why_dead(
@@ -89,6 +90,27 @@ def end_killed(ticker: str) -> None:
 def why_gone(process: str | None) -> str | None:
     """Why a run with this process (host:pid) is dead; None when it lives, or when this host cannot know."""
     return f"its process {(process or '').rpartition(':')[2]} is gone" if is_gone(process) else None
+
+
+def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
+    """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
+
+    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot.
+
+    What a command in a terminal works on is left alone. To be called on the Prefect API that is
+    set, before any worker is started there.
+    """
+    names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
+    with get_client(sync_client=True) as client:
+        unfinished = in_state((*UNFINISHED, StateType.PENDING))
+        for run in tuple(runs_of(client, unfinished)):
+            process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
+            is_worked_on = began is not None and is_at_work(process, began)
+            if (run.deployment_id and not is_worked_on) or (began and began < long_ago) or why_gone(process):
+                state: State = Crashed(message="nothing works on this run any more; run it again")
+                client.set_flow_run_state(run.id, state, force=True)
+                names.append(run.name)
+    return tuple(names)
 
 
 def end_children(parent: UUID, state: State) -> None:

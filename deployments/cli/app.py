@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
 from deployments.cli.place import in_home, shared
-from deployments.process_exit import as_program
+from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from deployments.environ import restored
+from deployments.process import restored
 from stockml.errors import InvalidFile, StoreError
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import held, is_named, kind_here, replay_home

@@ -122,11 +122,11 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
     with prefect_api(place):
         from deployments.registration.automations import install
         from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
-        from deployments.servers import rescue
         from stockml.provider.quota import Plan
+        from tasks import run_records
         from tasks.rate_limit import configure_rate_limit
 
-        told = list(rescue.crash_orphans()) if crash_orphans else []
+        told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
-from deployments.environ import restored
+from deployments.process import restored
 from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.recording import recorded_rows
 from stockml import clock

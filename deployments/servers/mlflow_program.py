@@ -2,6 +2,9 @@
 
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
+
+The page is opened without its assistant, which otherwise comes by itself on a first visit and hides a third of it:
+MLflow 3.17 has no setting for this, its page asks the browser whether the assistant has come before.
 """
 
 import os
@@ -9,12 +12,14 @@ import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
 
-from deployments.servers.access import Access
-from deployments.servers.closed_assistant import ClosedAssistant
-from deployments.servers.guard import Guard
+from deployments.servers.access import Access, Application, Guard, Message, Receive, Send
 from deployments.servers.opened_plots import OpenedPlots
 from stockml.home import home
 from stockml.tracking.client import Tracking
+
+HAS_COME = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"
+SCRIPT = f"<script>localStorage.getItem('{HAS_COME}') || localStorage.setItem('{HAS_COME}', 'true')</script>".encode()
+HEAD = b"<head>"
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -49,6 +54,35 @@ def _settings(access: Access, port: int, database: str, artifacts: str) -> dict[
 def _any_port(host: str) -> str:
     """As a pattern; the bracket of an IPv6 address would open a set of characters."""
     return f"{host.replace('[', '[[]', 1)}:*"
+
+
+class ClosedAssistant:
+    """An ASGI application around MLflow's: the page itself says that the assistant has come."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "GET", "/"):
+            await self._application(scope, receive, send)
+            return
+        start: list[Message] = []
+        content = b""
+
+        async def changed(message: Message) -> None:
+            nonlocal content
+            if message["type"] == "http.response.start":
+                start.append(message)
+                return
+            content += message.get("body", b"")
+            if not message.get("more_body"):
+                body = content.replace(HEAD, HEAD + SCRIPT, 1)
+                headers = [pair for pair in start[0]["headers"] if pair[0].lower() != b"content-length"]
+                length = [(b"content-length", str(len(body)).encode())] if body else []
+                await send({**start[0], "headers": [*headers, *length]})
+                await send({"type": "http.response.body", "body": body})
+
+        await self._application(scope, receive, changed)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from deployments.servers.guard import Application, Message, Receive, Send
+from deployments.servers.access import Application, Message, Receive, Send
 from stockml.home import home
 from stockml.nights.record import Night, kept_night
 from stockml.tracking.run_content import PLOTS_SHOWN

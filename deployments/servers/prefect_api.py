@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from deployments.environ import restored
+from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
 from deployments.servers.errors import ServerFailed, ServerUnavailable

@@ -4,8 +4,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-from deployments.servers.access import Access
-from deployments.servers.guard import Guard
+from deployments.servers.access import Access, Guard
 
 
 def protection(access: Access, port: int) -> dict[str, str]:

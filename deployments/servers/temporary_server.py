@@ -17,8 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from deployments.servers.access import Access
-from deployments.servers.guard import Guard
+from deployments.servers.access import Access, Guard
 from deployments.servers.prefect_program import protection
 from stockml.storage.files import write_atomically
 

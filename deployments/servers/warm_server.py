@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.process_exit import leave
+from deployments.process import leave
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import code_hash
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from deployments.process_exit import leave
+from deployments.process import leave
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from deployments.replay.source import replay_environment
