@@ -1,10 +1,11 @@
 """The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, and their files in MLflow."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from deployments.doctor.check import Check
 from stockml.errors import NoBars, StockmlError
 from stockml.home import Home
 from stockml.settings import AgeingSettings
@@ -16,6 +17,20 @@ CLOCK_TOLERANCE = timedelta(hours=1)
 OLD_AGE = AgeingSettings().stale_bars
 
 
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `advice` says what to do, empty when there is nothing to do."""
+
+    name: str
+    verdict: Literal["ok", "note", "problem"]
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.verdict]
+        return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
+
+
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     """Every ticker's store, ledger and champion can be read, and how old its newest bar is.
 
@@ -24,14 +39,12 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     from stockml.prices.store import BarStore
 
     store = BarStore(home.store, home.locks)
+    names: tuple[str, ...] = ()
     try:
-        names = store.tickers()
+        if not (names := store.tickers()):
+            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
-        names = ()
-    else:
-        if not names:
-            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
     for name in sorted({*names, *_spoken_of(home)}):
         yield _ticker(home, store, name, now, replay)
 
@@ -109,8 +122,6 @@ def nights(home: Home) -> Iterator[Check]:
 
 def artifacts(home: Home) -> Iterator[Check]:
     """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
-    from pathlib import Path
-
     from sqlalchemy.exc import SQLAlchemyError
 
     from stockml.storage.sqlite_files import fault_of
