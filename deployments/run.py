@@ -62,7 +62,7 @@ def _has_bars(place: Home, ticker: str) -> bool:
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:
     """All that the key's plan gives; in a replay, up to the night before, so that tonight has something to add."""
     from flows.history import history
-    from tasks.data import has_second_provider, plan_gives_history
+    from tasks.provider import has_second_provider, plan_gives_history
 
     newest = "tonight brings the newest 100 sessions, and they are kept"
     if not (plan_gives_history() or has_second_provider()):

@@ -25,11 +25,11 @@ from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
-from tasks.artifacts import show_night
+from tasks.artifacts import NightProgress, ended, row_of, show_night, show_rows
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, fetch_daily, plan_gives_history
+from tasks.data import append_bars, fetch_daily
+from tasks.provider import plan_gives_history
 from tasks.status_page import show_status
-from tasks.tables import NightProgress, ended, row_of, show_rows
 
 # as text: the server lets any text pass for a "date"
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.tickers import validated_ticker
+from tasks.artifacts import time_left
 from tasks.backtest import backtest_tickers, read_prices
-from tasks.tables import time_left
 
 if TYPE_CHECKING:
     from stockml.evaluation.backtest_table import BacktestTable

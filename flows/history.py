@@ -11,7 +11,8 @@ from stockml.prices.calendar import sessions_for
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, explain_jumps, fetch_daily, has_second_provider, import_history, plan_gives_history
+from tasks.data import append_bars, explain_jumps, fetch_daily, import_history
+from tasks.provider import has_second_provider, plan_gives_history
 
 
 @flow(name="history", flow_run_name="history {ticker}")

@@ -21,16 +21,8 @@ from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
-from tasks.data import (
-    append_bars,
-    ask_who_is_delisted,
-    explain_jumps,
-    fetch_daily,
-    fetch_history,
-    import_history,
-    plan_gives_history,
-)
-from tasks.quota import come, turn_of
+from tasks.data import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
+from tasks.provider import come, plan_gives_history, turn_of
 
 
 @dataclass(frozen=True)

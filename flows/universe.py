@@ -20,7 +20,6 @@ from prefect.states import Cancelled, Crashed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
-from flows.cluster import workers
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import QUOTA, nightly
 from stockml import clock
@@ -35,11 +34,10 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.quota import come, turn_of
-from tasks.run_records import end_children
-from tasks.shown_runs import run_shown
+from tasks.artifacts import NightProgress, ended, row_of, show_rows
+from tasks.provider import come, turn_of
+from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
-from tasks.tables import NightProgress, ended, row_of, show_rows
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import PrefectDaskFuture
@@ -140,6 +138,8 @@ def nights(
     tickers: Sequence[str], parameters: dict[str, Any], address: str | None, processes: int, memory_gb: float
 ) -> Iterator[NightRow]:
     """Run every ticker's night on the workers; its row as soon as it has ended."""
+    from flows.cluster import workers
+
     if not tickers:
         return
     with workers(address, processes, memory_gb) as runner:

@@ -11,20 +11,15 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task
 
-from stockml import clock
 from stockml.errors import FeedError, HistoryError, PremiumOnly, QuotaSpent, TransientFeedError
 from stockml.home import home
 from stockml.nights import states
 from stockml.pipeline import dataset, ingest
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
-from stockml.provider.client import AlphaVantage
-from stockml.provider.quota import FREE, Plan
-from stockml.provider.tiingo import Tiingo
-from stockml.storage.notes import notes_of
 from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
 from tasks.caching import step
-from tasks.rate_limit import wait_for_rate_limit
+from tasks.provider import provider, second_provider, wait_for_rate_limit
 
 OutputSize = Literal["compact", "full"]
 
@@ -40,32 +35,6 @@ AGAIN: dict[str, Any] = {
     "retry_jitter_factor": 0.3,
     "retry_condition_fn": is_transient,
 }
-
-
-def provider() -> AlphaVantage:
-    """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
-    price_source.check(home(), price_source.kind_of(os.environ))
-    return AlphaVantage.from_environment(
-        os.environ, notes_of(home(), home().quota), key=_key_from_block(), sleep=clock.wait
-    )
-
-
-def plan_gives_history() -> bool:
-    """Whether the key's plan has `outputsize=full`: any but the free one."""
-    return Plan.of(os.environ) != FREE
-
-
-def _key_from_block() -> str | None:
-    """The key from the Prefect Secret block `alphavantage-api-key`, where the environment has none."""
-    if os.environ.get("ALPHAVANTAGE_API_KEY"):
-        return None
-    from prefect.blocks.system import Secret
-
-    secrets: Any = Secret  # its types do not know `_sync`
-    try:
-        return str(secrets.load("alphavantage-api-key", _sync=True).get())
-    except ValueError:
-        return None
 
 
 @step("fetch", modules=("pipeline.ingest",), aside=("now",), task_run_name="fetch {ticker} {session}", **AGAIN)
@@ -100,19 +69,6 @@ def fetched(ticker: str, session: date, calendar: str | None, now: datetime, out
     price_source.claim(home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
-
-
-def second_provider() -> Tiingo | None:
-    """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
-    if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
-        return None
-    return Tiingo.from_environment(os.environ, notes_of(home(), home().quota), sleep=clock.wait)
-
-
-def has_second_provider() -> bool:
-    if second := second_provider():
-        second.close()
-    return second is not None
 
 
 @task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")

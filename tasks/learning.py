@@ -16,8 +16,7 @@ from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.training.trial import TrialRecord
-from tasks.artifacts import ProgressBar
-from tasks.tables import time_left
+from tasks.artifacts import ProgressBar, time_left
 
 if TYPE_CHECKING:
     from stockml.models.base_network import BaseNetwork

@@ -91,8 +91,8 @@ def outcome(
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from stockml.provider.quota import Plan
-    from tasks.rate_limit import configure_rate_limit
-    from tasks.shown_runs import run_shown
+    from tasks.provider import configure_rate_limit
+    from tasks.run_records import run_shown
 
     if os.environ.get(OWN_SERVER):
         configure_rate_limit(Plan.of(os.environ))

@@ -124,7 +124,7 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
         from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
         from stockml.provider.quota import Plan
         from tasks import run_records
-        from tasks.rate_limit import configure_rate_limit
+        from tasks.provider import configure_rate_limit
 
         told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))

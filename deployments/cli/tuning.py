@@ -37,7 +37,7 @@ def learn_base(
 ) -> None:
     """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
     with prefect_api(home()):
-        from flows.pretrain import pretrain
+        from flows.learning import pretrain
 
         base: BaseNetwork = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
@@ -74,7 +74,7 @@ def search(
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         check_bars([ticker := as_ticker(what)], calendar)
         with prefect_api(home()):
-            from flows.tune import tune
+            from flows.learning import tune
 
             tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {

@@ -75,7 +75,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     return [
         Wanted(
-            "missing_forecasts.missing_forecasts", "tell of missing forecasts",
+            "notices.missing_forecasts", "tell of missing forecasts",
             "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
             {"tickers": tickers, "calendars": calendars},
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
@@ -87,7 +87,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
         Wanted(
-            "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
+            "learning.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
         Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),

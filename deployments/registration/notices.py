@@ -97,7 +97,7 @@ def _notice_deployment(client: "SyncPrefectClient") -> UUID:
     from prefect.exceptions import ObjectNotFound
     from prefect.utilities.callables import parameter_schema
 
-    from flows.notice import notice
+    from flows.notices import notice
 
     make_pool(client)
     with suppress(ObjectNotFound):  # as earlier versions called it
@@ -106,7 +106,7 @@ def _notice_deployment(client: "SyncPrefectClient") -> UUID:
         flow_id=client.create_flow_from_name(notice.name),
         name="log a notice",
         description="Logs what an automation has seen, and keeps it in STOCKML_HOME/notices.log.",
-        entrypoint="flows/notice.py:notice",
+        entrypoint="flows/notices.py:notice",
         work_pool_name=POOL,
         parameter_openapi_schema=parameter_schema(notice.fn).model_dump_for_openapi(),
         pull_steps=PULL_STEPS,

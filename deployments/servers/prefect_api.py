@@ -64,7 +64,7 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
     home.prefect.mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     port = listening.getsockname()[1]
-    command = [sys.executable, "-m", "deployments.servers.temporary_server", str(listening.fileno()), str(home.prefect)]
+    command = [sys.executable, "-m", "deployments.servers.prefect_program", str(listening.fileno()), str(home.prefect)]
     with listening, (home.prefect / "temporary-server.log").open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -30,8 +30,7 @@ from deployments.cli.runs import outcome
 from deployments.registration import MANAGED, POOL
 from deployments.registration.automations import HEARTBEAT, PREFIX, install
 from deployments.registration.notices import BLOCK, webhook_address
-from flows.missing_forecasts import missing_forecasts
-from flows.notice import notice
+from flows.notices import missing_forecasts, notice
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states

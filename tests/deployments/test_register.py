@@ -122,7 +122,7 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
 def test_missing_forecasts_are_told_when_the_person_says_with_each_tickers_calendar() -> None:
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
     usual, early = (
-        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("missing"))
+        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("notices"))
         for environ in ({}, {"STOCKML_DIGEST_AT": "05:30"})
     )
     assert (usual.cron, usual.timezone, early.cron) == ("0 7 * * 2-6", "America/New_York", "30 5 * * 2-6")

@@ -26,7 +26,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.provider.quota import QuotaLedger
-from tasks.data import provider
+from tasks.provider import provider
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY = date(2013, 2, 28)

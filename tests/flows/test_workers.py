@@ -14,8 +14,8 @@ from distributed import Client, LocalCluster
 from prefect.states import State
 
 from deployments.replay.feed import Asked, Feed
+from flows.cluster import SameWorkplace
 from flows.universe import universe
-from flows.worker_check import SameWorkplace
 from stockml.errors import UnlikeWorker
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -114,8 +114,8 @@ def test_a_worker_of_code_without_the_check_is_refused_as_older(
     (tmp_path / "old" / "flows").mkdir(parents=True)
     (tmp_path / "old" / "flows" / "__init__.py").touch()
     # an installation of the present code would be found beside it
-    lacking = "raise ModuleNotFoundError(\"No module named 'flows.worker_check'\")\n"
-    (tmp_path / "old" / "flows" / "worker_check.py").write_text(lacking)
+    lacking = "raise ModuleNotFoundError(\"No module named 'flows.cluster'\")\n"
+    (tmp_path / "old" / "flows" / "cluster.py").write_text(lacking)
     with worker(scheduler, home.root, PYTHONPATH=f"{tmp_path / 'old'}{os.pathsep}{ROOT}"):
         scheduler.wait_for_workers(1, PATIENCE_S)
         state = run(scheduler, ["IBM"])

@@ -1,7 +1,7 @@
-"""Learn one base network across tickers: off the nights, once a year or by hand; nights then start from it."""
+"""What is learned off the nights: a base network across tickers, which nights start from, and a ticker's settings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -9,20 +9,24 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import NO_DAY, Day
+from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.home import home
 from stockml.nights import states
 from stockml.prices.store import BarStore
+from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
+from stockml.tickers import validated_ticker
 from tasks.backtest import read_prices
-from tasks.learning import learn_base
+from tasks.learning import learn_base, show_tuned, tune_settings
 
 if TYPE_CHECKING:
     from stockml.models.base_network import BaseNetwork
+    from stockml.training.tuning import TuningResult
 
 Seeds = Annotated[int, Field(ge=1, le=10)]
+Trials = Annotated[int, Field(ge=1, le=10_000)]
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
@@ -51,3 +55,31 @@ def told(base: "BaseNetwork") -> str:
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     return f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
+
+
+@flow(name="tune", flow_run_name="tune {ticker}")
+def tune(
+    ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    trials: Trials = Field(
+        30, description="How many the search has in all (1 to 10,000); run again, it goes on from those it has"
+    ),
+    sampler: Sampler = Field(
+        "tpe",
+        description="How the next settings are chosen: from what earlier trials showed, at random, or all in turn",
+    ),
+    space: dict[str, list[Any]] = Field(
+        {}, description='Values to try, by setting, such as {"network.units": [[16], [32]]}; empty tries the usual ones'
+    ),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    settings: Changes = Field(
+        NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
+    ),
+) -> "TuningResult":
+    """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
+    ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
+    refresh(home(), [ticker])
+    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
+    commit_common(home())
+    show_tuned(tuned)
+    get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
+    return tuned
