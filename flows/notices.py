@@ -1,4 +1,4 @@
-"""What a person is told: who lacks a forecast, and, where no notification block is there to tell it, a log of notices."""
+"""What a person is told: who lacks a forecast, and, where no notification block is there, a log of what happened."""
 
 from datetime import UTC, datetime
 

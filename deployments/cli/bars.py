@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_session, as_ticker, as_time
+from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from stockml.errors import InvalidSetting, NoBars
 from stockml.home import home
 from stockml.settings import DateOrder, DecimalMark
@@ -133,12 +133,8 @@ def bars(
     csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
     restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
     holes: Annotated[bool, typer.Option("--holes", help="sessions without a bar, and bars that are set aside")] = False,
-    accept: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="SESSION", help="believe a bar that is set aside")
-    ] = None,
-    reject: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="SESSION", help="set a bar aside until it is restated")
-    ] = None,
+    accept: Annotated[date | None, day("believe a bar that is set aside", "SESSION")] = None,
+    reject: Annotated[date | None, day("set a bar aside until it is restated", "SESSION")] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
@@ -151,15 +147,22 @@ def bars(
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
     if holes or accept or reject:
         _show_holes(ticker, store, as_json)
-        return
-    if restated:
+    elif restated:
         _show_restated(ticker, store, as_json)
-        return
+    else:
+        _show_bars(ticker, store, as_of, adjusted=adjusted, csv=csv, as_json=as_json)
+
+
+def _show_bars(
+    ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool, csv: bool, as_json: bool
+) -> None:
     found, how = _found(store, ticker, as_of, adjusted=adjusted)
     if csv:
         found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
     elif as_json:
-        print(json.dumps(_plain_bars(ticker, found)))
+        values = found.astype(float).to_dict("records")
+        rows = [{"session": f"{day:%Y-%m-%d}", **row} for day, row in zip(found.index, values, strict=True)]
+        print(json.dumps({"ticker": ticker, "sessions": len(rows), "bars": rows}))
     else:
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
@@ -191,36 +194,28 @@ def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
 
 def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
     """The bars, and what they are: a ticker that was only imported has no raw ones."""
-    try:
-        if not adjusted:
+    how = "adjusted"
+    if not adjusted:
+        try:
             return store.read(ticker, as_of=as_of), "raw as traded"
-        return store.adjusted(ticker, as_of=as_of), "adjusted"
+        except NoBars:
+            how = "adjusted, as imported"
+    try:
+        return store.adjusted(ticker, as_of=as_of), how
     except NoBars:
-        if adjusted:
-            first = store.first_recorded(ticker) if as_of else None
-            if first:
-                raise InvalidSetting(
-                    "--as-of", str(as_of), f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
-                ) from None
+        if not (first := store.first_recorded(ticker) if as_of else None):
             raise
-        bars, _ = _found(store, ticker, as_of, adjusted=True)
-        return bars, "adjusted, as imported"
+        bound = f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
+        raise InvalidSetting("--as-of", str(as_of), bound) from None
 
 
 def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
     """A line for each value that the provider changed: session, column, before and after, when it was recorded."""
     changes = store.restatements(ticker)
     if as_json:
-        print(
-            json.dumps({"ticker": ticker, "restated": json.loads(changes.to_json(orient="records", date_format="iso"))})
-        )
+        rows = json.loads(changes.to_json(orient="records", date_format="iso"))
+        print(json.dumps({"ticker": ticker, "restated": rows}))
     elif changes.empty:
         print(f"{ticker}: nothing was restated")
     else:
         print(changes.to_string(index=False))
-
-
-def _plain_bars(ticker: str, found: "pd.DataFrame") -> dict[str, Any]:
-    values = found.astype(float).to_dict("records")
-    rows = [{"session": f"{day:%Y-%m-%d}", **row} for day, row in zip(found.index, values, strict=True)]
-    return {"ticker": ticker, "sessions": len(rows), "bars": rows}

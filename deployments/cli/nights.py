@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Session, Ticker, Tickers, as_settings
+from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
 from deployments.cli.runs import mlflow_of, outcome, quiet_libraries, run_night
 from deployments.servers.prefect_api import prefect_api, running_server
+from stockml import clock
 from stockml.home import Home, home
 from stockml.settings import Mode, Profile
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from stockml.storage.receipts import StoreReceipt
 
 app = typer.Typer()
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="such as evaluation.direction_step=20; may be repeated"),
-]
 
 
 @app.command()
@@ -40,7 +37,6 @@ def nightly(
     as_json: Json = False,
 ) -> int:
     """Fetch, train, measure, log and publish one session."""
-    from stockml import clock
     from stockml.nights import summary
     from stockml.nights.glance import night_age
     from stockml.nights.record import Night
@@ -92,7 +88,6 @@ def rollback(
 def status(tickers: Tickers = None, as_json: Json = False) -> None:
     """Show what each ticker's newest night published, and when the next is due."""
     from deployments.registration.own_list import tickers_of
-    from stockml import clock
     from stockml.nights.status import known_tickers, rows, share_sentence, text
 
     place = home()
@@ -122,7 +117,6 @@ def audit(
     Takes the newest session without one. Needs no server, and leaves nothing behind.
     """
     from flows.form import chosen
-    from stockml import clock
     from stockml.pipeline.audit import audit as replay
     from stockml.prices.store import bar_store
 
@@ -154,7 +148,6 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
 
 def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession | None":
     """Where there is nothing to do on that day; known before anything is started. Raises InvalidSession."""
-    from stockml import clock
     from stockml.pipeline.session_status import NoSession, night_outcome
     from stockml.prices.calendar import sessions_for
 

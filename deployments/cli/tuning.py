@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import Settings
-from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
+from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
 from deployments.cli.runs import check_bars, outcome, quiet_libraries
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
@@ -28,10 +27,8 @@ Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over t
 
 @app.command("pretrain")
 def learn_base(
-    prices: Annotated[Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files")] = None,
-    through: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="DATE", help="the last session to learn from")
-    ] = None,
+    prices: Annotated[Path | None, folder("daily price files")] = None,
+    through: Annotated[date | None, day("the last session to learn from")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
     as_json: Json = False,
 ) -> None:

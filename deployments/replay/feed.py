@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from deployments.replay.answers import NEW_YORK, Answer, Edit, answer, newest_session
+from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
 
@@ -29,98 +28,11 @@ class Asked:
     outputsize: str
 
 
-class Feed:
-    """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
-
-    `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
-    "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
-    recorded ones; `delisted` ones have no bar from their day on; `edit` changes or loses rows.
-    """
-
-    def __init__(
-        self,
-        *,
-        now: datetime = END_OF_RECORDING,
-        port: int = 0,
-        premium: bool = False,
-        on_request: Callable[[Asked], None] | None = None,
-        aliases: Mapping[str, str] | None = None,
-        delisted: Mapping[str, date] | None = None,
-        edit: Edit | None = None,
-    ) -> None:
-        self.premium = premium
-        self.aliases, self.delisted = aliases or {}, delisted or {}
-        self.edit = edit
-        self._now = _aware(now)
-        self._on_request = on_request
-        self._asked: list[Asked] = []
-        self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def url(self) -> str:
-        return f"{self.address}/query"
-
-    @property
-    def now(self) -> datetime:
-        return self._now
-
-    @property
-    def newest(self) -> date:
-        """The newest session that the feed shows."""
-        return newest_session(self._now)
-
-    def set_clock(self, now: datetime | date) -> None:
-        """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
-        moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
-        self._now = _aware(moment)
-
-    @property
-    def asked(self) -> tuple[Asked, ...]:
-        """Every request so far, oldest first."""
-        return tuple(self._asked)
-
-    @property
-    def requests(self) -> int:
-        return len(self._asked)
-
-    @property
-    def handler(self) -> "type[Handler]":
-        return Handler
-
-    def answered(self, query: Mapping[str, str]) -> Answer:
-        """What a GET of /query gets now."""
-        aliases, delisted, edit = self.aliases, self.delisted, self.edit
-        return answer(query, self.now, premium=self.premium, aliases=aliases, delisted=delisted, edit=edit)
-
-    def record(self, asked: Asked) -> None:
-        with self._lock:
-            self._asked.append(asked)
-        if self._on_request:
-            self._on_request(asked)
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], feed: Feed) -> None:
+    def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
         self.feed = feed
         super().__init__(address, feed.handler)
 
@@ -157,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         feed = self.server.feed
         asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
         reply = feed.answered(query)
-        feed.record(asked)
+        feed.on_request(asked)
         if not self._accepts_json():
             self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
         else:
@@ -178,6 +90,66 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
         self.wfile.write(reply.content)
+
+
+class Feed:
+    """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
+
+    `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
+    "premium" may. `on_request` sees each request after it was answered.
+    """
+
+    handler = Handler
+
+    def __init__(
+        self,
+        *,
+        now: datetime = END_OF_RECORDING,
+        port: int = 0,
+        premium: bool = False,
+        on_request: Callable[[Asked], None] = lambda asked: None,
+    ) -> None:
+        self.premium, self.on_request = premium, on_request
+        self._now = _aware(now)
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}/query"
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @property
+    def newest(self) -> date:
+        """The newest session that the feed shows."""
+        return newest_session(self._now)
+
+    def set_clock(self, now: datetime | date) -> None:
+        """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
+        moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
+        self._now = _aware(moment)
+
+    def answered(self, query: Mapping[str, str]) -> Answer:
+        """What a GET of /query gets now."""
+        return answer(query, self.now, premium=self.premium)
 
 
 def _aware(moment: datetime) -> datetime:

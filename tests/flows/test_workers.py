@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 from prefect.states import State
 
-from deployments.replay.feed import Asked, Feed
+from deployments.replay.feed import Asked
 from flows.cluster import SameWorkplace
 from flows.universe import universe
 from stockml.errors import UnlikeWorker
@@ -22,6 +22,7 @@ from stockml.home import Home
 from tasks.workplace import marked
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -61,7 +62,7 @@ def run(scheduler: LocalCluster, tickers: list[str], **changes: Any) -> State:
 
 
 def test_a_worker_of_another_home_ends_the_run_before_it_begins(
-    home: Home, other: Path, feed: Feed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    home: Home, other: Path, feed: ScriptedFeed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch)
     feed.set_clock(THURSDAY)
@@ -95,7 +96,7 @@ def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
             ended.append(joining.wait(PATIENCE_S))
 
     tickers = {"T1": "IBM", "T2": "AAPL", "T3": "IBM"}
-    with Feed(aliases=tickers, on_request=let_one_join) as feed:
+    with ScriptedFeed(aliases=tickers, on_request=let_one_join) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         fill(home, tickers)
