@@ -7,16 +7,18 @@ the deployments made here, whoever starts them; a ticker that was mistyped at th
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deployments.registration import MANAGED, Registered
-from deployments.registration.notices import Told, forget_earlier, told
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from deployments.registration import MANAGED
+from deployments.registration.deployments import Registered
+from deployments.registration.notices import Notify, forget_earlier, notifier
 from stockml.nights import states
 from tasks.run_records import HEARTBEAT
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.events.schemas.automations import AutomationCore
 
 PREFIX = "stockml: "
 DIGEST = "missing forecasts"
@@ -37,30 +39,20 @@ DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 
 def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
     """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
-    from prefect.client.orchestration import get_client
-
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
-        who = told(client, environ)
-        for wanted in templates(who, silence):
+        for wanted in templates(notifier(client, environ), silence):
             done[_agree(client, wanted)].append(wanted.name)
         forget_earlier(client)
     return Registered(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
-    """The automations; `who` is told, `silence` is how long a heartbeat may be missing.
+def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
+    """The automations; `notify` gives the actions that tell a line, `silence` is how long a heartbeat may be missing.
 
     What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
     """
-    from prefect.client.schemas.objects import StateType
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-
-    ours: dict[str, str | list[str]] = {
-        "prefect.resource.role": "tag",
-        "prefect.resource.id": [f"prefect.tag.{MANAGED}"],
-    }
+    ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
     def telling(name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*") -> AutomationCore:
         trigger = EventTrigger(
@@ -72,7 +64,7 @@ def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
             threshold=1,
             within=timedelta(0),
         )
-        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=who.of(text))
+        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
     silent = EventTrigger(
         after={HEARTBEAT},
@@ -102,7 +94,7 @@ def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
     ]
 
 
-def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
+def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     known = client.read_automations_by_name(wanted.name)
     if not known:
         client.create_automation(wanted)
@@ -114,7 +106,7 @@ def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
     return "updated"
 
 
-def _content(automation: "AutomationCore") -> Any:
+def _content(automation: AutomationCore) -> Any:
     """What decides an automation, without what the server adds."""
     decides = {"name", "description", "trigger", "actions", "enabled"}
     return _ordered(automation.model_dump(mode="json", include=decides))

@@ -9,24 +9,29 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import time
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
-from deployments.registration import MANAGED, POOL, PULL_STEPS, Registered, make_pool
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.utilities.callables import parameter_schema
+
+from deployments.registration import MANAGED, POOL, PULL_STEPS
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 from stockml.home import home
 from tasks.workplace import of_scheduler
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from prefect import Flow
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.responses import DeploymentResponse
 
 PAGE = 200
 DIGEST_AT = time(7)
@@ -48,6 +53,19 @@ class Wanted:
     timezone: str = "America/New_York"
     slug: str = "nightly"
     before: str = ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What was done so that Prefect agrees, by name."""
+
+    created: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{len(names)} {what}" for what, names in vars(self).items() if names) or "none"
 
 
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
@@ -109,21 +127,20 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
     Those of a flow that an earlier version had are others too.
     """
-    from prefect.client.orchestration import get_client
-
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
-        of_flows = _found(client, flow_filter={"id": {"any_": list(flows.values())}})
+        of_flows = _found(client, flow_filter=FlowFilter.model_validate({"id": {"any_": list(flows.values())}}))
         known = {(each.flow_id, each.name): each for each in of_flows}
         for each in wanted:
             flow_id = flows[each.flow]
             earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
             done[_agree(client, flow_id, earlier, each)].append(each.name)
         if delete_others:
+            ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
             kept = {(flows[each.flow], each.name) for each in wanted}
-            for other in _found(client, deployment_filter={"tags": {"all_": [MANAGED]}}):
+            for other in _found(client, deployment_filter=ours):
                 if (other.flow_id, other.name) not in kept:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
@@ -135,42 +152,39 @@ def announce(wanted: Sequence[Wanted]) -> None:
 
     So the nights from before the first `up` stand there as well.
     """
-    from prefect.client.orchestration import get_client
-
-    named = {"name": {"any_": [each.name for each in wanted]}}
+    named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
     with get_client(sync_client=True) as client:
         there = {each.name for each in _found(client, deployment_filter=named)}
     if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
         register(new, delete_others=False)
 
 
-def _found(client: "SyncPrefectClient", **filters: Any) -> "list[DeploymentResponse]":
-    """All pages of the deployments that Prefect's filters, as JSON has them, let through."""
-    from prefect.client.schemas import filters as schemas
+def make_pool(client: SyncPrefectClient) -> None:
+    """The work pool, where there is none."""
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
 
-    kinds: dict[str, Any] = {"flow_filter": schemas.FlowFilter, "deployment_filter": schemas.DeploymentFilter}
-    asked: dict[str, Any] = {name: kinds[name].model_validate(value) for name, value in filters.items()}
+
+def _found(client: SyncPrefectClient, **filters: Any) -> list[DeploymentResponse]:
+    """All pages of the deployments that the filters let through."""
     found: list[DeploymentResponse] = []
     while True:
-        page = client.read_deployments(limit=PAGE, offset=len(found), **asked)
+        page = client.read_deployments(limit=PAGE, offset=len(found), **filters)
         found += page
         if len(page) < PAGE:
             return found
 
 
 @cache
-def _flow(flow: str) -> "Flow[..., Any]":
+def _flow(flow: str) -> Flow[..., Any]:
     module, _, function = flow.partition(".")
-    found: Flow[..., Any] = getattr(import_module(f"flows.{module}"), function)
-    return found
+    return getattr(import_module(f"flows.{module}"), function)  # type: ignore[no-any-return]
 
 
 @cache
-def _form(flow: str) -> dict[str, Any]:
-    from prefect.utilities.callables import parameter_schema
-
-    schema: dict[str, Any] = parameter_schema(_flow(flow).fn).model_dump_for_openapi()
-    return schema
+def form_of(flow: str) -> dict[str, Any]:
+    """The run form of a flow, as the server checks it."""
+    return parameter_schema(_flow(flow).fn).model_dump_for_openapi()
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
@@ -182,7 +196,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "parameters": wanted.parameters,
         "tags": sorted({*wanted.tags, MANAGED}),
         "entrypoint": f"flows/{module}.py:{function}",
-        "parameter_openapi_schema": _form(wanted.flow),
+        "parameter_openapi_schema": form_of(wanted.flow),
         "pull_steps": PULL_STEPS,
     }
     if env := of_scheduler(home(), os.environ):
@@ -191,11 +205,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
-def _agree(client: "SyncPrefectClient", flow_id: "UUID", known: "DeploymentResponse | None", wanted: Wanted) -> str:
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-    from prefect.client.schemas.schedules import CronSchedule
-
+def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse | None, wanted: Wanted) -> str:
     spec = _spec(wanted)
     if known and known.version == spec["version"] and len(known.schedules) == bool(wanted.cron):
         return "unchanged"

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration import MANAGED, Registered
+from deployments.registration import MANAGED
 from deployments.registration.deployments import (
-    _form,
+    Registered,
     announce,
     digest_time,
+    form_of,
     of_other_flows,
     of_tickers,
     register,
@@ -139,7 +140,7 @@ def test_a_time_that_is_none_for_the_digest_is_refused_in_words(at: str) -> None
     ("day", "passes"), [("2013-13-45", False), ("2013-04-31", False), ("2012-02-29", True), ("", True)]
 )
 def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None:
-    pattern = _form("nightly.nightly")["properties"]["session"]["pattern"]
+    pattern = form_of("nightly.nightly")["properties"]["session"]["pattern"]
     assert bool(re.search(pattern, day)) is passes
 
 
