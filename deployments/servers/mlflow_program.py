@@ -12,7 +12,10 @@ import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
 
-from deployments.servers.access import Access, Application, Guard, Message, Receive, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.servers.access import Access, Guard
 from deployments.servers.opened_plots import OpenedPlots
 from stockml.home import home
 from stockml.tracking.client import Tracking
@@ -59,10 +62,10 @@ def _any_port(host: str) -> str:
 class ClosedAssistant:
     """An ASGI application around MLflow's: the page itself says that the assistant has come."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: ASGIApp) -> None:
         self._application = application
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "GET", "/"):
             await self._application(scope, receive, send)
             return
@@ -77,9 +80,11 @@ class ClosedAssistant:
             content += message.get("body", b"")
             if not message.get("more_body"):
                 body = content.replace(HEAD, HEAD + SCRIPT, 1)
-                headers = [pair for pair in start[0]["headers"] if pair[0].lower() != b"content-length"]
-                length = [(b"content-length", str(len(body)).encode())] if body else []
-                await send({**start[0], "headers": [*headers, *length]})
+                headers = MutableHeaders(scope=start[0])
+                del headers["content-length"]
+                if body:
+                    headers["content-length"] = str(len(body))
+                await send(start[0])
                 await send({"type": "http.response.body", "body": body})
 
         await self._application(scope, receive, changed)

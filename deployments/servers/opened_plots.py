@@ -8,9 +8,10 @@ import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
-from deployments.servers.access import Application, Message, Receive, Send
+from starlette.datastructures import QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from stockml.home import home
 from stockml.nights.record import Night, kept_night
 from stockml.tracking.run_content import PLOTS_SHOWN
@@ -25,12 +26,12 @@ LONGEST_S = 120.0
 class OpenedPlots:
     """An ASGI application around MLflow's."""
 
-    def __init__(self, application: Application, database: str) -> None:
+    def __init__(self, application: ASGIApp, database: str) -> None:
         self._application, self._database = application, database
         self._one_at_a_time = asyncio.Lock()
         self._seen_to: set[str] = set()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (run_id := asked_for(scope)) and run_id not in self._seen_to:
             async with self._one_at_a_time:
                 if run_id not in self._seen_to:
@@ -53,16 +54,14 @@ class OpenedPlots:
         self._seen_to.add(run_id)
 
 
-def asked_for(scope: Message) -> str | None:
+def asked_for(scope: Scope) -> str | None:
     """The run whose plots a request lists or opens, other than those that its night has drawn."""
     if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
         return None
-    asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    path = asked.get("path", [""])[0]
-    run_id = (asked.get("run_uuid") or asked.get("run_id") or [""])[0]
-    folder, _, name = path.partition("/")
+    asked = QueryParams(scope.get("query_string", b""))
+    folder, _, name = asked.get("path", "").partition("/")
     wanted = folder == "plots" and name.removesuffix(".png") not in PLOTS_SHOWN
-    return run_id if run_id and wanted else None
+    return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
 
 
 def night_of(run_id: str) -> "tuple[Run, Night] | None":
