@@ -23,7 +23,6 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 
 
 def as_program(command: Callable[[], int]) -> NoReturn:
-    """Run the command and exit with its code."""
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())
 

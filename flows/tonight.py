@@ -38,7 +38,6 @@ class NightRequest:
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
-        """How long the night has taken so far."""
         return time.monotonic() - self.began
 
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:

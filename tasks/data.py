@@ -61,7 +61,6 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
 
 
 def fetched(ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize) -> PayloadReceipt:
-    """The kept answer to one request, within a step."""
     wait_for_rate_limit()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)

@@ -99,7 +99,6 @@ class TrialReport:
 
 
 def show_tuned(tuned: "TuningResult") -> None:
-    """What was found, as Markdown on the run's page."""
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
         f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "

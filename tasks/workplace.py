@@ -86,7 +86,6 @@ def _found(place: Home, mark: str, content: str) -> Workplace:
 
 
 def own_code() -> str:
-    """The identity of this process's sources."""
     return sources_hash(*(CODE / room for room in ROOMS))
 
 

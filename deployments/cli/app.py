@@ -52,7 +52,6 @@ def every_command(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code."""
     as_program(lambda: run(arguments))
 
 
@@ -78,7 +77,6 @@ def reported(command: Callable[[], int]) -> int:
 
 
 def _exit_code(error: BaseException) -> int:
-    """Say in one line what went wrong; the code to exit with."""
     match error:
         case TyperException():
             return _wrong_usage(error)

@@ -27,7 +27,6 @@ from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
 
 if TYPE_CHECKING:
-    from stockml.evaluation.backtest_table import BacktestTable
     from stockml.nights.universe import NightRow
 
 app = typer.Typer()
@@ -121,7 +120,7 @@ def replay(
     with prefect_api(home()):
         from flows.backtest import backtest
 
-        table: BacktestTable = outcome(backtest, tickers or [], quiet=as_json, **arguments)
+        table = outcome(backtest, tickers or [], quiet=as_json, **arguments)
         from stockml.evaluation.backtest_table import markdown
 
     print(json.dumps(table.asdict()) if as_json else "\n".join(shown(markdown(table))))

@@ -20,7 +20,6 @@ from stockml.settings import Mode, Profile
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
     from stockml.pipeline.session_status import NoSession
-    from stockml.storage.receipts import StoreReceipt
 
 app = typer.Typer()
 
@@ -63,7 +62,7 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     with prices(ticker), prefect_api(home()):
         from flows.history import history
 
-        bars: StoreReceipt = outcome(history, ticker, calendar=calendar, quiet=as_json)
+        bars = outcome(history, ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     print(json.dumps(found) if as_json else f"{ticker}: {bars.counted}")
 

@@ -99,12 +99,10 @@ def _dotted(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def day(text: str, metavar: str = "DATE") -> Any:
-    """An option that is a trading day."""
     return typer.Option(parser=as_session, metavar=metavar, help=text)
 
 
 def folder(text: str) -> Any:
-    """An option that is a folder which is there."""
     return typer.Option(exists=True, metavar="FOLDER", help=text)
 
 

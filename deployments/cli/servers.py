@@ -108,8 +108,8 @@ def feed(
     premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
+    from deployments.errors import PortTaken
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
-    from deployments.servers.errors import PortTaken
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)

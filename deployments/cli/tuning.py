@@ -17,7 +17,6 @@ from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
-    from stockml.models.base_network import BaseNetwork
     from stockml.training.trial import TrialRecord
     from stockml.training.tuning import TuningResult
 
@@ -36,7 +35,7 @@ def learn_base(
     with prefect_api(home()):
         from flows.learning import pretrain
 
-        base: BaseNetwork = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+        base = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]

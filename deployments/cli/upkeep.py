@@ -18,7 +18,6 @@ from stockml.home import home
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
-    from stockml.maintenance.report import StepReport
 
 app = typer.Typer()
 
@@ -39,7 +38,7 @@ def clear_up(
     with prefect_api(home()):
         from flows.maintenance import maintenance
 
-        steps: list[StepReport] = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
+        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
     from stockml.maintenance.report import readable, summary

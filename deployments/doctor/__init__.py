@@ -83,7 +83,6 @@ def rights(home: Home) -> Iterator[Check]:
 
 
 def databases(home: Home) -> Iterator[Check]:
-    """Whether both servers' own databases are whole."""
     from deployments.servers.databases import faults
 
     for fault in faults(home, thorough=True):
@@ -232,7 +231,7 @@ def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def port(name: str, number: int, home: Home) -> Check:
-    from deployments.servers.errors import PortTaken
+    from deployments.errors import PortTaken
     from deployments.servers.prefect_api import running_server
     from deployments.servers.processes import check_port
 

@@ -69,7 +69,6 @@ class Registered:
 
 
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
-    """One nightly deployment a ticker."""
     return [
         Wanted(
             flow="nightly.nightly",
@@ -160,13 +159,11 @@ def announce(wanted: Sequence[Wanted]) -> None:
 
 
 def make_pool(client: SyncPrefectClient) -> None:
-    """The work pool, where there is none."""
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
 
 
 def _found(client: SyncPrefectClient, **filters: Any) -> list[DeploymentResponse]:
-    """All pages of the deployments that the filters let through."""
     found: list[DeploymentResponse] = []
     while True:
         page = client.read_deployments(limit=PAGE, offset=len(found), **filters)
@@ -183,7 +180,6 @@ def _flow(flow: str) -> Flow[..., Any]:
 
 @cache
 def form_of(flow: str) -> dict[str, Any]:
-    """The run form of a flow, as the server checks it."""
     return parameter_schema(_flow(flow).fn).model_dump_for_openapi()
 
 

@@ -82,7 +82,6 @@ def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
 
 
 def _notice_deployment(client: SyncPrefectClient) -> UUID:
-    """The deployment of the flow `notice`, on the same pool as the nights."""
     make_pool(client)
     with suppress(ObjectNotFound):  # as earlier versions called it
         client.delete_deployment(client.read_deployment_by_name("notice/log").id)

@@ -97,8 +97,6 @@ class TickerEntry(BaseModel):
 
 
 class TickersFile(BaseModel):
-    """The whole file."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tickers: tuple[TickerEntry, ...] = Field(min_length=1)

@@ -36,8 +36,6 @@ PREMIUM_ENDPOINT = f"Thank you for using Alpha Vantage! This is a premium endpoi
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer's status and JSON content."""
-
     status: int
     content: bytes
 

@@ -139,7 +139,6 @@ class Feed:
 
     @property
     def newest(self) -> date:
-        """The newest session that the feed shows."""
         return newest_session(self._now)
 
     def set_clock(self, now: datetime | date) -> None:
@@ -148,7 +147,6 @@ class Feed:
         self._now = _aware(moment)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
-        """What a GET of /query gets now."""
         return answer(query, self.now, premium=self.premium)
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from deployments.replay.errors import NotRecorded
+from deployments.errors import NotRecorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,6 @@ def _recording() -> dict[str, tuple[RecordedRow, ...]]:
 
 
 def symbols() -> tuple[str, ...]:
-    """The recorded symbols, in alphabetical order."""
     return tuple(sorted(_recording()))
 
 
@@ -76,7 +75,6 @@ def recorded_rows(symbol: str) -> tuple[RecordedRow, ...]:
 
 
 def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:
-    """The splits within the recording, oldest first."""
     return _SPLITS.get(symbol, ())
 
 

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from deployments.servers.errors import PasswordNeeded
+from deployments.errors import PasswordNeeded
 from stockml.errors import InvalidSetting
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

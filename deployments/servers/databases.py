@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from deployments.servers.errors import ServerUnavailable
+from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.storage.sqlite_files import fault_of

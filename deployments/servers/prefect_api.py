@@ -11,10 +11,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
+from deployments.errors import ServerFailed, ServerUnavailable
 from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
-from deployments.servers.errors import ServerFailed, ServerUnavailable
 from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own

@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from deployments.errors import PortTaken, ServerFailed
 from deployments.servers.ends_with_parent import end
-from deployments.servers.errors import PortTaken, ServerFailed
 from deployments.servers.prefect_api import last_line
 from stockml.home import owner_only
 

@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from deployments.errors import AlreadyUp
 from deployments.registration import POOL
 from deployments.replay.feed import END_OF_RECORDING, Feed
 from deployments.replay.source import replay_environment
 from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access
 from deployments.servers.environment import mlflow_database, settings_of
-from deployments.servers.errors import AlreadyUp
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
 from stockml import clock
@@ -32,8 +32,6 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the two pages are served."""
-
     prefect: int = 4200
     mlflow: int = 5000
 
@@ -49,13 +47,11 @@ class Part:
 
 
 def prefect(port: int, environ: Mapping[str, str]) -> Part:
-    """Prefect's server and page."""
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
     return Part("Prefect", "deployments.servers.prefect_program", (str(port),), without_api)
 
 
 def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
-    """MLflow's server and page."""
     database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
     return Part("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
 

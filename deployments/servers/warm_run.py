@@ -18,7 +18,6 @@ ALONE = b"alone"  # the server's answer where it makes no fork
 
 
 def main() -> int:
-    """The exit code of the run."""
     code = _warm(os.environ[ADDRESS]) if ADDRESS in os.environ else None
     if code is None:
         sys.argv = [ENGINE]

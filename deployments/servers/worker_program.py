@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the worker until it is stopped."""
     _look_at_runs()
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short

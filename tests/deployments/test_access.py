@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from deployments.errors import PasswordNeeded
 from deployments.servers.access import Access, Guard
-from deployments.servers.errors import PasswordNeeded
 from stockml.errors import InvalidSetting
 
 PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}

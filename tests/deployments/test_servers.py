@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deployments.errors import PortTaken, ServerFailed, ServerUnavailable
 from deployments.replay.feed import Feed
 from deployments.servers import processes
 from deployments.servers.environment import mlflow_database, prefect_database, set_environment
-from deployments.servers.errors import PortTaken, ServerFailed, ServerUnavailable
 from deployments.servers.prefect_api import prefect_api, running_server
 from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
