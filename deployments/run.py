@@ -13,8 +13,7 @@ from deployments.cli.options import as_ticker
 from deployments.cli.place import in_home
 from deployments.cli.runs import outcome, run_night
 from deployments.process import as_program
-from deployments.replay.feed import Feed
-from deployments.replay.source import night_before, source
+from deployments.replay.feed import Feed, night_before, source
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import PremiumOnly
 from stockml.home import Home, owner_only
@@ -61,7 +60,7 @@ def _has_bars(place: Home, ticker: str) -> bool:
 
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:
     """All that the key's plan gives; in a replay, up to the night before, so that tonight has something to add."""
-    from flows.history import history
+    from flows.backfill import history
     from tasks.provider import has_second_provider, plan_gives_history
 
     newest = "tonight brings the newest 100 sessions, and they are kept"

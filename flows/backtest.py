@@ -1,6 +1,5 @@
 """Past nights of one or many tickers as they would have been published: what was the network worth?"""
 
-import time
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,6 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from stockml.tickers import validated_ticker
-from tasks.artifacts import time_left
 from tasks.backtest import backtest_tickers, read_prices
 
 if TYPE_CHECKING:
@@ -39,17 +37,9 @@ def backtest(
     from stockml.evaluation.backtest_table import backtest_table, markdown
 
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
-    began = time.monotonic()
     series = read_prices(named, Path(prices) if prices else None, calendar or None)
-    found, left_out = backtest_tickers(
-        series,
-        Span(first, last, every),
-        chosen("nightly", "auto", settings),
-        Path(vintages) if vintages else None,
-        on_ticker=lambda ticker, done, of: logger.info(
-            "%d of %d, %s: %s", done, of, time_left(done, of, time.monotonic() - began), ticker
-        ),
-    )
+    span, folder = Span(first, last, every), Path(vintages) if vintages else None
+    found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
     table = backtest_table(found, left_out)
     text = "\n".join(markdown(table))
     create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")

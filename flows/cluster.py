@@ -67,8 +67,13 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
         log.warning("no worker at %s yet; waiting for one", scheduler["address"])
         client.wait_for_workers(1)
     try:
-        with older_code(scheduler["address"], here):
+        try:
             client.register_plugin(SameWorkplace(here, name, late=False), name=name)
+        except Exception as lacking:  # a worker whose code lacks the check cannot even read it: Dask reports text
+            if not str(lacking).startswith(UNREAD):
+                raise
+            differences = (("the code", here.code[:12], f"older code ({lacking})"),)
+            raise UnlikeWorker(f"of the scheduler {scheduler['address']}", differences) from lacking
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
         client.register_plugin(SameWorkplace(here, name, late=True), name=name)
@@ -77,18 +82,6 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
     finally:
         with suppress(OSError, ValueError, KeyError):  # a scheduler, or a worker, that is gone forgets it by itself
             client.unregister_worker_plugin(name)
-
-
-@contextmanager
-def older_code(scheduler: str, here: Workplace) -> Iterator[None]:
-    """A worker whose code lacks the check cannot even read it, which Dask reports as text. Raises UnlikeWorker."""
-    try:
-        yield
-    except Exception as lacking:
-        if not str(lacking).startswith(UNREAD):
-            raise
-        differences = (("the code", here.code[:12], f"older code ({lacking})"),)
-        raise UnlikeWorker(f"of the scheduler {scheduler}", differences) from lacking
 
 
 class SameWorkplace(WorkerPlugin):

@@ -1,7 +1,8 @@
 """Backtesting tickers, a few at once in processes of their own; what came of each is a value, not a file."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.settings import Settings
+from tasks.artifacts import time_left
 
 if TYPE_CHECKING:
     from stockml.evaluation.backtest import Span, TickerBacktest
@@ -48,7 +51,6 @@ def backtest_tickers(
     span: "Span",
     settings: Settings,
     vintages: Path | None = None,
-    on_ticker: Callable[[str, int, int], None] = lambda ticker, done, of: None,
 ) -> "tuple[list[TickerBacktest], dict[str, str]]":
     """Every ticker's, and those left out with the reason; as many at once as there are cores.
 
@@ -57,13 +59,14 @@ def backtest_tickers(
     from stockml.models.pooled_vintages import SHIPPED
 
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
-    found, left_out = {}, {}
+    began, found, left_out = time.monotonic(), {}, {}
     for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
         if isinstance(came, StockmlError):
             left_out[ticker] = str(came)
         else:
             found[ticker] = came
-        on_ticker(ticker, done, len(series))
+        left = time_left(done, len(series), time.monotonic() - began)
+        get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
     return [found[ticker] for ticker in sorted(found)], left_out
 
 

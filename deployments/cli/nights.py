@@ -60,7 +60,7 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     Without one: `stockml import`.
     """
     with prices(ticker), prefect_api(home()):
-        from flows.history import history
+        from flows.backfill import history
 
         bars = outcome(history, ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
@@ -157,7 +157,7 @@ def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession |
 
 def prices(*tickers: str) -> AbstractContextManager[object]:
     """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
-    from deployments.replay.source import source
+    from deployments.replay.feed import source
     from stockml.provider.price_source import kind_here
 
     return source(tickers, os.environ) if kind_here(home(), os.environ) == "replay" else nullcontext()

@@ -15,8 +15,7 @@ from typing import NoReturn
 
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
-from deployments.replay.feed import END_OF_RECORDING, Feed
-from deployments.replay.source import replay_environment
+from deployments.replay.feed import END_OF_RECORDING, Feed, replay_environment
 from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access
 from deployments.servers.environment import mlflow_database, settings_of

@@ -8,7 +8,7 @@ from itertools import pairwise
 import psutil
 import yaml
 
-from deployments.replay.source import replay_environment
+from deployments.replay.feed import replay_environment
 from stockml.prices.bars import days_of
 from tests.bench.measuring import Measured, Scene
 from tests.bench.on_universe import RECORDED, aliases_of, recorded_bars, with_history

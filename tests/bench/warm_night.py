@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 
 from deployments.process import leave
+from deployments.replay.feed import replay_environment
 from deployments.replay.recording import recorded_bars
-from deployments.replay.source import replay_environment
 from deployments.servers import warm_server
 from deployments.servers.environment import settings_of
 from stockml.home import Home, home
