@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -10,11 +10,10 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.form import NO_CHANGES, CalendarName, Changes, TickerName, chosen
+from stockml.evaluation.backtest import Span
+from stockml.evaluation.backtest_table import BacktestTable, backtest_table, markdown
 from stockml.tickers import validated_ticker
 from tasks.backtest import backtest_tickers, read_prices
-
-if TYPE_CHECKING:
-    from stockml.evaluation.backtest_table import BacktestTable
 
 Every = Annotated[int, Field(ge=1, le=250)]
 
@@ -31,11 +30,8 @@ def backtest(
     vintages: str = Field("", description="A folder of bases and regressions to use alone; empty for the usual ones"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-) -> "BacktestTable":
+) -> BacktestTable:
     """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
-    from stockml.evaluation.backtest import Span
-    from stockml.evaluation.backtest_table import backtest_table, markdown
-
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     series = read_prices(named, Path(prices) if prices else None, calendar or None)
     span, folder = Span(first, last, every), Path(vintages) if vintages else None

@@ -1,7 +1,7 @@
 """What is learned off the nights: a base network across tickers, which nights start from, and a ticker's settings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -13,17 +13,15 @@ from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerNam
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.home import home
+from stockml.models.base_network import BaseNetwork
 from stockml.nights import states
 from stockml.prices.store import BarStore
 from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
+from stockml.training.tuning import TuningResult
 from tasks.backtest import read_prices
 from tasks.learning import learn_base, show_tuned, tune_settings
-
-if TYPE_CHECKING:
-    from stockml.models.base_network import BaseNetwork
-    from stockml.training.tuning import TuningResult
 
 Seeds = Annotated[int, Field(ge=1, le=10)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
@@ -50,7 +48,7 @@ def pretrain(
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 
 
-def told(base: "BaseNetwork") -> str:
+def told(base: BaseNetwork) -> str:
     """What it learned from, and what it scored."""
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
@@ -74,7 +72,7 @@ def tune(
     settings: Changes = Field(
         NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
     ),
-) -> "TuningResult":
+) -> TuningResult:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
     refresh(home(), [ticker])

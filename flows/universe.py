@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow, task
@@ -38,9 +38,6 @@ from tasks.artifacts import NightProgress, ended, row_of, show_rows
 from tasks.provider import come, turn_of
 from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
-
-if TYPE_CHECKING:
-    from prefect_dask.task_runners import PrefectDaskFuture
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
 Processes = Annotated[int, Field(ge=1, le=64)]
@@ -144,8 +141,8 @@ def nights(
         return
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
-        # it yields the very futures that it was handed
-        for future in cast("Iterator[PrefectDaskFuture[NightRow]]", as_completed(list(asked))):
+        futures: Any = as_completed(list(asked))  # the very ones that it is handed
+        for future in futures:
             future.wait()
             yield row_of(asked.pop(future), parameters["session"], future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies

@@ -6,33 +6,28 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from stockml.errors import StockmlError
+from stockml.errors import NoBars, StockmlError
+from stockml.evaluation.backtest import Span, TickerBacktest, backtest
 from stockml.home import home
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.prices.price_folder import read_folder
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore, bar_store
 from stockml.settings import Settings
 from tasks.artifacts import time_left
 
-if TYPE_CHECKING:
-    from stockml.evaluation.backtest import Span, TickerBacktest
-    from stockml.prices.series import PriceSeries
-
 
 @task(name="read prices", cache_policy=NO_CACHE)
-def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> "dict[str, PriceSeries]":
+def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
     """The series of a folder's price files or, without one, of the store: of the tickers named, or of all.
 
     Raises NoBars.
     """
-    from stockml.errors import NoBars
-    from stockml.prices.price_folder import read_folder
-    from stockml.prices.series import PriceSeries
-    from stockml.prices.store import BarStore, bar_store
-
     if folder is None:
         place = home()
         named = tickers or BarStore(place.store, place.locks).tickers()
@@ -47,17 +42,15 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
 
 @task(name="backtest", cache_policy=NO_CACHE)
 def backtest_tickers(
-    series: "Mapping[str, PriceSeries]",
-    span: "Span",
+    series: Mapping[str, PriceSeries],
+    span: Span,
     settings: Settings,
     vintages: Path | None = None,
-) -> "tuple[list[TickerBacktest], dict[str, str]]":
+) -> tuple[list[TickerBacktest], dict[str, str]]:
     """Every ticker's, and those left out with the reason; as many at once as there are cores.
 
     vintages: the folder whose regressions and bases are used; None for the home's and the shipped ones.
     """
-    from stockml.models.pooled_vintages import SHIPPED
-
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
     for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
@@ -71,8 +64,8 @@ def backtest_tickers(
 
 
 def _each(
-    series: "Mapping[str, PriceSeries]", span: "Span", settings: Settings, folders: tuple[Path, ...]
-) -> "Iterator[tuple[str, TickerBacktest | StockmlError]]":
+    series: Mapping[str, PriceSeries], span: Span, settings: Settings, folders: tuple[Path, ...]
+) -> Iterator[tuple[str, TickerBacktest | StockmlError]]:
     workers = min(len(series), os.cpu_count() or 1)
     if workers < 2:
         for ticker, bars in series.items():
@@ -85,10 +78,8 @@ def _each(
 
 
 def _one(
-    ticker: str, series: "PriceSeries", span: "Span", settings: Settings, folders: tuple[Path, ...]
-) -> "TickerBacktest | StockmlError":
-    from stockml.evaluation.backtest import backtest
-
+    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: tuple[Path, ...]
+) -> TickerBacktest | StockmlError:
     try:
         return backtest(ticker, series, span, settings, folders)
     except StockmlError as refusal:

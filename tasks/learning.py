@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -12,26 +12,24 @@ from prefect.logging import get_run_logger
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
+from stockml.models.base_network import BaseNetwork
+from stockml.pipeline.pretrain import pretrain_base
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import bar_store
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
+from stockml.training.pretrain import PretrainProgress
 from stockml.training.trial import TrialRecord
+from stockml.training.tuning import Search, TuningResult, before_the_nights_parts, space_beside, tune
 from tasks.artifacts import ProgressBar, time_left
-
-if TYPE_CHECKING:
-    from stockml.models.base_network import BaseNetwork
-    from stockml.prices.series import PriceSeries
-    from stockml.training.pretrain import PretrainProgress
-    from stockml.training.tuning import TuningResult
 
 BAR = 24  # characters
 
 
 @task(name="pretrain", cache_policy=NO_CACHE)
-def learn_base(series: "Mapping[str, PriceSeries]", until: date, seeds: int) -> "BaseNetwork":
+def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
     """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
-    from stockml.pipeline.pretrain import pretrain_base
-
     report = PretrainReport()
     base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=report.on_epoch)
     try:
@@ -51,7 +49,7 @@ class PretrainReport:
         self.losses: list[tuple[str, float]] = []
         self.logger = get_run_logger()
 
-    def on_epoch(self, row: "PretrainProgress") -> None:
+    def on_epoch(self, row: PretrainProgress) -> None:
         self.losses.append((row.member, row.loss))
         self.spent += row.seconds
         told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
@@ -62,12 +60,8 @@ class PretrainReport:
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
 def tune_settings(
     ticker: str, settings: Settings, *, trials: int, sampler: Sampler, space: Mapping[str, Any], calendar: str | None
-) -> "TuningResult":
+) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
-    from stockml.prices.series import PriceSeries
-    from stockml.prices.store import bar_store
-    from stockml.training.tuning import Search, before_the_nights_parts, space_beside, tune
-
     series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
     within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
     search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
@@ -98,7 +92,7 @@ class TrialReport:
             self.logger.warning("the next run of this search logs the trial: %s", error)
 
 
-def show_tuned(tuned: "TuningResult") -> None:
+def show_tuned(tuned: TuningResult) -> None:
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
         f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "

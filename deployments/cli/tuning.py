@@ -1,5 +1,6 @@
 """Commands that take their time: searching settings, and the published tutorial with its figures and pictures."""
 
+import itertools
 import json
 from datetime import date
 from pathlib import Path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from stockml.training.tuning import TuningResult
 
 app = typer.Typer()
-Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")]
 
 
 @app.command("pretrain")
@@ -73,15 +73,8 @@ def search(
             from flows.learning import tune
 
             tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
-    found = {
-        "ticker": tuned.ticker,
-        "trials": tuned.trials,
-        "pruned": tuned.pruned,
-        "validation_loss": tuned.loss,
-        "default_loss": tuned.default_loss,
-        "settings": dict(tuned.settings),
-        "path": str(tuned.path),
-    }
+    found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
+    found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
         f"{tuned.ticker}: {tuned.trials} trials, {tuned.pruned} ended early",
@@ -90,15 +83,14 @@ def search(
         f"  written to {tuned.path}",
     ]
     if is_file:
-        chosen = " ".join(
-            f"--set {name}={json.dumps(value)}".replace(" ", "") for name, value in tuned.settings.items()
-        )
+        values = {name: json.dumps(value, separators=(",", ":")) for name, value in tuned.settings.items()}
+        chosen = " ".join(f"--set {name}={value}" for name, value in values.items())
         lines.append(f"  the test part has not been looked at: stockml tutorial {what} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
 
 
 def _tuned_tutorial(
-    file: Path, changed: dict[str, Any], trials: int, sampler: "Sampler", *, quiet: bool
+    file: Path, changed: dict[str, Any], trials: int, sampler: Sampler, *, quiet: bool
 ) -> "TuningResult":
     """The search on a price file, trial by trial on standard error and in MLflow."""
     import numpy as np
@@ -131,7 +123,9 @@ def _tuned_tutorial(
 @app.command()
 def tutorial(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files of daily prices, as hpq.us.txt")],
-    epochs: Epochs = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of weights, streams and dropout; 1 without it")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
     decay_on: Annotated[
@@ -155,11 +149,8 @@ def tutorial(
         raise typer.BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given
     first = changed.get("training.seed", 1)
-    reports = [
-        _reported(file, changed | {"training.seed": each}, plots)
-        for file in files
-        for each in range(first, first + seeds)
-    ]
+    trainings = itertools.product(files, range(first, first + seeds))
+    reports = [_reported(file, changed | {"training.seed": each}, plots) for file, each in trainings]
     if len(reports) > 1:
         print(luck_table(reports))
 

@@ -14,8 +14,20 @@ from urllib.parse import SplitResult, urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
+from deployments.errors import PortTaken
+from deployments.servers.databases import faults
+from deployments.servers.environment import mlflow_address
+from deployments.servers.prefect_api import is_healthy, running_server
+from deployments.servers.processes import check_port
 from stockml.errors import StockmlError
 from stockml.home import Home
+from stockml.prices.calendar import sessions_for
+from stockml.provider.price_source import kind_here
+from stockml.provider.quota import Plan, QuotaLedger
+from stockml.redaction import ApiKey
+from stockml.storage.notes import notes_of
+from stockml.storage.shared_state import SharedState
+from stockml.tracking.connection import without_password
 
 DISK_NEEDED_GB = 2.0
 PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
@@ -83,8 +95,6 @@ def rights(home: Home) -> Iterator[Check]:
 
 
 def databases(home: Home) -> Iterator[Check]:
-    from deployments.servers.databases import faults
-
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
@@ -92,8 +102,6 @@ def databases(home: Home) -> Iterator[Check]:
 
 def shared_state(home: Home) -> Iterator[Check]:
     """Whether the state that machines share answers, and the database with its locks."""
-    from stockml.storage.shared_state import SharedState
-
     if (state := SharedState.of(home)) is None:
         return
     try:
@@ -106,8 +114,6 @@ def shared_state(home: Home) -> Iterator[Check]:
 
 
 def prices(home: Home, environ: Mapping[str, str]) -> Check:
-    from stockml.provider.price_source import kind_here
-
     try:
         kind = kind_here(home, environ)
     except StockmlError as error:
@@ -116,8 +122,6 @@ def prices(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def key(home: Home, environ: Mapping[str, str]) -> Check:
-    from stockml.redaction import ApiKey
-
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
@@ -135,8 +139,6 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
 
 def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
     """Whether runs are served recorded prices: the home is for them, and there is no key."""
-    from stockml.provider.price_source import kind_here
-
     try:
         return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
     except StockmlError:  # what the home holds cannot be read, as `prices` says
@@ -144,9 +146,6 @@ def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
-    from stockml.provider.quota import Plan, QuotaLedger
-    from stockml.storage.notes import notes_of
-
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         return
@@ -183,8 +182,6 @@ def connection_fault(address: SplitResult) -> OSError | None:
 
 
 def clock(now: datetime, environ: Mapping[str, str]) -> Check:
-    from stockml.prices.calendar import sessions_for
-
     exchange = sessions_for("IBM")
     local = now.astimezone(exchange.tz)
     if environ.get("STOCKML_CLOCK"):
@@ -195,9 +192,6 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    from deployments.servers.prefect_api import is_healthy, running_server
-    from stockml.tracking.connection import without_password
-
     configured = environ.get("PREFECT_API_URL")
     if configured:
         shown = without_password(configured)
@@ -213,9 +207,6 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
-    from deployments.servers.environment import mlflow_address
-    from stockml.tracking.connection import without_password
-
     try:
         uri = mlflow_address(home, environ)
     except StockmlError as error:
@@ -231,10 +222,6 @@ def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def port(name: str, number: int, home: Home) -> Check:
-    from deployments.errors import PortTaken
-    from deployments.servers.prefect_api import running_server
-    from deployments.servers.processes import check_port
-
     if running_server(home):
         return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
     try:

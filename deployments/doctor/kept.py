@@ -4,14 +4,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from deployments.registration.own_list import tickers_of
 from stockml.errors import NoBars, StockmlError
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.maintenance.soundness import check_champion, damaged_bases, damaged_nights
+from stockml.models.registry import FILE
+from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-
-if TYPE_CHECKING:
-    from stockml.prices.store import BarStore
+from stockml.storage.sqlite_files import fault_of
+from stockml.tracking.client import Tracking
+from stockml.tracking.connection import without_password
+from stockml.tracking.database import PREFIX, missing_folders
+from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 OLD_AGE = AgeingSettings().stale_bars
@@ -36,8 +45,6 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 
     replay: `now` is a replayed moment, while bars are recorded by the machine's clock.
     """
-    from stockml.prices.store import BarStore
-
     store = BarStore(home.store, home.locks)
     names: tuple[str, ...] = ()
     try:
@@ -51,16 +58,11 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 
 def _spoken_of(home: Home) -> set[str]:
     """Tickers that have forecasts or a champion, whose bars may be gone."""
-    from stockml.models.registry import FILE
-
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     return ledgers | {path.parent.name for path in home.models.glob(f"*/{FILE}")}
 
 
-def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: bool) -> Check:
-    from stockml.forecasts.ledger import Ledger
-    from stockml.maintenance.soundness import check_champion
-
+def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool) -> Check:
     try:
         forecasts = len(Ledger(home.ledger).entries(name))
         check_champion(home, name)
@@ -87,9 +89,6 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: boo
 
 def settings(home: Home) -> Iterator[Check]:
     """The person's list of tickers and every ticker's own settings can be read."""
-    from deployments.registration.own_list import tickers_of
-    from stockml.training.tuned_settings import tuned_settings
-
     try:
         tickers_of(home)
     except (StockmlError, OSError) as error:
@@ -103,17 +102,12 @@ def settings(home: Home) -> Iterator[Check]:
 
 def bases(home: Home) -> Iterator[Check]:
     """Every base network and regression that was learned here can be read."""
-    from stockml.maintenance.soundness import damaged_bases
-
     for fault in damaged_bases(home):
         yield Check("a base", "problem", fault)
 
 
 def nights(home: Home) -> Iterator[Check]:
     """Every night's record is as it was written; how many MLflow lacks."""
-    from stockml.maintenance.soundness import damaged_nights
-    from stockml.tracking.client import Tracking
-
     for fault in damaged_nights(home):
         yield Check("a night", "problem", fault)
     if waiting := Tracking.of(home).pending():
@@ -122,12 +116,6 @@ def nights(home: Home) -> Iterator[Check]:
 
 def artifacts(home: Home) -> Iterator[Check]:
     """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from stockml.storage.sqlite_files import fault_of
-    from stockml.tracking.connection import without_password
-    from stockml.tracking.database import PREFIX, missing_folders
-
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
         return  # none here, or one that `databases` names
