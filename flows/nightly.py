@@ -39,14 +39,13 @@ from tasks.model import decide_mode, evaluate_model, log_run, promote, publish_f
 from tasks.status_page import at_work, remember
 
 BUSY_WAIT_S = 3600.0
-QUOTA = states.QUOTA
 STATES = {
     Late: states.LATE,
     Stale: states.STALE,
     SetAsideTonight: states.SET_ASIDE,
     AtRest: states.AT_REST,
-    NextTurn: QUOTA,
-    QuotaSpent: QUOTA,
+    NextTurn: states.QUOTA,
+    QuotaSpent: states.QUOTA,
 }
 
 

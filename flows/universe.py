@@ -21,10 +21,11 @@ from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
-from flows.nightly import QUOTA, nightly
+from flows.nightly import nightly
 from stockml import clock
 from stockml.errors import StoreError
 from stockml.home import home
+from stockml.nights import states
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
@@ -76,7 +77,7 @@ def universe(
     chosen(profile, mode, settings)
     refresh(home(), names, Depth.STATUS)
     asked, later = plan_requests(names, session, calendar or None)
-    rows = [NightRow(ticker, session, "skipped", QUOTA, why=str(turn)) for ticker, turn in later.items()]
+    rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
     parameters = {
         "session": session,
         "mode": mode,

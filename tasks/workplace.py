@@ -74,15 +74,8 @@ def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str],
 
 
 def _found(place: Home, mark: str, content: str) -> Workplace:
-    return Workplace(
-        str(place.root),
-        mark,
-        content,
-        _shown(place.state or "", place),
-        _shown(place.store, place),
-        _shown(place.tracking_uri, place),
-        own_code(),
-    )
+    state, store, tracking = (_shown(each, place) for each in (place.state or "", place.store, place.tracking_uri))
+    return Workplace(str(place.root), mark, content, state, store, tracking, own_code())
 
 
 def own_code() -> str:

@@ -88,9 +88,9 @@ def _exit_code(error: BaseException) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         case StockmlError():
-            return _failed(str(error))
+            return _say(str(error))
         case OSError() | UnicodeDecodeError():
-            return _failed(_of_the_system(error))
+            return _say(_of_the_system(error))
         case _:
             return _unexpected(error)
 
@@ -114,25 +114,22 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
     return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
 
 
-def _failed(why: str) -> int:
-    _say(why)
-    return 1
-
-
 def _unexpected(error: BaseException) -> int:
     """Keep the traceback in a file: it is of use in a report, not on the screen."""
     response: Any = getattr(error, "response", None)
     if getattr(response, "status_code", 0) >= 500:
         where = urlsplit(str(response.url)).netloc.rpartition("@")[2]
-        return _failed(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
+        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text("".join(traceback.format_exception(error)))
     except OSError:
         kept = Path(os.devnull)
-    return _failed(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
+    return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
 
 
-def _say(text: str) -> None:
+def _say(text: str) -> int:
+    """One line on standard error; the code of what could not be done."""
     print("stockml:", " ".join(text.split()), file=sys.stderr)
+    return 1

@@ -127,7 +127,9 @@ def audit(
             place, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(),
             say=lambda line: None if as_json else print(f"  {line}", file=terminal, flush=True),
         )  # fmt: skip
-    print(json.dumps(_plain(found)) if as_json else _text(found))
+    parts = {part.name: {"values": part.values, "differences": part.differences} for part in found.parts}
+    plain = {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}
+    print(json.dumps(plain) if as_json else _text(found))
     return int(not found.clean)
 
 
@@ -187,8 +189,3 @@ def _text(found: "Audit") -> str:
         lines += [f"    {difference}" for difference in part.differences[:20]]
     clean = f"nothing that was computed after the close of {found.session} depends on a later bar"
     return "\n".join([*lines, clean if found.clean else "what differs has looked ahead: please report it"])
-
-
-def _plain(found: "Audit") -> dict[str, object]:
-    parts = {part.name: {"values": part.values, "differences": part.differences} for part in found.parts}
-    return {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}

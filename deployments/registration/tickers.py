@@ -10,7 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stockml.errors import InvalidFile, StockmlError
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, settings_for
 from stockml.tickers import validated_ticker
 
@@ -165,8 +165,6 @@ def _final_moment(entry: TickerEntry) -> datetime:
 
 
 def _closing(entry: TickerEntry) -> datetime:
-    from stockml.prices.calendar import FINAL_AFTER_CLOSE
-
     return _final_moment(entry) - FINAL_AFTER_CLOSE
 
 

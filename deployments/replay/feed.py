@@ -1,13 +1,9 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-GET  /query   as the provider answers it, at the feed's own clock
-GET  /clock   {"now", "newest"}: the feed's clock and the newest session it shows
-POST /clock   {"now": "2013-02-28T23:00:00-05:00"} sets the clock; nights are played by moving it on
-
-Without a key a command plays one in its own process, and its environment points the night there.
+It answers GET /query as the provider would, at the feed's own clock; nights are played by moving that on. Without a key
+a command plays one in its own process, and its environment points the night there.
 """
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -15,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from deployments.process import restored
@@ -53,45 +49,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        if parts.path == "/query":
-            self._query(dict(parse_qsl(parts.query)))
-        elif parts.path == "/clock":
-            self._send_clock()
-        else:
-            self._send(Answer(404, b'{"detail": "Not found."}'))
-
-    def do_POST(self) -> None:
-        if urlsplit(self.path).path != "/clock":
-            self._send(Answer(405, b'{\n    "detail": "Method \\"POST\\" not allowed."\n}'))
-            return
-        try:
-            sent: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            self.server.feed.set_clock(datetime.fromisoformat(sent["now"]))
-        except (ValueError, KeyError, TypeError):
-            self._send(Answer(400, b'{"detail": "Expected {\\"now\\": an ISO 8601 time}."}'))
-        else:
-            self._send_clock()
+        if parts.path != "/query":
+            return self._send(Answer(404, b'{"detail": "Not found."}'))
+        query = dict(parse_qsl(parts.query))
+        reply = self.server.feed.answered(query)
+        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
+        self.server.feed.on_request(asked)
+        return self._send(reply)
 
     def log_message(self, *args: object) -> None:
         """Say nothing: `on_request` is how a caller follows along."""
-
-    def _query(self, query: dict[str, str]) -> None:
-        feed = self.server.feed
-        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
-        reply = feed.answered(query)
-        feed.on_request(asked)
-        if not self._accepts_json():
-            self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
-        else:
-            self._send(reply)
-
-    def _accepts_json(self) -> bool:
-        accepted = self.headers.get("Accept", "*/*")
-        return any(kind in accepted for kind in ("*/*", "application/*", "application/json"))
-
-    def _send_clock(self) -> None:
-        feed = self.server.feed
-        self._send(Answer(200, json.dumps({"now": feed.now.isoformat(), "newest": feed.newest.isoformat()}).encode()))
 
     def _send(self, reply: Answer) -> None:
         self.send_response(reply.status)

@@ -41,7 +41,7 @@ class OpenedPlots:
     async def _see_to(self, run_id: str) -> None:
         """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
         found = await asyncio.to_thread(night_of, run_id)
-        if found and not is_whole(found[1]):
+        if found and any(not (Path(found[1].plots_folder or "") / f"{name}.png").exists() for name in found[1].figures):
             run, night = found
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "deployments.servers.opened_plots", night.ticker, night.key)
@@ -77,11 +77,6 @@ def night_of(run_id: str) -> "tuple[Run, Night] | None":
     ticker, key = (run.data.tags.get(name) for name in ("stockml.ticker", "stockml.key"))
     night = kept_night(home().nights, ticker, key) if ticker and key else None
     return (run, night) if night else None
-
-
-def is_whole(night: Night) -> bool:
-    folder = Path(night.plots_folder or "")
-    return all((folder / f"{name}.png").exists() for name in night.figures)
 
 
 def give(database: str, run: "Run", night: Night) -> None:

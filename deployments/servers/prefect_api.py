@@ -33,9 +33,8 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     if configured and not is_healthy(configured, timeout_s=30):
         from stockml.tracking.connection import without_password
 
-        raise ServerUnavailable(
-            "Prefect", without_password(configured), "unset PREFECT_API_URL, or start it with `stockml up`"
-        )
+        advice = "unset PREFECT_API_URL, or start it with `stockml up`"
+        raise ServerUnavailable("Prefect", without_password(configured), advice)
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
