@@ -28,9 +28,9 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
 from tasks.artifacts import NightProgress, ended, row_of, show_night, show_rows
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, explain_jumps, fetch_daily, import_history
 from tasks.provider import has_second_provider, plan_gives_history
 from tasks.status_page import show_status
+from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 # as text: the server lets any text pass for a "date"
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]

@@ -34,9 +34,8 @@ from stockml.tickers import validated_ticker
 from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.data import renormalise
-from tasks.model import decide_mode, evaluate_model, log_run, promote, publish_forecast, train_model
 from tasks.status_page import at_work, remember
+from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
 BUSY_WAIT_S = 3600.0
 STATES = {

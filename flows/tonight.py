@@ -29,8 +29,8 @@ from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 from tasks.provider import come, plan_gives_history, turn_of
+from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
 

@@ -118,7 +118,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("stockml.clock.wait", waited.append)
     for step in ("fetch_daily", "explain_jumps"):
-        monkeypatch.setattr(f"tasks.data.{step}.retry_delay_seconds", 0)
+        monkeypatch.setattr(f"tasks.steps.{step}.retry_delay_seconds", 0)
     return waited
 
 

@@ -1,7 +1,8 @@
-"""From the provider to the adjusted series: fetch, append, explain jumps, renormalise."""
+"""A night's steps, each cached by content: from the provider to the adjusted series, from there to the champion."""
 
 import os
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import task
@@ -11,13 +12,27 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task
 
-from stockml.errors import FeedError, HistoryError, PremiumOnly, QuotaSpent, TransientFeedError
+from stockml.errors import (
+    FeedError,
+    HistoryError,
+    InvalidFile,
+    PremiumOnly,
+    QuotaSpent,
+    TrackingUnavailable,
+    TransientFeedError,
+)
 from stockml.home import home
 from stockml.nights import states
-from stockml.pipeline import dataset, ingest
+from stockml.nights.record import read_night
+from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
+from stockml.pipeline import promote as promotion
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
-from stockml.storage.receipts import DatasetReceipt, PayloadReceipt, StoreReceipt
+from stockml.settings import EvaluationSettings, Settings
+from stockml.storage import receipts
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
+from stockml.tracking.client import Tracking
+from tasks.artifacts import EpochReport, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider, wait_for_rate_limit
 
@@ -40,7 +55,7 @@ AGAIN: dict[str, Any] = {
 @step("fetch", modules=("pipeline.ingest",), aside=("now",), task_run_name="fetch {ticker} {session}", **AGAIN)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
-) -> PayloadReceipt:
+) -> receipts.PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
     return fetched(ticker, session, calendar, now, outputsize)
 
@@ -52,7 +67,7 @@ def fetch_daily(
     task_run_name="fetch history {ticker} {session}",
     **AGAIN,
 )
-def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> PayloadReceipt | State:
+def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
     try:
         return fetched(ticker, session, calendar, now, "full")
@@ -60,7 +75,9 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
         return Completed(name=states.REFUSED, message=str(refused))
 
 
-def fetched(ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize) -> PayloadReceipt:
+def fetched(
+    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize
+) -> receipts.PayloadReceipt:
     wait_for_rate_limit()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
@@ -95,7 +112,7 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
 
 
 @step("append", modules=("pipeline.ingest",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
-def append_bars(payload: PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; say how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
@@ -125,3 +142,82 @@ def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
     made = dataset.renormalise(home(), bars, calendar=calendar)
     get_run_logger().info("%d adjusted sessions up to %s", made.sessions, made.session)
     return made
+
+
+@step("decide", modules=("pipeline.decide",), task_run_name="decide {dataset.ticker} {dataset.session}")
+def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
+    """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
+    return decide.decide_mode(home(), dataset, settings)
+
+
+@step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
+def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
+    """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
+    from stockml.pipeline import train
+
+    report = EpochReport(dataset.ticker, str(dataset.session))
+    model = train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    report.ended()
+    return model
+
+
+@step("evaluate", modules=("pipeline.evaluate",), task_run_name="evaluate {dataset.ticker} {dataset.session}")
+def evaluate_model(
+    dataset: DatasetReceipt,
+    decision: DecisionReceipt,
+    model: ModelReceipt,
+    settings: EvaluationSettings,
+    upcoming: tuple[date, ...],
+) -> EvaluationReceipt:
+    """Score tonight's model beside the champion and the baselines, and make the path to publish."""
+    return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
+
+
+@step(
+    "publish",
+    modules=("pipeline.publish",),
+    aside=("now",),
+    task_run_name="publish {evaluation.ticker} {evaluation.session}",
+)
+def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
+    """Put tonight's path into the ledger, once a key."""
+    return publish.publish(home(), evaluation, key, now=now)
+
+
+@step(
+    "log run",
+    modules=("pipeline.log",),
+    aside=("now", "flow_run_url", "seconds"),
+    task_run_name="log {done.dataset.ticker} {done.dataset.session}",
+)
+def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here.
+
+    seconds: how long the night took until now.
+    """
+    return log.log_night(
+        home(),
+        done,
+        now=now,
+        seconds=seconds,
+        flow_run_url=flow_run_url,
+        pages=mlflow_pages(home()),
+        missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
+    )
+
+
+@step("promote", modules=("pipeline.promote",), aside=("now",), task_run_name="promote {model.ticker} {model.session}")
+def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
+    """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
+    verdict = read_night(Path(run.path)).verdict
+    if verdict is None:
+        raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
+    receipt = promotion.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    logger = get_run_logger()
+    logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
+    if receipt.promoted and run.model_version:
+        try:
+            Tracking.of(home()).mirror_champion(model.ticker, run.model_version)
+        except TrackingUnavailable as error:
+            logger.warning("MLflow's alias follows later: %s", error)
+    return receipt
