@@ -78,16 +78,9 @@ def universe(
     refresh(home(), names, Depth.STATUS)
     asked, later = plan_requests(names, session, calendar or None)
     rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
-    parameters = {
-        "session": session,
-        "mode": mode,
-        "profile": profile,
-        "settings": settings.model_dump(exclude_none=True),
-        "calendar": calendar,
-        "force": force,
-        "late_retries": late_retries,
-        "late_wait_s": late_wait_s,
-    }
+    parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
+    parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
+    parameters["settings"] = settings.model_dump(exclude_none=True)
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
     progress = NightProgress("universe", len(asked))

@@ -58,11 +58,9 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
         for kind, (count, size) in sorted(retention.totals(gone).items())
     ]
     unreadable = retention.needed(home(), keep.champions).unreadable
-    return (
-        [*steps, StepReport("left alone because unreadable", len(unreadable), things=unreadable)]
-        if unreadable
-        else steps
-    )
+    if unreadable:
+        steps.append(StepReport("left alone because unreadable", len(unreadable), things=unreadable))
+    return steps
 
 
 @task(name="clear MLflow")

@@ -30,12 +30,10 @@ BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profi
 def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
     """Run the flow here and now; its end. `deployment`: on whose page it is shown, where there is one of this name."""
     run = _begun(flow, deployment, arguments, given) if deployment else None
-    ended: Any = (
-        run_flow(flow, flow_run=run, parameters=get_call_parameters(flow.fn, arguments, given), return_type="state")
-        if run
-        else flow(*arguments, **given, return_state=True)
-    )
-    return cast(State, ended)
+    if run is None:
+        return cast(State, flow(*arguments, **given, return_state=True))
+    parameters = get_call_parameters(flow.fn, arguments, given)
+    return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
 def _begun(
@@ -51,11 +49,9 @@ def _begun(
         usual: dict[str, Any] = {
             name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
         }
+        parameters, parent = {**usual, **parameters}, _parent(client, flow)
         run = client.create_flow_run_from_deployment(
-            found.id,
-            parameters={**usual, **parameters},
-            state=Running(),
-            parent_task_run_id=_parent(client, flow),
+            found.id, parameters=parameters, state=Running(), parent_task_run_id=parent
         )
         sign(run.id)
         return run

@@ -79,12 +79,8 @@ def rights(home: Home) -> Iterator[Check]:
     if not home.root.exists():
         return
     logs = home.root / "logs"
-    kept = (
-        home.root / "mlflow.db",
-        *home.prefect.glob("prefect.db*"),
-        *home.prefect.glob("*.log"),
-        *logs.glob("*.log"),
-    )
+    stores = (home.root / "mlflow.db", *home.prefect.glob("prefect.db*"))
+    kept = (*stores, *home.prefect.glob("*.log"), *logs.glob("*.log"))
     wide = [path for path in (home.root, home.prefect, logs, *kept) if path.exists() and path.stat().st_mode & 0o077]
     if not wide:
         yield Check("rights", "ok", "the home, databases and logs are for their owner only")

@@ -13,6 +13,7 @@ from deployments.replay.recording import RecordedRow, recorded_rows, recorded_sp
 NEW_YORK = ZoneInfo("America/New_York")
 PUBLISHED_AT = time(18, 0)  # New York; the provider's own bars appear between the close and 22:45
 COMPACT_SESSIONS = 100
+PRICES = ("open", "high", "low", "close")
 PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
 
 _PREMIUM = (
@@ -111,13 +112,8 @@ def _daily(query: Mapping[str, str], rows: Sequence[RecordedRow], premium: bool)
 
 
 def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
-    return {
-        "1. open": f"{row.open:.4f}",
-        "2. high": f"{row.high:.4f}",
-        "3. low": f"{row.low:.4f}",
-        "4. close": f"{row.close:.4f}",
-        "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume),
-    }
+    prices = {f"{at}. {name}": f"{getattr(row, name):.4f}" for at, name in enumerate(PRICES, start=1)}
+    return {**prices, "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume)}
 
 
 def _splits(symbol: str, now: datetime) -> Answer:

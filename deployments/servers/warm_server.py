@@ -26,11 +26,10 @@ from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import code_hash
 
 PACKAGES = ("stockml", "tasks", "flows")
-# what a night imports inside its functions
+# a night, and what it imports inside its functions
 IMPORTED = (
     "flows.nightly",
     "flows.universe",
-    "prefect.flow_engine",
     "prefect.runner.storage",
     "prefect.task_engine",
     "prefect.utilities.visualization",
@@ -42,20 +41,10 @@ IMPORTED = (
     "mlflow.pyfunc",
     "mlflow.tracking.request_header.registry",
     "pyarrow.dataset",
-    "pyarrow.pandas_compat",
-    "pyarrow.parquet",
-    "scipy.special",
     "scipy.stats",
     "sklearn.linear_model",
     "sqlalchemy",
-    "stockml.pipeline.decide",
-    "stockml.pipeline.evaluate",
-    "stockml.pipeline.log",
-    "stockml.pipeline.publish",
     "stockml.pipeline.train",
-    "stockml.plots.night_figures",
-    "stockml.tracking.models",
-    "stockml.training.ticker_training",
 )
 # the sources that decide whether a step is cached: read, and parsed, once
 HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
