@@ -32,8 +32,9 @@ def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
         from stockml import clock
         from stockml.nights import summary
         from stockml.nights.glance import night_age
+        from stockml.prices.store import BarStore
 
-        if not _has_bars(place, ticker):
+        if ticker not in BarStore(place.store, place.locks).tickers():
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
         age = night_age(night, None, clock.now())
@@ -50,12 +51,6 @@ def _place(environ: MutableMapping[str, str]) -> Iterator[Home]:
         if place != named:
             environ["STOCKML_STORE"] = ""
         yield place
-
-
-def _has_bars(place: Home, ticker: str) -> bool:
-    from stockml.prices.store import BarStore
-
-    return ticker in BarStore(place.store, place.locks).tickers()
 
 
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:

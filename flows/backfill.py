@@ -34,7 +34,6 @@ from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 # as text: the server lets any text pass for a "date"
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
-Learn = Literal["once at the end", "every night"]
 
 
 @flow(name="history", flow_run_name="history {ticker}")
@@ -65,7 +64,7 @@ def backfill(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     first: PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
     last: PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
-    learn: Learn = Field(
+    learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "
         "the champion may not know it and trains from scratch",

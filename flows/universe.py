@@ -41,7 +41,6 @@ from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
-Processes = Annotated[int, Field(ge=1, le=64)]
 Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
@@ -60,7 +59,7 @@ def universe(
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
     late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
-    processes: Processes = Field(2, description="Worker processes on this machine (1 to 64)"),
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"

@@ -106,16 +106,12 @@ def _unspaced(attempts: RetryCallState) -> None:
 def configure_rate_limit(plan: Plan) -> None:
     """Let the server hand out the plan's requests a minute, one slot at a time. To be called by who runs a server."""
     per_second = plan.requests_per_minute / 60
-    slots = max(1, int(per_second))
+    limit: Any = {"limit": max(1, int(per_second)), "slot_decay_per_second": per_second}
     with get_client(sync_client=True) as client:
         try:
-            client.create_global_concurrency_limit(
-                GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots, slot_decay_per_second=per_second)
-            )
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, **limit))
         except ObjectAlreadyExists:
-            client.update_global_concurrency_limit(
-                LIMIT, GlobalConcurrencyLimitUpdate(limit=slots, slot_decay_per_second=per_second)
-            )
+            client.update_global_concurrency_limit(LIMIT, GlobalConcurrencyLimitUpdate(**limit))
 
 
 def _notes() -> Notes:

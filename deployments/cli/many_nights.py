@@ -118,7 +118,7 @@ def replay(
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)
     with prefect_api(home()):
-        from flows.backtest import backtest
+        from flows.studies import backtest
 
         table = outcome(backtest, tickers or [], quiet=as_json, **arguments)
         from stockml.evaluation.backtest_table import markdown

@@ -33,7 +33,7 @@ def learn_base(
 ) -> None:
     """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
     with prefect_api(home()):
-        from flows.learning import pretrain
+        from flows.studies import pretrain
 
         base = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
@@ -70,7 +70,7 @@ def search(
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         check_bars([ticker := as_ticker(what)], calendar)
         with prefect_api(home()):
-            from flows.learning import tune
+            from flows.studies import tune
 
             tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}

@@ -52,14 +52,11 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
             yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
-    for name in sorted({*names, *_spoken_of(home)}):
-        yield _ticker(home, store, name, now, replay)
-
-
-def _spoken_of(home: Home) -> set[str]:
-    """Tickers that have forecasts or a champion, whose bars may be gone."""
+    # bars of a ticker that has forecasts or a champion may be gone
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
-    return ledgers | {path.parent.name for path in home.models.glob(f"*/{FILE}")}
+    champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
+    for name in sorted({*names, *ledgers, *champions}):
+        yield _ticker(home, store, name, now, replay)
 
 
 def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool) -> Check:

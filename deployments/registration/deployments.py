@@ -104,10 +104,10 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
         Wanted(
-            "learning.pretrain", "learn a base network", "One network across all tickers, once a year.",
+            "studies.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
-        Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),
+        Wanted("studies.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
 
 

@@ -8,10 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from deployments.process import restored
@@ -25,8 +24,7 @@ END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """A request that came in; the key is not kept."""
 
     function: str
@@ -87,7 +85,7 @@ class Feed:
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
         self.premium, self.on_request = premium, on_request
-        self._now = _aware(now)
+        self.now = _aware(now)
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -111,17 +109,13 @@ class Feed:
         return f"{self.address}/query"
 
     @property
-    def now(self) -> datetime:
-        return self._now
-
-    @property
     def newest(self) -> date:
-        return newest_session(self._now)
+        return newest_session(self.now)
 
     def set_clock(self, now: datetime | date) -> None:
         """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
         moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
-        self._now = _aware(moment)
+        self.now = _aware(moment)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
         return answer(query, self.now, premium=self.premium)

@@ -6,7 +6,6 @@ for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
 
 import csv
 import gzip
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -30,8 +29,7 @@ class RecordedRow(NamedTuple):
     adjusted_close: float
 
 
-@dataclass(frozen=True)
-class RecordedSplit:
+class RecordedSplit(NamedTuple):
     """`factor` new shares for one old share; `effective` is the first session at the new price."""
 
     effective: date

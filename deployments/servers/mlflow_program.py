@@ -29,7 +29,16 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     """Serve the database that MLFLOW_BACKEND_STORE_URI names and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
     replace(Tracking.of(home(environ)), uri=database).prepare()
-    environ.update(_settings(access, port, database, artifacts))
+    from mlflow.server import constants
+
+    # as patterns for any port; the bracket of an IPv6 address would open a set of characters
+    any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
+    environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*access.hosts, *any_port])
+    environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(access.origins(port))
+    environ[constants.BACKEND_STORE_URI_ENV_VAR] = environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
+    environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+    environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+    environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
     import uvicorn
     from mlflow.server.fastapi_app import create_fastapi_app
     from mlflow.server.handlers import initialize_backend_stores
@@ -38,25 +47,6 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     pages = ClosedAssistant(OpenedPlots(create_fastapi_app(), database))
     guarded = Guard(pages, access, asks_password=True, open_path="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
-
-
-def _settings(access: Access, port: int, database: str, artifacts: str) -> dict[str, str]:
-    from mlflow.server import constants
-
-    return {
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(each for host in access.hosts for each in (host, _any_port(host))),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(access.origins(port)),
-        constants.BACKEND_STORE_URI_ENV_VAR: database,
-        constants.REGISTRY_STORE_URI_ENV_VAR: database,
-        constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: artifacts,
-        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-    }
-
-
-def _any_port(host: str) -> str:
-    """As a pattern; the bracket of an IPv6 address would open a set of characters."""
-    return f"{host.replace('[', '[[]', 1)}:*"
 
 
 class ClosedAssistant:

@@ -1,5 +1,6 @@
-"""What is learned off the nights: a base network across tickers, which nights start from, and a ticker's settings."""
+"""What is learned and measured off the nights: a base network across tickers, a ticker's settings, past nights."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from pydantic import Field
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
 from stockml import clock
 from stockml.errors import TooFewTickers
+from stockml.evaluation.backtest import Span
+from stockml.evaluation.backtest_table import BacktestTable, backtest_table, markdown
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.nights import states
@@ -20,18 +23,18 @@ from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
-from tasks.backtest import read_prices
-from tasks.learning import learn_base, show_tuned, tune_settings
+from tasks.studies import backtest_tickers, learn_base, read_prices, show_tuned, tune_settings
 
 Seeds = Annotated[int, Field(ge=1, le=10)]
-Trials = Annotated[int, Field(ge=1, le=10_000)]
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
-    seeds: Seeds = Field(2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"),
+    seeds: Annotated[int, Field(ge=1, le=10)] = Field(
+        2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
+    ),
 ) -> State:
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()
@@ -58,7 +61,7 @@ def told(base: BaseNetwork) -> str:
 @flow(name="tune", flow_run_name="tune {ticker}")
 def tune(
     ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
-    trials: Trials = Field(
+    trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30, description="How many the search has in all (1 to 10,000); run again, it goes on from those it has"
     ),
     sampler: Sampler = Field(
@@ -81,3 +84,28 @@ def tune(
     show_tuned(tuned)
     get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
     return tuned
+
+
+@flow(name="backtest", flow_run_name="backtest {first} to {last}")
+def backtest(
+    tickers: list[TickerName] = Field(
+        ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"
+    ),
+    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
+    first: date = Field(date(2009, 9, 30), description="The first past night"),
+    last: date = Field(date(2012, 12, 31), description="The last; it counts if its 50 sessions have come"),
+    every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
+    vintages: str = Field("", description="A folder of bases and regressions to use alone; empty for the usual ones"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+) -> BacktestTable:
+    """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
+    logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    series = read_prices(named, Path(prices) if prices else None, calendar or None)
+    span, folder = Span(first, last, every), Path(vintages) if vintages else None
+    found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
+    table = backtest_table(found, left_out)
+    text = "\n".join(markdown(table))
+    create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")
+    logger.info("\n%s", text)
+    return table
