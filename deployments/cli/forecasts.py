@@ -35,12 +35,16 @@ def forecast(
     from deployments.cli import ledger_text
     from stockml import clock
     from stockml.forecasts.age import EXPIRES_AFTER, age_of
+    from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook_lines, rise
     from stockml.prices.store import bar_store
 
-    entry, store = _newest_entry(ticker), bar_store(home(), ticker, calendar)
+    if not (entries := Ledger(home().ledger).entries(ticker)):
+        raise NoForecast(ticker, str(home().root))
+    entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
+    store = bar_store(home(), ticker, calendar)
     published, sessions = entry.forecast, store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
     if expires_after is None:
@@ -116,15 +120,6 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
         return
     print(f"{night.run_name}: {len(night.figures)} plots in {night.plots_folder}")
     print("\n".join(f"  {name}.png" for name in night.figures))
-
-
-def _newest_entry(ticker: str) -> "LedgerEntry":
-    from stockml.forecasts.ledger import Ledger
-
-    entries = Ledger(home().ledger).entries(ticker)
-    if not entries:
-        raise NoForecast(ticker, str(home().root))
-    return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import MutableMapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -67,8 +66,20 @@ def serve_socket(descriptor: int, folder: Path) -> None:
     access = Access()
     os.environ.update(protection(access, listening.getsockname()[1]))
     _bring_up_to_date(folder)
-    server = _server(access)
-    threading.Thread(target=_stop_when_stdin_ends, args=(server,), daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = Guard(create_app(ephemeral=True), access)
+    gc.freeze()
+    gc.enable()
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+
+    def stop_when_stdin_ends() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+
+    threading.Thread(target=stop_when_stdin_ends, daemon=True).start()
     server.run(sockets=[listening])
     os._exit(0)  # everything is flushed; taking the interpreter apart costs another second
 
@@ -100,22 +111,6 @@ async def _migrate() -> None:
     await database.create_db()
     async with await database.session() as session:
         await run_block_auto_registration(session=session)
-
-
-def _server(access: Access) -> Any:
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    app = create_app(ephemeral=True)
-    gc.freeze()
-    gc.enable()
-    config = uvicorn.Config(Guard(app, access), log_level="error", lifespan="on", timeout_graceful_shutdown=3)
-    return uvicorn.Server(config)
-
-
-def _stop_when_stdin_ends(server: Any) -> None:
-    sys.stdin.buffer.read()
-    server.should_exit = True
 
 
 if __name__ == "__main__":
