@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
-from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -141,12 +140,6 @@ def nights(
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 
-@cache
-def freeze_once() -> None:
-    """What the first night has imported is not looked through again after each of the others."""
-    gc.freeze()
-
-
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
@@ -155,7 +148,8 @@ def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)
     gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
-    freeze_once()
+    if not gc.get_freeze_count():  # what the first has imported is not looked through again after each of the others
+        gc.freeze()
     if not state.is_completed():
         state.result()
     return row_of(ticker, parameters["session"], state)

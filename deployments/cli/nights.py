@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,6 @@ from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
-    from stockml.pipeline.session_status import NoSession
 
 app = typer.Typer()
 
@@ -39,12 +38,17 @@ def nightly(
     from stockml.nights import summary
     from stockml.nights.glance import night_age
     from stockml.nights.record import Night
+    from stockml.pipeline.session_status import NoSession, night_outcome
+    from stockml.prices.calendar import sessions_for
 
     changed = as_settings(settings or [])
-    if session and (none := no_session(ticker, session, calendar)):
-        night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
-        print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
-        return 0
+    if session:  # where there is nothing to do on that day, nothing is started
+        exchange = sessions_for(ticker, calendar)
+        none = night_outcome(exchange, requested=session, now=clock.now(), last_stored=None)
+        if isinstance(none, NoSession):
+            night = Night.skipped(ticker, none.day, str(none), datetime.now(UTC))
+            print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {none}")
+            return 0
     arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
     with prices(ticker), prefect_api(home()):
         night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
@@ -145,16 +149,6 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     if version is None:
         return None, "MLflow has no version of that night: its alias `champion` stays as it is"
     return version, f"MLflow's alias `champion` names version {version}"
-
-
-def no_session(ticker: str, session: date, calendar: str | None) -> "NoSession | None":
-    """Where there is nothing to do on that day; known before anything is started. Raises InvalidSession."""
-    from stockml.pipeline.session_status import NoSession, night_outcome
-    from stockml.prices.calendar import sessions_for
-
-    exchange = sessions_for(ticker, calendar)
-    outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=None)
-    return outcome if isinstance(outcome, NoSession) else None
 
 
 def prices(*tickers: str) -> AbstractContextManager[object]:

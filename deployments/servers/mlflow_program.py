@@ -110,6 +110,8 @@ class OpenedPlots:
 
     async def _see_to(self, run_id: str) -> None:
         """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
+        from mlflow import MlflowClient
+
         found = await asyncio.to_thread(night_of, run_id)
         if found and not is_whole(found[1]):
             run, night = found
@@ -120,7 +122,7 @@ class OpenedPlots:
                 await asyncio.wait_for(process.wait(), LONGEST_S)
             except TimeoutError:
                 process.kill()
-            await asyncio.to_thread(give, self._database, run, night)
+            await asyncio.to_thread(log_plots, MlflowClient(self._database), run, night)
         self._seen_to.add(run_id)
 
 
@@ -152,13 +154,6 @@ def night_of(run_id: str) -> "tuple[Run, Night] | None":
 def is_whole(night: Night) -> bool:
     folder = Path(night.plots_folder or "")
     return all((folder / f"{name}.png").exists() for name in night.figures)
-
-
-def give(database: str, run: "Run", night: Night) -> None:
-    """What is drawn by now, to MLflow."""
-    from mlflow import MlflowClient
-
-    log_plots(MlflowClient(database), run, night)
 
 
 def draw(ticker: str, key: str) -> None:
