@@ -26,7 +26,7 @@ from stockml.settings import Mode, Profile
 from stockml.storage.receipts import StoreReceipt
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
-from tasks.artifacts import NightProgress, ended, row_of, show_night, show_rows
+from tasks.artifacts import NightProgress, final_state, row_of, show_night, show_rows
 from tasks.caching import with_home_storage
 from tasks.provider import has_second_provider, plan_gives_history
 from tasks.status_page import show_status
@@ -98,7 +98,7 @@ def backfill(
         progress.advance()
     show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     show_status()
-    return ended(rows)
+    return final_state(rows)
 
 
 @flow(name="past night", flow_run_name="{ticker} {session} {mode}")

@@ -47,11 +47,11 @@ def pretrain(
         get_run_logger().warning("%s", few)
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     commit_common(place)
-    create_markdown_artifact(told(base), key="base", description=f"base network through {base.through}")
+    create_markdown_artifact(base_summary(base), key="base", description=f"base network through {base.through}")
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 
 
-def told(base: BaseNetwork) -> str:
+def base_summary(base: BaseNetwork) -> str:
     """What it learned from, and what it scored."""
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"

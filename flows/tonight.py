@@ -126,17 +126,11 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     bars = replace(bars, added=added, restated=restated)
     if not isinstance(outcome, Ordinary):
         return bars, outcome
-    bars = explained(tonight, bars)
+    if has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
+        bars = with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
     if lacks_history and not plan_gives_history():
         get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
-
-
-def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
-    """The bars, after the provider was asked for the splits where a jump looks like one."""
-    if not has_unexplained_jumps(home(), tonight.ticker, tonight.calendar):
-        return bars
-    return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:

@@ -34,7 +34,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import NightProgress, ended, row_of, show_rows
+from tasks.artifacts import NightProgress, final_state, row_of, show_rows
 from tasks.provider import come, turn_of
 from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
@@ -95,7 +95,7 @@ def universe(
     write_csv(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
     show_status()
-    return ended(rows, fail_when)
+    return final_state(rows, fail_when)
 
 
 def plan_requests(

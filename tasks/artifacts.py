@@ -129,7 +129,7 @@ def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
     create_table_artifact(table(rows), key=key, description=description)
 
 
-def ended(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
+def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
     """The flow's final state; it carries the rows."""
     end = ending(rows, fail_when)
     get_run_logger().info("%s: %s", end.name.lower(), end.message)

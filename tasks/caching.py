@@ -146,15 +146,18 @@ def step(
     name: str,
     *,
     modules: tuple[str, ...],
+    of: str | None = None,
     aside: tuple[str, ...] = (),
     salt: Callable[[dict[str, Any]], str] | None = None,
     **options: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work.
 
-    Inputs that are named `aside` do not count; `salt` names, from the inputs, what the work depends on beside them.
-    `options` are Prefect's: the run's name, retries.
+    `of`: the input whose ticker and session name the run. Inputs that are named `aside` do not count; `salt` names,
+    from the inputs, what the work depends on beside them. `options` are Prefect's, such as retries.
     """
+    if of:
+        options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     return task(
         name=name,
         cache_policy=ContentPolicy(modules=modules, aside=aside, salt=salt),

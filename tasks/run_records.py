@@ -140,10 +140,8 @@ def why_gone(process: str | None) -> str | None:
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
 
-    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot.
-
-    What a command in a terminal works on is left alone. To be called on the Prefect API that is
-    set, before any worker is started there.
+    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. What a command
+    in a terminal works on is left alone. To be called on the Prefect API that is set, before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:

@@ -111,19 +111,13 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
         return ingest.ask_who_is_delisted(home(), asked, ticker, now)
 
 
-@step("append", modules=("pipeline.ingest",), aside=("now",), task_run_name="append {payload.ticker} {payload.session}")
+@step("append", of="payload", modules=("pipeline.ingest",), aside=("now",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; say how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step(
-    "explain jumps",
-    modules=("pipeline.ingest",),
-    aside=("now",),
-    task_run_name="explain jumps {bars.ticker} {bars.session}",
-    **AGAIN,
-)
+@step("explain jumps", of="bars", modules=("pipeline.ingest",), aside=("now",), **AGAIN)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
     wait_for_rate_limit()
@@ -133,9 +127,9 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 
 @step(
     "renormalise",
+    of="bars",
     modules=("pipeline.dataset",),
     salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"]),
-    task_run_name="renormalise {bars.ticker} {bars.session}",
 )
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
     """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
@@ -144,7 +138,7 @@ def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
     return made
 
 
-@step("decide", modules=("pipeline.decide",), task_run_name="decide {dataset.ticker} {dataset.session}")
+@step("decide", of="dataset", modules=("pipeline.decide",))
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
     return decide.decide_mode(home(), dataset, settings)
@@ -161,7 +155,7 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     return model
 
 
-@step("evaluate", modules=("pipeline.evaluate",), task_run_name="evaluate {dataset.ticker} {dataset.session}")
+@step("evaluate", of="dataset", modules=("pipeline.evaluate",))
 def evaluate_model(
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
@@ -173,12 +167,7 @@ def evaluate_model(
     return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
-@step(
-    "publish",
-    modules=("pipeline.publish",),
-    aside=("now",),
-    task_run_name="publish {evaluation.ticker} {evaluation.session}",
-)
+@step("publish", of="evaluation", modules=("pipeline.publish",), aside=("now",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
     """Put tonight's path into the ledger, once a key."""
     return publish.publish(home(), evaluation, key, now=now)
@@ -191,10 +180,7 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
-    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here.
-
-    seconds: how long the night took until now.
-    """
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
     return log.log_night(
         home(),
         done,
@@ -206,7 +192,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
     )
 
 
-@step("promote", modules=("pipeline.promote",), aside=("now",), task_run_name="promote {model.ticker} {model.session}")
+@step("promote", of="model", modules=("pipeline.promote",), aside=("now",))
 def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict

@@ -36,10 +36,7 @@ BAR = 24  # characters
 
 @task(name="read prices", cache_policy=NO_CACHE)
 def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
-    """The series of a folder's price files or, without one, of the store: of the tickers named, or of all.
-
-    Raises NoBars.
-    """
+    """The series of a folder's price files, without one of the store; all where no ticker is named. Raises NoBars."""
     if folder is None:
         place = home()
         named = tickers or BarStore(place.store, place.locks).tickers()

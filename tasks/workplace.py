@@ -49,10 +49,7 @@ def marked(place: Home) -> Iterator[Workplace]:
 
 
 def check(expected: Workplace, place: Home, worker: str) -> None:
-    """Hold this process's workplace against the one that a run expects. Reads only. Raises UnlikeWorker.
-
-    An address within the home goes by its place there.
-    """
+    """Hold this process's workplace against the one that a run expects. Reads only. Raises UnlikeWorker."""
     content = ""
     with suppress(OSError, ValueError):
         content = (place.locks / expected.mark).read_text()

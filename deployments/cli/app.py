@@ -30,7 +30,6 @@ app = typer.Typer(
 )
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
-INTERRUPTED = 130
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -82,7 +81,7 @@ def _exit_code(error: BaseException) -> int:
             return _wrong_usage(error)
         case KeyboardInterrupt() | typer.Abort():
             _say("interrupted; the same command goes on where it stopped")
-            return INTERRUPTED
+            return 130
         case BrokenPipeError():
             # the reader (`head`, say) has what it wanted; keep Python from complaining when it flushes at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

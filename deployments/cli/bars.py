@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
-SHOWN_ENDS = 3
 
 
 @app.command("import")
@@ -57,7 +56,7 @@ def import_history(
             named = ticker_of(path) if folder.is_dir() else as_ticker(ticker)
             history = read_history(path, bar_store(home(), named, calendar).sessions(named), named, readings)
             print(f"{named}: {len(history.bars):,} sessions as understood from {path.name}; nothing was imported")
-            print(rows_of(history.bars, SHOWN_ENDS))
+            print(rows_of(history.bars, ends=3))
             for note in _no_volume(history.no_volume_among):
                 print(note)
         return 0
@@ -166,7 +165,7 @@ def _show_bars(
     else:
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
-        print(rows_of(found.tail(SHOWN_ROWS), SHOWN_ROWS))
+        print(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
         absent = store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ()
         if absent:
             named = ", ".join(map(str, absent[:SHOWN_ROWS]))

@@ -32,7 +32,6 @@ from tasks.run_records import HEARTBEAT
 
 Notify = Callable[[str], list[Any]]
 PREFIX = "stockml: "
-DIGEST = "missing forecasts"
 # a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
 PREFECTS_OWN = (
     *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
@@ -99,7 +98,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
         telling("late runs", "A run did not start in time: is a worker up?", "Late", kind=StateType.SCHEDULED.value),
-        telling(DIGEST, missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
+        telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",

@@ -39,20 +39,17 @@ DIGEST_AT = time(7)
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be. `cron` None: started from the page only. `slug`: what the page calls the schedule.
-
-    `before`: an earlier version's name.
-    """
+    """A deployment as it should be."""
 
     flow: str  # module and function in `flows`
     name: str
     description: str
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    cron: str | None = None
+    cron: str | None = None  # started from the page only
     timezone: str = "America/New_York"
-    slug: str = "nightly"
-    before: str = ""
+    slug: str = "nightly"  # what the page calls the schedule
+    before: str = ""  # an earlier version's name
 
 
 @dataclass(frozen=True)
@@ -84,10 +81,7 @@ def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
 
 
 def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[Wanted]:
-    """Maintenance every Sunday morning, away from clock changes; the digest at its time; the rest when it is asked for.
-
-    digest_at: when missing forecasts are told, in New York.
-    """
+    """The digest at its time in New York; maintenance on Sunday mornings, away from clock changes; the rest by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     return [
@@ -147,10 +141,7 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
 
 def announce(wanted: Sequence[Wanted]) -> None:
-    """Let those that are not there yet have their page, without a schedule: `register` completes them.
-
-    So the nights from before the first `up` stand there as well.
-    """
+    """Let those that are not there yet have their page, without a schedule: `register` completes them."""
     named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
     with get_client(sync_client=True) as client:
         there = {each.name for each in _found(client, deployment_filter=named)}

@@ -65,20 +65,13 @@ class Access:
         address = _EVERYWHERE.get(self.address, self.address)
         return f"[{address}]" if ":" in address and not address.startswith("[") else address
 
-    @property
-    def user_and_password(self) -> tuple[str, str] | None:
-        if not self.password:
-            return None
-        user, _, password = self.password.partition(":")
-        return user, password
-
     def as_client(self) -> dict[str, str]:
         """The environment by which the worker and its runs are let in."""
-        if not self.user_and_password:
+        if not self.password:
             return {}
-        user, password = self.user_and_password
+        user, _, password = self.password.partition(":")
         return {
-            "PREFECT_API_AUTH_STRING": f"{user}:{password}",
+            "PREFECT_API_AUTH_STRING": self.password,
             "MLFLOW_TRACKING_USERNAME": user,
             "MLFLOW_TRACKING_PASSWORD": password,
         }

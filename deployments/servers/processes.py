@@ -32,8 +32,7 @@ class Child:
 
     def check(self) -> None:
         """Raises ServerFailed with the log's last line when it has ended."""
-        code = self.process.poll()
-        if code is not None:
+        if (code := self.process.poll()) is not None:
             raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
 

@@ -147,9 +147,10 @@ def _all_tickers(server: str, access: Access) -> str:
 
     from stockml.tracking.views import EXPERIMENT, view_url
 
+    user, _, password = (access.password or "").partition(":")
     asked = f"{server}/api/2.0/mlflow/experiments/get-by-name"
     try:
-        reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=access.user_and_password)
+        reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
         return view_url(server, reply.raise_for_status().json()["experiment"]["experiment_id"])
     except (httpx.HTTPError, KeyError, ValueError):
         return server
