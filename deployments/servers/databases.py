@@ -1,6 +1,5 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -64,6 +63,8 @@ def vacuum() -> None:
 
     To be called where its settings name the database, as within `prefect_api()`; `stockml up`'s server does it hourly.
     """
+    import asyncio
+
     from prefect.server.database import provide_database_interface
     from prefect.server.services.db_vacuum import vacuum_old_flow_runs
 
