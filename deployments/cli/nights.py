@@ -14,6 +14,7 @@ from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, T
 from deployments.cli.runs import mlflow_of, outcome, quiet_libraries, run_night
 from deployments.servers.prefect_api import prefect_api, running_server
 from stockml import clock
+from stockml.errors import TrackingUnavailable
 from stockml.home import Home, home
 from stockml.settings import Mode, Profile
 
@@ -139,8 +140,6 @@ def audit(
 
 def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
-    from stockml.errors import TrackingUnavailable
-
     try:
         version = mlflow_of(home()).follow_champion(ticker, key)
     except TrackingUnavailable as away:

@@ -116,7 +116,8 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
     with quiet_libraries() as terminal, ExitStack() as stack:
         if not quiet:
             plain = partial(print, file=terminal, flush=True)
-            handler = _Steps(*(stack.enter_context(_live(terminal)) if terminal.isatty() else (plain, plain)))
+            step, news = stack.enter_context(_live(terminal)) if terminal.isatty() else (plain, plain)
+            handler = _Steps(step, news)
             for logger in map(logging.getLogger, _RUN_LOGGERS):
                 logger.addHandler(handler)
                 stack.callback(logger.removeHandler, handler)

@@ -56,7 +56,7 @@ def add(
     _check_recorded(place, tickers)
     added = own_list.add(place, tickers, {"calendar": calendar, "at": at, "profile": profile})
     there = [ticker for ticker in tickers if ticker not in added]
-    _tell(place, {"added {}": added, "{} there already": there})
+    _tell(place, _phrases({"added {}": added, "{} there already": there}))
 
 
 @mine.command()
@@ -67,7 +67,7 @@ def remove(tickers: Named) -> None:
     place = home()
     gone = own_list.remove(place, tickers)
     missing = [ticker for ticker in tickers if ticker not in gone]
-    _tell(place, {"removed {}": gone, "{} not in the list": missing})
+    _tell(place, _phrases({"removed {}": gone, "{} not in the list": missing}))
 
 
 @app.command()
@@ -92,7 +92,7 @@ def rename(
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
-    _tell(place, {f"{old} is {new}: {{}}": moved or ("nothing was left of it",)})
+    _tell(place, f"{old} is {new}: {', '.join(moved) or 'nothing was left of it'}")
 
 
 @app.command()
@@ -133,13 +133,16 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
     return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
 
 
-def _tell(place: Home, done: Mapping[str, Sequence[str]]) -> None:
-    """What was done, with whom, and how Prefect comes to know it: at once where it is up."""
+def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(words.format(", ".join(names)) for words, names in tickers.items() if names)
+
+
+def _tell(place: Home, done: str) -> None:
+    """What was done, and how Prefect comes to know it: at once where it is up."""
     from deployments.registration.own_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    summary = "; ".join(words.format(", ".join(names)) for words, names in done.items() if names)
-    print(f"{summary}; {len(tickers_of(place).tickers)} in {list_file(place)}")
+    print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
         print(*registered(place, tickers_of(place)), sep="\n")
     else:
