@@ -12,9 +12,8 @@ from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
 from deployments.cli.place import in_home
 from deployments.cli.runs import outcome, run_night
-from deployments.process_exit import as_program
-from deployments.replay.feed import Feed
-from deployments.replay.source import night_before, source
+from deployments.process import as_program
+from deployments.replay.feed import Feed, night_before, source
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import PremiumOnly
 from stockml.home import Home, owner_only
@@ -33,8 +32,9 @@ def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
         from stockml import clock
         from stockml.nights import summary
         from stockml.nights.glance import night_age
+        from stockml.prices.store import BarStore
 
-        if not _has_bars(place, ticker):
+        if ticker not in BarStore(place.store, place.locks).tickers():
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
         age = night_age(night, None, clock.now())
@@ -53,16 +53,10 @@ def _place(environ: MutableMapping[str, str]) -> Iterator[Home]:
         yield place
 
 
-def _has_bars(place: Home, ticker: str) -> bool:
-    from stockml.prices.store import BarStore
-
-    return ticker in BarStore(place.store, place.locks).tickers()
-
-
 def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str, str]) -> None:
     """All that the key's plan gives; in a replay, up to the night before, so that tonight has something to add."""
-    from flows.history import history
-    from tasks.data import has_second_provider, plan_gives_history
+    from flows.backfill import history
+    from tasks.provider import has_second_provider, plan_gives_history
 
     newest = "tonight brings the newest 100 sessions, and they are kept"
     if not (plan_gives_history() or has_second_provider()):

@@ -1,4 +1,4 @@
-"""Past sessions of one ticker, in order: each learns and publishes as on its own night.
+"""The past of one ticker: its whole history, and past nights in order, each as on its own night.
 
 A night sees only bars up to its session (restated values as they are known today). The provider is asked once for the
 whole range, and not at all when the store has it.
@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
-from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
+from flows.form import DAY, NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
 from flows.nightly import exclusive_run, skipped, train_and_publish
 from flows.tonight import NightRequest
 from stockml import clock
@@ -23,17 +23,40 @@ from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
+from stockml.storage.receipts import StoreReceipt
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
-from tasks.artifacts import show_night
+from tasks.artifacts import NightProgress, final_state, row_of, show_night, show_rows
 from tasks.caching import with_home_storage
-from tasks.data import append_bars, fetch_daily, plan_gives_history
+from tasks.provider import has_second_provider, plan_gives_history
 from tasks.status_page import show_status
-from tasks.tables import NightProgress, ended, row_of, show_rows
+from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 # as text: the server lets any text pass for a "date"
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
-Learn = Literal["once at the end", "every night"]
+
+
+@flow(name="history", flow_run_name="history {ticker}")
+def history(
+    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
+    session: Day = Field(NO_DAY, description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+) -> StoreReceipt:
+    """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
+
+    On a plan that does not give it, the newest sessions, and the rest from the second provider where there is its key.
+    """
+    ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
+    last = session or sessions_for(ticker, named).last_final(now)
+    elsewhere = has_second_provider() and not plan_gives_history()
+    with exclusive_run(ticker):
+        payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
+        bars = with_home_storage(append_bars)(payload, named, now)
+        bars = with_home_storage(explain_jumps)(bars, named, now)
+        get_run_logger().info("%s", bars.counted)
+        if elsewhere:
+            get_run_logger().info("%s", import_history(ticker, named, now))
+    return bars
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
@@ -41,7 +64,7 @@ def backfill(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     first: PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
     last: PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
-    learn: Learn = Field(
+    learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "
         "the champion may not know it and trains from scratch",
@@ -66,17 +89,16 @@ def backfill(
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
-    rows = []
-    with NightProgress(f"backfill-{as_key(ticker)}", len(nights)) as progress:
-        for session in nights:
-            state = past_night(
-                ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
-            )
-            rows.append(row_of(ticker, session, state))
-            progress.advance()
+    rows, progress = [], NightProgress(f"backfill-{as_key(ticker)}", len(nights))
+    for session in nights:
+        state = past_night(
+            ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
+        )
+        rows.append(row_of(ticker, session, state))
+        progress.advance()
     show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     show_status()
-    return ended(rows)
+    return final_state(rows)
 
 
 @flow(name="past night", flow_run_name="{ticker} {session} {mode}")

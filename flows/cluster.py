@@ -1,19 +1,22 @@
-"""The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address."""
+"""The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address.
+
+Each is held against the run's home, addresses and code before it gets nights: workers import this for their check.
+"""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask
+from distributed import Client, Worker, WorkerPlugin
+from distributed.core import Status
 from prefect.logging import get_run_logger
+from prefect_dask import DaskTaskRunner
 
 from stockml.errors import UnlikeWorker
 from stockml.home import home
-from tasks.workplace import Workplace, marked
-
-if TYPE_CHECKING:
-    from distributed import Client
-    from prefect_dask import DaskTaskRunner
+from tasks.workplace import Workplace, check, marked
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
 # under way is done again by the next one.
@@ -30,15 +33,12 @@ UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 
 @contextmanager
-def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[DaskTaskRunner]":
+def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[DaskTaskRunner]:
     """A started task runner whose workers have this process's home, addresses and code. Raises UnlikeWorker.
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
     `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
     """
-    import dask
-    from prefect_dask import DaskTaskRunner
-
     local: dict[str, Any] = {
         "n_workers": processes,
         "threads_per_worker": 1,
@@ -56,21 +56,24 @@ def workers(address: str | None, processes: int, memory_gb: float) -> "Iterator[
 
 
 @contextmanager
-def checked(client: "Client", here: Workplace) -> Iterator[None]:
+def checked(client: Client, here: Workplace) -> Iterator[None]:
     """Look at every worker that is there, and meanwhile at each that joins. Raises UnlikeWorker.
 
     One that joins and is unlike this process is sent away, and the run's log says why.
     """
-    from flows.worker_check import SameWorkplace
-
     log, name = get_run_logger(), f"stockml {here.mark}"
     scheduler = client.scheduler_info(n_workers=1)
     if not scheduler["workers"]:
         log.warning("no worker at %s yet; waiting for one", scheduler["address"])
         client.wait_for_workers(1)
     try:
-        with older_code(scheduler["address"], here):
+        try:
             client.register_plugin(SameWorkplace(here, name, late=False), name=name)
+        except Exception as lacking:  # a worker whose code lacks the check cannot even read it: Dask reports text
+            if not str(lacking).startswith(UNREAD):
+                raise
+            differences = (("the code", here.code[:12], f"older code ({lacking})"),)
+            raise UnlikeWorker(f"of the scheduler {scheduler['address']}", differences) from lacking
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
         client.register_plugin(SameWorkplace(here, name, late=True), name=name)
@@ -81,13 +84,29 @@ def checked(client: "Client", here: Workplace) -> Iterator[None]:
             client.unregister_worker_plugin(name)
 
 
-@contextmanager
-def older_code(scheduler: str, here: Workplace) -> Iterator[None]:
-    """A worker whose code lacks the check cannot even read it, which Dask reports as text. Raises UnlikeWorker."""
-    try:
-        yield
-    except Exception as lacking:
-        if not str(lacking).startswith(UNREAD):
+class SameWorkplace(WorkerPlugin):
+    """Refuses a worker that is unlike the run. `marker` is a key that the scheduler knows while the run lasts, and the
+    topic under which the run is told of a refusal.
+
+    One that was there before the run is left alone, and the error ends the run. One that joins later (`late`) hears of
+    no task before its setup has ended: refused, it takes none and leaves, and the run goes on without it.
+    """
+
+    def __init__(self, expected: Workplace, marker: str, *, late: bool) -> None:
+        self.expected, self.marker, self.late = expected, marker, late
+
+    async def setup(self, worker: Worker) -> None:
+        """Raises UnlikeWorker, and InvalidSetting where the worker's environment names no possible home."""
+        try:
+            check(self.expected, home(), worker.address)
+        except Exception as refused:
+            if self.late and await self._lasts(worker):
+                worker.log_event(self.marker, str(refused))
+                worker.status = Status.paused
+                worker.loop.add_callback(worker.close_gracefully, restart=False, reason=str(refused))
             raise
-        differences = (("the code", here.code[:12], f"older code ({lacking})"),)
-        raise UnlikeWorker(f"of the scheduler {scheduler}", differences) from lacking
+
+    async def _lasts(self, worker: Worker) -> bool:
+        """Whether the run is still there: a run that was killed leaves its check with the scheduler."""
+        states = await worker.scheduler.get_task_status(keys=[self.marker])
+        return states.get(self.marker) is not None

@@ -37,21 +37,18 @@ if TYPE_CHECKING:
     KeepForm = Form
 else:
     KeepForm = form_of(RetentionSettings())
-Keeping = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
-SilentMinutes = Annotated[int, Field(ge=5, le=10_080)]
-TrashDays = Annotated[int, Field(ge=1, le=3_650)]
 
 
 @flow(name="maintenance", flow_run_name="maintenance, dry run {dry_run}")
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
-    keep: Keeping = Field(
+    keep: Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})] = Field(
         NO_CHANGES, description="For how many days what is kept; an empty field keeps the usual number"
     ),
-    silent_minutes: SilentMinutes = Field(
+    silent_minutes: Annotated[int, Field(ge=5, le=10_080)] = Field(
         30, description="A run that gave no sign of life for this long is ended as crashed (5 to 10,080 minutes)"
     ),
-    mlflow_trash_days: TrashDays = Field(
+    mlflow_trash_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         30, description="How long removed runs can be brought back from MLflow's trash (1 to 3,650 days)"
     ),
 ) -> State:

@@ -34,14 +34,10 @@ from stockml.tickers import validated_ticker
 from tasks import run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.data import renormalise
-from tasks.last_out import at_work
-from tasks.model import decide_mode, evaluate_model, train_model
-from tasks.results import log_run, promote, publish_forecast
-from tasks.status_page import remember
+from tasks.status_page import at_work, remember
+from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
 BUSY_WAIT_S = 3600.0
-QUOTA = states.QUOTA
 
 
 def run_name() -> str:
@@ -57,13 +53,7 @@ def run_name() -> str:
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
 
 
-@flow(
-    name="nightly",
-    flow_run_name=run_name,
-    on_completion=[remember],
-    on_failure=[remember],
-    on_crashed=[remember],
-)
+@flow(name="nightly", flow_run_name=run_name, on_completion=[remember], on_failure=[remember], on_crashed=[remember])
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
@@ -93,7 +83,7 @@ def nightly(
     with at_work(home().locks), exclusive_run(ticker):
         bars, found = bars_of(tonight, wanted_session)
         sharing.commit(home(), ticker)
-        if state := found.state if isinstance(found, Outcome) else QUOTA:
+        if state := found.state if isinstance(found, Outcome) else states.QUOTA:
             return skipped(state, tonight, wanted_session, found)
         assert bars is not None
         night = train_and_publish(tonight, bars)

@@ -1,13 +1,21 @@
-"""What one night was asked for, and how its bars come: turns, fetching, and what kind of night it is."""
+"""What one night was asked for, and how its bars come: turns, fetching, and what kind of night it is.
 
+A late bar is waited for in Prefect's schedule where a worker's slot is at stake, and else in the process.
+"""
+
+import os
 import time
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
-from prefect.states import State
+from prefect.states import AwaitingRetry, State
+from prefect.utilities.engine import propose_state_sync
 
-from flows import late_bar
 from stockml import clock
 from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
@@ -17,21 +25,15 @@ from stockml.pipeline.ageing import too_old
 from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore, bar_store
 from stockml.provider.quota import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
-from tasks.data import (
-    append_bars,
-    ask_who_is_delisted,
-    explain_jumps,
-    fetch_daily,
-    fetch_history,
-    import_history,
-    plan_gives_history,
-)
-from tasks.quota import come, turn_of
+from tasks.provider import come, plan_gives_history, turn_of
+from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
+
+SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,6 @@ class NightRequest:
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
-        """How long the night has taken so far."""
         return time.monotonic() - self.began
 
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
@@ -109,10 +110,10 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
     The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
     """
-    added, restated = late_bar.brought_before(bar_store(home(), tonight.ticker, tonight.calendar), tonight.ticker)
+    added, restated = brought_before(bar_store(home(), tonight.ticker, tonight.calendar), tonight.ticker)
     lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
     added += bring_history(tonight, session) if lacks_history else 0
-    for attempt in range(min(late_bar.attempts_before(), tonight.late_retries), tonight.late_retries + 1):
+    for attempt in range(min(attempts_before(), tonight.late_retries), tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
         payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
@@ -121,22 +122,16 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         outcome = tonight.outcome(session, newest=payload.newest)
         if outcome.state != states.LATE or attempt == tonight.late_retries:
             break
-        late_bar.wait(outcome, tonight.late_wait_s)
+        wait_for(outcome, tonight.late_wait_s)
     get_run_logger().info("%s", bars.counted)
     bars = replace(bars, added=added, restated=restated)
     if outcome.state:
         return bars, outcome
-    bars = explained(tonight, bars)
+    if bar_store(home(), tonight.ticker, tonight.calendar).unexplained_jumps(tonight.ticker):
+        bars = with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
     if lacks_history and not plan_gives_history():
         get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
-
-
-def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
-    """The bars, after the provider was asked for the splits where a jump looks like one."""
-    if not bar_store(home(), tonight.ticker, tonight.calendar).unexplained_jumps(tonight.ticker):
-        return bars
-    return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:
@@ -153,3 +148,49 @@ def bring_history(tonight: NightRequest, session: date) -> int:
         get_run_logger().warning("%s", everything.message)
         return 0
     return int(with_home_storage(append_bars)(everything, calendar, now).added)
+
+
+def attempts_before() -> int:
+    """How often this very run has been taken up before."""
+    run = _scheduled_run()
+    return max(run.run_count - 1, 0) if run else 0
+
+
+def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:
+    """How many sessions the run's earlier attempts added and restated."""
+    run = _scheduled_run()
+    if run is None or run.run_count < 2 or run.start_time is None:
+        return 0, 0
+    return store.recorded_between(ticker, run.start_time)
+
+
+def wait_for(late: Outcome, seconds: float) -> None:
+    """Let the seconds pass before the bar is asked for again.
+
+    Where a worker runs this run, it goes back into the queue as AwaitingRetry and its process ends: raises Prefect's
+    Pause, with which a run leaves without an end (one that returns such a state is taken for crashed), or Abort where
+    the server does not want it to go on.
+    """
+    run = _scheduled_run()
+    if run is None:
+        get_run_logger().info("%s: asking again in %.0f s", late, seconds)
+        clock.wait(seconds)
+        return
+    due = datetime.now(UTC) + timedelta(seconds=max(seconds, SOONEST_S))
+    state: State = AwaitingRetry(scheduled_time=due, message=f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
+    with get_client(sync_client=True) as client:
+        state = propose_state_sync(client, state, flow_run_id=run.id)
+        # cancelled with a process of its own to end, it would wait for ever for the one that ends here
+        client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json={"infrastructure_pid": None})
+    raise Pause(state.message, state=state)
+
+
+def _scheduled_run() -> FlowRun | None:
+    """This run, where a schedule or a form began it, not another run.
+
+    None as well where a replay's clock stands still: there is no later.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    is_own = run and run.deployment_id and run.parent_task_run_id is None
+    return run if is_own and not clock.stands_still(os.environ) else None

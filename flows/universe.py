@@ -5,8 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow, task
@@ -20,12 +19,12 @@ from prefect.states import Cancelled, Crashed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
-from flows.cluster import workers
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
-from flows.nightly import QUOTA, nightly
+from flows.nightly import nightly
 from stockml import clock
 from stockml.errors import StoreError
 from stockml.home import home
+from stockml.nights import states
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import bar_store
@@ -34,17 +33,12 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.quota import come, turn_of
-from tasks.run_records import end_children
-from tasks.shown_runs import run_shown
+from tasks.artifacts import NightProgress, final_state, row_of, show_rows
+from tasks.provider import come, turn_of
+from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
-from tasks.tables import NightProgress, ended, row_of, show_rows
-
-if TYPE_CHECKING:
-    from prefect_dask.task_runners import PrefectDaskFuture
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
-Processes = Annotated[int, Field(ge=1, le=64)]
 Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
@@ -63,7 +57,7 @@ def universe(
     force: bool = Field(False, description="Compute every step again instead of taking cached results"),
     late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
     late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
-    processes: Processes = Field(2, description="Worker processes on this machine (1 to 64)"),
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
@@ -80,25 +74,18 @@ def universe(
     chosen(profile, mode, settings)
     refresh(home(), names, Depth.STATUS)
     asked, later = plan_requests(names, session, calendar or None)
-    rows = [NightRow(ticker, session, "skipped", QUOTA, why=str(turn)) for ticker, turn in later.items()]
-    parameters = {
-        "session": session,
-        "mode": mode,
-        "profile": profile,
-        "settings": settings.model_dump(exclude_none=True),
-        "calendar": calendar,
-        "force": force,
-        "late_retries": late_retries,
-        "late_wait_s": late_wait_s,
-    }
+    rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
+    parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
+    parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
+    parameters["settings"] = settings.model_dump(exclude_none=True)
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
+    progress = NightProgress("universe", len(asked))
     try:
-        with NightProgress("universe", len(asked)) as progress:
-            for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
-                progress.advance()
-                get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
-                rows.append(row)
+        for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
+            progress.advance()
+            get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
+            rows.append(row)
     except TerminationSignal:
         left_over = Cancelled(message="Ended with the run that it belongs to")
         raise
@@ -107,7 +94,7 @@ def universe(
     write_csv(home(), rows)
     show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
     show_status()
-    return ended(rows, fail_when)
+    return final_state(rows, fail_when)
 
 
 def plan_requests(
@@ -140,21 +127,17 @@ def nights(
     tickers: Sequence[str], parameters: dict[str, Any], address: str | None, processes: int, memory_gb: float
 ) -> Iterator[NightRow]:
     """Run every ticker's night on the workers; its row as soon as it has ended."""
+    from flows.cluster import workers
+
     if not tickers:
         return
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
-        # it yields the very futures that it was handed
-        for future in cast("Iterator[PrefectDaskFuture[NightRow]]", as_completed(list(asked))):
+        futures: Any = as_completed(list(asked))  # the very ones that it is handed
+        for future in futures:
             future.wait()
             yield row_of(asked.pop(future), parameters["session"], future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
-
-
-@cache
-def freeze_once() -> None:
-    """What the first night has imported is not looked through again after each of the others."""
-    gc.freeze()
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
@@ -165,7 +148,8 @@ def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)
     gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
-    freeze_once()
+    if not gc.get_freeze_count():  # what the first has imported is not looked through again after each of the others
+        gc.freeze()
     if not state.is_completed():
         state.result()
     return row_of(ticker, parameters["session"], state)

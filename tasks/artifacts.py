@@ -1,7 +1,10 @@
-"""What a run's page in Prefect shows beside its tasks: progress while it trains, the night's text and tables."""
+"""What a run's page in Prefect shows beside its tasks: progress, a night's text and scores, many nights in a table."""
 
 import json
 import os
+import time
+from collections.abc import Sequence
+from datetime import date
 from typing import cast
 from uuid import UUID
 
@@ -12,12 +15,15 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed, State
 
 from stockml import clock
 from stockml.home import Home, home
 from stockml.nights.glance import night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
+from stockml.nights.universe import NightRow, ending, table
+from stockml.settings import FailWhen
 from stockml.tickers import as_key
 from stockml.training.checkpoint import EpochProgress
 
@@ -99,3 +105,57 @@ def mlflow_pages(place: Home) -> str | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
+
+
+def row_of(ticker: str, session: date | None, state: State) -> NightRow:
+    """The row of a night by the state that it ended in; without an end its process died."""
+    if not state.is_final():
+        return NightRow(
+            ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory"
+        )
+    ended = state.result(raise_on_failure=False)
+    if isinstance(ended, NightRow):
+        return ended
+    if isinstance(ended, Night):
+        return NightRow.of_night(ended, state.name or "")
+    name = type(ended).__name__ if isinstance(ended, BaseException) else ""
+    why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
+    return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
+
+
+def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
+    """A table artifact: numbers stay numbers, so that its columns can be sorted."""
+    create_table_artifact(table(rows), key=key, description=description)
+
+
+def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
+    """The flow's final state; it carries the rows."""
+    end = ending(rows, fail_when)
+    get_run_logger().info("%s: %s", end.name.lower(), end.message)
+    if end.failed:
+        return Failed(message=end.message, data=list(rows))
+    return Completed(name=end.name, message=end.message, data=list(rows))
+
+
+def time_left(done: int, count: int, elapsed_s: float) -> str:
+    """`about 20 s left`, as the rest will take as long each as what is done did."""
+    rest_s = elapsed_s / done * (count - done)
+    if rest_s < 90:
+        return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
+    return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
+
+
+class NightProgress:
+    """A progress bar on the run's page that counts nights, and a log line for each."""
+
+    def __init__(self, key: str, count: int) -> None:
+        self._began = time.monotonic()
+        self._bar = ProgressBar(f"{key}-progress", "nights that ended")
+        self._count, self._done = max(count, 1), 0
+        self._bar.move(0.0)
+
+    def advance(self) -> None:
+        self._done += 1
+        left = time_left(self._done, self._count, time.monotonic() - self._began)
+        get_run_logger().info("%d of %d, %s", self._done, self._count, left)
+        self._bar.move(100.0 * self._done / self._count)

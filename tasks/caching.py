@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 from prefect import Task, task
@@ -18,7 +18,6 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecord
-from prefect.tasks import RetryConditionCallable
 from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
@@ -28,15 +27,6 @@ from stockml.storage.receipts import Receipt
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class RetryOptions(TypedDict, total=False):
-    """When a step that failed is tried again."""
-
-    retries: int
-    retry_delay_seconds: float
-    retry_jitter_factor: float
-    retry_condition_fn: RetryConditionCallable
 
 
 class ProcessLocks(LockManager):
@@ -156,22 +146,24 @@ def step(
     name: str,
     *,
     modules: tuple[str, ...],
+    of: str | None = None,
     aside: tuple[str, ...] = (),
     salt: Callable[[dict[str, Any]], str] | None = None,
-    task_run_name: str | None = None,
-    **again: Unpack[RetryOptions],
+    **options: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work.
 
-    Inputs that are named `aside` do not count; `salt` names, from the inputs, what the work depends on beside them.
+    `of`: the input whose ticker and session name the run. Inputs that are named `aside` do not count; `salt` names,
+    from the inputs, what the work depends on beside them. `options` are Prefect's, such as retries.
     """
+    if of:
+        options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     return task(
         name=name,
         cache_policy=ContentPolicy(modules=modules, aside=aside, salt=salt),
         persist_result=True,
         result_serializer="json",
-        task_run_name=task_run_name,
-        **again,
+        **options,
     )
 
 

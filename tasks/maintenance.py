@@ -41,10 +41,8 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
     ended = tracking.sweep_orphans(now=now)
     logged = tracking.log_pending()
-    things = tuple(f"run {run_id}: {what}" for run_id, what in ended.items())
-    return StepReport(
-        "nights and runs resumed", len(ended) + len(logged), things=(*things, *(n.run_name for n in logged))
-    )
+    things = (*(f"run {run_id}: {what}" for run_id, what in ended.items()), *(night.run_name for night in logged))
+    return StepReport("nights and runs resumed", len(things), things=things)
 
 
 @task(name="clear folders")
@@ -80,9 +78,8 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
         old = in_mlflow.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep))
         if not dry_run:
             in_mlflow.clear_files(client, old, now)
-    return StepReport(
-        "plots and models in MLflow", len(old), sum(run.size for run in old), tuple(run.name for run in old)
-    )
+    things = tuple(run.name for run in old)
+    return StepReport("plots and models in MLflow", len(old), sum(run.size for run in old), things)
 
 
 @task(name="clear shared state")

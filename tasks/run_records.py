@@ -1,49 +1,86 @@
-"""Prefect's own records: runs that are old enough to go, and runs that say they are running while nothing runs."""
+"""Prefect's own records of runs: begun on their deployment's page, signed, and ended where nothing works on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 from httpx import HTTPError
+from prefect import Flow, Task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType, TaskRunResult
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events.filters import EventFilter
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed, State
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.flow_engine import run_flow
+from prefect.states import Crashed, Pending, Running, State
+from prefect.utilities.callables import get_call_parameters
 
-from stockml.storage.process_marks import is_gone, is_of_this_host, mark
+from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, mark
 
 PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
+BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
-@dataclass(frozen=True)
-class SignsOfLife:
-    """What is known of a run that is said to be running. `process` is host:pid, or a pid alone of an unknown host."""
+def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
+    """Run the flow here and now; its end. `deployment`: on whose page it is shown, where there is one of this name."""
+    run = _begun(flow, deployment, arguments, given) if deployment else None
+    if run is None:
+        return cast(State, flow(*arguments, **given, return_state=True))
+    parameters = get_call_parameters(flow.fn, arguments, given)
+    return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
-    started: datetime
-    parent_ended: bool
-    process: str | None
-    heartbeat: datetime | None
+
+def _begun(
+    flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any]
+) -> FlowRun | None:
+    """A run of the deployment that is Running here already, so that no worker takes it; None without a deployment."""
+    asked = get_call_parameters(flow.fn, arguments, dict(given), apply_defaults=False)
+    # None stands for the default, and the form, which the server checks by, has another kind for it
+    parameters = flow.serialize_parameters({name: value for name, value in asked.items() if value is not None})
+    with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
+        # what was not asked for is the form's own default, not the deployment's
+        usual: dict[str, Any] = {
+            name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
+        }
+        parameters, parent = {**usual, **parameters}, _parent(client, flow)
+        run = client.create_flow_run_from_deployment(
+            found.id, parameters=parameters, state=Running(), parent_task_run_id=parent
+        )
+        sign(run.id)
+        return run
+    return None
 
 
-def why_dead(signs: SignsOfLife, now: datetime, silence: timedelta) -> str | None:
-    """Why the run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
-    if signs.parent_ended:
-        return "the run that it belongs to has ended"
-    if why := why_gone(signs.process):
-        return why
-    if is_of_this_host(signs.process) and signs.heartbeat is None:  # they may be switched off
+def _parent(client: SyncPrefectClient, flow: Flow[..., Any]) -> Any:
+    """The task that stands for the run in the run around it, as Prefect makes one itself; None where there is none."""
+    around, within = FlowRunContext.get(), TaskRunContext.get()
+    if around is None or around.flow_run is None:
         return None
-    last = signs.heartbeat or signs.started
-    if last < now - silence:
-        seen = "no heartbeat" if signs.heartbeat else "no sign of life"
+    by: Any = {"__parents__": [TaskRunResult(id=within.task_run.id)]} if within else {}
+    task = Task(fn=flow.fn, name=flow.name)
+    return client.create_task_run(task, around.flow_run.id, str(uuid4()), state=Pending(), task_inputs=by).id
+
+
+def why_dead(
+    run: FlowRun, now: datetime, silence: timedelta, *, parent_ended: bool, heartbeat: datetime | None
+) -> str | None:
+    """Why a run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
+    if parent_ended:
+        return "the run that it belongs to has ended"
+    if why := why_gone(run.infrastructure_pid):
+        return why
+    if is_of_this_host(run.infrastructure_pid) and heartbeat is None:  # they may be switched off
+        return None
+    last = heartbeat or run.start_time or run.created or run.expected_start_time
+    if last and last < now - silence:
+        seen = "no heartbeat" if heartbeat else "no sign of life"
         return f"{seen} since {last:%Y-%m-%d %H:%M} UTC"
     return None
 
@@ -52,11 +89,12 @@ def zombies(
     client: SyncPrefectClient, now: datetime, silence: timedelta, spared: Sequence[UUID] = ()
 ) -> tuple[tuple[FlowRun, str], ...]:
     """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
-    found = [
-        (run, why)
-        for run in runs_of(client, in_state(UNFINISHED))
-        if run.id not in spared and (why := why_dead(_signs(client, run), now, silence))
-    ]
+    found = []
+    for run in runs_of(client, in_state(UNFINISHED)):
+        ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
+        why = why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat)
+        if why and run.id not in spared:
+            found.append((run, why))
     return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
 
 
@@ -99,6 +137,25 @@ def why_gone(process: str | None) -> str | None:
     return f"its process {(process or '').rpartition(':')[2]} is gone" if is_gone(process) else None
 
 
+def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
+    """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
+
+    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. What a command
+    in a terminal works on is left alone. To be called on the Prefect API that is set, before any worker is started.
+    """
+    names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
+    with get_client(sync_client=True) as client:
+        unfinished = in_state((*UNFINISHED, StateType.PENDING))
+        for run in tuple(runs_of(client, unfinished)):
+            process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
+            is_worked_on = began is not None and is_at_work(process, began)
+            if (run.deployment_id and not is_worked_on) or (began and began < long_ago) or why_gone(process):
+                state: State = Crashed(message="nothing works on this run any more; run it again")
+                client.set_flow_run_state(run.id, state, force=True)
+                names.append(run.name)
+    return tuple(names)
+
+
 def end_children(parent: UUID, state: State) -> None:
     """Put into this state what is still said to be running of a run whose workers are gone."""
     wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
@@ -120,15 +177,6 @@ def runs_of(client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort 
         page = client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
         yield from page
         offset += PAGE
-
-
-def _signs(client: SyncPrefectClient, run: FlowRun) -> SignsOfLife:
-    return SignsOfLife(
-        started=run.start_time or run.created or run.expected_start_time,  # type: ignore[arg-type]
-        parent_ended=_parent_ended(client, run),
-        process=run.infrastructure_pid,
-        heartbeat=_last_heartbeat(client, run),
-    )
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -1,7 +1,15 @@
-"""The status of all tickers on one page of Prefect's, brought up to date as each night ends."""
+"""The status of all tickers on one page of Prefect's, brought up to date as nights end.
 
-from contextlib import suppress
+Not by each: the page costs as much as there are tickers, and five hundred nights would cost their square. The last one
+at work does it, or one that finds the page a minute old.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
@@ -20,10 +28,11 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
-from tasks.last_out import is_due
 from tasks.run_records import in_state, runs_of
 
 KEY = "status"
+EVERY_S = 60.0
+AT_WORK, SHOWN = "nights-at-work", "pages-shown"
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
@@ -66,3 +75,33 @@ def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
         if run.deployment_id and isinstance(ticker, str) and start:
             found.setdefault(ticker, start)
     return found
+
+
+@contextmanager
+def at_work(locks: Path) -> Iterator[None]:
+    """A night of this machine's is at work; a process that is killed is not."""
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / AT_WORK).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_due(locks: Path, *, last_one: bool = True) -> bool:
+    """Whether this night, which has ended, brings the pages up to date; the next is then asked again after a minute.
+
+    last_one: whether it does as the last one at work, too.
+    """
+    locks.mkdir(parents=True, exist_ok=True)
+    shown = locks / SHOWN
+    fresh = shown.exists() and time.time() - shown.stat().st_mtime < EVERY_S
+    if fresh and not (last_one and _is_nobody_at_work(locks)):
+        return False
+    shown.touch()
+    return True
+
+
+def _is_nobody_at_work(locks: Path) -> bool:
+    with (locks / AT_WORK).open("ab") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -7,7 +7,7 @@ address each has a home of its own, and the address tells the workplace.
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +53,7 @@ def check(expected: Workplace, place: Home, worker: str) -> None:
     content = ""
     with suppress(OSError, ValueError):
         content = (place.locks / expected.mark).read_text()
-    if differences := unlike(expected, _found(place, expected.mark, content)):
-        raise UnlikeWorker(worker, differences)
-
-
-def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str], ...]:
-    """What differs: its name, what was expected, what was found. An address within the home goes by its place there."""
+    found = _found(place, expected.mark, content)
     pairs = [("STOCKML_HOME", expected.home, found.home)]
     if expected.state and found.state:
         pairs = []
@@ -70,23 +65,21 @@ def unlike(expected: Workplace, found: Workplace) -> tuple[tuple[str, str, str],
         ("MLflow", expected.tracking, found.tracking),
         ("the code", expected.code[:12], found.code[:12]),
     ]
-    return tuple(pair for pair in pairs if pair[1] != pair[2])
+    _refuse_unlike(worker, pairs)
+
+
+def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None:
+    """pairs: what it is, what was expected, what was found."""
+    if differences := tuple(pair for pair in pairs if pair[1] != pair[2]):
+        raise UnlikeWorker(worker, differences)
 
 
 def _found(place: Home, mark: str, content: str) -> Workplace:
-    return Workplace(
-        str(place.root),
-        mark,
-        content,
-        _shown(place.state or "", place),
-        _shown(place.store, place),
-        _shown(place.tracking_uri, place),
-        own_code(),
-    )
+    state, store, tracking = (_shown(each, place) for each in (place.state or "", place.store, place.tracking_uri))
+    return Workplace(str(place.root), mark, content, state, store, tracking, own_code())
 
 
 def own_code() -> str:
-    """The identity of this process's sources."""
     return sources_hash(*(CODE / room for room in ROOMS))
 
 
@@ -100,11 +93,10 @@ def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
 
 def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:
     """Hold a worker's environment and code against its run's. Raises UnlikeWorker."""
-    own = {**scheduled, **({STATE: environ[STATE].rstrip("/")} if environ.get(STATE) else {}), CODE_OF: own_code()}
-    pairs = [(STATE, STATE, 200), ("the code", CODE_OF, 12)]
-    differences = [(said, scheduled.get(name, ""), own.get(name, ""), length) for said, name, length in pairs]
-    if unlike_ones := tuple((said, a[:length], b[:length]) for said, a, b, length in differences if a != b):
-        raise UnlikeWorker(worker, unlike_ones)
+    state = scheduled.get(STATE, "")
+    own_state = environ.get(STATE, "").rstrip("/") or state
+    code = ("the code", scheduled.get(CODE_OF, "")[:12], own_code()[:12])
+    _refuse_unlike(worker, [(STATE, state[:200], own_state[:200]), code])
 
 
 def _shown(address: str, place: Home) -> str:

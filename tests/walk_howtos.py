@@ -15,8 +15,8 @@ from datetime import date
 from pathlib import Path
 from string import Template
 
-from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
+from tests.support.scripted_feed import ScriptedFeed
 from tests.walk_readme import done, environment, new_machine
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
@@ -60,7 +60,7 @@ def commands(page: str) -> Iterator[str]:
                 yield said
 
 
-def walk(folder: Path, environ: dict[str, str], feed: Feed) -> bool:
+def walk(folder: Path, environ: dict[str, str], feed: ScriptedFeed) -> bool:
     """All pages; False at the first line that fails."""
     (Path(environ["HOME"]) / "backups").mkdir()
     past = recorded_bars("IBM").loc[:PAST_ENDS].rename(columns=str.capitalize).rename_axis("Date")
@@ -90,7 +90,7 @@ def _here(line: str) -> str:
 
 def main() -> int:
     began = time.monotonic()
-    with new_machine(environment()) as (folder, environ), Feed(aliases=PLAYED_BY) as feed:
+    with new_machine(environment()) as (folder, environ), ScriptedFeed(aliases=PLAYED_BY) as feed:
         if not walk(folder, environ, feed):
             return 1
     print(f"as the how-tos say, from an empty folder: {time.monotonic() - began:.0f} s")

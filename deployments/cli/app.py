@@ -16,22 +16,9 @@ from urllib.parse import urlsplit
 import typer
 from typer.exceptions import TyperException
 
-from deployments.cli import (
-    audit,
-    bars,
-    imports,
-    maintenance,
-    many_nights,
-    nights,
-    plots,
-    safekeeping,
-    servers,
-    status,
-    tickers,
-    tuning,
-)
+from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
 from deployments.cli.place import in_home, shared
-from deployments.process_exit import as_program
+from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home, owner_only
 
@@ -41,24 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-COMMANDS = (
-    nights,
-    status,
-    audit,
-    imports,
-    bars,
-    plots,
-    many_nights,
-    tickers,
-    tuning,
-    maintenance,
-    safekeeping,
-    servers,
-)
-for commands in COMMANDS:
+for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
-
-INTERRUPTED = 130
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -80,7 +51,6 @@ def every_command(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code."""
     as_program(lambda: run(arguments))
 
 
@@ -106,21 +76,20 @@ def reported(command: Callable[[], int]) -> int:
 
 
 def _exit_code(error: BaseException) -> int:
-    """Say in one line what went wrong; the code to exit with."""
     match error:
         case TyperException():
             return _wrong_usage(error)
         case KeyboardInterrupt() | typer.Abort():
             _say("interrupted; the same command goes on where it stopped")
-            return INTERRUPTED
+            return 130
         case BrokenPipeError():
             # the reader (`head`, say) has what it wanted; keep Python from complaining when it flushes at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         case StockmlError():
-            return _failed(str(error))
+            return _say(str(error))
         case OSError() | UnicodeDecodeError():
-            return _failed(_of_the_system(error))
+            return _say(_of_the_system(error))
         case _:
             return _unexpected(error)
 
@@ -144,25 +113,22 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
     return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
 
 
-def _failed(why: str) -> int:
-    _say(why)
-    return 1
-
-
 def _unexpected(error: BaseException) -> int:
     """Keep the traceback in a file: it is of use in a report, not on the screen."""
     response: Any = getattr(error, "response", None)
     if getattr(response, "status_code", 0) >= 500:
         where = urlsplit(str(response.url)).netloc.rpartition("@")[2]
-        return _failed(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
+        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text("".join(traceback.format_exception(error)))
     except OSError:
         kept = Path(os.devnull)
-    return _failed(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
+    return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
 
 
-def _say(text: str) -> None:
+def _say(text: str) -> int:
+    """One line on standard error; the code of what could not be done."""
     print("stockml:", " ".join(text.split()), file=sys.stderr)
+    return 1

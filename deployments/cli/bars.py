@@ -1,23 +1,123 @@
-"""Commands that read and fill what is kept: bars, imported history, forecasts, the ledger. None needs a server."""
+"""Commands that fill and show the bars that are kept: history from files, and what is stored. None needs a server."""
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_session, as_time
+from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
+from stockml.errors import InvalidSetting, NoBars
 from stockml.home import home
+from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stockml.forecasts.ledger import LedgerEntry
+    from stockml.prices.csv_cells import Readings
+    from stockml.prices.csv_import import ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
-SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
+
+
+@app.command("import")
+def import_history(
+    ticker: Annotated[str, typer.Argument(metavar="TICKER|FOLDER", help="may be left out for a folder of files")],
+    file: Annotated[
+        Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
+    ] = None,
+    calendar: Calendar = None,
+    dates: Annotated[
+        DateOrder | None, typer.Option(help="how 03/04/2026 is meant, where the file leaves it open")
+    ] = None,
+    decimal: Annotated[DecimalMark | None, typer.Option(help="what stands before a fraction, if it is open")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show the first and last rows as understood; keep none")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    from stockml.prices.csv_cells import Readings
+    from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
+    from stockml.prices.store import bar_store
+
+    folder = Path(ticker) if file is None else file
+    readings = Readings(dates, decimal)
+    if folder.is_dir() and not dry_run:
+        return _import_folder(folder, readings, as_json)
+    if file is None and not folder.is_dir():
+        raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+    if dry_run:
+        for path in files_in(folder) if folder.is_dir() else (folder,):
+            named = ticker_of(path) if folder.is_dir() else as_ticker(ticker)
+            history = read_history(path, bar_store(home(), named, calendar).sessions(named), named, readings)
+            print(f"{named}: {len(history.bars):,} sessions as understood from {path.name}; nothing was imported")
+            print(rows_of(history.bars, ends=3))
+            for note in _no_volume(history.no_volume_among):
+                print(note)
+        return 0
+    named = as_ticker(ticker)
+    report = import_file(
+        bar_store(home(), named, calendar), folder, recorded_at=datetime.now(UTC), ticker=named, readings=readings
+    )
+    print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
+    return 0
+
+
+def _import_folder(folder: Path, readings: "Readings", as_json: bool) -> int:
+    """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from stockml.prices.csv_import import import_folder
+    from stockml.prices.store import BarStore
+
+    place = home()
+    with Progress(console=Console(stderr=True), disable=as_json) as bar:
+        task = bar.add_task("importing", total=None)
+        reports, refusals = import_folder(
+            BarStore(place.store, place.locks),
+            folder,
+            recorded_at=datetime.now(UTC),
+            readings=readings,
+            on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
+        )
+    if as_json:
+        refused = {path: str(error) for path, error in refusals.items()}
+        print(json.dumps({"imported": [_plain_report(report) for report in reports], "refused": refused}))
+    else:
+        print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
+        for path, error in refusals.items():
+            print(f"stockml: {path}: {error}", file=sys.stderr)
+    return 1 if refusals else 0
+
+
+def _plain_report(report: "ImportReport") -> dict[str, Any]:
+    return json.loads(json.dumps(vars(report), default=str))  # type: ignore[no-any-return]
+
+
+def _report_text(report: "ImportReport") -> str:
+    if not report.recorded:
+        return f"{report.ticker}: this history was there already, nothing changed"
+    notes = [f"{report.empty} rows without prices left out"] if report.empty else []
+    notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
+    notes += _no_volume(report.no_volume_among)
+    off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
+    notes += [f"left out, no session of the exchange: {off}"] if off else []
+    told = f" ({'; '.join(notes)})" if notes else ""
+    aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
+    aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
+    first, last = report.first, report.last
+    return f"{report.ticker}: {report.sessions:,} sessions from {first} to {last} imported{told}{''.join(aside)}"
+
+
+def _no_volume(columns: Sequence[str]) -> list[str]:
+    """columns: the file's, where none is known as the volume; else none."""
+    return [f"volumes unknown: no column volume among {', '.join(columns)}"] if columns else []
 
 
 @app.command()
@@ -32,35 +132,40 @@ def bars(
     csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
     restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
     holes: Annotated[bool, typer.Option("--holes", help="sessions without a bar, and bars that are set aside")] = False,
-    accept: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="SESSION", help="believe a bar that is set aside")
-    ] = None,
-    reject: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="SESSION", help="set a bar aside until it is restated")
-    ] = None,
+    accept: Annotated[date | None, day("believe a bar that is set aside", "SESSION")] = None,
+    reject: Annotated[date | None, day("set a bar aside until it is restated", "SESSION")] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
     """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
-    store = _store(ticker, calendar)
+    from stockml.prices.store import bar_store
+
+    store = bar_store(home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
     if holes or accept or reject:
         _show_holes(ticker, store, as_json)
-        return
-    if restated:
+    elif restated:
         _show_restated(ticker, store, as_json)
-        return
+    else:
+        _show_bars(ticker, store, as_of, adjusted=adjusted, csv=csv, as_json=as_json)
+
+
+def _show_bars(
+    ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool, csv: bool, as_json: bool
+) -> None:
     found, how = _found(store, ticker, as_of, adjusted=adjusted)
     if csv:
         found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
     elif as_json:
-        print(json.dumps(_plain_bars(ticker, found)))
+        values = found.astype(float).to_dict("records")
+        rows = [{"session": f"{day:%Y-%m-%d}", **row} for day, row in zip(found.index, values, strict=True)]
+        print(json.dumps({"ticker": ticker, "sessions": len(rows), "bars": rows}))
     else:
         first, last = found.index[0].date(), found.index[-1].date()
         print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
-        print(rows_of(found.tail(SHOWN_ROWS), SHOWN_ROWS))
+        print(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
         absent = store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ()
         if absent:
             named = ", ".join(map(str, absent[:SHOWN_ROWS]))
@@ -88,162 +193,28 @@ def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
 
 def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
     """The bars, and what they are: a ticker that was only imported has no raw ones."""
-    from stockml.errors import InvalidSetting, NoBars
-
-    try:
-        if not adjusted:
+    how = "adjusted"
+    if not adjusted:
+        try:
             return store.read(ticker, as_of=as_of), "raw as traded"
-        return store.adjusted(ticker, as_of=as_of), "adjusted"
+        except NoBars:
+            how = "adjusted, as imported"
+    try:
+        return store.adjusted(ticker, as_of=as_of), how
     except NoBars:
-        if adjusted:
-            first = store.first_recorded(ticker) if as_of else None
-            if first:
-                raise InvalidSetting(
-                    "--as-of", str(as_of), f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
-                ) from None
+        if not (first := store.first_recorded(ticker) if as_of else None):
             raise
-        bars, _ = _found(store, ticker, as_of, adjusted=True)
-        return bars, "adjusted, as imported"
+        bound = f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
+        raise InvalidSetting("--as-of", str(as_of), bound) from None
 
 
 def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
     """A line for each value that the provider changed: session, column, before and after, when it was recorded."""
     changes = store.restatements(ticker)
     if as_json:
-        print(
-            json.dumps({"ticker": ticker, "restated": json.loads(changes.to_json(orient="records", date_format="iso"))})
-        )
+        rows = json.loads(changes.to_json(orient="records", date_format="iso"))
+        print(json.dumps({"ticker": ticker, "restated": rows}))
     elif changes.empty:
         print(f"{ticker}: nothing was restated")
     else:
         print(changes.to_string(index=False))
-
-
-@app.command()
-def forecast(
-    ticker: Ticker,
-    expires_after: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="SESSIONS", help="the age beyond which it is called expired; else as its night was set"
-        ),
-    ] = None,
-    calendar: Calendar = None,
-    as_json: Json = False,
-) -> None:
-    """Show the newest published forecast of a ticker, and how old it is."""
-    from deployments.cli import ledger_text
-    from stockml import clock
-    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
-    from stockml.nights.record import kept_night
-    from stockml.nights.summary import forecast_json
-    from stockml.nights.tables import outlook_lines, rise
-
-    entry, store = _newest_entry(ticker), _store(ticker, calendar)
-    published, sessions = entry.forecast, store.sessions(ticker)
-    night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
-    if expires_after is None:
-        expires_after = night.expires_after if night else EXPIRES_AFTER
-    age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
-    close = _close_at(store, ticker, published.origin)
-    if as_json:
-        told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
-        told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
-        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **told}))
-        return
-    band = published.band(80)
-    print(f"{ticker}: {age}")
-    if timing != "live":
-        print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
-    closed = "" if close is None else f"last close {close:.2f}, "
-    print(f"{closed}last mid price {published.last_value:.2f}; the forecast is of mid prices, (high + low) / 2")
-    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
-    for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
-        low, high = band.low[lead - 1], band.high[lead - 1]
-        day, value = published.sessions[lead - 1], published.path[lead - 1]
-        print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
-    print(rise(night, published.probability_of_rise, published.direction_step))
-    if published.without_network:
-        print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
-    print("\n".join(outlook_lines(published)).lstrip("\n"))
-
-
-@app.command()
-def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Show a ticker's forecasts, and how they turned out: live ones, and apart those that came late."""
-    from deployments.cli import ledger_text
-    from stockml.forecasts.ledger import Ledger
-    from stockml.prices.series import PriceSeries
-
-    kept, store = Ledger(home().ledger), _store(ticker, calendar)
-    entries, sessions = kept.entries(ticker), store.sessions(ticker)
-    series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
-    today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
-    restated = kept.restated(ticker, first, series, sessions)
-    if not as_json:
-        listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
-        print(ledger_text.record_text(ticker, today, first_known, restated, listed))
-        return
-    made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
-    apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
-    bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
-    found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
-    print(json.dumps({**found, "first_known": vars(first_known.live), "restated_bars": bars}))
-
-
-def _store(ticker: str, calendar: str | None) -> "BarStore":
-    from stockml.prices.store import bar_store
-
-    return bar_store(home(), ticker, calendar)
-
-
-def _newest_entry(ticker: str) -> "LedgerEntry":
-    from stockml.errors import NoForecast
-    from stockml.forecasts.ledger import Ledger
-
-    entries = Ledger(home().ledger).entries(ticker)
-    if not entries:
-        raise NoForecast(ticker, str(home().root))
-    return max(entries, key=lambda entry: (entry.forecast.origin, entry.published_at))
-
-
-def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
-    """The close of the session in the shares of its own day; None where its bar is not there."""
-    from stockml.errors import HistoryError, NoBars
-
-    try:
-        bars = store.adjusted(ticker, until=session)
-    except (NoBars, HistoryError):
-        return None
-    return float(bars["close"].iloc[-1]) if bars.index[-1].date() == session else None
-
-
-def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
-    """The forecast, with the MLflow run that its night's record names: the ledger is written before MLflow is told."""
-    from stockml.evaluation.evaluate import LSTM
-    from stockml.nights.record import kept_night
-
-    forecast, night = entry.forecast, kept_night(home().nights, entry.ticker, entry.key)
-    run_id, version = entry.run_id, entry.model_version
-    if night and run_id is None:
-        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == LSTM else None
-    return {
-        "key": entry.key,
-        "session": forecast.origin.isoformat(),
-        "published_at": entry.published_at.isoformat(),
-        "last_value": forecast.last_value,
-        "end": forecast.path[-1],
-        "due": forecast.sessions[-1].isoformat(),
-        "weights": list(forecast.weights),
-        "probability_of_rise": forecast.probability_of_rise,
-        "mlflow_run_id": run_id,
-        "model_version": version,
-    }
-
-
-def _plain_bars(ticker: str, found: "pd.DataFrame") -> dict[str, Any]:
-    rows = [
-        {"session": day.date().isoformat(), **{name: float(value) for name, value in row.items()}}
-        for day, row in zip(found.index, found.to_dict("records"), strict=True)
-    ]
-    return {"ticker": ticker, "sessions": len(rows), "bars": rows}

@@ -78,7 +78,6 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions) -> str:
-    """One published forecast, from its last value to its end."""
     end = entry.forecast
     path = f"{end.origin}  {end.last_value:.2f} → {end.path[-1]:.2f} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"

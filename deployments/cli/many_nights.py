@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import Settings, prices
+from deployments.cli.nights import prices as recorded_prices
 from deployments.cli.options import (
     Calendar,
-    FirstDay,
     Json,
-    LastDay,
     Session,
+    Settings,
     Ticker,
     Tickers,
     as_session,
     as_settings,
+    folder,
 )
 from deployments.cli.runs import announced, check_bars, outcome
 from deployments.servers.prefect_api import prefect_api
@@ -28,7 +28,6 @@ from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
 
 if TYPE_CHECKING:
-    from stockml.evaluation.backtest_table import BacktestTable
     from stockml.nights.universe import NightRow
 
 app = typer.Typer()
@@ -37,8 +36,8 @@ app = typer.Typer()
 @app.command("backfill")
 def catch_up(
     ticker: Ticker,
-    first: FirstDay,
-    last: LastDay,
+    first: Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="the first day, YYYY-MM-DD")],
+    last: Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="the last day")],
     every_night: Annotated[
         bool, typer.Option("--every-night", help="learn after every session, not once at the end")
     ] = False,
@@ -56,7 +55,7 @@ def catch_up(
     learn = "every night" if every_night else "once at the end"
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
-    with prices(ticker), prefect_api(home()):
+    with recorded_prices(ticker), prefect_api(home()):
         from flows.backfill import backfill
 
         announced(page := "catch up a ticker")
@@ -82,22 +81,12 @@ def many_tickers(
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
-    with prices(*named), prefect_api(home()):
+    with recorded_prices(*named), prefect_api(home()):
         from flows.universe import universe
 
         announced(page := "all tickers, one night", *named)
-        rows = outcome(
-            universe,
-            named,
-            session=session,
-            processes=processes,
-            dask_address=dask,
-            fail_when=fail_when,
-            late_retries=0,
-            quiet=as_json,
-            deployment=page,
-            **arguments,
-        )
+        arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
+        rows = outcome(universe, named, late_retries=0, quiet=as_json, deployment=page, **arguments)
     return _show_rows(rows, fail_when, as_json=as_json)
 
 
@@ -107,12 +96,8 @@ def replay(
     first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="first night")] = None,
     last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="last night")] = None,
     every: Annotated[int, typer.Option(min=1, max=250, help="sessions from one night to the next")] = 5,
-    prices: Annotated[
-        Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files, instead of the store")
-    ] = None,
-    vintages: Annotated[
-        Path | None, typer.Option(exists=True, metavar="FOLDER", help="bases and regressions to use, and no others")
-    ] = None,
+    prices: Annotated[Path | None, folder("daily price files, instead of the store")] = None,
+    vintages: Annotated[Path | None, folder("bases and regressions to use, and no others")] = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -121,32 +106,25 @@ def replay(
 
     With --prices, all files of the folder where no ticker is named.
     """
+    from stockml.evaluation.backtest import FEWEST_ORIGINS
+
     if not tickers and prices is None:
         raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
     if first is None or last is None or last <= first:
         raise typer.BadParameter("expected --from DATE before --to DATE")
-    _check_nights((last - first).days * 5 // 7 // every)
-    arguments: dict[str, Any] = {"prices": str(prices or ""), "first": first, "last": last, "every": every}
-    arguments["vintages"] = str(vintages or "")
+    if (nights := (last - first).days * 5 // 7 // every) < FEWEST_ORIGINS:  # no history helps a span that is too short
+        found = f"expected a span of at least {FEWEST_ORIGINS} nights, found {nights}"
+        raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
+    arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings or [])}
+    arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)
     with prefect_api(home()):
-        from flows.backtest import backtest
+        from flows.studies import backtest
 
-        table: BacktestTable = outcome(
-            backtest, tickers or [], quiet=as_json, settings=as_settings(settings or []), calendar=calendar, **arguments
-        )
+        table = outcome(backtest, tickers or [], quiet=as_json, **arguments)
         from stockml.evaluation.backtest_table import markdown
 
     print(json.dumps(asdict(table)) if as_json else "\n".join(shown(markdown(table))))
-
-
-def _check_nights(nights: int) -> None:
-    """nights: how many the weekdays of a span hold. No history helps a span that is too short."""
-    from stockml.evaluation.backtest import FEWEST_ORIGINS
-
-    if nights < FEWEST_ORIGINS:
-        found = f"expected a span of at least {FEWEST_ORIGINS} nights, found {nights}"
-        raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
 
 
 def shown(lines: Sequence[str]) -> list[str]:

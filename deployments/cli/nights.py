@@ -1,31 +1,28 @@
-"""Commands that run flows: a night, a ticker's history, and going back to an earlier champion."""
+"""Commands about nights: run one, a ticker's history, an earlier champion, the morning's status, the audit."""
 
 import json
 import os
+import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Session, Ticker, as_settings
-from deployments.cli.runs import foreseen, outcome, run_night
-from deployments.servers.environment import mlflow_address
-from deployments.servers.prefect_api import prefect_api
-from stockml.home import home
+from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
+from deployments.cli.runs import foreseen, mlflow_of, outcome, quiet_libraries, run_night
+from deployments.servers.prefect_api import prefect_api, running_server
+from stockml import clock
+from stockml.errors import TrackingUnavailable
+from stockml.home import Home, home
 from stockml.settings import Mode, Profile
 
 if TYPE_CHECKING:
-    from stockml.storage.receipts import StoreReceipt
+    from stockml.pipeline.audit import Audit
 
 app = typer.Typer()
-
-
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="such as evaluation.direction_step=20; may be repeated"),
-]
 
 
 @app.command()
@@ -41,7 +38,6 @@ def nightly(
 ) -> int:
     """Fetch, train, measure, log and publish one session."""
     from flows.form import chosen
-    from stockml import clock
     from stockml.nights import summary
     from stockml.nights.glance import night_age
 
@@ -66,12 +62,11 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     Without one: `stockml import`.
     """
     with prices(ticker), prefect_api(home()):
-        from flows.history import history
+        from flows.backfill import history
 
-        bars: StoreReceipt = outcome(history, ticker, calendar=calendar, quiet=as_json)
+        bars = outcome(history, ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
-    text = f"{ticker}: {bars.counted}"
-    print(json.dumps(found) if as_json else text)
+    print(json.dumps(found) if as_json else f"{ticker}: {bars.counted}")
 
 
 @app.command()
@@ -90,13 +85,58 @@ def rollback(
     print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)
 
 
+@app.command()
+def status(tickers: Tickers = None, as_json: Json = False) -> None:
+    """Show what each ticker's newest night published, and when the next is due."""
+    from deployments.registration.own_list import tickers_of
+    from stockml.nights.status import known_tickers, rows, share_sentence, text
+
+    place = home()
+    entries = {entry.ticker: entry.calendar for entry in tickers_of(place).tickers}
+    due = _next_runs(place)
+    wanted = tickers or {*entries, *known_tickers(place), *(due or {})}
+    listed = rows(place, wanted, clock.now(), due, entries)
+    if as_json:
+        print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
+        return
+    print(text(listed))
+    if due is None:
+        print(f"No server is up in {place.root}, so no run is due: `make up` starts one")
+
+
+@app.command()
+def audit(
+    ticker: Ticker,
+    session: Session = None,
+    profile: Profile = "nightly",
+    settings: Settings = None,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> int:
+    """Replay a night on two different futures, and name whatever is not the same; exit code 1 where something is.
+
+    Takes the newest session without one. Needs no server, and leaves nothing behind.
+    """
+    from flows.form import chosen
+    from stockml.pipeline.audit import audit as replay
+    from stockml.prices.store import bar_store
+
+    place = home()
+    wanted = chosen(profile, "auto", as_settings(settings or []), ticker=ticker)
+    day = session or bar_store(place, ticker, calendar).adjusted(ticker).index[-1].date()
+    with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
+        say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))
+        found = replay(place, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(), say=say)
+    parts = {name: asdict(part) for name, part in found.parts.items()}
+    plain = {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}
+    print(json.dumps(plain) if as_json else _text(found))
+    return int(not found.clean)
+
+
 def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
-    from stockml.errors import TrackingUnavailable
-    from stockml.tracking.client import Tracking
-
     try:
-        version = replace(Tracking.of(home()), uri=mlflow_address(home())).follow_champion(ticker, key)
+        version = mlflow_of(home()).follow_champion(ticker, key)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"
@@ -107,7 +147,33 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
 
 def prices(*tickers: str) -> AbstractContextManager[object]:
     """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
-    from deployments.replay.source import source
+    from deployments.replay.feed import source
     from stockml.provider.price_source import kind_here
 
     return source(tickers, os.environ) if kind_here(home(), os.environ) == "replay" else nullcontext()
+
+
+def _next_runs(place: Home) -> dict[str, datetime] | None:
+    """By ticker, from the server that is set or up; None where none is."""
+    if not (os.environ.get("PREFECT_API_URL") or running_server(place)):
+        return None
+    with prefect_api(place):
+        from prefect.client.orchestration import get_client
+
+        from tasks.status_page import next_runs
+
+        with get_client(sync_client=True) as client:
+            return next_runs(client)
+
+
+def _text(found: "Audit") -> str:
+    from stockml.pipeline.audit import LATER
+
+    came = f"{found.later} later sessions as they came" if found.later else "no later session"
+    lines = [f"{found.ticker} {found.session}: the night on two futures, {came} and {LATER} others with a split"]
+    for name, part in found.parts.items():
+        said = f"{len(part.differences)} differ" if part.differences else "the same"
+        lines.append(f"  {name:<24}{part.values:>10,} values   {said}")
+        lines += [f"    {difference}" for difference in part.differences[:20]]
+    clean = f"nothing that was computed after the close of {found.session} depends on a later bar"
+    return "\n".join([*lines, clean if found.clean else "what differs has looked ahead: please report it"])

@@ -8,18 +8,25 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stockml.errors import InvalidSetting, InvalidTicker
+from stockml.errors import InvalidInput
 from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
 SHOWN_ROWS = 10  # of a long list
 
 
-def as_ticker(text: str) -> str:
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the library refuses is wrong usage of the command."""
     try:
-        return validated_ticker(text)
-    except InvalidTicker as error:
+        yield
+    except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def as_ticker(text: str) -> str:
+    with _refused():
+        return validated_ticker(text)
 
 
 def as_session(text: str) -> date:
@@ -43,10 +50,8 @@ def as_time(text: str) -> datetime:
 def as_calendar(name: str) -> str:
     from stockml.prices.calendar import sessions_for
 
-    try:
+    with _refused():
         sessions_for("", name)
-    except InvalidSetting as error:
-        raise typer.BadParameter(str(error)) from error
     return name
 
 
@@ -93,25 +98,24 @@ def _dotted(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, part in form.items() for name, value in part.items()}
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
-    try:
-        yield
-    except InvalidSetting as error:
-        raise typer.BadParameter(str(error)) from error
+def day(text: str, metavar: str = "DATE") -> Any:
+    return typer.Option(parser=as_session, metavar=metavar, help=text)
+
+
+def folder(text: str) -> Any:
+    return typer.Option(exists=True, metavar="FOLDER", help=text)
 
 
 Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]
 Tickers = Annotated[
     list[str] | None, typer.Argument(parser=as_ticker, metavar="TICKER", help="all of the list when none is named")
 ]
-Session = Annotated[
-    date | None,
-    typer.Option(parser=as_session, metavar="DATE", help="the trading day; without it the newest whose bar is final"),
-]
-FirstDay = Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="the first day, YYYY-MM-DD")]
-LastDay = Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="the last day")]
+Session = Annotated[date | None, day("the trading day; without it the newest whose bar is final")]
 Calendar = Annotated[
     str | None, typer.Option(parser=as_calendar, metavar="NAME", help="exchange calendar such as XNYS, XLON")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="such as evaluation.direction_step=20; may be repeated"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, and nothing else")]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from deployments.environ import restored
+from deployments.process import restored
 from stockml.errors import InvalidFile, StoreError
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
@@ -61,7 +61,9 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
         return place
     if not is_named(environ):
-        environ["STOCKML_CLOCK"] = _end_of_recording()
+        from deployments.replay.feed import END_OF_RECORDING
+
+        environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
         place = replay_home(environ)
         environ["STOCKML_HOME"] = str(place.root)
     return place
@@ -79,12 +81,6 @@ def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
         advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
         print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
     return place
-
-
-def _end_of_recording() -> str:
-    from deployments.replay.feed import END_OF_RECORDING
-
-    return END_OF_RECORDING.isoformat()
 
 
 def _content(file: str) -> str:

@@ -1,27 +1,41 @@
-"""Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`."""
+"""Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`.
+
+A line a step, and the epochs as they pass; a live line on a terminal. Libraries that write to standard error on their
+own (TensorFlow's C++ side, progress bars of MLflow) are sent to a file meanwhile, whole, so that what a person reads is
+the night and nothing else.
+"""
 
 import gc
+import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from deployments.cli.progress import progress
+from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import OWN_SERVER
 from stockml.errors import InvalidFile
-from stockml.home import home
+from stockml.home import Home, home
 
 if TYPE_CHECKING:
     from prefect import Flow
 
     from stockml.nights.record import Night
     from stockml.settings import Settings
+    from stockml.tracking.client import Tracking
 
-NOISE = "library-noise.log"
+_RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+_FINISHED = re.compile(r"Finished in state (\w+)")
+_NOISE = re.compile(
+    r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc|Running hook|Hook "
+)
 
 
 def foreseen(
@@ -58,6 +72,13 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
     night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
+
+
+def mlflow_of(place: Home) -> "Tracking":
+    """MLflow where this home's servers have it."""
+    from stockml.tracking.client import Tracking
+
+    return replace(Tracking.of(place), uri=mlflow_address(place))
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
@@ -98,8 +119,8 @@ def outcome(
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from stockml.provider.quota import Plan
-    from tasks.rate_limit import configure_rate_limit
-    from tasks.shown_runs import run_shown
+    from tasks.provider import configure_rate_limit
+    from tasks.run_records import run_shown
 
     if os.environ.get(OWN_SERVER):
         configure_rate_limit(Plan.of(os.environ))
@@ -107,7 +128,7 @@ def outcome(
     given = {name: value for name, value in named.items() if value is not None}
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
     changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
-    with temporary_settings(changed), progress(home().root / NOISE, quiet=quiet):
+    with temporary_settings(changed), progress(quiet=quiet):
         state = run_shown(flow, deployment, *arguments, **given)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):
@@ -115,3 +136,61 @@ def outcome(
     if isinstance(found, BaseException):
         raise found
     return found
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[None]:
+    """Show what the runs of this process log. To be entered after Prefect was imported; `quiet` shows nothing."""
+    with quiet_libraries() as terminal, ExitStack() as stack:
+        if not quiet:
+            plain = partial(print, file=terminal, flush=True)
+            step, news = stack.enter_context(_live(terminal)) if terminal.isatty() else (plain, plain)
+            handler = _Steps(step, news)
+            for logger in map(logging.getLogger, _RUN_LOGGERS):
+                logger.addHandler(handler)
+                stack.callback(logger.removeHandler, handler)
+        yield
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """Send this process's standard error to `library-noise.log` in the home; yield what it was before."""
+    file = home().root / "library-noise.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as terminal, file.open("wb") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal.fileno(), 2)
+
+
+@contextmanager
+def _live(terminal: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    from rich.console import Console
+
+    console = Console(file=terminal, highlight=False)
+    with console.status("starting") as status:
+        yield (
+            lambda line: console.print(line, markup=False),
+            lambda line: status.update(line.strip().replace("[", r"\[")),
+        )
+
+
+class _Steps(logging.Handler):
+    """Turn the runs' log records into steps that are done and news of the one that is at work."""
+
+    def __init__(self, step: Callable[[str], None], news: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._step, self._news = step, news
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        task = getattr(record, "task_run_name", None)
+        if (finished := _FINISHED.match(message)) and task:
+            word = {"Completed": "done", "Cached": "as before"}.get(finished[1], finished[1].lower())
+            self._step(f"  {task:<40} {word}")
+        elif not _NOISE.match(message):
+            self._news(f"    {message.splitlines()[0]}")

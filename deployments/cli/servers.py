@@ -6,8 +6,7 @@ import signal
 import sys
 import threading
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -20,12 +19,6 @@ PrefectPort = Annotated[
 MlflowPort = Annotated[
     int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="where MLflow's page is served")
 ]
-
-
-class PartChoice(StrEnum):
-    PREFECT = "prefect"
-    MLFLOW = "mlflow"
-    WORKER = "worker"
 
 
 @app.command()
@@ -54,7 +47,9 @@ def up(
 
 @app.command()
 def serve(
-    part: Annotated[PartChoice, typer.Argument(metavar="PART", help="prefect, mlflow or worker")],
+    part: Annotated[
+        Literal["prefect", "mlflow", "worker"], typer.Argument(metavar="PART", help="prefect, mlflow or worker")
+    ],
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
     prefect_url: Annotated[
@@ -68,33 +63,30 @@ def serve(
     ] = True,
 ) -> None:
     """Run one part of `up` alone, in the foreground: for containers, and for workers on further machines."""
-    from deployments.servers import parts
+    from deployments.servers import databases, stack
     from deployments.servers.access import Access
     from deployments.servers.environment import set_environment
-    from deployments.servers.postgres import create_databases
     from stockml.home import home
 
     place = home()
     place.prefect.mkdir(parents=True, exist_ok=True)
-    if part is PartChoice.WORKER:
+    if part == "worker":
         from deployments.cli.tickers import registered
         from deployments.registration.own_list import tickers_of
 
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
-        os.environ.update(parts.as_client(Access.of(os.environ)))
+        os.environ.update(Access.of(os.environ).as_client())
         if deploy:
             print(*registered(place, tickers_of(place)), sep="\n", flush=True)
-        program = parts.worker(os.environ, "--with-healthcheck")
+        program = stack.worker(os.environ, "--with-healthcheck")
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
-        create_databases(os.environ)
-        ports = prefect_port, mlflow_port
-        program = (
-            parts.prefect(ports[0], os.environ)
-            if part is PartChoice.PREFECT
-            else parts.mlflow(place, ports[1], os.environ)
-        )
+        databases.create(os.environ)
+        if part == "prefect":
+            program = stack.prefect(prefect_port, os.environ)
+        else:
+            program = stack.mlflow(place, mlflow_port, os.environ)
     os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
 
 
@@ -116,8 +108,8 @@ def feed(
     premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
+    from deployments.errors import PortTaken
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
-    from deployments.servers.errors import PortTaken
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)
@@ -138,11 +130,7 @@ def feed(
 
 
 @app.command()
-def doctor(
-    prefect_port: PrefectPort = 4200,
-    mlflow_port: MlflowPort = 5000,
-    as_json: Json = False,
-) -> int:
+def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False) -> int:
     """Check key, quota, servers, clock, ports and store; say what to do.
 
     Exit code 1 on a problem.

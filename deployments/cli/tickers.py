@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,9 +56,7 @@ def add(
     _check_recorded(place, tickers)
     added = own_list.add(place, tickers, {"calendar": calendar, "at": at, "profile": profile})
     there = [ticker for ticker in tickers if ticker not in added]
-    told = [f"added {', '.join(added)}"] if added else []
-    told += [f"{', '.join(there)} there already"] if there else []
-    _tell(place, "; ".join(told))
+    _tell(place, _phrases({"added {}": added, "{} there already": there}))
 
 
 @mine.command()
@@ -68,9 +67,7 @@ def remove(tickers: Named) -> None:
     place = home()
     gone = own_list.remove(place, tickers)
     missing = [ticker for ticker in tickers if ticker not in gone]
-    told = [f"removed {', '.join(gone)}"] if gone else []
-    told += [f"{', '.join(missing)} not in the list"] if missing else []
-    _tell(place, "; ".join(told))
+    _tell(place, _phrases({"removed {}": gone, "{} not in the list": missing}))
 
 
 @app.command()
@@ -122,18 +119,22 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
     with prefect_api(place):
         from deployments.registration.automations import install
         from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
-        from deployments.servers import rescue
         from stockml.provider.quota import Plan
-        from tasks.rate_limit import configure_rate_limit
+        from tasks import run_records
+        from tasks.provider import configure_rate_limit
 
-        told = list(rescue.crash_orphans()) if crash_orphans else []
+        told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
         configure_rate_limit(Plan.of(os.environ))
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
-    return [*(f"was cut short: {name}" for name in told), str(done), str(automations)]
+    return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
+
+
+def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(words.format(", ".join(names)) for words, names in tickers.items() if names)
 
 
 def _tell(place: Home, done: str) -> None:

@@ -1,5 +1,6 @@
 """Commands that take their time: searching settings, and the published tutorial with its figures and pictures."""
 
+import itertools
 import json
 from datetime import date
 from pathlib import Path
@@ -7,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import Settings
-from deployments.cli.options import Calendar, Json, as_session, as_settings, as_ticker, as_tutorial_settings
-from deployments.cli.progress import quiet_libraries
-from deployments.cli.runs import NOISE, check_bars, outcome
+from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
+from deployments.cli.runs import check_bars, outcome, quiet_libraries
 from deployments.servers.prefect_api import prefect_api
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
@@ -19,28 +18,24 @@ from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
-    from stockml.models.base_network import BaseNetwork
     from stockml.training.tuned_settings import TrialRecord
     from stockml.training.tuning import TuningResult
 
 app = typer.Typer()
-Epochs = Annotated[int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")]
 
 
 @app.command("pretrain")
 def learn_base(
-    prices: Annotated[Path | None, typer.Option(exists=True, metavar="FOLDER", help="daily price files")] = None,
-    through: Annotated[
-        date | None, typer.Option(parser=as_session, metavar="DATE", help="the last session to learn from")
-    ] = None,
+    prices: Annotated[Path | None, folder("daily price files")] = None,
+    through: Annotated[date | None, day("the last session to learn from")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
     as_json: Json = False,
 ) -> None:
     """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
     with prefect_api(home()):
-        from flows.pretrain import pretrain
+        from flows.studies import pretrain
 
-        base: BaseNetwork = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+        base = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
@@ -75,18 +70,11 @@ def search(
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         check_bars([ticker := as_ticker(what)], calendar)
         with prefect_api(home()):
-            from flows.tune import tune
+            from flows.studies import tune
 
             tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
-    found = {
-        "ticker": tuned.ticker,
-        "trials": tuned.trials,
-        "pruned": tuned.pruned,
-        "validation_loss": tuned.loss,
-        "default_loss": tuned.default_loss,
-        "settings": dict(tuned.settings),
-        "path": str(tuned.path),
-    }
+    found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
+    found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
         f"{tuned.ticker}: {tuned.trials} trials, {tuned.pruned} ended early",
@@ -95,15 +83,14 @@ def search(
         f"  written to {tuned.path}",
     ]
     if is_file:
-        chosen = " ".join(
-            f"--set {name}={json.dumps(value)}".replace(" ", "") for name, value in tuned.settings.items()
-        )
+        values = {name: json.dumps(value, separators=(",", ":")) for name, value in tuned.settings.items()}
+        chosen = " ".join(f"--set {name}={value}" for name, value in values.items())
         lines.append(f"  the test part has not been looked at: stockml tutorial {what} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
 
 
 def _tuned_tutorial(
-    file: Path, changed: dict[str, Any], trials: int, sampler: "Sampler", *, quiet: bool
+    file: Path, changed: dict[str, Any], trials: int, sampler: Sampler, *, quiet: bool
 ) -> "TuningResult":
     """The search on a price file, trial by trial on standard error and in MLflow."""
     import numpy as np
@@ -118,7 +105,7 @@ def _tuned_tutorial(
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
     space = {name: values for name, values in SPACE.items() if name not in changed}
     search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
-    with quiet_libraries(home().root / NOISE) as terminal:
+    with quiet_libraries() as terminal:
 
         def heard(trial: "TrialRecord") -> None:
             loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
@@ -136,7 +123,9 @@ def _tuned_tutorial(
 @app.command()
 def tutorial(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files of daily prices, as hpq.us.txt")],
-    epochs: Epochs = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of weights, streams and dropout; 1 without it")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
     decay_on: Annotated[
@@ -160,11 +149,8 @@ def tutorial(
         raise typer.BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given
     first = changed.get("training.seed", 1)
-    reports = [
-        _reported(file, changed | {"training.seed": each}, plots)
-        for file in files
-        for each in range(first, first + seeds)
-    ]
+    trainings = itertools.product(files, range(first, first + seeds))
+    reports = [_reported(file, changed | {"training.seed": each}, plots) for file, each in trainings]
     if len(reports) > 1:
         print(luck_table(reports))
 
@@ -180,7 +166,7 @@ def _reported(file: Path, changed: dict[str, Any], plots: Path | None) -> "Tutor
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
-    with quiet_libraries(home().root / NOISE) as terminal:
+    with quiet_libraries() as terminal:
         found = report(file, changed, folder=folder, on_epoch=lambda row: print(row, file=terminal, flush=True))
         drawn = draw(found, pictures)
         try:

@@ -4,18 +4,33 @@ import os
 import shutil
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from shlex import quote
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from deployments.doctor import kept
-from deployments.doctor.check import Check
+from deployments.doctor.kept import Check
+from deployments.errors import PortTaken
+from deployments.servers.databases import faults
+from deployments.servers.environment import mlflow_address
+from deployments.servers.prefect_api import is_healthy, running_server
+from deployments.servers.processes import check_port
 from stockml.errors import StockmlError
 from stockml.home import Home
+from stockml.prices.calendar import sessions_for
+from stockml.provider.price_source import kind_here
+from stockml.provider.quota import Plan, QuotaLedger
+from stockml.redaction import ApiKey
+from stockml.storage.notes import notes_of
+from stockml.storage.shared_state import SharedState
+from stockml.tracking.connection import without_password
 
 DISK_NEEDED_GB = 2.0
+PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -64,14 +79,9 @@ def rights(home: Home) -> Iterator[Check]:
     if not home.root.exists():
         return
     logs = home.root / "logs"
-    kept = [
-        home.root / "mlflow.db",
-        *home.prefect.glob("prefect.db*"),
-        *home.prefect.glob("*.log"),
-        *logs.glob("*.log"),
-    ]
-    looked_at = (home.root, home.prefect, logs, *kept)
-    wide = [path for path in looked_at if path.exists() and path.stat().st_mode & 0o077]
+    stores = (home.root / "mlflow.db", *home.prefect.glob("prefect.db*"))
+    kept = (*stores, *home.prefect.glob("*.log"), *logs.glob("*.log"))
+    wide = [path for path in (home.root, home.prefect, logs, *kept) if path.exists() and path.stat().st_mode & 0o077]
     if not wide:
         yield Check("rights", "ok", "the home, databases and logs are for their owner only")
         return
@@ -81,11 +91,6 @@ def rights(home: Home) -> Iterator[Check]:
 
 
 def databases(home: Home) -> Iterator[Check]:
-    """Whether both servers' own databases are whole."""
-    from pathlib import Path
-
-    from deployments.servers.databases import faults
-
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
@@ -93,8 +98,6 @@ def databases(home: Home) -> Iterator[Check]:
 
 def shared_state(home: Home) -> Iterator[Check]:
     """Whether the state that machines share answers, and the database with its locks."""
-    from stockml.storage.shared_state import SharedState
-
     if (state := SharedState.of(home)) is None:
         return
     try:
@@ -107,8 +110,6 @@ def shared_state(home: Home) -> Iterator[Check]:
 
 
 def prices(home: Home, environ: Mapping[str, str]) -> Check:
-    from stockml.provider.price_source import kind_here
-
     try:
         kind = kind_here(home, environ)
     except StockmlError as error:
@@ -117,14 +118,13 @@ def prices(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def key(home: Home, environ: Mapping[str, str]) -> Check:
-    from stockml.redaction import ApiKey
-
     given = environ.get("ALPHAVANTAGE_API_KEY")
-    if not given and not plays_recorded(home, environ):
-        advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
-        return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if not given:
-        advice = "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
+        advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
+        if plays_recorded(home, environ):
+            advice = (
+                "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
+            )
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if given == "demo":
         return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
@@ -135,8 +135,6 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
 
 def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
     """Whether runs are served recorded prices: the home is for them, and there is no key."""
-    from stockml.provider.price_source import kind_here
-
     try:
         return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
     except StockmlError:  # what the home holds cannot be read, as `prices` says
@@ -144,9 +142,6 @@ def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
-    from stockml.provider.quota import Plan, QuotaLedger
-    from stockml.storage.notes import notes_of
-
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         return
@@ -164,21 +159,25 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Che
 
 def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Whether the provider can be reached; asks nothing, so it costs no request."""
-    address = urlsplit(environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
-    place = f"{address.hostname}:{address.port or (443 if address.scheme == 'https' else 80)}"
     if not environ.get("ALPHAVANTAGE_URL") and plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
-    host, _, number = place.rpartition(":")
-    try:
-        socket.create_connection((host, int(number)), timeout=5).close()
-    except OSError as error:
-        return Check("price service", "problem", f"{place}: {error}", "check the network, a proxy, ALPHAVANTAGE_URL")
+    address = urlsplit(environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+    place = f"{address.hostname}:{address.port or PORTS[address.scheme]}"
+    if fault := connection_fault(address):
+        return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
     return Check("price service", "ok", f"{place} answers")
 
 
-def clock(now: datetime, environ: Mapping[str, str]) -> Check:
-    from stockml.prices.calendar import sessions_for
+def connection_fault(address: SplitResult) -> OSError | None:
+    """Why nothing can be connected to there; None where something listens."""
+    try:
+        socket.create_connection((address.hostname or "", address.port or PORTS[address.scheme]), timeout=5).close()
+    except OSError as error:
+        return error
+    return None
 
+
+def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     exchange = sessions_for("IBM")
     local = now.astimezone(exchange.tz)
     if environ.get("STOCKML_CLOCK"):
@@ -189,9 +188,6 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    from deployments.servers.prefect_api import is_healthy, running_server
-    from stockml.tracking.connection import without_password
-
     configured = environ.get("PREFECT_API_URL")
     if configured:
         shown = without_password(configured)
@@ -201,16 +197,12 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     if address := running_server(home):
         return Check("Prefect", "ok", f"`stockml up` answers at {address}")
     if home.servers.exists():
-        return Check(
-            "Prefect", "note", f"{home.servers} is left from a server that is gone", "start `stockml up` again"
-        )
+        left = f"{home.servers} is left from a server that is gone"
+        return Check("Prefect", "note", left, "start `stockml up` again")
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
 def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
-    from deployments.servers.environment import mlflow_address
-    from stockml.tracking.connection import without_password
-
     try:
         uri = mlflow_address(home, environ)
     except StockmlError as error:
@@ -218,21 +210,14 @@ def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
     address, shown = urlsplit(uri), without_password(uri)
     if address.scheme == "sqlite":
         return Check("MLflow", "ok", shown)
-    usual = {"https": 443, "http": 80}.get(address.scheme, 5432)
-    where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""
-    try:
-        socket.create_connection((address.hostname or "", address.port or usual), timeout=5).close()
-    except OSError as error:
+    if fault := connection_fault(address):
+        where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""
         advice = f"start it{where}; nights are kept and logged on the next run"
-        return Check("MLflow", "problem", f"{shown}: {error}", advice)
+        return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
 
 
 def port(name: str, number: int, home: Home) -> Check:
-    from deployments.servers.errors import PortTaken
-    from deployments.servers.prefect_api import running_server
-    from deployments.servers.processes import check_port
-
     if running_server(home):
         return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
     try:

@@ -1,19 +1,42 @@
 """The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, and their files in MLflow."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Literal
 
-from deployments.doctor.check import Check
+from sqlalchemy.exc import SQLAlchemyError
+
+from deployments.registration.own_list import tickers_of
 from stockml.errors import NoBars, StockmlError
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.maintenance.soundness import check_champion, damaged_bases, damaged_nights
+from stockml.models.registry import FILE
+from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-
-if TYPE_CHECKING:
-    from stockml.prices.store import BarStore
+from stockml.storage.sqlite_files import fault_of
+from stockml.tracking.client import Tracking
+from stockml.tracking.connection import PREFIX, missing_folders, without_password
+from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 OLD_AGE = AgeingSettings().stale_bars
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `advice` says what to do, empty when there is nothing to do."""
+
+    name: str
+    verdict: Literal["ok", "note", "problem"]
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.verdict]
+        return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
@@ -21,33 +44,21 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 
     replay: `now` is a replayed moment, while bars are recorded by the machine's clock.
     """
-    from stockml.prices.store import BarStore
-
     store = BarStore(home.store, home.locks)
+    names: tuple[str, ...] = ()
     try:
-        names = store.tickers()
+        if not (names := store.tickers()):
+            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
-        names = ()
-    else:
-        if not names:
-            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
-    for name in sorted({*names, *_spoken_of(home)}):
+    # bars of a ticker that has forecasts or a champion may be gone
+    ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
+    champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
+    for name in sorted({*names, *ledgers, *champions}):
         yield _ticker(home, store, name, now, replay)
 
 
-def _spoken_of(home: Home) -> set[str]:
-    """Tickers that have forecasts or a champion, whose bars may be gone."""
-    from stockml.models.registry import FILE
-
-    ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
-    return ledgers | {path.parent.name for path in home.models.glob(f"*/{FILE}")}
-
-
-def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: bool) -> Check:
-    from stockml.forecasts.ledger import Ledger
-    from stockml.maintenance.soundness import check_champion
-
+def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool) -> Check:
     try:
         forecasts = len(Ledger(home.ledger).entries(name))
         check_champion(home, name)
@@ -74,9 +85,6 @@ def _ticker(home: Home, store: "BarStore", name: str, now: datetime, replay: boo
 
 def settings(home: Home) -> Iterator[Check]:
     """The person's list of tickers and every ticker's own settings can be read."""
-    from deployments.registration.own_list import tickers_of
-    from stockml.training.tuned_settings import tuned_settings
-
     try:
         tickers_of(home)
     except (StockmlError, OSError) as error:
@@ -90,17 +98,12 @@ def settings(home: Home) -> Iterator[Check]:
 
 def bases(home: Home) -> Iterator[Check]:
     """Every base network and regression that was learned here can be read."""
-    from stockml.maintenance.soundness import damaged_bases
-
     for fault in damaged_bases(home):
         yield Check("a base", "problem", fault)
 
 
 def nights(home: Home) -> Iterator[Check]:
     """Every night's record is as it was written; how many MLflow lacks."""
-    from stockml.maintenance.soundness import damaged_nights
-    from stockml.tracking.client import Tracking
-
     for fault in damaged_nights(home):
         yield Check("a night", "problem", fault)
     if waiting := Tracking.of(home).pending():
@@ -109,13 +112,6 @@ def nights(home: Home) -> Iterator[Check]:
 
 def artifacts(home: Home) -> Iterator[Check]:
     """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
-    from pathlib import Path
-
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from stockml.storage.sqlite_files import fault_of
-    from stockml.tracking.connection import PREFIX, missing_folders, without_password
-
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
         return  # none here, or one that `databases` names

@@ -2,24 +2,36 @@
 
 Called again, it changes what differs and nothing else: one that a person switched off stays off. Told are the runs of
 the deployments made here, whoever starts them; a ticker that was mistyped at the command line has none.
+
+Who is told: each of Prefect's notification blocks that is named `stockml-notices`, be it Slack, mail or another. A
+person makes it in Prefect's page; from STOCKML_WEBHOOK_URL it is made here, for a webhook that takes `{"text": …}`, as
+Slack's and Mattermost's do. Without any, the flow `notice` logs the line and keeps it in STOCKML_HOME/notices.log.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from uuid import UUID
 
-from deployments.registration import MANAGED
-from deployments.registration.notices import Told, forget_earlier, told
+from prefect.blocks.notifications import SlackWebhook
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from pydantic import SecretStr
+
+from deployments.registration import MANAGED, POOL, PULL_STEPS
+from deployments.registration.deployments import Registered, form_of, make_pool
+from stockml.errors import InvalidSetting
 from stockml.nights import states
 from tasks.run_records import HEARTBEAT
 
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.events.schemas.automations import AutomationCore
-
+Notify = Callable[[str], list[Any]]
 PREFIX = "stockml: "
-DIGEST = "missing forecasts"
 # a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
 PREFECTS_OWN = (
     *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
@@ -33,47 +45,28 @@ TEXT = (
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
+BLOCK = "stockml-notices"
+SUBJECT = "stockml: {{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name }}"
+# Apprise's fields of a JSON message, by what becomes of them: one is renamed, those without a name are left out
+FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
-@dataclass(frozen=True)
-class Installed:
-    """What was done, by automation."""
-
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
-    unchanged: tuple[str, ...]
-
-    def __str__(self) -> str:
-        counts = [f"{len(names)} {what}" for what, names in vars(self).items() if names]
-        return "automations: " + ", ".join(counts)
-
-
-def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Installed:
+def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
     """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
-    from prefect.client.orchestration import get_client
-
-    done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+    done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
-        who = told(client, environ)
-        for wanted in templates(who, silence):
+        for wanted in templates(notifier(client, environ), silence):
             done[_agree(client, wanted)].append(wanted.name)
         forget_earlier(client)
-    return Installed(**{what: tuple(names) for what, names in done.items()})
+    return Registered(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
-    """The automations; `who` is told, `silence` is how long a heartbeat may be missing.
+def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
+    """The automations; `notify` gives the actions that tell a line, `silence` is how long a heartbeat may be missing.
 
     What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
     """
-    from prefect.client.schemas.objects import StateType
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-
-    ours: dict[str, str | list[str]] = {
-        "prefect.resource.role": "tag",
-        "prefect.resource.id": [f"prefect.tag.{MANAGED}"],
-    }
+    ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
     def telling(name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*") -> AutomationCore:
         trigger = EventTrigger(
@@ -85,7 +78,7 @@ def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
             threshold=1,
             within=timedelta(0),
         )
-        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=who.of(text))
+        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
     silent = EventTrigger(
         after={HEARTBEAT},
@@ -105,7 +98,7 @@ def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
         telling("late runs", "A run did not start in time: is a worker up?", "Late", kind=StateType.SCHEDULED.value),
-        telling(DIGEST, missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
+        telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",
@@ -115,7 +108,7 @@ def templates(who: Told, silence: timedelta) -> "list[AutomationCore]":
     ]
 
 
-def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
+def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     known = client.read_automations_by_name(wanted.name)
     if not known:
         client.create_automation(wanted)
@@ -127,11 +120,10 @@ def _agree(client: "SyncPrefectClient", wanted: "AutomationCore") -> str:
     return "updated"
 
 
-def _content(automation: "AutomationCore") -> dict[str, Any]:
+def _content(automation: AutomationCore) -> Any:
     """What decides an automation, without what the server adds."""
-    shown = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions", "enabled"})
-    ordered: dict[str, Any] = _ordered(shown)
-    return ordered
+    decides = {"name", "description", "trigger", "actions", "enabled"}
+    return _ordered(automation.model_dump(mode="json", include=decides))
 
 
 def _ordered(value: Any) -> Any:
@@ -141,3 +133,72 @@ def _ordered(value: Any) -> Any:
     if isinstance(value, list):
         return sorted((_ordered(part) for part in value), key=str)
     return value
+
+
+def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
+    """What gives the actions that tell a line, a template of Prefect's, to whom it concerns. Raises InvalidSetting."""
+    if url := environ.get("STOCKML_WEBHOOK_URL"):
+        _keep_webhook(url)
+    if blocks := _blocks(client):
+        return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
+    log = _notice_deployment(client)
+
+    def logged(text: str) -> list[Any]:
+        what = {"__prefect_kind": "jinja", "template": text}
+        return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
+
+    return logged
+
+
+def forget_earlier(client: SyncPrefectClient) -> None:
+    """Delete the block that versions before 0.2 made: a webhook, by which Prefect sends no notices."""
+    with suppress(ObjectNotFound):
+        client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
+
+
+def webhook_address(url: str) -> str:
+    """The webhook as Prefect's notifications (Apprise) name one to which `{"text": …}` is posted, and nothing else.
+
+    Raises InvalidSetting, which does not say what was given.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
+    # quoted once more, since Apprise decodes a query twice
+    asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
+    return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
+
+
+def _keep_webhook(url: str) -> None:
+    """The block that holds the address, which is a secret; it is replaced when the address changes."""
+    webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
+    webhook.save(BLOCK, overwrite=True, _sync=True)
+
+
+def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
+    wanted = {
+        "block_documents": {"name": {"any_": [BLOCK]}},
+        "block_schemas": {"block_capabilities": {"all_": ["notify"]}},
+    }
+    found = client.request("POST", "/block_documents/filter", json=wanted).json()
+    return tuple(sorted(UUID(block["id"]) for block in found))
+
+
+def _notice_deployment(client: SyncPrefectClient) -> UUID:
+    make_pool(client)
+    with suppress(ObjectNotFound):  # as earlier versions called it
+        client.delete_deployment(client.read_deployment_by_name("notice/log").id)
+    return client.create_deployment(
+        flow_id=client.create_flow_from_name("notice"),
+        name="log a notice",
+        description="Logs what an automation has seen, and keeps it in STOCKML_HOME/notices.log.",
+        entrypoint="flows/notices.py:notice",
+        work_pool_name=POOL,
+        parameter_openapi_schema=form_of("notices.notice"),
+        pull_steps=PULL_STEPS,
+    )

@@ -4,7 +4,6 @@ What changed is updated, what was removed is deleted, what was paused stays paus
 from the page get one deployment each. Deployments without the `tickers.yaml` tag are nobody's business here.
 """
 
-import asyncio
 import hashlib
 import json
 import os
@@ -15,7 +14,18 @@ from dataclasses import dataclass, field, replace
 from datetime import time
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, POOL, PULL_STEPS
 from deployments.registration.tickers import TickerEntry, staggered, start_time
@@ -23,52 +33,39 @@ from stockml.errors import InvalidSetting
 from stockml.home import home
 from tasks.workplace import of_scheduler
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from prefect import Flow
-    from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.responses import DeploymentResponse
-
-AT_ONCE = 2  # more at once only wait for each other in SQLite
 PAGE = 200
 DIGEST_AT = time(7)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be. `cron` None: started from the page only. `slug`: what the page calls the schedule.
-
-    `before`: an earlier version's name.
-    """
+    """A deployment as it should be."""
 
     flow: str  # module and function in `flows`
     name: str
     description: str
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    cron: str | None = None
+    cron: str | None = None  # started from the page only
     timezone: str = "America/New_York"
-    slug: str = "nightly"
-    before: str = ""
+    slug: str = "nightly"  # what the page calls the schedule
+    before: str = ""  # an earlier version's name
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What was done, by the deployment's name."""
+    """What was done so that Prefect agrees, by name."""
 
-    created: tuple[str, ...]
-    updated: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    deleted: tuple[str, ...]
+    created: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts = [f"{len(names)} {what}" for what, names in vars(self).items() if names]
-        return "deployments: " + (", ".join(counts) or "none")
+        return ", ".join(f"{len(names)} {what}" for what, names in vars(self).items() if names) or "none"
 
 
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
-    """One nightly deployment a ticker."""
     return [
         Wanted(
             flow="nightly.nightly",
@@ -84,15 +81,12 @@ def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
 
 
 def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[Wanted]:
-    """Maintenance every Sunday morning, away from clock changes; the digest at its time; the rest when it is asked for.
-
-    digest_at: when missing forecasts are told, in New York.
-    """
+    """The digest at its time in New York; maintenance on Sunday mornings, away from clock changes; the rest by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     return [
         Wanted(
-            "missing_forecasts.missing_forecasts", "tell of missing forecasts",
+            "notices.missing_forecasts", "tell of missing forecasts",
             "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
             {"tickers": tickers, "calendars": calendars},
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
@@ -104,10 +98,10 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
         Wanted(
-            "pretrain.pretrain", "learn a base network", "One network across all tickers, once a year.",
+            "studies.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
-        Wanted("backtest.backtest", "replay past nights", "Past nights as they would have been published."),
+        Wanted("studies.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
 
 
@@ -126,96 +120,58 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
     Those of a flow that an earlier version had are others too.
     """
-    return asyncio.run(_register(wanted, delete_others))
-
-
-def announce(wanted: Sequence[Wanted]) -> None:
-    """Let those that are not there yet have their page, without a schedule: `register` completes them.
-
-    So the nights from before the first `up` stand there as well.
-    """
-    asyncio.run(_announce(wanted))
-
-
-async def _announce(wanted: Sequence[Wanted]) -> None:
-    from prefect.client.orchestration import get_client
-
-    named = {"name": {"any_": [each.name for each in wanted]}}
-    async with get_client() as client:
-        there = {each.name for each in await _found(client, deployment_filter=named)}
-    if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
-        await _register(new, delete_others=False)
-
-
-async def _register(wanted: Sequence[Wanted], delete_others: bool) -> Registered:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-
-    by_flow: dict[str, list[Wanted]] = defaultdict(list)
-    for each in wanted:
-        by_flow[each.flow].append(each)
-    done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "deleted": []}
-    async with get_client() as client:
-        with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        kept = [await _register_flow(client, flow, group, done) for flow, group in by_flow.items()]
+    done: dict[str, list[str]] = defaultdict(list)
+    with get_client(sync_client=True) as client:
+        make_pool(client)
+        flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
+        of_flows = _found(client, flow_filter=FlowFilter.model_validate({"id": {"any_": list(flows.values())}}))
+        known = {(each.flow_id, each.name): each for each in of_flows}
+        for each in wanted:
+            flow_id = flows[each.flow]
+            earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
+            done[_agree(client, flow_id, earlier, each)].append(each.name)
         if delete_others:
-            await _delete_all_but(client, set().union(*kept), done)
+            ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
+            kept = {(flows[each.flow], each.name) for each in wanted}
+            for other in _found(client, deployment_filter=ours):
+                if (other.flow_id, other.name) not in kept:
+                    client.delete_deployment(other.id)
+                    done["deleted"].append(other.name)
     return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 
-async def _register_flow(
-    client: "PrefectClient", flow: str, group: Sequence[Wanted], done: dict[str, list[str]]
-) -> "set[tuple[UUID, str]]":
-    """Which deployments of the flow are there now: its id and their names."""
-    flow_id = await client.create_flow_from_name(_flow(flow).name)
-    known = {each.name: each for each in await _found(client, flow_filter={"id": {"any_": [flow_id]}})}
-    turn = asyncio.Semaphore(AT_ONCE)
-
-    async def agree(each: Wanted) -> None:
-        async with turn:
-            what = await _agree(client, flow_id, known.get(each.name) or known.get(each.before), each)
-            done[what].append(each.name)
-
-    await asyncio.gather(*(agree(each) for each in group))
-    return {(flow_id, each.name) for each in group}
+def announce(wanted: Sequence[Wanted]) -> None:
+    """Let those that are not there yet have their page, without a schedule: `register` completes them."""
+    named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
+    with get_client(sync_client=True) as client:
+        there = {each.name for each in _found(client, deployment_filter=named)}
+    if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
+        register(new, delete_others=False)
 
 
-async def _delete_all_but(client: "PrefectClient", kept: "set[tuple[UUID, str]]", done: dict[str, list[str]]) -> None:
-    for each in await _found(client, deployment_filter={"tags": {"all_": [MANAGED]}}):
-        if (each.flow_id, each.name) not in kept:
-            await client.delete_deployment(each.id)
-            done["deleted"].append(each.name)
+def make_pool(client: SyncPrefectClient) -> None:
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
 
 
-async def _found(client: "PrefectClient", **filters: Any) -> "list[DeploymentResponse]":
-    """All pages of the deployments that Prefect's filters, as JSON has them, let through."""
-    from prefect.client.schemas import filters as schemas
-
-    kinds: dict[str, Any] = {"flow_filter": schemas.FlowFilter, "deployment_filter": schemas.DeploymentFilter}
-    asked: dict[str, Any] = {name: kinds[name].model_validate(value) for name, value in filters.items()}
+def _found(client: SyncPrefectClient, **filters: Any) -> list[DeploymentResponse]:
     found: list[DeploymentResponse] = []
     while True:
-        page = await client.read_deployments(limit=PAGE, offset=len(found), **asked)
+        page = client.read_deployments(limit=PAGE, offset=len(found), **filters)
         found += page
         if len(page) < PAGE:
             return found
 
 
 @cache
-def _flow(flow: str) -> "Flow[..., Any]":
+def _flow(flow: str) -> Flow[..., Any]:
     module, _, function = flow.partition(".")
-    found: Flow[..., Any] = getattr(import_module(f"flows.{module}"), function)
-    return found
+    return getattr(import_module(f"flows.{module}"), function)  # type: ignore[no-any-return]
 
 
 @cache
-def _form(flow: str) -> dict[str, Any]:
-    from prefect.utilities.callables import parameter_schema
-
-    schema: dict[str, Any] = parameter_schema(_flow(flow).fn).model_dump_for_openapi()
-    return schema
+def form_of(flow: str) -> dict[str, Any]:
+    return parameter_schema(_flow(flow).fn).model_dump_for_openapi()
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
@@ -227,7 +183,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "parameters": wanted.parameters,
         "tags": sorted({*wanted.tags, MANAGED}),
         "entrypoint": f"flows/{module}.py:{function}",
-        "parameter_openapi_schema": _form(wanted.flow),
+        "parameter_openapi_schema": form_of(wanted.flow),
         "pull_steps": PULL_STEPS,
     }
     if env := of_scheduler(home(), os.environ):
@@ -236,11 +192,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
-async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentResponse | None", wanted: Wanted) -> str:
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-    from prefect.client.schemas.schedules import CronSchedule
-
+def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse | None, wanted: Wanted) -> str:
     spec = _spec(wanted)
     if known and known.version == spec["version"] and len(known.schedules) == bool(wanted.cron):
         return "unchanged"
@@ -249,7 +201,7 @@ async def _agree(client: "PrefectClient", flow_id: "UUID", known: "DeploymentRes
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
         active = known is None or all(schedule.active for schedule in known.schedules)  # paused stays paused
         schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
-    await client.create_deployment(
+    client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
         concurrency_limit=1,

@@ -28,7 +28,6 @@ def tickers_of(home: Home) -> TickersFile:
 
 
 def list_file(home: Home) -> Path:
-    """The file that holds now."""
     return home.tickers if home.tickers.exists() else TICKERS_FILE
 
 

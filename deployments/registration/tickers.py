@@ -1,6 +1,7 @@
 """`tickers.yaml`, checked: what is run every night, when, and with which settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stockml.errors import InvalidFile, StockmlError
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, settings_for
 from stockml.tickers import validated_ticker
 
@@ -32,47 +33,42 @@ def start_time(text: str) -> str:
     return start.strftime("%H:%M")
 
 
-def _spelled(text: str) -> str:
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the library refuses is a wrong value, as pydantic knows one."""
     try:
-        return validated_ticker(text)
+        yield
     except StockmlError as error:
         raise ValueError(str(error)) from error
 
 
-StartTime = Annotated[str, AfterValidator(start_time)]
+def _spelled(text: str) -> str:
+    with _refused():
+        return validated_ticker(text)
 
 
-class Choices(BaseModel):
-    """What may be set for all tickers, or for one."""
+class TickerEntry(BaseModel):
+    """One ticker with its choices, the file's defaults filled in."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    ticker: Annotated[str, AfterValidator(_spelled)]
     profile: Profile = "nightly"
     calendar: str | None = None
-    at: StartTime | None = None
+    at: Annotated[str, AfterValidator(start_time)] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _settings_exist(self) -> "Choices":
-        try:
+    def _settings_exist(self) -> "TickerEntry":
+        with _refused():
             settings_for(self.profile, self.settings)
-        except StockmlError as error:
-            raise ValueError(str(error)) from error
         return self
-
-
-class TickerEntry(Choices):
-    """One ticker with its choices, the file's defaults filled in."""
-
-    ticker: Annotated[str, AfterValidator(_spelled)]
 
     @model_validator(mode="after")
     def _starts_when_bars_are_final(self) -> "TickerEntry":
-        try:
+        with _refused():
             final = _final_moment(self)
-        except StockmlError as error:
-            raise ValueError(str(error)) from error
         if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
         return self
@@ -101,8 +97,6 @@ class TickerEntry(Choices):
 
 
 class TickersFile(BaseModel):
-    """The whole file."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tickers: tuple[TickerEntry, ...] = Field(min_length=1)
@@ -171,8 +165,6 @@ def _final_moment(entry: TickerEntry) -> datetime:
 
 
 def _closing(entry: TickerEntry) -> datetime:
-    from stockml.prices.calendar import FINAL_AFTER_CLOSE
-
     return _final_moment(entry) - FINAL_AFTER_CLOSE
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,10 +13,8 @@ from deployments.replay.recording import RecordedRow, recorded_rows, recorded_sp
 NEW_YORK = ZoneInfo("America/New_York")
 PUBLISHED_AT = time(18, 0)  # New York; the provider's own bars appear between the close and 22:45
 COMPACT_SESSIONS = 100
+PRICES = ("open", "high", "low", "close")
 PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
-
-# what becomes of a symbol's row at a time: another row, or None for one that is lost
-Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
 
 _PREMIUM = (
     "You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/ to instantly unlock all"
@@ -33,13 +31,12 @@ FULL_IS_PREMIUM = (
     "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
     f"TIME_SERIES_DAILY endpoint. {_PREMIUM} premium features"
 )
+LISTING_HEADER = b"symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
 PREMIUM_ENDPOINT = f"Thank you for using Alpha Vantage! This is a premium endpoint. {_PREMIUM} premium endpoints"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer's status and JSON content."""
-
     status: int
     content: bytes
 
@@ -49,32 +46,22 @@ def answer(
     now: datetime,
     *,
     premium: bool = False,
-    aliases: Mapping[str, str] | None = None,
-    delisted: Mapping[str, date] | None = None,
-    edit: Edit | None = None,
+    rows: Callable[[str, datetime], Sequence[RecordedRow]] | None = None,
 ) -> Answer:
     """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
 
-    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on; `edit`
-    changes or loses rows, by symbol and time.
+    rows: what of a symbol is out at a time, if not what was recorded.
     """
-    refusal = _key_refusal(query.get("apikey", ""))
-    if refusal:
+    if refusal := _key_refusal(query.get("apikey", "")):
         return refusal
     function, symbol = query.get("function", "").upper(), query.get("symbol", "")
-    recorded = (aliases or {}).get(symbol, symbol)
-    gone = {name: day for name, day in (delisted or {}).items() if publication(day) <= now}
     if function == "LISTING_STATUS":
-        rows = [f"{name},{name} Inc,NYSE,Stock,1990-01-02,{day},Delisted" for name, day in gone.items()]
-        header = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
-        return Answer(200, "\r\n".join([header, *rows, ""]).encode())
-    if symbol in gone:
-        now = publication(gone[symbol]) - timedelta(seconds=1)
+        return Answer(200, LISTING_HEADER)
     if function == "TIME_SERIES_DAILY":
-        edited = [edit(symbol, row, now) if edit else row for row in published(recorded, now)]
-        return _daily(query, [row for row in edited if row], premium or query["apikey"].startswith("premium"))
+        shown = (rows or published)(symbol, now)
+        return _daily(query, shown, premium or query["apikey"].startswith("premium"))
     if function == "SPLITS":
-        return _splits(symbol, recorded, now)
+        return _splits(symbol, now)
     if function == "TIME_SERIES_DAILY_ADJUSTED":
         return _json({"Information": PREMIUM_ENDPOINT})
     return _json({"Error Message": f"This API function ({function}) does not exist."})
@@ -125,19 +112,14 @@ def _daily(query: Mapping[str, str], rows: Sequence[RecordedRow], premium: bool)
 
 
 def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
-    return {
-        "1. open": f"{row.open:.4f}",
-        "2. high": f"{row.high:.4f}",
-        "3. low": f"{row.low:.4f}",
-        "4. close": f"{row.close:.4f}",
-        "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume),
-    }
+    prices = {f"{at}. {name}": f"{getattr(row, name):.4f}" for at, name in enumerate(PRICES, start=1)}
+    return {**prices, "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume)}
 
 
-def _splits(symbol: str, recorded: str, now: datetime) -> Answer:
-    if not published(recorded, now):
+def _splits(symbol: str, now: datetime) -> Answer:
+    if not published(symbol, now):
         return _unknown("SPLITS")
-    known = [split for split in recorded_splits(recorded.upper()) if publication(split.effective) <= now]
+    known = [split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now]
     rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
     return _json({"symbol": symbol, "data": rows})
 

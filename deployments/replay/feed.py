@@ -1,27 +1,30 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-GET  /query   as the provider answers it, at the feed's own clock
-GET  /clock   {"now", "newest"}: the feed's clock and the newest session it shows
-POST /clock   {"now": "2013-02-28T23:00:00-05:00"} sets the clock; nights are played by moving it on
+It answers GET /query as the provider would, at the feed's own clock; nights are played by moving that on. Without a key
+a command plays one in its own process, and its environment points the night there.
 """
 
-import json
+import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from deployments.replay.answers import NEW_YORK, Answer, Edit, answer, newest_session
+from deployments.process import restored
+from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
+from deployments.replay.recording import recorded_rows
+from stockml import clock
+from stockml.home import home
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
+# the replay feed takes this key for a premium one and gives the full series for it
+REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """A request that came in; the key is not kept."""
 
     function: str
@@ -29,13 +32,49 @@ class Asked:
     outputsize: str
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
+        self.feed = feed
+        super().__init__(address, feed.handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path != "/query":
+            return self._send(Answer(404, b'{"detail": "Not found."}'))
+        query = dict(parse_qsl(parts.query))
+        reply = self.server.feed.answered(query)
+        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
+        self.server.feed.on_request(asked)
+        return self._send(reply)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing: `on_request` is how a caller follows along."""
+
+    def _send(self, reply: Answer) -> None:
+        self.send_response(reply.status)
+        is_html = reply.content.lstrip().startswith(b"<")
+        self.send_header("Content-Type", "text/html" if is_html else "application/json")
+        self.send_header("Content-Length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+
 class Feed:
     """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
 
     `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
-    "premium" may. `on_request` sees each request after it was answered. `aliases` gives further symbols the prices of
-    recorded ones; `delisted` ones have no bar from their day on; `edit` changes or loses rows.
+    "premium" may. `on_request` sees each request after it was answered.
     """
+
+    handler = Handler
 
     def __init__(
         self,
@@ -43,18 +82,10 @@ class Feed:
         now: datetime = END_OF_RECORDING,
         port: int = 0,
         premium: bool = False,
-        on_request: Callable[[Asked], None] | None = None,
-        aliases: Mapping[str, str] | None = None,
-        delisted: Mapping[str, date] | None = None,
-        edit: Edit | None = None,
+        on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
-        self.premium = premium
-        self.aliases, self.delisted = aliases or {}, delisted or {}
-        self.edit = edit
-        self._now = _aware(now)
-        self._on_request = on_request
-        self._asked: list[Asked] = []
-        self._lock = threading.Lock()
+        self.premium, self.on_request = premium, on_request
+        self.now = _aware(now)
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -64,7 +95,7 @@ class Feed:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -78,107 +109,59 @@ class Feed:
         return f"{self.address}/query"
 
     @property
-    def now(self) -> datetime:
-        return self._now
-
-    @property
     def newest(self) -> date:
-        """The newest session that the feed shows."""
-        return newest_session(self._now)
+        return newest_session(self.now)
 
     def set_clock(self, now: datetime | date) -> None:
         """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
         moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
-        self._now = _aware(moment)
-
-    @property
-    def asked(self) -> tuple[Asked, ...]:
-        """Every request so far, oldest first."""
-        return tuple(self._asked)
-
-    @property
-    def requests(self) -> int:
-        return len(self._asked)
-
-    @property
-    def handler(self) -> "type[Handler]":
-        return Handler
+        self.now = _aware(moment)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
-        """What a GET of /query gets now."""
-        aliases, delisted, edit = self.aliases, self.delisted, self.edit
-        return answer(query, self.now, premium=self.premium, aliases=aliases, delisted=delisted, edit=edit)
-
-    def record(self, asked: Asked) -> None:
-        with self._lock:
-            self._asked.append(asked)
-        if self._on_request:
-            self._on_request(asked)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], feed: Feed) -> None:
-        self.feed = feed
-        super().__init__(address, feed.handler)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 10
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if parts.path == "/query":
-            self._query(dict(parse_qsl(parts.query)))
-        elif parts.path == "/clock":
-            self._send_clock()
-        else:
-            self._send(Answer(404, b'{"detail": "Not found."}'))
-
-    def do_POST(self) -> None:
-        if urlsplit(self.path).path != "/clock":
-            self._send(Answer(405, b'{\n    "detail": "Method \\"POST\\" not allowed."\n}'))
-            return
-        try:
-            sent: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            self.server.feed.set_clock(datetime.fromisoformat(sent["now"]))
-        except (ValueError, KeyError, TypeError):
-            self._send(Answer(400, b'{"detail": "Expected {\\"now\\": an ISO 8601 time}."}'))
-        else:
-            self._send_clock()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing: `on_request` is how a caller follows along."""
-
-    def _query(self, query: dict[str, str]) -> None:
-        feed = self.server.feed
-        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
-        reply = feed.answered(query)
-        feed.record(asked)
-        if not self._accepts_json():
-            self._send(Answer(406, b'{\n    "detail": "Could not satisfy the request Accept header."\n}'))
-        else:
-            self._send(reply)
-
-    def _accepts_json(self) -> bool:
-        accepted = self.headers.get("Accept", "*/*")
-        return any(kind in accepted for kind in ("*/*", "application/*", "application/json"))
-
-    def _send_clock(self) -> None:
-        feed = self.server.feed
-        self._send(Answer(200, json.dumps({"now": feed.now.isoformat(), "newest": feed.newest.isoformat()}).encode()))
-
-    def _send(self, reply: Answer) -> None:
-        self.send_response(reply.status)
-        is_html = reply.content.lstrip().startswith(b"<")
-        self.send_header("Content-Type", "text/html" if is_html else "application/json")
-        self.send_header("Content-Length", str(len(reply.content)))
-        self.end_headers()
-        self.wfile.write(reply.content)
+        return answer(query, self.now, premium=self.premium)
 
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=NEW_YORK)
+
+
+@contextmanager
+def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
+    """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
+
+    The replay plays the night that STOCKML_CLOCK names, the recording's last without it. Raises NotRecorded.
+    """
+    if environ.get("ALPHAVANTAGE_API_KEY"):
+        yield None
+        return
+    for ticker in tickers:
+        recorded_rows(ticker)
+    now = clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING
+    with Feed(now=now) as feed, restored(environ, replay_environment(feed)):
+        environ.update(replay_environment(feed))
+        place = home(environ).root
+        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {place}", file=sys.stderr, flush=True)
+        yield feed
+
+
+def replay_environment(feed: Feed) -> dict[str, str]:
+    """What points a night at the feed, at the feed's own time."""
+    return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
+
+
+@contextmanager
+def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iterator[None]:
+    """The replay one session earlier."""
+    if replay is None:
+        yield
+        return
+    from stockml.prices.calendar import sessions_for
+
+    tonight = replay.now
+    with restored(environ, ["STOCKML_CLOCK"]):
+        replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
+        environ["STOCKML_CLOCK"] = replay.now.isoformat()
+        try:
+            yield
+        finally:
+            replay.set_clock(tonight)

@@ -6,13 +6,12 @@ for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
 
 import csv
 import gzip
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from deployments.replay.errors import NotRecorded
+from deployments.errors import NotRecorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +29,7 @@ class RecordedRow(NamedTuple):
     adjusted_close: float
 
 
-@dataclass(frozen=True)
-class RecordedSplit:
+class RecordedSplit(NamedTuple):
     """`factor` new shares for one old share; `effective` is the first session at the new price."""
 
     effective: date
@@ -63,7 +61,6 @@ def _recording() -> dict[str, tuple[RecordedRow, ...]]:
 
 
 def symbols() -> tuple[str, ...]:
-    """The recorded symbols, in alphabetical order."""
     return tuple(sorted(_recording()))
 
 
@@ -76,7 +73,6 @@ def recorded_rows(symbol: str) -> tuple[RecordedRow, ...]:
 
 
 def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:
-    """The splits within the recording, oldest first."""
     return _SPLITS.get(symbol, ())
 
 

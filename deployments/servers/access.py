@@ -1,9 +1,11 @@
 """Who may use the two pages: where they listen, under which names they may be asked for, with which password.
 
 A web page that a browser has open can send requests to 127.0.0.1, and a name of its own can be made to point there. So
-both servers answer only to their own names, and take nothing from a page of another origin.
+both servers answer only to their own names, and take nothing from a page of another origin: a guard stands before them.
 """
 
+import base64
+import hmac
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +13,19 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
-from deployments.servers.errors import PasswordNeeded
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from deployments.errors import PasswordNeeded
 from stockml.errors import InvalidSetting
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
+_SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -57,6 +65,17 @@ class Access:
         address = _EVERYWHERE.get(self.address, self.address)
         return f"[{address}]" if ":" in address and not address.startswith("[") else address
 
+    def as_client(self) -> dict[str, str]:
+        """The environment by which the worker and its runs are let in."""
+        if not self.password:
+            return {}
+        user, _, password = self.password.partition(":")
+        return {
+            "PREFECT_API_AUTH_STRING": self.password,
+            "MLFLOW_TRACKING_USERNAME": user,
+            "MLFLOW_TRACKING_PASSWORD": password,
+        }
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every name that a request may ask for, without ports."""
@@ -82,7 +101,60 @@ class Access:
         return parts.scheme in _SCHEMES and parts.netloc in (host.lower(), *self.named)
 
 
-_SCHEMES = ("http", "https")
+class Guard:
+    """An ASGI application around another.
+
+    Refused are a Host header that is none of this server's names (403: a name may be rebound to this machine), and
+    every request and web socket of a page of another origin (403; its preflight 400). Programs send no Origin and pass.
+    asks_password: whether the application leaves asking for `access.password` to this; `open_path` is answered
+    without, so that a server can be waited for.
+    """
+
+    def __init__(
+        self, application: ASGIApp, access: Access, *, asks_password: bool = False, open_path: str = ""
+    ) -> None:
+        self.application, self.access, self.open_path = application, access, open_path
+        given = access.password if asks_password else None
+        self._expected = b"Basic " + base64.b64encode(given.encode()) if given else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.application(scope, receive, send)
+        elif refusal := self._refusal(scope):
+            status, why = refusal
+            asks = {"www-authenticate": 'Basic realm="stockml", charset="UTF-8"'} if status == 401 else {}
+            refused: ASGIApp = PlainTextResponse(f"{why}\n", status, {"connection": "close", **asks})
+            if scope["type"] == "websocket":  # before it is accepted: the server answers 403
+                refused = WebSocketClose(1008, f"{status}: {why}")
+            await refused(scope, receive, send)
+        else:
+            await self.application(scope, receive, _unframed(send))
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and what to do about it; None when the request may pass."""
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self.access.is_own_name(hosts[0]):
+            return 403, f"this server does not go by that name; one more is allowed with {HOSTS}"
+        if not all(self.access.is_own_page(origin, hosts[0]) for origin in headers.getlist("origin")):
+            preflight = scope.get("method") == "OPTIONS"
+            return 400 if preflight else 403, "pages of another origin may not use this server"
+        if self._expected and scope["path"] != self.open_path:
+            given = "".join(headers.getlist("authorization")).encode("latin-1")
+            if not hmac.compare_digest(given, self._expected):
+                return 401, "user and password, please"
+        return None
+
+
+def _unframed(send: Send) -> Send:
+    """No page of another origin may show this one in a frame and have it clicked unknowingly."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("x-frame-options", "SAMEORIGIN")
+        await send(message)
+
+    return sent
 
 
 def _names(given: str) -> Iterator[str]:

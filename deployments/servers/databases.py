@@ -1,10 +1,14 @@
-"""The two servers' own SQLite databases: what is wrong with one, and what of it can be made again."""
+"""The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
+from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.storage.sqlite_files import fault_of
+
+ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is of shared state
 
 
 def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
@@ -26,3 +30,42 @@ def check(home: Home) -> None:
     """Raises StoreError for the first fault, before a server answers everything with an error of its own."""
     for fault in faults(home):
         raise fault
+
+
+def create(environ: Mapping[str, str]) -> None:
+    """Create what is missing on the server that STOCKML_DATABASE_URL names; nothing without it.
+
+    Raises ServerUnavailable, without the address's password.
+    """
+    url = environ.get("STOCKML_DATABASE_URL")
+    if not url:
+        return
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{parts.port or 5432}"
+    try:
+        import psycopg
+    except ImportError as error:
+        advice = "install it with `pip install stockml[postgres]`"
+        raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
+    try:
+        with psycopg.connect(f"postgresql://{parts.netloc}/postgres", autocommit=True, connect_timeout=10) as server:
+            found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
+            for name in ON_POSTGRES:
+                if name not in found:
+                    server.execute(f"CREATE DATABASE {name}")
+    except psycopg.Error as error:
+        why = type(error).__name__
+        raise ServerUnavailable("PostgreSQL", f"{place} ({why})", "check STOCKML_DATABASE_URL") from None
+
+
+def vacuum() -> None:
+    """Delete Prefect's runs that ended longer ago than its settings keep them, with their logs and artifacts.
+
+    To be called where its settings name the database, as within `prefect_api()`; `stockml up`'s server does it hourly.
+    """
+    import asyncio
+
+    from prefect.server.database import provide_database_interface
+    from prefect.server.services.db_vacuum import vacuum_old_flow_runs
+
+    asyncio.run(vacuum_old_flow_runs(db=provide_database_interface()))

@@ -26,14 +26,21 @@ def _watch() -> None:
         pass
     me = psutil.Process()
     children = me.children(recursive=True)
-    for process in [*children, me]:
+    me.terminate()
+    end(children, PATIENCE_S)
+    me.kill()
+
+
+def end(family: list[psutil.Process], patience_s: float) -> None:
+    """SIGTERM to all of them, and SIGKILL to what is still there then."""
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(children, PATIENCE_S)
+    _, alive = psutil.wait_procs(family, timeout=patience_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    me.kill()
+    psutil.wait_procs(alive, timeout=patience_s)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 
-# what Prefect calls a driver and MLflow calls a driver differ for one and the same server
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps a run that has ended, and what happened to it
-_PREFECT_DRIVER = "postgresql+asyncpg"
-_MLFLOW_DRIVER = "postgresql+psycopg"
 
 
 def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -64,13 +62,13 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
 def prefect_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
     """Prefect's database: SQLite in the home, or `prefect` on the server that STOCKML_DATABASE_URL names."""
     server = _database_server(environ)
-    return f"{_PREFECT_DRIVER}://{server}/prefect" if server else f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"
+    return f"postgresql+asyncpg://{server}/prefect" if server else f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"
 
 
 def mlflow_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
     """MLflow's database: SQLite in the home, or `mlflow` on the server that STOCKML_DATABASE_URL names."""
     server = _database_server(environ)
-    return f"{_MLFLOW_DRIVER}://{server}/mlflow" if server else f"sqlite:///{home.root / 'mlflow.db'}"
+    return f"postgresql+psycopg://{server}/mlflow" if server else f"sqlite:///{home.root / 'mlflow.db'}"
 
 
 def mlflow_address(home: Home, environ: Mapping[str, str] = os.environ) -> str:
@@ -79,22 +77,16 @@ def mlflow_address(home: Home, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _database_server(environ: Mapping[str, str]) -> str | None:
+    """User, password, host and port. Raises InvalidSetting where they cannot be told apart, without what was given."""
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    if (server := _server_in(url)) is None:
-        # the address may hold a password, and not where one expects it: say nothing of what was given
-        wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
-        raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
-    return server
-
-
-def _server_in(url: str) -> str | None:
-    """User, password, host and port; None where they cannot be told apart: a password's `/`, `?` or `#` ends them."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
-    return parts.netloc if known and not misread else None
+        # a password's `/`, `?` or `#` ends them
+        misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
+        if known and not misread:
+            return parts.netloc
+    wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
+    raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)

@@ -2,26 +2,56 @@
 
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
+
+The page is opened without its assistant, which otherwise comes by itself on a first visit and hides a third of it:
+MLflow 3.17 has no setting for this, its page asks the browser whether the assistant has come before.
+
+Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
+draws those that its own page shows; the others cost more than all the rest of it, and most are never seen.
 """
 
+import asyncio
+import gc
 import os
 import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deployments.servers.access import Access
-from deployments.servers.closed_assistant import ClosedAssistant
-from deployments.servers.guard import Guard
-from deployments.servers.opened_plots import OpenedPlots
+from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.servers.access import Access, Guard
 from stockml.home import home
+from stockml.nights.record import Night, kept_night
 from stockml.tracking.client import Tracking
+from stockml.tracking.run_content import PLOTS_SHOWN
+from stockml.tracking.runs import log_plots
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+LONGEST_S = 120.0  # that plots are waited for
+HAS_COME = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"
+SCRIPT = f"<script>localStorage.getItem('{HAS_COME}') || localStorage.setItem('{HAS_COME}', 'true')</script>".encode()
+HEAD = b"<head>"
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
     """Serve the database that MLFLOW_BACKEND_STORE_URI names and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
     replace(Tracking.of(home(environ)), uri=database).prepare()
-    environ.update(_settings(access, port, database, artifacts))
+    from mlflow.server import constants
+
+    # as patterns for any port; the bracket of an IPv6 address would open a set of characters
+    any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
+    environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*access.hosts, *any_port])
+    environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(access.origins(port))
+    environ[constants.BACKEND_STORE_URI_ENV_VAR] = environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
+    environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+    environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+    environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
     import uvicorn
     from mlflow.server.fastapi_app import create_fastapi_app
     from mlflow.server.handlers import initialize_backend_stores
@@ -32,24 +62,111 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
-def _settings(access: Access, port: int, database: str, artifacts: str) -> dict[str, str]:
-    from mlflow.server import constants
+class ClosedAssistant:
+    """An ASGI application around MLflow's: the page itself says that the assistant has come."""
 
-    return {
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(each for host in access.hosts for each in (host, _any_port(host))),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(access.origins(port)),
-        constants.BACKEND_STORE_URI_ENV_VAR: database,
-        constants.REGISTRY_STORE_URI_ENV_VAR: database,
-        constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: artifacts,
-        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-    }
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "GET", "/"):
+            await self._application(scope, receive, send)
+            return
+        start: list[Message] = []
+        content = b""
+
+        async def changed(message: Message) -> None:
+            nonlocal content
+            if message["type"] == "http.response.start":
+                start.append(message)
+                return
+            content += message.get("body", b"")
+            if not message.get("more_body"):
+                body = content.replace(HEAD, HEAD + SCRIPT, 1)
+                headers = MutableHeaders(scope=start[0])
+                del headers["content-length"]
+                if body:
+                    headers["content-length"] = str(len(body))
+                await send(start[0])
+                await send({"type": "http.response.body", "body": body})
+
+        await self._application(scope, receive, changed)
 
 
-def _any_port(host: str) -> str:
-    """As a pattern; the bracket of an IPv6 address would open a set of characters."""
-    return f"{host.replace('[', '[[]', 1)}:*"
+class OpenedPlots:
+    """An ASGI application around MLflow's: what of a run's plots is missing is drawn before it answers."""
+
+    def __init__(self, application: ASGIApp, database: str) -> None:
+        self._application, self._database = application, database
+        self._one_at_a_time = asyncio.Lock()
+        self._seen_to: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (run_id := asked_for(scope)) and run_id not in self._seen_to:
+            async with self._one_at_a_time:
+                if run_id not in self._seen_to:
+                    await self._see_to(run_id)
+        await self._application(scope, receive, send)
+
+    async def _see_to(self, run_id: str) -> None:
+        """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
+        from mlflow import MlflowClient
+
+        found = await asyncio.to_thread(night_of, run_id)
+        if found and not is_whole(found[1]):
+            run, night = found
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "deployments.servers.mlflow_program", "draw", night.ticker, night.key)
+            )
+            try:
+                await asyncio.wait_for(process.wait(), LONGEST_S)
+            except TimeoutError:
+                process.kill()
+            await asyncio.to_thread(log_plots, MlflowClient(self._database), run, night)
+        self._seen_to.add(run_id)
+
+
+def asked_for(scope: Scope) -> str | None:
+    """The run whose plots a request lists or opens, other than those that its night has drawn."""
+    if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
+        return None
+    asked = QueryParams(scope.get("query_string", b""))
+    folder, _, name = asked.get("path", "").partition("/")
+    wanted = folder == "plots" and name.removesuffix(".png") not in PLOTS_SHOWN
+    return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
+
+
+def night_of(run_id: str) -> "tuple[Run, Night] | None":
+    """The run, and the kept record of the night that it is of; None for any other run."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.server.handlers import _get_tracking_store
+
+    try:
+        store: Any = _get_tracking_store()
+        run: Run = store.get_run(run_id)
+    except MlflowException:
+        return None
+    ticker, key = (run.data.tags.get(name) for name in ("stockml.ticker", "stockml.key"))
+    night = kept_night(home().nights, ticker, key) if ticker and key else None
+    return (run, night) if night else None
+
+
+def is_whole(night: Night) -> bool:
+    folder = Path(night.plots_folder or "")
+    return all((folder / f"{name}.png").exists() for name in night.figures)
+
+
+def draw(ticker: str, key: str) -> None:
+    """Draw what of the night's plots is missing."""
+    from stockml.pipeline.plots import draw_rest
+
+    gc.disable()  # imports leave little to collect
+    if night := kept_night(home().nights, ticker, key):
+        draw_rest(home(), night)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    if sys.argv[1] == "draw":
+        draw(*sys.argv[2:])
+    else:
+        main(int(sys.argv[1]), sys.argv[2])

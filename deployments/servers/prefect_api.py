@@ -11,11 +11,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from deployments.environ import restored
+from deployments.errors import ServerFailed, ServerUnavailable
+from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
-from deployments.servers.errors import ServerFailed, ServerUnavailable
-from deployments.servers.postgres import create_databases
 from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
@@ -34,9 +33,8 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     if configured and not is_healthy(configured, timeout_s=30):
         from stockml.tracking.connection import without_password
 
-        raise ServerUnavailable(
-            "Prefect", without_password(configured), "unset PREFECT_API_URL, or start it with `stockml up`"
-        )
+        advice = "unset PREFECT_API_URL, or start it with `stockml up`"
+        raise ServerUnavailable("Prefect", without_password(configured), advice)
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
@@ -61,11 +59,11 @@ def running_server(home: Home) -> str | None:
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
     databases.check(home)
-    create_databases(environ)
+    databases.create(environ)
     home.prefect.mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     port = listening.getsockname()[1]
-    command = [sys.executable, "-m", "deployments.servers.temporary_server", str(listening.fileno()), str(home.prefect)]
+    command = [sys.executable, "-m", "deployments.servers.prefect_program", str(listening.fileno()), str(home.prefect)]
     with listening, (home.prefect / "temporary-server.log").open("wb") as log:
         process = subprocess.Popen(
             command,

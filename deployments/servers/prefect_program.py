@@ -1,11 +1,34 @@
-"""Prefect's server and page, as `prefect server start` runs them, behind the guard."""
+"""Prefect's server and page behind the guard, as `prefect server start` runs them; or its API for one command.
 
+That one serves an inherited socket until its stdin ends. The parent listens first and starts this process second, so
+requests wait in the socket's queue while Prefect is still being imported here and in the parent at the same time. A
+parent that dies closes the pipe, killed or not: no server is left behind. Services that only a lasting server needs
+(schedules, automations) stay off.
+"""
+
+import asyncio
+import gc
 import os
+import socket
 import sys
+import threading
 from collections.abc import MutableMapping
+from importlib.metadata import version
+from pathlib import Path
 
-from deployments.servers.access import Access
-from deployments.servers.guard import Guard
+from filelock import FileLock
+
+from deployments.servers.access import Access, Guard
+from stockml.storage.files import write_atomically
+
+_OFF = (
+    "PREFECT_API_BLOCKS_REGISTER_ON_START",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION",
+    "PREFECT_API_DATABASE_MIGRATE_ON_START",
+    "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED",
+    "PREFECT_SERVER_UI_ENABLED",
+)
 
 
 def protection(access: Access, port: int) -> dict[str, str]:
@@ -35,5 +58,63 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     )
 
 
+def serve_socket(descriptor: int, folder: Path) -> None:
+    """Serve the listening socket; `folder` is Prefect's in the home, where its database is brought up to date."""
+    gc.disable()  # imports leave little to collect, and collecting while they run costs a second
+    os.environ.update(dict.fromkeys(_OFF, "false"))
+    listening = socket.socket(fileno=descriptor)
+    access = Access()
+    os.environ.update(protection(access, listening.getsockname()[1]))
+    _bring_up_to_date(folder)
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = Guard(create_app(ephemeral=True), access)
+    gc.freeze()
+    gc.enable()
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+
+    def stop_when_stdin_ends() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+
+    threading.Thread(target=stop_when_stdin_ends, daemon=True).start()
+    server.run(sockets=[listening])
+    os._exit(0)  # everything is flushed; taking the interpreter apart costs another second
+
+
+def _bring_up_to_date(folder: Path) -> None:
+    """Migrate the database once for each version of Prefect; two processes never do it at once."""
+    head = folder / "migrated.txt"
+    wanted = f"{version('prefect')}\n".encode()
+    database = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+    local = Path(database.partition(":///")[2]) if database.startswith("sqlite") else None
+
+    def is_up_to_date() -> bool:
+        return local is not None and local.is_file() and head.is_file() and head.read_bytes() == wanted
+
+    if is_up_to_date():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "migrated.lock"):
+        if not is_up_to_date():
+            asyncio.run(_migrate())
+            write_atomically(head, wanted)
+
+
+async def _migrate() -> None:
+    from prefect.server.database import provide_database_interface
+    from prefect.server.models.block_registration import run_block_auto_registration
+
+    database = provide_database_interface()
+    await database.create_db()
+    async with await database.session() as session:
+        await run_block_auto_registration(session=session)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    if len(sys.argv) == 2:
+        main(int(sys.argv[1]))
+    else:
+        serve_socket(int(sys.argv[1]), Path(sys.argv[2]))

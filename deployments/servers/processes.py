@@ -12,7 +12,8 @@ from urllib.request import urlopen
 
 import psutil
 
-from deployments.servers.errors import PortTaken, ServerFailed
+from deployments.errors import PortTaken, ServerFailed
+from deployments.servers.ends_with_parent import end
 from deployments.servers.prefect_api import last_line
 from stockml.home import owner_only
 
@@ -31,8 +32,7 @@ class Child:
 
     def check(self) -> None:
         """Raises ServerFailed with the log's last line when it has ended."""
-        code = self.process.poll()
-        if code is not None:
+        if (code := self.process.poll()) is not None:
             raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
 
@@ -84,11 +84,11 @@ def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
     for child in children:
         family = _family(child.process.pid)
         if child.reports:
-            _end(family[1:], patience_s)
+            end(family[1:], patience_s)
         child.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(patience_s)
-        _end(family, patience_s=3.0)
+        end(family, patience_s=3.0)
         child.process.wait()
         if child.process.stdin:
             child.process.stdin.close()
@@ -100,14 +100,3 @@ def _family(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _end(family: list[psutil.Process], patience_s: float) -> None:
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=patience_s)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=patience_s)

@@ -1,4 +1,4 @@
-"""Both pages and a worker on this machine: `stockml up`.
+"""Both pages and a worker on this machine: `stockml up`; each part is a program that `stockml serve` runs alone.
 
 Order: Prefect's server and MLflow's together, then the deployments, then the worker; stopped the other way round, so
 that a run that is cut short can still report its state. Everything listens on 127.0.0.1, unless STOCKML_ADDRESS says
@@ -10,17 +10,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
-from deployments.replay.feed import END_OF_RECORDING, Feed
-from deployments.replay.source import replay_environment
-from deployments.servers import databases, parts, processes
+from deployments.errors import AlreadyUp
+from deployments.registration import POOL
+from deployments.replay.feed import END_OF_RECORDING, Feed, replay_environment
+from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access
-from deployments.servers.environment import settings_of
-from deployments.servers.errors import AlreadyUp
-from deployments.servers.parts import Part
-from deployments.servers.postgres import create_databases
+from deployments.servers.environment import mlflow_database, settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
 from stockml import clock
@@ -33,49 +31,69 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the two pages are served."""
-
     prefect: int = 4200
     mlflow: int = 5000
 
 
 @dataclass(frozen=True)
-class Servers:
-    """What is up, kept as `servers.json` in the home for other commands; `feed` is the replay feed's address."""
+class Part:
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
 
-    pid: int
-    prefect: str
-    prefect_api: str
-    mlflow: str
-    feed: str | None
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def prefect(port: int, environ: Mapping[str, str]) -> Part:
+    without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
+    return Part("Prefect", "deployments.servers.prefect_program", (str(port),), without_api)
+
+
+def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
+    database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
+    return Part("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
+
+
+def worker(environ: Mapping[str, str], *more: str) -> Part:
+    """The one that starts runs, two at once; PREFECT_API_URL and MLFLOW_TRACKING_URI say where."""
+    arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
+    level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
+    return Part("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
 
 
 @contextmanager
 def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[list[Child]]:
-    """Start everything; yield the children to watch; stop everything. Raises ServerError."""
+    """Start everything; yield the children to watch; stop everything. Raises ServerError.
+
+    Meanwhile `servers.json` in the home tells other commands what is up.
+    """
     if address := running_server(home):
         raise AlreadyUp(address, str(home.servers))
     databases.check(home)
     access = Access.of(environ)
     check_port("Prefect", ports.prefect, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
     check_port("MLflow", ports.mlflow, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
-    environ = {**environ, **{k: v for k, v in settings_of(home, environ).items() if k not in environ}}
-    create_databases(environ)
+    environ = {**settings_of(home, environ), **environ}
+    databases.create(environ)
+    pages = {"prefect": access.url(ports.prefect), "mlflow": access.url(ports.mlflow)}
+    api = f"{pages['prefect']}/api"
     with owner_only(), ExitStack() as stack:
         environ, feed = _prices(home, environ, stack, say)
-        servers = _addresses(access, ports, feed)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
         children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
-        _wait(children, servers)
-        environ = {"PREFECT_UI_URL": servers.prefect} | environ
-        environ = environ | {"PREFECT_API_URL": servers.prefect_api, "MLFLOW_TRACKING_URI": servers.mlflow}
-        environ = environ | parts.as_client(access)
+        deadline = time.monotonic() + START_S
+        for child, server in zip(children, (api, pages["mlflow"]), strict=True):
+            processes.wait_until_healthy(child, f"{server}/health", deadline)
+        environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
+        environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
-        children.append(_start(home, parts.worker(environ), "worker.log", reports=True))
-        write_atomically(home.servers, json.dumps(asdict(servers), indent=1).encode())
+        children.append(_start(home, worker(environ), "worker.log", reports=True))
+        record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
+        write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        _tell(home, servers, access, say)
+        _tell(home, pages, access, say)
         yield children
 
 
@@ -101,28 +119,17 @@ def _prices(
     return {**environ, **replay_environment(feed)}, feed
 
 
-def _addresses(access: Access, ports: Ports, feed: Feed | None) -> Servers:
-    prefect, mlflow = access.url(ports.prefect), access.url(ports.mlflow)
-    return Servers(os.getpid(), prefect, f"{prefect}/api", mlflow, feed.address if feed else None)
-
-
 def start_prefect(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    return _start(home, parts.prefect(port, environ), "prefect.log")
+    return _start(home, prefect(port, environ), "prefect.log")
 
 
 def start_mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    return _start(home, parts.mlflow(home, port, environ), "mlflow.log")
+    return _start(home, mlflow(home, port, environ), "mlflow.log")
 
 
 def _start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
     place = home.root / "logs" / log
     return processes.start(part.name, part.module, part.arguments, part.environ, place, reports=reports)
-
-
-def _wait(pages: list[Child], servers: Servers) -> None:
-    deadline = time.monotonic() + START_S
-    processes.wait_until_healthy(pages[0], f"{servers.prefect_api}/health", deadline)
-    processes.wait_until_healthy(pages[1], f"{servers.mlflow}/health", deadline)
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -134,25 +141,26 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     say(child.log.read_text().strip())
 
 
-def _all_tickers(servers: Servers, access: Access) -> str:
+def _all_tickers(server: str, access: Access) -> str:
     """The link that opens MLflow's page of all tickers as it is arranged; the bare address where it is not there."""
     import httpx
 
     from stockml.tracking.views import EXPERIMENT, view_url
 
-    user, _, password = access.password.partition(":") if access.password else ("", "", "")
-    asked = f"{servers.mlflow}/api/2.0/mlflow/experiments/get-by-name"
+    user, _, password = (access.password or "").partition(":")
+    asked = f"{server}/api/2.0/mlflow/experiments/get-by-name"
     try:
         reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
-        return view_url(servers.mlflow, reply.raise_for_status().json()["experiment"]["experiment_id"])
+        return view_url(server, reply.raise_for_status().json()["experiment"]["experiment_id"])
     except (httpx.HTTPError, KeyError, ValueError):
-        return servers.mlflow
+        return server
 
 
-def _tell(home: Home, servers: Servers, access: Access, say: Callable[[str], None]) -> None:
+def _tell(home: Home, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
+    all_tickers = _all_tickers(pages["mlflow"], access)
     say(f"home     {home.root}")
-    say(f"Prefect  {servers.prefect}   runs, schedules, and runs by hand: Deployments → Quick run")
-    say(f"MLflow   {_all_tickers(servers, access)}   all tickers, and from there nights and models side by side")
+    say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand: Deployments → Quick run")
+    say(f"MLflow   {all_tickers}   all tickers, and from there nights and models side by side")
     if access.address != "127.0.0.1" or access.password:
         asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
         say(f"They listen on {access.address}; {asked}")

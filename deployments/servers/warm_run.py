@@ -18,7 +18,6 @@ ALONE = b"alone"  # the server's answer where it makes no fork
 
 
 def main() -> int:
-    """The exit code of the run."""
     code = _warm(os.environ[ADDRESS]) if ADDRESS in os.environ else None
     if code is None:
         sys.argv = [ENGINE]
@@ -34,11 +33,12 @@ def main() -> int:
 def _warm(address: str) -> int | None:
     """The child's exit code, a signal's number negative; None where no server takes the run."""
     connection = socket.socket(socket.AF_UNIX)
-    request = json.dumps({"environ": dict(os.environ), "folder": os.getcwd()}).encode() + b"\n"
     try:
         connection.connect(address)
-        sent = socket.send_fds(connection, [request], [0, 1, 2])
-        connection.sendall(request[sent:])
+        with open(os.memfd_create("request"), "w+b") as request:
+            request.write(json.dumps({"environ": dict(os.environ), "folder": os.getcwd()}).encode())
+            request.seek(0)
+            socket.send_fds(connection, [b"\n"], [0, 1, 2, request.fileno()])
     except OSError:
         return None
 

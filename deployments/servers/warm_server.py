@@ -21,16 +21,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.process_exit import leave
+from deployments.process import leave
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import code_hash
 
 PACKAGES = ("stockml", "tasks", "flows")
-# what a night imports inside its functions
+# a night, and what it imports inside its functions
 IMPORTED = (
     "flows.nightly",
     "flows.universe",
-    "prefect.flow_engine",
     "prefect.runner.storage",
     "prefect.task_engine",
     "prefect.utilities.visualization",
@@ -42,23 +41,15 @@ IMPORTED = (
     "mlflow.pyfunc",
     "mlflow.tracking.request_header.registry",
     "pyarrow.dataset",
-    "pyarrow.pandas_compat",
-    "pyarrow.parquet",
-    "scipy.special",
     "scipy.stats",
     "sklearn.linear_model",
     "sqlalchemy",
-    "stockml.pipeline.decide",
-    "stockml.pipeline.evaluate",
-    "stockml.pipeline.log",
-    "stockml.pipeline.publish",
     "stockml.pipeline.train",
     "stockml.tracking.models",
     "stockml.training.ticker_training",
 )
 # the sources that decide whether a step is cached: read, and parsed, once
 HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
-MOST_BYTES = 4_000_000  # of a request: the environment of a process has less
 PR_SET_PDEATHSIG = 1
 
 
@@ -198,20 +189,11 @@ def _tell(connection: socket.socket, answer: bytes) -> None:
 
 
 def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """What `warm_run` sends: a line of JSON, and its standard input, output and error."""
-    content, streams, _, _ = socket.recv_fds(connection, 65_536, 3)
-    try:
-        while not content.endswith(b"\n"):
-            more = connection.recv(65_536)
-            if not more or len(content) > MOST_BYTES:
-                raise ValueError("expected a whole request, found a part of one")
-            content += more
-        connection.settimeout(None)
-        return dict(json.loads(content)), streams
-    except (OSError, ValueError):
-        for stream in streams:
-            os.close(stream)
-        raise
+    """What `warm_run` sends: its standard input, output and error, and a file in memory with its request as JSON."""
+    _, (*streams, content), _, _ = socket.recv_fds(connection, 1, 4)
+    connection.settimeout(None)
+    with open(content, "rb") as request:
+        return json.load(request), streams
 
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:

@@ -11,19 +11,15 @@ import tempfile
 import threading
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deployments.servers import processes
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from tasks.workplace import CODE_OF, check_scheduled
 
-if TYPE_CHECKING:
-    from prefect.workers.process import ProcessJobConfiguration
-
 
 def main(arguments: list[str]) -> None:
-    """Run the worker until it is stopped."""
     _look_at_runs()
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
@@ -88,8 +84,7 @@ def _look_at_runs() -> None:
                 self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
             super().prepare_for_flow_run(*arguments, **named)
 
-    configuration: type[ProcessJobConfiguration] = WarmConfiguration
-    process.ProcessWorker.job_configuration = configuration
+    process.ProcessWorker.job_configuration = WarmConfiguration
 
 
 if __name__ == "__main__":

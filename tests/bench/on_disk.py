@@ -14,9 +14,8 @@ from datetime import date
 from pathlib import Path
 
 from deployments.cli.runs import outcome, run_night
-from deployments.replay.feed import Feed
+from deployments.replay.feed import Feed, replay_environment
 from deployments.replay.recording import recorded_bars
-from deployments.replay.source import replay_environment
 from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home, home

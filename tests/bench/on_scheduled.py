@@ -8,12 +8,12 @@ from itertools import pairwise
 import psutil
 import yaml
 
-from deployments.replay.feed import Feed
-from deployments.replay.source import replay_environment
+from deployments.replay.feed import replay_environment
 from stockml.prices.bars import days_of
 from tests.bench.measuring import Measured, Scene
 from tests.bench.on_universe import RECORDED, aliases_of, recorded_bars, with_history
 from tests.pages.prefect_session import Up, up
+from tests.support.scripted_feed import ScriptedFeed
 
 FEW, HUNDRED = 3, 100
 PARTS = {
@@ -41,7 +41,7 @@ def _scheduled(scene: Scene, count: int, new: int) -> tuple[Measured, Measured]:
     first, *sessions = days_of(recorded_bars(RECORDED[0])).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"scheduled-{count}", aliases, before=first)
     (place / "tickers.yaml").write_text(yaml.safe_dump({"tickers": [*aliases]}))
-    with Feed(aliases=aliases) as feed:
+    with ScriptedFeed(aliases=aliases) as feed:
         feed.set_clock(sessions[-1])
         with up(place, **replay_environment(feed)) as pages:
             [stack] = (each for each in psutil.Process().children() if "deployments.cli" in each.cmdline())

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
 from stockml.home import home
 from stockml.prices.bars import days_of
@@ -12,6 +11,7 @@ from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
+from tests.support.scripted_feed import ScriptedFeed
 
 RECORDED = ("IBM", "AAPL", "MSFT", "GOOG")
 TICKERS, FEW, MANY = 50, 4, 500
@@ -35,7 +35,7 @@ def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -
     aliases = aliases_of(count)
     days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])
-    with Feed(aliases=aliases) as feed:
+    with ScriptedFeed(aliases=aliases) as feed:
         nights = [_night(place, feed, aliases, day) for day in days]
     yield _measured(first, nights[:1], count)
     if new:
@@ -58,7 +58,7 @@ def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path
     return place.root
 
 
-def _night(place: Path, feed: Feed, tickers: dict[str, str], day: date) -> Ended:
+def _night(place: Path, feed: ScriptedFeed, tickers: dict[str, str], day: date) -> Ended:
     feed.set_clock(day)
     ended = stockml(place, feed, "universe", *tickers, "--session", str(day), "--json")
     rows = ended.answer()["nights"]

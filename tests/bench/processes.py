@@ -14,8 +14,7 @@ from typing import Any
 
 import psutil
 
-from deployments.replay.feed import Feed
-from deployments.replay.source import replay_environment
+from deployments.replay.feed import Feed, replay_environment
 from tests.bench.measuring import RSS_UNIT
 
 SAMPLE_EVERY_S = 0.2

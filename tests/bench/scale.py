@@ -28,7 +28,7 @@ import psycopg
 
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_bars
-from deployments.servers.postgres import create_databases
+from deployments.servers import databases
 from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
@@ -154,7 +154,7 @@ def measure() -> None:
         object_store(Path(made), "state") as store,
         Feed() as feed,
     ):
-        create_databases({"STOCKML_DATABASE_URL": address})
+        databases.create({"STOCKML_DATABASE_URL": address})
         environ = {
             **store.environ,
             "STOCKML_STATE": STATE,

@@ -21,10 +21,9 @@ from typing import Any
 
 import psutil
 
-from deployments.process_exit import leave
-from deployments.replay.feed import Feed
+from deployments.process import leave
+from deployments.replay.feed import replay_environment
 from deployments.replay.recording import recorded_bars
-from deployments.replay.source import replay_environment
 from deployments.servers import warm_server
 from deployments.servers.environment import settings_of
 from stockml.home import Home, home
@@ -32,6 +31,7 @@ from stockml.plots import style
 from stockml.prices.bars import days_of
 from tests.bench.on_universe import with_history
 from tests.support.own_servers import OwnServer
+from tests.support.scripted_feed import ScriptedFeed
 
 TICKERS = {"T00": "IBM", "T01": "AAPL", "T02": "MSFT"}
 SESSIONS = 4  # the first retrains, and does not count
@@ -59,7 +59,7 @@ def measured(folder: Path) -> Counter[str]:
     days = days_of(recorded_bars("IBM")).tolist()[-SESSIONS:]
     place = home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
     os.environ.update(settings_of(place, {}))
-    with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow, Feed(aliases=TICKERS) as feed:
+    with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow, ScriptedFeed(aliases=TICKERS) as feed:
         for server in (prefect.start(), mlflow.start()):
             server.wait()
         os.environ.update(PREFECT_API_URL=f"{prefect.address}/api", MLFLOW_TRACKING_URI=mlflow.address)
@@ -76,7 +76,7 @@ def measured(folder: Path) -> Counter[str]:
     return found + Counter({part: (spent[part] - before[part]) / len(nights) for part in spent})
 
 
-def _night(place: Home, ticker: str, day: Any, feed: Feed) -> Counter[str]:
+def _night(place: Home, ticker: str, day: Any, feed: ScriptedFeed) -> Counter[str]:
     told = place.root / "spent.json"
     if (pid := os.fork()) == 0:
         try:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from deployments.servers.access import Access
-from deployments.servers.errors import PasswordNeeded
-from deployments.servers.guard import Guard
+from deployments.errors import PasswordNeeded
+from deployments.servers.access import Access, Guard
 from stockml.errors import InvalidSetting
 
 PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}

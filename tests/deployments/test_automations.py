@@ -28,10 +28,8 @@ from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_af
 
 from deployments.cli.runs import outcome
 from deployments.registration import MANAGED, POOL
-from deployments.registration.automations import HEARTBEAT, PREFIX, install
-from deployments.registration.notices import BLOCK, webhook_address
-from flows.missing_forecasts import missing_forecasts
-from flows.notice import notice
+from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, webhook_address
+from flows.notices import missing_forecasts, notice
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states

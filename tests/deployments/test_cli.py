@@ -17,7 +17,7 @@ from deployments.cli.many_nights import aligned
 from deployments.cli.options import as_settings, as_time
 from deployments.replay.feed import Feed
 from stockml.home import Home
-from tasks.tables import time_left
+from tasks.artifacts import time_left
 from tests.support.commands import Captured, stockml, store_of
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")

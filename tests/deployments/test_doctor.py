@@ -9,9 +9,9 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor import Check, examine
-from deployments.replay.feed import Feed
 from stockml.home import Home
 from tests.support.commands import Captured, store_of
+from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PORTS = {"Prefect": 4200}
@@ -60,7 +60,7 @@ def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(hom
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
 
 
-def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: Feed) -> None:
+def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: ScriptedFeed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
 
@@ -71,7 +71,7 @@ def test_a_mlflow_server_that_is_away_is_a_problem(home: Home) -> None:
     assert "secret" not in str(check)
 
 
-def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: Feed) -> None:
+def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: ScriptedFeed) -> None:
     port = feed.address.rpartition(":")[2]  # anything that listens
     assert found(home)["MLflow"].found == f"sqlite:///{home.root / 'mlflow.db'}"
     there = found(home, {"STOCKML_DATABASE_URL": f"postgresql://me:secret@127.0.0.1:{port}"})["MLflow"]
@@ -129,7 +129,7 @@ def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> Non
     assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
 
 
-def test_a_server_that_is_gone_and_a_taken_port_are_notes(home: Home, feed: Feed) -> None:
+def test_a_server_that_is_gone_and_a_taken_port_are_notes(home: Home, feed: ScriptedFeed) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])

@@ -11,8 +11,8 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor import Check
+from deployments.servers import databases
 from deployments.servers.environment import mlflow_database
-from deployments.servers.postgres import create_databases
 from deployments.servers.stack import Ports, up
 from stockml.errors import StoreError
 from stockml.home import Home
@@ -139,7 +139,7 @@ def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what
     home: Home, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
-        create_databases({"STOCKML_DATABASE_URL": address})
+        databases.create({"STOCKML_DATABASE_URL": address})
         database = {"MLFLOW_TRACKING_URI": mlflow_database(home, {"STOCKML_DATABASE_URL": address})}
         before, moved = (
             home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")

@@ -115,20 +115,9 @@ def test_splits_are_those_known_at_the_clock_newest_first(
     assert [(row["effective_date"], row["split_factor"]) for row in reply["data"]] == splits
 
 
-def test_the_clock_is_read_and_set_over_http(feed: ScriptedFeed) -> None:
-    clock = f"{feed.address}/clock"
-    moved = requests.post(clock, json={"now": "2012-07-04T23:00:00-04:00"}, timeout=PATIENCE_S)
-    assert moved.json()["newest"] == "2012-07-03"
-    assert requests.get(clock, timeout=PATIENCE_S).json() == moved.json()
-    assert requests.post(clock, data="noon", timeout=PATIENCE_S).status_code == 400
-
-
-def test_post_is_not_allowed_and_an_unacceptable_accept_is_406(feed: ScriptedFeed) -> None:
-    posted = requests.post(feed.url, data={"symbol": "IBM"}, timeout=PATIENCE_S)
-    assert (posted.status_code, posted.json()["detail"]) == (405, 'Method "POST" not allowed.')
-    picky = requests.get(feed.url, params={"apikey": "k"}, headers={"Accept": "text/csv"}, timeout=PATIENCE_S)
-    assert picky.status_code == 406
+def test_there_is_nothing_else_to_ask_for(feed: ScriptedFeed) -> None:
     assert requests.get(f"{feed.address}/other", timeout=PATIENCE_S).status_code == 404
+    assert requests.post(feed.url, data={"symbol": "IBM"}, timeout=PATIENCE_S).status_code == 501
 
 
 def test_scripted_faults_answer_in_order_and_then_the_feed_is_well_again(feed: ScriptedFeed) -> None:

@@ -10,12 +10,12 @@ from datetime import date
 
 import pytest
 
-from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import stockml
 from tests.support.patience import PATIENCE_S
+from tests.support.scripted_feed import ScriptedFeed
 
 
 def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypa
 
 @pytest.mark.slow
 def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
-    home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
@@ -78,7 +78,7 @@ def shown_nights(home: Home) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
-    home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed.set_clock(date(2013, 3, 1))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.servers.opened_plots import asked_for
+from deployments.servers.mlflow_program import asked_for
 
 LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
 

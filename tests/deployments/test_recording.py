@@ -5,7 +5,7 @@ from datetime import date
 import exchange_calendars
 import pytest
 
-from deployments.replay.errors import NotRecorded
+from deployments.errors import NotRecorded
 from deployments.replay.recording import recorded_bars, recorded_rows, recorded_splits, symbols
 
 

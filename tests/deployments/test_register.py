@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.registration import MANAGED
 from deployments.registration.deployments import (
-    MANAGED,
     Registered,
-    _form,
     announce,
     digest_time,
+    form_of,
     of_other_flows,
     of_tickers,
     register,
@@ -123,7 +123,7 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
 def test_missing_forecasts_are_told_when_the_person_says_with_each_tickers_calendar() -> None:
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
     usual, early = (
-        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("missing"))
+        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("notices"))
         for environ in ({}, {"STOCKML_DIGEST_AT": "05:30"})
     )
     assert (usual.cron, usual.timezone, early.cron) == ("0 7 * * 2-6", "America/New_York", "30 5 * * 2-6")
@@ -140,7 +140,7 @@ def test_a_time_that_is_none_for_the_digest_is_refused_in_words(at: str) -> None
     ("day", "passes"), [("2013-13-45", False), ("2013-04-31", False), ("2012-02-29", True), ("", True)]
 )
 def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None:
-    pattern = _form("nightly.nightly")["properties"]["session"]["pattern"]
+    pattern = form_of("nightly.nightly")["properties"]["session"]["pattern"]
     assert bool(re.search(pattern, day)) is passes
 
 

@@ -12,9 +12,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Running
 
-from deployments.servers.rescue import crash_orphans
 from stockml.storage.process_marks import is_at_work, mark
-from tasks.run_records import end_killed, sign
+from tasks.run_records import crash_orphans, end_killed, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

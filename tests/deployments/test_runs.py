@@ -13,7 +13,7 @@ from pydantic import Field
 from deployments.cli.runs import outcome
 from flows.form import NO_DAY, Day
 from stockml.home import Home
-from tasks.shown_runs import run_shown
+from tasks.run_records import run_shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deployments.errors import PortTaken, ServerFailed, ServerUnavailable
 from deployments.replay.feed import Feed
 from deployments.servers import processes
 from deployments.servers.environment import mlflow_database, prefect_database, set_environment
-from deployments.servers.errors import PortTaken, ServerFailed, ServerUnavailable
 from deployments.servers.prefect_api import prefect_api, running_server
 from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
@@ -170,7 +170,7 @@ def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     assert process.stdout is not None
     wait_for(lambda: "done" in process.stdout.readline(), seconds=180)
     servers = psutil.Process(process.pid).children()
-    assert ["temporary_server" in " ".join(each.cmdline()) for each in servers] == [True]
+    assert ["prefect_program" in " ".join(each.cmdline()) for each in servers] == [True]
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.kubernetes.template import base_job_template, prefects_own
+from tests.support.kubernetes_template import base_job_template, prefects_own
 
 PROJECT = Path(__file__).parents[2]
 VARIANTS = [("docker", "prefect-docker", "docker"), ("kubernetes", "prefect-kubernetes", "kubernetes")]

@@ -15,7 +15,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 
-from deployments.replay.feed import Feed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -23,6 +22,7 @@ from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
 from tests.support.patience import PATIENCE_S
+from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -102,7 +102,7 @@ def signed_and_unfinished() -> list[str]:
         return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
 
 
-def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: Feed) -> None:
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: ScriptedFeed) -> None:
     alone = copied(ready, tmp_path / "alone")
     start_night(alone, **ASKED).join(PATIENCE_S)
     asked = feed.requests
@@ -139,7 +139,7 @@ def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
     assert found.waiting == 0
 
 
-def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: Feed, no_mlflow: pytest.MonkeyPatch) -> None:
+def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: ScriptedFeed, no_mlflow: pytest.MonkeyPatch) -> None:
     first = nightly(**ASKED, return_state=True).result()
     no_mlflow.undo()
     feed.set_clock(FRIDAY)

@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.pages.prefect_session import up
@@ -22,6 +21,7 @@ from tests.support import replaying
 from tests.support.night_process import nights, standing, start_night
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,7 +63,7 @@ def test_both_servers_on_postgresql_take_eight_nights_at_once(
 
 def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     replaying.fill(home, PLAYED_BY)
-    with Feed(aliases=PLAYED_BY) as feed:
+    with ScriptedFeed(aliases=PLAYED_BY) as feed:
         replaying.use(feed, monkeypatch)
         feed.set_clock(ASKED["session"])
         monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())

@@ -19,13 +19,13 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelling, State
 
-from deployments.replay.feed import Feed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tests.support.night_process import held_locks
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, store_of
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -82,7 +82,9 @@ def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> 
     assert store_of(home).last_session("IBM") == THURSDAY, "what came is kept"
 
 
-def test_a_late_bars_run_goes_back_into_the_queue_and_completes_when_the_bar_is_there(ready: Home, feed: Feed) -> None:
+def test_a_late_bars_run_goes_back_into_the_queue_and_completes_when_the_bar_is_there(
+    ready: Home, feed: ScriptedFeed
+) -> None:
     with deployed_run(late_retries=3) as (client, run_id):
         began = datetime.now(UTC)
         assert taken_up(client, run_id) is None
@@ -98,7 +100,7 @@ def test_a_late_bars_run_goes_back_into_the_queue_and_completes_when_the_bar_is_
     assert feed.requests == 2
 
 
-def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Feed) -> None:
+def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=2) as (client, run_id):
         for _ in range(2):
             assert taken_up(client, run_id) is None
@@ -111,7 +113,7 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Feed) ->
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: Feed) -> None:
+def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=3) as (client, run_id):
         assert taken_up(client, run_id) is None
         client.set_flow_run_state(run_id, Cancelling())  # as the page's button does
@@ -131,7 +133,7 @@ def work_once() -> str:
     return ended.stdout + ended.stderr
 
 
-def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: Feed) -> None:
+def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=1) as (client, run_id):
         began = datetime.now(UTC)
         said = work_once()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -27,8 +28,8 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling, Completed, Running
 
+from deployments.servers.databases import vacuum
 from deployments.servers.environment import RUN_DAYS, settings_of
-from deployments.servers.vacuum import vacuum
 from flows.maintenance import maintenance
 from stockml.home import Home
 from stockml.maintenance.report import StepReport, markdown, readable, summary
@@ -37,7 +38,7 @@ from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
-from tasks.run_records import SignsOfLife, why_dead
+from tasks.run_records import why_dead
 from tests.support.nights import recorded_night, with_files
 
 HOST = socket.gethostname()
@@ -268,8 +269,8 @@ def test_a_run_is_dead_when_nothing_speaks_for_its_life(
 ) -> None:
     heartbeat = None if heartbeat_minutes is None else NOW - timedelta(minutes=heartbeat_minutes)
     living = process.replace("this one", str(os.getpid())) if process else None
-    signs = SignsOfLife(NOW - timedelta(hours=1), parent_ended, living, heartbeat)
-    assert why_dead(signs, NOW, SILENCE) == why
+    run = FlowRun(flow_id=uuid4(), start_time=NOW - timedelta(hours=1), infrastructure_pid=living)
+    assert why_dead(run, NOW, SILENCE, parent_ended=parent_ended, heartbeat=heartbeat) == why
 
 
 def test_the_account_names_what_went_and_what_could_not_be_done() -> None:

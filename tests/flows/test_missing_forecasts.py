@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flows.missing_forecasts import missing_forecasts
+from flows.notices import missing_forecasts
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
@@ -26,7 +26,7 @@ def test_its_state_says_who_misses_a_forecast(home: Home, monkeypatch: pytest.Mo
 
 def test_it_loads_no_heavy_library(home: Home) -> None:
     heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
-    look = "from flows.missing_forecasts import missing; from stockml.home import home; from stockml import clock"
+    look = "from flows.notices import missing; from stockml.home import home; from stockml import clock"
     code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect.states import State
 
-from deployments.replay.feed import Feed
 from flows.nightly import nightly
 from stockml.errors import InvalidSession
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import replaying
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -26,7 +26,7 @@ ASKED: dict[str, Any] = {"ticker": "IBM", "settings": replaying.SMALL, "late_ret
 class Evening:
     """A replayed clock that the night and the feed share."""
 
-    def __init__(self, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> None:
         self.feed, self._monkeypatch = feed, monkeypatch
 
     def night(self, moment: datetime, session: date | None = None) -> State:
@@ -37,7 +37,7 @@ class Evening:
 
 
 @pytest.fixture
-def evening(home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Evening:
+def evening(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Evening:
     replaying.use(feed, monkeypatch, plan="free")
     return Evening(feed, monkeypatch)
 

@@ -118,7 +118,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("stockml.clock.wait", waited.append)
     for step in ("fetch_daily", "explain_jumps"):
-        monkeypatch.setattr(f"tasks.data.{step}.retry_delay_seconds", 0)
+        monkeypatch.setattr(f"tasks.steps.{step}.retry_delay_seconds", 0)
     return waited
 
 
@@ -268,7 +268,7 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_a_restatement_is_an_or
     assert "times the close before" in str(state.message)
     assert replaying.store_of(ready).last_session("IBM") == THURSDAY
     assert Ledger(ready.ledger).last_session("IBM") is None
-    feed.edit = None
+    feed.edit = lambda symbol, row, now: row
     night = nightly(**ASKED, force=True, return_state=True).result()
     assert (night.status, night.rows_restated) == ("completed", 1)
     (note,) = night.data_notes

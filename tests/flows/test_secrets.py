@@ -63,7 +63,7 @@ def test_a_failed_night_does_not_name_the_key(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("tasks.data.fetch_daily.retry_delay_seconds", 0)
+    monkeypatch.setattr("tasks.steps.fetch_daily.retry_delay_seconds", 0)
     feed.outage(fault)
     with caplog.at_level(logging.DEBUG):
         state = nightly(**asked, return_state=True)

@@ -20,14 +20,15 @@ from prefect.states import State
 
 from deployments.registration.deployments import of_tickers, register
 from deployments.registration.tickers import TickerEntry
-from deployments.replay.feed import Asked, Feed
+from deployments.replay.feed import Asked
 from flows.universe import plan_requests, universe
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.provider.quota import QuotaLedger
-from tasks.quota import requests_left
+from tasks.provider import provider
 from tests.support.replaying import SMALL, fill, store_of, use
+from tests.support.scripted_feed import ScriptedFeed
 
 THURSDAY = date(2013, 2, 28)
 NEXT = "1 ticker has waited longer for today's requests; next fetch: Friday, 2013-03-01"
@@ -62,8 +63,8 @@ def killer() -> Killer:
 
 
 @pytest.fixture
-def replay(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[Feed]:
-    with Feed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
+def replay(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[ScriptedFeed]:
+    with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         yield feed
@@ -88,7 +89,7 @@ def registered(*tickers: str) -> dict[str, UUID]:
 
 
 @pytest.mark.slow
-def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home: Home, replay: Feed) -> None:
+def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home: Home, replay: ScriptedFeed) -> None:
     fill(home, {"T1": "IBM"})
     [page] = registered("T1").values()
     state = run(["T1"], session=date(2013, 3, 1), late_retries=1, late_wait_s=0.0, processes=1)
@@ -98,7 +99,9 @@ def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home:
 
 
 @pytest.mark.slow
-def test_neither_a_failure_nor_a_dying_process_stops_the_others(home: Home, replay: Feed, killer: Killer) -> None:
+def test_neither_a_failure_nor_a_dying_process_stops_the_others(
+    home: Home, replay: ScriptedFeed, killer: Killer
+) -> None:
     """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at its work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
     damaged = Path(store_of(home).path("BAD"))
@@ -135,7 +138,9 @@ def artifacts(state: State) -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, replay: Feed, monkeypatch: Any) -> None:
+def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
+    home: Home, replay: ScriptedFeed, monkeypatch: Any
+) -> None:
     """On a free key with one request left, the ticker that waited longest is asked; the others keep what they have."""
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], date(2013, 2, 19))
@@ -154,7 +159,8 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(home: Home, re
 
 
 def spend_all_but_one(home: Home) -> None:
-    spend(home, (requests_left() or 0) - 1)
+    with provider() as asked:
+        spend(home, (asked.remaining() or 0) - 1)
 
 
 def spend(home: Home, requests: int) -> None:

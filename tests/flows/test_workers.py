@@ -13,15 +13,16 @@ import pytest
 from distributed import Client, LocalCluster
 from prefect.states import State
 
-from deployments.replay.feed import Asked, Feed
+from deployments.replay.feed import Asked
+from flows.cluster import SameWorkplace
 from flows.universe import universe
-from flows.worker_check import SameWorkplace
 from stockml.errors import UnlikeWorker
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.workplace import marked
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -61,7 +62,7 @@ def run(scheduler: LocalCluster, tickers: list[str], **changes: Any) -> State:
 
 
 def test_a_worker_of_another_home_ends_the_run_before_it_begins(
-    home: Home, other: Path, feed: Feed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    home: Home, other: Path, feed: ScriptedFeed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch)
     feed.set_clock(THURSDAY)
@@ -95,7 +96,7 @@ def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
             ended.append(joining.wait(PATIENCE_S))
 
     tickers = {"T1": "IBM", "T2": "AAPL", "T3": "IBM"}
-    with Feed(aliases=tickers, on_request=let_one_join) as feed:
+    with ScriptedFeed(aliases=tickers, on_request=let_one_join) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         fill(home, tickers)
@@ -114,8 +115,8 @@ def test_a_worker_of_code_without_the_check_is_refused_as_older(
     (tmp_path / "old" / "flows").mkdir(parents=True)
     (tmp_path / "old" / "flows" / "__init__.py").touch()
     # an installation of the present code would be found beside it
-    lacking = "raise ModuleNotFoundError(\"No module named 'flows.worker_check'\")\n"
-    (tmp_path / "old" / "flows" / "worker_check.py").write_text(lacking)
+    lacking = "raise ModuleNotFoundError(\"No module named 'flows.cluster'\")\n"
+    (tmp_path / "old" / "flows" / "cluster.py").write_text(lacking)
     with worker(scheduler, home.root, PYTHONPATH=f"{tmp_path / 'old'}{os.pathsep}{ROOT}"):
         scheduler.wait_for_workers(1, PATIENCE_S)
         state = run(scheduler, ["IBM"])

@@ -79,14 +79,9 @@ def test_a_module_that_is_not_there_is_an_error_and_not_left_out(package: Path, 
 
 
 def test_every_step_names_modules_that_are_there_and_follows_them_through_every_room() -> None:
-    from tasks import data, model, results
+    from tasks import steps as module
 
-    steps = [
-        each
-        for room in (data, model, results)
-        for each in vars(room).values()
-        if getattr(getattr(each, "cache_policy", None), "modules", ())
-    ]
+    steps = [each for each in vars(module).values() if getattr(getattr(each, "cache_policy", None), "modules", ())]
     assert len(steps) == 11
     hashes = {each.name: code_hash(*each.cache_policy.modules) for each in steps}
     assert len(set(hashes.values())) >= 8, "append and explain jumps, and fetch, share a module"

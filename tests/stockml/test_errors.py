@@ -5,8 +5,7 @@ from datetime import date
 
 import pytest
 
-from deployments.replay.errors import NotRecorded
-from deployments.servers.errors import AlreadyUp, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
+from deployments.errors import AlreadyUp, NotRecorded, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
 from stockml import errors
 
 SAMPLES = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from deployments.servers.postgres import create_databases
+from deployments.servers import databases
 from tests.support.patience import PATIENCE_S
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -74,5 +74,5 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one server for all tests of a process, with this project's databases."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        create_databases({"STOCKML_DATABASE_URL": running})
+        databases.create({"STOCKML_DATABASE_URL": running})
         yield running

@@ -1,15 +1,21 @@
-"""A replay feed that goes wrong as it is told: each fault answers a request in place of the real answer, in order."""
+"""A replay feed that counts, plays other shares, and goes wrong as it is told, one fault a request, in order."""
 
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Self
 
-from deployments.replay.answers import Answer
-from deployments.replay.feed import Feed, Handler
+from deployments.replay.answers import LISTING_HEADER, Answer, answer, publication, published
+from deployments.replay.feed import Asked, Feed, Handler
+from deployments.replay.recording import RecordedRow
+
+# what becomes of a symbol's row at a time: another row, or None for one that is lost
+Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,26 @@ class FaultyHandler(Handler):
 
 
 class ScriptedFeed(Feed):
-    """A feed with faults; arguments as for any feed."""
+    """A feed with faults; arguments as for any feed.
+
+    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on; `edit`
+    changes or loses rows.
+    """
 
     handler = FaultyHandler
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(
+        self,
+        *,
+        aliases: Mapping[str, str] | None = None,
+        delisted: Mapping[str, date] | None = None,
+        edit: Edit = lambda symbol, row, now: row,
+        on_request: Callable[[Asked], None] = lambda asked: None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(on_request=self._record, **arguments)
+        self.aliases, self.delisted, self.edit = aliases or {}, delisted or {}, edit
+        self._then, self._asked, self._lock = on_request, list[Asked](), Lock()
         self._faults: deque[tuple[str | None, Fault]] = deque()
         self._outage: Fault | None = None
 
@@ -75,4 +95,35 @@ class ScriptedFeed(Feed):
                 if symbol in (None, query.get("symbol")):
                     del self._faults[at]
                     return fault
-        return self._outage or super().answered(query)
+        return self._outage or self._played(query)
+
+    def _played(self, query: Mapping[str, str]) -> Answer:
+        symbol, now = query.get("symbol", ""), self.now
+        recorded = self.aliases.get(symbol, symbol)
+        gone = {name: day for name, day in self.delisted.items() if publication(day) <= now}
+        if query.get("function") == "LISTING_STATUS":
+            rows = [f"{name},{name} Inc,NYSE,Stock,1990-01-02,{day},Delisted\r\n" for name, day in gone.items()]
+            return Answer(200, LISTING_HEADER + "".join(rows).encode())
+        if symbol in gone:
+            now = publication(gone[symbol]) - timedelta(seconds=1)
+
+        def rows_of(_: str, moment: datetime) -> list[RecordedRow]:
+            edited = (self.edit(symbol, row, moment) for row in published(recorded, moment))
+            return [row for row in edited if row]
+
+        played = answer({**query, "symbol": recorded}, now, premium=self.premium, rows=rows_of)
+        return Answer(played.status, played.content.replace(f'"{recorded}"'.encode(), f'"{symbol}"'.encode()))
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every request so far, oldest first."""
+        return tuple(self._asked)
+
+    @property
+    def requests(self) -> int:
+        return len(self._asked)
+
+    def _record(self, asked: Asked) -> None:
+        with self._lock:
+            self._asked.append(asked)
+        self._then(asked)

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stockml.provider.quota import Plan
-from tasks.rate_limit import LIMIT, configure_rate_limit, wait_for_rate_limit
+from tasks.provider import LIMIT, configure_rate_limit, wait_for_rate_limit
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -18,7 +18,7 @@ from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.nights.record import Night, night_path, put_aside, read_night, write_night
 from stockml.storage.receipts import ModelReceipt, RunReceipt
-from tasks.results import promote
+from tasks.steps import promote
 from tests.support.nights import recorded_night
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from flows.form import chosen
-from flows.tune import tune as tune_flow
+from flows.studies import tune as tune_flow
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
 from stockml.settings import TUTORIAL_ACTS, Settings, settings_for

@@ -1,8 +1,6 @@
-"""What keeps the local servers (Prefect, MLflow, the feed) from being there."""
+"""What keeps the local servers (Prefect, MLflow, the feed) from being there, and what the recording does not have."""
 
-from stockml.errors import (
-    StockmlError,
-)
+from stockml.errors import InvalidInput, StockmlError
 
 
 class ServerError(StockmlError):
@@ -55,3 +53,16 @@ class PortTaken(ServerError):
         "expected port {port} to be free for {name}, found another program on it; "
         "stop that program, or choose a port with {option}"
     )
+
+
+class NotRecorded(InvalidInput):
+    """The replay feed has no prices of this ticker."""
+
+    ticker: str
+    recorded: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"expected one of the recorded tickers {', '.join(self.recorded)}, found {self.ticker}; "
+            "set ALPHAVANTAGE_API_KEY to a key of your own for any other"
+        )

@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.last_out import EVERY_S, SHOWN, at_work, is_due
+from tasks.status_page import EVERY_S, SHOWN, at_work, is_due
 
 ANOTHER = """
 import sys
 from pathlib import Path
-from tasks.last_out import at_work
+from tasks.status_page import at_work
 with at_work(Path(sys.argv[1])):
     print("at work", flush=True)
     sys.stdin.readline()

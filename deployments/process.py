@@ -1,4 +1,4 @@
-"""A command as a program: little garbage is collected, and at its end the interpreter is left as it is."""
+"""This process: its environment, changed for a while, and how a command ends as a program."""
 
 import atexit
 import contextlib
@@ -6,12 +6,23 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import NoReturn
 
 
+@contextlib.contextmanager
+def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterator[None]:
+    """Whatever these variables are meanwhile, they are afterwards what they were before."""
+    before = {name: environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            environ.pop(name, None)
+            environ.update({} if value is None else {name: value})
+
+
 def as_program(command: Callable[[], int]) -> NoReturn:
-    """Run the command and exit with its code."""
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())
 

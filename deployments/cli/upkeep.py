@@ -1,8 +1,9 @@
-"""Commands that keep a home safe: an archive of what cannot be made again, and the way back from one."""
+"""Commands that keep a home in order and safe: the weekly clearing up, an archive, and the way back from one."""
 
 import json
+import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +11,49 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Json
+from deployments.cli.runs import mlflow_of, outcome
+from deployments.servers.databases import vacuum
+from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.home import home
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
 
 app = typer.Typer()
+
+
+@app.command("maintenance")
+def clear_up(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would go")] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="such as model_days=30; may be repeated")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """End zombies, resume what waited, remove what is old.
+
+    Never a champion, the ledger, the store, or a night that MLflow lacks.
+    """
+    days = as_days(keep or [])
+    with prefect_api(home()):
+        from flows.maintenance import maintenance
+
+        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
+        if OWN_SERVER in os.environ and not dry_run:
+            vacuum()
+    from stockml.maintenance.report import readable, summary
+
+    if as_json:
+        shown = [vars(step) for step in steps]
+        print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": shown}, default=list))
+    else:
+        for step in steps:
+            size = "" if step.size is None else readable(step.size)
+            print(f"{step.name:<28} {f'not done: {step.failed}' if step.failed else step.count} {size}")
+            for thing in step.things:
+                print(f"  {thing}")
+        print(f"{'would go' if dry_run else 'done'}: {summary(steps)}")
+    return int(bool(steps) and all(step.failed for step in steps))
 
 
 @app.command()
@@ -50,15 +88,12 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
-    from deployments.servers.environment import mlflow_address
     from stockml.maintenance.soundness import damaged_nights
     from stockml.models.registry import Registry
-    from stockml.tracking.client import Tracking
 
     place = home()
-    tracking = replace(Tracking.of(place), uri=mlflow_address(place))
+    tracking, registry = mlflow_of(place), Registry(place.models)
     nights = tracking.rebuild()
-    registry = Registry(place.models)
     for ticker in {night.ticker for night in nights}:
         if champion := registry.champion(ticker):
             tracking.follow_champion(ticker, champion.key)
@@ -79,3 +114,14 @@ def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
         for fault in done.damaged:
             print(f"stockml: damaged, and archived as it is: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0
+
+
+def as_days(assignments: Sequence[str]) -> dict[str, int]:
+    """`model_days=30 plot_days=10` as a dictionary; which names there are is the library's to say."""
+    days = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if not value.isdecimal():
+            raise typer.BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
+        days[name.strip()] = int(value)
+    return days

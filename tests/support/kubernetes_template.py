@@ -1,6 +1,6 @@
 """Print the base job template: Prefect's own for Kubernetes, with the state volume and the secret added.
 
-python -m deployments.kubernetes.template > deployments/kubernetes/base-job-template.json
+python -m tests.support.kubernetes_template > deployments/kubernetes/base-job-template.json
 """
 
 import copy

@@ -1,4 +1,6 @@
-"""Every morning, once for all tickers: who has no forecast of the newest session. Prefect's automation tells it."""
+"""What a person is told: who lacks a forecast, and, where no notification block is there, a log of what happened."""
+
+from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -8,6 +10,7 @@ from pydantic import Field
 from flows.form import TickerName
 from stockml import clock
 from stockml.home import home
+from stockml.maintenance.notice_log import append_notice
 from stockml.nights import states
 from stockml.nights.status import missing, missing_line
 from stockml.storage.shared_state import Depth
@@ -34,3 +37,10 @@ def missing_forecasts(
     line = missing_line(found, len(names))
     get_run_logger().info("%s", line)
     return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)
+
+
+@flow(name="notice", flow_run_name="{what}")
+def notice(what: str = Field(description="What happened, in one line")) -> None:
+    """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
+    get_run_logger().warning("%s", what)
+    append_notice(home(), what, datetime.now(UTC))

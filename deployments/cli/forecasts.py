@@ -1,0 +1,154 @@
+"""Commands that show what nights left: the newest forecast, how all of them turned out, every plot."""
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
+from deployments.cli.runs import mlflow_of
+from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
+from stockml.home import home
+
+if TYPE_CHECKING:
+    from stockml.forecasts.ledger import LedgerEntry
+    from stockml.prices.store import BarStore
+
+app = typer.Typer()
+SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
+
+
+@app.command()
+def forecast(
+    ticker: Ticker,
+    expires_after: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="SESSIONS", help="the age beyond which it is called expired; else as its night was set"
+        ),
+    ] = None,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest published forecast of a ticker, and how old it is."""
+    from deployments.cli import ledger_text
+    from stockml import clock
+    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
+    from stockml.forecasts.ledger import Ledger
+    from stockml.nights.record import kept_night
+    from stockml.nights.summary import forecast_json
+    from stockml.nights.tables import outlook_lines, rise
+    from stockml.prices.store import bar_store
+
+    if not (entries := Ledger(home().ledger).entries(ticker)):
+        raise NoForecast(ticker, str(home().root))
+    entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
+    store = bar_store(home(), ticker, calendar)
+    published, sessions = entry.forecast, store.sessions(ticker)
+    night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
+    if expires_after is None:
+        expires_after = night.expires_after if night else EXPIRES_AFTER
+    age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
+    close = _close_at(store, ticker, published.origin)
+    if as_json:
+        told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
+        told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
+        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **told}))
+        return
+    band = published.band(80)
+    print(f"{ticker}: {age}")
+    if timing != "live":
+        print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
+    closed = "" if close is None else f"last close {close:.2f}, "
+    print(f"{closed}last mid price {published.last_value:.2f}; the forecast is of mid prices, (high + low) / 2")
+    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
+    for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
+        low, high = band.low[lead - 1], band.high[lead - 1]
+        day, value = published.sessions[lead - 1], published.path[lead - 1]
+        print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
+    print(rise(night, published.probability_of_rise, published.direction_step))
+    if published.without_network:
+        print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
+    print("\n".join(outlook_lines(published)).lstrip("\n"))
+
+
+@app.command()
+def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+    """Show a ticker's forecasts, and how they turned out: live ones, and apart those that came late."""
+    from deployments.cli import ledger_text
+    from stockml.forecasts.ledger import Ledger
+    from stockml.prices.series import PriceSeries
+    from stockml.prices.store import bar_store
+
+    kept, store = Ledger(home().ledger), bar_store(home(), ticker, calendar)
+    entries, sessions = kept.entries(ticker), store.sessions(ticker)
+    series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
+    today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
+    restated = kept.restated(ticker, first, series, sessions)
+    if not as_json:
+        listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
+        print(ledger_text.record_text(ticker, today, first_known, restated, listed))
+        return
+    made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
+    apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
+    bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
+    found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
+    print(json.dumps({**found, "first_known": vars(first_known.live), "restated_bars": bars}))
+
+
+@app.command()
+def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
+    """Draw every plot of the newest night, or of a session's, and give them to its run in MLflow."""
+    from stockml.nights.record import kept_nights
+    from stockml.pipeline.plots import draw_rest
+
+    place = home()
+    found = [night for night in kept_nights(place.nights, ticker) if session in (None, night.session)]
+    if not found:
+        asked = f"of {session}" if session else "that was completed"
+        folder = str(place.nights / ticker)
+        raise InvalidFile(folder, f"expected a night {asked}, found none; `stockml nightly {ticker}` runs one")
+    night = found[-1]
+    draw_rest(place, night)
+    try:
+        mlflow_of(place).log_plots(night)
+    except TrackingUnavailable as error:
+        typer.echo(f"not in MLflow: {error}", err=True)
+    if as_json:
+        print(json.dumps({"folder": night.plots_folder, "plots": night.figures}))
+        return
+    print(f"{night.run_name}: {len(night.figures)} plots in {night.plots_folder}")
+    print("\n".join(f"  {name}.png" for name in night.figures))
+
+
+def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
+    """The close of the session in the shares of its own day; None where its bar is not there."""
+    try:
+        bars = store.adjusted(ticker, until=session)
+    except (NoBars, HistoryError):
+        return None
+    return float(bars["close"].iloc[-1]) if bars.index[-1].date() == session else None
+
+
+def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
+    """The forecast, with the MLflow run that its night's record names: the ledger is written before MLflow is told."""
+    from stockml.evaluation.evaluate import LSTM
+    from stockml.nights.record import kept_night
+
+    forecast, night = entry.forecast, kept_night(home().nights, entry.ticker, entry.key)
+    run_id, version = entry.run_id, entry.model_version
+    if night and run_id is None:
+        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == LSTM else None
+    return {
+        "key": entry.key,
+        "session": forecast.origin.isoformat(),
+        "published_at": entry.published_at.isoformat(),
+        "last_value": forecast.last_value,
+        "end": forecast.path[-1],
+        "due": forecast.sessions[-1].isoformat(),
+        "weights": list(forecast.weights),
+        "probability_of_rise": forecast.probability_of_rise,
+        "mlflow_run_id": run_id,
+        "model_version": version,
+    }

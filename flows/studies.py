@@ -1,0 +1,111 @@
+"""What is learned and measured off the nights: a base network across tickers, a ticker's settings, past nights."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
+from stockml import clock
+from stockml.errors import TooFewTickers
+from stockml.evaluation.backtest import Span
+from stockml.evaluation.backtest_table import BacktestTable, backtest_table, markdown
+from stockml.home import home
+from stockml.models.base_network import BaseNetwork
+from stockml.nights import states
+from stockml.prices.store import BarStore
+from stockml.settings import Sampler
+from stockml.storage.sharing import commit_common, refresh
+from stockml.tickers import validated_ticker
+from stockml.training.tuning import TuningResult
+from tasks.studies import backtest_tickers, learn_base, read_prices, show_tuned, tune_settings
+
+Seeds = Annotated[int, Field(ge=1, le=10)]
+
+
+@flow(name="pretrain", flow_run_name="learn a base network")
+def pretrain(
+    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
+    through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
+    seeds: Annotated[int, Field(ge=1, le=10)] = Field(
+        2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
+    ),
+) -> State:
+    """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
+    place = home()
+    refresh(place)
+    tickers = [] if prices else sorted(BarStore(place.store, place.locks).tickers())
+    series = read_prices(tickers, Path(prices) if prices else None, None)
+    try:
+        base = learn_base(series, through or clock.now().date(), seeds)
+    except TooFewTickers as few:
+        get_run_logger().warning("%s", few)
+        return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
+    commit_common(place)
+    create_markdown_artifact(base_summary(base), key="base", description=f"base network through {base.through}")
+    return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
+
+
+def base_summary(base: BaseNetwork) -> str:
+    """What it learned from, and what it scored."""
+    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
+    counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
+    return f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
+
+
+@flow(name="tune", flow_run_name="tune {ticker}")
+def tune(
+    ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        30, description="How many the search has in all (1 to 10,000); run again, it goes on from those it has"
+    ),
+    sampler: Sampler = Field(
+        "tpe",
+        description="How the next settings are chosen: from what earlier trials showed, at random, or all in turn",
+    ),
+    space: dict[str, list[Any]] = Field(
+        {}, description='Values to try, by setting, such as {"network.units": [[16], [32]]}; empty tries the usual ones'
+    ),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    settings: Changes = Field(
+        NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
+    ),
+) -> TuningResult:
+    """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
+    ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
+    refresh(home(), [ticker])
+    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
+    commit_common(home())
+    show_tuned(tuned)
+    get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
+    return tuned
+
+
+@flow(name="backtest", flow_run_name="backtest {first} to {last}")
+def backtest(
+    tickers: list[TickerName] = Field(
+        ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"
+    ),
+    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
+    first: date = Field(date(2009, 9, 30), description="The first past night"),
+    last: date = Field(date(2012, 12, 31), description="The last; it counts if its 50 sessions have come"),
+    every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
+    vintages: str = Field("", description="A folder of bases and regressions to use alone; empty for the usual ones"),
+    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
+    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+) -> BacktestTable:
+    """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
+    logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    series = read_prices(named, Path(prices) if prices else None, calendar or None)
+    span, folder = Span(first, last, every), Path(vintages) if vintages else None
+    found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
+    table = backtest_table(found, left_out)
+    text = "\n".join(markdown(table))
+    create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")
+    logger.info("\n%s", text)
+    return table

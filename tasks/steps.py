@@ -1,0 +1,209 @@
+"""A night's steps, each cached by content: from the provider to the adjusted series, from there to the champion."""
+
+import os
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from prefect.tasks import Task
+
+from stockml.errors import (
+    FeedError,
+    HistoryError,
+    InvalidFile,
+    PremiumOnly,
+    QuotaSpent,
+    TrackingUnavailable,
+    TransientFeedError,
+)
+from stockml.home import home
+from stockml.nights import states
+from stockml.nights.record import read_night
+from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
+from stockml.pipeline import promote as promotion
+from stockml.prices.calendar import sessions_for
+from stockml.provider import price_source
+from stockml.settings import EvaluationSettings, Settings
+from stockml.storage import receipts
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
+from stockml.tracking.client import Tracking
+from tasks.artifacts import EpochReport, mlflow_pages
+from tasks.caching import step
+from tasks.provider import provider, second_provider, wait_for_rate_limit
+
+OutputSize = Literal["compact", "full"]
+
+
+def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
+    """Ask again only where the error's type says that it may help."""
+    return isinstance(state.data, TransientFeedError)
+
+
+AGAIN: dict[str, Any] = {
+    "retries": 1,
+    "retry_delay_seconds": 65,
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": is_transient,
+}
+
+
+@step("fetch", modules=("pipeline.ingest",), aside=("now",), task_run_name="fetch {ticker} {session}", **AGAIN)
+def fetch_daily(
+    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
+) -> receipts.PayloadReceipt:
+    """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
+    return fetched(ticker, session, calendar, now, outputsize)
+
+
+@step(
+    "fetch history",
+    modules=("pipeline.ingest",),
+    aside=("now",),
+    task_run_name="fetch history {ticker} {session}",
+    **AGAIN,
+)
+def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
+    """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
+    try:
+        return fetched(ticker, session, calendar, now, "full")
+    except PremiumOnly as refused:
+        return Completed(name=states.REFUSED, message=str(refused))
+
+
+def fetched(
+    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize
+) -> receipts.PayloadReceipt:
+    wait_for_rate_limit()
+    with provider() as asked:
+        exchange = sessions_for(ticker, calendar)
+        kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    price_source.claim(home(), price_source.kind_of(os.environ))
+    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
+    return kept
+
+
+@task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
+def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
+    """Bring what the second provider has of the ticker; in words what came of it. Its refusals end no night."""
+    if (second := second_provider()) is None:
+        return "no second provider"
+    with second:
+        try:
+            new = ingest.import_history(home(), second, ticker, calendar=calendar, now=now)
+        except HistoryError as refused:
+            return str(refused)
+        except FeedError as refused:
+            again = isinstance(refused, QuotaSpent | TransientFeedError)
+            hint = f"; `stockml history {ticker}` asks again" if again else ""
+            return f"no history from {second.name}: {refused.notice}{hint}"
+    return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
+
+
+@task(name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
+def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
+    """Ask which symbols are no longer listed, at most once a week for all tickers."""
+    with provider() as asked:
+        return ingest.ask_who_is_delisted(home(), asked, ticker, now)
+
+
+@step("append", of="payload", modules=("pipeline.ingest",), aside=("now",))
+def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Add the payload's bars to the store; say how many were added and restated."""
+    return ingest.append(home(), payload, calendar=calendar, now=now)
+
+
+@step("explain jumps", of="bars", modules=("pipeline.ingest",), aside=("now",), **AGAIN)
+def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+    """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
+    wait_for_rate_limit()
+    with provider() as asked:
+        return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
+
+
+@step(
+    "renormalise",
+    of="bars",
+    modules=("pipeline.dataset",),
+    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker, inputs["bars"].session),
+)
+def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
+    """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
+    made = dataset.renormalise(home(), bars, calendar=calendar)
+    get_run_logger().info("%d adjusted sessions up to %s", made.sessions, made.session)
+    return made
+
+
+@step("decide", of="dataset", modules=("pipeline.decide",))
+def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
+    """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
+    return decide.decide_mode(home(), dataset, settings)
+
+
+@step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
+def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
+    """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
+    from stockml.pipeline import train
+
+    report = EpochReport(dataset.ticker, str(dataset.session))
+    model = train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    report.ended()
+    return model
+
+
+@step("evaluate", of="dataset", modules=("pipeline.evaluate",))
+def evaluate_model(
+    dataset: DatasetReceipt,
+    decision: DecisionReceipt,
+    model: ModelReceipt,
+    settings: EvaluationSettings,
+    upcoming: tuple[date, ...],
+) -> EvaluationReceipt:
+    """Score tonight's model beside the champion and the baselines, and make the path to publish."""
+    return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
+
+
+@step("publish", of="evaluation", modules=("pipeline.publish",), aside=("now",))
+def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
+    """Put tonight's path into the ledger, once a key."""
+    return publish.publish(home(), evaluation, key, now=now)
+
+
+@step(
+    "log run",
+    modules=("pipeline.log",),
+    aside=("now", "flow_run_url", "seconds"),
+    task_run_name="log {done.dataset.ticker} {done.dataset.session}",
+)
+def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
+    return log.log_night(
+        home(),
+        done,
+        now=now,
+        seconds=seconds,
+        flow_run_url=flow_run_url,
+        pages=mlflow_pages(home()),
+        missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
+    )
+
+
+@step("promote", of="model", modules=("pipeline.promote",), aside=("now",))
+def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
+    """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
+    verdict = read_night(Path(run.path)).verdict
+    if verdict is None:
+        raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
+    receipt = promotion.promote(home(), model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    logger = get_run_logger()
+    logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
+    if receipt.promoted and run.model_version:
+        try:
+            Tracking.of(home()).follow_champion(model.ticker, run.key)
+        except TrackingUnavailable as error:
+            logger.warning("MLflow's alias follows later: %s", error)
+    return receipt

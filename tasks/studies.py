@@ -1,0 +1,174 @@
+"""What is learned and measured off the nights: bases, settings, past nights. TensorFlow is loaded where it works."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import UTC, date, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from stockml.errors import NoBars, StockmlError, TrackingUnavailable
+from stockml.evaluation.backtest import Span, TickerBacktest, backtest
+from stockml.home import home
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.pipeline.pretrain import pretrain_base
+from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore, bar_store
+from stockml.settings import Sampler, Settings
+from stockml.tickers import as_key
+from stockml.tracking.client import Tracking
+from stockml.training.pretrain import PretrainProgress
+from stockml.training.tuned_settings import TrialRecord
+from stockml.training.tuning import Search, TuningResult, before_the_nights_parts, space_beside, tune
+from tasks.artifacts import ProgressBar, time_left
+
+BAR = 24  # characters
+
+
+@task(name="read prices", cache_policy=NO_CACHE)
+def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
+    """The series of a folder's price files, without one of the store; all where no ticker is named. Raises NoBars."""
+    if folder is None:
+        place = home()
+        named = tickers or BarStore(place.store, place.locks).tickers()
+        if not named:
+            raise NoBars("any ticker", f"the store of {place.root} is empty")
+        return {ticker: PriceSeries.from_bars(bar_store(place, ticker, calendar).adjusted(ticker)) for ticker in named}
+    found, _ = read_folder(folder)
+    if missing := [ticker for ticker in tickers if ticker not in found]:
+        raise NoBars(missing[0], f"{folder} has no file of it")
+    return {ticker: found[ticker] for ticker in tickers or found}
+
+
+@task(name="backtest", cache_policy=NO_CACHE)
+def backtest_tickers(
+    series: Mapping[str, PriceSeries],
+    span: Span,
+    settings: Settings,
+    vintages: Path | None = None,
+) -> tuple[list[TickerBacktest], dict[str, str]]:
+    """Every ticker's, and those left out with the reason; as many at once as there are cores.
+
+    vintages: the folder whose regressions and bases are used; None for the home's and the shipped ones.
+    """
+    folders = (vintages,) if vintages else (home().bases, SHIPPED)
+    began, found, left_out = time.monotonic(), {}, {}
+    for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
+        if isinstance(came, StockmlError):
+            left_out[ticker] = str(came)
+        else:
+            found[ticker] = came
+        left = time_left(done, len(series), time.monotonic() - began)
+        get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
+    return [found[ticker] for ticker in sorted(found)], left_out
+
+
+def _each(
+    series: Mapping[str, PriceSeries], span: Span, settings: Settings, folders: tuple[Path, ...]
+) -> Iterator[tuple[str, TickerBacktest | StockmlError]]:
+    workers = min(len(series), os.cpu_count() or 1)
+    if workers < 2:
+        for ticker, bars in series.items():
+            yield ticker, _one(ticker, bars, span, settings, folders)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(_one, ticker, bars, span, settings, folders): ticker for ticker, bars in series.items()}
+        for each in as_completed(waiting):
+            yield waiting[each], each.result()
+
+
+def _one(
+    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: tuple[Path, ...]
+) -> TickerBacktest | StockmlError:
+    try:
+        return backtest(ticker, series, span, settings, folders)
+    except StockmlError as refusal:
+        return refusal
+
+
+@task(name="pretrain", cache_policy=NO_CACHE)
+def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
+    """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
+    report = PretrainReport()
+    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=report.on_epoch)
+    try:
+        version = Tracking.of(home()).log_base(base, path, report.losses, now=datetime.now(UTC))
+        report.logger.info("lstm-base version %s: %s", version, path)
+    except TrackingUnavailable as error:
+        report.logger.warning("%s; the base is kept in %s, and used all the same", error, path)
+    return base
+
+
+class PretrainReport:
+    """A progress bar on the run's page, and a log line an epoch with the time left."""
+
+    def __init__(self) -> None:
+        self.bar = ProgressBar("pretraining", "the base network")
+        self.spent = 0.0
+        self.losses: list[tuple[str, float]] = []
+        self.logger = get_run_logger()
+
+    def on_epoch(self, row: PretrainProgress) -> None:
+        self.losses.append((row.member, row.loss))
+        self.spent += row.seconds
+        told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
+        self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
+        self.bar.move(100 * self.spent / max(self.spent + row.seconds_left, 1e-9))
+
+
+@task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
+def tune_settings(
+    ticker: str, settings: Settings, *, trials: int, sampler: Sampler, space: Mapping[str, Any], calendar: str | None
+) -> TuningResult:
+    """Search on the stored series; the study resumes by itself, so the task needs no cache."""
+    series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
+    within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
+    search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
+    return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
+
+
+class TrialReport:
+    """A log line, an MLflow run and a step of the progress bar for each trial."""
+
+    def __init__(self, ticker: str) -> None:
+        self.bar = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}")
+        self.done = 0
+        self.began = time.monotonic()
+        self.logger = get_run_logger()
+
+    def on_trial(self, trial: TrialRecord) -> None:
+        self.done += 1
+        best = "" if trial.best is None else f", best {trial.best:.5f}"
+        loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
+        share = min(1.0, self.done / trial.of)
+        bar = f"{'█' * round(BAR * share):░<{BAR}}"
+        left = time_left(self.done, trial.of, time.monotonic() - self.began)
+        self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
+        self.bar.move(100 * share)
+        try:
+            Tracking.of(home()).log_trial(trial)
+        except TrackingUnavailable as error:
+            self.logger.warning("the next run of this search logs the trial: %s", error)
+
+
+def show_tuned(tuned: TuningResult) -> None:
+    own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
+    lines = [
+        f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "
+        f"of the settings before: {own}. The test part was not looked at.",
+        "",
+        "| setting | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in tuned.settings.items()),
+    ]
+    key = f"tuned-{as_key(tuned.ticker)}"
+    create_markdown_artifact("\n".join(lines), key=key, description=f"Written to {tuned.path}")
