@@ -55,7 +55,7 @@ def browser_page(width: int = 1600, height: int = 1000, **more: Any) -> "Iterato
 
 def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
     """The ticker's experiment, and its runs by name, newest first."""
-    with tracking._client() as client:
+    with tracking.client() as client:
         experiment = client.get_experiment_by_name(f"stockml/{ticker}")
         found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
     return experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
@@ -97,7 +97,7 @@ def main(root: str, folder: str) -> None:
     tracking = Tracking.of(installation)
     experiment_id, runs = runs_of(tracking, "IBM")
     with mlflow_server(installation) as address:
-        with tracking._client() as client:
+        with tracking.client() as client:
             overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
         with browser_page() as page:
             open_charts(page, address, experiment_id)

@@ -54,7 +54,7 @@ def pages(installation: Home) -> Iterator[Pages]:
         keep_newest(installation.nights, night)
     listed = rows(installation, ["IBM"], night.finished_at)
     tracking.show_overview(lambda links: markdown(listed, links=links))
-    with tracking._client() as client:
+    with tracking.client() as client:
         overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
     with mlflow_server(installation) as address:
         yield Pages(address, overview, *runs_of(tracking, "IBM"))
