@@ -9,7 +9,6 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from deployments.registration.automations import ENDS
-from flows.nightly import QUOTA
 from stockml.nights import states
 
 PROJECT = Path(__file__).parents[2]
@@ -49,7 +48,7 @@ def test_every_state_that_a_flow_names_ends_the_watch_for_its_heartbeat() -> Non
     assert [
         f"{path}:{line}: {bad}" for path, all_ in found.items() for line, name in all_ if (bad := unknown(name))
     ] == []
-    assert QUOTA in states.OWN
+    assert states.QUOTA in states.OWN
 
 
 @pytest.mark.parametrize("code", ['Completed(name="Bored")', 'skipped("Bored", 1)', "Completed(name=whatever())"])
