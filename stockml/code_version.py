@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+OF_A_NIGHT = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # the sources that a night runs
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # what an error says decides no number
 _version = cache(version)

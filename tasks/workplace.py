@@ -10,14 +10,11 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from stockml.code_version import sources_hash
+from stockml.code_version import OF_A_NIGHT, sources_hash
 from stockml.errors import UnlikeWorker
 from stockml.home import Home
 
-CODE = Path(__file__).parents[1]
-ROOMS = ("stockml", "tasks", "flows")
 STATE, CODE_OF = "STOCKML_STATE", "STOCKML_CODE"
 HANDED_ON = ("AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
 USER = re.compile(r"(?<=//)[^/]*@")
@@ -80,7 +77,7 @@ def _found(place: Home, mark: str, content: str) -> Workplace:
 
 
 def own_code() -> str:
-    return sources_hash(*(CODE / room for room in ROOMS))
+    return sources_hash(*OF_A_NIGHT)
 
 
 def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:

@@ -18,14 +18,12 @@ import selectors
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from deployments.process import leave
 from deployments.servers.warm_run import ALONE, ENGINE
-from stockml.code_version import code_hash
+from stockml.code_version import OF_A_NIGHT, code_hash
 
-PACKAGES = ("stockml", "tasks", "flows")
 # a night, and what it imports inside its functions
 IMPORTED = (
     "flows.nightly",
@@ -92,8 +90,7 @@ def _at_first_use() -> None:
 
 def sources() -> float:
     """When the newest of the product's sources was written."""
-    folder = Path(__file__).parents[2]
-    return max(path.stat().st_mtime for package in PACKAGES for path in (folder / package).rglob("*.py"))
+    return max(path.stat().st_mtime for folder in OF_A_NIGHT for path in folder.rglob("*.py"))
 
 
 class Server:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stockml.features.windows import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chances_above
-from stockml.forecasts.publishing import Published, Said, published
+from stockml.forecasts.publishing import Components, Published, published
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import TrainedModel
@@ -100,17 +100,17 @@ def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     return np.asarray(series.mid[at, None] * np.exp(prior_path(series, at, horizon)), dtype=np.float64)
 
 
-def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Said:
+def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Components:
     """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
     simple = pool.simple(series, at, leads)
     if hasattr(network, "paths"):
-        return Said(np.log(network.paths(series, at) / series.close[at, None]), simple, None)
+        return Components(np.log(network.paths(series, at) / series.close[at, None]), simple, None)
     location = published_moves(series, at, leads)
-    return Said(location, simple, network.network(series, at, leads) if network is not None else None)
+    return Components(location, simple, network.network(series, at, leads) if network is not None else None)
 
 
-def _joined(past: Said, now: Said) -> Said:
+def _joined(past: Components, now: Components) -> Components:
     network = None  # also where there is a vintage for the one and none for the other
     if past.network is not None and now.network is not None:
         network = np.concatenate([past.network, now.network])
-    return Said(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)
+    return Components(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)

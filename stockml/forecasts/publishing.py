@@ -26,8 +26,8 @@ LOWER_80, UPPER_80 = (int(np.flatnonzero(np.isclose(LEVELS, level))[0]) for leve
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What a forecaster says after m origins, of log(mid price / close of the origin).
+class Components:
+    """The forecasts that a published one is combined of, after m origins, of log(mid price / close of the origin).
 
     location: (m, leads), the median.  simple: (m, leads, 21) quantiles at LEVELS without a network; of these the spread
     and the skew count.  network: (m, leads, 21), symmetric about 0; None without one.
@@ -56,16 +56,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is published of a forecaster's words: shares (leads,), the network's; feedback, ln of the width."""
+    """How components are combined: shares (leads,), the network's; feedback, ln of the width."""
 
     shares: tuple[float, ...]
     feedback: float
 
-    def applied(self, said: Said) -> Floats:
+    def applied(self, components: Components) -> Floats:
         """(m, leads, 21) rising quantiles."""
-        spread, skew = _spread_and_skew(said.simple)
-        width = _mixed(spread, said.network, np.array(self.shares))
-        return _about(said.location, skew, width, self.feedback)
+        spread, skew = _spread_and_skew(components.simple)
+        width = _mixed(spread, components.network, np.array(self.shares))
+        return _about(components.location, skew, width, self.feedback)
 
 
 def _spread_and_skew(simple: Floats) -> tuple[Floats, Floats]:
@@ -84,20 +84,20 @@ def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Fl
     return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
 
 
-def published(series: PriceSeries, origins: Indices, said: Said) -> Published:
+def published(series: PriceSeries, origins: Indices, components: Components) -> Published:
     """What would have been published after each of the origins, by what was known then.
 
     origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends on
     sessions up to origins[i] only.
     """
-    (spread, skew), leads = _spread_and_skew(said.simple), said.location.shape[1]
+    (spread, skew), leads = _spread_and_skew(components.simple), components.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many have come in full by each origin
     came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
     actual = np.log(series.mid)[came[:, None] + np.arange(1, leads + 1)] - np.log(series.close)[came, None]
-    shares = np.zeros_like(said.location)
-    if said.network is not None:
-        shares = _shares(spread[: len(came)], said.network[: len(came)], actual, gaps)[due]
-    width, quantiles = _mixed(spread, said.network, shares), np.empty_like(spread)
+    shares = np.zeros_like(components.location)
+    if components.network is not None:
+        shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
+    width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
     feedback, now, heard = np.zeros(len(origins)), 0.0, 0
     for row, known in enumerate(due):
         for each in range(heard, known):
@@ -105,7 +105,7 @@ def published(series: PriceSeries, origins: Indices, said: Said) -> Published:
             step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
             now = float(np.clip(now + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
         feedback[row], heard = now, known
-        quantiles[row] = _about(said.location[row], skew[row], width[row], now)
+        quantiles[row] = _about(components.location[row], skew[row], width[row], now)
     return Published(quantiles, shares, feedback)
 
 

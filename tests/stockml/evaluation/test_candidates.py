@@ -7,7 +7,7 @@ from stockml.evaluation.candidates import Pools, forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import origins
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.publishing import Said, published
+from stockml.forecasts.publishing import Components, published
 from stockml.models.trend_prior import published_moves
 from tests.stockml.evaluation.seers import (
     LEADS,
@@ -29,7 +29,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
     unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     rows = np.append(unseen, len(SERIES) - 1)
     told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
-    said = Said(
+    said = Components(
         published_moves(SERIES, rows, LEADS),
         np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in told]),
         np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Said, published
+from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, published
 from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, walk
@@ -16,14 +16,14 @@ SERIES, LEADS = walk(400, seed=5), 5
 NORMAL = np.linspace(-2.0, 2.0, len(LEVELS))
 
 
-def said(at: np.ndarray, *, simple: float = 0.01, network: float | None = 0.012, seed: int = 1) -> Said:
+def said(at: np.ndarray, *, simple: float = 0.01, network: float | None = 0.012, seed: int = 1) -> Components:
     """Widths that vary by origin and lead, about these; a skew and a location of its own."""
     rng = np.random.default_rng(seed)
     width = np.exp(rng.normal(0, 0.2, (2, len(at), LEADS))) * np.sqrt(np.arange(1, LEADS + 1))
     skewed = NORMAL + 0.1 * NORMAL**2 + 0.3
     location = rng.normal(0, 0.002, (len(at), LEADS))
     told = None if network is None else network * width[1][..., None] * NORMAL
-    return Said(location, simple * width[0][..., None] * skewed, told)
+    return Components(location, simple * width[0][..., None] * skewed, told)
 
 
 def score(quantiles: np.ndarray, actual: float) -> float:
@@ -31,7 +31,7 @@ def score(quantiles: np.ndarray, actual: float) -> float:
     return 2 * sum(losses) / len(losses)
 
 
-def naive(series: PriceSeries, at: np.ndarray, told: Said) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def naive(series: PriceSeries, at: np.ndarray, told: Components) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quantiles, shares and feedback, all learned anew for each origin, a number at a time."""
     shares, feedback = np.zeros((len(at), LEADS)), np.zeros(len(at))
     quantiles = np.zeros((len(at), LEADS, len(LEVELS)))
@@ -76,9 +76,9 @@ def test_shares_feedback_and_quantiles_are_what_a_loop_over_outcomes_says(every:
     np.testing.assert_array_equal(found.calibration().applied(said_at(told, -1))[0], found.quantiles[-1])
 
 
-def said_at(told: Said, row: int) -> Said:
+def said_at(told: Components, row: int) -> Components:
     rows = slice(row, None)
-    return Said(told.location[rows], told.simple[rows], None if told.network is None else told.network[rows])
+    return Components(told.location[rows], told.simple[rows], None if told.network is None else told.network[rows])
 
 
 @pytest.mark.parametrize("t", [60, 65, 150, 198])
@@ -95,9 +95,9 @@ def test_nothing_that_came_after_an_origin_has_a_say_in_it(t: int) -> None:
     np.testing.assert_array_equal(until.quantiles, one.quantiles[known])
 
 
-def said_until(told: Said, count: int) -> Said:
+def said_until(told: Components, count: int) -> Components:
     assert told.network is not None
-    return Said(told.location[:count], told.simple[:count], told.network[:count])
+    return Components(told.location[:count], told.simple[:count], told.network[:count])
 
 
 @pytest.mark.parametrize(("network", "grows"), [(0.006, True), (0.1, False)])
@@ -128,7 +128,7 @@ def test_a_price_that_never_moves_leaves_the_share_as_it_began() -> None:
     flat = np.full(400, 20.0)
     still = PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat)
     at = np.arange(60, 200)
-    nothing = Said(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
+    nothing = Components(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
     found = published(still, at, nothing)
     np.testing.assert_allclose(found.shares, 2 / 3)
     assert found.feedback[-1] < 0, "bands that hold everything are too wide"
