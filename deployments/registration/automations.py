@@ -40,10 +40,12 @@ PREFECTS_OWN = (
 )
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
+LATE_ONCE_IN = timedelta(hours=1)
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
+LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
 SUBJECT = "stockml: {{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name }}"
@@ -68,15 +70,17 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     """
     ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
-    def telling(name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*") -> AutomationCore:
+    def telling(
+        name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = timedelta(0)
+    ) -> AutomationCore:
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
             match_related=ours,
-            for_each={"prefect.resource.id"},
+            for_each=set() if once_in else {"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,
-            within=timedelta(0),
+            within=once_in,
         )
         return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
@@ -92,12 +96,13 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
+    late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
         telling("failed runs", "A run, or a part of it, ended in an error", "Failed", states.WITH_FAILURES),
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
-        telling("late runs", "A run did not start in time: is a worker up?", "Late", kind=StateType.SCHEDULED.value),
+        telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=LATE_ONCE_IN),
         telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",

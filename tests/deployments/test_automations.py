@@ -156,7 +156,12 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
     work(prefect_client, missing_forecasts, tickers=["KO"])
     assert told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
     of_worker(prefect_client, failing, name="KO 2013-03-04", state=Late(scheduled_time=datetime.now(UTC)))
-    assert told(posted) == "stockml: nightly KO 2013-03-04 Late: no message"
+    late = "is a worker up? Others of this hour are not told"
+    assert told(posted) == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
+    for day in (5, 6, 7):  # without a worker all are late, and one line says so
+        of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}", state=Late(scheduled_time=datetime.now(UTC)))
+    work(prefect_client, failing)
+    assert told(posted) == FAILED
     assert posted.empty()
 
 
