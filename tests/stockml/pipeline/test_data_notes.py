@@ -73,13 +73,13 @@ def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(ho
 
 def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_session_on(home: Home) -> None:
     receipt = append(home, IBM)
-    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt)
+    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
     home.bases.mkdir()
     shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
     after = renormalise(home, receipt, calendar=None)
     assert (after.sha256, before.bases) == (before.sha256, "")
     assert after.identity() != before.identity()
-    assert beside_the_bars(home, receipt) != beside
+    assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
     assert night_key(after, Settings()) != night_key(before, Settings())
     (home.bases / "pooled-2011-06.json").unlink()
     shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
