@@ -1,4 +1,7 @@
-"""Whether an SQLite file of somebody else's program is whole. Changes nothing."""
+"""Whether an SQLite file of somebody else's program is whole.
+
+Changes nothing of what was committed: what a killed process left half done, SQLite takes back as soon as it may write.
+"""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +16,7 @@ def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
     if path.stat().st_size == 0:
         return "an empty file"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as database:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=30)) as database:
             if table not in {name for name, _ in database.execute("SELECT name, sql FROM sqlite_master")}:
                 return f"no table `{table}`"
             [answer] = database.execute("PRAGMA quick_check(1)").fetchone() if thorough else ["ok"]

@@ -207,7 +207,8 @@ def test_a_night_that_nobody_began_is_told_in_the_log_and_one_that_waits_its_tur
     """The turns of five hundred take twenty minutes."""
     waiting = pages.overdue("PEP", minutes=30)
     pages.overdue("KO", minutes=70)
-    assert pages.notice() == "stockml: nightly KO 2013-03-04 Late: no message"
+    late = "is a worker up? Others of this hour are not told"
+    assert pages.notice() == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
     assert pages.run(waiting)["state_name"] == "Scheduled"
 
 

@@ -26,6 +26,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
+MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}
 IMPORTED = ["flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"]
 KILLED = -9
 PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "MLFLOW_TRACKING_URI", "STOCKML_CLOCK")
@@ -66,7 +67,7 @@ def _run(environ: dict[str, str | None], api: str, quiet: bool, flow: str, asked
     loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
     reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
     with temporary_settings({PREFECT_API_URL: api, **reports}):
-        getattr(importlib.import_module(f"flows.{flow}"), flow)(**asked)
+        getattr(importlib.import_module(f"flows.{MODULES.get(flow, flow)}"), flow)(**asked)
 
 
 def copied(home: Home, folder: Path) -> Home:
