@@ -38,7 +38,8 @@ Each `base-YYYY-MM.npz` holds four LSTMs of 48 + 48 units over 64 sessions, lear
 the folder up to that month, USB's now without its doubtful bars: two correct the pooled regression's width, two have a
 width of their own. The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
 Plain arrays in half precision, a header in JSON, a SHA-256 over all of it; nothing that runs.
-A forecast uses the newest one that ends before what it is scored on: chosen by date, never by score. Made, killed anywhere and resumed, by
+A forecast uses the newest one that ends before what it is scored on: chosen by date, never by score. Made, killed
+anywhere and resumed, by
 
     python -m tests.bench.make_bases {folder}
 
