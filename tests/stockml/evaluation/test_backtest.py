@@ -122,7 +122,7 @@ def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
     night = 4
     other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
     assert other.nights[: night + 1] == found().nights[: night + 1]
-    assert backtest("ABC", altered_after(SERIES, FIRST - 100), SPAN, SETTINGS).nights != found().nights
+    assert backtest("ABC", altered_after(SERIES, FIRST - 400), SPAN, SETTINGS).nights != found().nights
     assert other.scores[PUBLISHED].crps != found().scores[PUBLISHED].crps
 
 
