@@ -16,8 +16,8 @@ from tests.stockml.plots.recorded import drawn
 from tests.support.patience import PATIENCE_S
 
 TITLES = {
-    "forecast": "IBM: 184 to 218 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 15% volatility a year expected, calmer than usual, 11th percentile",
+    "forecast": "IBM: 185 to 217 in 50 sessions (80%), by the network and the regression",
+    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 6th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
     "empty ledger": "IBM: no live forecast has come due yet",
@@ -28,7 +28,7 @@ TITLES = {
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: 14.7% volatility a year expected, after 14.7% on 2013-02-27",
+    "changes": "IBM: 14.0% volatility a year expected, after 13.9% on 2013-02-27",
 }
 
 
