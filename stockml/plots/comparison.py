@@ -87,7 +87,7 @@ def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
         if values != [None, None]:
             rows.append((label, *("–" if value is None else shape.format(value) for value in values)))
     if any(LIVE in night.metrics for night in both):
-        rows.append(("live skill, of independent paths", _live(before), _live(tonight)))
+        rows.append(("live skill, independent", _live(before), _live(tonight)))
     if before.forecast and tonight.forecast:
         forecasts = before.forecast, tonight.forecast
         rows.append(("end of the forecast", *(f"{each.path[-1]:.2f}" for each in forecasts)))

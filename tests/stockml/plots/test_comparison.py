@@ -68,7 +68,7 @@ def shown(night: Night) -> dict[str, str]:
         "volatility, next 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
         "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
-        "live skill, of independent paths": f"{found['answer/live_beats_last_close_pct']:+.1f}% of 2",
+        "live skill, independent": f"{found['answer/live_beats_last_close_pct']:+.1f}% of 2",
         "end of the forecast": f"{said.path[-1]:.2f}",
         "chance of a rise": f"{100 * said.probability_of_rise:.0f}%",
         "trained": night.mode,
