@@ -32,9 +32,7 @@ Seeds = Annotated[int, Field(ge=1, le=10)]
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
-    seeds: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
-    ),
+    seeds: Seeds = Field(2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"),
 ) -> State:
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()

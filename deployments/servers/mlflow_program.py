@@ -3,8 +3,9 @@
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
 
-The page is opened without its assistant, which otherwise comes by itself on a first visit and hides a third of it:
-MLflow 3.17 has no setting for this, its page asks the browser whether the assistant has come before.
+A first visit opens on models, where MLflow 3.17 would show its view of language models, empty, and without the
+assistant that comes by itself and hides a third of the page. It has no setting for either: its page asks the browser
+what was chosen before, and what a person chooses stays.
 
 Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
 draws those that its own page shows; the others cost more than all the rest of it, and most are never seen.
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 LONGEST_S = 120.0  # that plots are waited for
-HAS_COME = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"
-SCRIPT = f"<script>localStorage.getItem('{HAS_COME}') || localStorage.setItem('{HAS_COME}', 'true')</script>".encode()
-HEAD = b"<head>"
+CHOSEN = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.workflowType_v1": '"machine_learning"'}
+CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
+HEAD, SCRIPT = b"<head>", f"<script>{CHOOSES}</script>".encode()
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -57,13 +58,13 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(database, database, "mlflow-artifacts:/")
-    pages = ClosedAssistant(OpenedPlots(create_fastapi_app(), database))
+    pages = FirstVisit(OpenedPlots(create_fastapi_app(), database))
     guarded = Guard(pages, access, asks_password=True, open_path="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
-class ClosedAssistant:
-    """An ASGI application around MLflow's: the page itself says that the assistant has come."""
+class FirstVisit:
+    """An ASGI application around MLflow's: the page itself chooses what nobody has chosen in this browser."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application

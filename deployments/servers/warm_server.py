@@ -43,8 +43,6 @@ IMPORTED = (
     "sklearn.linear_model",
     "sqlalchemy",
     "stockml.pipeline.train",
-    "stockml.tracking.models",
-    "stockml.training.ticker_training",
 )
 # the sources that decide whether a step is cached: read, and parsed, once
 HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))

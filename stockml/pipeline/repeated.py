@@ -39,8 +39,11 @@ class FinishedNight:
 def keep_finished(
     home: Home, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
 ) -> None:
-    """Remember what the ticker's newest night left; one that waits for MLflow is not finished."""
-    if run.run_id is None:
+    """Remember what the ticker's newest night left; one that waits for MLflow is not finished.
+
+    Not where machines share state: what stands in one home is not all that there is.
+    """
+    if run.run_id is None or home.state is not None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}
     finished = FinishedNight(_request(home, run.ticker, session, settings, calendar), run.path, files)

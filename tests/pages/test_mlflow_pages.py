@@ -83,6 +83,14 @@ def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: 
         assert "network.units" in compared
 
 
+def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages) -> None:
+    with browser_page() as page:
+        page.goto(f"{pages.address}/#/experiments")
+        page.get_by_role("link", name="stockml/IBM", exact=True).first.click()
+        for name in pages.runs:
+            page.get_by_text(name, exact=True).first.wait_for()
+
+
 def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> None:
     with browser_page() as page:
         open_charts(page, pages.address, pages.overview_id)
