@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments.replay.recording import recorded_bars
 from stockml.plots.tutorial import FIGURES
 from tests.support.notebook import NOTEBOOK, outputs
+from tests.support.recordings import recorded_bars
 
 
 @pytest.mark.slow

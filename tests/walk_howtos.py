@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from string import Template
 
-from deployments.replay.recording import recorded_bars
+from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 from tests.walk_readme import done, environment, new_machine
 

@@ -9,12 +9,9 @@ import gzip
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from deployments.errors import NotRecorded
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class RecordedRow(NamedTuple):
@@ -74,13 +71,3 @@ def recorded_rows(symbol: str) -> tuple[RecordedRow, ...]:
 
 def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:
     return _SPLITS.get(symbol, ())
-
-
-def recorded_bars(symbol: str) -> "pd.DataFrame":
-    """Bars as traded: index `session` (midnight, naive, ascending), float64 open, high, low, close, volume."""
-    import pandas as pd
-
-    rows = recorded_rows(symbol)
-    index = pd.DatetimeIndex([row.session for row in rows], name="session")
-    names = ("open", "high", "low", "close", "volume")
-    return pd.DataFrame({name: [float(getattr(row, name)) for row in rows] for name in names}, index=index)

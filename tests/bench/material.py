@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.replay.recording import recorded_bars
 from stockml.prices.bars import COLUMNS, PRICES, Bars, days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history
 from tests.support.kaggle import kaggle_at_hand
+from tests.support.recordings import recorded_bars
 
 TICKER = "IBM"
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from deployments.cli.runs import outcome, run_night
 from deployments.replay.feed import Feed, replay_environment
-from deployments.replay.recording import recorded_bars
 from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home, home
@@ -23,6 +22,7 @@ from stockml.maintenance.retention import RetentionSettings
 from stockml.prices.bars import days_of
 from stockml.tracking.client import Tracking
 from tests.bench.measuring import Measured, Scene, own_peak
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import fill
 
 TICKERS = ("IBM", "AAPL")

@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_bars
 from stockml.home import Home, home
 from stockml.prices.bars import days_of
 from stockml.prices.csv_import import import_file
@@ -15,6 +14,7 @@ from stockml.provider.client import AlphaVantage
 from tests.bench.material import TICKER, repeated, write_csv
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
+from tests.support.recordings import recorded_bars
 
 SESSIONS = 10_000
 WHAT = f"{SESSIONS:,} sessions: IBM's recording behind itself as imported history"

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deployments.replay.recording import recorded_bars
 from deployments.servers.environment import set_environment
 from stockml.home import Home, home
 from stockml.nights.record import read_night
@@ -25,6 +24,7 @@ from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
 from tests.bench.material import TICKER
 from tests.bench.measuring import Measured, Scene, timed
+from tests.support.recordings import recorded_bars
 
 SETTINGS = Settings()
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from deployments.replay.recording import recorded_bars
 from stockml.home import home
 from stockml.prices.bars import days_of
 from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
+from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
 RECORDED = ("IBM", "AAPL", "MSFT", "GOOG")

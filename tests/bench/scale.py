@@ -27,12 +27,12 @@ import numpy as np
 import psycopg
 
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_bars
 from deployments.servers import databases
 from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
 from tests.support.postgres_server import postgres_server
+from tests.support.recordings import recorded_bars
 
 NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
 DAY = date(2026, 11, 23)  # a Monday on which most exchanges trade

@@ -23,7 +23,6 @@ import psutil
 
 from deployments.process import leave
 from deployments.replay.feed import replay_environment
-from deployments.replay.recording import recorded_bars
 from deployments.servers import warm_server
 from deployments.servers.environment import settings_of
 from stockml.home import Home, home
@@ -31,6 +30,7 @@ from stockml.plots import style
 from stockml.prices.bars import days_of
 from tests.bench.on_universe import with_history
 from tests.support.own_servers import OwnServer
+from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
 TICKERS = {"T00": "IBM", "T01": "AAPL", "T02": "MSFT"}

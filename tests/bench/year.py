@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deployments.replay.answers import NEW_YORK
-from deployments.replay.recording import RecordedRow, recorded_bars
+from deployments.replay.recording import RecordedRow
 from stockml.errors import StockmlError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
@@ -31,6 +31,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
+from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
 EXCHANGE = sessions_for("IBM")

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from deployments.cli.app import run
-from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured, store_of
+from tests.support.recordings import recorded_bars
 
 
 def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:

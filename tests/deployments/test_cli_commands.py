@@ -15,7 +15,6 @@ import pytest
 from mlflow import MlflowClient
 
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_bars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -28,6 +27,7 @@ from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.stockml.tracking.logged import unexplained
 from tests.support.commands import stockml
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from deployments.cli.app import run
-from deployments.replay.recording import recorded_bars
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
@@ -18,6 +17,7 @@ from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from tests.support.nights import recorded_night
+from tests.support.recordings import recorded_bars
 
 HORIZON, DIRECTION = 50, 30
 NEW_YORK = sessions_for("IBM")

@@ -6,7 +6,8 @@ import exchange_calendars
 import pytest
 
 from deployments.errors import NotRecorded
-from deployments.replay.recording import recorded_bars, recorded_rows, recorded_splits, symbols
+from deployments.replay.recording import recorded_rows, recorded_splits, symbols
+from tests.support.recordings import recorded_bars
 
 
 def test_the_recording_holds_five_symbols() -> None:

@@ -19,7 +19,6 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models import pooled_vintages
@@ -31,6 +30,7 @@ from tests.support import replaying
 from tests.support.night_process import KILLED, copied, held_locks, standing, start_flow, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
+from tests.support.recordings import recorded_bars
 
 EARLIER = 0.8
 WEDNESDAY = date(2013, 2, 27)

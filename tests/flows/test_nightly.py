@@ -15,7 +15,6 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.states import State
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deployments.replay.recording import recorded_bars
 from flows.nightly import nightly
 from stockml.errors import BadKey, TooFewBars, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
@@ -24,6 +23,7 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from tests.support import PAYLOADS
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import Fault, ScriptedFeed
 

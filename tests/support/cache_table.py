@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_bars
 from stockml import code_version
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support.patience import PATIENCE_S
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, fill, store_of, use
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)

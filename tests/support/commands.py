@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from tests.support.patience import PATIENCE_S
+from tests.support.recordings import recorded_bars
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deployments.replay.recording import recorded_bars
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.models.baselines import BASELINES
 from stockml.models.retrain_policy import Decision
@@ -21,6 +20,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.tracking import run_content
 from stockml.training.ticker_training import train_ticker
+from tests.support.recordings import recorded_bars
 
 SETTINGS = Settings()
 LIVE = {

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_bars
 from stockml.home import Home
 from stockml.prices.store import BarStore
+from tests.support.recordings import recorded_bars
 
 STORED_UNTIL, THURSDAY = date(2013, 2, 20), date(2013, 2, 28)
 SMALL = {"evaluation": {"test_sessions": 300, "validation_sessions": 300}}

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from deployments.cli.app import run
-from deployments.replay.recording import recorded_bars
 from stockml.errors import InvalidSession
 from stockml.home import Home
 from stockml.pipeline.audit import PARTS, audit
@@ -19,6 +18,7 @@ from stockml.pipeline.dataset import renormalise
 from stockml.prices.store import BarStore, bar_store
 from stockml.settings import Settings
 from stockml.storage.differences import compared
+from tests.support.recordings import recorded_bars
 
 SESSION, AFTER = date(2013, 2, 22), datetime(2013, 3, 3, tzinfo=UTC)
 
