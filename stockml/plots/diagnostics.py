@@ -93,6 +93,7 @@ def volatility(
 ) -> "Figure":
     """The volatility that was expected after each origin, over what the closes then did, and tonight's.
 
+    Between two parts of the origins, whose outcomes must not touch, nothing was expected: the line breaks.
     origins, expected: (m,), a share a year.  tonight: None where nothing is said of 20 sessions.
     """
     said = "how far the price was expected to go, and how far it went"
@@ -102,10 +103,13 @@ def volatility(
             said += f", {tonight.place}"
     subtitle = f"Annualised, next {SPAN} sessions, {len(origins)} origins it had not seen; tinted: 80% of the forecasts"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
-    days = series.sessions[origins]
-    realised = realised_after(series, origins)
-    axes.fill_between(days, 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
-    axes.plot(days, 100 * expected, color=MODEL, linewidth=1.8)
+    since = np.arange(origins[0], origins[-1] + 1)
+    realised = realised_after(series, since)
+    axes.fill_between(series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
+    apart = np.diff(origins)
+    breaks = np.flatnonzero(apart > 2 * apart.min(initial=len(series))) + 1
+    for part in np.split(np.arange(len(origins)), breaks):
+        axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8)
     ends = [("expected", 100 * float(expected[-1]), MODEL), ("what came", 100 * float(realised[-1]), MUTED)]
     if tonight is not None and tonight.usual is not None:
         axes.axhspan(*(100 * each for each in tonight.usual), color=MODEL, alpha=0.07, linewidth=0)
