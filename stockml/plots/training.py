@@ -136,7 +136,7 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
     figure, panels = canvas(title, subtitle, rows=1 if few else 2, sharex=True, height=5.4 if few else 7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
     shades = np.linspace(0.12, 0.9, len(by_epoch))
-    epochs = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
+    epochs: list[list[tuple[Floats, float]]] = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
     if few:
         others = [(paths, 0.25) for at, paths in enumerate(by_epoch) if at != best]
         epochs = [[*others, (by_epoch[best], 1.0)]]

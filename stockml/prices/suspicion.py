@@ -69,7 +69,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
     """Whether decimal logarithms say ten or a hundred times, or a tenth or hundredth."""
-    return np.min(np.abs(np.abs(times)[..., None] - (1, 2)), axis=-1) < TENFOLD  # type: ignore[no-any-return]
+    return np.asarray(np.abs(np.abs(times)[..., None] - (1, 2)).min(axis=-1) < TENFOLD, dtype=np.bool_)
 
 
 def _sessions_at(ratios: Floats, times: float) -> int:

@@ -28,7 +28,7 @@ from stockml.models.pooled_regression import (
     origins_of,
 )
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Indices
 
 TOGETHER = 8  # origins a stretch
 STRETCH = LOOK_BACK + ORIGIN_EVERY * (TOGETHER - 1)  # sessions
@@ -97,7 +97,7 @@ class WidthLesson:
 
 def _part(
     series: PriceSeries, origins: Indices, scaled: NDArray[np.float32], pooled: PooledRegression
-) -> tuple[NDArray[np.float32], Indices, Floats, Floats, Floats]:
+) -> tuple[NDArray[np.float32], Indices, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Rows, starts, moves, regression and known of one segment; a stretch that is not full repeats its last origin."""
     leads, columns = np.array(LEADS), scaled.shape[1]
     before, after = np.zeros((LOOK_BACK - 1, columns), np.float32), np.zeros((STRETCH, columns), np.float32)
