@@ -14,6 +14,7 @@ from stockml.errors import InvalidSession, InvalidSetting
 from stockml.storage.arrays import Days
 from stockml.tickers import exchange
 
+A_DAY = np.timedelta64(1, "D")
 FIRST_DAY, LAST_DAY = date(1928, 1, 3), date(2040, 12, 31)
 FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
@@ -157,5 +158,5 @@ def _bounds(name: str) -> tuple[date, date]:
 
 def _weekdays_after(last: np.datetime64) -> Days:
     """Monday to Friday from `last` to LAST_DAY: Bombay and Shanghai name their holidays only a year ahead."""
-    days = np.arange(last + 1, np.datetime64(LAST_DAY, "D") + 1, dtype="datetime64[D]")
+    days = np.arange(last + A_DAY, np.datetime64(LAST_DAY, "D") + A_DAY, dtype="datetime64[D]")
     return days[np.is_busday(days)] if np.datetime64(LAST_DAY, "D") - last > np.timedelta64(7, "D") else days[:0]

@@ -73,7 +73,7 @@ def train_ticker(
 def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
     """From the outcomes known before session `stop`, going on from `before`, on the newest pool that ends before it."""
     known = series.until(stop)
-    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + 1
+    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + np.timedelta64(1, "D")
     pool = Pool.before(first.item(), folders)
     errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - 1
     if pool.base is not None:

@@ -134,7 +134,7 @@ def facts_about(
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
     """What `policy.decide` wants to know, as of the last session of `series`."""
-    network, newest = champion.published, Pool.before((series.sessions[-1] + 1).item(), folders)
+    network, newest = champion.published, Pool.before((series.sessions[-1] + np.timedelta64(1, "D")).item(), folders)
     return Facts(
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
         same_code=same_code,

@@ -35,7 +35,7 @@ def wide(times: float, series: PriceSeries = SERIES) -> Model:
     own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
     first = series.sessions[SPLIT.validation.start]
     return Model(
-        TickerNetwork(Pool.before(first.item()), own, own=True, learned_until=first - 1),
+        TickerNetwork(Pool.before(first.item()), own, own=True, learned_until=first - np.timedelta64(1, "D")),
         TickerNetwork(Pool.before(series.sessions[-1].item()), own, own=True, learned_until=series.sessions[-1 - AGE]),
     )
 

@@ -90,7 +90,7 @@ def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
             append(store, bars, recorded_at)
             known |= {day: row for day, row in values_of(bars).items() if already_known.get(day) != row}
             newest = store.files.read("IBM.parquet", "IBM", BAR_SCHEMA)["recorded_at"].to_numpy()
-            assert (np.diff(newest) >= np.timedelta64(0)).all()
+            assert (np.diff(newest) >= np.timedelta64(0, "D")).all()
             views[newest[-1].astype("datetime64[us]").item()] = store.read("IBM")
         assert store.read("IBM").equals(bars_of(known))
         for time, view in views.items():
