@@ -98,10 +98,8 @@ def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_spli
     (axes,) = diagnostics.ledger("IBM", past_forecasts(), sessions, mid).axes
     check_fans(axes, past_forecasts(), after_split)
     assert labels(axes) == [("what happened", ACCENT)]
-    assert (
-        days_shown(axes)[0]
-        == as_numbers(sessions[sessions >= np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")])[0]
-    )
+    since = np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")
+    assert days_shown(axes)[0] == as_numbers(sessions[sessions >= since])[0]
     assert axes.get_ylabel() == "mid price, $"
 
 
