@@ -36,7 +36,7 @@ from tests.stockml.evaluation.seers import (
 )
 from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk
 
-BEFORE_ANY_VINTAGE = 10_000
+BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def test_before_any_vintage_the_simple_forecast_is_published_and_says_why() -> N
 
 
 def test_with_a_vintage_for_tonight_alone_no_network_is_published_that_was_not_scored() -> None:
-    around = replace(SERIES, sessions=SERIES.sessions - 1_400)
+    around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
     model = train_ticker(around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     assert model.published.pool.base is not None
     unscored = replace(model, held_out=replace(model.held_out, pool=Pool.before(date(1990, 1, 1))))

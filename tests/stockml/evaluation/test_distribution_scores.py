@@ -96,7 +96,10 @@ def test_a_reference_without_error_gives_no_skill() -> None:
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
     generator = np.random.default_rng(4)
     tickers = [
-        DatedLosses(SESSIONS[ORIGINS] + 60, generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300)) for i in (0, 1)
+        DatedLosses(
+            SESSIONS[ORIGINS] + np.timedelta64(60, "D"), generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300)
+        )
+        for i in (0, 1)
     ]
     sums: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for each in tickers:

@@ -108,7 +108,7 @@ def test_a_pool_that_has_seen_the_first_origin_is_refused(pool: PooledRegression
 def later(n: int) -> PriceSeries:
     """A share that was first traded after the pool's last session."""
     young = walk(n)
-    return PriceSeries(young.sessions + 3_000, *(getattr(young, name) for name in COLUMNS))
+    return PriceSeries(young.sessions + np.timedelta64(3_000, "D"), *(getattr(young, name) for name in COLUMNS))
 
 
 def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:

@@ -30,9 +30,9 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list[int]) -> None:
     rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
     for count in pieces:
-        found = found.then(rows[first : first + count], DAY + first + count)
+        found = found.then(rows[first : first + count], DAY + np.timedelta64(first + count, "D"))
         first += count
-    whole = OwnErrors().then(rows, DAY + first)
+    whole = OwnErrors().then(rows, DAY + np.timedelta64(first, "D"))
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
     assert (found.weight, found.through) == (pytest.approx(whole.weight), whole.through)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stockml.errors import StoreError
@@ -132,7 +133,7 @@ def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_
 
 
 def test_before_any_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
-    found = night(home, replace(ALONE, sessions=ALONE.sessions - 10_000).until(900))
+    found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
     assert found.model.reason == f"nothing to train: {reason}"

@@ -104,7 +104,7 @@ def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
         assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
         errors = network(model, "held_out").errors
         assert errors.through is not None
-        assert errors.through + 50 < series.sessions[model.parts.validation.start]
+        assert errors.through + np.timedelta64(50, "D") < series.sessions[model.parts.validation.start]
         moved += 1
         break
     assert moved
@@ -143,11 +143,11 @@ def test_the_scored_network_ends_before_what_is_unseen_and_the_published_one_ton
     model, first = usual(), SERIES.sessions[usual().parts.validation.start]
     held_out, published = network(model, "held_out"), network(model, "published")
     assert held_out.pool.through is not None
-    assert held_out.learned_until == first - 1
+    assert held_out.learned_until == first - np.timedelta64(1, "D")
     assert np.datetime64(held_out.pool.through) < first
     assert published.learned_until == SERIES.sessions[-1]
     assert held_out.errors.through is not None
-    assert held_out.errors.through + 50 < first
+    assert held_out.errors.through + np.timedelta64(50, "D") < first
     assert published.errors.through == SERIES.sessions[845]
 
 
@@ -162,7 +162,7 @@ def test_a_short_history_leaves_the_base_alone(sessions: int, said: str) -> None
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool, tmp_path: Path) -> None:
-    series = SERIES if damaged else replace(SERIES, sessions=SERIES.sessions - 10_000)
+    series = SERIES if damaged else replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     if damaged:
         shutil.copy(SHIPPED / "pooled-1999-06.json", tmp_path)
         (tmp_path / "base-1999-06.npz").write_bytes(b"no base")
@@ -175,14 +175,16 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool,
 
 
 def test_what_is_unseen_begins_after_the_oldest_vintage_where_it_can() -> None:
-    around = replace(SERIES, sessions=SERIES.sessions - 1_050)  # the oldest vintage ends on session 499
+    around = replace(
+        SERIES, sessions=SERIES.sessions - np.timedelta64(1_050, "D")
+    )  # the oldest vintage ends on session 499
     assert unseen_parts(SERIES, SMALL.evaluation).validation.start == 775
     first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
     assert first == 500
     evaluation = EvaluationSettings(horizon=5, direction_step=3, test_sessions=600, validation_sessions=600)
     found = unseen_parts(around, evaluation)
     assert (found.test, len(found.validation)) == (range(first, 895), 0)
-    before = replace(SERIES, sessions=SERIES.sessions - 10_000)
+    before = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     assert unseen_parts(before, SMALL.evaluation) == unseen_parts(SERIES, SMALL.evaluation)
     model = train_ticker(around, SMALL.changed(evaluation=evaluation), RETRAIN, start=None)
     assert model.held_out.pool.through == date(1999, 6, 30)
