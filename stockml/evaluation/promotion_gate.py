@@ -72,7 +72,7 @@ def _told(rival: CrpsComparison | None) -> tuple[str, str]:
     if rival is None:
         return "no comparison", "the champion's distribution made no error on the same origins"
     whose = "the champion's" if rival.reference == CHAMPION else "its"
-    found = f"CRPS {rival.skill:+.2%} against {whose} on the same origins"
+    found = f"CRPS {rival.skill:+z.2%} against {whose} on the same origins"
     if rival.test is None:
         return "within the noise", f"{found}, too few to test"
     found = f"{found}, p {rival.test.p_value:.2f}"

@@ -160,7 +160,7 @@ def _adds(found: Glance) -> str:
     """Both gains, or the one that there is; a dash where neither is known."""
     gains = (
         ("path ", found.path_adds, found.path_adds_p, "+.3f"),
-        ("", found.network_adds, found.network_adds_p, "+.2%"),
+        ("", found.network_adds, found.network_adds_p, "+z.2%"),
     )
     known = [gain for gain in gains if gain[1] is not None]
     parts = [

@@ -147,8 +147,8 @@ def _crps_adds(night: Night) -> str:
         return "what was not measured"
     found = table.network_adds
     around = found.interval(table.scores[found.name].origins)
-    inside = f" ({around.low:+.2%} to {around.high:+.2%})" if around else ""
-    return f"{found.skill:+.2%} of CRPS{inside}, {_luck(found.p_value)}"
+    inside = f" ({around.low:+z.2%} to {around.high:+z.2%})" if around else ""
+    return f"{found.skill:+z.2%} of CRPS{inside}, {_luck(found.p_value)}"
 
 
 def _not_published(night: Night) -> str:

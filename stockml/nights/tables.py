@@ -3,10 +3,10 @@
 import textwrap
 
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Score
-from stockml.evaluation.simple_distributions import POOLED
+from stockml.evaluation.simple_distributions import POOLED, SHAPES
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.baselines import LAST_MID
@@ -101,10 +101,10 @@ def _distribution_rows(night: Night) -> Rows:
         return []
 
     def skill(found: CrpsComparison | None) -> str:
-        return "–" if found is None else f"{found.skill:+.2%}"
+        return "–" if found is None else f"{found.skill:+z.2%}"
 
     origins = next(iter(table.scores.values())).origins
-    ordered = [name for name in table.scores if name not in LAST] + [name for name in LAST if name in table.scores]
+    ordered = [name for name in (*SHAPES, BASE, *LAST) if name in table.scores]  # a night that is read has them by name
     return [
         (f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%"),
         *(

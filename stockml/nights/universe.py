@@ -19,7 +19,7 @@ from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
-FORMATS = ("+.3f", "+.2%", ".2f", ".2f", ".0%", ".0%")  # of the figures among them
+FORMATS = ("+.3f", "+z.2%", ".2f", ".2f", ".0%", ".0%")  # of the figures among them
 LEGEND = (
     "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise; "
     "rise: the chance of it, rose: how often it did"

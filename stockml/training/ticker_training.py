@@ -20,6 +20,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
 from stockml.models.trained_model import Evidence, Network, TrainedModel
+from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Indices
@@ -73,9 +74,9 @@ def train_ticker(
 def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
     """From the outcomes known before session `stop`, going on from `before`, on the newest pool that ends before it."""
     known = series.until(stop)
-    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + np.timedelta64(1, "D")
+    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY
     pool = Pool.before(first.item(), folders)
-    errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - 1
+    errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - A_DAY
     if pool.base is not None:
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
             # parts in proportion may begin a session earlier than last night, and nothing is unlearned
@@ -119,5 +120,5 @@ def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> De
         return Decision("keep", f"nothing to train: {'; '.join(pool.reasons.values())}")
     if evidence is None:
         return Decision("keep", "the history is too short to learn from: the base is left alone")
-    found = f"the ticker's own training was {evidence.skill:+.2%} of CRPS on {evidence.origins} validation origins"
+    found = f"the ticker's own training was {evidence.skill:+z.2%} of CRPS on {evidence.origins} validation origins"
     return Decision("keep", f"the base left alone was better: {found} ({decision.mode}: {decision.reason})")

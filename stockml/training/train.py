@@ -18,6 +18,7 @@ from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, vintage_folders
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
+from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training import checkpoint
@@ -134,7 +135,7 @@ def facts_about(
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
     """What `policy.decide` wants to know, as of the last session of `series`."""
-    network, newest = champion.published, Pool.before((series.sessions[-1] + np.timedelta64(1, "D")).item(), folders)
+    network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
         same_code=same_code,

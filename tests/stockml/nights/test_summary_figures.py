@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.nights import summary
-from stockml.nights.record import Night
+from stockml.nights.record import Night, read_night, write_night
 from stockml.nights.tables import rise
 from tests.stockml.nights.test_summary import logged, rows_of
 from tests.support.nights import recorded_night
@@ -65,3 +66,13 @@ def test_a_live_figure_stands_with_its_observations_and_below_thirty_is_too_few(
     older = {name: figures[name] for name in figures if name not in ("live/steps", "live/independent")}
     kept = "12 live forecasts complete: skill +0.021, 78% inside the 80% band"
     assert kept in " ".join(page(replace(night, metrics=older)).split())
+
+
+def test_a_night_that_is_read_again_says_the_same_row_for_row(tmp_path: Path) -> None:
+    night = logged()
+    assert night.distributions
+    write_night(night, tmp_path / "night.json")
+    again = read_night(tmp_path / "night.json")
+    assert summary.text(again) == summary.text(night)
+    assert summary.markdown(again) == summary.markdown(night)
+    assert len(rows_of(again, "distribution", 34)) == len(night.distributions.scores)
