@@ -9,44 +9,41 @@ from typing import Any
 
 GATES = {"lstm": 4, "peephole": 4, "gru": 3}  # kernels have gates · units columns
 STATES = {"lstm": 2, "peephole": 2, "gru": 1}
+SUMMED = ("lstm", "peephole")  # they see only the sum of what inputs and hidden state came to
 ARRAYS = {"lstm": 3, "peephole": 4, "gru": 3}  # a layer's weights: kernel, recurrent kernel, and `rest`
 
-Tanh = Callable[[Any], Any]
-Cell = Callable[[Tanh, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
+Cell = Callable[[Any, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
 
 
-def lstm(tanh: Tanh, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
+def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
     """rest: bias (4 units)."""
-    into, forget, candidate, out = _gates(x + h + rest[0], 4)
-    memory = _sigmoid(tanh, forget) * states[1] + _sigmoid(tanh, into) * tanh(candidate)
-    return _sigmoid(tanh, out) * tanh(memory), memory
+    into, forget, candidate, out = maths.split(x + h + rest[0], 4, axis=1)
+    memory = _sigmoid(maths, forget) * states[1] + _sigmoid(maths, into) * maths.tanh(candidate)
+    return _sigmoid(maths, out) * maths.tanh(memory), memory
 
 
-def peephole(tanh: Tanh, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
+def peephole(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
     """The gates see the memory too (Gers and Schmidhuber, 2000).  rest: bias (4 units), peepholes (3, units)."""
-    into, forget, candidate, out = _gates(x + h + rest[0], 4)
+    into, forget, candidate, out = maths.split(x + h + rest[0], 4, axis=1)
     memory, seen = states[1], rest[1]
-    into, forget = _sigmoid(tanh, into + seen[0] * memory), _sigmoid(tanh, forget + seen[1] * memory)
-    memory = forget * memory + into * tanh(candidate)
-    return _sigmoid(tanh, out + seen[2] * memory) * tanh(memory), memory
+    into, forget = _sigmoid(maths, into + seen[0] * memory), _sigmoid(maths, forget + seen[1] * memory)
+    memory = forget * memory + into * maths.tanh(candidate)
+    return _sigmoid(maths, out + seen[2] * memory) * maths.tanh(memory), memory
 
 
-def gru(tanh: Tanh, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
+def gru(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
     """Cho et al. (2014), the reset after the product, as Keras has it.  rest: biases of both sums (2, 3 units)."""
-    (keep, reset, candidate), (kept, again, recalled) = _gates(x + rest[0][0], 3), _gates(h + rest[0][1], 3)
-    share = _sigmoid(tanh, keep + kept)
-    candidate = tanh(candidate + _sigmoid(tanh, reset + again) * recalled)
+    (keep, reset, candidate), (kept, again, recalled) = (
+        maths.split(sums, 3, axis=1) for sums in (x + rest[0][0], h + rest[0][1])
+    )
+    share = _sigmoid(maths, keep + kept)
+    candidate = maths.tanh(candidate + _sigmoid(maths, reset + again) * recalled)
     return (share * states[0] + (1.0 - share) * candidate,)
 
 
 CELLS: dict[str, Cell] = {"lstm": lstm, "peephole": peephole, "gru": gru}
 
 
-def _gates(sums: Any, count: int) -> list[Any]:
-    units = sums.shape[1] // count
-    return [sums[:, i * units : (i + 1) * units] for i in range(count)]
-
-
-def _sigmoid(tanh: Tanh, x: Any) -> Any:
+def _sigmoid(maths: Any, x: Any) -> Any:
     """By the hyperbolic tangent, which never overflows."""
-    return 0.5 * (1.0 + tanh(0.5 * x))
+    return 0.5 * (1.0 + maths.tanh(0.5 * x))

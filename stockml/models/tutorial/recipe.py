@@ -237,7 +237,7 @@ def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> 
     for step in range(len(inputs) + horizon - 1):
         signal = inputs[step][:, None] if step < len(inputs) else path[:, step - len(inputs)][:, None]
         for depth, (into, recurrent, *rest) in enumerate(layers):
-            states[depth] = CELLS[cell](np.tanh, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
+            states[depth] = CELLS[cell](np, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
             signal = states[depth][0]
         if step >= len(inputs) - 1:
             path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]

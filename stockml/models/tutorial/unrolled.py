@@ -1,0 +1,83 @@
+"""A recurrent layer's steps while it learns, with their gradient: what the tutorial's training spends its time on."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from stockml.models.tensorflow import tensorflow
+from stockml.models.tutorial.cells import CELLS, SUMMED
+
+MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
+
+
+def unrolled(cell: str, rate: float, bits: Sequence[Any], states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
+    """The steps as one operation, and their gradient through time (Werbos, 1990).
+
+    bits: (steps) of (streams, units, 2), random, or None: they drop outputs and states at `rate`.  states: (streams,
+    units) each, the first ones; no gradient goes through them. The operation takes what the inputs came to, (steps ·
+    streams, gates · units), and the layer's other weights; it returns the outputs, (streams, units) a step, and the
+    last states. Its gradient takes a step's gates anew rather than keep them, and the recurrent kernel's is one product
+    over all steps: a fifth less time than TensorFlow's own gradient.
+    """
+    tf = tensorflow()
+    forward, backward = _step()
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(sums: Any, recurrent: Any, *rest: Any) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
+        kernel, now = tf.cast(recurrent, MATMUL_TYPE), states
+        entries, hidden, outputs = [], [], []
+        for x, drawn in zip(tf.split(sums, len(bits)), bits, strict=True):
+            hidden.append(tf.cast(now[0], MATMUL_TYPE))
+            entries.append((x, tf.matmul(hidden[-1], kernel), rest, now, drawn))
+            output, now = forward(cell, rate, *entries[-1])
+            outputs.append(output)
+
+        def gradient(*slopes: Any) -> tuple[Any, ...]:
+            """slopes: of the outputs; those of the last states are nothing."""
+            of_x: list[Any] = []
+            of_h: list[Any] = []
+            of_rest, later = [tf.zeros_like(weight) for weight in rest], None
+            for entry, slope in zip(reversed(entries), slopes[len(bits) - 1 :: -1], strict=True):
+                x, h, of_states, of_rest = backward(cell, rate, *entry, slope, later, of_rest)
+                of_x, of_h = [x, *of_x], [h, *of_h]
+                later = [tf.matmul(h, kernel, transpose_b=True), *of_states]
+            of_kernel = tf.matmul(tf.concat(hidden, 0), tf.concat(of_h, 0), transpose_a=True)
+            of_sums = tf.concat(of_h if cell in SUMMED else of_x, 0)
+            return of_sums, tf.cast(of_kernel, tf.float32), *of_rest
+
+        return (*outputs, *now), gradient
+
+    return run  # type: ignore[no-any-return]
+
+
+@cache
+def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """One step of a layer and its gradient, each compiled into few passes over memory."""
+    tf = tensorflow()
+
+    def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, tuple[Any, ...]]:
+        """Its output and states.  bits: 16 drop a unit's output, the other 16 its state."""
+        hidden, *memory = CELLS[cell](tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
+        if bits is None:
+            return hidden, (hidden, *memory)
+        kept = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
+        return hidden * kept[..., 0], (hidden * kept[..., 1], *memory)
+
+    def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
+        """Of x, h and the states, and of `rest`, added to what later steps gave.
+
+        after: the slope of this step's output; of its states, the first from the next step's product and from the next
+        step itself, None after the last step; and the sum for `rest`.
+        """
+        slope, later, total = after
+        with tf.GradientTape() as tape:
+            tape.watch([x, h, *rest, *states])
+            output, (hidden, *memory) = step(cell, rate, x, h, rest, states, bits)
+        targets, slopes = [output], [slope]
+        if later is not None:
+            product, direct, *others = later
+            targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
+        of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
+        return of_x, of_h, of_states, [sum(pair) for pair in zip(total, of_rest, strict=True)]
+
+    return tf.function(step, jit_compile=True), tf.function(gradient, jit_compile=True)
