@@ -8,7 +8,7 @@ assistant that comes by itself and hides a third of the page. It has no setting 
 what was chosen before, and what a person chooses stays.
 
 Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
-draws those that its own page shows; the others cost more than all the rest of it, and most are never seen.
+draws its forecast; the others cost more than all the rest of it, and most are never seen.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from deployments.servers.access import Access, Guard
 from stockml.home import home
 from stockml.nights.record import Night, kept_night
 from stockml.tracking.client import Tracking
-from stockml.tracking.run_content import PLOTS_SHOWN
+from stockml.tracking.run_content import DRAWN_AT_ONCE
 from stockml.tracking.runs import log_plots
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ class OpenedPlots:
 
 
 def asked_for(scope: Scope) -> str | None:
-    """The run whose plots a request lists or opens, other than those that its night has drawn."""
+    """The run whose plots a request lists or opens, other than what its night has drawn."""
     if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
         return None
     asked = QueryParams(scope.get("query_string", b""))
     folder, _, name = asked.get("path", "").partition("/")
-    wanted = folder == "plots" and name.removesuffix(".png") not in PLOTS_SHOWN
+    wanted = folder == "plots" and name.removesuffix(".png") not in DRAWN_AT_ONCE
     return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
 
 

@@ -42,8 +42,8 @@ class RetentionSettings(Checked):
         2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
     )
     checkpoint_days: Count = Field(7, description="Trainings that were interrupted and not gone on with")
-    dataset_days: Count = Field(7, description="Adjusted series; they are computed again when missing")
-    evaluation_days: Count = Field(7, description="Evaluations; they are computed again when missing")
+    dataset_days: Count = Field(10, description="Adjusted series; they are computed again when missing")
+    evaluation_days: Count = Field(10, description="Evaluations; they are computed again when missing")
     plot_days: Count = Field(1, description="Plots; MLflow has its own copies")
     night_days: Count = Field(800, description="Records of nights that MLflow has")
     result_days: Count = Field(14, description="Cached results of steps, and their locks")

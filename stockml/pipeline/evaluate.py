@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.home import Home
+from stockml.models.base_network import windows_seen_once
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
 from stockml.pipeline.decide import champion_folder, unreadable_champion
 from stockml.prices.series import PriceSeries
@@ -29,16 +30,17 @@ def evaluate_night(
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
-    assessment = assess(
-        series,
-        tonight,
-        champion,
-        settings,
-        upcoming,
-        unseen_parts(series, settings, vintage_folders(Path(model.path))),
-        kept=decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion)),
-        unreadable=unreadable_champion(decision),
-    )
+    with windows_seen_once():
+        assessment = assess(
+            series,
+            tonight,
+            champion,
+            settings,
+            upcoming,
+            unseen_parts(series, settings, vintage_folders(Path(model.path))),
+            kept=decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion)),
+            unreadable=unreadable_champion(decision),
+        )
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)

@@ -49,7 +49,7 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw the plots that its page shows, keep the night's record, and log it under its key, once.
+    """Draw the plots that no page draws when it is opened, keep the night's record, and log it under its key, once.
 
     Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
     """
@@ -73,10 +73,12 @@ def log_night(
 def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None) -> None:
     """What an unreachable MLflow or a killed process left of this ticker: waiting nights, the alias.
 
-    A run without a record is no night's to end: the weekly clean-up looks for those of all tickers.
+    The alias of a night that is promoted is set when it is. A run without a record is no night's to end: the weekly
+    clean-up looks for those of all tickers.
     """
     tracking.log_pending(night.ticker, pages=pages)
-    if champion := Registry(home.models).champion(night.ticker):
+    is_promoted = night.verdict is not None and night.verdict.promoted
+    if not is_promoted and (champion := Registry(home.models).champion(night.ticker)):
         tracking.follow_champion(night.ticker, champion.key)
 
 
@@ -121,7 +123,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         data_notes=dataset.notes + tutorial_notes(series, done.settings.profile),
     )
     made = plots.makers(home, night, series, assessment, model)
-    wanted = [name for name in run_content.PLOTS_SHOWN if name in made] if plots.drawn_when_opened(home) else list(made)
+    wanted = run_content.DRAWN_AT_ONCE if plots.drawn_when_opened(home) else tuple(made)
     plots.draw(made, wanted, Path(night.plots_folder or ""))
     return replace(night, figures=tuple(sorted(made)))
 

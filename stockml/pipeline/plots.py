@@ -1,4 +1,4 @@
-"""A night's figures: those within its run's text are drawn with the night, the others once somebody opens them."""
+"""A night's figures: its forecast is drawn with the night, the others once somebody opens its page."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

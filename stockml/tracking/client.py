@@ -92,23 +92,28 @@ class Tracking:
         path.with_name(WAITING).unlink(missing_ok=True)
         return known
 
-    def log_night(self, night: Night) -> Logged:
-        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished."""
+    def log_night(self, night: Night, experiment_id: str | None = None) -> Logged:
+        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
+
+        experiment_id: the ticker's, where it was asked for already.
+        """
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
-            experiment_id = self._experiment(client, night.ticker)
+            experiment_id = experiment_id or self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
-            if run is None or run.info.status != "FINISHED":
+            if run and run.info.status == "FINISHED":
+                version = models.version_of(client, night)
+            else:
+                is_new = run is None
                 run = runs.started(client, experiment_id, night, run, self._installation)
                 if run is None:
                     where = connection.without_password(self.uri)
                     raise TrackingUnavailable(where, "another home logs this very night")
                 runs.fill(client, run, night)
-                models.log(client, run, night)
+                version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
             earlier = partial(glance.history, self.nights, night.ticker)
             record = track_record.Record(client, self._overview(client), night.ticker, self._installation)
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
-            version = models.version_of(client, night)
             return Logged(run.info.run_id, experiment_id, version)
 
     def log_plots(self, night: Night) -> None:
@@ -130,14 +135,14 @@ class Tracking:
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
         with self.client() as client:
-            self._experiment(client, night.ticker)
+            experiment_id = self._experiment(client, night.ticker)
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
-        return attempts(self.log_night, night)
+        return attempts(self.log_night, night, experiment_id)
 
     def log_trial(self, trial: TrialRecord) -> str:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
@@ -172,9 +177,10 @@ class Tracking:
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
         """Write above all tickers what `page` says; it is handed the links to their nights."""
         with self.client() as client:
-            overview, own = self._overview(client), f"{views.EXPERIMENT}/"
-            listed = client.search_experiments(filter_string=f"name LIKE '{own}%'")
-            links = {each.name.removeprefix(own): views.view_url("", each.experiment_id) for each in listed}
+            listed = client.search_experiments(filter_string=f"name LIKE '{views.EXPERIMENT}%'")
+            ids = {each.name.removeprefix(f"{views.EXPERIMENT}/"): str(each.experiment_id) for each in listed}
+            overview = ids.pop(views.EXPERIMENT, None) or self._overview(client)
+            links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
 

@@ -31,15 +31,18 @@ PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars",
 EXAMPLE_SESSIONS = 300
 
 
-def log(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log and register what was trained tonight, if anything was; a killed attempt's steps are not done again."""
+def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
+    """Log and register what was trained tonight, if anything was; the version that the night has, as `version_of`.
+
+    A killed attempt's steps are not done again: a run that `is_new` has no model yet.
+    """
     folders = (night.model_folder, night.evaluation_folder)
     is_there = all(folder and Path(folder).is_dir() for folder in folders)
     if night.keeps_champion or not is_there:  # cleared away: only the run can be made again
-        return
+        return version_of(client, night)
     name, version = model_name(night.ticker), version_of(client, night)
     if version is None:
-        model = _uploaded(client, run, night)
+        model = _uploaded(client, run, night, is_new=is_new)
         description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
         ensure_registered(client, name, description, {"ticker": night.ticker})
         made = client.create_model_version(
@@ -52,6 +55,7 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> None:
         )
         version = str(made.version)
     client.set_registered_model_alias(name, "challenger", version)
+    return version
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
@@ -78,11 +82,12 @@ def champion(client: "MlflowClient", name: str) -> str | None:
         raise
 
 
-def _uploaded(client: "MlflowClient", run: "Run", night: Night) -> "LoggedModel":
+def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
     """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
     from mlflow.entities import LoggedModelOutput
 
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    found = [] if is_new else client.search_logged_models([run.info.experiment_id], of_run)
     model = (
         found[0]
         if found

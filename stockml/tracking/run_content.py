@@ -32,6 +32,7 @@ CURVES = {
 }
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
+DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 WHOLE = ("lstm", "champion", "published", "without_network")  # all their figures are shown; of others, MSE and skill
 
 

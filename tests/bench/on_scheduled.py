@@ -7,15 +7,19 @@ from itertools import pairwise
 
 import psutil
 import yaml
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import replay_environment
 from stockml.prices.bars import days_of
 from tests.bench.measuring import Measured, Scene
-from tests.bench.on_universe import RECORDED, aliases_of, recorded_bars, with_history
-from tests.pages.prefect_session import Up, up
+from tests.bench.on_universe import RECORDED, aliases_of, with_history
+from tests.pages.prefect_session import NotYet, Up, up
+from tests.support.patience import PATIENCE_S
+from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
 FEW, HUNDRED = 3, 100
+ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 PARTS = {
     "prefect_program": "Prefect's server",
     "mlflow_program": "MLflow's server",
@@ -65,8 +69,16 @@ def _scheduled(scene: Scene, count: int, new: int) -> tuple[Measured, Measured]:
 
 def _night(pages: Up, tickers: list[str], session: str) -> None:
     runs = [pages.start(f"nightly/{ticker}", session=session) for ticker in tickers]
-    ends = [pages.until(run, "Completed", "Failed", "Crashed")["state_name"] for run in runs]
+    ends = [_ended(pages, run) for run in runs]
     assert ends == ["Completed"] * len(tickers), ends
+
+
+@retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(ASKED_EACH_S), stop=stop_after_delay(PATIENCE_S))
+def _ended(pages: Up, run: str) -> str:
+    """The state that a run has ended in, asked for as rarely as an open page does: asking is measured as well."""
+    if (state := pages.run(run)["state_name"]) not in ENDS:
+        raise NotYet
+    return str(state)
 
 
 def _spent(stack: psutil.Process) -> Counter[str]:

@@ -13,7 +13,8 @@ LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
         (LIST, b"run_uuid=0f&path=plots", "0f"),
         (LIST, b"run_id=0f&path=plots", "0f"),
         (GET, b"path=plots%2Fhistory.png&run_uuid=0f", "0f"),
-        (GET, b"path=plots%2Fleads.png&run_uuid=0f", None),  # drawn by its night
+        (GET, b"path=plots%2Fleads.png&run_uuid=0f", "0f"),
+        (GET, b"path=plots%2Fforecast.png&run_uuid=0f", None),  # drawn by its night
         (LIST, b"run_uuid=0f", None),
         (LIST, b"run_uuid=0f&path=model", None),
         (GET, b"path=night.json&run_uuid=0f", None),
