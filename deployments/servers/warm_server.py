@@ -20,18 +20,27 @@ import socket
 import sys
 from typing import Any
 
+import numpy as np
+
 from deployments.process import leave
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import OF_A_NIGHT, code_hash
+from stockml.errors import StockmlError
+from stockml.home import home
+from stockml.nights.status import known_tickers
+from stockml.prices.calendar import sessions_for
 
 # a night, and what it imports inside its functions
 IMPORTED = (
     "flows.nightly",
     "flows.universe",
+    "anyio._backends._asyncio",
+    "prefect._vendor.croniter",
     "prefect.runner.storage",
     "prefect.task_engine",
     "prefect.utilities.visualization",
     "PIL.PngImagePlugin",
+    "rich._emoji_codes",
     "exchange_calendars",
     "matplotlib.backends.backend_agg",
     "matplotlib.dates",
@@ -46,6 +55,7 @@ IMPORTED = (
 )
 # the sources that decide whether a step is cached: read, and parsed, once
 HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
+OF_NEW_YORK = "IBM"  # the calendar of whom nothing is known yet
 PR_SET_PDEATHSIG = 1
 
 
@@ -68,14 +78,19 @@ def prepare() -> None:
         importlib.import_module(name)
     for name in HASHED:
         code_hash(name)
+    for ticker in {OF_NEW_YORK, *known_tickers(home())}:
+        with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
+            sessions_for(ticker).are_sessions(np.array([], "datetime64[D]"))
     _at_first_use()
 
 
 def _at_first_use() -> None:
     """What libraries put off until they are used: every child would pay for it again, half a second in all."""
+    import PIL.Image
     from mlflow.utils import requirements_utils
     from prefect._internal.schemas.bases import PrefectBaseModel
 
+    PIL.Image.preinit()
     mlflows: Any = requirements_utils
     mlflows._init_modules_to_packages_map()  # which installed package a module is of; asked when a model is saved
     waiting = [PrefectBaseModel]
