@@ -28,6 +28,7 @@ from stockml.code_version import OF_A_NIGHT, code_hash
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import known_tickers
+from stockml.pipeline.night_key import evaluation_code
 from stockml.prices.calendar import sessions_for
 
 # a night, and what it imports inside its functions
@@ -54,7 +55,7 @@ IMPORTED = (
     "stockml.pipeline.train",
 )
 # the sources that decide whether a step is cached: read, and parsed, once
-HASHED = tuple(f"pipeline.{name}" for name in ("dataset", "decide", "evaluate", "ingest", "log", "publish", "train"))
+STEPS = ("dataset", "decide", "evaluate", "ingest", "log", "publish", "promote", "train")
 OF_NEW_YORK = "IBM"  # the calendar of whom nothing is known yet
 PR_SET_PDEATHSIG = 1
 
@@ -76,8 +77,9 @@ def prepare() -> None:
     """What every child needs, done once."""
     for name in IMPORTED:
         importlib.import_module(name)
-    for name in HASHED:
-        code_hash(name)
+    for name in STEPS:
+        code_hash(f"pipeline.{name}")
+    evaluation_code()
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:
         with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
             sessions_for(ticker).are_sessions(np.array([], "datetime64[D]"))
