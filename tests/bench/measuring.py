@@ -29,7 +29,8 @@ class Measured:
     """What became of a figure: seconds, or bytes, or FLOP/s, a value a run.
 
     `first` is the warm-up, which does not count: what a process pays once. `peak_bytes` is the largest process;
-    `together_bytes` all processes of a tree, added up, where there are several. `flop`: of one run, where it is known.
+    `together_bytes` all processes of a tree, added up, where there are several. `flop`: of one run, where it is known,
+    and `shares`: what each run came to of the machine's float32 speed, as it was beside it.
     """
 
     figure: str
@@ -38,6 +39,7 @@ class Measured:
     first: float | None = None
     together_bytes: int | None = None
     flop: float | None = None
+    shares: tuple[float, ...] = ()
     remark: str = ""
 
     @property
@@ -49,7 +51,7 @@ class Measured:
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> "Measured":
-        return cls(**{**kept, "values": tuple(kept["values"])})
+        return cls(**{**kept, "values": tuple(kept["values"]), "shares": tuple(kept["shares"])})
 
 
 def timed(

@@ -3,9 +3,11 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from tests.bench.measuring import Measured, Scene, own_peak, timed
 
@@ -30,18 +32,23 @@ def described() -> dict[str, str]:
 
 def matrix_speed(scene: Scene) -> Iterator[Measured]:
     """Products of 2048 × 2048 matrices, with as many threads as the project's training uses in TensorFlow."""
-    import numpy as np
-
     runs = scene.runs(15, 5)
     left, right = np.random.default_rng(1).random((2, SIZE, SIZE), dtype=np.float32)
     yield _as_speed(timed("numpy float32", lambda run: left @ right, runs=runs))
 
+    for kind in ("float32", "bfloat16"):
+        product = tensorflow_product(kind)
+        yield _as_speed(timed(f"tensorflow {kind}", lambda run, product=product: product(), runs=runs))
+
+
+def tensorflow_product(kind: str) -> Callable[[], object]:
+    """Multiplies two matrices of FLOP in all, in that type."""
     from stockml.models.tensorflow import tensorflow
 
     tf = tensorflow()
-    for kind in ("float32", "bfloat16"):
-        a, b = (tf.cast(tf.constant(values), kind) for values in (left, right))
-        yield _as_speed(timed(f"tensorflow {kind}", lambda run, a=a, b=b: tf.matmul(a, b).numpy(), runs=runs))
+    both = np.random.default_rng(1).random((2, SIZE, SIZE), dtype=np.float32)
+    left, right = (tf.cast(tf.constant(values), kind) for values in both)
+    return lambda: tf.matmul(left, right).numpy()
 
 
 def _as_speed(measured: Measured) -> Measured:

@@ -21,33 +21,39 @@ from stockml.training.train import train
 from stockml.training.tutorial import Recipe, epoch_of
 from tests.bench.material import CSV_ROWS, TICKER, long_bars
 from tests.bench.measuring import Measured, Scene, timed
+from tests.bench.on_machine import FLOP, tensorflow_product
 
 SESSIONS = 10_000
 FEW, FEW_SESSIONS = 4, 3_000
 STEPS, FEW_STEPS = 4, 2
+PRODUCTS = 11  # between two runs: together about as long as one
 COMPILED = "TensorFlow loaded; the first run compiles"
 
 
 def tutorial_step(scene: Scene) -> Iterator[Measured]:
-    """Optimiser steps of the published recipe at its published size, a few at a time."""
+    """Optimiser steps of the published recipe at its published size, a few at a time, a roof before each.
+
+    On a machine that others share both change from minute to minute: a share is of two that follow each other.
+    """
     steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
     settings = settings_for("tutorial")
     recipe = Recipe.of(PriceSeries.from_bars(bars).mid, train_length(len(bars)), settings)
     network = StreamNetwork(settings, recipe.width)
     x, y, _ = epoch_of(recipe.streams(), steps, np.random.default_rng(1))
+    product, roofs, flop = tensorflow_product("float32"), [], step_flop(settings, recipe.width)
 
-    def action(run: int) -> None:
+    def prepare(run: int) -> None:
+        each = timed("roof", lambda _: product(), runs=PRODUCTS).median
+        roofs.append(FLOP / each)
+
+    def action(_: None) -> None:
         network.fit_epoch(x, y, settings.training.learning_rate)
 
-    yield timed(
-        "tutorial step",
-        action,
-        runs=scene.runs(8, 3),
-        each=steps,
-        flop=step_flop(settings, recipe.width),
-        remark=f"{what}, {recipe.width} streams; {COMPILED}",
-    )
+    remark = f"{what}, {recipe.width} streams; {COMPILED}"
+    step = timed("tutorial step", action, runs=scene.runs(12, 3), prepare=prepare, each=steps, flop=flop, remark=remark)
+    shares = tuple(flop / seconds / roof for seconds, roof in zip(step.values, roofs[1:], strict=True))
+    yield replace(step, shares=shares)
 
 
 def step_flop(settings: Settings, streams: int) -> float:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from tests.bench.catalogue import FIGURES, SCALES, Figure
 from tests.bench.measuring import Measured
 
 COLUMNS = ("figure", "to reach", "median", "range", "runs", "first", "peak memory", "")
-SPEED = "tensorflow float32"
 KNOWN = {figure.key: figure for figure in FIGURES}
 
 
@@ -41,13 +41,13 @@ def as_json(measured: Sequence[Measured], machine: Mapping[str, str], notes: Seq
 def notes(measured: Sequence[Measured]) -> list[str]:
     """What each figure was measured on, and what it is of the machine's speed."""
     said = [f"{KNOWN[one.figure].says}: {one.remark}" for one in measured if one.remark]
-    speeds = {one.figure: one.median for one in measured}
     for one in measured:
-        if one.flop and SPEED in speeds:
-            rate = one.flop / one.median
+        if one.flop:
+            low, middle, high = np.quantile(one.shares, [0.25, 0.5, 0.75])
             said.append(
-                f"{KNOWN[one.figure].says}: {one.flop / 1e9:.0f} GFLOP in matrix products, {rate / 1e9:.0f} GFLOP/s, "
-                f"{rate / speeds[SPEED]:.0%} of the machine's float32 speed (the products are in bfloat16)"
+                f"{KNOWN[one.figure].says}: {one.flop / 1e9:.0f} GFLOP in matrix products, "
+                f"{one.flop / one.median / 1e9:.0f} GFLOP/s, {middle:.0%} ({low:.0%} to {high:.0%}) of TensorFlow's "
+                "float32 speed, measured before each run (the products are in bfloat16)"
             )
     return said
 

@@ -45,9 +45,8 @@ def test_a_figure_is_held_to_its_target_by_its_median(seconds: float, verdict: s
 
 
 def test_a_step_is_said_as_a_share_of_the_machines_speed() -> None:
-    speed = Measured("tensorflow float32", (200e9,), peak_bytes=1)
-    step = Measured("tutorial step", (0.5,), peak_bytes=1, flop=50e9)
-    assert "100 GFLOP/s, 50% of the machine's float32 speed" in " ".join(report.notes([speed, step]))
+    step = Measured("tutorial step", (0.5,), peak_bytes=1, flop=50e9, shares=(0.4, 0.5, 0.9))
+    assert "100 GFLOP/s, 50% (45% to 70%) of TensorFlow's float32 speed" in " ".join(report.notes([step]))
 
 
 def test_every_figure_has_a_unit_that_is_known_and_every_part_a_function() -> None:

@@ -25,12 +25,12 @@ def unrolled(cell: str, rate: float, bits: Sequence[Any], states: Sequence[Any])
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(sums: Any, recurrent: Any, *rest: Any) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
         kernel, now = tf.cast(recurrent, MATMUL_TYPE), states
-        entries, hidden, outputs = [], [], []
+        entries, hidden, outputs = [], [tf.cast(now[0], MATMUL_TYPE)], []
         for x, drawn in zip(tf.split(sums, len(bits)), bits, strict=True):
-            hidden.append(tf.cast(now[0], MATMUL_TYPE))
             entries.append((x, tf.matmul(hidden[-1], kernel), rest, now, drawn))
-            output, now = forward(cell, rate, *entries[-1])
+            output, now, after = forward(cell, rate, *entries[-1])
             outputs.append(output)
+            hidden.append(after)
 
         def gradient(*slopes: Any) -> tuple[Any, ...]:
             """slopes: of the outputs; those of the last states are nothing."""
@@ -41,7 +41,7 @@ def unrolled(cell: str, rate: float, bits: Sequence[Any], states: Sequence[Any])
                 x, h, of_states, of_rest = backward(cell, rate, *entry, slope, later, of_rest)
                 of_x, of_h = [x, *of_x], [h, *of_h]
                 later = [tf.matmul(h, kernel, transpose_b=True), *of_states]
-            of_kernel = tf.matmul(tf.concat(hidden, 0), tf.concat(of_h, 0), transpose_a=True)
+            of_kernel = tf.matmul(tf.concat(hidden[:-1], 0), tf.concat(of_h, 0), transpose_a=True)
             of_sums = tf.concat(of_h if cell in SUMMED else of_x, 0)
             return of_sums, tf.cast(of_kernel, tf.float32), *of_rest
 
@@ -55,13 +55,14 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """One step of a layer and its gradient, each compiled into few passes over memory."""
     tf = tensorflow()
 
-    def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, tuple[Any, ...]]:
-        """Its output and states.  bits: 16 drop a unit's output, the other 16 its state."""
+    def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, Any, Any]:
+        """Its output and states, the hidden one also for a product.  bits: 16 drop a unit's output, 16 its state."""
         hidden, *memory = CELLS[cell](tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
-            return hidden, (hidden, *memory)
+            return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
         kept = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
-        return hidden * kept[..., 0], (hidden * kept[..., 1], *memory)
+        carried = hidden * kept[..., 1]
+        return hidden * kept[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
 
     def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
         """Of x, h and the states, and of `rest`, added to what later steps gave.
@@ -72,7 +73,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
         slope, later, total = after
         with tf.GradientTape() as tape:
             tape.watch([x, h, *rest, *states])
-            output, (hidden, *memory) = step(cell, rate, x, h, rest, states, bits)
+            output, (hidden, *memory), _ = step(cell, rate, x, h, rest, states, bits)
         targets, slopes = [output], [slope]
         if later is not None:
             product, direct, *others = later
