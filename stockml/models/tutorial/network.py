@@ -94,7 +94,7 @@ def stream_layer() -> Any:
     """A recurrent layer with the dropout of the tutorial: on output and, drawn apart, on hidden state; not on memory.
 
     Fresh masks at every step, where Keras' own `recurrent_dropout` keeps one for the whole sequence. It learns by
-    `unrolled`, whose products are in bfloat16: a third of the time of Keras' own cell.
+    `unrolled`, whose products are in bfloat16: less than half of the time of Keras' own cell.
     """
     tf = tensorflow()
     import keras
