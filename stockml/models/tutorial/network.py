@@ -131,23 +131,35 @@ def stream_layer() -> Any:
             steps, streams, features = inputs.shape
             signal = tf.reshape(inputs, (steps * streams, features))
             states: tuple[Any, ...] = tuple(tf.convert_to_tensor(state) for state in self.states)
-            outputs: tuple[Any, ...] = ()
             if training:
-                rate, drawn = self.rate, [None] * steps
-                if rate:
-                    seed = tf.cast(tf.convert_to_tensor(self.position.next()), tf.int32)
-                    bits = tf.random.stateless_uniform((steps, streams, self.units), seed, None, None, tf.uint32)
-                    drawn = tf.unstack(tf.bitcast(bits, tf.uint16))
                 sums = tf.matmul(tf.cast(signal, MATMUL_TYPE), tf.cast(kernel, MATMUL_TYPE))
-                found = unrolled(self.cell, rate, drawn, states)(sums, recurrent, *rest)
-                outputs, states = found[:steps], found[steps:]
+                outputs, *states = self._learning(tf.reshape(sums, (steps, streams, -1)), states, recurrent, *rest)
             else:
+                seen = []
                 for x in tf.split(tf.matmul(signal, kernel), steps):
                     states = CELLS[self.cell](tf, x, tf.matmul(states[0], recurrent), rest, states)
-                    outputs += states[:1]
+                    seen.append(states[0])
+                outputs = tf.stack(seen)
             for kept, state in zip(self.states, states, strict=True):
                 kept.assign(state)
-            return tf.stack(outputs)
+            return outputs
+
+        def _learning(self, sums: Any, states: tuple[Any, ...], *weights: Any) -> Any:
+            """Outputs and states, half of the streams beside the other half: while one waits the other computes."""
+            steps, streams, _ = sums.shape
+            halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
+            bits: list[Any] = [None] * len(halves)
+            if self.rate:
+                seed = tf.cast(tf.convert_to_tensor(self.position.next()), tf.int32)
+                drawn = tf.random.stateless_uniform((steps, streams, self.units), seed, None, None, tf.uint32)
+                bits = tf.split(tf.bitcast(drawn, tf.uint16), halves, axis=1)
+            begun = zip(*(tf.split(state, halves) for state in states), strict=True)
+            found = [
+                unrolled(self.cell, self.rate, own_bits, own_states)(own_sums, *weights)
+                for own_sums, own_bits, own_states in zip(tf.split(sums, halves, axis=1), bits, begun, strict=True)
+            ]
+            outputs, *ended = zip(*found, strict=True)
+            return tf.concat(outputs, axis=1), *(tf.concat(state, axis=0) for state in ended)
 
         def compute_output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
             return (*shape[:2], self.units)

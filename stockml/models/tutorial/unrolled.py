@@ -10,13 +10,13 @@ from stockml.models.tutorial.cells import CELLS, SUMMED
 MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
 
 
-def unrolled(cell: str, rate: float, bits: Sequence[Any], states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
+def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
     """The steps as one operation, and their gradient through time (Werbos, 1990).
 
-    bits: (steps) of (streams, units, 2), random, or None: they drop outputs and states at `rate`.  states: (streams,
-    units) each, the first ones; no gradient goes through them. The operation takes what the inputs came to, (steps ·
-    streams, gates · units), and the layer's other weights; it returns the outputs, (streams, units) a step, and the
-    last states. Its gradient takes a step's gates anew rather than keep them, and the recurrent kernel's is one product
+    bits: (steps, streams, units, 2), random, or None: they drop outputs and states at `rate`.  states: (streams, units)
+    each, the first ones; no gradient goes through them. The operation takes what the inputs came to, (steps, streams,
+    gates · units), and the layer's other weights; it returns the outputs, (steps, streams, units), and the last
+    states. Its gradient takes a step's gates anew rather than keep them, and the recurrent kernel's is one product
     over all steps: a fifth less time than TensorFlow's own gradient.
     """
     tf = tensorflow()
@@ -26,26 +26,30 @@ def unrolled(cell: str, rate: float, bits: Sequence[Any], states: Sequence[Any])
     def run(sums: Any, recurrent: Any, *rest: Any) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
         kernel, now = tf.cast(recurrent, MATMUL_TYPE), states
         entries, hidden, outputs = [], [tf.cast(now[0], MATMUL_TYPE)], []
-        for x, drawn in zip(tf.split(sums, len(bits)), bits, strict=True):
+        drawn_at = [None] * len(sums) if bits is None else tf.unstack(bits)
+        for x, drawn in zip(tf.unstack(sums), drawn_at, strict=True):
             entries.append((x, tf.matmul(hidden[-1], kernel), rest, now, drawn))
             output, now, after = forward(cell, rate, *entries[-1])
             outputs.append(output)
             hidden.append(after)
 
-        def gradient(*slopes: Any) -> tuple[Any, ...]:
+        def gradient(slopes: Any, *_: Any) -> tuple[Any, ...]:
             """slopes: of the outputs; those of the last states are nothing."""
             of_x: list[Any] = []
             of_h: list[Any] = []
             of_rest, later = [tf.zeros_like(weight) for weight in rest], None
-            for entry, slope in zip(reversed(entries), slopes[len(bits) - 1 :: -1], strict=True):
+            for entry, slope in zip(reversed(entries), reversed(tf.unstack(slopes)), strict=True):
                 x, h, of_states, of_rest = backward(cell, rate, *entry, slope, later, of_rest)
                 of_x, of_h = [x, *of_x], [h, *of_h]
                 later = [tf.matmul(h, kernel, transpose_b=True), *of_states]
-            of_kernel = tf.matmul(tf.concat(hidden[:-1], 0), tf.concat(of_h, 0), transpose_a=True)
-            of_sums = tf.concat(of_h if cell in SUMMED else of_x, 0)
+            of_sums = of_products = tf.stack(of_h)
+            if cell not in SUMMED:
+                of_sums = tf.stack(of_x)
+            before, after = (tf.reshape(each, (-1, each.shape[-1])) for each in (tf.stack(hidden[:-1]), of_products))
+            of_kernel = tf.matmul(before, after, transpose_a=True)
             return of_sums, tf.cast(of_kernel, tf.float32), *of_rest
 
-        return (*outputs, *now), gradient
+        return (tf.stack(outputs), *now), gradient
 
     return run  # type: ignore[no-any-return]
 
@@ -79,6 +83,8 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
             product, direct, *others = later
             targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
         of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
+        if cell in SUMMED:  # both are one
+            of_x = None
         return of_x, of_h, of_states, [sum(pair) for pair in zip(total, of_rest, strict=True)]
 
     return tf.function(step, jit_compile=True), tf.function(gradient, jit_compile=True)

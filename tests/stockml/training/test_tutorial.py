@@ -109,6 +109,16 @@ def test_dropout_takes_a_fifth_of_outputs_and_apart_from_them_of_states_but_no_m
     assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), "fresh at every step"
 
 
+@pytest.mark.parametrize("streams", [1, 2, 5])
+def test_what_learns_side_by_side_sees_each_stream_as_what_forecasts_does(streams: int) -> None:
+    learns, forecasts = (network.stream_layer()("lstm", 6, 0.0, seed=3) for _ in range(2))
+    inputs = np.random.default_rng(5).random((7, streams, 2)).astype(np.float32)
+    found, expected = learns(inputs, training=True).numpy(), forecasts(inputs, training=False).numpy()
+    assert found == pytest.approx(expected, abs=0.01), "products in bfloat16"
+    for state, right in zip(learns.states, forecasts.states, strict=True):
+        assert state.numpy() == pytest.approx(right.numpy(), abs=0.01)
+
+
 def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
     kinds = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
     for name, kind in kinds.items():

@@ -19,7 +19,7 @@ BFLOAT16 = 0.02  # eight bits
 def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bool) -> None:
     tf, rng = tensorflow(), np.random.default_rng(7)
     columns = GATES[cell] * UNITS
-    shapes = [(STEPS * STREAMS, columns), (UNITS, columns), *RESTS[cell]]
+    shapes = [(STEPS, STREAMS, columns), (UNITS, columns), *RESTS[cell]]
     entries = [tf.constant(rng.normal(0, 0.7, shape), tf.float32) for shape in shapes]
     states = tuple(tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32) for _ in range(STATES[cell]))
     bits = rng.integers(0, 2**16, (STEPS, STREAMS, UNITS, 2), dtype=np.uint16)
@@ -27,7 +27,7 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
     def plain(sums: Any, recurrent: Any, *rest: Any) -> list[Any]:
         now, outputs = states, []
-        for x, drawn in zip(tf.split(sums, STEPS), bits, strict=True):
+        for x, drawn in zip(tf.unstack(sums), bits, strict=True):
             hidden, *memory = CELLS[cell](tf, x, tf.matmul(now[0], recurrent), rest, now)
             kept = (
                 np.where(drawn >= RATE * 2**16, 1 / (1 - RATE), 0).astype(np.float32)
@@ -36,15 +36,15 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
             )
             outputs.append(hidden * kept[..., 0])
             now = (hidden * kept[..., 1], *memory)
-        return [*outputs, *now]
+        return [tf.stack(outputs), *now]
 
-    drawn = [tf.constant(each) for each in bits] if dropped else [None] * STEPS
+    drawn = tf.constant(bits) if dropped else None
     results = []
     for run in (plain, unrolled(cell, RATE, drawn, states)):
         with tf.GradientTape() as tape:
             tape.watch(entries)
             found = run(*entries)
-            loss = tf.reduce_sum(tf.stack(found[:STEPS]) * slopes)
+            loss = tf.reduce_sum(found[0] * slopes)
         results.append([*found, *tape.gradient(loss, entries)])
     for number, (right, new) in enumerate(zip(*results, strict=True)):
         scale = float(np.abs(right).max())
