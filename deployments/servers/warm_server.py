@@ -20,8 +20,6 @@ import socket
 import sys
 from typing import Any
 
-import numpy as np
-
 from deployments.process import leave
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import OF_A_NIGHT, code_hash
@@ -29,7 +27,7 @@ from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import known_tickers
 from stockml.pipeline.night_key import evaluation_code
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import FIRST_DAY, sessions_for
 
 # a night, and what it imports inside its functions
 IMPORTED = (
@@ -54,7 +52,7 @@ IMPORTED = (
     "sqlalchemy",
     "stockml.pipeline.train",
 )
-# the sources that decide whether a step is cached: read, and parsed, once
+# whose sources decide whether they are cached: read, and parsed, once
 STEPS = ("dataset", "decide", "evaluate", "ingest", "log", "publish", "promote", "train")
 OF_NEW_YORK = "IBM"  # the calendar of whom nothing is known yet
 PR_SET_PDEATHSIG = 1
@@ -82,7 +80,7 @@ def prepare() -> None:
     evaluation_code()
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:
         with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
-            sessions_for(ticker).are_sessions(np.array([], "datetime64[D]"))
+            sessions_for(ticker).is_session(FIRST_DAY)  # which makes its calendar
     _at_first_use()
 
 

@@ -10,6 +10,25 @@ from stockml.models.tutorial.cells import CELLS, SUMMED
 MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
 
 
+def side_by_side(
+    cell: str, rate: float, bits: Any, states: Sequence[Any], sums: Any, recurrent: Any, *rest: Any
+) -> tuple[Any, ...]:
+    """What `unrolled` gives for these streams, half of them beside the other half: while one waits the other computes.
+
+    More parts than two are slower: their products are too small.
+    """
+    tf, streams = tensorflow(), sums.shape[1]
+    halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
+    own_bits = [None] * len(halves) if bits is None else tf.split(bits, halves, axis=1)
+    own_states = zip(*(tf.split(state, halves) for state in states), strict=True)
+    found = [
+        unrolled(cell, rate, drawn, begun)(part, recurrent, *rest)
+        for drawn, begun, part in zip(own_bits, own_states, tf.split(sums, halves, axis=1), strict=True)
+    ]
+    outputs, *ended = zip(*found, strict=True)
+    return tf.concat(outputs, axis=1), *(tf.concat(state, axis=0) for state in ended)
+
+
 def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
     """The steps as one operation, and their gradient through time (Werbos, 1990).
 
