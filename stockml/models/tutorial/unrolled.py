@@ -45,7 +45,7 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
     def run(sums: Any, recurrent: Any, *rest: Any) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
         kernel, now = tf.cast(recurrent, MATMUL_TYPE), states
         entries, hidden, outputs = [], [tf.cast(now[0], MATMUL_TYPE)], []
-        drawn_at = [None] * len(sums) if bits is None else tf.unstack(bits)
+        drawn_at = [None] * sums.shape[0] if bits is None else tf.unstack(bits)
         for x, drawn in zip(tf.unstack(sums), drawn_at, strict=True):
             entries.append((x, tf.matmul(hidden[-1], kernel), rest, now, drawn))
             output, now, after = forward(cell, rate, *entries[-1])
