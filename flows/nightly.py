@@ -53,7 +53,14 @@ def run_name() -> str:
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
 
 
-@flow(name="nightly", flow_run_name=run_name, on_completion=[remember], on_failure=[remember], on_crashed=[remember])
+@flow(
+    name="nightly",
+    flow_run_name=run_name,
+    persist_result=False,  # its steps keep theirs
+    on_completion=[remember],
+    on_failure=[remember],
+    on_crashed=[remember],
+)
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),

@@ -20,10 +20,18 @@ def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[st
 
     Imports inside functions count; comments, docstrings and the wording of errors do not. The versions of the libraries
     that decide numbers are part of it. The sources are read, not imported: a night without training never loads
-    TensorFlow to know its key. `package`: the folder of the sources (None: these). Raises ModuleNotFoundError.
+    TensorFlow to know its key. `package`: the folder of the sources; None: these, as they were when first asked for,
+    since what a process has imported is what it runs. Raises ModuleNotFoundError.
     """
+    return (_hashed if package else _running)(modules, package or PACKAGE, tuple(libraries))
+
+
+def _hashed(modules: tuple[str, ...], package: Path, libraries: tuple[str, ...]) -> str:
     used = sources(*modules, package=package, without=TEXTS_ONLY)
-    return _digest(sorted(used.items()), package or PACKAGE, libraries)
+    return _digest(sorted(used.items()), package, libraries)
+
+
+_running = cache(_hashed)
 
 
 def sources(*modules: str, package: Path | None = None, without: Collection[str] = ()) -> dict[str, Path]:

@@ -25,9 +25,12 @@ from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import OF_A_NIGHT, code_hash
 from stockml.errors import StockmlError
 from stockml.home import home
+from stockml.models.pool import read_ahead
 from stockml.nights.status import known_tickers
-from stockml.pipeline.night_key import evaluation_code
+from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import FIRST_DAY, sessions_for
+from stockml.storage.records import prepare_readers
+from stockml.tracking.models import zipped_code
 
 # a night, and what it imports inside its functions
 IMPORTED = (
@@ -77,7 +80,12 @@ def prepare() -> None:
         importlib.import_module(name)
     for name in STEPS:
         code_hash(f"pipeline.{name}")
+    training_code()
     evaluation_code()
+    zipped_code()
+    prepare_readers()
+    read_ahead()
+    read_ahead([home().bases])
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:
         with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
             sessions_for(ticker).is_session(FIRST_DAY)  # which makes its calendar
@@ -102,8 +110,9 @@ def _at_first_use() -> None:
 
 
 def sources() -> float:
-    """When the newest of the product's sources was written."""
-    return max(path.stat().st_mtime for folder in OF_A_NIGHT for path in folder.rglob("*.py"))
+    """When the newest of the product's sources was written, or of the vintages that are shipped among them."""
+    files = (path for folder in OF_A_NIGHT for path in folder.rglob("*.*") if path.suffix in {".py", ".npz", ".json"})
+    return max(path.stat().st_mtime for path in files)
 
 
 class Server:

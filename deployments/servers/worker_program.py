@@ -6,9 +6,11 @@ a fork of `warm_server`. One deployment a ticker stays as it is, and so do its r
 
 import os
 import runpy
+import ssl
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -18,12 +20,15 @@ from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from tasks.workplace import CODE_OF, check_scheduled
 
+CERTIFICATE = "certificate.pem"
+
 
 def main(arguments: list[str]) -> None:
     _look_at_runs()
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
+            (Path(folder) / CERTIFICATE).write_text(_any_certificate())
             keeper = Keeper(address)
             try:
                 _work(arguments)
@@ -31,6 +36,23 @@ def main(arguments: list[str]) -> None:
                 keeper.stop()
     else:
         _work(arguments)
+
+
+def spared(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings that spare a run of the environment what its worker has done, and what its server's address rules out.
+
+    The worker has compared versions. To `http://` no TLS is spoken, for which each client of a run would read a hundred
+    certificates: they read one.
+    """
+    found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
+    if ADDRESS in environ and environ.get("PREFECT_API_URL", "").startswith("http://"):
+        found["PREFECT_API_SSL_CERT_FILE"] = str(Path(environ[ADDRESS]).with_name(CERTIFICATE))
+    return found
+
+
+def _any_certificate() -> str:
+    known = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return ssl.DER_cert_to_PEM_cert(known[0])
 
 
 class Keeper:
@@ -83,6 +105,7 @@ def _look_at_runs() -> None:
             if self.command is None and ADDRESS in os.environ:
                 self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
             super().prepare_for_flow_run(*arguments, **named)
+            self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
 
     process.ProcessWorker.job_configuration = WarmConfiguration
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
+    LiveScores,
     Record,
     RestatedBar,
     Timing,
@@ -27,6 +28,7 @@ from stockml.forecasts.ledger_scores import (
     record,
     restated_bars,
     scored_steps,
+    scores_of,
     timing_of,
 )
 from stockml.forecasts.proper_scores import BANDS
@@ -154,6 +156,11 @@ class Ledger:
         """
         counting = self.counting(ticker, sessions)
         return record(counting, scored_steps(counting, series))
+
+    def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
+        """Of that record the live forecasts' part alone."""
+        counting = self.counting(ticker, sessions)
+        return scores_of("live", counting, scored_steps(counting, series))
 
     def restated(
         self, ticker: str, first_known: PriceSeries, series: PriceSeries, sessions: Sessions

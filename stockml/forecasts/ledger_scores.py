@@ -171,15 +171,13 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
 
 def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
     """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
+    return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
+
+
+def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
+    """Those of one timing."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
-    groups = {
-        timing: _scores(counting[counting["timing"] == timing], scored[scored["timing"] == timing], missed)
-        for timing in TIMINGS
-    }
-    return Record(**groups)
-
-
-def _scores(counting: pd.DataFrame, scored: pd.DataFrame, missed: int) -> LiveScores:
+    counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
     decided = due["probability_of_rise"] != 0.5  # a chance of exactly one half says neither

@@ -95,6 +95,13 @@ def widths_of(quantiles: Floats) -> Floats:
     return np.asarray(symmetrised(quantiles)[..., len(LEVELS) // 2 + 1 :].mean(axis=-1), dtype=np.float64)
 
 
+def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
+    """Read what is there, for all that is asked for later; a damaged file is a matter for whom it concerns."""
+    for vintage in (_readable(path) for kind in KINDS for path in _by_date(kind, folders)):
+        if vintage:
+            _identity(vintage)
+
+
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     """The last session of the oldest regression: nothing earlier can be scored with it. None without any."""
     oldest = next(map(_readable, _by_date("regression", folders)), None)

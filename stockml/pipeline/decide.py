@@ -104,7 +104,7 @@ def _champion_and_facts(
         why = "the champion is of a later session" if later else "no champion yet"
         return None, Facts(no_champion=why), None
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).record(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).live
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return (
         champion,
         facts_about(

@@ -85,9 +85,8 @@ def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None
 def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
-    ledger = Ledger(home.ledger)
     series = PriceSeries.read(Path(dataset.path))
-    live = ledger.record(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).live.metrics()
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).metrics()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,

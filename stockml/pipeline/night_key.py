@@ -1,6 +1,7 @@
 """What a night is known by, and which code its numbers come from."""
 
 import hashlib
+from functools import cache
 
 from stockml.code_version import code_hash
 from stockml.models.pooled_vintages import SHIPPED
@@ -16,11 +17,13 @@ def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
+@cache
 def training_code() -> str:
     """Hash of all code that a model's weights depend on."""
     return _with_vintages(code_hash("training.train"))
 
 
+@cache
 def evaluation_code() -> str:
     """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
     return _with_vintages(code_hash("training.train", "evaluation.assessment"))

@@ -13,10 +13,21 @@ from stockml.storage.files import as_text
 
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
+RECORDS: list[type[Any]] = []  # of all modules that are imported
 
 _reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
-# beside each dataclass that is a record by itself; those within it follow
-record: Callable[[type[T]], type[T]] = with_config(extra="forbid", strict=True)
+
+
+def record(kind: type[T]) -> type[T]:
+    """Beside each dataclass that is a record by itself; those within it follow."""
+    RECORDS.append(kind)
+    return with_config(extra="forbid", strict=True)(kind)
+
+
+def prepare_readers() -> None:
+    """Make what reads each record, which takes longer than reading one."""
+    for kind in RECORDS:
+        _reader(kind)
 
 
 def read_record(kind: type[T], content: str | bytes) -> T:

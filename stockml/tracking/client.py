@@ -195,9 +195,13 @@ class Tracking:
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias `champion` at the version of the night `key`; its number, None without."""
         with self.client() as client:
-            version = models.version_of_key(client, model_name(ticker), key)
-            if version and version != models.champion(client, model_name(ticker)):
-                client.set_registered_model_alias(model_name(ticker), "champion", version)
+            name = model_name(ticker)
+            pointed = models.champion(client, name)
+            if pointed and pointed.tags.get("stockml.key") == key:
+                return str(pointed.version)
+            version = models.version_of_key(client, name, key)
+            if version:
+                client.set_registered_model_alias(name, "champion", version)
             return version
 
     def rename(self, old: str, new: str) -> list[str]:

@@ -1,11 +1,12 @@
 """A night's model in MLflow: logged once, registered once, loadable without this repository."""
 
+import io
 import json
 import shutil
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
 SERVED = "tracking.served_model"
@@ -43,17 +45,18 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
     name, version = model_name(night.ticker), version_of(client, night)
     if version is None:
         model = _uploaded(client, run, night, is_new=is_new)
-        description = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
-        ensure_registered(client, name, description, {"ticker": night.ticker})
-        made = client.create_model_version(
+        about = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
+        version = new_version(
+            client,
             name,
+            about,
+            {"ticker": night.ticker},
             source=model.artifact_location,
             run_id=run.info.run_id,
             model_id=model.model_id,
             tags=_version_tags(night),
             description=version_note(night),
         )
-        version = str(made.version)
     client.set_registered_model_alias(name, "challenger", version)
     return version
 
@@ -61,7 +64,10 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
 def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
     name = model_name(night.ticker)
-    return champion(client, name) if night.keeps_champion else version_of_key(client, name, night.key)
+    if night.keeps_champion:
+        found = champion(client, name)
+        return str(found.version) if found else None
+    return version_of_key(client, name, night.key)
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
@@ -70,12 +76,12 @@ def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
     return str(min(found, key=lambda version: int(version.version)).version) if found else None
 
 
-def champion(client: "MlflowClient", name: str) -> str | None:
+def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
     """The champion's version; None as long as there is none, which MLflow answers in two ways."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.get_model_version_by_alias(name, "champion").version)
+        return client.get_model_version_by_alias(name, "champion")
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
@@ -111,14 +117,15 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # a model that is rebuilt from a backup has no bars to show: its signature says all the same
         warnings.filterwarnings("ignore", ".*input example was not provided")
-        path = Path(folder) / "model"
+        path, code = Path(folder) / "model", Path(folder) / "stockml.zip"
+        code.write_bytes(zipped_code())
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(SCRIPT),
-            artifacts={**_artifacts(night, Path(folder)), "code": str(_zipped_code(Path(folder)))},
+            artifacts={**_artifacts(night, Path(folder)), "code": str(code)},
             signature=_signature(),
             input_example=_example(night),
-            pip_requirements=[f"{name}=={installed(name)}" for name in PINNED],
+            pip_requirements=list(_requirements()),
             model_config={"ticker": night.ticker},
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
@@ -130,21 +137,26 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         client.log_model_artifacts(model.model_id, str(path))
 
 
-def _zipped_code(folder: Path) -> Path:
-    """What the served model imports of this package, in one file from which Python imports; equal code, equal bytes.
+@cache
+def _requirements() -> tuple[str, ...]:
+    return tuple(f"{name}=={installed(name)}" for name in PINNED)
+
+
+@cache
+def zipped_code() -> bytes:
+    """What the served model imports of this package, a zip from which Python imports; equal code, equal bytes.
 
     A model brings its own code wherever it is loaded, also where no tracking server is. MLflow's own way, `code_paths`,
     would upload each file of the package every night.
     """
-    path = folder / "stockml.zip"
-    package = code_version.PACKAGE
+    content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
     packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
-    with zipfile.ZipFile(path, "w") as zipped:
+    with zipfile.ZipFile(content, "w") as zipped:
         for file in sorted(modules | packages):
             member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # of 1980: no time of the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
-    return path
+    return content.getvalue()
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
@@ -193,14 +205,21 @@ def _version_tags(night: Night) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def ensure_registered(
-    client: "MlflowClient", name: str, description: str, tags: Mapping[str, str] | None = None
-) -> None:
-    """Make the registered model where it is missing."""
+def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
+    """Register a version; returns its number.  about, model_tags: of the model, which is made where it is missing.
+
+    version: what MLflow's `create_model_version` takes.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, tags=dict(tags or {}), description=description)
+        return str(client.create_model_version(name, **version).version)
     except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    try:
+        client.create_registered_model(name, tags=model_tags, description=about)
+    except MlflowException as error:  # another process was first
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    return str(client.create_model_version(name, **version).version)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import digest
-from stockml.tracking.models import ensure_registered
+from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
 from stockml.tracking.runs import log_points, milliseconds
 from stockml.training.tuned_settings import TrialRecord
@@ -42,9 +42,11 @@ def log_base(
     log_points(client, run.info.run_id, points, tags, params)
     client.log_artifact(run.info.run_id, str(path))
     client.set_terminated(run.info.run_id, "FINISHED", at)
-    ensure_registered(client, BASE_MODEL, "One LSTM learned across tickers: how far a price spreads.")
-    version = client.create_model_version(
+    return new_version(
+        client,
         BASE_MODEL,
+        "One LSTM learned across tickers: how far a price spreads.",
+        {},
         source=f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}",
         run_id=run.info.run_id,
         tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))},
@@ -52,7 +54,6 @@ def log_base(
         "Daily bars of a ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, "
         "symmetric about 0.",
     )
-    return str(version.version)
 
 
 def log_trial(client: "MlflowClient", experiment_id: str, trial: TrialRecord) -> str:

@@ -28,3 +28,29 @@ def test_the_calendars_of_known_tickers_are_made(tmp_path: Path) -> None:
     own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", WITHOUT_LOOKING], env=own, text=True, capture_output=True, check=False)
     assert done.stdout.split("\n")[:2] == ["XNYS America/New_York", "XLON Europe/London"], done.stderr[-2000:]
+
+
+WITHOUT_READING = """
+from deployments.servers.warm_server import prepare
+prepare()
+import ast
+from datetime import date
+from stockml.models import pooled_vintages
+from stockml.models.pool import Pool
+from stockml.nights.record import Night
+from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.storage import records
+from stockml.tracking.models import zipped_code
+ast.parse = pooled_vintages.read = pooled_vintages.digest = records.TypeAdapter = None
+for year in (2005, 2013, 2025):
+    print(sorted(Pool.before(date(year, 1, 1)).identity()))
+print(len(evaluation_code()), len(training_code()), zipped_code()[:2], records._reader(Night).core_schema["type"])
+"""
+
+
+@pytest.mark.slow
+def test_vintages_sources_and_what_reads_records_are_ready(tmp_path: Path) -> None:
+    own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_READING], env=own, text=True, capture_output=True, check=False)
+    assert done.stdout.splitlines()[:3] == ["['base', 'regression']"] * 3, done.stderr[-2000:]
+    assert done.stdout.splitlines()[3].startswith("64 64 b'PK'")

@@ -1,5 +1,8 @@
 """What the worker does with a run before it starts: one that was scheduled for another state or code is refused."""
 
+import ssl
+from pathlib import Path
+
 import pytest
 from prefect.workers import process
 
@@ -45,3 +48,19 @@ def test_other_runs_are_started_warm_where_there_is_a_warm_server(
     assert "warm_run" not in str(run.command)
     monkeypatch.setenv(ADDRESS, "/somewhere")
     assert str(prepared(configuration).command).endswith("-m deployments.servers.warm_run")
+
+
+def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
+    configuration: type[process.ProcessJobConfiguration], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / worker_program.CERTIFICATE).write_text(worker_program._any_certificate())
+    monkeypatch.setenv(ADDRESS, str(tmp_path / "warm"))
+    run = prepared(configuration, PREFECT_API_URL="http://127.0.0.1:4200/api")
+    assert run.env["PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"] == "false"
+    trusted = ssl.create_default_context(cafile=run.env["PREFECT_API_SSL_CERT_FILE"])
+    assert len(trusted.get_ca_certs()) == 1
+    elsewhere = prepared(configuration, PREFECT_API_URL="https://prefect.example.com/api")
+    assert "PREFECT_API_SSL_CERT_FILE" not in elsewhere.env
+    given = {"PREFECT_API_SSL_CERT_FILE": "/mine.pem", "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "true"}
+    own = prepared(configuration, PREFECT_API_URL="http://127.0.0.1:4200/api", **given)
+    assert {name: own.env[name] for name in given} == given
