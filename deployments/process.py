@@ -22,6 +22,15 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
             environ.update({} if value is None else {name: value})
 
 
+@contextlib.contextmanager
+def left_uncollected() -> Iterator[None]:
+    """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
 def as_program(command: Callable[[], int]) -> NoReturn:
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())

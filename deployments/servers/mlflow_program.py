@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
 from stockml.home import home
 from stockml.nights.record import Night, kept_night
@@ -53,12 +54,13 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
     environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
-    import uvicorn
-    from mlflow.server.fastapi_app import create_fastapi_app
-    from mlflow.server.handlers import initialize_backend_stores
+    with left_uncollected():
+        import uvicorn
+        from mlflow.server.fastapi_app import create_fastapi_app
+        from mlflow.server.handlers import initialize_backend_stores
 
-    initialize_backend_stores(database, database, "mlflow-artifacts:/")
-    pages = FirstVisit(OpenedPlots(create_fastapi_app(), database))
+        initialize_backend_stores(database, database, "mlflow-artifacts:/")
+        pages = FirstVisit(OpenedPlots(create_fastapi_app(), database))
     guarded = Guard(pages, access, asks_password=True, open_path="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 

@@ -7,7 +7,6 @@ parent that dies closes the pipe, killed or not: no server is left behind. Servi
 """
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
 from stockml.storage.files import write_atomically
 
@@ -44,13 +44,14 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     access = Access.of(environ)
     environ.update(protection(access, port))
     environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened
-    import uvicorn
-    from prefect.server.api.server import create_app
-    from prefect.settings import get_current_settings
+    with left_uncollected():
+        import uvicorn
+        from prefect.server.api.server import create_app
+        from prefect.settings import get_current_settings
 
-    server = get_current_settings().server
+        server, app = get_current_settings().server, create_app(final=True)
     uvicorn.run(
-        Guard(create_app(final=True), access),
+        Guard(app, access),
         host=access.address,
         port=port,
         timeout_keep_alive=server.api.keepalive_timeout,
@@ -60,18 +61,16 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
 
 def serve_socket(descriptor: int, folder: Path) -> None:
     """Serve the listening socket; `folder` is Prefect's in the home, where its database is brought up to date."""
-    gc.disable()  # imports leave little to collect, and collecting while they run costs a second
     os.environ.update(dict.fromkeys(_OFF, "false"))
     listening = socket.socket(fileno=descriptor)
     access = Access()
     os.environ.update(protection(access, listening.getsockname()[1]))
-    _bring_up_to_date(folder)
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with left_uncollected():
+        _bring_up_to_date(folder)
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    app = Guard(create_app(ephemeral=True), access)
-    gc.freeze()
-    gc.enable()
+        app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
 

@@ -9,7 +9,6 @@ safe.
 
 import contextlib
 import ctypes
-import gc
 import importlib
 import json
 import os
@@ -20,7 +19,7 @@ import socket
 import sys
 from typing import Any
 
-from deployments.process import leave
+from deployments.process import leave, left_uncollected
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import OF_A_NIGHT, code_hash
 from stockml.errors import StockmlError
@@ -63,11 +62,9 @@ PR_SET_PDEATHSIG = 1
 
 def main(address: str) -> None:
     """Import, then serve until this process is ended, its children with it; or until the sources are others."""
-    gc.disable()  # imports leave little to collect, and collecting while they run costs a second
-    before = sources()
-    prepare()
-    gc.freeze()  # nothing of it is looked at again, in no child
-    gc.enable()
+    with left_uncollected():
+        before = sources()
+        prepare()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
