@@ -17,18 +17,17 @@ def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-@cache
 def training_code() -> str:
     """Hash of all code that a model's weights depend on."""
     return _with_vintages(code_hash("training.train"))
 
 
-@cache
 def evaluation_code() -> str:
     """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
     return _with_vintages(code_hash("training.train", "evaluation.assessment"))
 
 
+@cache
 def _with_vintages(code: str) -> str:
     """And what is shipped beside the code, which forecasts too."""
     return hashlib.sha256(f"{code} {sha256_of(str(SHIPPED))}".encode()).hexdigest()
