@@ -55,6 +55,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
+        # a run that a person starts on Prefect's page begins within seconds
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

@@ -167,7 +167,7 @@ def up(home: Path, **more: str) -> Iterator[Up]:
     environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     process = subprocess.Popen(
         command,
-        env=environ | {"STOCKML_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1", **more},
+        env=environ | {"STOCKML_HOME": str(home), **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,99 @@
+"""Prefect's process worker whose runs are forks of a warm process, and whose slots do not stand idle.
+
+Prefect's own asks every few seconds, for all runs that are due: of hundreds that are due at once it starts as many as
+it has slots, throws the rest of the answer away, and lets a slot that is free again wait for the next turn. This one
+asks for no more runs than it has room for, and also as soon as a run has ended.
+"""
+
+import os
+import ssl
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+
+from httpx import HTTPStatusError
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.utilities.dispatch import get_registry_for_type
+from prefect.utilities.processutils import command_to_string
+from prefect.workers import process
+
+from deployments.servers.warm_run import ADDRESS
+from tasks.workplace import CODE_OF, check_scheduled
+
+CERTIFICATE = "certificate.pem"  # beside the warm server's address
+
+
+class WarmConfiguration(process.ProcessJobConfiguration):
+    """Refuses runs of another state or code, and has the others started by `warm_run`.
+
+    A deployment that names a command of its own has that.
+    """
+
+    def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+        if CODE_OF in self.env:  # a run that is refused crashes, and says why
+            check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
+        if self.command is None and ADDRESS in os.environ:
+            self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
+        super().prepare_for_flow_run(*arguments, **named)
+        self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
+
+
+(get_registry_for_type(process.ProcessWorker) or {}).pop("process", None)  # whose place the next one takes
+
+
+class WarmWorker(process.ProcessWorker):
+    """The worker for pools of the type `process`."""
+
+    type = "process"
+    job_configuration = WarmConfiguration
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """The next due runs, as many as there are free slots; what is on its way into one may be among the answers."""
+        asked: dict[str, Any] = {"scheduled_before": str(datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds))}
+        if self._limiter:
+            if not (free := int(self._limiter.available_tokens)):
+                return []
+            asked["limit"] = free + len(self._submitting_flow_run_ids)
+        if self._work_queues:
+            asked["work_queue_names"] = sorted(self._work_queues)
+        pool = {"name": self._work_pool_name}
+        try:
+            answer = await self.client.request(
+                "POST", "/work_pools/{name}/get_scheduled_flow_runs", path_params=pool, json=asked
+            )
+        except HTTPStatusError as refused:
+            if refused.response.status_code == HTTPStatus.NOT_FOUND:  # the pool is made with the next heartbeat
+                return []
+            raise
+        return WorkerFlowRunResponse.model_validate_list(answer.json())
+
+    async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
+        """Do the run; its slot is then free."""
+        found = await super()._submit_run_and_capture_errors(*arguments, **named)
+        with suppress(Exception):  # a server that is away is a matter for the next turn
+            await self.get_and_submit_flow_runs()
+        return found
+
+
+def spared(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings that spare a run of the environment what its worker has done, and what its server's address rules out.
+
+    The worker has compared versions. To `http://` no TLS is spoken, for which each client of a run would read a hundred
+    certificates: they read one.
+    """
+    found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
+    if ADDRESS in environ and environ.get("PREFECT_API_URL", "").startswith("http://"):
+        one = Path(environ[ADDRESS]).with_name(CERTIFICATE)
+        found |= {"PREFECT_API_SSL_CERT_FILE": str(one)} if one.is_file() else {}
+    return found
+
+
+def keep_certificate(folder: Path) -> None:
+    """Write one of those that this machine trusts, where it has them in one file."""
+    for each in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
+        (folder / CERTIFICATE).write_text(ssl.DER_cert_to_PEM_cert(each))

@@ -1,0 +1,93 @@
+"""What the worker does with a run before it starts, and when it asks for one."""
+
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import PREFECT_API_URL
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deployments.servers.process_worker import CERTIFICATE, WarmConfiguration, keep_certificate
+from deployments.servers.warm_run import ADDRESS
+from stockml.errors import UnlikeWorker
+from tasks.workplace import own_code
+from tests.support.patience import PATIENCE_S
+
+QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
+
+
+def prepared(**environ: str) -> WarmConfiguration:
+    from prefect.client.schemas.objects import FlowRun
+
+    run = WarmConfiguration(env=dict(environ))
+    run.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="IBM 2013-03-01"))
+    return run
+
+
+def test_a_run_of_another_state_or_code_is_refused_with_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCKML_STATE", "s3://mine")
+    with pytest.raises(UnlikeWorker, match="STOCKML_STATE: expected s3://the-runs, found s3://mine"):
+        prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
+    monkeypatch.delenv("STOCKML_STATE")
+    with pytest.raises(UnlikeWorker, match="the code: expected 000000000000, found"):
+        prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE="0" * 64)
+
+
+def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
+    assert run.env["STOCKML_STATE"] == "s3://the-runs"
+    assert "warm_run" not in str(run.command)
+    monkeypatch.setenv(ADDRESS, "/somewhere")
+    assert str(prepared().command).endswith("-m deployments.servers.warm_run")
+
+
+def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keep_certificate(tmp_path)
+    monkeypatch.setenv(ADDRESS, str(tmp_path / "warm"))
+    run = prepared(PREFECT_API_URL="http://127.0.0.1:4200/api")
+    assert run.env["PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"] == "false"
+    assert run.env["PREFECT_API_SSL_CERT_FILE"] == str(tmp_path / CERTIFICATE)
+    trusted = ssl.create_default_context(cafile=run.env["PREFECT_API_SSL_CERT_FILE"])
+    assert len(trusted.get_ca_certs()) == 1
+    elsewhere = prepared(PREFECT_API_URL="https://prefect.example.com/api")
+    assert "PREFECT_API_SSL_CERT_FILE" not in elsewhere.env
+    given = {"PREFECT_API_SSL_CERT_FILE": "/mine.pem", "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "true"}
+    own = prepared(PREFECT_API_URL="http://127.0.0.1:4200/api", **given)
+    assert {name: own.env[name] for name in given} == given
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(QUICK)
+    pool = f"quick {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        place = {"work_pool_name": pool, "path": str(tmp_path), "entrypoint": "quick.py:quick"}
+        deployment = client.create_deployment(client.create_flow_from_name("quick"), pool, **place)
+        runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(3)]
+        command = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
+        an_hour = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(tmp_path / "home")}
+        worker = subprocess.Popen(
+            [*command, "--limit", "1"],
+            env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)} | an_hour,
+        )
+        try:
+            ended = Retrying(
+                retry=retry_if_result(lambda found: set(found) != {"Completed"}),
+                wait=wait_fixed(0.5),
+                stop=stop_after_delay(PATIENCE_S),
+                retry_error_callback=lambda last: last.outcome and last.outcome.result(),
+            )(lambda: [client.read_flow_run(run).state_name for run in runs])
+        finally:
+            worker.terminate()
+            worker.wait()
+    assert ended == ["Completed"] * 3
