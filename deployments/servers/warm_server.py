@@ -29,7 +29,7 @@ from stockml.nights.status import known_tickers
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
-from stockml.tracking.models import zipped_code
+from stockml.tracking.models import prepare_code
 
 # a night, and what it imports inside its functions
 IMPORTED = (
@@ -79,7 +79,7 @@ def prepare() -> None:
         code_hash(f"pipeline.{name}")
     training_code()
     evaluation_code()
-    zipped_code()
+    prepare_code()
     prepare_readers()
     read_ahead()
     read_ahead([home().bases])
@@ -92,10 +92,16 @@ def prepare() -> None:
 def _at_first_use() -> None:
     """What libraries put off until they are used: every child would pay for it again, half a second in all."""
     import PIL.Image
+    from mlflow.tracking._model_registry.utils import _get_store_registry
     from mlflow.utils import requirements_utils
     from prefect._internal.schemas.bases import PrefectBaseModel
+    from sklearn.linear_model import LinearRegression
 
     PIL.Image.preinit()
+    LinearRegression().fit([[0.0]], [0.0])  # looks for other libraries' plugins
+    for name in ("dbruntime", "pyspark"):  # MLflow looks for Databricks' before every request
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # which Python takes for: there is none
+    _get_store_registry()  # type: ignore[no-untyped-call]
     mlflows: Any = requirements_utils
     mlflows._init_modules_to_packages_map()  # which installed package a module is of; asked when a model is saved
     waiting = [PrefectBaseModel]

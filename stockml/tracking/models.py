@@ -137,6 +137,12 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         client.log_model_artifacts(model.model_id, str(path))
 
 
+def prepare_code() -> None:
+    """Make what every model of this process has in common."""
+    zipped_code()
+    _requirements()
+
+
 @cache
 def _requirements() -> tuple[str, ...]:
     return tuple(f"{name}=={installed(name)}" for name in PINNED)
