@@ -53,12 +53,14 @@ class WarmWorker(process.ProcessWorker):
     job_configuration = WarmConfiguration
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """The next due runs, as many as there are free slots; what is on its way into one may be among the answers."""
+        """The next due runs, as many as there are free slots; what is on its way into one may be among the answers.
+
+        Also asked without a free slot: the page shows a pool as ready by when it was asked last.
+        """
         asked: dict[str, Any] = {"scheduled_before": str(datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds))}
         if self._limiter:
-            if not (free := int(self._limiter.available_tokens)):
-                return []
-            asked["limit"] = free + len(self._submitting_flow_run_ids)
+            free = int(self._limiter.available_tokens)
+            asked["limit"] = free and free + len(self._submitting_flow_run_ids)
         if self._work_queues:
             asked["work_queue_names"] = sorted(self._work_queues)
         pool = {"name": self._work_pool_name}
