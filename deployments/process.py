@@ -26,9 +26,11 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 def left_uncollected() -> Iterator[None]:
     """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often."""
     gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def as_program(command: Callable[[], int]) -> NoReturn:

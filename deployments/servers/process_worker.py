@@ -23,9 +23,11 @@ from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
 
 from deployments.servers.warm_run import ADDRESS
+from stockml.home import home
+from stockml.storage.files import write_atomically
 from tasks.workplace import CODE_OF, check_scheduled
 
-CERTIFICATE = "certificate.pem"  # beside the warm server's address
+CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
@@ -89,13 +91,13 @@ def spared(environ: Mapping[str, str]) -> dict[str, str]:
     certificates: they read one.
     """
     found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
-    if ADDRESS in environ and environ.get("PREFECT_API_URL", "").startswith("http://"):
-        one = Path(environ[ADDRESS]).with_name(CERTIFICATE)
-        found |= {"PREFECT_API_SSL_CERT_FILE": str(one)} if one.is_file() else {}
+    one = home().prefect / CERTIFICATE
+    if environ.get("PREFECT_API_URL", "").startswith("http://") and one.is_file():
+        found["PREFECT_API_SSL_CERT_FILE"] = str(one)
     return found
 
 
 def keep_certificate(folder: Path) -> None:
     """Write one of those that this machine trusts, where it has them in one file."""
     for each in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
-        (folder / CERTIFICATE).write_text(ssl.DER_cert_to_PEM_cert(each))
+        write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(each).encode())

@@ -19,10 +19,10 @@ from stockml.home import home
 def main(arguments: list[str]) -> None:
     from deployments.servers import process_worker  # which is then found where Prefect's own would be
 
+    process_worker.keep_certificate(home().prefect)
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
-            process_worker.keep_certificate(Path(folder))
             keeper = Keeper(address)
             try:
                 _work(arguments)

@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from deployments.servers.process_worker import CERTIFICATE, WarmConfiguration, keep_certificate
 from deployments.servers.warm_run import ADDRESS
 from stockml.errors import UnlikeWorker
+from stockml.home import home
 from tasks.workplace import own_code
 from tests.support.patience import PATIENCE_S
 
@@ -50,11 +51,11 @@ def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: p
 def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    keep_certificate(tmp_path)
-    monkeypatch.setenv(ADDRESS, str(tmp_path / "warm"))
+    monkeypatch.setenv("STOCKML_HOME", str(tmp_path))
+    keep_certificate(home().prefect)
     run = prepared(PREFECT_API_URL="http://127.0.0.1:4200/api")
     assert run.env["PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"] == "false"
-    assert run.env["PREFECT_API_SSL_CERT_FILE"] == str(tmp_path / CERTIFICATE)
+    assert run.env["PREFECT_API_SSL_CERT_FILE"] == str(home().prefect / CERTIFICATE)
     trusted = ssl.create_default_context(cafile=run.env["PREFECT_API_SSL_CERT_FILE"])
     assert len(trusted.get_ca_certs()) == 1
     elsewhere = prepared(PREFECT_API_URL="https://prefect.example.com/api")
