@@ -11,7 +11,9 @@ from typing import Any
 import dask
 from distributed import Client, Worker, WorkerPlugin
 from distributed.core import Status
+from prefect.context import SettingsContext, get_settings_context
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY
 from prefect_dask import DaskTaskRunner
 
 from stockml.errors import UnlikeWorker
@@ -19,13 +21,16 @@ from stockml.home import home
 from tasks.workplace import Workplace, check, marked
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
-# under way is done again by the next one.
+# under way is done again by the next one. Dask looks after its loops fifty times a second, a tenth of a core.
 CONFIG = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.monitor-interval": "1s",
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
     "distributed.scheduler.allowed-failures": 1,
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
@@ -49,10 +54,30 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
-    with dask.config.set(CONFIG), marked(home()) as here:
+    with dask.config.set(CONFIG), marked(home()) as here, sent_settings():
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
         with runner, checked(runner.client, here):
             yield runner
+
+
+class SentSettings(SettingsContext):
+    """Goes to a worker as it is: Prefect's own is written out and validated again for each night, a tenth of a second
+    of its work."""
+
+    def serialize(self, include_secrets: bool = True) -> dict[str, Any]:
+        return {"profile": self.profile, "settings": self.settings}
+
+
+@contextmanager
+def sent_settings() -> Iterator[None]:
+    """What is submitted within has this process's settings, without a heartbeat for each flow.
+
+    A worker's death is seen by Dask, and waiting for the heartbeat's thread would cost every night half a second.
+    """
+    here = get_settings_context()
+    without = here.settings.copy_with_update({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with SentSettings(profile=here.profile, settings=without):
+        yield
 
 
 @contextmanager

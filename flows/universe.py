@@ -14,7 +14,6 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Crashed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
@@ -143,9 +142,8 @@ def nights(
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
-    # a worker's death is seen by Dask; waiting for the heartbeat thread would cost every night half a second
     # within this task a step would be kept, and its lock let go, only with the whole night
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), transaction(commit_mode=CommitMode.EAGER):
+    with transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)
     gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
     if not gc.get_freeze_count():  # what the first has imported is not looked through again after each of the others
