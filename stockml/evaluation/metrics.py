@@ -76,16 +76,20 @@ class Evaluation:
     def comparison(self, name: str, against: str) -> Comparison | None:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
 
-    def metrics(self) -> dict[str, float]:
-        """Flat names, the same every night, such as `lstm/skill_lead_30`; undefined figures are left out."""
-        found: dict[str, float | None] = {"origins": float(self.origins)}
-        for name, score in self.scores.items():
-            found |= {f"{slug(name)}/{figure}": value for figure, value in _flat_score(score).items()}
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """By forecast, such as `lstm`, its figures by name, such as `skill_lead_30`, the same every night.
+
+        Undefined figures are left out.
+        """
+        found = {name: _flat_score(score) for name, score in self.scores.items()}
         for name, step in self.one_step.items():
-            found |= {f"{slug(name)}/one_step_{figure}": value for figure, value in asdict(step).items()}
+            found[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
         for comparison in self.comparisons:
-            found |= _flat_comparison(comparison)
-        return {name: value for name, value in found.items() if value is not None}
+            found[comparison.name] |= _flat_comparison(comparison)
+        return {
+            slug(name): {figure: value for figure, value in figures.items() if value is not None}
+            for name, figures in found.items()
+        }
 
 
 def slug(name: str) -> str:
@@ -100,12 +104,12 @@ def _flat_score(score: Score) -> dict[str, float | None]:
 
 
 def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
-    prefix = f"{slug(comparison.name)}/vs_{slug(comparison.against)}"
+    prefix = f"vs_{slug(comparison.against)}"
     interval, test = comparison.interval, comparison.test
     return {
-        f"{prefix}/skill_difference": comparison.skill_difference,
-        f"{prefix}/skill_low": interval.low if interval else None,
-        f"{prefix}/skill_high": interval.high if interval else None,
-        f"{prefix}/dm": test.statistic if test else None,
-        f"{prefix}/dm_p_value": comparison.p_value,
+        f"{prefix}_skill_difference": comparison.skill_difference,
+        f"{prefix}_skill_low": interval.low if interval else None,
+        f"{prefix}_skill_high": interval.high if interval else None,
+        f"{prefix}_dm": test.statistic if test else None,
+        f"{prefix}_dm_p_value": comparison.p_value,
     }

@@ -47,12 +47,11 @@ def metrics(
     """
     answers = _headline(assessment, live) | {"width_against_usual_pct": width_against_usual}
     found = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
-    for name, value in assessment.evaluation.metrics().items():
-        candidate, _, figure = name.rpartition("/") if name.count("/") < 2 else name.partition("/")
-        if candidate in WHOLE:
-            found[f"{candidate}/{figure.replace('/', '_')}"] = value
-        elif figure in ("mse", "skill"):
-            found[f"baselines/{candidate}_{figure}"] = value
+    for name, figures in assessment.evaluation.metrics().items():
+        if name in WHOLE:
+            found |= {f"{name}/{figure}": value for figure, value in figures.items()}
+        else:
+            found |= {f"baselines/{name}_{figure}": figures[figure] for figure in ("mse", "skill") if figure in figures}
     table, row = assessment.distributions, row_of(assessment.publisher)
     found["published/origins"] = float(assessment.evaluation.origins)
     if row in table.whole:
