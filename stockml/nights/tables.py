@@ -19,7 +19,7 @@ DISTRIBUTIONS = {  # the rows that are more than their name says
     CHAMPION: "champion",
     WITHOUT_NETWORK: "the same without network",
 }
-OUTLOOK = ("volatility", "a year", "beside the past", "rise", "beyond ±5%, ±10%")
+OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "beyond ±5%, ±10%")
 
 Rows = list[tuple[str, ...]]  # the heading first; none where there is no table
 
@@ -48,11 +48,11 @@ def distribution_markdown(night: Night) -> str:
 
 def outlook_lines(forecast: Forecast) -> list[str]:
     rows = _outlook_rows(forecast)
-    return ["", *_lines("{:<12} {:>6}  {:<51} {:>4} {:>17}", rows), ""] if rows else []
+    return ["", *_lines("{:<12} {:>6} {:>11}  {:<36} {:>4} {:>17}", rows), ""] if rows else []
 
 
 def outlook_markdown(forecast: Forecast) -> str:
-    return _markdown("|---|--:|---|--:|--:|", _outlook_rows(forecast))
+    return _markdown("|---|--:|--:|---|--:|--:|", _outlook_rows(forecast))
 
 
 def rise(night: Night | None, chance: float, step: int) -> str:
@@ -128,9 +128,10 @@ def _reasons(night: Night) -> list[str]:
 def _outlook_rows(forecast: Forecast) -> Rows:
     rows: Rows = []
     for each in forecast.outlook:
-        place = each.place + (" of {:.0%} to {:.0%}".format(*each.usual) if each.usual else "")
+        usual = "{:.0%} to {:.0%}".format(*each.usual) if each.usual else "–"
         beyond = ", ".join(f"{chance:.0%}" for chance in each.beyond)
-        rows.append((f"{each.sessions} sessions", f"{each.volatility:.1%}", place, f"{each.rise:.0%}", beyond))
+        cells = f"{each.sessions} sessions", f"{each.volatility:.1%}", usual, each.place, f"{each.rise:.0%}", beyond
+        rows.append(cells)
     return [OUTLOOK, *rows] if rows else []
 
 
