@@ -34,6 +34,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
     Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 1.5),
     Figure("hundred scheduled", "100 scheduled nights that are due at once, on `stockml up`", "min", 4),
+    Figure("hundreds scheduled", "500 scheduled nights that are due at once, on `stockml up`", "min", 20),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
     Figure("first hundreds", "500 tickers' first night (retrain), Dask on 2 cores", "min"),
@@ -67,5 +68,6 @@ PARTS = {
     "universe": "tests.bench.on_universe:universe_nights",
     "hundred": "tests.bench.on_scheduled:hundred",
     "hundreds": "tests.bench.on_universe:hundreds",
+    "hundreds-scheduled": "tests.bench.on_scheduled:hundreds",
 }
-BY_NAME_ONLY = {"hundred", "hundreds"}  # a quarter of an hour, and an hour
+BY_NAME_ONLY = {"hundred", "hundreds", "hundreds-scheduled"}  # a quarter of an hour to an hour

@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
-FEW, HUNDRED = 3, 100
+FEW, HUNDRED, MANY = 3, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 PARTS = {
     "prefect_program": "Prefect's server",
@@ -30,16 +30,20 @@ PARTS = {
 
 def scheduled_nights(scene: Scene) -> Iterator[Measured]:
     """A night a ticker and session, two at once; the first session's, which retrain, are the warm-up."""
-    _, night = _scheduled(scene, FEW, 1 if scene.fast else 3)
-    yield night
+    yield _scheduled(scene, FEW, 1 if scene.fast else 3)[1]
 
 
 def hundred(scene: Scene) -> Iterator[Measured]:
     """The same with a hundred tickers whose nights are due at one moment."""
-    yield from _scheduled(scene, HUNDRED, 1)
+    yield from _scheduled(scene, HUNDRED, 1, "hundred scheduled")
 
 
-def _scheduled(scene: Scene, count: int, new: int) -> tuple[Measured, Measured]:
+def hundreds(scene: Scene) -> Iterator[Measured]:
+    """The same with as many tickers as are promised."""
+    yield from _scheduled(scene, MANY, 1, "hundreds scheduled")
+
+
+def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Measured, Measured]:
     """Minutes until all are done, and CPU seconds a night."""
     aliases = aliases_of(count)
     first, *sessions = days_of(recorded_bars(RECORDED[0])).tolist()[-new - 1 :]
@@ -62,7 +66,7 @@ def _scheduled(scene: Scene, count: int, new: int) -> tuple[Measured, Measured]:
     memory_of = {"peak_bytes": max(memory), "together_bytes": sum(memory), "remark": remark}
     seconds = [after - before for before, after in pairwise(ends)]
     return (
-        Measured("hundred scheduled", tuple(seconds[1:]), first=seconds[0], **memory_of),
+        Measured(figure, tuple(seconds[1:]), first=seconds[0], **memory_of),
         Measured("scheduled night", tuple(others), first=warm_up, **memory_of),
     )
 
