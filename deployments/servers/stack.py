@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
+from deployments.registration.own_list import tickers_of
 from deployments.replay.feed import END_OF_RECORDING, Feed, replay_environment
 from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access
@@ -27,6 +28,7 @@ from stockml.provider.price_source import kind_here
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
+MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,15 @@ def _start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """In a process of its own, which reads its settings afresh and leaves this one small."""
+    """In a process of its own, which reads its settings afresh and leaves this one small; as long as it takes.
+
+    The first time that is a third of a second a ticker: minutes for hundreds.
+    """
+    if (count := len(tickers_of(home).tickers)) > MANY:
+        say(f"telling Prefect of {count} tickers, which takes minutes the first time")
     arguments = ["deploy", "--crash-orphans"]
     child = processes.start("stockml deploy", "deployments.cli", arguments, environ, home.root / "logs" / "deploy.log")
-    if child.process.wait(START_S):
+    if child.process.wait():
         child.check()
     say(child.log.read_text().strip())
 
