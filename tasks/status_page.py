@@ -1,21 +1,21 @@
 """The status of all tickers on one page of Prefect's, brought up to date as nights end.
 
-Not by each: the page costs as much as there are tickers, and five hundred nights would cost their square. The last one
-at work does it, or one that finds the page a minute old.
+Not by each: the page costs as much as there are tickers, and five hundred nights would cost their square. The last of
+those that are due does it, or one that finds the page a minute old, or so old that it has cost little of that time.
 """
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.filters import ArtifactFilter
+from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
@@ -31,7 +31,8 @@ from stockml.tracking.client import Tracking
 from tasks.run_records import in_state, runs_of
 
 KEY = "status"
-EVERY_S = 60.0
+EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
+IN_TURN = timedelta(hours=36)  # from the first exchange's next turn to the last one's: all have the same weekdays
 AT_WORK, SHOWN = "nights-at-work", "pages-shown"
 
 
@@ -44,8 +45,11 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
             return  # a run that failed before anything was kept makes no home
         keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
         commit_ended(home(), ticker)
-        if is_due(home().locks, last_one=flow_run.parent_task_run_id is None):
+        locks = home().locks
+        if is_due(locks, lambda: flow_run.parent_task_run_id is None and not is_night_due()):
+            began = time.monotonic()
             show_status()
+            (locks / SHOWN).write_text(f"{time.monotonic() - began:.1f} s")
 
 
 def show_status() -> None:
@@ -68,13 +72,28 @@ def show_status() -> None:
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
-    """The start of each ticker's next scheduled run."""
+    """The start of each ticker's next scheduled run: of those that are due, or of the next turn of all tickers."""
     found: dict[str, datetime] = {}
-    for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.EXPECTED_START_TIME_ASC):
+    now, in_order = datetime.now(UTC), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
+    coming = client.read_flow_runs(flow_run_filter=scheduled(after_=now), sort=in_order, limit=1)
+    until = (coming[0].next_scheduled_start_time or now if coming else now) + IN_TURN
+    for run in runs_of(client, scheduled(before_=until), in_order):
         ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
         if run.deployment_id and isinstance(ticker, str) and start:
             found.setdefault(ticker, start)
     return found
+
+
+def is_night_due() -> bool:
+    """Whether another night is about to begin: between two that take turns, nobody is at work either."""
+    due, nightly = scheduled(before_=datetime.now(UTC)), FlowFilter.model_validate({"name": {"any_": ["nightly"]}})
+    with get_client(sync_client=True) as client:
+        return client.count_flow_runs(flow_run_filter=due, flow_filter=nightly) > 0
+
+
+def scheduled(**when: datetime) -> FlowRunFilter:
+    """Runs that are to start then, `before_` or `after_`."""
+    return in_state([StateType.SCHEDULED], next_scheduled_start_time=when)
 
 
 @contextmanager
@@ -86,18 +105,24 @@ def at_work(locks: Path) -> Iterator[None]:
         yield
 
 
-def is_due(locks: Path, *, last_one: bool = True) -> bool:
-    """Whether this night, which has ended, brings the pages up to date; the next is then asked again after a minute.
+def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
+    """Whether this night, which has ended, brings the pages up to date; the next is then asked again after a while.
 
-    last_one: whether it does as the last one at work, too.
+    is_last: whether it does as the last one, too; asked where nobody else on this machine is at work.
     """
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
-    fresh = shown.exists() and time.time() - shown.stat().st_mtime < EVERY_S
-    if fresh and not (last_one and _is_nobody_at_work(locks)):
+    if _is_fresh(shown) and not (_is_nobody_at_work(locks) and is_last()):
         return False
     shown.touch()
     return True
+
+
+def _is_fresh(shown: Path) -> bool:
+    if not shown.exists():
+        return False
+    cost, _, _ = shown.read_text().partition(" ")  # what it last took; an earlier version wrote nothing
+    return time.time() - shown.stat().st_mtime < max(EVERY_S, float(cost or 0) / SHARE)
 
 
 def _is_nobody_at_work(locks: Path) -> bool:

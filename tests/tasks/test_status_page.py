@@ -1,12 +1,18 @@
-"""The pages of all tickers are brought up to date by the last night at work, and once a minute by one of many."""
+"""The pages of all tickers are brought up to date by the last night that is due, and now and then by one of many."""
 
 import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from tasks.status_page import EVERY_S, SHOWN, at_work, is_due
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Completed, Scheduled
+
+from tasks.status_page import EVERY_S, SHARE, SHOWN, at_work, is_due, is_night_due, next_runs
 
 ANOTHER = """
 import sys
@@ -18,12 +24,20 @@ with at_work(Path(sys.argv[1])):
 """
 
 
+def alone() -> bool:
+    return True
+
+
+def other_waits() -> bool:
+    return False
+
+
 def test_the_first_night_and_one_that_is_alone_do_it(tmp_path: Path) -> None:
     for _ in range(2):
         with at_work(tmp_path):
             pass
-        assert is_due(tmp_path)
-    assert not is_due(tmp_path, last_one=False)  # one of many: the run that they belong to does it at its end
+        assert is_due(tmp_path, alone)
+    assert not is_due(tmp_path, other_waits)  # and between two that take turns nobody does
 
 
 def test_one_that_leaves_others_at_work_does_not_unless_the_pages_are_old(tmp_path: Path) -> None:
@@ -33,12 +47,47 @@ def test_one_that_leaves_others_at_work_does_not_unless_the_pages_are_old(tmp_pa
         assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == b"at work\n"
-        assert is_due(tmp_path)  # never shown yet
-        assert not is_due(tmp_path)
+        assert is_due(tmp_path, alone)  # never shown yet
+        assert not is_due(tmp_path, alone)
         past = time.time() - EVERY_S - 1
         os.utime(tmp_path / SHOWN, (past, past))
-        assert is_due(tmp_path)
-        assert not is_due(tmp_path)
+        assert is_due(tmp_path, alone)
+        assert not is_due(tmp_path, alone)
         other.kill()  # the lock goes with its process
         other.wait()
-        assert is_due(tmp_path)
+        assert is_due(tmp_path, alone)
+
+
+def test_pages_that_take_long_are_shown_the_more_rarely(tmp_path: Path) -> None:
+    took = 2 * EVERY_S * SHARE
+    (tmp_path / SHOWN).write_text(f"{took} s")
+    for age, due in ((EVERY_S + 1, False), (2 * EVERY_S + 1, True)):
+        past = time.time() - age
+        os.utime(tmp_path / SHOWN, (past, past))
+        assert is_due(tmp_path, other_waits) is due
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run() -> None:
+    now = datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("nightly"), name="any")
+
+        def run(ticker: str, start: datetime) -> None:
+            state = Scheduled(scheduled_time=start)
+            runs[ticker] = client.create_flow_run_from_deployment(
+                deployment, parameters={"ticker": ticker}, state=state
+            )
+
+        runs: dict[str, Any] = {}
+        monday, tuesday = now + timedelta(days=2), now + timedelta(days=3)
+        for ticker, start in (("NYC", tuesday), ("TYO", monday), ("NYC", tuesday + timedelta(days=1))):
+            run(ticker, start)
+        assert not is_night_due()
+        assert next_runs(client) == {"TYO": monday, "NYC": tuesday}
+        run("LATE", now - timedelta(minutes=1))
+        assert is_night_due()
+        assert next_runs(client) == {"LATE": now - timedelta(minutes=1), "TYO": monday, "NYC": tuesday}
+        client.set_flow_run_state(runs["LATE"].id, Completed(), force=True)
+        assert not is_night_due()
