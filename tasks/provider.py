@@ -1,17 +1,9 @@
-"""Who is asked for prices, whose turn it is, and how fast: one key's requests, across tickers and machines."""
+"""Who is asked for prices, and whose turn it is: one key's requests, across tickers and machines."""
 
 import os
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
-
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
-from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
-from prefect.concurrency.sync import rate_limit
-from prefect.exceptions import ObjectAlreadyExists
-from prefect.logging import get_run_logger
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stockml import clock
 from stockml.home import home
@@ -21,9 +13,6 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, NextTurn, Plan, Turns, next_turn
 from stockml.provider.tiingo import Tiingo
 from stockml.storage.notes import Notes, notes_of
-
-LIMIT = "alphavantage"  # Prefect's global limit, beside the ledger that spaces one machine's requests
-RETURN_S = 60.0  # a server that is restarted is back by then
 
 
 def provider() -> AlphaVantage:
@@ -81,36 +70,6 @@ def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -
     with provider() as asked:
         remaining = asked.remaining()
     return next_turn(ticker, waiting, tonight, remaining=remaining, per_day=per_day, sessions=sessions)
-
-
-def wait_for_rate_limit(limit: str = LIMIT, return_s: float = RETURN_S) -> None:
-    """Wait for this request's slot; where the server knows no such limit there is nothing to wait for.
-
-    A server that is being restarted is waited for, up to `return_s`. One that stays away keeps nobody from asking: the
-    ledger still spaces this machine's requests.
-    """
-    attempts = Retrying(
-        retry=retry_if_exception_type(ConcurrencySlotAcquisitionError),
-        wait=wait_fixed(1),
-        stop=stop_after_delay(return_s),
-        retry_error_callback=_unspaced,
-    )
-    attempts(rate_limit, limit, strict=False)
-
-
-def _unspaced(attempts: RetryCallState) -> None:
-    get_run_logger().warning("Prefect cannot be reached: this request is spaced on this machine alone")
-
-
-def configure_rate_limit(plan: Plan) -> None:
-    """Let the server hand out the plan's requests a minute, one slot at a time. To be called by who runs a server."""
-    per_second = plan.requests_per_minute / 60
-    limit: Any = {"limit": max(1, int(per_second)), "slot_decay_per_second": per_second}
-    with get_client(sync_client=True) as client:
-        try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, **limit))
-        except ObjectAlreadyExists:
-            client.update_global_concurrency_limit(LIMIT, GlobalConcurrencyLimitUpdate(**limit))
 
 
 def _notes() -> Notes:

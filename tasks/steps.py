@@ -34,7 +34,7 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, Evaluation
 from stockml.tracking.client import Tracking
 from tasks.artifacts import EpochReport, mlflow_pages
 from tasks.caching import step
-from tasks.provider import provider, second_provider, wait_for_rate_limit
+from tasks.provider import provider, second_provider
 
 OutputSize = Literal["compact", "full"]
 
@@ -78,7 +78,6 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
 def fetched(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize
 ) -> receipts.PayloadReceipt:
-    wait_for_rate_limit()
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
         kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
@@ -120,7 +119,6 @@ def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: dat
 @step("explain jumps", of="bars", modules=("pipeline.ingest",), aside=("now",), **AGAIN)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
-    wait_for_rate_limit()
     with provider() as asked:
         return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 

@@ -118,12 +118,8 @@ def outcome(
     from prefect.exceptions import ParameterTypeError
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from stockml.provider.quota import Plan
-    from tasks.provider import configure_rate_limit
     from tasks.run_records import run_shown
 
-    if os.environ.get(OWN_SERVER):
-        configure_rate_limit(Plan.of(os.environ))
     gc.freeze()  # what has been imported is not looked at again
     given = {name: value for name, value in named.items() if value is not None}
     # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second

@@ -119,15 +119,12 @@ def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = Fals
     with prefect_api(place):
         from deployments.registration.automations import install
         from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
-        from stockml.provider.quota import Plan
         from tasks import run_records
-        from tasks.provider import configure_rate_limit
 
         told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
-        configure_rate_limit(Plan.of(os.environ))
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
     return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]

@@ -156,7 +156,10 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete the block that versions before 0.2 made: a webhook, by which Prefect sends no notices."""
+    """Delete what versions before 0.2 made: a webhook, by which Prefect sends no notices, and a limit of requests,
+    which the ledger of the key keeps for all machines."""
+    with suppress(ObjectNotFound):
+        client.delete_global_concurrency_limit_by_name("alphavantage")
     with suppress(ObjectNotFound):
         client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
