@@ -88,7 +88,9 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
                 stop=stop_after_delay(PATIENCE_S),
                 retry_error_callback=lambda last: last.outcome and last.outcome.result(),
             )(lambda: [client.read_flow_run(run).state_name for run in runs])
+            labels = [client.read_flow_run(run).labels for run in runs]
         finally:
             worker.terminate()
             worker.wait()
     assert ended == ["Completed"] * 3
+    assert not any("prefect.worker.name" in each for each in labels), "asked of a busy SQLite, it holds a slot"
