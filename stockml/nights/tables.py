@@ -19,7 +19,7 @@ DISTRIBUTIONS = {  # the rows that are more than their name says
     CHAMPION: "champion",
     WITHOUT_NETWORK: "the same without network",
 }
-OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "beyond ±5%, ±10%")
+OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 Rows = list[tuple[str, ...]]  # the heading first; none where there is no table
 
@@ -48,7 +48,7 @@ def distribution_markdown(night: Night) -> str:
 
 def outlook_lines(forecast: Forecast) -> list[str]:
     rows = _outlook_rows(forecast)
-    return ["", *_lines("{:<12} {:>6} {:>11}  {:<36} {:>4} {:>17}", rows), ""] if rows else []
+    return ["", *_lines("{:<12} {:>6} {:>11}  {:<36} {:>4} {:>15}", rows), ""] if rows else []
 
 
 def outlook_markdown(forecast: Forecast) -> str:
