@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from httpx import HTTPError
 from prefect import Flow, Task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRunResult
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext, TaskRunContext
@@ -169,12 +169,17 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
-def runs_of(client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None) -> Iterator[FlowRun]:
-    """All pages of the runs that the filter lets through."""
+def runs_of(
+    client: SyncPrefectClient,
+    wanted: FlowRunFilter,
+    sort: FlowRunSort | None = None,
+    flows: FlowFilter | None = None,
+) -> Iterator[FlowRun]:
+    """All pages of the runs that the filters let through, each read when it is needed."""
     page: list[FlowRun] = []
     offset = 0
     while not offset or len(page) == PAGE:  # a short page is the last
-        page = client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
+        page = client.read_flow_runs(flow_filter=flows, flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
         yield from page
         offset += PAGE
 

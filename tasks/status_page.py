@@ -5,17 +5,19 @@ those that are due does it, or one that finds the page a minute old, or so old t
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, FlowFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
@@ -32,8 +34,9 @@ from tasks.run_records import in_state, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
-IN_TURN = timedelta(hours=36)  # from the first exchange's next turn to the last one's: all have the same weekdays
 AT_WORK, SHOWN = "nights-at-work", "pages-shown"
+OF_NIGHTS = {"name": {"any_": ["nightly"]}}
+WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
@@ -46,7 +49,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
         keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
         commit_ended(home(), ticker)
         locks = home().locks
-        if is_due(locks, lambda: flow_run.parent_task_run_id is None and not is_night_due()):
+        if is_due(locks, lambda: is_last(flow_run)):
             began = time.monotonic()
             show_status()
             (locks / SHOWN).write_text(f"{time.monotonic() - began:.1f} s")
@@ -72,28 +75,31 @@ def show_status() -> None:
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
-    """The start of each ticker's next scheduled run: of those that are due, or of the next turn of all tickers."""
+    """The start of each ticker's next scheduled run. Runs are read in their order, until each deployment had one."""
     found: dict[str, datetime] = {}
-    now, in_order = datetime.now(UTC), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
-    coming = client.read_flow_runs(flow_run_filter=scheduled(after_=now), sort=in_order, limit=1)
-    until = (coming[0].next_scheduled_start_time or now if coming else now) + IN_TURN
-    for run in runs_of(client, scheduled(before_=until), in_order):
+    missing: int = client.request("POST", "/deployments/count", json={"flows": OF_NIGHTS}).json()
+    had: set[UUID] = set()
+    nights, in_order = FlowFilter.model_validate(OF_NIGHTS), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
+    for run in runs_of(client, in_state([StateType.SCHEDULED]), in_order, nights):
         ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
         if run.deployment_id and isinstance(ticker, str) and start:
             found.setdefault(ticker, start)
+            had.add(run.deployment_id)
+        if len(had) == missing:
+            break
     return found
+
+
+def is_last(flow_run: FlowRun) -> bool:
+    """Whether no other night follows at once: a run of many shows the page at its end, a worker takes what is due."""
+    return flow_run.parent_task_run_id is None and (WORKERS_RUN not in os.environ or not is_night_due())
 
 
 def is_night_due() -> bool:
     """Whether another night is about to begin: between two that take turns, nobody is at work either."""
-    due, nightly = scheduled(before_=datetime.now(UTC)), FlowFilter.model_validate({"name": {"any_": ["nightly"]}})
+    due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
     with get_client(sync_client=True) as client:
-        return client.count_flow_runs(flow_run_filter=due, flow_filter=nightly) > 0
-
-
-def scheduled(**when: datetime) -> FlowRunFilter:
-    """Runs that are to start then, `before_` or `after_`."""
-    return in_state([StateType.SCHEDULED], next_scheduled_start_time=when)
+        return client.count_flow_runs(flow_run_filter=due, flow_filter=FlowFilter.model_validate(OF_NIGHTS)) > 0
 
 
 @contextmanager
