@@ -15,7 +15,7 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
@@ -120,6 +120,8 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
 ) -> None:
     earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
     earlier.save(BLOCK, _sync=True)
+    limit = GlobalConcurrencyLimitCreate(name="alphavantage", limit=1, slot_decay_per_second=1.0)
+    prefect_client.create_global_concurrency_limit(limit)
     assert install({}).created == KINDS
     assert install({}).unchanged == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
@@ -135,6 +137,7 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
     kept = [block for block in prefect_client.read_block_documents(include_secrets=False) if block.name == BLOCK]
     assert [block.block_type_name for block in kept] == ["Slack Webhook"]
     assert "hook" not in str(kept[0].data)
+    assert prefect_client.read_global_concurrency_limits(limit=10, offset=0) == []
 
 
 @pytest.mark.slow
