@@ -47,10 +47,12 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     """
     horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
-    share = min(1.0, LARGEST_HELD_OUT_SHARE * n / wanted)
-    test_start = n - max(int(evaluation.test_sessions * share), 2 * horizon)
+    # rounded once: what is held out grows by a session at most with each, so that no part begins earlier than before
+    held_out = min(wanted, int(LARGEST_HELD_OUT_SHARE * n))
+    of_test = held_out * evaluation.test_sessions // wanted
+    test_start = n - max(of_test, 2 * horizon)
     validation_stop = test_start - horizon
-    validation_start = validation_stop - max(int(evaluation.validation_sessions * share), horizon)
+    validation_start = validation_stop - max(held_out - of_test, horizon)
     if n >= HORIZONS_TO_LEARN * horizon and validation_start >= max(not_before, FIRST_ORIGIN):
         return OriginSplit(
             train_end=validation_start - horizon,

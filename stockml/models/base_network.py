@@ -176,14 +176,26 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
 
     sequence: (steps, inputs, m): the windows lie side by side, so that each gate is one block of memory.
     """
-    units, half = recurrent.shape[0], np.float32(0.5)
+    (steps, size, m), units, one, half = sequence.shape, recurrent.shape[0], np.float32(1), np.float32(0.5)
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
-    kernel, recurrent, bias = (np.ascontiguousarray((each * halves).T) for each in (kernel, recurrent, bias[None]))
-    hidden = memory = np.zeros((units, sequence.shape[2]), dtype=np.float32)
-    states = np.empty((len(sequence), *hidden.shape), dtype=np.float32)
-    for step, inputs in enumerate(sequence):
-        gates = np.tanh(kernel @ inputs + recurrent @ hidden + bias)
-        into, forget, candidate, out = gates.reshape(4, units, -1)
-        memory = ((forget + 1) * memory + (into + 1) * candidate) * half
-        hidden = states[step] = (out + 1) * np.tanh(memory) * half
+    weights = np.ascontiguousarray((np.concatenate([kernel, recurrent, bias[None]]) * halves).T)
+    seen = np.ones((size + units + 1, m), dtype=np.float32)  # a step's inputs, the state before it, and 1 for the bias
+    hidden = seen[size:-1]
+    hidden[:] = 0
+    gates, memory = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
+    into, forget, candidate, out = gates.reshape(4, units, m)
+    states = np.empty((steps, units, m), dtype=np.float32)
+    for step, inputs in enumerate(sequence):  # in place: at this size, memory costs as much as products
+        seen[:size] = inputs
+        np.tanh(np.matmul(weights, seen, out=gates), out=gates)
+        forget += one
+        memory *= forget
+        into += one
+        into *= candidate
+        memory += into
+        memory *= half
+        out += one
+        np.multiply(out, np.tanh(memory), out=hidden)
+        hidden *= half
+        states[step] = hidden
     return states

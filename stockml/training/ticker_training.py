@@ -79,7 +79,7 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
     errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - A_DAY
     if pool.base is not None:
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
-            # parts in proportion may begin a session earlier than last night, and nothing is unlearned
+            # parts may begin earlier than last night, by other settings; nothing is unlearned
             errors = before.errors if before.learned_until <= seen else errors
         errors = _continued(errors, pool, known)
         seen = max(seen, np.datetime64(pool.through))

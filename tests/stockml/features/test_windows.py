@@ -62,6 +62,16 @@ def test_whatever_the_history_all_that_is_scored_begins_where_it_may_and_has_its
         assert len(split.test) <= evaluation.test_sessions
 
 
+@given(evaluations, st.integers(0, 8_000))
+def test_no_part_begins_earlier_for_one_session_more(evaluation: EvaluationSettings, more: int) -> None:
+    """What has been learned before it stays what may be learned."""
+    n = HORIZONS_TO_LEARN * evaluation.horizon + 2 * FIRST_ORIGIN + more
+    before, after = (split_origins(each, evaluation) for each in (n, n + 1))
+    if before.validation:
+        for one, two in ((before.validation, after.validation), (before.test, after.test)):
+            assert two.start - one.start in (0, 1)
+
+
 def test_a_long_history_has_full_parts() -> None:
     split = split_origins(12_000, EvaluationSettings())
     assert (split.test.start, split.test.stop) == (10_500, 11_950)

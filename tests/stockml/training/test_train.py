@@ -91,23 +91,18 @@ def test_continued_every_night_it_is_what_a_full_training_finds(before: int, nig
 
 
 def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
-    """With a short history's parts in proportion, one session more may let validation begin a session earlier."""
-    evaluation = EvaluationSettings(horizon=5, direction_step=3)
+    """With other settings, what was learned from may lie in tonight's validation part."""
     series = turning(1_250, turn=1_250)
-    moved = 0
-    for n in range(1_205, 1_250):
-        now, then = (unseen_parts(series.until(each), evaluation).validation.start for each in (n, n - 1))
-        if now >= then or (then - 51) % 5:  # as long as the newest origin's outcome does not reach so far
-            continue
-        settings = ONE.changed(evaluation=evaluation)
-        model = learned(series.until(n), settings, learned(series.until(n - 1), settings))
-        assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
-        errors = network(model, "held_out").errors
-        assert errors.through is not None
-        assert errors.through + np.timedelta64(50, "D") < series.sessions[model.parts.validation.start]
-        moved += 1
-        break
-    assert moved
+    parts = {"horizon": 5, "direction_step": 3, "test_sessions": 200}
+    few, many = (ONE.changed(evaluation=EvaluationSettings(**parts, validation_sessions=each)) for each in (200, 400))
+    then = learned(series.until(1_249), few)
+    model = learned(series, many, then)
+    first = series.sessions[model.parts.validation.start]
+    assert then.held_out.learned_until > first, "the old parts began later"
+    assert model.held_out.learned_until < first
+    errors = network(model, "held_out").errors
+    assert errors.through is not None
+    assert errors.through + np.timedelta64(50, "D") < first
 
 
 def test_a_very_long_history_counts_its_newest_thirty_years() -> None:
