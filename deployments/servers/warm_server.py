@@ -27,6 +27,7 @@ from stockml.home import home
 from stockml.models.pool import read_ahead
 from stockml.nights.status import known_tickers
 from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.plots import style
 from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
 from stockml.tracking.models import prepare_code
@@ -98,6 +99,7 @@ def _at_first_use() -> None:
     from sklearn.linear_model import LinearRegression
 
     PIL.Image.preinit()
+    style.png(style.canvas("")[0])
     LinearRegression().fit([[0.0]], [0.0])  # looks for other libraries' plugins
     for name in ("dbruntime", "pyspark"):  # MLflow looks for Databricks' before every request
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # which Python takes for: there is none

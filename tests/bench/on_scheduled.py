@@ -1,9 +1,8 @@
 """Nights that a worker of `stockml up` runs: CPU seconds of all its processes, servers included."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import yaml
@@ -20,6 +19,8 @@ from tests.support.scripted_feed import ScriptedFeed
 
 FEW, HUNDRED, MANY = 3, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
+# Prefect plans nights days before, and a worker looks 10 s ahead
+PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
 PARTS = {
     "prefect_program": "Prefect's server",
     "mlflow_program": "MLflow's server",
@@ -53,28 +54,28 @@ def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Me
         feed.set_clock(sessions[-1])
         with up(place, **replay_environment(feed)) as pages:
             [stack] = (each for each in psutil.Process().children() if "deployments.cli" in each.cmdline())
-            spent, ends = [_spent(stack)], [time.perf_counter()]
-            for session in (first, *sessions):
-                _night(pages, [*aliases], str(session))
-                spent.append(_spent(stack))
-                ends.append(time.perf_counter())
+            found = [_night(pages, [*aliases], str(session), stack) for session in (first, *sessions)]
             memory = [each.memory_info().rss for each in stack.children(recursive=True)]
-    nights = [after - before for before, after in pairwise(spent)]
+    seconds, nights = [each for each, _ in found], [each for _, each in found]
     warm_up, *others = (each.total() / count for each in nights)
     by_part = ", ".join(f"{part} {seconds / count:.2f}" for part, seconds in nights[-1].most_common())
     remark = f"{count} tickers; CPU seconds of the last session: {by_part}"
     memory_of = {"peak_bytes": max(memory), "together_bytes": sum(memory), "remark": remark}
-    seconds = [after - before for before, after in pairwise(ends)]
     return (
         Measured(figure, tuple(seconds[1:]), first=seconds[0], **memory_of),
         Measured("scheduled night", tuple(others), first=warm_up, **memory_of),
     )
 
 
-def _night(pages: Up, tickers: list[str], session: str) -> None:
-    runs = [pages.start(f"nightly/{ticker}", session=session) for ticker in tickers]
+def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -> tuple[float, Counter[str]]:
+    """Seconds from when all are due until the last is done, and CPU seconds by part; of runs planned before."""
+    due = datetime.now(UTC) + timedelta(seconds=PLANNED_WITHIN_S + PLANNED_EACH_S * len(tickers))
+    runs = [pages.start(f"nightly/{ticker}", due, session=session) for ticker in tickers]
+    before = _spent(stack)
+    assert datetime.now(UTC) < due, "the runs were not planned before they were due"
     ends = [_ended(pages, run) for run in runs]
     assert ends == ["Completed"] * len(tickers), ends
+    return (datetime.now(UTC) - due).total_seconds(), _spent(stack) - before
 
 
 @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(ASKED_EACH_S), stop=stop_after_delay(PATIENCE_S))

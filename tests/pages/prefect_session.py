@@ -107,10 +107,11 @@ class Up:
         lines = self.api("/logs/filter", {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": 200})
         return [int(found[1]) for line in lines if (found := EPOCH.match(line["message"]))]
 
-    def start(self, deployment: str, **parameters: Any) -> str:
-        """Begin a run of `flow/deployment`, as its form does; the run's id."""
+    def start(self, deployment: str, due: datetime | None = None, **parameters: Any) -> str:
+        """Begin a run of `flow/deployment` at once or when it is due, as its form does; the run's id."""
         known = self.api(f"/deployments/name/{quote(deployment)}")
-        asked = {"parameters": known["parameters"] | parameters, "state": {"type": "SCHEDULED"}}
+        state = {"type": "SCHEDULED"} | ({"state_details": {"scheduled_time": due.isoformat()}} if due else {})
+        asked = {"parameters": known["parameters"] | parameters, "state": state}
         return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
 
     def overdue(self, ticker: str, minutes: int) -> str:
