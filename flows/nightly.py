@@ -1,5 +1,6 @@
 """One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log, promote."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -57,6 +58,7 @@ def run_name() -> str:
     name="nightly",
     flow_run_name=run_name,
     persist_result=False,  # its steps keep theirs
+    result_storage=Path(os.devnull),  # or Prefect asks its server twice a run where that would be
     on_completion=[remember],
     on_failure=[remember],
     on_crashed=[remember],

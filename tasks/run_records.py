@@ -1,5 +1,6 @@
 """Prefect's own records of runs: begun on their deployment's page, signed, and ended where nothing works on them."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from prefect.utilities.callables import get_call_parameters
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, mark
 
 PAGE = 200
+WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
@@ -115,9 +117,10 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 def sign(run_id: UUID) -> None:
     """Write on a run which process works on it: once that is gone, the run is known to be dead.
 
-    A worker has written it already, or for a run that it takes up again is about to: the earlier attempt's is gone.
-    While the server is away nothing is written.
+    A worker writes it on the run that it has started. While the server is away nothing is written.
     """
+    if os.environ.get(WORKERS_RUN) == str(run_id):
+        return
     with suppress(HTTPError), get_client(sync_client=True) as client:
         written = client.read_flow_run(run_id).infrastructure_pid
         if written is None or is_gone(written):

@@ -30,13 +30,12 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_ended, refresh
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
-from tasks.run_records import in_state, runs_of
+from tasks.run_records import WORKERS_RUN, in_state, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
 AT_WORK, SHOWN = "nights-at-work", "pages-shown"
 OF_NIGHTS = {"name": {"any_": ["nightly"]}}
-WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:

@@ -11,9 +11,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -21,6 +23,10 @@ from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
 from stockml.storage.files import write_atomically
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 _OFF = (
     "PREFECT_API_BLOCKS_REGISTER_ON_START",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION",
@@ -49,6 +55,7 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
         from prefect.server.api.server import create_app
         from prefect.settings import get_current_settings
 
+        write_from_the_start()
         server, app = get_current_settings().server, create_app(final=True)
     uvicorn.run(
         Guard(app, access),
@@ -57,6 +64,28 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
         timeout_keep_alive=server.api.keepalive_timeout,
         log_level=server.logging_level.lower(),
     )
+
+
+def write_from_the_start() -> None:
+    """Have Prefect's transactions on SQLite take their turn to write when they begin.
+
+    Those that read first are refused at once, with 503, whenever another has written in between: a run that a person
+    starts, as soon as nights are at work. Prefect begins some of its own so for that reason.
+    """
+    from prefect.server.database import dependencies
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    class Immediate(AioSqliteConfiguration):
+        @asynccontextmanager
+        async def begin_transaction(
+            self, session: "AsyncSession", with_for_update: bool = False
+        ) -> "AsyncGenerator[AsyncSessionTransaction, None]":
+            async with super().begin_transaction(session, with_for_update=True) as begun:
+                yield begun
+
+    url = os.environ.get(DATABASE, "")
+    if url.startswith("sqlite"):
+        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=url)
 
 
 def serve_socket(descriptor: int, folder: Path) -> None:
@@ -70,6 +99,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
+        write_from_the_start()
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
@@ -87,7 +117,7 @@ def _bring_up_to_date(folder: Path) -> None:
     """Migrate the database once for each version of Prefect; two processes never do it at once."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
-    database = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+    database = os.environ.get(DATABASE, "")
     local = Path(database.partition(":///")[2]) if database.startswith("sqlite") else None
 
     def is_up_to_date() -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.measuring import Measured, Scene, own_peak, timed
+from tests.bench.processes import ended
 
 SIZE = 2048
 FLOP = 2.0 * SIZE**3
+IMPORTED = ("tensorflow", "prefect.flows", "scipy.stats", "matplotlib.backends.backend_agg", "mlflow.pyfunc")
 PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "prefect-dask", "mlflow", "stockml")
 
 
@@ -39,6 +41,14 @@ def matrix_speed(scene: Scene) -> Iterator[Measured]:
     for kind in ("float32", "bfloat16"):
         product = tensorflow_product(kind)
         yield _as_speed(timed(f"tensorflow {kind}", lambda run, product=product: product(), runs=runs))
+
+
+def imports(scene: Scene) -> Iterator[Measured]:
+    """What every night paid before its work while each was a process of its own; not the interpreter's exit."""
+    code = f"import os, {', '.join(IMPORTED)}; os._exit(0)"
+    runs = [ended([sys.executable, "-c", code], os.environ) for _ in range(scene.runs(4, 2))]
+    first, *others = (run.cpu_s for run in runs)  # the first reads from the disk
+    yield Measured("imports", tuple(others), max(run.largest_bytes for run in runs), first=first)
 
 
 def tensorflow_product(kind: str) -> Callable[[], object]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from tests.bench.catalogue import FIGURES, SCALES, Figure
+from tests.bench.catalogue import BESIDE_IMPORTS, FIGURES, IMPORTS_WHERE_SET, SCALES, Figure
 from tests.bench.measuring import Measured
 
 COLUMNS = ("figure", "to reach", "median", "range", "runs", "first", "peak memory", "")
@@ -49,7 +49,17 @@ def notes(measured: Sequence[Measured]) -> list[str]:
                 f"{one.flop / one.median / 1e9:.0f} GFLOP/s, {middle:.0%} ({low:.0%} to {high:.0%}) of TensorFlow's "
                 "float32 speed, measured before each run (the products are in bfloat16)"
             )
-    return said
+    floor = next((one for one in measured if one.figure == "imports"), None)
+    return said + [_beside(one, floor) for one in measured if floor and one.figure in BESIDE_IMPORTS]
+
+
+def _beside(one: Measured, imports: Measured) -> str:
+    figure = KNOWN[one.figure]
+    goal = (figure.limit or 0) * SCALES[figure.unit] / IMPORTS_WHERE_SET
+    return (
+        f"{figure.says}: {one.median / imports.median:.3g} times the imports' {imports.median:.2f} CPU seconds here; "
+        f"to reach are {goal:.3g} times, of {IMPORTS_WHERE_SET} where that was set"
+    )
 
 
 def described(machine: Mapping[str, str]) -> str:

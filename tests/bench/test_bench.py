@@ -49,6 +49,13 @@ def test_a_step_is_said_as_a_share_of_the_machines_speed() -> None:
     assert "100 GFLOP/s, 50% (45% to 70%) of TensorFlow's float32 speed" in " ".join(report.notes([step]))
 
 
+def test_what_hangs_on_the_processor_is_said_beside_the_imports_of_the_same_run() -> None:
+    night, imports = Measured("scheduled night", (2.0,), 1), Measured("imports", (8.0, 7.9, 8.1), 1, first=9.0)
+    said = "0.25 times the imports' 8.00 CPU seconds here; to reach are 0.239 times, of 6.27 where that was set"
+    assert report.notes([imports, night]) == [f"{report.KNOWN['scheduled night'].says}: {said}"]
+    assert report.notes([night]) == report.notes([imports]) == []
+
+
 def test_every_figure_has_a_unit_that_is_known_and_every_part_a_function() -> None:
     assert {figure.unit for figure in FIGURES} <= set(SCALES)
     assert all(Path(target.partition(":")[0].replace(".", "/") + ".py").is_file() for target in PARTS.values())

@@ -10,10 +10,14 @@ import sys
 import textwrap
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -26,6 +30,7 @@ from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
+from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
 
 TRIVIAL_FLOW = """
@@ -162,6 +167,30 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
         assert "http://127.0.0.1:4200/runs/flow-run/00000000" in said, "where `stockml up` will show it"
     assert recorded(home, "flow_run") == [("COMPLETED", 2)]
     assert recorded(home, "task_run") == [("COMPLETED", 10)]
+
+
+@pytest.mark.slow
+def test_no_run_is_refused_because_others_are_at_work(home: Home) -> None:
+    """What reads before it writes, as beginning a run does, waits for its turn; Prefect's client is not asked to."""
+    people, each = 8, 12
+    with OwnServer.prefect(home).start() as server:
+        api = f"{server.wait().address}/api"
+
+        def changed(by: str, path: str, **content: Any) -> httpx.Response:
+            token = httpx.get(f"{api}/csrf-token", params={"client": by}, timeout=PATIENCE_S).json()["token"]
+            allowed = {"Prefect-Csrf-Client": by, "Prefect-Csrf-Token": token}
+            return httpx.post(f"{api}{path}", json=content, headers=allowed, timeout=PATIENCE_S)
+
+        flow = changed("first", "/flows/", name="nightly").json()["id"]
+        deployment = changed("first", "/deployments/", name="IBM", flow_id=flow).json()["id"]
+
+        def begin(person: int) -> list[int]:
+            path, state = f"/deployments/{deployment}/create_flow_run", {"type": "RUNNING"}
+            return [changed(f"person-{person}", path, state=state).status_code for _ in range(each)]
+
+        with ThreadPoolExecutor(people) as all_at_once:
+            answers = Counter(status for found in all_at_once.map(begin, range(people)) for status in found)
+    assert answers == {201: people * each}
 
 
 @pytest.mark.slow
