@@ -24,7 +24,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
-from deployments.registration import MANAGED, POOL, PULL_STEPS
+from deployments.registration import MANAGED, POOL
 from deployments.registration.deployments import Registered, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
@@ -205,8 +205,8 @@ def _notice_deployment(client: SyncPrefectClient) -> UUID:
         flow_id=client.create_flow_from_name("notice"),
         name="log a notice",
         description="Logs what an automation has seen, and keeps it in STOCKML_HOME/notices.log.",
-        entrypoint="flows/notices.py:notice",
+        entrypoint="flows.notices.notice",
         work_pool_name=POOL,
         parameter_openapi_schema=form_of("notices.notice"),
-        pull_steps=PULL_STEPS,
+        pull_steps=[],
     )

@@ -27,7 +27,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 
-from deployments.registration import MANAGED, POOL, PULL_STEPS
+from deployments.registration import MANAGED, POOL
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 from stockml.home import home
@@ -175,16 +175,18 @@ def form_of(flow: str) -> dict[str, Any]:
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
-    """What Prefect is told; `version` is the identity of all of it, the schedule included."""
-    module, _, function = wanted.flow.partition(".")
+    """What Prefect is told; `version` is the identity of all of it, the schedule included.
+
+    A worker runs the flow of its own installation, wherever that lies.
+    """
     spec = {
         "name": wanted.name,
         "description": wanted.description,
         "parameters": wanted.parameters,
         "tags": sorted({*wanted.tags, MANAGED}),
-        "entrypoint": f"flows/{module}.py:{function}",
+        "entrypoint": f"flows.{wanted.flow}",
         "parameter_openapi_schema": form_of(wanted.flow),
-        "pull_steps": PULL_STEPS,
+        "pull_steps": [],  # an earlier version's deployments had one
     }
     if env := of_scheduler(home(), os.environ):
         spec["job_variables"] = {"env": env}

@@ -78,11 +78,7 @@ class WarmWorker(process.ProcessWorker):
         return WorkerFlowRunResponse.model_validate_list(answer.json())
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        """Not done: a run names its host and process, and the request for it cost its slot seconds.
-
-        On SQLite its transaction reads before it writes, and so is refused (503) whenever another writes in between;
-        Prefect's client then waits 2, 4, 8 seconds.
-        """
+        """Not done: a run names its host and process already, and each night is spared a request."""
 
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
         """Do the run; its slot is then free."""

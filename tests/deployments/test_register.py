@@ -173,6 +173,21 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
 
 @pytest.mark.slow
+def test_a_deployment_of_an_earlier_version_no_longer_leads_to_the_folder_that_it_was_made_in(
+    prefect_server: None,
+) -> None:
+    from prefect.client.orchestration import get_client
+
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("nightly")
+        earlier = client.create_deployment(flow, "MOVED", entrypoint="flows/nightly.py:nightly", pull_steps=[step])
+        register(of_tickers(listed("MOVED").tickers), delete_others=False)
+        found = client.read_deployment_by_name("nightly/MOVED")
+    assert (found.id, found.entrypoint, found.pull_steps or []) == (earlier, "flows.nightly.nightly", [])
+
+
+@pytest.mark.slow
 def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
 
@@ -195,7 +210,7 @@ def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(p
     assert len(newcomer) + 1 <= 10, "with the notices'"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
         "30 9 * * 0",
-        "flows/maintenance.py:maintenance",
+        "flows.maintenance.maintenance",
     )
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
 
