@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_S
 
 TITLES = {
     "forecast": "IBM: 185 to 217 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 6th percentile",
+    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 7th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
     "empty ledger": "IBM: no live forecast has come due yet",
