@@ -18,7 +18,9 @@ from typing import Any
 from uuid import UUID
 
 from httpx import HTTPStatusError
+from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.runner import _control_channel, _flow_run_executor
 from prefect.utilities.dispatch import get_registry_for_type
 from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
@@ -29,6 +31,24 @@ from stockml.storage.files import write_atomically
 from tasks.workplace import CODE_OF, check_scheduled
 
 CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
+
+
+class ControlChannel(_control_channel.ControlChannel):
+    """What a run that is cancelled comes to is for whoever cancels it to record, whether or not the run answered.
+
+    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well, whatever the run's
+    state is by then: somebody who pressed Retry as soon as the page said Cancelled saw the new attempt end as Crashed.
+    """
+
+    async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
+        answer = await super().signal(flow_run_id, intent)
+        found = self._registrations.get(flow_run_id)
+        if found and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
+            await self._record_conclusion(found, StateOwnershipDelegation(intent))
+        return answer
+
+
+_flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # an attempt makes its own, by this name
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):

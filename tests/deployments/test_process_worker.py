@@ -4,13 +4,17 @@ import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL
+from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.servers.process_worker import CERTIFICATE, WarmConfiguration, keep_certificate
@@ -21,6 +25,26 @@ from tasks.workplace import own_code
 from tests.support.patience import PATIENCE_S
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
+BUSY = """
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from prefect import flow
+from prefect._internal import control_listener
+
+FOLDER = Path({folder!r})
+HOLDS_THE_OUTPUT = "import pathlib, time\\nwhile not pathlib.Path('let-go').exists(): time.sleep(0.05)"
+
+
+@flow
+def busy() -> None:
+    control_listener.stop()
+    subprocess.Popen([sys.executable, "-c", HOLDS_THE_OUTPUT], cwd=FOLDER)
+    (FOLDER / "busy").touch()
+    threading.Event().wait()
+"""
 
 
 def prepared(**environ: str) -> WarmConfiguration:
@@ -65,32 +89,65 @@ def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
     assert {name: own.env[name] for name in given} == given
 
 
+@contextmanager
+def one_slot(folder: Path, pool: str) -> Iterator[None]:
+    """A worker with one slot that asks of itself once an hour, and after each run."""
+    command = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(folder / "home")}
+    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
+    worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str) -> UUID:
+    (folder / f"{name}.py").write_text(source)
+    place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
+    return client.create_deployment(client.create_flow_from_name(name), name, **place)
+
+
+def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
+    """Wait until the run's state has this name."""
+    Retrying(
+        retry=retry_if_result(lambda found: found != name), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
+    )(lambda: client.read_flow_run(run).state_name)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) -> None:
-    (tmp_path / "quick.py").write_text(QUICK)
     pool = f"quick {uuid4()}"
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        place = {"work_pool_name": pool, "path": str(tmp_path), "entrypoint": "quick.py:quick"}
-        deployment = client.create_deployment(client.create_flow_from_name("quick"), pool, **place)
+        deployment = deployed(client, tmp_path, QUICK, "quick", pool)
         runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(3)]
-        command = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
-        an_hour = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(tmp_path / "home")}
-        worker = subprocess.Popen(
-            [*command, "--limit", "1"],
-            env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)} | an_hour,
-        )
-        try:
-            ended = Retrying(
-                retry=retry_if_result(lambda found: set(found) != {"Completed"}),
-                wait=wait_fixed(0.5),
-                stop=stop_after_delay(PATIENCE_S),
-                retry_error_callback=lambda last: last.outcome and last.outcome.result(),
-            )(lambda: [client.read_flow_run(run).state_name for run in runs])
+        with one_slot(tmp_path, pool):
+            for run in runs:
+                until(client, run, "Completed")
             labels = [client.read_flow_run(run).labels for run in runs]
-        finally:
-            worker.terminate()
-            worker.wait()
-    assert ended == ["Completed"] * 3
     assert not any("prefect.worker.name" in each for each in labels), "asked of a busy SQLite, it holds a slot"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_killed_process(tmp_path: Path) -> None:
+    """The run is too busy to answer, and its output closes only after somebody has pressed Retry."""
+    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(tmp_path))
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, source, "busy", pool)).id
+        next_one = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
+        with one_slot(tmp_path, pool):
+            until(client, run, "Running")
+            Retrying(
+                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+            )((tmp_path / "busy").exists)
+            client.set_flow_run_state(run, Cancelling())
+            until(client, run, "Cancelled")
+            client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
+            (tmp_path / "let-go").touch()
+            until(client, next_one, "Completed")  # the slot is free, so the first is over for the worker
+            assert client.read_flow_run(run).state_name == "AwaitingRetry"

@@ -127,12 +127,13 @@ class Up:
         return str(self.api(f"/deployments/{deployment}/create_flow_run", asked)["id"])
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
-    def notice(self) -> str:
-        """The first line of notices.log, without its moment, once there is one."""
+    def notice(self, night: str) -> str:
+        """The first line of notices.log on the ticker's night, without its moment, once there is one."""
         kept = self.home / "notices.log"
-        if not kept.exists() or not (lines := kept.read_text().splitlines()):
+        lines = kept.read_text().splitlines() if kept.exists() else []
+        if not (found := [line for line in lines if f" {night} " in line]):
             raise NotYet
-        return lines[0].partition(" ")[2]
+        return found[0].partition(" ")[2]
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def states(self, run_id: str, count: int) -> set[str]:
