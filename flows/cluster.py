@@ -13,7 +13,6 @@ from distributed import Client, Worker, WorkerPlugin
 from distributed.core import Status
 from prefect.context import SettingsContext, get_settings_context
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY
 from prefect_dask import DaskTaskRunner
 
 from stockml.errors import UnlikeWorker
@@ -70,13 +69,9 @@ class SentSettings(SettingsContext):
 
 @contextmanager
 def sent_settings() -> Iterator[None]:
-    """What is submitted within has this process's settings, without a heartbeat for each flow.
-
-    A worker's death is seen by Dask, and waiting for the heartbeat's thread would cost every night half a second.
-    """
+    """What is submitted within has this process's settings."""
     here = get_settings_context()
-    without = here.settings.copy_with_update({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with SentSettings(profile=here.profile, settings=without):
+    with SentSettings(profile=here.profile, settings=here.settings):
         yield
 
 

@@ -79,6 +79,7 @@ def nightly(
     The state carries the Night: completed, or skipped with the reason (no session, a late, stale or doubtful bar, a
     share at rest, quota).
     """
+    run_records.relate_to_run_only()
     ticker = validated_ticker(ticker)
     sharing.refresh(home(), [ticker])
     wanted = chosen(profile, mode, settings, ticker=ticker)

@@ -15,12 +15,15 @@ from prefect.client.schemas.objects import FlowRun, StateType, TaskRunResult
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events.filters import EventFilter
+from prefect.events.related import RESOURCE_CACHE
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Pending, Running, State
+from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
 
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, mark
+from tasks.short_runs import suit_short_runs
 
 PAGE = 200
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
@@ -31,6 +34,7 @@ BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profi
 
 def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
     """Run the flow here and now; its end. `deployment`: on whose page it is shown, where there is one of this name."""
+    suit_short_runs()
     run = _begun(flow, deployment, arguments, given) if deployment else None
     if run is None:
         return cast(State, flow(*arguments, **given, return_state=True))
@@ -125,6 +129,25 @@ def sign(run_id: UUID) -> None:
         written = client.read_flow_run(run_id).infrastructure_pid
         if written is None or is_gone(written):
             client.update_flow_run(run_id, infrastructure_pid=mark())
+
+
+def relate_to_run_only() -> None:
+    """Let the events of this run's tasks name the run and no more of what belongs to it.
+
+    Prefect asks its server for the flow, the deployment, the queue and the pool, and keeps a row of each with each of a
+    night's thirty events: half of what a night writes into its database. The run's own events name them all.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    at: Any = now("UTC")
+    if run:
+        for kind, known in (
+            ("flow", run.flow_id),
+            ("deployment", run.deployment_id),
+            ("work-queue", run.work_queue_id),
+            ("work-pool", run.work_pool_name),
+        ):
+            RESOURCE_CACHE[f"{kind}.{known}"] = {"kind": kind, "object": None}, at
 
 
 def end_killed(ticker: str) -> None:

@@ -116,15 +116,12 @@ def outcome(
     deployment: on whose page the run is shown too, where there is one of this name.
     """
     from prefect.exceptions import ParameterTypeError
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from tasks.run_records import run_shown
 
     gc.freeze()  # what has been imported is not looked at again
     given = {name: value for name, value in named.items() if value is not None}
-    # a server that ends with this command watches no heartbeat, and waiting for its thread would cost a second
-    changed = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if os.environ.get(OWN_SERVER) else {}
-    with temporary_settings(changed), progress(quiet=quiet):
+    with progress(quiet=quiet):
         state = run_shown(flow, deployment, *arguments, **given)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):

@@ -2,14 +2,17 @@
 
 Prefect's own asks every few seconds, for all runs that are due: of hundreds that are due at once it starts as many as
 it has slots, throws the rest of the answer away, and lets a slot that is free again wait for the next turn. This one
-asks for no more runs than it has room for, and also as soon as a run has ended.
+asks for no more runs than it has room for, and also as soon as a run has ended. It watches over the cancellation of
+all its runs by one connection instead of two a run, and keeps to itself what a run of seconds is told by nothing else:
+that it was handed over, and that its process is gone.
 """
 
 import os
 import ssl
 import sys
+import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -17,10 +20,16 @@ from socket import gethostname
 from typing import Any
 from uuid import UUID
 
+import anyio
+from anyio.abc import TaskStatus
 from httpx import HTTPStatusError
 from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.flows import load_flow_from_flow_run
 from prefect.runner import _control_channel, _flow_run_executor
+from prefect.runner._process_manager import ProcessHandle
+from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.utilities.dispatch import get_registry_for_type
 from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
@@ -48,7 +57,17 @@ class ControlChannel(_control_channel.ControlChannel):
         return answer
 
 
-_flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # an attempt makes its own, by this name
+_flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # made by this name
+
+
+class Attempts(_flow_run_executor.FlowRunExecutorContext):
+    """What carries out runs, and their cancellation: clients, sockets, a channel to the processes; for many at once."""
+
+    is_blind = False  # neither its socket nor its questions reached the server: it would not see a cancellation
+
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        self.is_blind = True
+        super()._handle_cancellation_observer_failure(flow_run_ids)
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
@@ -74,6 +93,7 @@ class WarmWorker(process.ProcessWorker):
 
     type = "process"
     job_configuration = WarmConfiguration
+    _attempts: Attempts
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """The next due runs, as many as there are free slots; what is on its way into one may be among the answers.
@@ -97,8 +117,56 @@ class WarmWorker(process.ProcessWorker):
             raise
         return WorkerFlowRunResponse.model_validate_list(answer.json())
 
+    async def setup(self) -> None:
+        self._attempts = Attempts()
+        await self._exit_stack.enter_async_context(self._attempts)
+        await super().setup()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: process.ProcessJobConfiguration,
+        task_status: TaskStatus[int] | None = None,
+    ) -> process.ProcessWorkerResult:
+        """Prefect's own, with what it makes for each run made once; once that is blind, Prefect's own again."""
+        if self._attempts.is_blind or not configuration._command_configured:
+            return await super().run(flow_run, configuration, task_status)
+        with (
+            nullcontext(configuration.working_dir)
+            if configuration.working_dir
+            else tempfile.TemporaryDirectory(suffix="prefect")
+        ) as folder:
+            starter = EngineCommandStarter(
+                command=configuration.command,
+                cwd=Path(folder).resolve(),
+                env=configuration.env,
+                stream_output=configuration.stream_output,
+                control_channel=self._attempts.control_channel,
+            )
+            executor = self._attempts.create_executor(
+                flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
+            )
+            results: list[_flow_run_executor.FlowRunExecutionResult | None] = []
+
+            async def execute(*, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED) -> None:
+                results.append(await executor.submit(task_status=task_status))
+
+            async with anyio.create_task_group() as group:
+                handle = await group.start(execute)
+                (task_status or anyio.TASK_STATUS_IGNORED).started(handle.pid)
+        found = results[0]
+        if found is None or found.status_code is None:
+            raise RuntimeError("Failed to start flow run process.")
+        return process.ProcessWorkerResult(status_code=found.status_code, identifier=str(found.handle.pid))
+
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Not done: a run names its host and process already, and each night is spared a request."""
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """Not done: between Pending and Running pass tenths of a second."""
+
+    def _emit_flow_run_submitted_event(self, configuration: Any) -> None:
+        """Not told, and so neither that the process has ended: the run's own states tell of both."""
 
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
         """Do the run; its slot is then free."""

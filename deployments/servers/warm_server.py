@@ -74,6 +74,8 @@ def main(address: str) -> None:
 
 def prepare() -> None:
     """What every child needs, done once."""
+    from tasks.short_runs import suit_short_runs
+
     for name in IMPORTED:
         importlib.import_module(name)
     for name in STEPS:
@@ -82,6 +84,7 @@ def prepare() -> None:
     evaluation_code()
     prepare_code()
     prepare_readers()
+    suit_short_runs()
     read_ahead()
     read_ahead([home().bases])
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:

@@ -127,7 +127,7 @@ class Ledger:
 
     def entries(self, ticker: str) -> tuple[LedgerEntry, ...]:
         """Everything ever published, in the order of publishing.  Raises RecordUnreadable."""
-        return tuple(_entry(ticker, rows) for _, rows in self.steps(ticker).groupby("key", sort=False))
+        return entries_of(ticker, self.steps(ticker))
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session after which a forecast was published.  Raises RecordUnreadable."""
@@ -143,11 +143,10 @@ class Ledger:
         """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
         return counting_steps(self.steps(ticker), sessions)
 
-    def live_entries(self, ticker: str, sessions: Sessions) -> tuple[LedgerEntry, ...]:
-        """The live ones among those, in the order of publishing: made before the market opened on their first day."""
+    def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
+        """The live ones among those: made before the market opened on their first day."""
         counting = self.counting(ticker, sessions)
-        live = set(counting.loc[counting["timing"] == "live", "key"])
-        return tuple(entry for entry in self.entries(ticker) if entry.key in live)
+        return counting[counting["timing"] == "live"]
 
     def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
         """The record so far, of live forecasts and, apart, of late and of backfilled ones.
@@ -218,6 +217,11 @@ def _check(entry: LedgerEntry) -> None:
     days = (forecast.origin, *forecast.sessions)
     if any(later <= earlier for earlier, later in pairwise(days)):
         raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
+
+
+def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
+    """The forecasts that these whole steps are of, in the order in which they come."""
+    return tuple(_entry(ticker, rows) for _, rows in steps.groupby("key", sort=False))
 
 
 def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:

@@ -12,7 +12,7 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.features.windows import origins
-from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.forecasts.ledger import Ledger, LedgerEntry, entries_of
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
@@ -29,9 +29,11 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 
 def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """What makes each figure that the night has, the change since the night before included."""
-    live = Ledger(home.ledger).live_entries(night.ticker, sessions_for(night.ticker, night.calendar))
-    earlier = [each for each in live if each.key != night.key and each.forecast.origin <= night.session]
-    made = figures(night.ticker, series, assessment, model, earlier)
+    live = Ledger(home.ledger).live_steps(night.ticker, sessions_for(night.ticker, night.calendar))
+    earlier = live[(live["key"] != night.key) & (live["session"] <= np.datetime64(night.session))]
+    is_any_due = bool((earlier["due"] <= series.sessions[-1]).any())
+    published = (lambda: entries_of(night.ticker, earlier)) if is_any_due else None
+    made = figures(night.ticker, series, assessment, model, published)
     if _has_before(home, night):
         made["changes"] = lambda: comparison.nights(_before(home, night), night, series.sessions, series.mid)
     return made
@@ -42,9 +44,9 @@ def figures(
     series: PriceSeries,
     assessment: Assessment,
     model: TrainedModel,
-    published: Sequence[LedgerEntry],
+    published: Callable[[], Sequence[LedgerEntry]] | None,
 ) -> "dict[str, Callable[[], Figure]]":
-    """Those that the night has by itself. published: the ledger before tonight, oldest first."""
+    """Those of the night by itself. published: the ledger before tonight, oldest first; None before any is due."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
@@ -58,8 +60,8 @@ def figures(
         "history": lambda: training.price_history(ticker, sessions, mid, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
     }
-    if any(np.datetime64(entry.forecast.sessions[0]) <= sessions[-1] for entry in published):
-        made["ledger"] = lambda: diagnostics.ledger(ticker, [entry.forecast for entry in published], sessions, mid)
+    if published:
+        made["ledger"] = lambda: diagnostics.ledger(ticker, [entry.forecast for entry in published()], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]

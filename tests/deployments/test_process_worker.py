@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -128,7 +129,11 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
             for run in runs:
                 until(client, run, "Completed")
             labels = [client.read_flow_run(run).labels for run in runs]
+            states = [[each.name for each in client.read_flow_run_states(run)] for run in runs]
+            events = client.read_events(EventFilter(event=EventNameFilter(prefix=["prefect.worker."])), limit=50).events
     assert not any("prefect.worker.name" in each for each in labels), "asked of a busy SQLite, it holds a slot"
+    assert states == [["Scheduled", "Pending", "Running", "Completed"]] * 3
+    assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
 @pytest.mark.slow

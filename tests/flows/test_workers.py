@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 from prefect import flow, task
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import State
 
 from deployments.replay.feed import Asked
@@ -82,23 +82,23 @@ def test_a_worker_of_another_home_ends_the_run_before_it_begins(
 
 
 @task(persist_result=False)
-def settings_found() -> tuple[int, int | None]:
-    return PREFECT_CLIENT_MAX_RETRIES.value(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+def settings_found() -> int:
+    return PREFECT_CLIENT_MAX_RETRIES.value()
 
 
 @flow
-def settings_of_a_worker(address: str) -> tuple[int, int | None]:
+def settings_of_a_worker(address: str) -> int:
     with workers(address, 1, 1.0) as runner:
-        found: tuple[int, int | None] = runner.submit(settings_found, {}).result()
+        found: int = runner.submit(settings_found, {}).result()
         return found
 
 
 def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
-    """Not from its own environment; and its nights wait for no heartbeat."""
-    asked_for = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30})
+    """Not from its own environment."""
+    asked_for = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7})
     with worker(scheduler, home.root, PREFECT_CLIENT_MAX_RETRIES="1"), asked_for:
         scheduler.wait_for_workers(1, PATIENCE_S)
-        assert settings_of_a_worker(scheduler.scheduler_address) == (7, None)
+        assert settings_of_a_worker(scheduler.scheduler_address) == 7
 
 
 def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import FIGURES, independent_count, judged, scored_steps, timing_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -129,7 +129,8 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
     found = ledger.record("IBM", series(60), NEW_YORK)
     assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
     assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
-    assert [each.key for each in ledger.live_entries("IBM", NEW_YORK)] == [entry(11).key]
+    live = entries_of("IBM", ledger.live_steps("IBM", NEW_YORK))
+    assert [each.key for each in live] == [entry(11).key]
 
 
 MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)

@@ -37,7 +37,7 @@ def files_of(rows: tuple[Mapping[str, Any], ...], **of_model: Any) -> dict[str, 
     moment = datetime(2013, 2, 1, tzinfo=UTC)
     published = [LedgerEntry("IBM", str(i), moment, said) for i, said in enumerate(past_forecasts())]
     learned = cast(TrainedModel, Learned(split(), rows, **of_model))
-    made = figures("IBM", series(), assessed("IBM", DAY), learned, published)
+    made = figures("IBM", series(), assessed("IBM", DAY), learned, lambda: published)
     return {name: png(figure()) for name, figure in made.items()}
 
 

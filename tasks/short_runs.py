@@ -1,0 +1,84 @@
+"""Prefect's engine for runs of seconds: what a run that lasts needs is begun once it lasts.
+
+Prefect tells of a run's first heartbeat at once, and opens a socket by which the run would hear that it is to be
+suspended. Most nights are over in three seconds, one of which they waited for the two threads to end. A run that dies
+before its first heartbeat is ended by its worker, or, where that died as well, by `run_records.zombies`.
+"""
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+from prefect import flow_engine, task_engine
+from prefect._flow_run_suspension import FlowRunSuspensionRequest, observe_flow_run_suspension
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.events import Event
+from prefect.utilities.engine import emit_task_run_state_change_event
+
+LASTS_S = 20.0
+ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
+
+
+def suit_short_runs() -> None:
+    """For the runs of this process and of its forks."""
+    engine: Any = flow_engine
+    engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
+    of_tasks: Any = task_engine
+    of_tasks.emit_task_run_state_change_event = told
+
+
+@contextmanager
+def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True) -> Iterator[None]:
+    """Prefect's `_send_heartbeats`: one every so many seconds, the first after as many, and none waited for."""
+    seconds = engine.heartbeat_seconds
+    if seconds is None:
+        yield
+        return
+    resource, related = engine._build_heartbeat_event_template()
+
+    def beat(over: threading.Event) -> None:
+        while not over.wait(seconds):
+            with suppress(Exception):  # an event that cannot be told is no matter of the run's
+                engine._emit_flow_run_heartbeat(resource, related)
+
+    with _beside(beat, waited_for=join_on_exit):
+        yield
+
+
+@contextmanager
+def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
+    """Prefect's `observe_flow_run_suspension`, of a run that lasts."""
+
+    def observe(over: threading.Event) -> None:
+        if not over.wait(LASTS_S):
+            with observe_flow_run_suspension(flow_run_id, request):
+                over.wait()
+
+    with _beside(observe):
+        yield
+
+
+def told(
+    task_run: TaskRun, initial_state: State | None, validated_state: State, follows: Event | None = None
+) -> Event | None:
+    """Prefect's `emit_task_run_state_change_event`, but for the Pending of a task that runs in the same millisecond."""
+    if initial_state is None and validated_state.is_pending():
+        return None
+    return emit_task_run_state_change_event(task_run, initial_state, validated_state, follows)
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], None], *, waited_for: bool = True) -> Iterator[None]:
+    """Do work in a thread, which sees this one's settings, until the event that it is given is set at the end."""
+    over = threading.Event()
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if waited_for:
+            thread.join(timeout=ENDS_WITHIN_S)

@@ -1,0 +1,116 @@
+"""What Prefect's engine does for a run that lasts is begun once it does; a short one's events are few."""
+
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow, flow_engine, task, task_engine
+from prefect._flow_run_suspension import FlowRunSuspensionRequest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventRelatedFilter
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Running, Suspended
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from tasks import short_runs
+from tasks.run_records import relate_to_run_only, run_shown
+from tests.support.patience import PATIENCE_S
+
+UNTIL = Retrying(
+    retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+)
+
+
+class Beating(flow_engine.FlowRunEngine[Any, Any]):
+    """An engine whose heartbeats are counted; every second one fails."""
+
+    heartbeat_seconds = 0.01  # type: ignore[assignment] # Prefect asks its settings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.beats, self.beaten = 0, threading.Event()
+
+    def _emit_flow_run_heartbeat(self, *event: Any) -> None:
+        self.beats += 1
+        if self.beats == 4:
+            self.beaten.set()
+        if self.beats % 2:
+            raise ConnectionError
+
+
+@flow
+def lasting() -> None: ...
+
+
+def test_a_run_that_lasts_beats_until_it_ends_and_a_short_one_never() -> None:
+    engine = Beating(flow=lasting)
+    with short_runs.heartbeats(engine):
+        assert engine.beaten.wait(PATIENCE_S)
+    beats = engine.beats
+    short = Beating(flow=lasting)
+    short.heartbeat_seconds = 30
+    with short_runs.heartbeats(short):
+        pass
+    assert (engine.beats, short.beats) == (beats, 0)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_lasts_hears_that_it_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_runs, "LASTS_S", 0.1)
+    request = FlowRunSuspensionRequest()
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(lasting, state=Running())
+        with short_runs.suspension(run.id, request):
+            client.set_flow_run_state(run.id, Suspended(timeout_seconds=600), force=True)
+            assert UNTIL(request.is_requested)
+
+
+@task
+def step() -> None: ...
+
+
+@flow
+def short() -> None:
+    relate_to_run_only()
+    step()
+
+
+@pytest.fixture
+def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `suit_short_runs` replaces is put back."""
+    for module, name in (
+        (flow_engine, "_send_heartbeats"),
+        (flow_engine, "observe_flow_run_suspension"),
+        (task_engine, "emit_task_run_state_change_event"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
+
+
+def told(client: SyncPrefectClient, run_id: UUID) -> dict[str, Event]:
+    """The events of the run's tasks by their names, once the last is there."""
+    of_run = EventFilter(related=EventRelatedFilter(id=[f"prefect.flow-run.{run_id}"]))
+    found: dict[str, Event] = {each.event: each for each in client.read_events(of_run, limit=50).events}
+    return found if "prefect.task-run.Completed" in found else {}
+
+
+def states(client: SyncPrefectClient, run_id: UUID) -> list[str | None]:
+    """Those of the run's tasks, once all have ended."""
+    of_run = FlowRunFilter.model_validate({"id": {"any_": [run_id]}})
+    found = client.read_task_runs(flow_run_filter=of_run)
+    return [each.state_name for each in found] if all(each.end_time for each in found) else []
+
+
+@pytest.mark.usefixtures("prefect_server", "prefects_own")
+def test_a_short_run_tells_of_its_steps_beginnings_and_ends_and_names_itself_alone() -> None:
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
+        state = run_shown(short, None)
+    run_id = state.state_details.flow_run_id
+    assert run_id
+    with get_client(sync_client=True) as client:
+        events = UNTIL(told, client, run_id)
+        assert UNTIL(states, client, run_id) == ["Completed"]
+    assert set(events) == {"prefect.task-run.Running", "prefect.task-run.Completed"}
+    assert {each.role for event in events.values() for each in event.related} == {"flow-run"}
