@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
-FEW, HUNDRED, MANY = 3, 100, 500
+FEW, HUNDRED, MANY = 20, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 # Prefect plans nights days before they are due; a worker takes what is due within 10 s: not before the count begins
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15

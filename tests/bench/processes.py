@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,14 @@ class Ended:
         return json.loads(self.output)
 
 
-def stockml(place: Path, feed: Feed, *arguments: str, **environment: str) -> Ended:
-    """`stockml ARGUMENTS` in the home `place`, at the feed's moment; nothing else of the environment reaches it."""
+def stockml(place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (), **environment: str) -> Ended:
+    """`stockml ARGUMENTS` in the home `place`, at the feed's moment; nothing else of the environment reaches it.
+
+    under: a program that runs the command which follows it.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
     named = {"STOCKML_HOME": str(place), **replay_environment(feed), **environment}
-    return ended([sys.executable, "-m", "deployments.cli", *arguments], inherited | named)
+    return ended([*under, sys.executable, "-m", "deployments.cli", *arguments], inherited | named)
 
 
 def ended(command: list[str], environment: Mapping[str, str]) -> Ended:

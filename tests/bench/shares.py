@@ -1,0 +1,96 @@
+"""Where the processor's time of a cold night and of a universe goes: `python -m tests.bench.shares`.
+
+Every process is sampled fifty times a second by py-spy, which must be on the PATH (`pip install py-spy`); a stack
+counts for the first part below that one of its frames is of.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from deployments.replay.feed import Feed
+from stockml.prices.bars import days_of
+from tests.bench import on_nights, on_universe
+from tests.bench.material import TICKER
+from tests.bench.processes import stockml
+from tests.support.recordings import recorded_bars
+from tests.support.scripted_feed import ScriptedFeed
+
+WAITS = ("wait (threading.py", "select (selectors.py", "poll (selectors.py", "accept (socket.py", "wait (subprocess.py")
+PARTS = {
+    "imports": ("_find_and_load (<frozen importlib",),
+    "Prefect's server": ("prefect_program.py", "prefect/server/"),
+    "MLflow's server": ("mlflow_program.py", "mlflow/server/"),
+    "the exit": ("leave (deployments/process.py",),
+    "plots": ("stockml/plots/", "stockml/pipeline/plots.py"),
+    "MLflow's client": ("stockml/tracking/",),
+    "train": ("stockml/pipeline/train.py",),
+    "evaluate": ("stockml/pipeline/evaluate.py",),
+    "the other steps": ("call_task_fn (prefect/task_engine.py",),
+    "Prefect's client": ("prefect/",),
+    "Dask": ("distributed/", "tornado/", "dask/"),
+}
+REST = "the rest"
+
+
+def part_of(stack: str) -> str | None:
+    """The part that a stack, root first, belongs to; None for one that waits."""
+    last = stack.rpartition(";")[2]
+    if any(wait in last for wait in WAITS):
+        return None
+    if last.startswith("night_of (flows/universe.py"):  # which does nothing else itself
+        return "the collector"
+    return next((part for part, marks in PARTS.items() if any(mark in stack for mark in marks)), REST)
+
+
+def shares(samples: str) -> dict[str, float]:
+    """py-spy's raw format → each part's share, largest first."""
+    found: Counter[str] = Counter()
+    for line in samples.splitlines():
+        stack, _, count = line.rpartition(" ")
+        if part := part_of(stack):
+            found[part] += int(count)
+    return {part: count / found.total() for part, count in found.most_common()}
+
+
+def cold_night(folder: Path, spy: list[str]) -> float:
+    """The third night of a home, with one new session, which fine-tunes or keeps; its CPU seconds."""
+    days = days_of(recorded_bars(TICKER)).tolist()[-3:]
+    place = on_nights._with_history(folder / "night", len(days))
+    with Feed() as feed:
+        for day in days:
+            feed.set_clock(day)
+            ended = stockml(place, feed, "nightly", TICKER, under=spy if day == days[-1] else [])
+    return ended.cpu_s
+
+
+def universe(folder: Path, spy: list[str]) -> float:
+    """The second night of fifty tickers; its CPU seconds a ticker."""
+    aliases = on_universe.aliases_of(on_universe.TICKERS)
+    days = days_of(recorded_bars(TICKER)).tolist()[-2:]
+    place = on_universe.with_history(folder / "universe", aliases, before=days[0])
+    with ScriptedFeed(aliases=aliases) as feed:
+        for day in days:
+            feed.set_clock(day)
+            command = ["universe", *aliases, "--session", str(day)]
+            ended = stockml(place, feed, *command, under=spy if day == days[-1] else [])
+    return ended.cpu_s / len(aliases)
+
+
+def main() -> None:
+    if not (program := shutil.which("py-spy")):
+        sys.exit("expected py-spy on the PATH, found none: pip install py-spy")
+    for name, measure in (("a cold night", cold_night), ("a universe of fifty, a ticker", universe)):
+        with tempfile.TemporaryDirectory() as folder:
+            samples = Path(folder) / "samples"
+            spy = [program, "record", "--subprocesses", "--rate", "50", "--format", "raw", "--output", str(samples)]
+            spent = measure(Path(folder), [*spy, "--"])
+            print(f"{name}: {spent:.2f} CPU seconds, py-spy's own among them")
+            for part, share in shares(samples.read_text()).items():
+                print(f"  {share:6.1%}  {part}")
+
+
+if __name__ == "__main__":
+    main()
