@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
-FEW, HUNDRED, MANY = 20, 100, 500
+FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 # Prefect plans nights days before they are due; a worker takes what is due within 10 s: not before the count begins
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
@@ -31,7 +31,7 @@ PARTS = {
 
 def scheduled_nights(scene: Scene) -> Iterator[Measured]:
     """A night a ticker and session, two at once; the first session's, which retrain, are the warm-up."""
-    yield _scheduled(scene, FEW, 1 if scene.fast else 3)[1]
+    yield (_scheduled(scene, FEW, 1) if scene.fast else _scheduled(scene, TWENTY, 3))[1]
 
 
 def hundred(scene: Scene) -> Iterator[Measured]:
