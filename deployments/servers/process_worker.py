@@ -34,6 +34,7 @@ from prefect.utilities.dispatch import get_registry_for_type
 from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
 
+from deployments.servers import warm_run
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
@@ -80,7 +81,7 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         if CODE_OF in self.env:  # a run that is refused crashes, and says why
             check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
         if self.command is None and ADDRESS in os.environ:
-            self.command = command_to_string([sys.executable, "-m", "deployments.servers.warm_run"])
+            self.command = command_to_string([sys.executable, "-I", "-S", warm_run.__file__])
         super().prepare_for_flow_run(*arguments, **named)
         self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
 

@@ -87,8 +87,11 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     bars = DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
     client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
-    client.log_text(run_id, run_content.decision(night), "decision.json")
-    client.log_text(run_id, run_content.record(night), "night.json")
+    for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.record(night))):
+        if kept := _on_this_disk(run):
+            write_atomically(kept / name, text.encode())
+        else:
+            client.log_text(run_id, text, name)
 
 
 def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
@@ -103,10 +106,9 @@ def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 
 def _linked(drawn: list[Path], run: "Run") -> bool:
-    address = urlsplit(run.info.artifact_uri)
-    if address.scheme != "file":
+    if not (artifacts := _on_this_disk(run)):
         return False
-    kept = Path(unquote(address.path)) / "plots"
+    kept = artifacts / "plots"
     kept.mkdir(parents=True, exist_ok=True)
     for path in drawn:
         beside = kept / f".{path.name}.{os.getpid()}"
@@ -114,6 +116,12 @@ def _linked(drawn: list[Path], run: "Run") -> bool:
         os.replace(beside, kept / path.name)
         beside.unlink(missing_ok=True)  # what was linked before stays as it is, and this with it
     return True
+
+
+def _on_this_disk(run: "Run") -> Path | None:
+    """The folder of the run's artifacts, where MLflow keeps them as files: its client would ask the server first."""
+    address = urlsplit(run.info.artifact_uri)
+    return Path(unquote(address.path)) if address.scheme == "file" else None
 
 
 def log_points(

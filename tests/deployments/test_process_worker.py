@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelling
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from deployments.servers import warm_run
 from deployments.servers.process_worker import CERTIFICATE, WarmConfiguration, keep_certificate
 from deployments.servers.warm_run import ADDRESS
 from stockml.errors import UnlikeWorker
@@ -70,7 +71,7 @@ def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: p
     assert run.env["STOCKML_STATE"] == "s3://the-runs"
     assert "warm_run" not in str(run.command)
     monkeypatch.setenv(ADDRESS, "/somewhere")
-    assert str(prepared().command).endswith("-m deployments.servers.warm_run")
+    assert str(prepared().command).endswith(f"-I -S {warm_run.__file__}")
 
 
 def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(

@@ -42,20 +42,21 @@ class Warm:
     def __post_init__(self) -> None:
         for package in ("stockml", "tasks", "flows", "deployments"):
             shutil.copytree(PROJECT / package, self.folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        self.process = self._started("deployments.servers.warm_server", str(self.address))
+        self.process = self._started("-m", "deployments.servers.warm_server", str(self.address))
 
     @property
     def address(self) -> Path:
         return self.folder / "warm"
 
     def run(self, **environ: str) -> "subprocess.Popen[bytes]":
-        return self._started("deployments.servers.warm_run", **{ADDRESS: str(self.address), **environ})
+        program = ["-I", "-S", str(self.folder / "deployments/servers/warm_run.py")]
+        return self._started(*program, **{ADDRESS: str(self.address), **environ})
 
     def forks(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
 
-    def _started(self, module: str, *arguments: str, **environ: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", module, *arguments]
+    def _started(self, *arguments: str, **environ: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, *arguments]
         whole = os.environ | {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.folder / "home")} | environ
         return subprocess.Popen(command, cwd=self.folder, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

@@ -1,6 +1,7 @@
 """What Prefect's engine does for a run that lasts is begun once it does; a short one's events are few."""
 
 import threading
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from prefect import flow, flow_engine, task, task_engine
 from prefect._flow_run_suspension import FlowRunSuspensionRequest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.context import TaskRunContext
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventRelatedFilter
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -96,15 +98,17 @@ def told(client: SyncPrefectClient, run_id: UUID) -> dict[str, Event]:
     return found if "prefect.task-run.Completed" in found else {}
 
 
-def states(client: SyncPrefectClient, run_id: UUID) -> list[str | None]:
-    """Those of the run's tasks, once all have ended."""
+def states(
+    client: SyncPrefectClient, run_id: UUID, kinds: Collection[str] = ("COMPLETED", "FAILED")
+) -> list[str | None]:
+    """Those of the run's tasks, once all are of these kinds."""
     of_run = FlowRunFilter.model_validate({"id": {"any_": [run_id]}})
     found = client.read_task_runs(flow_run_filter=of_run)
-    return [each.state_name for each in found] if all(each.end_time for each in found) else []
+    return [each.state_name for each in found] if all(each.state_type in kinds for each in found) else []
 
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
-def test_a_short_run_tells_of_its_steps_beginnings_and_ends_and_names_itself_alone() -> None:
+def test_a_short_run_tells_of_its_steps_ends_and_names_itself_alone() -> None:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
         state = run_shown(short, None)
     run_id = state.state_details.flow_run_id
@@ -112,5 +116,29 @@ def test_a_short_run_tells_of_its_steps_beginnings_and_ends_and_names_itself_alo
     with get_client(sync_client=True) as client:
         events = UNTIL(told, client, run_id)
         assert UNTIL(states, client, run_id) == ["Completed"]
-    assert set(events) == {"prefect.task-run.Running", "prefect.task-run.Completed"}
+    assert set(events) == {"prefect.task-run.Completed"}
     assert {each.role for event in events.values() for each in event.related} == {"flow-run"}
+
+
+@flow
+def long() -> None:
+    shown_at_work()
+
+
+@task
+def shown_at_work() -> None:
+    run_id = TaskRunContext.get().task_run.flow_run_id  # type: ignore[union-attr]
+    assert run_id
+    with get_client(sync_client=True) as client:
+        assert UNTIL(states, client, run_id, {"RUNNING"}) == ["Running"]
+
+
+@pytest.mark.usefixtures("prefect_server", "prefects_own")
+def test_a_step_that_lasts_is_shown_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_runs, "SHOWN_AFTER_S", 0.1)
+    state = run_shown(long, None)
+    assert state.is_completed(), state.message
+    run_id = state.state_details.flow_run_id
+    assert run_id
+    with get_client(sync_client=True) as client:
+        assert UNTIL(states, client, run_id) == ["Completed"]
