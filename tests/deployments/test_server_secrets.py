@@ -22,6 +22,7 @@ from deployments.servers import processes
 from deployments.servers.environment import settings_of
 from deployments.servers.stack import start_mlflow, start_prefect
 from stockml.home import Home
+from stockml.home import home as home_of
 from tests.deployments.test_servers import free_port, wait_for
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
@@ -72,6 +73,18 @@ def in_process_list() -> list[list[str]]:
     return lines
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, list[processes.Child]]]:
+    """Both servers, whose database went away: they try again for minutes, in which the other tests are done."""
+    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("without") / "home")})
+    address = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
+    environ = {**os.environ, "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": address}
+    environ |= settings_of(home, environ)
+    children = [start(home, free_port(), environ) for start in (start_prefect, start_mlflow)]
+    yield home, children
+    processes.stop(children)
+
+
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM"), ("deploy",)], ids=lambda command: command[0])
 def test_a_database_that_is_away_is_said_without_its_password(home: Home, command: tuple[str, ...]) -> None:
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
@@ -80,22 +93,6 @@ def test_a_database_that_is_away_is_said_without_its_password(home: Home, comman
     assert "check STOCKML_DATABASE_URL" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert given_away(home, ran.stdout, ran.stderr) == []
-
-
-@pytest.mark.parametrize("start", [start_prefect, start_mlflow])
-def test_a_server_whose_database_went_away_does_not_log_its_password(home: Home, start: "object") -> None:
-    address = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
-    environ = {**os.environ, "STOCKML_DATABASE_URL": address}
-    child = start(home, free_port(), environ | settings_of(home, environ))  # type: ignore[operator]
-    try:
-        deadline = time.monotonic() + 120
-        while child.process.poll() is None and time.monotonic() < deadline:
-            assert in_process_list() == []
-            time.sleep(0.2)
-        assert "refused" in child.log.read_text().lower()
-        assert given_away(home) == []
-    finally:
-        processes.stop([child])
 
 
 def test_pages_that_others_can_reach_do_not_start_without_a_password(home: Home) -> None:
@@ -223,3 +220,16 @@ def test_everything_runs_on_passwords_that_nobody_sees(
     # MLflow copies this module of the package with the rights that it has there
     ours = [path for path in kept if path.name != "served_model.py"]
     assert [path for path in ours if path.stat().st_mode & 0o077] == []
+
+
+def test_a_server_whose_database_went_away_does_not_log_its_password(
+    without_database: tuple[Home, list[processes.Child]],
+) -> None:
+    home, children = without_database
+    deadline = time.monotonic() + 120
+    while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
+        assert in_process_list() == []
+        time.sleep(0.2)
+    for child in children:
+        assert "refused" in child.log.read_text().lower()
+    assert given_away(home) == []

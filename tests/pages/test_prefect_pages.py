@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
 ]
 STEPS = 9  # fetch to publish
-MANY = 60  # epochs: long enough to be cancelled, short enough to be waited for
+MANY = 40  # epochs: long enough to be cancelled, short enough to be waited for
 LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
