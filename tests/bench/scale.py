@@ -41,17 +41,17 @@ AFTER_CLOSE = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Constants:
-    """A ticker's night, as `measure` and `python -m tests.bench --only=scheduled` print it."""
+    """A ticker's night, as `measure` and `python -m tests.bench --only=hundred` print it."""
 
-    cpu_s: float = 1.36  # of the night itself, in a warm process, and of the worker for it
-    prefect_cpu_s: float = 0.59
-    mlflow_cpu_s: float = 0.16
+    cpu_s: float = 1.04  # of the night itself, in a warm process, and of the worker for it
+    prefect_cpu_s: float = 0.45
+    mlflow_cpu_s: float = 0.21
     requests: int = 1  # to the provider
     reads: int = 68  # of the object store: GET, HEAD, LIST
     writes: int = 28
     stored_kb: float = 1_300.0
-    prefect_rows: int = 211
-    mlflow_rows: int = 416
+    prefect_rows: int = 148
+    mlflow_rows: int = 301
 
 
 def main() -> None:

@@ -55,19 +55,18 @@ def shares(samples: str) -> dict[str, float]:
     return {part: count / found.total() for part, count in found.most_common()}
 
 
-def cold_night(folder: Path, spy: list[str]) -> float:
-    """The third night of a home, with one new session, which fine-tunes or keeps; its CPU seconds."""
+def cold_night(folder: Path, spy: list[str]) -> None:
+    """The third night of a home, with one new session, which fine-tunes or keeps."""
     days = days_of(recorded_bars(TICKER)).tolist()[-3:]
     place = on_nights._with_history(folder / "night", len(days))
     with Feed() as feed:
         for day in days:
             feed.set_clock(day)
-            ended = stockml(place, feed, "nightly", TICKER, under=spy if day == days[-1] else [])
-    return ended.cpu_s
+            stockml(place, feed, "nightly", TICKER, under=spy if day == days[-1] else [])
 
 
-def universe(folder: Path, spy: list[str]) -> float:
-    """The second night of fifty tickers; its CPU seconds a ticker."""
+def universe(folder: Path, spy: list[str]) -> None:
+    """The second night of fifty tickers."""
     aliases = on_universe.aliases_of(on_universe.TICKERS)
     days = days_of(recorded_bars(TICKER)).tolist()[-2:]
     place = on_universe.with_history(folder / "universe", aliases, before=days[0])
@@ -75,19 +74,18 @@ def universe(folder: Path, spy: list[str]) -> float:
         for day in days:
             feed.set_clock(day)
             command = ["universe", *aliases, "--session", str(day)]
-            ended = stockml(place, feed, *command, under=spy if day == days[-1] else [])
-    return ended.cpu_s / len(aliases)
+            stockml(place, feed, *command, under=spy if day == days[-1] else [])
 
 
 def main() -> None:
     if not (program := shutil.which("py-spy")):
         sys.exit("expected py-spy on the PATH, found none: pip install py-spy")
-    for name, measure in (("a cold night", cold_night), ("a universe of fifty, a ticker", universe)):
+    for name, measure in (("a cold night", cold_night), ("a universe of fifty", universe)):
         with tempfile.TemporaryDirectory() as folder:
             samples = Path(folder) / "samples"
             spy = [program, "record", "--subprocesses", "--rate", "50", "--format", "raw", "--output", str(samples)]
-            spent = measure(Path(folder), [*spy, "--"])
-            print(f"{name}: {spent:.2f} CPU seconds, py-spy's own among them")
+            measure(Path(folder), [*spy, "--"])
+            print(f"{name}:")
             for part, share in shares(samples.read_text()).items():
                 print(f"  {share:6.1%}  {part}")
 
