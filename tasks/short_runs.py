@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import Event
 from prefect.utilities.engine import emit_task_run_state_change_event
 
-LASTS_S, SHOWN_AFTER_S = 20.0, 1.0
+LASTS_S, SHOWN_AFTER_S = 5.0, 1.0
 ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
 _begun: dict[UUID, threading.Timer] = {}
 
@@ -35,7 +35,7 @@ def suit_short_runs() -> None:
 
 @contextmanager
 def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True) -> Iterator[None]:
-    """Prefect's `_send_heartbeats`: one every so many seconds, the first after as many, and none waited for."""
+    """Prefect's `_send_heartbeats`: one every so many seconds, the first once the run lasts, and none waited for."""
     seconds = engine.heartbeat_seconds
     if seconds is None:
         yield
@@ -43,7 +43,9 @@ def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bo
     resource, related = engine._build_heartbeat_event_template()
 
     def beat(over: threading.Event) -> None:
-        while not over.wait(seconds):
+        due = min(LASTS_S, seconds)
+        while not over.wait(due):
+            due = seconds
             with suppress(Exception):  # an event that cannot be told is no matter of the run's
                 engine._emit_flow_run_heartbeat(resource, related)
 
