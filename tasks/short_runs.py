@@ -1,7 +1,7 @@
 """Prefect's engine for runs of seconds: what a run that lasts needs is begun once it lasts.
 
 Prefect tells of a run's first heartbeat at once, and opens a socket by which the run would hear that it is to be
-suspended. Most nights are over in three seconds, one of which they waited for the two threads to end. A run that dies
+suspended. Most nights are over in three seconds, and then waited half a second for the two threads. A run that dies
 before its first heartbeat is ended by its worker, or, where that died as well, by `run_records.zombies`. Of a step of
 tenths of a second the page shows the end, which has its beginning with it.
 """

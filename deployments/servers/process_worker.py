@@ -3,8 +3,8 @@
 Prefect's own asks every few seconds, for all runs that are due: of hundreds that are due at once it starts as many as
 it has slots, throws the rest of the answer away, and lets a slot that is free again wait for the next turn. This one
 asks for no more runs than it has room for, and also as soon as a run has ended. It watches over the cancellation of
-all its runs by one connection instead of two a run, and keeps to itself what a run of seconds is told by nothing else:
-that it was handed over, and that its process is gone.
+all its runs by one connection instead of two a run, and does not tell that a run was handed over or that its process
+is gone: the run's own states say so.
 """
 
 import os
