@@ -129,8 +129,8 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
     found = ledger.record("IBM", series(60), NEW_YORK)
     assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
     assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
-    live = entries_of("IBM", ledger.live_steps("IBM", NEW_YORK))
-    assert [each.key for each in live] == [entry(11).key]
+    in_time = entries_of("IBM", ledger.live_steps("IBM", NEW_YORK))
+    assert [each.key for each in in_time] == [entry(11).key]
 
 
 MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)

@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
 
 from stockml.features.windows import OriginSplit, origins
-from stockml.forecasts.ledger import LedgerEntry
+from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.home import Home
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
-from stockml.pipeline.plots import figures
+from stockml.pipeline.plots import Makers, figures, makers
 from stockml.plots import forecast, training, tutorial
 from stockml.plots.style import png
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
-from tests.support.nights import assessed, history
+from tests.support.nights import assessed, history, recorded_night
 
 NIGHTLY = settings_for("nightly")
 DRAWN = ("volatility", "leads", "ledger", "calibration", "residuals", "averages", "history", "normalised")
@@ -52,6 +54,24 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     files = files_of(rows)
     assert set(files) == set(expected)
     assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
+
+
+def test_the_ledger_is_drawn_of_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
+    night, ledger = recorded_night("IBM", DAY), Ledger(home.ledger)
+
+    def made() -> Makers:
+        learned = cast(TrainedModel, Learned(split(), ()))
+        return makers(home, night, series(), assessed("IBM", DAY), learned)
+
+    def publish(said: Forecast, key: str) -> None:
+        evening = datetime.combine(said.origin, time(23), UTC)
+        ledger.publish(LedgerEntry("IBM", key, evening, said, None, None))
+
+    publish(assessed("IBM", DAY).forecast, night.key)
+    assert "ledger" not in made()
+    for at, said in enumerate(past_forecasts()):
+        publish(said, str(at) * 64)
+    assert png(made()["ledger"]()) == png(drawn("ledger"))
 
 
 def test_a_model_without_epochs_or_with_one_has_no_curve() -> None:
