@@ -21,12 +21,12 @@ from filelock import FileLock
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
+from deployments.servers.prefect_schema import DATABASE, lay_out, local_database
 from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
-DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 _OFF = (
     "PREFECT_API_BLOCKS_REGISTER_ON_START",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION",
@@ -50,6 +50,8 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     access = Access.of(environ)
     environ.update(protection(access, port))
     environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened
+    if database := local_database(environ):
+        lay_out(database)
     with left_uncollected():
         import uvicorn
         from prefect.server.api.server import create_app
@@ -83,9 +85,8 @@ def write_from_the_start() -> None:
             async with super().begin_transaction(session, with_for_update=True) as begun:
                 yield begun
 
-    url = os.environ.get(DATABASE, "")
-    if url.startswith("sqlite"):
-        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=url)
+    if local_database(os.environ):
+        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=os.environ[DATABASE])
 
 
 def serve_socket(descriptor: int, folder: Path) -> None:
@@ -117,8 +118,7 @@ def _bring_up_to_date(folder: Path) -> None:
     """Migrate the database once for each version of Prefect; two processes never do it at once."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
-    database = os.environ.get(DATABASE, "")
-    local = Path(database.partition(":///")[2]) if database.startswith("sqlite") else None
+    local = local_database(os.environ)
 
     def is_up_to_date() -> bool:
         return local is not None and local.is_file() and head.is_file() and head.read_bytes() == wanted
@@ -126,6 +126,8 @@ def _bring_up_to_date(folder: Path) -> None:
     if is_up_to_date():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    if local:
+        lay_out(local)
     with FileLock(folder / "migrated.lock"):
         if not is_up_to_date():
             asyncio.run(_migrate())

@@ -1,0 +1,73 @@
+"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment.
+
+Its migrations, one by one from the first version on, take a processor seven seconds, at a person's first command.
+Alembic, which runs them, knows no shortcut, and SQLAlchemy's `create_all` fails on Prefect's tables: an index stands
+there twice.
+
+`python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` writes the tables of the
+installed version down; a test compares the two. With any other version nothing is laid out, and its migrations run.
+"""
+
+import asyncio
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
+TABLES = Path(__file__).with_name("prefect_schema.sql")
+_PREFIX = "sqlite+aiosqlite:///"
+
+
+def local_database(environ: Mapping[str, str]) -> Path | None:
+    """The SQLite file that Prefect's settings name; None for another kind of database."""
+    url = environ.get(DATABASE, "")
+    return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") else None
+
+
+def lay_out(database: Path, tables: Path = TABLES) -> None:
+    """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it."""
+    if database.exists() or not (written := tables.read_text(encoding="utf-8")).startswith(_heading()):
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(database.with_name("layout.lock")), tempfile.TemporaryDirectory(dir=database.parent) as folder:
+        made = Path(folder) / database.name
+        with closing(sqlite3.connect(made)) as new:
+            new.executescript(written)
+        if not database.exists():
+            os.replace(made, database)
+
+
+def main() -> None:
+    """Let Prefect make an empty database, and print what it made."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "prefect.db"
+        os.environ[DATABASE] = f"{_PREFIX}{database}"
+        asyncio.run(_migrate())
+        sys.stdout.write(_heading() + tables_of(database))
+
+
+def tables_of(database: Path) -> str:
+    """Every table, index and row as SQL, in the order of their names."""
+    with closing(sqlite3.connect(database)) as tables:
+        return "\n".join([*tables.iterdump(), ""])
+
+
+async def _migrate() -> None:
+    from prefect.server.database import provide_database_interface
+
+    await provide_database_interface().create_db()
+
+
+def _heading() -> str:
+    return f"-- Prefect {version('prefect')}, as its migrations leave an empty SQLite database\n"
+
+
+if __name__ == "__main__":
+    main()

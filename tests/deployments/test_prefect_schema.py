@@ -1,0 +1,52 @@
+"""A new home's tables are those that Prefect's own migrations make; what is there already stays."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deployments.servers.prefect_schema import DATABASE, TABLES, lay_out, local_database, tables_of
+
+
+def test_the_tables_are_what_the_installed_prefects_migrations_make(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deployments.servers.prefect_schema"]
+    made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    written = TABLES.read_text(encoding="utf-8")
+    assert lines_of(made) == lines_of(written), "after an upgrade of Prefect, write its tables down again"
+    lay_out(tmp_path / "prefect" / "prefect.db")
+    assert tables_of(tmp_path / "prefect" / "prefect.db") == written.partition("\n")[2]
+
+
+def lines_of(tables: str) -> list[str]:
+    """In an order of their own: that of a table's constraints is the migrations' chance."""
+    return sorted(line.rstrip(", ") for line in tables.splitlines())
+
+
+def test_what_is_there_stays_an_empty_file_too(tmp_path: Path) -> None:
+    there = tmp_path / "prefect.db"
+    there.touch()
+    lay_out(there)
+    assert there.stat().st_size == 0
+
+
+def test_another_version_of_prefect_makes_its_tables_itself(tmp_path: Path) -> None:
+    older = tmp_path / "older.sql"
+    older.write_text(TABLES.read_text(encoding="utf-8").replace("-- Prefect ", "-- Prefect 1."))
+    lay_out(tmp_path / "prefect.db", older)
+    assert [path.name for path in tmp_path.iterdir()] == ["older.sql"]
+
+
+def test_many_at_once_make_one(tmp_path: Path) -> None:
+    database = tmp_path / "prefect.db"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lay_out, [database] * 16))
+    assert tables_of(database).count("CREATE TABLE") == TABLES.read_text(encoding="utf-8").count("CREATE TABLE")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layout.lock", "prefect.db"]
+
+
+def test_only_a_file_is_laid_out() -> None:
+    assert local_database({DATABASE: "sqlite+aiosqlite:////home/prefect/prefect.db"}) == Path(
+        "/home/prefect/prefect.db"
+    )
+    for other in ("sqlite+aiosqlite:///:memory:", "postgresql+asyncpg://somebody@host/prefect", ""):
+        assert local_database({DATABASE: other}) is None
