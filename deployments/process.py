@@ -24,12 +24,16 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 
 @contextlib.contextmanager
 def left_uncollected() -> Iterator[None]:
-    """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often."""
+    """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often.
+
+    Afterwards less often than Python does by itself: every 700 objects cost the servers five percent of a night.
+    """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         gc.enable()
 
 

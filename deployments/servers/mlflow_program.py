@@ -43,8 +43,9 @@ HEAD, SCRIPT = b"<head>", f"<script>{CHOOSES}</script>".encode()
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
     """Serve the database that MLFLOW_BACKEND_STORE_URI names and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
-    replace(Tracking.of(home(environ)), uri=database).prepare()
-    from mlflow.server import constants
+    with left_uncollected():
+        replace(Tracking.of(home(environ)), uri=database).prepare()
+        from mlflow.server import constants
 
     # as patterns for any port; the bracket of an IPv6 address would open a set of characters
     any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
