@@ -214,7 +214,9 @@ def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
 def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
     if "adjusted" not in cells:
         return bars
-    factor = numbers_of(path, cells, "adjusted", mark) / bars["close"].to_numpy()
+    close = bars["close"].to_numpy()
+    factor = np.ones(len(bars))  # a close of nothing scales nothing: its bar is judged as it stands
+    np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
     prices = {name: bars[name].to_numpy() * factor for name in PRICES}
     return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
@@ -265,6 +265,7 @@ def test_a_pipe_is_refused_by_name_and_not_waited_for(tmp_path):
 @given(
     layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
 )
+@example(layout="Yahoo, download", at=195, gone=3, put=b"")  # a close of 0 beside an adjusted one of 1,250
 def test_only_typed_errors_come_out_of_damaged_files(tmp_path, layout, at, gone, put):
     content = LAYOUTS[layout].encode()
     path = tmp_path / "IBM.csv"
