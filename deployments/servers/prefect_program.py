@@ -136,12 +136,8 @@ def _bring_up_to_date(folder: Path) -> None:
 
 async def _migrate() -> None:
     from prefect.server.database import provide_database_interface
-    from prefect.server.models.block_registration import run_block_auto_registration
 
-    database = provide_database_interface()
-    await database.create_db()
-    async with await database.session() as session:
-        await run_block_auto_registration(session=session)
+    await provide_database_interface().create_db()
 
 
 if __name__ == "__main__":
