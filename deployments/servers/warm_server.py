@@ -50,8 +50,6 @@ IMPORTED = (
     "mlflow.pyfunc",
     "mlflow.tracking.request_header.registry",
     "pyarrow.dataset",
-    "scipy.stats",
-    "sklearn.linear_model",
     "sqlalchemy",
     "stockml.pipeline.train",
 )
@@ -99,11 +97,9 @@ def _at_first_use() -> None:
     from mlflow.tracking._model_registry.utils import _get_store_registry
     from mlflow.utils import requirements_utils
     from prefect._internal.schemas.bases import PrefectBaseModel
-    from sklearn.linear_model import LinearRegression
 
     PIL.Image.preinit()
     style.png(style.canvas("")[0])
-    LinearRegression().fit([[0.0]], [0.0])  # looks for other libraries' plugins
     for name in ("dbruntime", "pyspark"):  # MLflow looks for Databricks' before every request
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # which Python takes for: there is none
     _get_store_registry()  # type: ignore[no-untyped-call]

@@ -154,21 +154,29 @@ def _material(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
 
 
 def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
-    from sklearn.linear_model import LinearRegression
-
     counts = np.isfinite(terms).sum(axis=0)
     means = np.nansum(terms, axis=0) / np.maximum(counts, 1)
     terms = np.where(np.isnan(terms), means, terms)
     constant, ewma_20, ewma_60 = units.T[:, :, None]
-    regression = LinearRegression().fit(terms, np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE))
-    widths = (constant, ewma_20, ewma_60, np.exp(regression.predict(terms)) * ewma_60)
+    slopes, intercepts = _least_squares(terms, np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE))
+    widths = (constant, ewma_20, ewma_60, np.exp(intercepts + terms @ slopes) * ewma_60)
     shapes = {name: np.quantile(moved / width, LEVELS, axis=0).T for name, width in zip(WIDTHS, widths, strict=True)}
     return {
         "means": means.round(DECIMALS),
-        "intercepts": regression.intercept_.round(DECIMALS),
-        "coefficients": regression.coef_.round(DECIMALS),
+        "intercepts": intercepts.round(DECIMALS),
+        "coefficients": slopes.T.round(DECIMALS),
         "shapes": {name: shape.round(DECIMALS) for name, shape in shapes.items()},
     }
+
+
+def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Slopes (terms, knots) and intercepts (knots,) of y (m, knots) on x (m, terms).
+
+    As scikit-learn's `LinearRegression`, whose import alone costs a night half a second.
+    """
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    slopes = np.linalg.lstsq(x - mean_x, y - mean_y)[0]
+    return slopes, mean_y - mean_x @ slopes
 
 
 def _terms(seen: Volatilities, origins: Indices) -> Floats:
