@@ -26,7 +26,7 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 def left_uncollected() -> Iterator[None]:
     """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often.
 
-    Afterwards less often than Python does by itself: every 700 objects cost the servers five percent of a night.
+    Afterwards less often than Python does by itself: every 700 objects cost the servers five percent of their time.
     """
     gc.disable()
     try:

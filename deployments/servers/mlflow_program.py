@@ -47,15 +47,14 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
         replace(Tracking.of(home(environ)), uri=database).prepare()
         from mlflow.server import constants
 
-    # as patterns for any port; the bracket of an IPv6 address would open a set of characters
-    any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
-    environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*access.hosts, *any_port])
-    environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(access.origins(port))
-    environ[constants.BACKEND_STORE_URI_ENV_VAR] = environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
-    environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-    environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
-    environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
-    with left_uncollected():
+        # as patterns for any port; the bracket of an IPv6 address would open a set of characters
+        any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
+        environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*access.hosts, *any_port])
+        environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(access.origins(port))
+        environ[constants.BACKEND_STORE_URI_ENV_VAR] = environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
+        environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+        environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+        environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
         import uvicorn
         from mlflow.server.fastapi_app import create_fastapi_app
         from mlflow.server.handlers import initialize_backend_stores

@@ -85,8 +85,9 @@ def write_from_the_start() -> None:
             async with super().begin_transaction(session, with_for_update=True) as begun:
                 yield begun
 
-    if local_database(os.environ):
-        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=os.environ[DATABASE])
+    url = os.environ.get(DATABASE, "")
+    if url.startswith("sqlite"):
+        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=url)
 
 
 def serve_socket(descriptor: int, folder: Path) -> None:

@@ -20,28 +20,34 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from stockml.storage.files import write_atomically
+
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 TABLES = Path(__file__).with_name("prefect_schema.sql")
 _PREFIX = "sqlite+aiosqlite:///"
 
 
 def local_database(environ: Mapping[str, str]) -> Path | None:
-    """The SQLite file that Prefect's settings name; None for another kind of database."""
+    """The SQLite file that Prefect's settings name, by its path alone; None for any other address."""
     url = environ.get(DATABASE, "")
-    return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") else None
+    return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") and "?" not in url else None
 
 
 def lay_out(database: Path, tables: Path = TABLES) -> None:
-    """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it."""
-    if database.exists() or not (written := tables.read_text(encoding="utf-8")).startswith(_heading()):
+    """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it.
+
+    Not where the log of one that was taken away has stayed: SQLite would play it into the new one.
+    """
+    written, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
+    if database.exists() or log.exists() or not written.startswith(_heading()):
         return
     database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(database.with_name("layout.lock")), tempfile.TemporaryDirectory(dir=database.parent) as folder:
-        made = Path(folder) / database.name
-        with closing(sqlite3.connect(made)) as new:
-            new.executescript(written)
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(written)
+        content = new.serialize()
+    with FileLock(database.with_name("layout.lock")):
         if not database.exists():
-            os.replace(made, database)
+            write_atomically(database, content)
 
 
 def main() -> None:

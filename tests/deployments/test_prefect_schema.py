@@ -29,6 +29,12 @@ def test_what_is_there_stays_an_empty_file_too(tmp_path: Path) -> None:
     assert there.stat().st_size == 0
 
 
+def test_the_log_of_a_database_that_was_taken_away_is_not_played_into_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "prefect.db-wal").write_bytes(b"frames of another")
+    lay_out(tmp_path / "prefect.db")
+    assert not (tmp_path / "prefect.db").exists()
+
+
 def test_another_version_of_prefect_makes_its_tables_itself(tmp_path: Path) -> None:
     older = tmp_path / "older.sql"
     older.write_text(TABLES.read_text(encoding="utf-8").replace("-- Prefect ", "-- Prefect 1."))
@@ -48,5 +54,6 @@ def test_only_a_file_is_laid_out() -> None:
     assert local_database({DATABASE: "sqlite+aiosqlite:////home/prefect/prefect.db"}) == Path(
         "/home/prefect/prefect.db"
     )
-    for other in ("sqlite+aiosqlite:///:memory:", "postgresql+asyncpg://somebody@host/prefect", ""):
+    with_more = "sqlite+aiosqlite:////home/prefect.db?timeout=30"
+    for other in (with_more, "sqlite+aiosqlite:///:memory:", "postgresql+asyncpg://somebody@host/prefect", ""):
         assert local_database({DATABASE: other}) is None
