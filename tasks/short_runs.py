@@ -1,9 +1,10 @@
 """Prefect's engine for runs of seconds: what a run that lasts needs is begun once it lasts.
 
-Prefect tells of a run's first heartbeat at once, and opens a socket by which the run would hear that it is to be
-suspended. Most nights are over in three seconds, and then waited half a second for the two threads. A run that dies
-before its first heartbeat is ended by its worker, or, where that died as well, by `run_records.zombies`. Of a step of
-tenths of a second the page shows the end, which has its beginning with it.
+Prefect tells of a run's first heartbeat at once, renews the lease on its deployment's slot that it has just been given,
+and opens a socket by which the run would hear that it is to be suspended. Most nights are over in three seconds, and
+then waited half a second for the threads. A run that dies before its first heartbeat is ended by its worker, or, where
+that died as well, by `run_records.zombies`. Of a step of tenths of a second the page shows the end, which has its
+beginning with it.
 """
 
 import contextvars
@@ -17,9 +18,11 @@ from uuid import UUID
 from prefect import flow_engine, task_engine
 from prefect._flow_run_suspension import FlowRunSuspensionRequest, observe_flow_run_suspension
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency import _leases
 from prefect.events import Event
 from prefect.utilities.engine import emit_task_run_state_change_event
 
+_renew = _leases._lease_renewal_loop
 LASTS_S, SHOWN_AFTER_S = 5.0, 1.0
 ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
 _begun: dict[UUID, threading.Timer] = {}
@@ -31,6 +34,8 @@ def suit_short_runs() -> None:
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
     of_tasks: Any = task_engine
     of_tasks.emit_task_run_state_change_event = told
+    of_leases: Any = _leases
+    of_leases._lease_renewal_loop = renewals
 
 
 @contextmanager
@@ -64,6 +69,12 @@ def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator
 
     with _beside(observe):
         yield
+
+
+def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event) -> None:
+    """Prefect's `_lease_renewal_loop`, of a run that lasts: the server gave the lease, for minutes, a moment ago."""
+    if not stop_event.wait(LASTS_S):
+        _renew(lease_id, lease_duration, stop_event)
 
 
 def told(

@@ -2,16 +2,20 @@
 
 Prefect's own asks every few seconds, for all runs that are due: of hundreds that are due at once it starts as many as
 it has slots, throws the rest of the answer away, and lets a slot that is free again wait for the next turn. This one
-asks for no more runs than it has room for, and also as soon as a run has ended. It watches over the cancellation of
-all its runs by one connection instead of two a run, and does not tell that a run was handed over or that its process
-is gone: the run's own states say so.
+asks for what its slots can do until the next turn; one that is free again takes the next of these at once, and asks
+where none is left. To be asked is dear for the server: it sorts all runs that are due, and writes down of every
+deployment that somebody looks after it. This worker watches over the cancellation of all its runs by one connection
+instead of two a run, and does not tell that a run was handed over or that its process is gone: the run's own states
+say so.
 """
 
+import math
 import os
 import ssl
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -24,8 +28,9 @@ import anyio
 from anyio.abc import TaskStatus
 from httpx import HTTPStatusError
 from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import Flow, FlowRun
+from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner import _control_channel, _flow_run_executor
 from prefect.runner._process_manager import ProcessHandle
@@ -40,6 +45,9 @@ from stockml.home import home
 from stockml.storage.files import write_atomically
 from tasks.workplace import CODE_OF, check_scheduled
 
+AHEAD = 4  # runs a slot: what it does of the shortest nights from one turn to the next
+ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
+ASKED_TWICE_WITHIN_S = 2.0
 CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
 
 
@@ -71,18 +79,48 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         super()._handle_cancellation_observer_failure(flow_run_ids)
 
 
+class Client:
+    """Prefect's client for a worker, which asks for a run's deployment twice, and a thousand times for one flow."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._flows: dict[UUID, Flow] = {}
+        self._deployments: dict[UUID, tuple[float, DeploymentResponse]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def read_flow(self, flow_id: UUID) -> Flow:
+        """One that is known: of a flow's, name and labels never change."""
+        if flow_id not in self._flows:
+            self._flows[flow_id] = await self._client.read_flow(flow_id)
+        return self._flows[flow_id]
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
+        """Whether it is there; at once after that, what it says."""
+        asked, found = self._deployments.pop(deployment_id, (-math.inf, None))
+        if found is None or time.monotonic() > asked + ASKED_TWICE_WITHIN_S:
+            found = await self._client.read_deployment(deployment_id)
+            self._deployments[deployment_id] = time.monotonic(), found
+        return found
+
+
 class WarmConfiguration(process.ProcessJobConfiguration):
-    """Refuses runs of another state or code, and has the others started by `warm_run`.
+    """Refuses runs of another state or code, and has the others started by `warm_run`, told where their flow is.
 
     A deployment that names a command of its own has that.
     """
 
-    def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+    def prepare_for_flow_run(
+        self, flow_run: FlowRun, deployment: DeploymentResponse | None = None, *others: Any, **more: Any
+    ) -> None:
         if CODE_OF in self.env:  # a run that is refused crashes, and says why
             check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
         if self.command is None and ADDRESS in os.environ:
             self.command = command_to_string([sys.executable, "-I", "-S", warm_run.__file__])
-        super().prepare_for_flow_run(*arguments, **named)
+        super().prepare_for_flow_run(flow_run, deployment, *others, **more)
+        if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
+            self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # a module that is here: no run asks where
         self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
 
 
@@ -95,16 +133,16 @@ class WarmWorker(process.ProcessWorker):
     type = "process"
     job_configuration = WarmConfiguration
     _attempts: Attempts
+    _next: Sequence[WorkerFlowRunResponse] = ()  # due when it was asked last, and without a slot
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """The next due runs, as many as there are free slots; what is on its way into one may be among the answers.
+        """The next due runs, as many as the slots may do until the next turn; what is on its way into one among them.
 
         Also asked without a free slot: the page shows a pool as ready by when it was asked last.
         """
         asked: dict[str, Any] = {"scheduled_before": str(datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds))}
         if self._limiter:
-            free = int(self._limiter.available_tokens)
-            asked["limit"] = free and free + len(self._submitting_flow_run_ids)
+            asked["limit"] = AHEAD * int(self._limiter.total_tokens) + len(self._submitting_flow_run_ids)
         if self._work_queues:
             asked["work_queue_names"] = sorted(self._work_queues)
         pool = {"name": self._work_pool_name}
@@ -118,10 +156,24 @@ class WarmWorker(process.ProcessWorker):
             raise
         return WorkerFlowRunResponse.model_validate_list(answer.json())
 
+    async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        """Begin as many as there are free slots. Each is first proposed to the server: of one that has been cancelled,
+        put off or begun elsewhere since it was asked, nothing is begun."""
+        begun = await super()._submit_scheduled_flow_runs(flow_run_response)
+        taken = {run.id for run in begun}
+        self._next = [each for each in flow_run_response if each.flow_run.id not in taken]
+        return begun
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        await super()._submit_run(flow_run)
+        await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
+
     async def setup(self) -> None:
         self._attempts = Attempts()
         await self._exit_stack.enter_async_context(self._attempts)
         await super().setup()
+        asked: Any = Client(self.client)
+        self._client = asked
 
     async def run(
         self,
@@ -172,8 +224,9 @@ class WarmWorker(process.ProcessWorker):
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
         """Do the run; its slot is then free."""
         found = await super()._submit_run_and_capture_errors(*arguments, **named)
-        with suppress(Exception):  # a server that is away is a matter for the next turn
-            await self.get_and_submit_flow_runs()
+        if not await self._submit_scheduled_flow_runs([*self._next]):
+            with suppress(Exception):  # a server that is away is a matter for the next turn
+                await self.get_and_submit_flow_runs()
         return found
 
 

@@ -1,25 +1,36 @@
 """What the worker does with a run before it starts, and when it asks for one."""
 
+import asyncio
 import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Cancelling
+from prefect.states import AwaitingRetry, Cancelled, Cancelling
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deployments.servers import warm_run
-from deployments.servers.process_worker import CERTIFICATE, WarmConfiguration, keep_certificate
+from deployments.servers import process_worker, warm_run
+from deployments.servers.process_worker import (
+    AHEAD,
+    CERTIFICATE,
+    ENTRYPOINT,
+    Client,
+    WarmConfiguration,
+    keep_certificate,
+)
 from deployments.servers.warm_run import ADDRESS
 from stockml.errors import UnlikeWorker
 from stockml.home import home
@@ -49,12 +60,15 @@ def busy() -> None:
 """
 
 
-def prepared(**environ: str) -> WarmConfiguration:
-    from prefect.client.schemas.objects import FlowRun
-
+def prepared(deployment: DeploymentResponse | None = None, **environ: str) -> WarmConfiguration:
     run = WarmConfiguration(env=dict(environ))
-    run.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="IBM 2013-03-01"))
+    run.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="IBM 2013-03-01"), deployment)
     return run
+
+
+def deployment_of(entrypoint: str, steps: Sequence[Mapping[str, Any]] = ()) -> DeploymentResponse:
+    found = {"id": uuid4(), "name": "IBM", "flow_id": uuid4(), "entrypoint": entrypoint, "pull_steps": [*steps]}
+    return DeploymentResponse.model_validate(found)
 
 
 def test_a_run_of_another_state_or_code_is_refused_with_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +105,45 @@ def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
     assert {name: own.env[name] for name in given} == given
 
 
+def test_a_run_of_a_module_that_is_here_is_told_where_its_flow_is() -> None:
+    assert prepared(deployment_of("flows.nightly")).env[ENTRYPOINT] == "flows.nightly"
+    assert prepared(deployment_of("flows.nightly"), **{ENTRYPOINT: "mine"}).env[ENTRYPOINT] == "mine"
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": "/elsewhere"}}
+    for other in (deployment_of("flows/nightly.py:nightly"), deployment_of("flows.nightly", [step])):
+        assert ENTRYPOINT not in prepared(other).env, "what fetches its code says where it is"
+
+
+class Asked:
+    """A server's answers, which change each time."""
+
+    def __init__(self) -> None:
+        self.deployments, self.flows = 0, 0
+
+    async def read_deployment(self, deployment_id: UUID) -> int:
+        self.deployments += 1
+        return self.deployments
+
+    async def read_flow(self, flow_id: UUID) -> int:
+        self.flows += 1
+        return self.flows
+
+
+def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, id_of = Asked(), uuid4()
+    told: Any = Client(server)  # type: ignore[arg-type] # of Prefect's client two questions
+    assert told.flows == 0, "everything else is the client's own"
+
+    async def ask(times: int) -> list[Any]:
+        return [await told.read_deployment(id_of) for _ in range(times)]
+
+    assert asyncio.run(ask(5)) == [1, 1, 2, 2, 3]
+    monkeypatch.setattr(process_worker, "ASKED_TWICE_WITHIN_S", -1.0)
+    assert asyncio.run(ask(2)) == [4, 5], "the third was of another time"
+    assert [asyncio.run(told.read_flow(id_of)) for _ in range(2)] == [1, 1]
+
+
 @contextmanager
 def one_slot(folder: Path, pool: str) -> Iterator[None]:
     """A worker with one slot that asks of itself once an hour, and after each run."""
@@ -118,6 +171,13 @@ def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     )(lambda: client.read_flow_run(run).state_name)
 
 
+def until_busy(client: SyncPrefectClient, run: UUID, folder: Path) -> None:
+    until(client, run, "Running")
+    Retrying(retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))(
+        (folder / "busy").exists
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) -> None:
@@ -125,7 +185,7 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         deployment = deployed(client, tmp_path, QUICK, "quick", pool)
-        runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(3)]
+        runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(AHEAD + 1)]
         with one_slot(tmp_path, pool):
             for run in runs:
                 until(client, run, "Completed")
@@ -133,8 +193,26 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
             states = [[each.name for each in client.read_flow_run_states(run)] for run in runs]
             events = client.read_events(EventFilter(event=EventNameFilter(prefix=["prefect.worker."])), limit=50).events
     assert not any("prefect.worker.name" in each for each in labels), "asked of a busy SQLite, it holds a slot"
-    assert states == [["Scheduled", "Pending", "Running", "Completed"]] * 3
+    assert states == [["Scheduled", "Pending", "Running", "Completed"]] * (AHEAD + 1)
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_what_was_due_and_is_cancelled_before_its_slot_is_free_is_not_begun(tmp_path: Path) -> None:
+    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(tmp_path))
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, source, "busy", pool)).id
+        deployment = deployed(client, tmp_path, QUICK, "quick", pool)
+        unwanted, wanted = (client.create_flow_run_from_deployment(deployment).id for _ in range(2))
+        with one_slot(tmp_path, pool):
+            until_busy(client, run, tmp_path)
+            client.set_flow_run_state(unwanted, Cancelled())
+            client.set_flow_run_state(run, Cancelling())
+            (tmp_path / "let-go").touch()
+            until(client, wanted, "Completed")  # though the one before it left the slot as it found it
+        assert [each.name for each in client.read_flow_run_states(unwanted)] == ["Scheduled", "Cancelled"]
 
 
 @pytest.mark.slow
@@ -147,10 +225,7 @@ def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_
         run = client.create_flow_run_from_deployment(deployed(client, tmp_path, source, "busy", pool)).id
         next_one = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
         with one_slot(tmp_path, pool):
-            until(client, run, "Running")
-            Retrying(
-                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-            )((tmp_path / "busy").exists)
+            until_busy(client, run, tmp_path)
             client.set_flow_run_state(run, Cancelling())
             until(client, run, "Cancelled")
             client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))

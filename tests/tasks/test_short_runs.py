@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Collection
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow, flow_engine, task, task_engine
 from prefect._flow_run_suspension import FlowRunSuspensionRequest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.concurrency import _leases
 from prefect.context import TaskRunContext
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventRelatedFilter
@@ -70,6 +71,19 @@ def test_a_run_that_lasts_hears_that_it_is_suspended(monkeypatch: pytest.MonkeyP
             assert UNTIL(request.is_requested)
 
 
+def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(short_runs, "_renew", lambda *told: renewed.append(told))
+    over, lease = threading.Event(), uuid4()
+    monkeypatch.setattr(short_runs, "LASTS_S", 0.1)
+    short_runs.renewals(lease, 300.0, over)
+    assert renewed == [(lease, 300.0, over)]
+    over.set()
+    monkeypatch.setattr(short_runs, "LASTS_S", PATIENCE_S)
+    short_runs.renewals(lease, 300.0, over)
+    assert len(renewed) == 1
+
+
 @task
 def step() -> None: ...
 
@@ -87,6 +101,7 @@ def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
         (flow_engine, "_send_heartbeats"),
         (flow_engine, "observe_flow_run_suspension"),
         (task_engine, "emit_task_run_state_change_event"),
+        (_leases, "_lease_renewal_loop"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
 
