@@ -9,6 +9,7 @@ Never here: a row that is changed or taken away, or a model.
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -141,7 +142,11 @@ class Ledger:
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
-        return counting_steps(self.steps(ticker), sessions)
+        path = str(self.file(ticker))
+        try:
+            return _counting(self, ticker, sessions, sha256_of(path))
+        except OSError as error:
+            raise RecordUnreadable(path, str(error)) from error
 
     def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The live ones among those: made before the market opened on their first day."""
@@ -175,6 +180,11 @@ class Ledger:
             return SCHEMA.empty_table()
         except (OSError, ValueError) as error:
             raise RecordUnreadable(str(path), str(error)) from error
+
+
+@lru_cache(maxsize=1)  # a night's steps ask three times before it is published; nobody writes to what they get
+def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
+    return counting_steps(ledger.steps(ticker), sessions)
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:
