@@ -201,7 +201,7 @@ class Tracking:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)
             if version:
-                client.set_registered_model_alias(name, "champion", version)
+                models.point(client, name, "champion", version)
             return version
 
     def rename(self, old: str, new: str) -> list[str]:

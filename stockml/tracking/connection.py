@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from filelock import FileLock
@@ -196,3 +196,9 @@ def _folder(address: str) -> Path:
 def _clear_beside(path: Path) -> None:
     for left in path.parent.glob(f".{path.name}.making*"):
         left.unlink(missing_ok=True)
+
+
+def on_this_disk(artifacts: str) -> Path | None:
+    """The folder at an artifact address, where MLflow keeps them as files: its client would ask the server first."""
+    address = urlsplit(artifacts)
+    return Path(unquote(address.path)) if address.scheme == "file" else None

@@ -18,6 +18,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
+from stockml.tracking.connection import on_this_disk
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -57,8 +58,13 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             tags=_version_tags(night),
             description=version_note(night),
         )
-    client.set_registered_model_alias(name, "challenger", version)
+    point(client, name, "challenger", version)
     return version
+
+
+def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:
+    """Let the alias name this version. MLflow's own method asks the server first whether the name is a prompt's."""
+    client._get_registry_client().set_registered_model_alias(name, alias, version)  # type: ignore[no-untyped-call]
 
 
 def version_of(client: "MlflowClient", night: Night) -> str | None:
@@ -134,7 +140,15 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
                 model_id=model.model_id,
             ),
         )
-        client.log_model_artifacts(model.model_id, str(path))
+        send(client, model, path)
+
+
+def send(client: "MlflowClient", model: "LoggedModel", folder: Path) -> None:
+    """Give the model its files."""
+    if kept := on_this_disk(model.artifact_location):
+        shutil.copytree(folder, kept, dirs_exist_ok=True)
+    else:
+        client.log_model_artifacts(model.model_id, str(folder))
 
 
 def prepare_code() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from stockml.nights.record import Night
@@ -13,6 +12,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
+from stockml.tracking.connection import on_this_disk
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +88,7 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
     for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.record(night))):
-        if kept := _on_this_disk(run):
+        if kept := on_this_disk(run.info.artifact_uri):
             write_atomically(kept / name, text.encode())
         else:
             client.log_text(run_id, text, name)
@@ -106,7 +106,7 @@ def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 
 def _linked(drawn: list[Path], run: "Run") -> bool:
-    if not (artifacts := _on_this_disk(run)):
+    if not (artifacts := on_this_disk(run.info.artifact_uri)):
         return False
     kept = artifacts / "plots"
     kept.mkdir(parents=True, exist_ok=True)
@@ -116,12 +116,6 @@ def _linked(drawn: list[Path], run: "Run") -> bool:
         os.replace(beside, kept / path.name)
         beside.unlink(missing_ok=True)  # what was linked before stays as it is, and this with it
     return True
-
-
-def _on_this_disk(run: "Run") -> Path | None:
-    """The folder of the run's artifacts, where MLflow keeps them as files: its client would ask the server first."""
-    address = urlsplit(run.info.artifact_uri)
-    return Path(unquote(address.path)) if address.scheme == "file" else None
 
 
 def log_points(

@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.tracking import models
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking.logged import NOW, client, runs, versions
 
-CLIENT_STEPS = (
-    "create_experiment",
-    "create_run",
-    "log_batch",
-    "log_inputs",
-    "create_logged_model",
-    "log_outputs",
-    "log_model_artifacts",
-    "finalize_logged_model",
-    "create_registered_model",
-    "create_model_version",
-    "set_registered_model_alias",
-    "set_terminated",
+STEPS = (
+    *(
+        (MlflowClient, name)
+        for name in ("create_experiment", "create_run", "log_batch", "log_inputs", "create_logged_model", "log_outputs")
+    ),
+    (models, "send"),
+    (MlflowClient, "finalize_logged_model"),
+    (MlflowClient, "create_registered_model"),
+    (MlflowClient, "create_model_version"),
+    (models, "point"),
+    (MlflowClient, "set_terminated"),
 )
 
 
@@ -37,21 +37,21 @@ class Killed(BaseException):
     """Stands for the end of the process: nothing of ours catches it."""
 
 
-@pytest.mark.parametrize(("when", "step"), [("before", CLIENT_STEPS[0]), *(("after", step) for step in CLIENT_STEPS)])
+@pytest.mark.parametrize(
+    ("when", "owner", "step"), [("before", *STEPS[0]), *(("after", owner, step) for owner, step in STEPS)]
+)
 def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
-    when: str, step: str, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+    when: str, owner: Any, step: str, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow import MlflowClient
-
     with monkeypatch.context() as dying:
-        real = getattr(MlflowClient, step)
+        real = getattr(owner, step)
 
         def die(*arguments: Any, **named: Any) -> None:
             if when == "after":
                 real(*arguments, **named)
             raise Killed
 
-        dying.setattr(MlflowClient, step, die)
+        dying.setattr(owner, step, die)
         with pytest.raises(Killed):
             tracking.log_night(night)
     once = tracking.log_night(night)
@@ -68,9 +68,7 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
 
 
 def _log_until_killed(tracking: Tracking, night: Night) -> None:
-    from mlflow import MlflowClient
-
-    MlflowClient.log_model_artifacts = lambda *_, **__: os.kill(os.getpid(), 9)
+    models.send = lambda *_, **__: os.kill(os.getpid(), 9)
     tracking.log_night(night)
 
 
