@@ -26,11 +26,12 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskStatus
-from httpx import HTTPStatusError
+from httpx import HTTPError, HTTPStatusError
 from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner import _control_channel, _flow_run_executor
 from prefect.runner._process_manager import ProcessHandle
@@ -157,16 +158,24 @@ class WarmWorker(process.ProcessWorker):
         return WorkerFlowRunResponse.model_validate_list(answer.json())
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Begin as many as there are free slots. Each is first proposed to the server: of one that has been cancelled,
-        put off or begun elsewhere since it was asked, nothing is begun."""
+        """Begin as many as there are free slots."""
         begun = await super()._submit_scheduled_flow_runs(flow_run_response)
-        taken = {run.id for run in begun}
-        self._next = [each for each in flow_run_response if each.flow_run.id not in taken]
+        in_slots = self._limiter.statistics().borrowers if self._limiter else ()
+        self._next = [each for each in flow_run_response if each.flow_run.id not in in_slots]
         return begun
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         await super()._submit_run(flow_run)
         await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
+
+    async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
+        """Only of a run that is still to be begun: of one that another worker has done since the server was asked, it
+        would agree to begin it again."""
+        try:
+            state = (await self.client.read_flow_run(flow_run.id)).state
+        except (HTTPError, ObjectNotFound):  # the server is away, or the run is gone: a matter for the next turn
+            return False
+        return bool(state and state.is_scheduled()) and await super()._propose_pending_state(flow_run)
 
     async def setup(self) -> None:
         self._attempts = Attempts()

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Cancelled, Cancelling
+from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.servers import process_worker, warm_run
@@ -171,13 +171,6 @@ def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     )(lambda: client.read_flow_run(run).state_name)
 
 
-def until_busy(client: SyncPrefectClient, run: UUID, folder: Path) -> None:
-    until(client, run, "Running")
-    Retrying(retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))(
-        (folder / "busy").exists
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) -> None:
@@ -197,38 +190,43 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-def test_what_was_due_and_is_cancelled_before_its_slot_is_free_is_not_begun(tmp_path: Path) -> None:
-    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(tmp_path))
+@contextmanager
+def busy_slot(folder: Path) -> Iterator[tuple[SyncPrefectClient, UUID, list[UUID]]]:
+    """A run that holds a worker's only slot until `let-go` is there, and two more that are due."""
+    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(folder))
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, source, "busy", pool)).id
-        deployment = deployed(client, tmp_path, QUICK, "quick", pool)
-        unwanted, wanted = (client.create_flow_run_from_deployment(deployment).id for _ in range(2))
-        with one_slot(tmp_path, pool):
-            until_busy(client, run, tmp_path)
-            client.set_flow_run_state(unwanted, Cancelled())
-            client.set_flow_run_state(run, Cancelling())
-            (tmp_path / "let-go").touch()
-            until(client, wanted, "Completed")  # though the one before it left the slot as it found it
-        assert [each.name for each in client.read_flow_run_states(unwanted)] == ["Scheduled", "Cancelled"]
+        run = client.create_flow_run_from_deployment(deployed(client, folder, source, "busy", pool)).id
+        deployment = deployed(client, folder, QUICK, "quick", pool)
+        due = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
+        with one_slot(folder, pool):
+            until(client, run, "Running")
+            Retrying(
+                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+            )((folder / "busy").exists)
+            yield client, run, due
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("state", [Cancelled(), Completed()], ids=["cancelled", "done by another worker"])
+def test_what_was_due_and_is_over_before_its_slot_is_free_is_not_begun(tmp_path: Path, state: State) -> None:
+    with busy_slot(tmp_path) as (client, run, (unwanted, wanted)):
+        client.set_flow_run_state(unwanted, state, force=True)
+        client.set_flow_run_state(run, Cancelling())
+        (tmp_path / "let-go").touch()
+        until(client, wanted, "Completed")  # though the one before it left the slot as it found it
+        assert [each.name for each in client.read_flow_run_states(unwanted)] == ["Scheduled", state.name]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_killed_process(tmp_path: Path) -> None:
     """The run is too busy to answer, and its output closes only after somebody has pressed Retry."""
-    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(tmp_path))
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, source, "busy", pool)).id
-        next_one = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
-        with one_slot(tmp_path, pool):
-            until_busy(client, run, tmp_path)
-            client.set_flow_run_state(run, Cancelling())
-            until(client, run, "Cancelled")
-            client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
-            (tmp_path / "let-go").touch()
-            until(client, next_one, "Completed")  # the slot is free, so the first is over for the worker
-            assert client.read_flow_run(run).state_name == "AwaitingRetry"
+    with busy_slot(tmp_path) as (client, run, (next_one, _)):
+        client.set_flow_run_state(run, Cancelling())
+        until(client, run, "Cancelled")
+        client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
+        (tmp_path / "let-go").touch()
+        until(client, next_one, "Completed")  # the slot is free, so the first is over for the worker
+        assert client.read_flow_run(run).state_name == "AwaitingRetry"
