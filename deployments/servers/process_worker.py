@@ -169,13 +169,16 @@ class WarmWorker(process.ProcessWorker):
         await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """Only of a run that is still to be begun: of one that another worker has done since the server was asked, it
-        would agree to begin it again."""
+        """Only of a run that is still due. One that another worker has done since the server was asked it would agree to
+        begin again; for one that was put off it would let the slot wait.
+        """
         try:
             state = (await self.client.read_flow_run(flow_run.id)).state
         except (HTTPError, ObjectNotFound):  # the server is away, or the run is gone: a matter for the next turn
             return False
-        return bool(state and state.is_scheduled()) and await super()._propose_pending_state(flow_run)
+        soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
+        is_due = state and state.is_scheduled() and (state.state_details.scheduled_time or soon) <= soon
+        return bool(is_due) and await super()._propose_pending_state(flow_run)
 
     async def setup(self) -> None:
         self._attempts = Attempts()

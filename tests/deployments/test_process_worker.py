@@ -209,8 +209,12 @@ def busy_slot(folder: Path) -> Iterator[tuple[SyncPrefectClient, UUID, list[UUID
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("state", [Cancelled(), Completed()], ids=["cancelled", "done by another worker"])
-def test_what_was_due_and_is_over_before_its_slot_is_free_is_not_begun(tmp_path: Path, state: State) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [Cancelled(), Completed(), AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))],
+    ids=["cancelled", "done by another worker", "put off"],
+)
+def test_what_was_due_and_is_no_more_when_its_slot_is_free_is_not_begun(tmp_path: Path, state: State) -> None:
     with busy_slot(tmp_path) as (client, run, (unwanted, wanted)):
         client.set_flow_run_state(unwanted, state, force=True)
         client.set_flow_run_state(run, Cancelling())
