@@ -169,8 +169,10 @@ class WarmWorker(process.ProcessWorker):
         await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """Only of a run that is still due. One that another worker has done since the server was asked it would agree to
-        begin again; for one that was put off it would let the slot wait.
+        """Only of a run that is still due.
+
+        One that another worker has done meanwhile the server would let begin again; for one that was put off it would
+        let the slot wait.
         """
         try:
             state = (await self.client.read_flow_run(flow_run.id)).state
