@@ -12,7 +12,6 @@ say so.
 import math
 import os
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
-from prefect.runner import _control_channel, _flow_run_executor
+from prefect.runner import _control_channel, _flow_run_executor, _starter_engine
 from prefect.runner._process_manager import ProcessHandle
 from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.utilities.dispatch import get_registry_for_type
@@ -68,6 +67,7 @@ class ControlChannel(_control_channel.ControlChannel):
 
 
 _flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # made by this name
+_starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these
 
 
 class Attempts(_flow_run_executor.FlowRunExecutorContext):
@@ -107,7 +107,7 @@ class Client:
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
-    """Refuses runs of another state or code, and has the others started by `warm_run`, told where their flow is.
+    """Refuses runs of another state or code, and has the others done in forks, told where their flow is.
 
     A deployment that names a command of its own has that.
     """
@@ -118,7 +118,7 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         if CODE_OF in self.env:  # a run that is refused crashes, and says why
             check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
         if self.command is None and ADDRESS in os.environ:
-            self.command = command_to_string([sys.executable, "-I", "-S", warm_run.__file__])
+            self.command = command_to_string(warm_run.COMMAND)
         super().prepare_for_flow_run(flow_run, deployment, *others, **more)
         if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
             self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # a module that is here: no run asks where

@@ -1,10 +1,10 @@
 """A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
 
-`warm_run` asks there for a child, with its environment, working folder and standard streams; the child becomes
-`python -m prefect.engine` in them. What a run would import takes longer than its night. Weighed against Prefect's own:
-its process worker starts an interpreter a run, and so do `flow.serve` and its runner; multiprocessing's fork server
-starts functions only, and hands on neither environment nor streams. Linux only: elsewhere a fork after imports is not
-safe.
+The worker asks there for a child (`warm_run`), with its environment, working folder and standard streams; the child
+becomes `python -m prefect.engine` in them. What a run would import takes longer than its night. Weighed against
+Prefect's own: its process worker starts an interpreter a run, and so do `flow.serve` and its runner; multiprocessing's
+fork server starts functions only, and hands on neither environment nor streams. Linux only: elsewhere a fork after
+imports is not safe.
 """
 
 import contextlib
@@ -137,7 +137,7 @@ class Server:
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._ended, selectors.EVENT_READ, self._reap)
         while self._children or not self._stale:
-            # ends last: a run whose child has ended is known no more
+            # ends last: a child that has ended is known no more
             for key, _ in sorted(self._selector.select(), key=lambda ready: ready[0].fileobj is self._ended):
                 key.data()
 
@@ -156,7 +156,9 @@ class Server:
             _tell(connection, ALONE)
         else:
             self._children[pid] = connection
-            self._selector.register(connection, selectors.EVENT_READ, lambda: self._signalled(pid))
+            self._selector.register(connection, selectors.EVENT_READ, lambda: self._left(pid))
+            with contextlib.suppress(OSError):  # whoever asked is gone, which the selector tells
+                connection.sendall(b"%d\n" % pid)
 
     def _forked(self, request: dict[str, Any], streams: list[int]) -> int | None:
         """The child; None where the sources are others than those imported, or the system has no room for one."""
@@ -178,19 +180,13 @@ class Server:
         for each in (self._listening, self._ended, self._wakes, *self._children.values()):
             each.close()
 
-    def _signalled(self, pid: int) -> None:
-        """Each byte of a run is a signal to its child; one that is gone takes its child along."""
-        try:
-            numbers = self._children[pid].recv(16)
-        except OSError:
-            numbers = b""
-        for number in numbers or (signal.SIGKILL,):
-            os.kill(pid, number)
-        if not numbers:
-            self._selector.unregister(self._children[pid])
+    def _left(self, pid: int) -> None:
+        """Whoever asked waits no more, and says nothing else: the child goes too."""
+        self._selector.unregister(self._children[pid])
+        os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Tell each run whose child has ended how it did: a signal's number is negative."""
+        """Tell of each child that has ended how it did: a signal's number is negative."""
         self._ended.recv(1024)
         while True:
             try:
@@ -206,13 +202,13 @@ class Server:
 
 
 def _tell(connection: socket.socket, answer: bytes) -> None:
-    """The last word to a run, which may be gone."""
+    """The last word to whoever asked, and may be gone."""
     with connection, contextlib.suppress(OSError):
         connection.sendall(answer + b"\n")
 
 
 def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """What `warm_run` sends: its standard input, output and error, and a file in memory with its request as JSON."""
+    """What `warm_run` sends: standard input, output and error, and a file in memory with the request as JSON."""
     _, (*streams, content), _, _ = socket.recv_fds(connection, 1, 4)
     connection.settimeout(None)
     with open(content, "rb") as request:

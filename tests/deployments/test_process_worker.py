@@ -20,9 +20,10 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
+from prefect.utilities.processutils import command_from_string
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from deployments.servers import process_worker, warm_run
+from deployments.servers import process_worker
 from deployments.servers.process_worker import (
     AHEAD,
     CERTIFICATE,
@@ -31,7 +32,7 @@ from deployments.servers.process_worker import (
     WarmConfiguration,
     keep_certificate,
 )
-from deployments.servers.warm_run import ADDRESS
+from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
@@ -83,9 +84,10 @@ def test_a_run_of_another_state_or_code_is_refused_with_both_named(monkeypatch: 
 def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: pytest.MonkeyPatch) -> None:
     run = prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
     assert run.env["STOCKML_STATE"] == "s3://the-runs"
-    assert "warm_run" not in str(run.command)
+    assert not run._command_configured, "by Prefect itself"
     monkeypatch.setenv(ADDRESS, "/somewhere")
-    assert str(prepared().command).endswith(f"-I -S {warm_run.__file__}")
+    warm = prepared()
+    assert (warm._command_configured, command_from_string(str(warm.command))) == (True, COMMAND)
 
 
 def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import anyio
+import anyio.to_thread
 import psutil
 import pytest
+from anyio.abc import TaskStatus
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from deployments.servers.warm_run import ADDRESS
+from deployments.servers.warm_run import ADDRESS, COMMAND, Fork, run_process
 from deployments.servers.worker_program import Keeper
 from stockml.home import Home
 from tests.support.patience import PATIENCE_S
@@ -26,6 +29,16 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks after imports: on Linux only"),
 ]
 PROJECT = Path(__file__).parents[2]
+# a worker of one run
+WORKER = """
+import os, anyio
+from deployments.servers.warm_run import COMMAND, run_process
+
+async def run():
+    return await run_process(COMMAND, stream_output=True, task_status_handler=id, env=os.environ, cwd=os.getcwd())
+
+print("ended with", anyio.run(run).returncode)
+"""
 
 
 class NotYet(Exception):
@@ -49,8 +62,7 @@ class Warm:
         return self.folder / "warm"
 
     def run(self, **environ: str) -> "subprocess.Popen[bytes]":
-        program = ["-I", "-S", str(self.folder / "deployments/servers/warm_run.py")]
-        return self._started(*program, **{ADDRESS: str(self.address), **environ})
+        return self._started("-c", WORKER, **{ADDRESS: str(self.address), **environ})
 
     def forks(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -85,13 +97,23 @@ def api() -> Iterator[socket.socket]:
         yield listening
 
 
+def url_of(api: socket.socket) -> str:
+    return f"http://127.0.0.1:{api.getsockname()[1]}/api"
+
+
+def said_and_ended(run: "subprocess.Popen[bytes]", words: bytes, code: int) -> bool:
+    """Whether the run's output has these words, and its worker was told that it ended with the code."""
+    said, _ = run.communicate(timeout=PATIENCE_S)
+    return words in said and said.endswith(b"ended with %d\n" % code)
+
+
 @contextmanager
 def asking(
     warm: Warm, api: socket.socket, address: str | None = None
 ) -> "Iterator[tuple[subprocess.Popen[bytes], socket.socket]]":
     """A run, and the connection of its process, which closes when that ends."""
-    url = f"http://127.0.0.1:{api.getsockname()[1]}/api"
-    run = warm.run(PREFECT_API_URL=url, PREFECT__FLOW_RUN_ID=str(uuid4()), **({ADDRESS: address} if address else {}))
+    other = {ADDRESS: address} if address else {}
+    run = warm.run(PREFECT_API_URL=url_of(api), PREFECT__FLOW_RUN_ID=str(uuid4()), **other)
     with run, api.accept()[0] as connection:
         connection.settimeout(PATIENCE_S)
         try:
@@ -110,29 +132,49 @@ def fork_of(warm: Warm) -> psutil.Process:
 
 def test_a_run_has_its_own_output_and_exit_code(warm: Warm) -> None:
     run = warm.run(PREFECT__FLOW_RUN_ID="none")
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert (run.returncode, b"Invalid flow run id" in said) == (1, True)
+    assert said_and_ended(run, b"Invalid flow run id", 1)
 
 
-def test_a_run_whose_process_was_killed_leaves_none_behind(warm: Warm, api: socket.socket) -> None:
+def test_a_worker_that_is_killed_leaves_no_run_behind(warm: Warm, api: socket.socket) -> None:
     with asking(warm, api) as (run, connection):
         run.kill()
         run.wait(PATIENCE_S)
         assert connection.recv(1) == b"", "its fork has ended"
 
 
-def test_a_signal_ends_the_fork_and_the_run_ends_by_it_too(warm: Warm, api: socket.socket) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_ends_as_its_fork_does(warm: Warm, api: socket.socket, number: int) -> None:
     with asking(warm, api) as (run, connection):
-        run.terminate()
-        run.wait(PATIENCE_S)
-        assert (run.returncode, connection.recv(1)) == (-signal.SIGTERM, b"")
+        fork_of(warm).send_signal(number)
+        assert said_and_ended(run, b"", -number)
+        assert connection.recv(1) == b""
 
 
-def test_a_fork_that_is_killed_ends_its_run_in_the_same_way(warm: Warm, api: socket.socket) -> None:
-    with asking(warm, api) as (run, connection):
-        fork_of(warm).kill()
-        run.wait(PATIENCE_S)
-        assert (run.returncode, connection.recv(1)) == (-signal.SIGKILL, b"")
+def test_a_run_for_which_nobody_waits_any_more_is_ended(
+    warm: Warm, api: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ADDRESS, str(warm.address))
+    environ = os.environ | {"PREFECT_API_URL": url_of(api), "PREFECT__FLOW_RUN_ID": str(uuid4())}
+
+    def itself(fork: Fork) -> Fork:
+        return fork
+
+    async def run(*, task_status: TaskStatus[Fork]) -> None:
+        await run_process(COMMAND, task_status=task_status, task_status_handler=itself, env=environ, cwd=warm.folder)
+
+    async def left() -> tuple[Fork, socket.socket]:
+        async with anyio.create_task_group() as group:
+            fork = await group.start(run)
+            connection, _ = await anyio.to_thread.run_sync(api.accept)
+            group.cancel_scope.cancel()
+        return fork, connection
+
+    fork, connection = anyio.run(left)
+    with connection:
+        connection.settimeout(PATIENCE_S)
+        while connection.recv(65_536):  # what it had asked
+            pass
+    assert (fork.returncode, fork.pid != os.getpid()) == (None, True)
 
 
 @retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
@@ -153,8 +195,8 @@ def test_a_server_that_is_killed_takes_its_runs_along_and_another_is_started(
         first = kept_server(address)
         with asking(warm, api, address) as (run, connection):
             first.kill()
-            run.wait(PATIENCE_S)
-            assert (run.returncode, connection.recv(1)) == (1, b"")
+            assert said_and_ended(run, b"", -signal.SIGKILL)
+            assert connection.recv(1) == b""
         second = kept_server(address)
         assert second.pid != first.pid
         with asking(warm, api, address) as (run, connection):
@@ -169,8 +211,7 @@ def test_a_server_that_is_killed_takes_its_runs_along_and_another_is_started(
 
 def test_without_a_server_a_run_is_done_in_its_own_process(warm: Warm) -> None:
     run = warm.run(**{ADDRESS: str(warm.folder / "absent"), "PREFECT__FLOW_RUN_ID": "none"})
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert (run.returncode, b"Invalid flow run id" in said) == (1, True)
+    assert said_and_ended(run, b"Invalid flow run id", 1)
 
 
 def test_once_the_sources_are_others_runs_use_these_and_the_server_ends_with_its_last_run(
@@ -179,8 +220,7 @@ def test_once_the_sources_are_others_runs_use_these_and_the_server_ends_with_its
     with asking(warm, api) as (before, connection):
         (warm.folder / "stockml" / "clock.py").touch()
         run = warm.run(PREFECT__FLOW_RUN_ID="none")
-        said, _ = run.communicate(timeout=PATIENCE_S)
-        assert (run.returncode, b"Invalid flow run id" in said) == (1, True)
+        assert said_and_ended(run, b"Invalid flow run id", 1)
         assert warm.process.poll() is None, "a run is at work"
         before.kill()
         before.wait(PATIENCE_S)
