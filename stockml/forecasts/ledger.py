@@ -142,11 +142,7 @@ class Ledger:
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
-        path = str(self.file(ticker))
-        try:
-            return _counting(self, ticker, sessions, sha256_of(path))
-        except OSError as error:
-            raise RecordUnreadable(path, str(error)) from error
+        return _counting(self, ticker, sessions, self._sha256(ticker))
 
     def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The live ones among those: made before the market opened on their first day."""
@@ -163,14 +159,20 @@ class Ledger:
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """Of that record the live forecasts' part alone."""
-        counting = self.counting(ticker, sessions)
-        return scores_of("live", counting, scored_steps(counting, series))
+        return _live(self, ticker, series, sessions, self._sha256(ticker))
 
     def restated(
         self, ticker: str, first_known: PriceSeries, series: PriceSeries, sessions: Sessions
     ) -> tuple[RestatedBar, ...]:
         """The bars for which the record as first known differs from today's."""
         return restated_bars(scored_steps(self.counting(ticker, sessions), series), first_known, series)
+
+    def _sha256(self, ticker: str) -> str | None:
+        path = str(self.file(ticker))
+        try:
+            return sha256_of(path)
+        except OSError as error:
+            raise RecordUnreadable(path, str(error)) from error
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
@@ -185,6 +187,12 @@ class Ledger:
 @lru_cache(maxsize=1)  # a night's steps ask three times before it is published; nobody writes to what they get
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
     return counting_steps(ledger.steps(ticker), sessions)
+
+
+@lru_cache(maxsize=1)  # a night's decision asks, and its record; of the very series
+def _live(ledger: Ledger, ticker: str, series: PriceSeries, sessions: Sessions, sha256: str | None) -> LiveScores:
+    counting = _counting(ledger, ticker, sessions, sha256)
+    return scores_of("live", counting, scored_steps(counting, series))
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:

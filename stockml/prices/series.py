@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -65,12 +66,25 @@ class PriceSeries:
 
     @classmethod
     def read(cls, path: Path) -> "PriceSeries":
-        """What `write` wrote. Raises InvalidFile when the file is missing or is not such a series."""
-        import pyarrow.parquet as pq
+        """What `write` wrote; while the file is the same, the very same series, which nobody can change.
 
+        So a night's steps share what is computed from it. Raises InvalidFile when the file is missing or something
+        else.
+        """
         try:
-            table = pq.read_table(path)
-            sessions = table["session"].to_numpy().astype("datetime64[D]")
-            return cls(sessions, *(table[name].to_numpy().astype(np.float64) for name in COLUMNS))
+            found = path.stat()
+            return _read(path, found.st_ino, found.st_size, found.st_mtime_ns)
         except (OSError, KeyError, ValueError) as error:
             raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error
+
+
+@lru_cache(maxsize=4)  # as many nights of `universe` share a process at once
+def _read(path: Path, *version: int) -> PriceSeries:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    sessions = table["session"].to_numpy().astype("datetime64[D]")
+    columns = [sessions, *(table[name].to_numpy().astype(np.float64) for name in COLUMNS)]
+    for column in columns:
+        column.flags.writeable = False
+    return PriceSeries(*columns)
