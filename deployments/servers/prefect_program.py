@@ -7,15 +7,18 @@ parent that dies closes the pipe, killed or not: no server is left behind. Servi
 """
 
 import asyncio
+import hmac
 import os
+import secrets
 import socket
 import sys
 import threading
 from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -58,6 +61,8 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
         from prefect.settings import get_current_settings
 
         write_from_the_start()
+        if database:
+            compute_tokens(token_key(database.parent))
         server, app = get_current_settings().server, create_app(final=True)
     uvicorn.run(
         Guard(app, access),
@@ -90,6 +95,37 @@ def write_from_the_start() -> None:
         dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=url)
 
 
+def compute_tokens(key: bytes) -> None:
+    """Have the tokens that a change needs computed, where Prefect keeps one a client in its database.
+
+    A night is three clients: each would write its token before it changes anything, and every change would look there.
+    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or ask for.
+    """
+    from prefect.server.models import csrf_token
+    from prefect.server.schemas.core import CsrfToken
+    from prefect.settings import PREFECT_SERVER_CSRF_TOKEN_EXPIRATION
+
+    async def token(*, session: object, client: str) -> CsrfToken:
+        expires = datetime.now(UTC) + PREFECT_SERVER_CSRF_TOKEN_EXPIRATION.value()
+        return CsrfToken(client=client, token=hmac.new(key, client.encode(), "sha256").hexdigest(), expiration=expires)
+
+    async def none_kept(*, session: object) -> int:
+        return 0
+
+    models: Any = csrf_token
+    models.create_or_update_csrf_token = models.read_token_for_client = token
+    models.delete_expired_tokens = none_kept
+
+
+def token_key(folder: Path) -> bytes:
+    """The home's own, for pages that stay open while the server is started anew; `folder` is Prefect's in the home."""
+    path = folder / "tokens.key"
+    with FileLock(folder / "tokens.lock"):
+        if not path.is_file():
+            write_atomically(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+
 def serve_socket(descriptor: int, folder: Path) -> None:
     """Serve the listening socket; `folder` is Prefect's in the home, where its database is brought up to date."""
     os.environ.update(dict.fromkeys(_OFF, "false"))
@@ -102,6 +138,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         from prefect.server.api.server import create_app
 
         write_from_the_start()
+        compute_tokens(secrets.token_bytes(32))  # no page asks this one
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)

@@ -121,6 +121,8 @@ def test_a_change_without_a_token_is_refused_by_prefect_and_with_one_is_taken(se
     assert ask(port, path, "POST", body, Content_Type="application/json").status == 403
     token = json.loads(ask(port, "/api/csrf-token?client=me").body)["token"]
     given = {"Prefect_Csrf_Client": "me", "Prefect_Csrf_Token": token, "Content_Type": "application/json"}
+    for wrong in ({"Prefect_Csrf_Client": "another"}, {"Prefect_Csrf_Token": "0" * 64}, {"Prefect_Csrf_Token": ""}):
+        assert ask(port, path, "POST", body, **{**given, **wrong}).status == 403
     assert ask(port, path, "POST", body, **given).status == 201
     assert ask(port, path + "name/own").status == 200
 

@@ -170,6 +170,19 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
 
 
 @pytest.mark.slow
+def test_a_page_that_was_open_may_change_things_once_the_server_is_started_again(home: Home) -> None:
+    given = {}
+    for name in ("before", "after"):
+        with OwnServer.prefect(home).start() as server:
+            api = f"{server.wait().address}/api"
+            if not given:
+                token = httpx.get(f"{api}/csrf-token", params={"client": "page"}, timeout=PATIENCE_S).json()["token"]
+                given = {"Prefect-Csrf-Client": "page", "Prefect-Csrf-Token": token}
+            made = httpx.post(f"{api}/flows/", json={"name": name}, headers=given, timeout=PATIENCE_S)
+            assert made.status_code == 201, made.text
+
+
+@pytest.mark.slow
 def test_no_run_is_refused_because_others_are_at_work(home: Home) -> None:
     """What reads before it writes, as beginning a run does, waits for its turn; Prefect's client is not asked to."""
     people, each = 8, 12
