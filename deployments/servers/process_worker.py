@@ -28,8 +28,10 @@ from anyio.abc import TaskStatus
 from httpx import HTTPError, HTTPStatusError
 from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import Flow, FlowRun
+from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
+from prefect.client.schemas.objects import Flow, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner import _control_channel, _flow_run_executor, _starter_engine
@@ -43,6 +45,7 @@ from deployments.servers import warm_run
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
+from tasks.run_records import in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
 AHEAD = 4  # runs a slot: what it does of the shortest nights from one turn to the next
@@ -139,9 +142,11 @@ class WarmWorker(process.ProcessWorker):
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """The next due runs, as many as the slots may do until the next turn; what is on its way into one among them.
 
-        Also asked without a free slot: the page shows a pool as ready by when it was asked last.
+        Before more nights than that come runs that somebody has begun by hand, who would wait for all of them. Also
+        asked without a free slot: the page shows a pool as ready by when it was asked last.
         """
-        asked: dict[str, Any] = {"scheduled_before": str(datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds))}
+        soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
+        asked: dict[str, Any] = {"scheduled_before": str(soon)}
         if self._limiter:
             asked["limit"] = AHEAD * int(self._limiter.total_tokens) + len(self._submitting_flow_run_ids)
         if self._work_queues:
@@ -155,7 +160,26 @@ class WarmWorker(process.ProcessWorker):
             if refused.response.status_code == HTTPStatus.NOT_FOUND:  # the pool is made with the next heartbeat
                 return []
             raise
-        return WorkerFlowRunResponse.model_validate_list(answer.json())
+        found = WorkerFlowRunResponse.model_validate_list(answer.json())
+        are_all_nights = len(found) == asked.get("limit") and all(each.flow_run.auto_scheduled for each in found)
+        return [*await self._by_hand(found, soon), *found] if are_all_nights else found
+
+    async def _by_hand(self, nights: Sequence[WorkerFlowRunResponse], soon: datetime) -> list[WorkerFlowRunResponse]:
+        """Of the runs that are due last, those that are of these nights' queues and no schedule's."""
+        pool, queues = nights[0].work_pool_id, {each.work_queue_id for each in nights}
+        due = in_state([StateType.SCHEDULED], expected_start_time={"before_": soon})
+        of_queues = WorkQueueFilter(id=WorkQueueFilterId(any_=[*queues]))
+        last = await self.client.read_flow_runs(
+            flow_run_filter=due,
+            work_queue_filter=of_queues,
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=len(nights),
+        )
+        return [
+            WorkerFlowRunResponse(work_pool_id=pool, work_queue_id=run.work_queue_id, flow_run=run)
+            for run in reversed(last)
+            if run.work_queue_id and not run.auto_scheduled
+        ]
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         """Begin as many as there are free slots."""

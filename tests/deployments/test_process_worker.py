@@ -14,9 +14,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
@@ -160,10 +162,10 @@ def one_slot(folder: Path, pool: str) -> Iterator[None]:
         worker.wait()
 
 
-def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str) -> UUID:
+def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, **more: Any) -> UUID:
     (folder / f"{name}.py").write_text(source)
     place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
-    return client.create_deployment(client.create_flow_from_name(name), name, **place)
+    return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
 
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
@@ -192,13 +194,42 @@ def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) ->
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
-@contextmanager
-def busy_slot(folder: Path) -> Iterator[tuple[SyncPrefectClient, UUID, list[UUID]]]:
-    """A run that holds a worker's only slot until `let-go` is there, and two more that are due."""
-    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(folder))
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_path: Path) -> None:
+    pool, now = f"nights {uuid4()}", datetime.now(UTC)
+    every_minute = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)))]
+    hour = {"start_time": str(now - timedelta(hours=1)), "end_time": str(now), "max_runs": AHEAD + 3}
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        run = client.create_flow_run_from_deployment(deployed(client, folder, source, "busy", pool)).id
+        deployment = deployed(client, tmp_path, QUICK, "quick", pool, schedules=every_minute)
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment}, json=hour)
+        of_deployment = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
+        nights = [run for run in client.read_flow_runs(flow_run_filter=of_deployment) if run.auto_scheduled]
+        nights = [run for run in nights if run.expected_start_time and run.expected_start_time <= now]
+        assert len(nights) == AHEAD + 3
+        by_hand = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
+        with one_slot(tmp_path, pool):
+            for run in (*by_hand, *(night.id for night in nights)):
+                until(client, run, "Completed")
+        begun = {run.id: run.start_time for run in client.read_flow_runs(flow_run_filter=of_deployment)}
+        first = sorted(begun[id_of] or now for id_of in by_hand)
+        assert first == [begun[id_of] for id_of in by_hand], "in the order in which they were asked for"
+        assert first[-1] < min(begun[night.id] or now for night in nights)
+
+
+@contextmanager
+def busy_slot(folder: Path, command: str | None = None) -> Iterator[tuple[SyncPrefectClient, UUID, list[UUID]]]:
+    """A run that holds a worker's only slot until `let-go` is there, and two more that are due.
+
+    command: by which the worker starts it, where it makes no fork.
+    """
+    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(folder))
+    variables = {"command": command} if command else {}
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        holds = deployed(client, folder, source, "busy", pool, job_variables=variables)
+        run = client.create_flow_run_from_deployment(holds).id
         deployment = deployed(client, folder, QUICK, "quick", pool)
         due = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
         with one_slot(folder, pool):
@@ -227,9 +258,12 @@ def test_what_was_due_and_is_no_more_when_its_slot_is_free_is_not_begun(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_killed_process(tmp_path: Path) -> None:
-    """The run is too busy to answer, and its output closes only after somebody has pressed Retry."""
-    with busy_slot(tmp_path) as (client, run, (next_one, _)):
+@pytest.mark.parametrize("command", [None, f"{sys.executable} -u -m prefect.engine"], ids=["a fork", "a process"])
+def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_killed_process(
+    tmp_path: Path, command: str | None
+) -> None:
+    """The run is too busy to answer, and the output of a process closes only after somebody has pressed Retry."""
+    with busy_slot(tmp_path, command) as (client, run, (next_one, _)):
         client.set_flow_run_state(run, Cancelling())
         until(client, run, "Cancelled")
         client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
