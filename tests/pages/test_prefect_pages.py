@@ -112,12 +112,10 @@ def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
 
 
 def family(run: dict[str, Any]) -> list[psutil.Process]:
-    """The worker's process of the run, and all that works on it, which are forks of the warm server."""
+    """The run's process, which is a fork of the warm server, and those that it has started."""
     process = psutil.Process(int(run["infrastructure_pid"].rpartition(":")[2]))
-    [warm] = (each for each in process.parent().children() if "deployments.servers.warm_server" in each.cmdline())
-    forks = warm.children(recursive=True)
-    assert forks
-    return [process, *forks]
+    assert "deployments.servers.warm_server" in process.parent().cmdline()
+    return [process, *process.children(recursive=True)]
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
