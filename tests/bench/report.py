@@ -1,5 +1,6 @@
 """The figures as one table: for the terminal, as Markdown, and as JSON."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,15 +50,21 @@ def notes(measured: Sequence[Measured]) -> list[str]:
                 f"{one.flop / one.median / 1e9:.0f} GFLOP/s, {middle:.0%} ({low:.0%} to {high:.0%}) of TensorFlow's "
                 "float32 speed, measured before each run (the products are in bfloat16)"
             )
-    floor = next((one for one in measured if one.figure == "imports"), None)
-    return said + [_beside(one, floor) for one in measured if floor and one.figure in BESIDE_IMPORTS]
+    floors = [(place, one.median) for place, one in enumerate(measured) if one.figure == "imports"]
+    for place, one in enumerate(measured):
+        if floors and one.figure in BESIDE_IMPORTS:
+            before, after = ([s for at, s in floors if at < place], [s for at, s in floors if at > place])
+            said.append(_beside(one, [*before[-1:], *after[:1]]))
+    return said
 
 
-def _beside(one: Measured, imports: Measured) -> str:
-    figure = KNOWN[one.figure]
+def _beside(one: Measured, imports: Sequence[float]) -> str:
+    """imports: those before it and after it, CPU seconds."""
+    figure, here = KNOWN[one.figure], statistics.fmean(imports)
     goal = (figure.limit or 0) * SCALES[figure.unit] / IMPORTS_WHERE_SET
+    beside = " and ".join(f"{each:.2f}" for each in imports)
     return (
-        f"{figure.says}: {one.median / imports.median:.3g} times the imports' {imports.median:.2f} CPU seconds here; "
+        f"{figure.says}: {one.median / here:.3g} times the imports' {beside} CPU seconds before and after it; "
         f"to reach are {goal:.3g} times, of {IMPORTS_WHERE_SET} where that was set"
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import report
+from tests.bench.__main__ import among_imports
 from tests.bench.catalogue import FIGURES, PARTS, SCALES
 from tests.bench.material import payload, repeated
 from tests.bench.measuring import Measured
@@ -51,9 +52,18 @@ def test_a_step_is_said_as_a_share_of_the_machines_speed() -> None:
 
 def test_what_hangs_on_the_processor_is_said_beside_the_imports_of_the_same_run() -> None:
     night, imports = Measured("scheduled night", (2.0,), 1), Measured("imports", (8.0, 7.9, 8.1), 1, first=9.0)
-    said = "0.25 times the imports' 8.00 CPU seconds here; to reach are 0.239 times, of 6.27 where that was set"
-    assert report.notes([imports, night]) == [f"{report.KNOWN['scheduled night'].says}: {said}"]
+    earlier, slower = Measured("imports", (5.0,), 1), Measured("imports", (12.0,), 1)
+    said = "0.2 times the imports' 8.00 and 12.00 CPU seconds before and after it"
+    [note] = report.notes([earlier, imports, night, slower, earlier])
+    assert note.startswith(f"{report.KNOWN['scheduled night'].says}: {said}; to reach are 0.239 times, of 6.27 ")
     assert report.notes([night]) == report.notes([imports]) == []
+
+
+def test_the_imports_are_measured_before_and_after_what_is_said_beside_them() -> None:
+    assert [*among_imports(["append", "night", "hundred", "tracking"])] == [
+        *("append", "imports", "night", "imports", "hundred", "imports", "tracking")
+    ]
+    assert [*among_imports(["imports", "append"])] == ["imports", "append"]
 
 
 def test_every_figure_has_a_unit_that_is_known_and_every_part_a_function() -> None:
