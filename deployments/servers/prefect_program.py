@@ -30,6 +30,7 @@ from stockml.storage.files import write_atomically
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
+KEY_BYTES = 32
 _OFF = (
     "PREFECT_API_BLOCKS_REGISTER_ON_START",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION",
@@ -98,8 +99,9 @@ def write_from_the_start() -> None:
 def compute_tokens(key: bytes) -> None:
     """Have the tokens that a change needs computed, where Prefect keeps one a client in its database.
 
-    A night is three clients: each would write its token before it changes anything, and every change would look there.
-    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or ask for.
+    Each client of a night would write its token there before it changes anything, and every change would look it up.
+    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read. It
+    is good for as long as the key; clients ask again when Prefect's time is over.
     """
     from prefect.server.models import csrf_token
     from prefect.server.schemas.core import CsrfToken
@@ -118,11 +120,14 @@ def compute_tokens(key: bytes) -> None:
 
 
 def token_key(folder: Path) -> bytes:
-    """The home's own, for pages that stay open while the server is started anew; `folder` is Prefect's in the home."""
+    """Kept beside the database, for pages that stay open while the server is started anew.
+
+    One that was cut short could be guessed: another takes its place, and open pages are loaded again.
+    """
     path = folder / "tokens.key"
     with FileLock(folder / "tokens.lock"):
-        if not path.is_file():
-            write_atomically(path, secrets.token_bytes(32))
+        if not path.is_file() or path.stat().st_size != KEY_BYTES:
+            write_atomically(path, secrets.token_bytes(KEY_BYTES))
         return path.read_bytes()
 
 
@@ -138,7 +143,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         from prefect.server.api.server import create_app
 
         write_from_the_start()
-        compute_tokens(secrets.token_bytes(32))  # no page asks this one
+        compute_tokens(secrets.token_bytes(KEY_BYTES))  # no page asks this one
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)

@@ -167,7 +167,7 @@ class WarmWorker(process.ProcessWorker):
     async def _by_hand(self, nights: Sequence[WorkerFlowRunResponse], soon: datetime) -> list[WorkerFlowRunResponse]:
         """Of the runs that are due last, those that are of these nights' queues and no schedule's."""
         pool, queues = nights[0].work_pool_id, {each.work_queue_id for each in nights}
-        due = in_state([StateType.SCHEDULED], expected_start_time={"before_": soon})
+        due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": soon})  # not what is put off
         of_queues = WorkQueueFilter(id=WorkQueueFilterId(any_=[*queues]))
         last = await self.client.read_flow_runs(
             flow_run_filter=due,

@@ -78,7 +78,7 @@ class PriceSeries:
             raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error
 
 
-@lru_cache(maxsize=4)  # as many nights of `universe` share a process at once
+@lru_cache(maxsize=1)  # a process does one night at a time
 def _read(path: Path, *version: int) -> PriceSeries:
     import pyarrow.parquet as pq
 

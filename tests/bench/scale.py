@@ -44,8 +44,8 @@ class Constants:
     """A ticker's night, as `measure` and `python -m tests.bench --only=hundred` print it."""
 
     cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker for it
-    prefect_cpu_s: float = 0.30
-    mlflow_cpu_s: float = 0.15
+    prefect_cpu_s: float = 0.28
+    mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider
     reads: int = 68  # of the object store: GET, HEAD, LIST
     writes: int = 28

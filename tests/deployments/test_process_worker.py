@@ -209,6 +209,9 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
         nights = [run for run in nights if run.expected_start_time and run.expected_start_time <= now]
         assert len(nights) == AHEAD + 3
         by_hand = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
+        for _ in range(AHEAD):  # asked for later, and put off
+            put_off = client.create_flow_run_from_deployment(deployment).id
+            client.set_flow_run_state(put_off, AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC)))
         with one_slot(tmp_path, pool):
             for run in (*by_hand, *(night.id for night in nights)):
                 until(client, run, "Completed")

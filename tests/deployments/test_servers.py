@@ -26,6 +26,7 @@ from deployments.replay.feed import Feed
 from deployments.servers import processes
 from deployments.servers.environment import mlflow_database, prefect_database, set_environment
 from deployments.servers.prefect_api import prefect_api, running_server
+from deployments.servers.prefect_program import token_key
 from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
@@ -180,6 +181,14 @@ def test_a_page_that_was_open_may_change_things_once_the_server_is_started_again
                 given = {"Prefect-Csrf-Client": "page", "Prefect-Csrf-Token": token}
             made = httpx.post(f"{api}/flows/", json={"name": name}, headers=given, timeout=PATIENCE_S)
             assert made.status_code == 201, made.text
+
+
+def test_a_key_is_kept_until_it_is_cut_short(tmp_path: Path) -> None:
+    key = token_key(tmp_path)
+    assert token_key(tmp_path) == key
+    (tmp_path / "tokens.key").write_bytes(key[:5])
+    assert len(token_key(tmp_path)) == len(key)
+    assert not token_key(tmp_path).startswith(key[:5])
 
 
 @pytest.mark.slow
