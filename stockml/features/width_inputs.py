@@ -68,13 +68,13 @@ class InputScale:
 
     @classmethod
     def fit(cls, inputs: Iterable[Floats]) -> "InputScale":
-        """From the inputs (m, 14) of each ticker at what is learned from; an input that none knows has mean 0."""
+        """From the inputs (m, 14) of each ticker at what is learned from; one that none knows has mean 0, deviation 1."""
+        from sklearn.preprocessing import StandardScaler
+
         rows = np.concatenate(list(inputs))
-        known = np.isfinite(rows)
-        counts = np.maximum(known.sum(axis=0), 1)
-        means = np.where(known, rows, 0).sum(axis=0) / counts
-        deviations = np.sqrt(np.where(known, (rows - means) ** 2, 0).sum(axis=0) / counts)
-        return cls(means.round(6), np.maximum(deviations.round(6), 1e-3))
+        rows[:, np.isnan(rows).all(axis=0)] = 0
+        learned = StandardScaler().fit(rows)
+        return cls(learned.mean_.round(6), np.maximum(learned.scale_.round(6), 1e-3))
 
     def apply(self, inputs: Floats) -> NDArray[np.float32]:
         """(n, 14) in deviations from the mean, which stands for what is not known; finite, cut at ±5."""

@@ -83,6 +83,13 @@ def test_what_a_short_history_lacks_is_nan_and_gets_the_pools_mean() -> None:
     assert scaled[np.isnan(last)].tolist() == [0.0, 0.0]
 
 
+def test_an_input_that_no_ticker_knows_is_taken_as_it_comes() -> None:
+    scale = InputScale.fit([width_inputs(walk(200, seed=seed))[100:] for seed in range(3)])
+    unknown = [INPUTS.index(name) for name in ("range 250", "range 1000")]
+    assert scale.means[unknown].tolist() == [0.0, 0.0]
+    assert scale.deviations[unknown].tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     "series", [constant(), constant(volume=0.0), begins_tenfold(), hole_of_a_year(), walk(100), walk(2)]
 )
