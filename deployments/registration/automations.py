@@ -41,10 +41,13 @@ PREFECTS_OWN = (
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 LATE_ONCE_IN = timedelta(hours=1)
+FAILED_ONCE_IN = timedelta(minutes=10)  # an outage of the provider fails hundreds of nights
+EACH_RUN, EACH_FLOW, ALL_RUNS = ("prefect.resource.id",), ("related:flow:prefect.resource.id",), ()
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
+FAILED_TEXT = f"{TEXT}. Failures of the ten minutes after it are not told one by one: stockml status"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
@@ -71,13 +74,19 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
     def telling(
-        name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = timedelta(0)
+        name: str,
+        meaning: str,
+        *ends: str,
+        text: str = TEXT,
+        kind: str = "*",
+        once_in: timedelta = timedelta(0),
+        of: tuple[str, ...] = EACH_RUN,
     ) -> AutomationCore:
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
             match_related=ours,
-            for_each=set() if once_in else {"prefect.resource.id"},
+            for_each=set(of),
             posture=Posture.Reactive,
             threshold=1,
             within=once_in,
@@ -96,13 +105,25 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
+    failed = "A run, or a part of it, ended in an error; of each flow the first of ten minutes is told"
     late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling("failed runs", "A run, or a part of it, ended in an error", "Failed", states.WITH_FAILURES),
+        telling(
+            *("failed runs", failed, "Failed", states.WITH_FAILURES),
+            text=FAILED_TEXT,
+            once_in=FAILED_ONCE_IN,
+            of=EACH_FLOW,
+        ),
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
-        telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=LATE_ONCE_IN),
+        telling(
+            *("late runs", late, "Late"),
+            text=LATE_TEXT,
+            kind=StateType.SCHEDULED.value,
+            once_in=LATE_ONCE_IN,
+            of=ALL_RUNS,
+        ),
         telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",

@@ -68,7 +68,7 @@ class InputScale:
 
     @classmethod
     def fit(cls, inputs: Iterable[Floats]) -> "InputScale":
-        """From the inputs (m, 14) of each ticker at what is learned from; one that none knows has mean 0, deviation 1."""
+        """From the inputs (m, 14) of each ticker; one that none of them knows has mean 0 and deviation 1."""
         from sklearn.preprocessing import StandardScaler
 
         rows = np.concatenate(list(inputs))
