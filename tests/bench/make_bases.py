@@ -8,6 +8,7 @@ the reason that `make_vintages` names.
 """
 
 import argparse
+import calendar
 import hashlib
 import sys
 import time
@@ -98,10 +99,15 @@ def _row(path: Path, base: BaseNetwork) -> str:
     return f"| `{path.name}` | {base.through} | {counts} | `{sha256}` |"
 
 
+def last_day(month: str) -> date:
+    year, number = map(int, month.split("-"))
+    return date(year, number, calendar.monthrange(year, number)[1])
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
-    options.add_argument("--through", action="append", help="a month, YYYY-MM; may be repeated; by default all ten")
+    options.add_argument("--through", action="append", help="a month, YYYY-MM; may be repeated; else the shipped ten")
     options.add_argument("--seeds", type=int, default=2, help="of each of two kinds of network")
     options.add_argument(
         "--half", action="store_true", help="learn from every other ticker, so that the rest can judge"
@@ -109,13 +115,12 @@ def main() -> None:
     options.add_argument("--into", type=Path, default=SHIPPED)
     options.add_argument("--readme", action="store_true", help="write the README's part alone")
     chosen = options.parse_args()
-    ends = {f"{end:%Y-%m}": end for end in ENDS}
     if not chosen.readme:
         series, _ = read_folder(chosen.folder)
         series = {ticker: series[ticker] for ticker in sorted(series)[:: 2 if chosen.half else 1]}
-        for month in chosen.through or ends:
+        for month in chosen.through or (f"{end:%Y-%m}" for end in ENDS):
             began = time.monotonic()
-            path = make(series, ends[month], chosen.into, members_of(chosen.seeds))
+            path = make(series, last_day(month), chosen.into, members_of(chosen.seeds))
             seconds = time.monotonic() - began
             print(f"{path} ({path.stat().st_size:,} bytes, {seconds:.0f} s)", file=sys.stderr, flush=True)
     if not chosen.half:
