@@ -7,7 +7,7 @@ The library works from a notebook: it never imports prefect, `tasks` or `flows`,
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stockml.api import Home as Home
+    from stockml.nights.frames import Home as Home
 
 __all__ = ["Home"]
 
@@ -15,6 +15,6 @@ __all__ = ["Home"]
 def __getattr__(name: str) -> Any:
     if name != "Home":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from stockml.api import Home
+    from stockml.nights.frames import Home
 
     return Home

@@ -15,7 +15,7 @@ from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture
