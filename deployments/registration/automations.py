@@ -42,7 +42,6 @@ ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(st
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 LATE_ONCE_IN = timedelta(hours=1)
 FAILED_ONCE_IN = timedelta(minutes=10)  # an outage of the provider fails hundreds of nights
-EACH_RUN, EACH_FLOW, ALL_RUNS = ("prefect.resource.id",), ("related:flow:prefect.resource.id",), ()
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
@@ -74,19 +73,13 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
     def telling(
-        name: str,
-        meaning: str,
-        *ends: str,
-        text: str = TEXT,
-        kind: str = "*",
-        once_in: timedelta = timedelta(0),
-        of: tuple[str, ...] = EACH_RUN,
+        name: str, meaning: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = timedelta(0)
     ) -> AutomationCore:
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
             match_related=ours,
-            for_each=set(of),
+            for_each=set() if once_in else {"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,
             within=once_in,
@@ -105,25 +98,14 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
-    failed = "A run, or a part of it, ended in an error; of each flow the first of ten minutes is told"
+    failed = "A run, or a part of it, ended in an error; the first of ten minutes is told"
     late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling(
-            *("failed runs", failed, "Failed", states.WITH_FAILURES),
-            text=FAILED_TEXT,
-            once_in=FAILED_ONCE_IN,
-            of=EACH_FLOW,
-        ),
+        telling("failed runs", failed, "Failed", states.WITH_FAILURES, text=FAILED_TEXT, once_in=FAILED_ONCE_IN),
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
-        telling(
-            *("late runs", late, "Late"),
-            text=LATE_TEXT,
-            kind=StateType.SCHEDULED.value,
-            once_in=LATE_ONCE_IN,
-            of=ALL_RUNS,
-        ),
+        telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=LATE_ONCE_IN),
         telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
