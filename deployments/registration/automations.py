@@ -41,12 +41,10 @@ PREFECTS_OWN = (
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 LATE_ONCE_IN = timedelta(hours=1)
-FAILED_ONCE_IN = timedelta(minutes=10)  # an outage of the provider fails hundreds of nights
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
-FAILED_TEXT = f"{TEXT}. Failures of the ten minutes after it are not told one by one: stockml status"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
@@ -98,11 +96,10 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
-    failed = "A run, or a part of it, ended in an error; the first of ten minutes is told"
     late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling("failed runs", failed, "Failed", states.WITH_FAILURES, text=FAILED_TEXT, once_in=FAILED_ONCE_IN),
+        telling("failed runs", "A run, or a part of it, ended in an error", "Failed", states.WITH_FAILURES),
         telling("crashed runs", "A run's process died, or could not be started", "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
         telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=LATE_ONCE_IN),

@@ -10,14 +10,10 @@ import sys
 import textwrap
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -26,12 +22,10 @@ from deployments.replay.feed import Feed
 from deployments.servers import processes
 from deployments.servers.environment import mlflow_database, prefect_database, set_environment
 from deployments.servers.prefect_api import prefect_api, running_server
-from deployments.servers.prefect_program import token_key
 from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
-from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
 
 TRIVIAL_FLOW = """
@@ -168,51 +162,6 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
         assert "http://127.0.0.1:4200/runs/flow-run/00000000" in said, "where `stockml up` will show it"
     assert recorded(home, "flow_run") == [("COMPLETED", 2)]
     assert recorded(home, "task_run") == [("COMPLETED", 10)]
-
-
-@pytest.mark.slow
-def test_a_page_that_was_open_may_change_things_once_the_server_is_started_again(home: Home) -> None:
-    given = {}
-    for name in ("before", "after"):
-        with OwnServer.prefect(home).start() as server:
-            api = f"{server.wait().address}/api"
-            if not given:
-                token = httpx.get(f"{api}/csrf-token", params={"client": "page"}, timeout=PATIENCE_S).json()["token"]
-                given = {"Prefect-Csrf-Client": "page", "Prefect-Csrf-Token": token}
-            made = httpx.post(f"{api}/flows/", json={"name": name}, headers=given, timeout=PATIENCE_S)
-            assert made.status_code == 201, made.text
-
-
-def test_a_key_is_kept_until_it_is_cut_short(tmp_path: Path) -> None:
-    key = token_key(tmp_path)
-    assert token_key(tmp_path) == key
-    (tmp_path / "tokens.key").write_bytes(key[:5])
-    assert len(token_key(tmp_path)) == len(key)
-    assert not token_key(tmp_path).startswith(key[:5])
-
-
-@pytest.mark.slow
-def test_no_run_is_refused_because_others_are_at_work(home: Home) -> None:
-    """What reads before it writes, as beginning a run does, waits for its turn; Prefect's client is not asked to."""
-    people, each = 8, 12
-    with OwnServer.prefect(home).start() as server:
-        api = f"{server.wait().address}/api"
-
-        def changed(by: str, path: str, **content: Any) -> httpx.Response:
-            token = httpx.get(f"{api}/csrf-token", params={"client": by}, timeout=PATIENCE_S).json()["token"]
-            allowed = {"Prefect-Csrf-Client": by, "Prefect-Csrf-Token": token}
-            return httpx.post(f"{api}{path}", json=content, headers=allowed, timeout=PATIENCE_S)
-
-        flow = changed("first", "/flows/", name="nightly").json()["id"]
-        deployment = changed("first", "/deployments/", name="IBM", flow_id=flow).json()["id"]
-
-        def begin(person: int) -> list[int]:
-            path, state = f"/deployments/{deployment}/create_flow_run", {"type": "RUNNING"}
-            return [changed(f"person-{person}", path, state=state).status_code for _ in range(each)]
-
-        with ThreadPoolExecutor(people) as all_at_once:
-            answers = Counter(status for found in all_at_once.map(begin, range(people)) for status in found)
-    assert answers == {201: people * each}
 
 
 @pytest.mark.slow

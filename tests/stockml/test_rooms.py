@@ -8,6 +8,7 @@ VOCABULARY = {"__init__", "clock", "code_version", "errors", "home", "redaction"
 
 def test_the_root_is_the_vocabulary_and_no_module_is_longer_than_300_lines() -> None:
     assert {path.stem for path in (PROJECT / "stockml").glob("*.py")} == VOCABULARY
-    modules = [path for room in ("stockml", "tasks", "flows", "deployments") for path in (PROJECT / room).rglob("*.py")]
-    assert len(modules) > 200
+    rooms = ("stockml", "tasks", "flows", "deployments", "tests")
+    modules = [path for room in rooms for path in (PROJECT / room).rglob("*.py")]
+    assert len(modules) > 400
     assert not [str(path) for path in modules if len(path.read_text(encoding="utf-8").splitlines()) > 300]
