@@ -114,7 +114,7 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
     sharing.commit(home(), tonight.ticker)
-    done = StepReceipts(bars, dataset, model, evaluation, settings)
+    done = StepReceipts(bars, dataset, model, evaluation, settings, key)
     page = url_for("flow-run", obj_id=flow_run.id)
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     promotion = with_home_storage(promote, force=force)(model, run, now)

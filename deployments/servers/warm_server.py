@@ -26,6 +26,7 @@ from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.models.pool import read_ahead
 from stockml.nights.status import known_tickers
+from stockml.pipeline.dataset import bases_of
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.plots import style
 from stockml.prices.calendar import FIRST_DAY, sessions_for
@@ -85,6 +86,7 @@ def prepare() -> None:
     suit_short_runs()
     read_ahead()
     read_ahead([home().bases])
+    bases_of(home(), FIRST_DAY)
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:
         with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
             sessions_for(ticker).is_session(FIRST_DAY)  # which makes its calendar

@@ -1,10 +1,12 @@
 """The series that a night's model sees: adjusted, through tonight's session, nothing later."""
 
 from datetime import date
+from functools import cache
 
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pool import known_by
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore, bar_store
@@ -13,10 +15,20 @@ from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
 def beside_the_bars(home: Home, ticker: str, session: date) -> str:
-    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; own bases."""
+    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; bases."""
     store = BarStore(home.store, home.locks)
     found = (sha256_of(address) or "none" for address in store.addresses_beside(ticker))
-    return " ".join([*found, known_by(session, home.bases)])
+    return " ".join([*found, bases_of(home, session)])
+
+
+def bases_of(home: Home, session: date) -> str:
+    """Hash of what was learned across tickers: all that is shipped, and what the home had learned by the session."""
+    return f"{_shipped()} {known_by(session, home.bases)}"
+
+
+@cache
+def _shipped() -> str:
+    return sha256_of(str(SHIPPED)) or ""
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
@@ -41,6 +53,6 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
         len(view.bars),
         view.adjustment,
         notes,
-        bases=known_by(bars.session, home.bases),
+        bases=bases_of(home, bars.session),
         calendar=calendar,
     )

@@ -38,7 +38,7 @@ class KeptDecision:
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
-    The file's name follows what the night's key does, the data, own bases, the settings and the code of its numbers: a
+    The file's name follows what the night's key does, the data, the bases, the settings and the code of its numbers: a
     repeated night finds what was decided before its own promotion, also where other code changed or the cached result
     is gone.
     """

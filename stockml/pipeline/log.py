@@ -17,7 +17,7 @@ from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
-from stockml.pipeline.night_key import evaluation_code, night_key
+from stockml.pipeline.night_key import evaluation_code
 from stockml.pipeline.promote import as_it_stands
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -30,13 +30,14 @@ from stockml.tracking.client import Tracking
 
 @dataclass(frozen=True)
 class StepReceipts:
-    """What the steps before have handed over."""
+    """What the steps before have handed over, and the night's key."""
 
     bars: StoreReceipt
     dataset: DatasetReceipt
     model: ModelReceipt
     evaluation: EvaluationReceipt
     settings: Settings
+    key: str
 
 
 def log_night(
@@ -54,12 +55,11 @@ def log_night(
     Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
     """
     tracking = Tracking.of(home)
-    key = night_key(done.dataset, done.settings)
-    path = night_path(home.nights, done.dataset.ticker, key)
-    night = kept_night(home.nights, done.dataset.ticker, key)
+    path = night_path(home.nights, done.dataset.ticker, done.key)
+    night = kept_night(home.nights, done.dataset.ticker, done.key)
     if night is None:
         put_aside(path)
-        night = _night(home, done, key, now=now, seconds=seconds, url=flow_run_url)
+        night = _night(home, done, now=now, seconds=seconds, url=flow_run_url)
     keep_newest(home.nights, night)
     try:
         night = tracking.keep_and_log(night, pages=pages)
@@ -67,7 +67,7 @@ def log_night(
     except TrackingUnavailable as error:
         missed(error)
     sha256 = sha256_of(str(path)) or ""
-    return RunReceipt(night.ticker, str(path), sha256, key, night.mlflow_run_id, night.model_version)
+    return RunReceipt(night.ticker, str(path), sha256, done.key, night.mlflow_run_id, night.model_version)
 
 
 def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None) -> None:
@@ -82,7 +82,7 @@ def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None
         tracking.follow_champion(night.ticker, champion.key)
 
 
-def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: float, url: str | None) -> Night:
+def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     series = PriceSeries.read(Path(dataset.path))
@@ -90,7 +90,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
-        key=key,
+        key=done.key,
         data_hash=dataset.sha256,
         config_hash=done.settings.sha256(),
         code_hash=evaluation_code(),
@@ -114,7 +114,7 @@ def _night(home: Home, done: StepReceipts, key: str, *, now: datetime, seconds: 
         evaluation_folder=done.evaluation.path,
         dataset_path=dataset.path,
         calendar=dataset.calendar,
-        plots_folder=str(home.plots / dataset.ticker / key[:16]),
+        plots_folder=str(home.plots / dataset.ticker / done.key[:16]),
         flow_run_url=url,
         git_commit=code_version.git_commit(),
         git_diff=code_version.git_diff(),

@@ -1,17 +1,14 @@
 """What a night is known by, and which code its numbers come from."""
 
 import hashlib
-from functools import cache
 
 from stockml.code_version import code_hash
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt
 
 
 def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
-    """The identity of a night: ticker, session, data hash, own bases, configuration and code hash; 64 hex digits."""
+    """The identity of a night: ticker, session, data hash, bases, configuration and code hash; 64 hex digits."""
     data = (dataset.sha256, dataset.bases)
     parts = (dataset.ticker, str(dataset.session), *data, settings.sha256(), evaluation_code())
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
@@ -19,15 +16,9 @@ def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
 
 def training_code() -> str:
     """Hash of all code that a model's weights depend on."""
-    return _with_vintages(code_hash("training.train"))
+    return code_hash("training.train")
 
 
 def evaluation_code() -> str:
     """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
-    return _with_vintages(code_hash("training.train", "evaluation.assessment"))
-
-
-@cache
-def _with_vintages(code: str) -> str:
-    """And what is shipped beside the code, which forecasts too."""
-    return hashlib.sha256(f"{code} {sha256_of(str(SHIPPED))}".encode()).hexdigest()
+    return code_hash("training.train", "evaluation.assessment")

@@ -68,7 +68,7 @@ class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
-    the home has learned across tickers, "" for nothing.  calendar: where the ticker's suffix does not tell it.
+    was learned across tickers, here or before it was shipped.  calendar: where the ticker's suffix does not tell it.
     """
 
     session: date

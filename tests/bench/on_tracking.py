@@ -15,6 +15,7 @@ from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
 from stockml.pipeline.log import StepReceipts, log_night
+from stockml.pipeline.night_key import night_key
 from stockml.pipeline.train import train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
@@ -62,7 +63,7 @@ class Nights:
         model = train_night(self.place, dataset, decision, SETTINGS)
         upcoming = sessions_for(TICKER).after(session, SETTINGS.evaluation.horizon)
         evaluation = evaluate_night(self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming)
-        return StepReceipts(stored, dataset, model, evaluation, SETTINGS)
+        return StepReceipts(stored, dataset, model, evaluation, SETTINGS, night_key(dataset, SETTINGS))
 
     def log(self, done: StepReceipts) -> RunReceipt:
         now = datetime.now(UTC)

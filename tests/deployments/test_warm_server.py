@@ -38,13 +38,15 @@ from datetime import date
 from stockml.models import pooled_vintages
 from stockml.models.pool import Pool
 from stockml.nights.record import Night
+from stockml.pipeline import dataset
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.storage import records
 from stockml.tracking.models import zipped_code
-ast.parse = pooled_vintages.read = pooled_vintages.digest = records.TypeAdapter = None
+ast.parse = pooled_vintages.read = pooled_vintages.digest = records.TypeAdapter = dataset.sha256_of = None
+training_code()
 for year in (2005, 2013, 2025):
     print(sorted(Pool.before(date(year, 1, 1)).identity()))
-print(len(evaluation_code()), len(training_code()), zipped_code()[:2], records._reader(Night).core_schema["type"])
+print(len(evaluation_code()), len(dataset._shipped()), zipped_code()[:2], records._reader(Night).core_schema["type"])
 """
 
 

@@ -32,6 +32,7 @@ RUNS_AGAIN = {
     "a line of pipeline/publish.py": ("publish",),
     "a line of nights/universe.py": (),
     "a comment in errors.py and ticker_training.py": (),
+    "a shipped vintage": ("renormalise", *FROM_DECIDE),
     "the models lost": ("train", "promote"),
     "the plots lost": (),
     "--force": STEPS,
@@ -42,6 +43,7 @@ ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behi
     "setting evaluation.origin_every",
     "a line of models/pooled_regression.py",
     "a line of training/ticker_training.py",
+    "a shipped vintage",
 }
 
 

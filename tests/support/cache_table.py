@@ -24,6 +24,8 @@ from deployments.replay.feed import Feed
 from stockml import code_version
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.pipeline import dataset
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -31,6 +33,7 @@ from tests.support.replaying import SMALL, fill, store_of, use
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
 STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "publish", "log run", "promote")
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL, "late_retries": 0}
+VINTAGES = SHIPPED.relative_to(code_version.PACKAGE)
 MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
 A_NIGHT = """
 import json, pathlib, sys, time
@@ -197,6 +200,11 @@ def a_lost(folder: str) -> Callable[[Nights], dict[str, Any]]:
     return change
 
 
+def a_vintage_less(nights: Nights) -> dict[str, Any]:
+    (nights.sources / VINTAGES / "base-2011-06.npz").unlink()
+    return {}
+
+
 CHANGES: dict[str, Callable[[Nights], dict[str, Any]]] = {
     "nothing": nothing,
     "a new session": a_new_session,
@@ -213,6 +221,7 @@ CHANGES: dict[str, Callable[[Nights], dict[str, Any]]] = {
     "a line of pipeline/publish.py": a_line_of("pipeline/publish"),
     "a line of nights/universe.py": a_line_of("nights/universe"),
     "a comment in errors.py and ticker_training.py": a_comment_in("errors", "training/ticker_training"),
+    "a shipped vintage": a_vintage_less,
     "the models lost": a_lost("models"),
     "the plots lost": a_lost("plots"),
     "--force": lambda nights: {"force": True},
@@ -225,6 +234,8 @@ def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     shutil.copytree(code_version.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch.setattr(code_version, "PACKAGE", folder)
     patch.setattr(code_version, "_running", code_version._hashed)  # one process runs what it had imported; here, many
+    patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
+    patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)
     yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.pipeline import dataset
 from stockml.pipeline.data_notes import data_notes
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
@@ -77,13 +78,23 @@ def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_sess
     home.bases.mkdir()
     shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
     after = renormalise(home, receipt, calendar=None)
-    assert (after.sha256, before.bases) == (before.sha256, "")
+    assert after.sha256 == before.sha256
     assert after.identity() != before.identity()
     assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
     assert night_key(after, Settings()) != night_key(before, Settings())
     (home.bases / "pooled-2011-06.json").unlink()
     shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
     assert renormalise(home, receipt, calendar=None) == before
+
+
+def test_a_shipped_vintage_that_has_changed_makes_another_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    receipt = append(home, IBM)
+    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
+    monkeypatch.setattr(dataset, "_shipped", lambda: "other vintages")
+    after = renormalise(home, receipt, calendar=None)
+    assert after.identity() != before.identity()
+    assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
+    assert night_key(after, Settings()) != night_key(before, Settings())
 
 
 def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:
