@@ -1,5 +1,6 @@
 """The pretrain step: one regression and one base network learned across tickers, kept among the home's own vintages."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
@@ -44,7 +45,7 @@ def pretrain_base(
         regression = PooledRegression.fit(known, until)
         keep_aside(folder, regression)
         write(regression, folder)
-        working = folder / f"_pretraining-{regression.through}"
+        working = home.root / "pretraining" / str(regression.through)
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
         score = base_score(base, regression, known, at)
@@ -52,5 +53,5 @@ def pretrain_base(
         base = replace(base, scores=scores)
         keep_aside(folder, base)
         path = write(base, folder)
-        working.rmdir()
+        shutil.rmtree(working)
     return base, path

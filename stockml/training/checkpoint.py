@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on: one file, replaced after every epoch, removed when all is done."""
+"""Where an interrupted training goes on: one file, replaced after every epoch."""
 
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -49,10 +49,6 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
     groups = {name: list(islice(left, count)) for name, count in header["groups"]}
     state, best = groups.pop("state", None), groups.pop("best", None)
     return TrainingProgress(**header["facts"], state=state, best=best, finished=groups)
-
-
-def remove(folder: Path) -> None:
-    (folder / NAME).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression
@@ -47,8 +48,9 @@ def pretrain(
 ) -> BaseNetwork:
     """Learn one base, with what is known by `until`, from the regression that it corrects.
 
-    An interrupted call goes on from its last epoch, kept in `folder`, and ends with the same weights; equal bars and
-    settings give equal weights. The base's scores are its losses; what it is worth is for others to measure. Raises
+    An interrupted call goes on from its last epoch, kept in `folder` until the caller removes that, and ends with the
+    same weights; equal bars and settings give equal weights. `on_epoch` hears of every epoch, those of an earlier,
+    interrupted call first. The base's scores are its losses; what it is worth is for others to measure. Raises
     TooFewBars, Diverged, InvalidSetting for a regression that has seen more.
     """
     if pooled.through > until:
@@ -56,9 +58,11 @@ def pretrain(
     lesson = WidthLesson.of(series, until, pooled)
     fingerprint = _fingerprint(lesson, pooled, members)
     progress = checkpoint.resume(folder, fingerprint)
+    for row in progress.history:
+        on_epoch(PretrainProgress(**row))
 
     def ended(row: PretrainProgress) -> None:
-        progress.history.append({"member": row.member, "loss": row.loss})
+        progress.history.append(asdict(row))
         checkpoint.save(folder, fingerprint, progress)
         on_epoch(row)
 
@@ -72,7 +76,6 @@ def pretrain(
         progress.finished[settings.name] = trainee.state()
     found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    checkpoint.remove(folder)
     return BaseNetwork(
         lesson.through, lesson.tickers, lesson.sessions, lesson.origins, lesson.scale, tuple(found), scores
     )
@@ -117,5 +120,5 @@ def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
 
 def _fingerprint(lesson: WidthLesson, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
     """What a checkpoint must agree on to be continued."""
-    named = [lesson.sha256(), digest(pooled), *(asdict(member) for member in members)]
+    named = [code_hash("training.pretrain"), lesson.sha256(), digest(pooled), *(asdict(member) for member in members)]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()

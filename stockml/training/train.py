@@ -21,7 +21,6 @@ from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
-from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import train_ticker
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
@@ -53,7 +52,6 @@ def train(
     else:
         model = train_ticker(series, settings, decision, start=start, folders=vintage_folders(folder))
     save(model, folder)
-    checkpoint.remove(folder)
     return model
 
 

@@ -10,6 +10,7 @@ the reason that `make_vintages` names.
 import argparse
 import calendar
 import hashlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     score = base_score(base, pooled, known, {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()})
     learned = {SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
     path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
-    folder.rmdir()
+    shutil.rmtree(folder)
     return path
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -12,16 +13,27 @@ from stockml.home import Home, home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.pipeline import pretrain as pipeline
 from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
+from stockml.storage.manifests import COMMON, files_of
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
+from stockml.training.pretrain import PretrainProgress
 from tests.stockml.tracking.logged import unexplained
 from tests.support.walks import walk
 
 pytestmark = pytest.mark.slow
 
 SESSIONS = 220
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+def killed(*_: object) -> NoReturn:
+    raise Killed
 
 
 @cache
@@ -36,8 +48,21 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def learned(installation: Home) -> tuple[BaseNetwork, Path]:
+    """Killed when all is learned but not yet scored, and beside a file that a kill left half written."""
+    heard: list[PretrainProgress] = []
     series = tickers(FEWEST_TICKERS)
-    return pretrain_base(installation, series, series["T00"].sessions[-1].item(), seeds=1)
+    asked = installation, series, series["T00"].sessions[-1].item()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "base_score", killed)
+        with pytest.raises(Killed):
+            pretrain_base(*asked, seeds=1)
+    assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), "machines share no such file"
+    (begun,) = (installation.root / "pretraining").iterdir()
+    (begun / "._checkpoint.npz.7-7.tmp").touch()
+    made = pretrain_base(*asked, seeds=1, on_epoch=heard.append)
+    assert [row.epoch for row in heard] == 2 * [*range(1, 9)]
+    assert list((installation.root / "pretraining").iterdir()) == []
+    return made
 
 
 def test_it_says_what_it_learned_from_and_what_it_scored(learned: tuple[BaseNetwork, Path]) -> None:

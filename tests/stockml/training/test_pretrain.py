@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stockml import code_version
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import UPPER, BaseNetwork
@@ -47,18 +48,22 @@ def test_killed_after_every_epoch_it_goes_on_and_ends_with_the_same_weights(
     undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
 ) -> None:
     seen: list[PretrainProgress] = []
+    told: list[PretrainProgress] = []
 
     def kill(row: PretrainProgress) -> None:
-        seen.append(row)
-        raise Killed
+        told.append(row)
+        if row not in seen:
+            seen.append(row)
+            raise Killed
 
     for _ in range(4):
         with pytest.raises(Killed):
             pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+    told.clear()
     resumed = pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+    assert told == seen
     assert [(row.member, row.epoch) for row in seen] == [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
     assert digest(resumed) == digest(undisturbed)
-    assert list(tmp_path.iterdir()) == []
     assert all(row.seconds_left > 0 for row in seen[:-1])
     assert seen[-1].seconds_left == 0
 
@@ -73,6 +78,21 @@ def test_a_checkpoint_of_other_bars_is_not_continued(pooled: PooledRegression, t
         pretrain(other, UNTIL, pooled, folder=tmp_path / "a", members=one, on_epoch=kill)
     found = pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "a", members=one)
     assert digest(found) == digest(pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "b", members=one))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_code_is_not_continued(
+    pooled: PooledRegression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {"folder": tmp_path, "members": SMALL[:1]}
+    pretrain(tickers(), UNTIL, pooled, **whole)
+    told: list[PretrainProgress] = []
+    monkeypatch.setattr(code_version, "_running", lambda *_: "other code")
+    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=told.append)
+    assert [row.epoch for row in told] == [1, 2]
+    first, began = told[0].seconds, len(told)
+    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=told.append)
+    assert (told[began].seconds, len(told)) == (first, 2 * began), "the same code's is: its epochs are told again"
 
 
 @pytest.mark.slow
