@@ -104,7 +104,7 @@ def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool,
     """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
     simple = pool.simple(series, at, leads)
     if hasattr(network, "paths"):
-        return Components(np.log(network.paths(series, at) / series.close[at, None]), simple, None)
+        return Components(np.log(network.paths(series, at, len(leads)) / series.close[at, None]), simple, None)
     location = published_moves(series, at, leads)
     return Components(location, simple, network.network(series, at, leads) if network is not None else None)
 

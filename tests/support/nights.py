@@ -42,9 +42,9 @@ class DriftPart:
     def learned_until(self) -> np.datetime64:
         return np.datetime64("2003-01-01")
 
-    def paths(self, series: PriceSeries, origins: np.ndarray) -> np.ndarray:
+    def paths(self, series: PriceSeries, origins: np.ndarray, horizon: int) -> np.ndarray:
         start = series.mid[origins][:, None]
-        drift = BASELINES["drift"].path(series.mid, origins, SETTINGS.evaluation.horizon)
+        drift = BASELINES["drift"].path(series.mid, origins, horizon)
         return start + self.share * (drift - start)
 
 

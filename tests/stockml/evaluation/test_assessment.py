@@ -46,7 +46,7 @@ class Seer:
     share: float
     learned_until: np.datetime64
 
-    def paths(self, series: PriceSeries, at: np.ndarray) -> np.ndarray:
+    def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start = series.close[at][:, None]
         came = np.concatenate([series.mid, series.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
         return start + self.share * (came - start)

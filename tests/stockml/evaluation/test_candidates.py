@@ -8,7 +8,10 @@ from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import origins
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, published
+from stockml.models.pool import Pool
 from stockml.models.trend_prior import published_moves
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.settings import settings_for
 from tests.stockml.evaluation.seers import (
     LEADS,
     NARROW,
@@ -55,6 +58,14 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
     assert found.evaluation.scores[PUBLISHED].mse == pytest.approx(score.mse)
     assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
     assert forecast.now == close[-1]
+
+
+def test_a_model_that_learned_with_another_horizon_is_measured_with_tonights() -> None:
+    weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
+    scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
+    model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
+    found = forecast_after(SERIES, TEST, LEADS, Pool(None, None), model)
+    assert found.location.shape == found.simple.shape[:2] == (len(TEST), len(LEADS))
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])

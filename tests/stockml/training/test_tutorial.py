@@ -250,12 +250,12 @@ def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
-    watched = origins(model.parts.test, 10)
-    assert model.history[1]["watched"] == np.round(model.held_out.paths(series, watched), 4).tolist(), "epoch 2 is kept"
+    paths = model.held_out.paths(series, origins(model.parts.test, 10), 10)
+    assert model.history[1]["watched"] == np.round(paths, 4).tolist(), "epoch 2 is kept"
     assert "watched" not in model.history[2]
     at = np.array([600, 650, 699])
-    paths = load_model(tmp_path / "first").published.paths(series, at)
-    assert paths.tolist() == model.published.paths(series, at).tolist()
+    paths = load_model(tmp_path / "first").published.paths(series, at, 10)
+    assert paths.tolist() == model.published.paths(series, at, 10).tolist()
     assert paths.shape == (3, 10)
     assert np.isfinite(paths).all()
     train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
@@ -273,7 +273,7 @@ def test_after_what_it_learned_from_a_path_sees_no_later_bar(tmp_path: Path) -> 
     for t in (600, 650):
         later = replace(series, high=np.where(np.arange(700) > t, series.high * 2, series.high))
         seen = at <= t
-        assert model.held_out.paths(series, at)[seen].tolist() == model.held_out.paths(later, at)[seen].tolist()
+        assert model.held_out.paths(series, at, 10)[seen].tolist() == model.held_out.paths(later, at, 10)[seen].tolist()
 
 
 def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
@@ -286,8 +286,8 @@ def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
     model = TutorialForecaster(small(), weights, scale, series.sessions[3_199])
     for origin in (3_199, 3_299):
         part = PriceSeries(*(values[origin - 299 : origin + 1] for values in vars(series).values()))
-        expected = model.paths(series, [origin])
-        assert model.paths(part, [299]) == pytest.approx(expected, rel=1e-6)
+        expected = model.paths(series, [origin], 10)
+        assert model.paths(part, [299], 10) == pytest.approx(expected, rel=1e-6)
         said = prepared.prices(np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10))
         assert expected == pytest.approx(said), "as the page's recipe scales"
 
