@@ -18,7 +18,6 @@ from stockml.evaluation.backtest_table import BacktestTable, backtest_table, mar
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.nights import states
-from stockml.prices.store import BarStore
 from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
@@ -37,8 +36,7 @@ def pretrain(
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()
     refresh(place)
-    tickers = [] if prices else sorted(BarStore(place.store, place.locks).tickers())
-    series = read_prices(tickers, Path(prices) if prices else None, None)
+    series = read_prices([], Path(prices) if prices else None, None)
     try:
         base = learn_base(series, through or clock.now().date(), seeds)
     except TooFewTickers as few:

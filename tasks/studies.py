@@ -36,13 +36,25 @@ BAR = 24  # characters
 
 @task(name="read prices", cache_policy=NO_CACHE)
 def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
-    """The series of a folder's price files, without one of the store; all where no ticker is named. Raises NoBars."""
+    """The series of a folder's price files, without one of the store.
+
+    Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, StoreError,
+    HistoryError.
+    """
     if folder is None:
         place = home()
         named = tickers or BarStore(place.store, place.locks).tickers()
         if not named:
             raise NoBars("any ticker", f"the store of {place.root} is empty")
-        return {ticker: PriceSeries.from_bars(bar_store(place, ticker, calendar).adjusted(ticker)) for ticker in named}
+        series: dict[str, PriceSeries] = {}
+        for ticker in named:
+            try:
+                series[ticker] = PriceSeries.from_bars(bar_store(place, ticker, calendar).adjusted(ticker))
+            except StockmlError as unreadable:
+                if tickers:
+                    raise
+                get_run_logger().warning("%s is left out: %s", ticker, unreadable)
+        return series
     found, _ = read_folder(folder)
     if missing := [ticker for ticker in tickers if ticker not in found]:
         raise NoBars(missing[0], f"{folder} has no file of it")
