@@ -97,6 +97,7 @@ def backtest(
 ) -> BacktestTable:
     """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    refresh(home(), named or None)
     series = read_prices(named, Path(prices) if prices else None, calendar or None)
     span, folder = Span(first, last, every), Path(vintages) if vintages else None
     found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)

@@ -14,6 +14,8 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import Feed
 from flows.nightly import nightly
+from flows.studies import backtest
+from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.storage.manifests import Manifest
@@ -148,6 +150,16 @@ def test_two_machines_that_do_one_night_at_once_do_it_once(
     assert all(end == "Completed" or "run again" in end for end in ends)
     found = standing(shared.read())
     assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
+
+
+def test_a_backtest_reads_what_another_machine_has_committed(
+    shared: Shared, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, in a home that has not seen the state yet; a span of two nights is too short, whatever they are."""
+    for name, value in shared.environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NoBars, match="20 nights from"):
+        backtest(["IBM"], first=date(2012, 6, 1), last=date(2012, 6, 8))
 
 
 @retry(retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.02), stop=stop_after_delay(PATIENCE_S))
