@@ -5,9 +5,10 @@ from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 from stockml.home import home
-from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, only_tutorial, settings_for
+from stockml.settings import PROFILES, Checked, DecayPart, Settings, Units, night_settings, only_tutorial, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -36,6 +37,7 @@ Day = Annotated[
     BeforeValidator(lambda day: day or None),
     WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"}),
 ]
+Unshown = SkipJsonSchema[DecayPart]  # a night has no choice of the part that lowers its rate
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 
 # how the page sends an empty field; its kind reads it
@@ -60,7 +62,7 @@ def form_of(settings: Checked) -> type[Form]:
             ge=described.get("minimum"),
             le=described.get("maximum"),
         )
-        found[name] = (kind, shown)
+        found[name] = (Unshown if name == "decay_on" else kind, shown)
     return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **found)
 
 

@@ -21,7 +21,7 @@ from stockml.errors import Diverged, InvalidSetting
 from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
-from stockml.settings import Sampler, Settings, settings_for
+from stockml.settings import Sampler, Settings, night_settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
@@ -74,6 +74,7 @@ class Search:
         if self.base.profile != PROFILE:
             bound = f"{PROFILE}: the nightly network is the base, which `stockml pretrain` learns"
             raise InvalidSetting("profile", self.base.profile, bound)
+        night_settings(self.base)
         for name, values in self.space.items():
             for value in values:
                 settings_for(PROFILE, {name: value})

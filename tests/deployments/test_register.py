@@ -144,6 +144,10 @@ def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None
     assert bool(re.search(pattern, day)) is passes
 
 
+def test_the_form_leaves_out_what_no_night_has_a_choice_of() -> None:
+    assert "decay_on" not in str(form_of("nightly.nightly"))
+
+
 @pytest.mark.slow
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
