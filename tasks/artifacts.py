@@ -48,12 +48,7 @@ class EpochReport:
 
     def __init__(self, ticker: str, session: str) -> None:
         self.bar = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}")
-        self.done: dict[str, int] = {}
         self.logger = get_run_logger()
-
-    def ended(self) -> None:
-        if self.done:
-            self.bar.move(100.0)
 
     def on_epoch(self, row: EpochProgress) -> None:
         """Both networks count: the one that is scored is the first half of the way, the published one the second."""
@@ -61,8 +56,7 @@ class EpochReport:
             "%s: epoch %d of %d, loss %.4f, validation %.4f (%.1f s)",
             row.network.replace("_", " "), row.epoch, row.epochs, row.loss, row.validation_loss, row.seconds,
         )  # fmt: skip
-        self.done[row.network] = row.epoch
-        self.bar.move(50.0 * (len(self.done) - 1) + 50.0 * row.epoch / row.epochs)
+        self.bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
 
 
 def show_night(night: Night, calendar: str | None) -> None:
@@ -139,7 +133,7 @@ def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> S
 
 def time_left(done: int, count: int, elapsed_s: float) -> str:
     """`about 20 s left`, as the rest will take as long each as what is done did."""
-    rest_s = elapsed_s / done * (count - done)
+    rest_s = elapsed_s / done * max(count - done, 0)
     if rest_s < 90:
         return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
     return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"

@@ -148,9 +148,7 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     from stockml.pipeline import train
 
     report = EpochReport(dataset.ticker, str(dataset.session))
-    model = train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
-    report.ended()
-    return model
+    return train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
 
 
 @step("evaluate", of="dataset", modules=("pipeline.evaluate",))

@@ -154,16 +154,17 @@ class TrialReport:
     def __init__(self, ticker: str) -> None:
         self.bar = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}")
         self.done = 0
-        self.began = time.monotonic()
+        self.spent = 0.0
         self.logger = get_run_logger()
 
     def on_trial(self, trial: TrialRecord) -> None:
         self.done += 1
+        self.spent += trial.seconds
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
         share = min(1.0, self.done / trial.of)
         bar = f"{'█' * round(BAR * share):░<{BAR}}"
-        left = time_left(self.done, trial.of, time.monotonic() - self.began)
+        left = time_left(self.done, trial.of, self.spent)
         self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
         self.bar.move(100 * share)
         try:
