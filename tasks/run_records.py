@@ -154,7 +154,7 @@ def end_killed(ticker: str) -> None:
     """End as Crashed the ticker's runs whose process on this host is gone; while the server is away, none."""
     with suppress(HTTPError), get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, in_state(UNFINISHED))):
-            if run.parameters.get("ticker") == ticker and (why := why_gone(run.infrastructure_pid)):
+            if str(run.parameters.get("ticker")).upper() == ticker and (why := why_gone(run.infrastructure_pid)):
                 crash(client, run, why)
 
 

@@ -32,7 +32,8 @@ def runs() -> dict[str, str]:
     made = {}
     with get_client(sync_client=True) as client:
         for name, pid in {"gone": gone.pid, "here": os.getpid(), "unknown": None}.items():
-            run = client.create_flow_run(by_hand, parameters={"ticker": "RESCUED"}, name=name, state=Running())
+            ticker = "rescued" if name == "gone" else "RESCUED"  # as somebody types it
+            run = client.create_flow_run(by_hand, parameters={"ticker": ticker}, name=name, state=Running())
             if pid:
                 client.update_flow_run(run.id, infrastructure_pid=f"{socket.gethostname()}:{pid}")
             made[name] = run.id
