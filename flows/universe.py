@@ -142,7 +142,7 @@ def nights(
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
     """One ticker's nightly run, within a worker. Raises what the night raised."""
-    # within this task a step would be kept, and its lock let go, only with the whole night
+    # within this task a step would be kept only with the whole night
     with transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)
     gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night

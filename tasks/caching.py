@@ -1,24 +1,22 @@
 """How a step is cached: by its name, its code, and the content of what it was handed; never by where or when.
 
 A result is a receipt, kept as JSON under `STOCKML_HOME/results`. Before a cached receipt is trusted, what it speaks of
-is looked at: when that is gone or changed, the result is forgotten and the step runs again.
+is looked at: when that is gone or changed, the result is forgotten and the step runs again. Two runs of one ticker
+never look at once: each holds its lock.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from filelock import FileLock, Timeout
 from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
-from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecord
-from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
 from stockml.code_version import code_hash
@@ -29,63 +27,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class ProcessLocks(LockManager):
-    """Locks of the operating system: a process that is killed holds nothing any more."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, str], FileLock] = {}
-
-    def _lock(self, key: str) -> FileLock:
-        folder = home().locks / "results"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{key}.lock", thread_local=False)
-
-    def acquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
-    ) -> bool:
-        """Wait for the lock; `hold_timeout` has no use here, the lock ends with its process at the latest."""
-        if (key, holder) in self._held:
-            return True
-        lock = self._lock(key)
-        try:
-            lock.acquire(timeout=-1 if acquire_timeout is None else acquire_timeout)
-        except Timeout:
-            return False
-        self._held[key, holder] = lock
-        return True
-
-    async def aacquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
-    ) -> bool:
-        return self.acquire_lock(key, holder, acquire_timeout, hold_timeout)
-
-    def release_lock(self, key: str, holder: str) -> None:
-        if lock := self._held.pop((key, holder), None):
-            lock.release()
-
-    def is_locked(self, key: str) -> bool:
-        if any(held == key for held, _ in self._held):
-            return True
-        return not self.wait_for_lock(key, timeout=0)
-
-    def is_lock_holder(self, key: str, holder: str) -> bool:
-        return (key, holder) in self._held
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        try:
-            with self._lock(key).acquire(timeout=-1 if timeout is None else timeout):
-                return True
-        except Timeout:
-            return False
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        return self.wait_for_lock(key, timeout)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ProcessLocks":
-        """One object for all copies of a policy: the held locks are the process's, not the copy's."""
-        return self
-
-
 @dataclass
 class ContentPolicy(CachePolicy):
     """The key of a step: its name, the source of the stockml `modules` it uses, and its inputs by content.
@@ -93,8 +34,6 @@ class ContentPolicy(CachePolicy):
     Inputs that are named `aside` (the clock, say) do not count. `code` hashes the modules.
     """
 
-    isolation_level: IsolationLevel | None = IsolationLevel.SERIALIZABLE
-    lock_manager: LockManager | None = field(default_factory=ProcessLocks)
     modules: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
     salt: Callable[[dict[str, Any]], str] | None = None

@@ -6,7 +6,6 @@ and whatever a night needs that MLflow does not have yet. What cannot be read is
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,17 +13,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from stockml.errors import InvalidFile, RecordUnreadable, StoreBusy
+from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
-from stockml.storage.locks import file_lock
 from stockml.training import checkpoint
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
-LOCKS = "locks"  # one file a cached result
 Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
@@ -46,7 +43,7 @@ class RetentionSettings(Checked):
     evaluation_days: Count = Field(10, description="Evaluations; they are computed again when missing")
     plot_days: Count = Field(1, description="Plots; MLflow has its own copies")
     night_days: Count = Field(800, description="Records of nights that MLflow has")
-    result_days: Count = Field(14, description="Cached results of steps, and their locks")
+    result_days: Count = Field(14, description="Cached results of steps")
     mlflow_nights: Count = Field(5, description="Each ticker's newest nights whose plots and models stay in MLflow")
     mlflow_days: Count = Field(120, description="MLflow's runs of models that are not kept as champions")
 
@@ -101,23 +98,12 @@ def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> t
     for removal in planned:
         if stays.has(removal.path) or not removal.path.exists():
             continue
-        if removal.kind == LOCKS:
-            gone += [removal] if _unlinked_unheld(removal.path) else []
-            continue
         # a model's folder is there whole or not at all
         beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
         removal.path.rename(beside)
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
         gone.append(removal)
     return tuple(gone)
-
-
-def _unlinked_unheld(lock: Path) -> bool:
-    """Remove a lock's file while it is held here: whoever waits for it sees that it is gone, and makes another."""
-    with suppress(StoreBusy), file_lock(lock, timeout_s=0):
-        lock.unlink()
-        return True
-    return False
 
 
 def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
@@ -136,8 +122,8 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
         begun = [path for path in models if (path / checkpoint.NAME).exists()]
         yield from _older("checkpoints", begun, now, keep.checkpoint_days)
         yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
-    yield from _older("results", home.results.glob("*"), now, keep.result_days)
-    yield from _older(LOCKS, home.locks.glob("results/*.lock"), now, keep.result_days)
+    locks = home.locks.glob("results")  # which an earlier version had
+    yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
         leftovers = (path for pattern in ("*/.*.tmp", "*/*/.*.tmp", f"*/.*{REMOVED}") for path in folder.glob(pattern))
         yield from _older("leftovers", leftovers, now, LEFTOVER_DAYS)

@@ -17,7 +17,6 @@ from stockml.home import Home, home
 from stockml.settings import NetworkSettings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
-from tasks import caching
 from tasks.caching import identity, step, with_home_storage
 
 FRIDAY = date(2013, 3, 1)
@@ -97,17 +96,6 @@ def test_a_changed_line_of_code_reruns_the_step_that_uses_it(home: Home, tmp_pat
     with (sources / "settings.py").open("a") as file:
         file.write("MORE = 1\n")
     assert two_steps(sources=sources) == ["Cached", "Completed"]
-
-
-def test_a_lock_ends_with_its_holder_and_is_seen_by_others(home: Home) -> None:
-    locks, others = caching.ProcessLocks(), caching.ProcessLocks()
-    assert locks.acquire_lock("key", "me")
-    assert locks.is_lock_holder("key", "me")
-    assert others.is_locked("key")
-    assert not others.acquire_lock("key", "them", acquire_timeout=0)
-    locks.release_lock("key", "me")
-    assert others.acquire_lock("key", "them", acquire_timeout=0)
-    others.release_lock("key", "them")
 
 
 def test_an_input_without_an_identity_is_refused() -> None:

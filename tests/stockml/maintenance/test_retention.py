@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSetting, StoreBusy
+from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.maintenance.notice_log import KEPT, append_notice
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, plan, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import sha256_of, write_atomically
-from stockml.storage.locks import file_lock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEEP = RetentionSettings(
@@ -79,17 +78,11 @@ def test_results_go_by_age_alone(home: Home) -> None:
     assert going(home) == ["results results/train-1"]
 
 
-def test_the_locks_of_old_results_go_unless_somebody_holds_them(home: Home) -> None:
-    """Each is a file that its holder leaves behind."""
-    kept, old, held = (home.locks / "results" / f"train-{name}.lock" for name in ("kept", "old", "held"))
-    for lock, days_old in ((kept, 13), (old, 15), (held, 15), (home.locks / "IBM.night.lock", 500)):
-        put(lock, days_old, b"")
-    with file_lock(held, timeout_s=0):
-        assert [each.path for each in remove(home, KEEP, plan(home, KEEP, NOW))] == [old]
-    assert sorted((home.locks / "results").iterdir()) == [held, kept]
-    assert (home.locks / "IBM.night.lock").exists()
-    with file_lock(old, timeout_s=0), pytest.raises(StoreBusy), file_lock(old, timeout_s=0):
-        pass
+def test_the_locks_of_results_that_an_earlier_version_left_go(home: Home) -> None:
+    for lock in (home.locks / "results" / "train.lock", home.locks / "IBM.night.lock"):
+        put(lock, 15, b"")
+    assert [each.path for each in remove(home, KEEP, plan(home, KEEP, NOW))] == [home.locks / "results"]
+    assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
 
 
 def test_the_newest_notices_stay_a_line_each(home: Home) -> None:
