@@ -22,10 +22,10 @@ UNNAMED_FOR = timedelta(days=2)  # what a commit has uploaded is named within mi
 
 
 @task(name="end zombies")
-def end_zombies(now: datetime, silence: timedelta, spared: UUID | None, dry_run: bool) -> StepReport:
+def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) -> StepReport:
     """Mark runs that say they are running, and cannot be, as Crashed."""
     with get_client(sync_client=True) as client:
-        dead = run_records.zombies(client, now, silence, [spared] if spared else [])
+        dead = run_records.zombies(client, now, silence, [spared])
         if not dry_run:
             for run, why in dead:
                 run_records.crash(client, run, why)

@@ -3,7 +3,7 @@
 import os
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,6 +28,7 @@ from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
 from stockml.pipeline import promote as promotion
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
+from stockml.provider.http import OutputSize
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
@@ -35,8 +36,6 @@ from stockml.tracking.client import Tracking
 from tasks.artifacts import EpochReport, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
-
-OutputSize = Literal["compact", "full"]
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
@@ -57,7 +56,12 @@ def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
-    return fetched(ticker, session, calendar, now, outputsize)
+    with provider() as asked:
+        exchange = sessions_for(ticker, calendar)
+        kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    price_source.claim(home(), price_source.kind_of(os.environ))
+    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
+    return kept
 
 
 @step(
@@ -70,20 +74,9 @@ def fetch_daily(
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
     try:
-        return fetched(ticker, session, calendar, now, "full")
+        return fetch_daily.fn(ticker, session, calendar, now, "full")
     except PremiumOnly as refused:
         return Completed(name=states.REFUSED, message=str(refused))
-
-
-def fetched(
-    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize
-) -> receipts.PayloadReceipt:
-    with provider() as asked:
-        exchange = sessions_for(ticker, calendar)
-        kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
-    price_source.claim(home(), price_source.kind_of(os.environ))
-    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
-    return kept
 
 
 @task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
