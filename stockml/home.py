@@ -1,5 +1,6 @@
 """Where state lives: one folder, `STOCKML_HOME`, and what stands in it. Reading it creates nothing."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,13 @@ class Home:
     def in_use(self) -> bool:
         """Whether a night, or an import, has left something here."""
         return _is_home(self.root)
+
+    def server(self, name: str) -> str | None:
+        """The address of `mlflow` or `prefect_api` that `stockml up` has left here; None where nothing can be read."""
+        try:
+            return str(json.loads(self.servers.read_text())[name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What a run's page in Prefect shows beside its tasks: progress, a night's text and scores, many nights in a table."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -91,10 +90,7 @@ def mlflow_pages(place: Home) -> str | None:
         return named.rstrip("/")
     if place.tracking_uri.startswith("http"):
         return place.tracking_uri
-    try:
-        return str(json.loads(place.servers.read_text())["mlflow"])
-    except (OSError, ValueError, KeyError):
-        return None
+    return place.server("mlflow")
 
 
 def _rounded(value: float | None) -> float | None:

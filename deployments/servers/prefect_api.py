@@ -1,6 +1,5 @@
 """Which Prefect API a command talks to: the one that is configured, the one that is up, or one of its own."""
 
-import json
 import os
 import socket
 import subprocess
@@ -49,11 +48,8 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
 
 def running_server(home: Home) -> str | None:
     """The address of Prefect's API if `stockml up` runs in this home and answers."""
-    try:
-        address = str(json.loads(home.servers.read_text())["prefect_api"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return address if is_healthy(address) else None
+    address = home.server("prefect_api")
+    return address if address and is_healthy(address) else None
 
 
 @contextmanager

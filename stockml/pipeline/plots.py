@@ -1,6 +1,5 @@
 """A night's figures: its forecast is drawn with the night, the others once somebody opens its page."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,10 +109,7 @@ def drawn_when_opened(home: Home) -> bool:
         return False
     if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
         return True
-    try:
-        return bool(json.loads(home.servers.read_text())["mlflow"] == home.tracking_uri)
-    except (OSError, ValueError, KeyError):
-        return False
+    return home.server("mlflow") == home.tracking_uri
 
 
 def _there(night: Night, path: str | None) -> Path:
