@@ -20,7 +20,6 @@ from flows.tonight import NightRequest, bars_of
 from stockml import clock
 from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.home import home
-from stockml.nights import states
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.log import StepReceipts
@@ -91,12 +90,11 @@ def nightly(
         return skipped(outcome.state, tonight, outcome.session, outcome)
     wanted_session = outcome.session
     with at_work(home().locks), exclusive_run(ticker):
-        bars, found = bars_of(tonight, wanted_session)
+        found = bars_of(tonight, wanted_session)
         sharing.commit(home(), ticker)
-        if state := found.state if isinstance(found, Outcome) else states.QUOTA:
-            return skipped(state, tonight, wanted_session, found)
-        assert bars is not None
-        night = train_and_publish(tonight, bars)
+        if isinstance(found, Outcome):
+            return skipped(str(found.state), tonight, wanted_session, found)
+        night = train_and_publish(tonight, found)
     night = replace(night, seconds=tonight.seconds())
     show_night(night, tonight.calendar)
     return Completed(message=f"{message(night)}{tonight.aged()}", data=night)

@@ -67,23 +67,27 @@ class NightRequest:
         return "".join(f"; {each}" for each in found)
 
 
-def bars_of(tonight: NightRequest, session: date) -> tuple[StoreReceipt | None, Outcome | NextTurn | QuotaSpent]:
-    """What is in the store after tonight's requests, None where nothing was asked; and what kind of night it is."""
+def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
+    """What is in the store after tonight's requests; or what kind of night it is, where nothing more is to be done."""
     ticker, store = tonight.ticker, bar_store(home(), tonight.ticker, tonight.calendar)
-    if waits := at_rest(home(), ticker, session) or turn(tonight, session):
-        return None, waits
+    if rest := at_rest(home(), ticker, session):
+        return rest
+    if later := turn(tonight, session):
+        return Outcome(session, str(later), states.QUOTA)
     try:
         bars, outcome = ingest(tonight, session)
     except QuotaSpent as spent:
-        return None, spent
+        return Outcome(session, str(spent), states.QUOTA)
     except UnknownSymbol:
         last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
         silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
         if silent and (rest := newly_at_rest(ticker, session)):
-            return None, rest
+            return rest
         raise
     come({ticker: store.last_session(ticker)})
-    return bars, (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
+    if outcome.state is None:
+        return bars
+    return (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
 
 
 def turn(tonight: NightRequest, session: date) -> NextTurn | None:
