@@ -108,9 +108,8 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
     evaluation = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
     key = night_key(dataset, settings)
     ledger = publish(home, evaluation, key, now=now)
-    verdict = read_assessment(Path(evaluation.path)).verdict
     run = RunReceipt(ticker, "", "", key, None, None)
-    promotion = promote(home, model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+    promotion = promote(home, model, run, read_assessment(Path(evaluation.path)).verdict, at=now)
     return {
         "series": Path(dataset.path),
         "decision": _without_places(home, Path(decision.path)),

@@ -23,16 +23,14 @@ def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Ve
     return replace(verdict, promoted=False, reason=reason)
 
 
-def promote(
-    home: Home, model: ModelReceipt, run: RunReceipt, *, promoted: bool, reason: str, at: datetime
-) -> PromotionReceipt:
+def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, *, at: datetime) -> PromotionReceipt:
     """Write the verdict into the promotion history, once a key.
 
     The receipt says who stands afterwards: a night that is run again after a rollback, or after another night of its
     session was promoted, changes nothing, and its model is not called champion.
     """
     registry = Registry(home.models)
-    verdict = as_it_stands(home, model.ticker, model.session, Verdict(promoted, reason, {}))
+    verdict = as_it_stands(home, model.ticker, model.session, verdict)
     if verdict.promoted:
         promotion = Promotion(
             ticker=model.ticker,
@@ -42,7 +40,7 @@ def promote(
             sha256=model.sha256,
             version=run.model_version,
             session=model.session,
-            reason=reason,
+            reason=verdict.reason,
             at=at,
         )
         champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)

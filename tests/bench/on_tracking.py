@@ -78,5 +78,5 @@ class Nights:
         """What the flow does after logging."""
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
-        promote.promote(self.place, done.model, run, promoted=verdict.promoted, reason=verdict.reason, at=now)
+        promote.promote(self.place, done.model, run, verdict, at=now)
         publish.publish(self.place, done.evaluation, run.key, now=now)

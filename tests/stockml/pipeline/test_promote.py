@@ -30,7 +30,7 @@ def run_of(session: date, key: str = "") -> RunReceipt:
 
 def in_office(home: Home, session: date, key: str = "") -> None:
     """The night of the session was promoted."""
-    assert promote(home, model_of(home, session), run_of(session, key), promoted=True, reason="better", at=NOW).promoted
+    assert promote(home, model_of(home, session), run_of(session, key), BETTER, at=NOW).promoted
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_the_record_says_is_what_becomes_of_the_night(
         in_office(home, champion, key="another night")
     before = Registry(home.models).champion("IBM")
     told = as_it_stands(home, "IBM", THURSDAY, verdict)
-    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=told.promoted, reason=told.reason, at=NOW)
+    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
     assert (told.promoted, told.reason) == (made.promoted, made.reason)
     assert told.promoted is promoted
     assert told.numbers == verdict.numbers
@@ -67,7 +67,7 @@ def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> 
 def test_one_that_came_between_the_record_and_the_promotion_stays_as_well(home: Home) -> None:
     told = as_it_stands(home, "IBM", THURSDAY, BETTER)
     in_office(home, FRIDAY)
-    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=told.promoted, reason=told.reason, at=NOW)
+    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
     assert (told.promoted, made.promoted) == (True, False)
     assert "a later session's champion stays" in made.reason
 
@@ -76,7 +76,7 @@ def test_a_night_run_again_does_not_undo_a_rollback_nor_call_its_model_champion(
     in_office(home, WEDNESDAY)
     in_office(home, THURSDAY)
     back = Registry(home.models).rollback("IBM", at=NOW)
-    again = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), promoted=True, reason="better", at=NOW)
+    again = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), BETTER, at=NOW)
     assert not again.promoted
     assert "another champion was put in office since" in again.reason
     assert Registry(home.models).champion("IBM") == back
