@@ -62,18 +62,16 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
     )
 
 
-def champion_folder(decision: DecisionReceipt) -> Path | None:
-    """The folder of the champion beside which it was decided; None without one. Raises StoreError for a damaged one."""
+def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
+    """The folder of the champion beside which it was decided, if any; and why there is one that cannot be read.
+
+    Raises StoreError for a damaged one.
+    """
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
-        return None
+        return None, kept.unreadable
     check_intact(decision.ticker, kept.champion, kept.champion_sha256)
-    return Path(kept.champion)
-
-
-def unreadable_champion(decision: DecisionReceipt) -> str | None:
-    """Why there is a champion that tonight cannot be compared with; None where there is none, or one that can."""
-    return read_record(KeptDecision, Path(decision.path).read_bytes()).unreadable
+    return Path(kept.champion), kept.unreadable
 
 
 def _kept(path: Path) -> KeptDecision | None:

@@ -8,7 +8,7 @@ from stockml.evaluation.assessment import assess, write_assessment
 from stockml.home import Home
 from stockml.models.base_network import windows_seen_once
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
-from stockml.pipeline.decide import champion_folder, unreadable_champion
+from stockml.pipeline.decide import champion_beside
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
@@ -26,7 +26,7 @@ def evaluate_night(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score, judge, calibrate, and make the path to publish; everything lands in one folder named by its content."""
-    before = champion_folder(decision)
+    before, unreadable = champion_beside(decision)
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
@@ -39,7 +39,7 @@ def evaluate_night(
             upcoming,
             unseen_parts(series, settings, vintage_folders(Path(model.path))),
             kept=decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion)),
-            unreadable=unreadable_champion(decision),
+            unreadable=unreadable,
         )
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ from pathlib import Path
 from stockml.home import Home
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance
-from stockml.pipeline.decide import champion_folder
+from stockml.pipeline.decide import champion_beside
 from stockml.pipeline.night_key import training_code
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -36,7 +36,7 @@ def train_night(
         PriceSeries.read(Path(dataset.path)),
         settings,
         Decision(decision.mode, decision.reason),  # type: ignore[arg-type]
-        champion=champion_folder(decision),
+        champion=champion_beside(decision)[0],
         folder=folder,
         on_epoch=on_epoch,
     )

@@ -20,7 +20,7 @@ from stockml.models.registry import Registry, champion_for
 from stockml.models.trained_model import Provenance, load_model
 from stockml.nights import summary
 from stockml.nights.record import night_path, read_night
-from stockml.pipeline.decide import champion_folder, decide_mode, unreadable_champion
+from stockml.pipeline.decide import champion_beside, decide_mode
 from stockml.prices.bars import days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -107,8 +107,9 @@ def test_its_network_an_lstm_of_the_tickers_own_is_named_as_none_of_todays(old: 
     decision = decide_mode(old, dataset, Settings())
     assert decision.mode == "retrain"
     assert decision.reason.startswith("the champion cannot be continued: ")
-    assert champion_folder(decision) is None
-    assert f"{MODEL}: expected a trained model" in (unreadable_champion(decision) or "")
+    champion, unreadable = champion_beside(decision)
+    assert champion is None
+    assert f"{MODEL}: expected a trained model" in (unreadable or "")
     assert content(old.models) == before
 
 
