@@ -5,14 +5,20 @@ states, (streams, units) each, the hidden one first; it returns the new states. 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-GATES = {"lstm": 4, "peephole": 4, "gru": 3}  # kernels have gates · units columns
-STATES = {"lstm": 2, "peephole": 2, "gru": 1}
-SUMMED = ("lstm", "peephole")  # they see only the sum of what inputs and hidden state came to
-ARRAYS = {"lstm": 3, "peephole": 4, "gru": 3}  # a layer's weights: kernel, recurrent kernel, and `rest`
 
-Cell = Callable[[Any, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
+class Cell(NamedTuple):
+    """gates: kernels have gates · units columns.  arrays: a layer's weights, kernel, recurrent kernel and `rest`.
+
+    is_summed: it sees only the sum of what inputs and hidden state came to.
+    """
+
+    step: Callable[[Any, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
+    gates: int
+    states: int
+    arrays: int
+    is_summed: bool
 
 
 def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
@@ -41,7 +47,11 @@ def gru(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) 
     return (share * states[0] + (1.0 - share) * candidate,)
 
 
-CELLS: dict[str, Cell] = {"lstm": lstm, "peephole": peephole, "gru": gru}
+CELLS = {
+    "lstm": Cell(lstm, gates=4, states=2, arrays=3, is_summed=True),
+    "peephole": Cell(peephole, gates=4, states=2, arrays=4, is_summed=True),
+    "gru": Cell(gru, gates=3, states=1, arrays=3, is_summed=False),
+}
 
 
 def _sigmoid(maths: Any, x: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.models.tensorflow import tensorflow
-from stockml.models.tutorial.cells import CELLS, GATES, STATES
+from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.unrolled import MATMUL_TYPE, side_by_side
 from stockml.settings import Settings
 
@@ -113,7 +113,7 @@ def stream_layer() -> Any:
                 self.add_weight(shape=size, initializer=start)
             self.states = [
                 self.add_weight(shape=(streams, self.units), initializer="zeros", trainable=False)
-                for _ in range(STATES[self.cell])
+                for _ in range(CELLS[self.cell].states)
             ]
 
         def call(self, inputs: Any, training: bool = False) -> Any:
@@ -134,7 +134,7 @@ def stream_layer() -> Any:
             else:
                 seen = []
                 for x in tf.split(tf.matmul(signal, kernel), steps):
-                    states = CELLS[self.cell](tf, x, tf.matmul(states[0], recurrent), rest, states)
+                    states = CELLS[self.cell].step(tf, x, tf.matmul(states[0], recurrent), rest, states)
                     seen.append(states[0])
                 outputs = tf.stack(seen)
             for kept, state in zip(self.states, states, strict=True):
@@ -151,7 +151,7 @@ def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tu
     """How each of a layer's weights begins, and its shape: kernel, recurrent kernel, and the cell's `rest`."""
     import keras
 
-    columns = GATES[cell] * units
+    columns = CELLS[cell].gates * units
     limit = np.sqrt(6 / (inputs + units + columns))  # Glorot's, over inputs and hidden state as one kernel
     kernels = [
         (keras.initializers.RandomUniform(-limit, limit, seed=100 * seed + number), (rows, columns))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
 from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
-from stockml.models.tutorial.cells import ARRAYS, CELLS, STATES
+from stockml.models.tutorial.cells import CELLS
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Days, Floats, Indices
@@ -232,15 +232,15 @@ def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> 
     `cells` has them, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
     """
     *arrays, kernel, bias = weights
-    each = ARRAYS[cell]
-    layers = [arrays[i : i + each] for i in range(0, len(arrays), each)]
-    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * STATES[cell] for layer in layers]
+    kind = CELLS[cell]
+    layers = [arrays[i : i + kind.arrays] for i in range(0, len(arrays), kind.arrays)]
+    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * kind.states for layer in layers]
     path = np.empty((len(fed), horizon), dtype=np.float32)
     inputs = list(fed.astype(np.float32).T)
     for step in range(len(inputs) + horizon - 1):
         signal = inputs[step][:, None] if step < len(inputs) else path[:, step - len(inputs)][:, None]
         for depth, (into, recurrent, *rest) in enumerate(layers):
-            states[depth] = CELLS[cell](np, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
+            states[depth] = kind.step(np, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
             signal = states[depth][0]
         if step >= len(inputs) - 1:
             path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]

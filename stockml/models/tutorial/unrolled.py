@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from stockml.models.tensorflow import tensorflow
-from stockml.models.tutorial.cells import CELLS, SUMMED
+from stockml.models.tutorial.cells import CELLS
 
 MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
 
@@ -62,7 +62,7 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
                 of_x, of_h = [x, *of_x], [h, *of_h]
                 later = [tf.matmul(h, kernel, transpose_b=True), *of_states]
             of_sums = of_products = tf.stack(of_h)
-            if cell not in SUMMED:
+            if not CELLS[cell].is_summed:
                 of_sums = tf.stack(of_x)
             before, after = (tf.reshape(each, (-1, each.shape[-1])) for each in (tf.stack(hidden[:-1]), of_products))
             of_kernel = tf.matmul(before, after, transpose_a=True)
@@ -80,7 +80,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, Any, Any]:
         """Its output and states, the hidden one also for a product.  bits: 16 drop a unit's output, 16 its state."""
-        hidden, *memory = CELLS[cell](tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
+        hidden, *memory = CELLS[cell].step(tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
             return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
         kept = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
@@ -102,7 +102,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
             product, direct, *others = later
             targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
         of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
-        if cell in SUMMED:  # both are one
+        if CELLS[cell].is_summed:  # both are one
             of_x = None
         return of_x, of_h, of_states, [sum(pair) for pair in zip(total, of_rest, strict=True)]
 

@@ -16,7 +16,7 @@ from stockml.features.windows import origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
-from stockml.models.tutorial.cells import CELLS, STATES
+from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, pasts, prepare, rollout
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
@@ -86,10 +86,10 @@ def test_a_cell_is_keras_own(cell: str, kind: str) -> None:
     own = getattr(keras.layers, kind)(4)
     own.build((3, 2))
     own.set_weights([rng.normal(0, 0.5, weight.shape) for weight in own.get_weights()])
-    x, states = rng.normal(size=(3, 2)), [rng.normal(size=(3, 4)) for _ in range(STATES[cell])]
+    x, states = rng.normal(size=(3, 2)), [rng.normal(size=(3, 4)) for _ in range(CELLS[cell].states)]
     expected = own(x, [state.astype(np.float32) for state in states])[1]
     kernel, recurrent, *rest = own.get_weights()
-    found = CELLS[cell](np, x @ kernel, states[0] @ recurrent, rest, states)
+    found = CELLS[cell].step(np, x @ kernel, states[0] @ recurrent, rest, states)
     for new, right in zip(found, expected, strict=True):
         assert new == pytest.approx(np.asarray(right), abs=1e-5)
 

@@ -192,7 +192,7 @@ def test_a_peephole_cell_is_what_its_authors_equations_say() -> None:
     rng, units = np.random.default_rng(4), 3
     x, h, bias = rng.normal(size=(3, 2, 4 * units))
     peep, hidden, memory = rng.normal(size=(3, units)), rng.normal(size=(2, units)), rng.normal(size=(2, units))
-    out, kept = CELLS["peephole"](np, x, h, [bias[0], peep], [hidden, memory])
+    out, kept = CELLS["peephole"].step(np, x, h, [bias[0], peep], [hidden, memory])
 
     def sigmoid(value: float) -> float:
         return 1 / (1 + math.exp(-value))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.models.tensorflow import tensorflow
-from stockml.models.tutorial.cells import CELLS, GATES, STATES
+from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.unrolled import unrolled
 
 STEPS, STREAMS, UNITS, RATE = 4, 3, 5, 0.25
@@ -18,17 +18,17 @@ BFLOAT16 = 0.02  # eight bits
 @pytest.mark.parametrize("cell", ["lstm", "peephole", "gru"])
 def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bool) -> None:
     tf, rng = tensorflow(), np.random.default_rng(7)
-    columns = GATES[cell] * UNITS
+    columns = CELLS[cell].gates * UNITS
     shapes = [(STEPS, STREAMS, columns), (UNITS, columns), *RESTS[cell]]
     entries = [tf.constant(rng.normal(0, 0.7, shape), tf.float32) for shape in shapes]
-    states = tuple(tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32) for _ in range(STATES[cell]))
+    states = tuple(tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32) for _ in range(CELLS[cell].states))
     bits = rng.integers(0, 2**16, (STEPS, STREAMS, UNITS, 2), dtype=np.uint16)
     slopes = rng.normal(size=(STEPS, STREAMS, UNITS)).astype(np.float32)
 
     def plain(sums: Any, recurrent: Any, *rest: Any) -> list[Any]:
         now, outputs = states, []
         for x, drawn in zip(tf.unstack(sums), bits, strict=True):
-            hidden, *memory = CELLS[cell](tf, x, tf.matmul(now[0], recurrent), rest, now)
+            hidden, *memory = CELLS[cell].step(tf, x, tf.matmul(now[0], recurrent), rest, now)
             kept = (
                 np.where(drawn >= RATE * 2**16, 1 / (1 - RATE), 0).astype(np.float32)
                 if dropped
