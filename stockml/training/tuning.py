@@ -77,7 +77,7 @@ class Search:
         night_settings(self.base)
         for name, values in self.space.items():
             for value in values:
-                settings_for(PROFILE, {name: value})
+                night_settings(settings_for(PROFILE, {name: value}))
 
     @property
     def study(self) -> str:

@@ -167,6 +167,8 @@ def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_wi
         Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
     with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
         Search("ABC", SERIES, SMALL.changed(training=SMALL.training.changed(decay_on="test")), "tpe", SPACE)
+    with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
+        Search("ABC", SERIES, SMALL, "tpe", {"training.decay_on": ("validation", "test")})
     with pytest.raises(InvalidSetting, match="profile"):
         Search("ABC", SERIES, Settings(), "tpe", SPACE)
     assert set(SPACE) <= set(TUTORIAL_ACTS)
