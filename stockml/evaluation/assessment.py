@@ -28,7 +28,7 @@ from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
 from stockml.models.pooled_regression import LEVELS
-from stockml.models.trained_model import TrainedModel
+from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -194,9 +194,7 @@ def _incumbent(
     if champion is None:
         return None if unreadable is None else promotion_gate.Incumbent(0, unreadable)
     age = int((series.sessions > champion.published.learned_until).sum())
-    first, seen = series.sessions[split.validation.start], champion.held_out.learned_until
-    unscored = None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
-    return promotion_gate.Incumbent(age, unscored)
+    return promotion_gate.Incumbent(age, unscored(champion, series.sessions[split.validation.start]))
 
 
 def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:

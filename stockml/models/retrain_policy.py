@@ -12,12 +12,14 @@ Chosen = Literal["retrain", "fine-tune", "keep"]
 class Facts:
     """What is known tonight. Counts are sessions; without a champion only the first matters.
 
-    `no_champion`: why there is none to go on from, None where there is one. `same_*` compare tonight with the champion;
+    `no_champion`: why there is none to go on from, None where there is one; `unscored`: why it cannot be scored on
+    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion;
     `scale_drift` is a ratio of at least 1 (the tutorial's); `live_skill` is the ledger's skill of what was published,
     None until enough forecasts have come due.
     """
 
     no_champion: str | None = None
+    unscored: str | None = None
     same_settings: bool = True
     same_code: bool = True
     same_adjustment: bool = True
@@ -41,13 +43,11 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
     if wanted == "retrain":
         return Decision("retrain", "asked for")
     if wanted != "auto":
-        impossible = facts.no_champion
-        if wanted == "fine-tune" and not facts.same_settings:
-            impossible = impossible or "settings changed since the champion learned"
-        if impossible:
+        changed = wanted == "fine-tune" and not facts.same_settings and "settings changed since the champion learned"
+        if impossible := facts.no_champion or changed or _unscored(facts):
             return Decision("retrain", f"{impossible} ({wanted} was asked for)")
         return Decision(wanted, "asked for")
-    if why := facts.no_champion or _changed(facts) or _stale(facts, policy):
+    if why := facts.no_champion or _changed(facts) or _unscored(facts) or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
         return Decision("fine-tune", f"{facts.new_sessions} new session{'s' if facts.new_sessions > 1 else ''}")
@@ -64,6 +64,10 @@ def _changed(facts: Facts) -> str | None:
     }
     changed = [name for name, same in unchanged.items() if not same]
     return f"{' and '.join(changed)} changed since the champion learned" if changed else None
+
+
+def _unscored(facts: Facts) -> str | None:
+    return f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
 
 
 def _stale(facts: Facts, policy: PolicySettings) -> str | None:

@@ -172,6 +172,12 @@ def pool_files(folder: Path) -> tuple[Path, ...]:
     return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
 
 
+def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
+    """Why the model cannot be scored from session `first` on; None where it has seen neither that nor a later one."""
+    seen = model.held_out.learned_until
+    return None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
+
+
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
     """Whether both are nothing but the same bases, left alone."""
 

@@ -16,13 +16,13 @@ from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, vintage_folders
+from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, unscored, vintage_folders
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training.checkpoint import EpochProgress
-from stockml.training.ticker_training import train_ticker
+from stockml.training.ticker_training import train_ticker, unseen_parts
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
 
@@ -132,9 +132,11 @@ def facts_about(
     live_skill: float | None = None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
-    """What `policy.decide` wants to know, as of the last session of `series`."""
+    """What `policy.decide` wants to know, as of the last session of `series`. Raises TooFewBars."""
+    first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(
+        unscored=unscored(champion, series.sessions[first]),
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
         same_code=same_code,
         same_adjustment=same_adjustment,

@@ -14,7 +14,7 @@ from stockml.errors import InvalidFile, NoChampion, TooFewBars
 from stockml.models import pooled_vintages
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.retrain_policy import Decision
+from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.trained_model import TrainedModel, load_model, pool_files, same_forecast, save
 from stockml.prices.series import PriceSeries
@@ -103,6 +103,13 @@ def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
     errors = network(model, "held_out").errors
     assert errors.through is not None
     assert errors.through + np.timedelta64(50, "D") < first
+    facts = facts_about(then, series, many)
+    assert (
+        facts.unscored
+        == f"it has seen sessions through {then.held_out.learned_until}, what is unseen begins on {first}"
+    )
+    assert decide(facts, "keep", many.policy).mode == "retrain"
+    assert facts_about(then, series, few).unscored is None
 
 
 def test_a_very_long_history_counts_its_newest_thirty_years() -> None:
