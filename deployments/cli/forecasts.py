@@ -34,6 +34,7 @@ def forecast(
     """Show the newest published forecast of a ticker, and how old it is."""
     from deployments.cli import ledger_text
     from stockml import clock
+    from stockml.evaluation.simple_distributions import POOLED
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import kept_night
@@ -45,8 +46,9 @@ def forecast(
         raise NoForecast(ticker, str(home().root))
     entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
     store = bar_store(home(), ticker, calendar)
-    published, sessions = entry.forecast, store.sessions(ticker)
+    sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
+    published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
     age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
@@ -68,7 +70,7 @@ def forecast(
         day, value = published.sessions[lead - 1], published.path[lead - 1]
         print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
     print(rise(night, published.probability_of_rise, published.direction_step))
-    if published.without_network:
+    if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
     print("\n".join(outlook_lines(published)).lstrip("\n"))
 

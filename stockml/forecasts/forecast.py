@@ -66,7 +66,7 @@ class Forecast:
 
     @property
     def without_network(self) -> bool:
-        """Whether no network has a part in it."""
+        """Whether no network has a share of the width. One that forecasts a path has none either."""
         return not any(self.weights)
 
 

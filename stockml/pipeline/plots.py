@@ -50,7 +50,7 @@ def figures(
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     made: dict[str, Callable[[], Figure]] = {
-        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, sessions, mid),
+        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, mid),
         "volatility": lambda: diagnostics.volatility(ticker, series, assessment.unseen, assessment.volatility, tonight),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),

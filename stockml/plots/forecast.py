@@ -26,13 +26,13 @@ NOT_DRAWN = ("standard average", "EMA")
 TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
-def forecast_fan(ticker: str, forecast: Forecast, sessions: Days, mid: Floats) -> "Figure":
+def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days, mid: Floats) -> "Figure":
     """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
 
-    sessions, mid: (n,), up to the forecast's origin.
+    publisher: as `Findings` has it.  sessions, mid: (n,), up to the forecast's origin.
     """
     band = forecast.band(80)
-    whose = f"the {POOLED}" if forecast.without_network else "the network and the regression"
+    whose = f"the {POOLED}" if publisher == POOLED else "the network and the regression"
     title = f"{ticker}: {band.low[-1]:.0f} to {band.high[-1]:.0f} in {len(forecast.path)} sessions (80%), by {whose}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")

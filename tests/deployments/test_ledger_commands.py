@@ -1,6 +1,7 @@
 """`stockml forecast` and `stockml ledger`: an age, counts before figures, live apart from late, what was restated."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 
 from deployments.cli.app import run
+from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
@@ -159,9 +162,28 @@ def test_a_chance_of_a_rise_stands_beside_how_often_the_price_rose(home: Home, c
     chance = "60% that the price is higher in 30 sessions"
     assert chance in shown(capsys, "forecast", "IBM").splitlines(), "its night's record has been cleared away"
     [entry] = Ledger(home.ledger).entries("IBM")
-    write_night(recorded_night(key=entry.key), night_path(home.nights, "IBM", entry.key))
+    night = recorded_night(key=entry.key, forecast=entry.forecast)
+    write_night(night, night_path(home.nights, "IBM", entry.key))
     [told] = [line for line in shown(capsys, "forecast", "IBM").splitlines() if chance in line]
     assert told.startswith(f"{chance}; it was from 68% of 93 origins (Brier score ")
+
+
+@pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
+def test_a_forecast_whose_night_is_kept_has_its_outlook_and_its_author(
+    home: Home, capsys: Captured, publisher: str, without: bool
+) -> None:
+    """A network that forecasts a path has no share of the width, and a part in it."""
+    publish(home, LAST)
+    [entry] = Ledger(home.ledger).entries("IBM")
+    outlook = recorded_night().forecast.outlook
+    said = replace(entry.forecast, outlook=outlook, weights=(0.0,) * HORIZON)
+    night = recorded_night(key=entry.key, forecast=said, publisher=publisher)
+    write_night(night, night_path(home.nights, "IBM", entry.key))
+    told = shown(capsys, "forecast", "IBM")
+    assert ("no network has a part in it" in told) is without
+    assert outlook[0].place in told
+    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
+    assert [each["sessions"] for each in found["outlook"]] == [5, 20, 50]
 
 
 @pytest.mark.parametrize(("limit", "expired"), [([], False), (["--expires-after", "4"], True)])

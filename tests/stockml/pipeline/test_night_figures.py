@@ -48,7 +48,7 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     rows = history()
     expected = {name: drawn(name) for name in DRAWN}
     expected |= {
-        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
+        "forecast": forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
         "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back)),
     }
     files = files_of(rows)

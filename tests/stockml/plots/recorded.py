@@ -74,8 +74,8 @@ def drawn(name: str) -> "Figure":
     found = assessed("IBM", DAY)
     sessions, mid, at = series().sessions, series().mid, found.test_origins
     figures: dict[str, Callable[[], Figure]] = {
-        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, mid),
-        "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, sessions, mid),
+        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), found.publisher, sessions, mid),
+        "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
         "volatility": lambda: diagnostics.volatility(
             "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1]
         ),

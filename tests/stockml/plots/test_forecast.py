@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
 from stockml.plots.forecast import forecast_fan, skill_by_lead
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH
@@ -69,22 +70,29 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
     assert axes.get_ylabel() == "mid price, $"
 
 
-@pytest.mark.parametrize(("share", "whose"), [(0.4, "the network and the regression"), (0.0, "the pooled regression")])
-def test_the_title_is_how_far_the_price_may_go_and_by_whom(share: float, whose: str) -> None:
-    """A network that has no part in it is given none."""
+@pytest.mark.parametrize(
+    ("publisher", "share", "whose"),
+    [
+        (LSTM, 0.4, "the network and the regression"),
+        (LSTM, 0.0, "the network and the regression"),
+        (POOLED, 0.0, "the pooled regression"),
+    ],
+)
+def test_the_title_is_how_far_the_price_may_go_and_by_whom(publisher: str, share: float, whose: str) -> None:
+    """A network that forecasts a path has no share of the width, and a part in it."""
     said = replace(tonight(), weights=(share,) * 50)
-    (title, beside), band = titles_of(said), said.band(80)
+    (title, beside), band = titles_of(said, publisher), said.band(80)
     assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions (80%), by {whose}"
     assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
-def titles_of(said: Forecast) -> list[str]:
-    return [text.get_text() for text in forecast_fan("IBM", said, series().sessions, series().mid).texts[:2]]
+def titles_of(said: Forecast, publisher: str) -> list[str]:
+    return [text.get_text() for text in forecast_fan("IBM", said, publisher, series().sessions, series().mid).texts[:2]]
 
 
 def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:
     earlier = replace(tonight(), last_close=None, outlook=())
-    (axes,) = forecast_fan("IBM", earlier, series().sessions, series().mid).axes
+    (axes,) = forecast_fan("IBM", earlier, LSTM, series().sessions, series().mid).axes
     assert (LAST_CLOSE, TRUTH) in [(text, colour) for text, colour in labels(axes)]
     assert earlier.now == earlier.last_value
 
