@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
+from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
@@ -96,8 +97,10 @@ def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int =
 def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None:
     """The 80 % band at the direction's step over the range of 80 % of ten years' moves, in logarithms: 1 is usual.
 
-    series: through the origin.  None with fewer than 250 known moves, or where the price never moved.
+    series: through the origin; what lies before a long hole in it says nothing of today.  None with fewer than 250
+    known moves, or where the price never moved.
     """
+    series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)
     moves = np.log(series.mid[step:] / series.close[:-step])[-USUAL_SESSIONS:]
     if len(moves) < FEWEST_MOVES:

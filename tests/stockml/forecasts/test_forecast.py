@@ -1,11 +1,16 @@
 """A forecast says how many sessions old it is, and past a limit that it has expired."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pytest
 
-from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
+from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, width_against_usual
+from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
+from tests.support.forecasts import forecast
+from tests.support.walks import walk
 
 FRIDAY = date(2013, 3, 1)
 
@@ -31,3 +36,10 @@ def test_a_forecast_expires_after_a_week_of_sessions() -> None:
     assert EXPIRES_AFTER == 5
     assert not age_of(FRIDAY, sessions_for("IBM"), datetime(2013, 3, 9, tzinfo=UTC)).expired
     assert age_of(FRIDAY, sessions_for("IBM"), datetime(2013, 3, 12, 4, tzinfo=UTC)).expired
+
+
+def test_what_is_usual_knows_nothing_of_what_was_before_a_long_hole() -> None:
+    wild, calm = walk(1_000, volatility=0.05), walk(600)
+    calm = replace(calm, sessions=wild.sessions[-1] + 400 + np.arange(600))
+    both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
+    assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(forecast(100), calm)
