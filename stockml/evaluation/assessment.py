@@ -164,7 +164,7 @@ def judged(
     )
     author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
     has_network = candidates[author].has_network
-    worse = table.is_worse if candidates[LSTM].own is not None else table.loses
+    worse = table.is_worse if candidates[author].own is not None else table.loses
     publisher = author if has_network and not worse(author) else POOLED
     adds = table.over_simple.get(author) if has_network else None
     return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)

@@ -120,6 +120,21 @@ def test_a_path_that_is_worse_by_however_little_is_not_published_though_promoted
     assert found.forecast.without_network
 
 
+@pytest.mark.parametrize(
+    ("challenger", "champion", "publisher"), [(BAD, wide(0.97), CHAMPION), (NARROW, seeing(-0.002), POOLED)]
+)
+def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own(
+    challenger: Model, champion: Model, publisher: str
+) -> None:
+    """Worse within the noise: a width that many tickers taught is published, a path of this ticker's alone is not."""
+    found = assessed(challenger, champion)
+    worse = found.distributions.over_simple[CHAMPION]
+    assert worse.skill < 0
+    assert worse.test is not None
+    assert worse.test.p_value > 0.05
+    assert (found.verdict.promoted, found.publisher) == (False, publisher)
+
+
 def test_without_a_network_the_path_is_the_close_and_half_of_the_usual_rise() -> None:
     forecast = assessed(BAD).forecast
     rise = published_moves(SERIES, np.array([len(SERIES) - 1]), LEADS)[0]
