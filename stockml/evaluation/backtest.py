@@ -118,12 +118,13 @@ def backtest(
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
     first = int(np.searchsorted(series.sessions, np.datetime64(span.first)))
     last = int(np.searchsorted(series.sessions, np.datetime64(span.last), side="right"))
-    last = min(last, len(series) - LEADS[-1])
+    furthest = max(LEADS[-1], settings.evaluation.direction_step)
+    last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits = _splits(series, whole(series, np.arange(start, last, span.every), LEADS[-1]), settings, folders)
-    if min(len(splits), (last - start) // span.every) < FEWEST_ORIGINS:
-        needed = len(series) + FEWEST_ORIGINS * span.every - len(splits) * span.every
+    splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
+    if len(splits) < FEWEST_ORIGINS:
+        needed = len(series) + (FEWEST_ORIGINS - len(splits)) * span.every
         raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
     at, leads = np.array(list(splits)), np.array(LEADS)
     nights, own, bare = _nights(series, splits, settings, folders)

@@ -139,6 +139,22 @@ def test_a_span_without_twenty_nights_is_refused(span: Span) -> None:
         backtest("ABC", SERIES, span, SETTINGS)
 
 
+def test_twenty_nights_are_enough_and_what_is_missing_is_counted() -> None:
+    def of(nights: int) -> TickerBacktest:
+        span = replace(SPAN, last=SERIES.sessions[FIRST + 5 * (nights - 1)].item())
+        return backtest("ABC", SERIES, span, SETTINGS)
+
+    assert of(20).origins == 20
+    with pytest.raises(TooFewBars, match="at least 1405 sessions"):
+        of(19)
+
+
+def test_a_direction_beyond_the_furthest_lead_is_scored_as_far_as_it_is_known() -> None:
+    settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=60, direction_step=60))
+    found = backtest("ABC", SERIES, replace(SPAN, last=SERIES.sessions[-1].item(), every=20), settings)
+    assert (found.rise.lead, found.sessions[1]) == (60, SERIES.sessions[1_320].item())
+
+
 def test_a_horizon_shorter_than_what_is_measured_is_refused() -> None:
     shorter = Settings(evaluation=SETTINGS.evaluation.changed(horizon=40))
     with pytest.raises(InvalidSetting, match="horizon of a backtest to be at least 50, found 40"):
