@@ -140,7 +140,7 @@ class PolicySettings(Checked):
     retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
     scale_drift: float = Field(
         2.0,
-        description="Ratio of volatility, now to learned, that calls for one (tutorial profile only)",
+        description="Half ranges from the last window's middle to the price that call for one (tutorial profile only)",
         ge=1.05,
         le=100.0,
     )

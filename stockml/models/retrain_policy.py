@@ -13,9 +13,9 @@ class Facts:
     """What is known tonight. Counts are sessions; without a champion only the first matters.
 
     `no_champion`: why there is none to go on from, None where there is one; `unscored`: why it cannot be scored on
-    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion;
-    `scale_drift` is a ratio of at least 1 (the tutorial's); `live_skill` is the ledger's skill of what was published,
-    None until enough forecasts have come due.
+    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion; `scale_drift`, the
+    tutorial's, is how many half ranges the price is from the middle of the last window, at least 1; `live_skill` is the
+    ledger's skill of what was published, None until enough forecasts have come due.
     """
 
     no_champion: str | None = None
@@ -76,8 +76,8 @@ def _stale(facts: Facts, policy: PolicySettings) -> str | None:
         passed = f"{facts.sessions_since_retrain} sessions since the last full training"
         return f"{passed}, more than {policy.retrain_after_sessions}"
     if facts.scale_drift > policy.scale_drift:
-        factors = f"{facts.scale_drift:.2f}, more than {policy.scale_drift:.2f}"
-        return f"scale drifted: volatility changed by a factor of {factors}"
+        away = f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window that was learned"
+        return f"scale drifted: {away}, more than {policy.scale_drift:.2f}"
     if facts.live_skill is not None and facts.live_skill < policy.live_skill_floor:
         return f"live skill {facts.live_skill:+.3f} fell below {policy.live_skill_floor:+.3f}"
     return None

@@ -28,7 +28,7 @@ FRESH = Facts(new_sessions=1)
         ),
         (replace(FRESH, sessions_since_retrain=21), "retrain", "21 sessions since the last full training"),
         (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
-        (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted"),
+        (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted: the price is 2.10 half ranges from the middle"),
         (replace(FRESH, live_skill=-0.3), "retrain", "live skill -0.300 fell"),
         (replace(FRESH, live_skill=-0.1), "fine-tune", "1 new session"),
         (replace(FRESH, new_sessions=3), "fine-tune", "3 new sessions"),
