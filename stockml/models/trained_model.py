@@ -116,19 +116,19 @@ def load_model(folder: Path) -> TrainedModel:
             raise ValueError("one that an earlier version of stockml made")
         networks: dict[str, Any] = {name: _network(kept["networks"][name], name, folder, settings) for name in NETWORKS}
         evidence = Evidence(**kept["evidence"]) if kept.get("evidence") else None
+        return TrainedModel(
+            settings=settings,
+            decision=Decision(**kept["decision"]),
+            parts=OriginSplit(kept["train_end"], range(*kept["validation"]), range(*kept["test"])),
+            sessions=kept["sessions"],
+            last_session=np.datetime64(kept["last_session"]),
+            retrained_at=np.datetime64(kept["retrained_at"]),
+            evidence=evidence,
+            history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
+            **networks,
+        )
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
-    return TrainedModel(
-        settings=settings,
-        decision=Decision(**kept["decision"]),
-        parts=OriginSplit(kept["train_end"], range(*kept["validation"]), range(*kept["test"])),
-        sessions=kept["sessions"],
-        last_session=np.datetime64(kept["last_session"]),
-        retrained_at=np.datetime64(kept["retrained_at"]),
-        evidence=evidence,
-        history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
-        **networks,
-    )
 
 
 def _seconds(folder: Path, epochs: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -213,18 +214,19 @@ def test_a_model_stands_on_its_own_beside_the_vintages_that_it_names(champion: P
     assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
 
 
-def form_1(kept: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in kept.items() if name != "form"}
-
-
 def other_vintage(kept: dict[str, object]) -> dict[str, object]:
     return json.loads(json.dumps(kept).replace("base-2001-06.npz ", "base-2001-06.npz 0"))  # type: ignore[no-any-return]
+
+
+def without(name: str) -> Callable[[dict[str, object]], dict[str, object]]:
+    return lambda kept: {each: value for each, value in kept.items() if each != name}
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (form_1, "one that an earlier version of stockml made"),
+        *((without(name), name) for name in ("sessions", "decision", "validation")),
+        (without("form"), "one that an earlier version of stockml made"),
         (other_vintage, "base-2001-06.npz"),
         (lambda kept: kept | {"networks": {}}, "held_out"),
         (lambda kept: [], "expected a trained model"),
