@@ -157,8 +157,8 @@ def _aside(folder: Path, name: str, sha256: str) -> Path:
 
 
 def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
-    """The files of all folders, oldest first: their names sort by date."""
-    found = (path for folder in folders for path in folder.glob(KINDS[kind].pattern))
+    """The files of all folders, oldest first: their names sort by date. Of one month's the first folder's is newest."""
+    found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(found, key=lambda path: path.name)
 
 

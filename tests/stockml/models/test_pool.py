@@ -103,6 +103,17 @@ def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(
     assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
 
 
+def test_of_two_of_the_same_month_the_first_folders_is_chosen(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    before = Pool.before(LATER, [own, folder])
+    assert before.base is not None
+    pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), own)
+    after = Pool.before(LATER, [own, folder])
+    assert after.base is not None
+    assert after.base.origins == before.base.origins + 1
+
+
 def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once(folder: Path) -> None:
     before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
