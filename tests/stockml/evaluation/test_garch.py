@@ -8,9 +8,9 @@ import pytest
 from arch import arch_model
 
 from stockml.errors import NoRow, TooFewBars
-from stockml.evaluation.garch import GjrGarch, gjr_garch_widths
+from stockml.evaluation.garch import gjr_garch_widths
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, walk, with_prices
 
 LEADS, AT = np.array([1, 5, 50]), np.arange(1_100, 1_250, 5)
 
@@ -53,12 +53,12 @@ def test_a_later_bar_changes_nothing(t: int) -> None:
 
 
 def test_a_fall_widens_more_than_a_rise() -> None:
-    returns = np.tile([1.0, -1.0], 400)
-    rise, fall = (np.append(returns, move) for move in (3.0, -3.0))
-    garch = GjrGarch(mu=0.0, omega=0.1, alpha=0.05, gamma=0.1, beta=0.8)
-    one, other = (garch.variances(each, np.array([801]), 2)[0] for each in (rise, fall))
-    assert other[0] - one[0] == pytest.approx(0.1 * 9)
-    assert other[1] - one[1] == pytest.approx(0.1 * 9 * 0.9)
+    def after(move: float) -> np.ndarray:
+        times = np.ones(len(SERIES))
+        times[AT[-1] :] = SERIES.close[AT[-1] - 1] / SERIES.close[AT[-1]] * np.exp(move)
+        return gjr_garch_widths(with_prices(SERIES, times), AT, LEADS)[-1]
+
+    assert (after(-0.03) > after(0.03)).all()
 
 
 def test_too_few_sessions_and_a_price_that_stood_still_are_refused_with_the_reason() -> None:
