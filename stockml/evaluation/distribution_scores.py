@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import DistributionRows
-from stockml.forecasts.proper_scores import COVERAGES, band, coverage_by_lead, crps, interval_score, percent
+from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
 from stockml.prices.series import PriceSeries
@@ -74,18 +74,14 @@ class DatedLosses:
 
 def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
     """quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), what then came.  leads: (leads,)."""
-    bands = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
-    covered = {percent(coverage): coverage_by_lead(*limits, actual) for coverage, limits in bands.items()}
+    bands = score_limits({coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}, actual).bands
     return DistributionScore(
         origins=len(actual),
         crps=float(losses(quantiles, actual, leads).mean()),
         crps_by_lead=tuple(crps(quantiles, LEVELS, actual).mean(axis=0).tolist()),
-        coverage={name: float(found.mean()) for name, found in covered.items()},
-        coverage_by_lead={name: tuple(found.tolist()) for name, found in covered.items()},
-        interval_scores={
-            percent(coverage): float(interval_score(*limits, actual, coverage).mean())
-            for coverage, limits in bands.items()
-        },
+        coverage={name: found.coverage for name, found in bands.items()},
+        coverage_by_lead={name: found.coverage_by_lead for name, found in bands.items()},
+        interval_scores={name: found.interval_score for name, found in bands.items()},
     )
 
 
@@ -127,21 +123,13 @@ def compared(
     return found
 
 
-@dataclass(frozen=True)
-class BaseScore:
-    """A base network's CRPS over the pooled regression's, both symmetrised: the mean over tickers (0.003: 0.3 %
-    better), and how many tickers in a hundred gain."""
-
-    tickers: int
-    skill: float
-    share: float
-
-
 def base_score(
     base: BaseNetwork, pooled: PooledRegression, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
-) -> BaseScore:
-    """Of the tickers of `origins`, each on its own (m,) at LEADS; one whose price stood still says nothing.
+) -> tuple[float, float]:
+    """CRPS skill over the pooled regression, both symmetrised: the mean over tickers (0.003: 0.3 % better), and how
+    many tickers in a hundred gain.
 
+    Of the tickers of `origins`, each on its own (m,) at LEADS; one whose price stood still says nothing.
     Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
@@ -152,7 +140,7 @@ def base_score(
     known = np.array([each for each in skills if np.isfinite(each)])
     if not len(known):
         raise ValueError("expected a ticker whose price moves, found none")
-    return BaseScore(len(known), float(known.mean()), 100 * float((known > 0).mean()))
+    return float(known.mean()), 100 * float((known > 0).mean())
 
 
 def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:

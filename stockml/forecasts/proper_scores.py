@@ -55,11 +55,6 @@ def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -
     return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
 
 
-def coverage_by_lead(low: Floats, high: Floats, actual: Floats) -> Floats:
-    """(leads,) share of the origins whose outcome was in the band, bounds included.  low, high, actual: (m, leads)."""
-    return np.asarray(((low <= actual) & (actual <= high)).mean(axis=0), dtype=np.float64)
-
-
 def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Floats:
     """(…) squared difference of a chance from what came, 1 or 0.  chance: (…), 0 to 1.  Brier 1950, halved."""
     return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)
@@ -67,7 +62,7 @@ def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Float
 
 @dataclass(frozen=True)
 class BandScore:
-    """How often the price was inside, pooled and by lead, and the interval score (lower is better), in price."""
+    """How often it was inside, bounds included, pooled and by lead, and the interval score (lower is better)."""
 
     coverage: float
     coverage_by_lead: tuple[float, ...]
@@ -87,7 +82,7 @@ class BandScores:
 
 
 def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
-    """limits: low and high by coverage, (m, horizon), price.  actual: (m, horizon), price."""
+    """limits: low and high by coverage, (m, leads).  actual: (m, leads), in the same units."""
     scores = {}
     for coverage, (low, high) in limits.items():
         inside = (low <= actual) & (actual <= high)

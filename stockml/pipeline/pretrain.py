@@ -48,8 +48,8 @@ def pretrain_base(
         working = home.root / "pretraining" / str(regression.through)
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
-        score = base_score(base, regression, known, at)
-        scores = {**base.scores, SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
+        skill, share = base_score(base, regression, known, at)
+        scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
         keep_aside(folder, base)
         path = write(base, folder)

@@ -64,8 +64,9 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     folder = into / f"_pretraining-{end:%Y-%m}"
     base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
-    score = base_score(base, pooled, known, {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()})
-    learned = {SKILL: round(score.skill, 6), SHARE: round(score.share, 1)}
+    at = {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()}
+    skill, share = base_score(base, pooled, known, at)
+    learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
     path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
     shutil.rmtree(folder)
     return path

@@ -5,7 +5,7 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.forecasts.proper_scores import band, brier, coverage_by_lead, crps, interval_score, pinball
+from stockml.forecasts.proper_scores import band, brier, crps, interval_score, pinball, score_limits
 from stockml.models.pooled_regression import LEVELS
 
 
@@ -54,7 +54,7 @@ def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
     low, high = band(quantiles, LEVELS, 0.8)
     actual[0] = low[0]
-    found = coverage_by_lead(low, high, actual)
+    found = score_limits({0.8: (low, high)}, actual).bands["80"].coverage_by_lead
     for lead in range(5):
         inside = sum(low[i, lead] <= actual[i, lead] <= high[i, lead] for i in range(40))
         assert found[lead] == pytest.approx(inside / 40)
