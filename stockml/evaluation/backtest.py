@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.evaluation.assessment import Judgement, judged
+from stockml.evaluation.assessment import judged
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -26,7 +26,7 @@ from stockml.evaluation.simple_distributions import (
     simple_distributions,
 )
 from stockml.features.windows import OriginSplit, scored_origins, whole
-from stockml.forecasts.outlook import chances_above
+from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
 from stockml.models.baselines import baseline_paths
@@ -34,8 +34,7 @@ from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import TrainedModel, same_forecast
+from stockml.models.trained_model import same_forecast
 from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
@@ -59,10 +58,8 @@ class Span:
 
 @dataclass(frozen=True)
 class DecisionNight:
-    """What came of a night's training and of its gate."""
+    """What came of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
 
-    session: date
-    base: str | None
     mode: str
     evidence: float | None
     promoted: bool
@@ -173,7 +170,8 @@ def _nights(
             kept = champion is not None and same_forecast(model, champion)
             found = judged(known, model, champion, settings.evaluation, split, kept=kept, simple_rows=False)
             champion = model if found.promoted else champion
-            nights.append(_night(known, model, found))
+            skill_of_own = model.evidence.skill if model.evidence else None
+            nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
             rows = (row_of(found.publisher), WITHOUT_NETWORK)
             quantiles.append([found.candidates[row].tonight.quantiles[0] for row in rows])
     own, bare = np.array(quantiles).swapaxes(0, 1)
@@ -194,19 +192,6 @@ def _see_windows(
                 asked.setdefault(base, set()).update([*others, learned])
     for base, found in asked.items():
         base.curves(series, np.array(sorted(found)))
-
-
-def _night(known: PriceSeries, model: TrainedModel, found: Judgement) -> DecisionNight:
-    assert isinstance(model.published, TickerNetwork)
-    base, evidence = model.published.pool.base, model.evidence
-    return DecisionNight(
-        known.sessions[-1].item(),
-        str(base.through) if base else None,
-        model.decision.mode,
-        evidence.skill if evidence else None,
-        found.promoted,
-        found.publisher,
-    )
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
@@ -248,9 +233,8 @@ def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floa
 def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: int) -> RiseScore:
     """quantiles: (m, 21) of log(mid at the lead / close of the origin), as published."""
     rose = series.mid[origins + lead] > series.close[origins]
-    chances = chances_above(quantiles, np.zeros(len(origins)))
     share = float(rose.mean())
-    return RiseScore(lead, share, float(brier(chances, rose).mean()), share * (1 - share))
+    return RiseScore(lead, share, float(brier(chances_of_a_rise(quantiles), rose).mean()), share * (1 - share))
 
 
 def _scored(

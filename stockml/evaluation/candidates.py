@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stockml.features.windows import OriginSplit, scored_origins
-from stockml.forecasts.outlook import chances_above
+from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import Components, Published, published
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
@@ -92,7 +92,7 @@ class Candidate:
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
-        return chances_above(self.test.quantiles[:, step - 1], np.zeros(len(self.test.quantiles)))
+        return chances_of_a_rise(self.test.quantiles[:, step - 1])
 
 
 def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:

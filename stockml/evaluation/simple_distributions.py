@@ -57,12 +57,6 @@ class DistributionRows:
     quantiles: dict[str, Floats]
     reasons: dict[str, str]
 
-    def __post_init__(self) -> None:
-        shape = (len(self.origins), len(self.leads), len(LEVELS))
-        for name, each in self.quantiles.items():
-            if each.shape != shape:
-                raise ValueError(f"expected quantiles {shape} of {name}, found {each.shape}")
-
 
 def simple_distributions(
     series: PriceSeries,

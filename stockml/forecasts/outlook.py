@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.models.pooled_regression import LEVELS, symmetrised
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
 MOVES = (0.05, 0.1)
@@ -79,6 +79,6 @@ def chance_above(quantiles: Floats, move: float) -> float:
     return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
 
 
-def chances_above(quantiles: Floats, moves: Floats | Indices) -> Floats:
-    """(m,) chances of more than moves (m,), by quantiles (m, 21)."""
-    return np.array([chance_above(row, float(move)) for row, move in zip(quantiles, moves, strict=True)])
+def chances_of_a_rise(quantiles: Floats) -> Floats:
+    """(m,) chances of a move above 0, by quantiles (m, 21)."""
+    return np.array([chance_above(row, 0.0) for row in quantiles])

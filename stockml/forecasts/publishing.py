@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.forecasts.proper_scores import crps
-from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.models.pooled_regression import LEVELS, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -93,7 +93,7 @@ def published(series: PriceSeries, origins: Indices, components: Components) -> 
     (spread, skew), leads = _spread_and_skew(components.simple), components.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many have come in full by each origin
     came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
-    actual = np.log(series.mid)[came[:, None] + np.arange(1, leads + 1)] - np.log(series.close)[came, None]
+    actual = moves(series, came, np.arange(1, leads + 1))
     shares = np.zeros_like(components.location)
     if components.network is not None:
         shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]

@@ -143,11 +143,6 @@ def test_a_history_too_short_for_a_row_gives_its_reason_and_leaves_the_others() 
     assert set(found.scores) == {*SHAPES, BASE} - {OWN_HAR}
 
 
-def test_a_row_of_other_origins_is_refused() -> None:
-    with pytest.raises(ValueError, match=f"of {LSTM}, found"):
-        distribution_table(SERIES, AT[1:], POOL, CANDIDATES, 50)
-
-
 def test_nothing_after_an_origin_but_its_outcome_has_a_say() -> None:
     assert POOL.regression is not None
     pair = [

@@ -133,14 +133,6 @@ def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
         assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
 
 
-def test_rows_must_be_of_the_same_origins_and_leads(pool: PooledRegression) -> None:
-    rows = simple_distributions(walk(4_000), LATE, LEADS, pool).quantiles
-    quantiles = rows[POOLED]
-    for other in (quantiles[1:], quantiles[:, :3], quantiles[..., :19]):
-        with pytest.raises(ValueError, match="of network, found"):
-            DistributionRows(LATE, LEADS, {**rows, "network": other}, {})
-
-
 def test_equal_input_gives_equal_bytes(pool: PooledRegression) -> None:
     def found() -> DistributionRows:
         return simple_distributions(walk(4_000), LATE, LEADS, pool, "own")

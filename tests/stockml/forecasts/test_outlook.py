@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.outlook import annualised, chance_above, chances_above, outlooks
+from stockml.forecasts.outlook import annualised, chance_above, chances_of_a_rise, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.pooled_regression import LEVELS
 
@@ -33,7 +33,7 @@ def test_chances_follow_the_quantiles_and_end_beyond_them() -> None:
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
     assert (chance_above(quantiles, 1.0), chance_above(quantiles, -1.0)) == (0.0, 1.0)
-    both = chances_above(np.stack([quantiles, quantiles]), np.array([0.0, 0.01]))
+    both = chances_of_a_rise(np.stack([quantiles, 0.1 * NORMAL]))
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
 
