@@ -34,7 +34,6 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
-from stockml.training.ticker_training import unseen_parts
 
 VOLATILITY_SESSIONS = 20
 
@@ -80,7 +79,7 @@ def assess(
     champion: TrainedModel | None,
     settings: EvaluationSettings,
     upcoming: Sequence[date],
-    split: OriginSplit | None = None,
+    split: OriginSplit,
     *,
     kept: bool = False,
     unreadable: str | None = None,
@@ -88,13 +87,11 @@ def assess(
 ) -> Assessment:
     """Score tonight's model beside the champion and every simple forecast, judge, and make what to publish.
 
-    series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins,
-    None for `unseen_parts`.
+    series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins.
     kept: `model` is the champion itself.  unreadable: why there is a champion that cannot be loaded.  A champion that
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     causal_only: raise LooksAhead where any row rests on a bar after its origin.
     """
-    split = split or unseen_parts(series, settings)
     test = scored_origins(series, split.test, settings)
     found = judged(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table

@@ -135,7 +135,7 @@ def base_score(
     leads, skills = np.array(LEADS), []
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
         own = base.quantiles(prices, at, leads, pooled)
-        simple = pooled.quantiles(prices, at, leads, symmetric=True)
+        simple = symmetrised(pooled.quantiles(prices, at, leads))
         skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])
     known = np.array([each for each in skills if np.isfinite(each)])
     if not len(known):

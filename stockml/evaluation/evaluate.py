@@ -34,15 +34,15 @@ def evaluate(
     origins: Indices,
     paths: Mapping[str, Floats],
     settings: EvaluationSettings,
-    rises: Mapping[str, Floats] | None = None,
+    rises: Mapping[str, Floats],
     *,
-    close: Floats | None = None,
+    close: Floats,
 ) -> Evaluation:
     """Score the named paths and all baselines on identical origins.
 
     mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
     paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
-    close: (n,), price, the reference of all skill; None where a series is known by one price a session only.
+    close: (n,), price, the reference of all skill.
     Every path is compared with the last close and, where they are given, with the champion and with what would have
     been published without a network.  Raises TooFewBars.
     """
@@ -51,7 +51,7 @@ def evaluate(
     for name, path in paths.items():
         if path.shape != actual.shape:
             raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
-    start = (mid if close is None else close)[origins]
+    start = close[origins]
     sheet = _Sheet(
         actual=actual,
         start=start,
@@ -67,9 +67,7 @@ def evaluate(
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={
-            name: sheet.score(error, errors[LAST_CLOSE], (rises or {}).get(name)) for name, error in errors.items()
-        },
+        scores={name: sheet.score(error, errors[LAST_CLOSE], rises.get(name)) for name, error in errors.items()},
         one_step={name: sheet.one_step(error[:, 0], errors[LAST_CLOSE][:, 0]) for name, error in errors.items()},
         comparisons=tuple(
             sheet.compare(name, against, errors)

@@ -39,10 +39,6 @@ def mean_step(mid: Floats, sessions: int) -> Floats:
     return steps
 
 
-def flat(horizon: int) -> Floats:
-    return np.zeros(horizon)
-
-
 def straight(horizon: int) -> Floats:
     return np.arange(1.0, horizon + 1)
 
@@ -59,7 +55,7 @@ class Baseline:
     name: str
     level: Callable[[Floats], Floats]
     trend: Callable[[Floats], Floats]
-    shape: Callable[[int], Floats] = flat
+    shape: Callable[[int], Floats] = np.zeros
 
     def path(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
         """mid: (n,), price.  origins: (m,), session indices.  Returns (m, horizon), price at leads 1 … horizon."""
@@ -67,10 +63,6 @@ class Baseline:
         paths: Floats = np.multiply.outer(trend, self.shape(horizon))
         paths += level[:, None]
         return paths
-
-    def one_step(self, mid: Floats) -> Floats:
-        """mid: (n,), price.  Returns (n,): entry i is the forecast of session i + 1 made after session i."""
-        return np.asarray(self.level(mid) + self.trend(mid) * self.shape(1)[0], dtype=np.float64)
 
 
 def _itself(mid: Floats) -> Floats:

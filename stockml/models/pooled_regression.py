@@ -104,17 +104,13 @@ class PooledRegression:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
         return np.asarray(at_leads(leads) @ self.shapes[width], dtype=np.float64)
 
-    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, *, symmetric: bool = False) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.
-
-        symmetric: without the years' rise that the shape has learned.  Otherwise as `widths`.
-        """
-        shape = self.shape(POOLED, leads)
-        return self.widths(series, origins, leads)[..., None] * (symmetrised(shape) if symmetric else shape)
+    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.  Otherwise as `widths`."""
+        return self.widths(series, origins, leads)[..., None] * self.shape(POOLED, leads)
 
 
 def symmetrised(quantiles: Floats) -> Floats:
-    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without a location or a skew.  (…, 21), at symmetric levels."""
+    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without a location (the years' rise) or a skew.  (…, 21)."""
     return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
 
 

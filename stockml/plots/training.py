@@ -86,7 +86,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
-        said = BASELINES[name].one_step(mid)[:-1]  # entry i is about session i + 1
+        said = BASELINES[name].path(mid, np.arange(len(mid) - 1), 1)[:, 0]  # entry i is about session i + 1
         axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
     over_time(axes, mid_price(ticker), ends)

@@ -81,7 +81,7 @@ def baselines(scene: Scene) -> Iterator[Measured]:
     def action(run: int) -> None:
         baseline_paths(mid, origins, HORIZON)
         for baseline in BASELINES.values():
-            baseline.one_step(mid)
+            baseline.path(mid, np.arange(STORED_SESSIONS), 1)
 
     remark = f"{what}; one step everywhere, 50-step paths from {len(origins):,} origins"
     yield timed("baselines", action, runs=scene.runs(50, 15), remark=remark)

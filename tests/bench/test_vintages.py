@@ -8,7 +8,7 @@ import pytest
 
 from stockml.evaluation.distribution_scores import base_score, losses
 from stockml.models import pooled_vintages
-from stockml.models.pooled_regression import LEADS, PooledRegression, moves
+from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.training.base_trainee import MemberSettings
@@ -58,7 +58,7 @@ def test_a_score_is_the_mean_over_tickers_of_what_each_gains() -> None:
     skills = []
     for name, at in origins.items():
         actual = moves(series[name], at, leads)
-        simple = pooled.quantiles(series[name], at, leads, symmetric=True)
+        simple = symmetrised(pooled.quantiles(series[name], at, leads))
         own = base().quantiles(series[name], at, leads, pooled)
         reference = losses(simple, actual, leads).mean()
         skills.append(1 - losses(own, actual, leads).mean() / reference)

@@ -19,7 +19,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.tracking import run_content
-from stockml.training.ticker_training import train_ticker
+from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.support.recordings import recorded_bars
 
 SETTINGS = Settings()
@@ -81,7 +81,8 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
     if isinstance(model, TrainedModel):
         left = {name: replace(getattr(model, name), own=False) for name in ("held_out", "published")}
         rival = replace(model, **left)
-    return assess(series_until(ticker, day), model, rival, SETTINGS.evaluation, upcoming)
+    series, settings = series_until(ticker, day), SETTINGS.evaluation
+    return assess(series, model, rival, settings, upcoming, unseen_parts(series, settings))
 
 
 def recorded_night(

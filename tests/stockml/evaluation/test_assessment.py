@@ -149,7 +149,7 @@ def test_a_champion_gives_way_to_one_as_good_after_as_many_sessions_as_the_setti
     limit: int, promoted: bool
 ) -> None:
     settings = SETTINGS.changed(replace_after_sessions=limit)
-    found = assess(SERIES, wide(1.0001), USUAL, settings, after(SERIES))
+    found = assess(SERIES, wide(1.0001), USUAL, settings, after(SERIES), SPLIT)
     assert found.verdict.promoted is promoted
     assert f"{AGE} sessions" in found.verdict.reason
 
@@ -163,7 +163,7 @@ def test_a_champion_that_learned_from_what_is_unseen_is_named_and_not_scored_on_
 
 
 def test_a_champion_that_cannot_be_read_is_said_and_nobody_is_called_the_first() -> None:
-    found = assess(SERIES, USUAL, None, SETTINGS, after(SERIES), unreadable="model/0f: an earlier version's")
+    found = assess(SERIES, USUAL, None, SETTINGS, after(SERIES), SPLIT, unreadable="model/0f: an earlier version's")
     assert found.verdict.promoted
     assert found.verdict.reason == (
         "the champion has no score (model/0f: an earlier version's): replaced without a comparison"
@@ -180,7 +180,7 @@ def test_a_kept_model_is_scored_once_and_published() -> None:
 def test_before_any_vintage_the_simple_forecast_is_published_and_says_why() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
     model = train_ticker(early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(early, model, None, SETTINGS, after(early))
+    found = assess(early, model, None, SETTINGS, after(early), unseen_parts(early, SETTINGS))
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
@@ -201,7 +201,7 @@ def test_with_a_vintage_for_tonight_alone_no_network_is_published_that_was_not_s
 def test_a_ticker_of_a_few_sessions_gets_a_night(sessions: int) -> None:
     series = walk(sessions)
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series))
+    found = assess(series, model, None, SETTINGS, after(series), unseen_parts(series, SETTINGS))
     assert (found.publisher, found.verdict.promoted) == (LSTM, True)
     assert not found.forecast.without_network
     assert found.forecast.outlook[0].usual is None
@@ -213,7 +213,7 @@ def test_whatever_the_prices_bands_are_finite_and_rise_and_all_of_it_is_written(
     series: PriceSeries, tmp_path: Path
 ) -> None:
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series))
+    found = assess(series, model, None, SETTINGS, after(series), unseen_parts(series, SETTINGS))
     limits = [found.forecast.band(95).low, found.forecast.band(80).low, found.forecast.band(50).low]
     limits += [found.forecast.path, found.forecast.band(50).high, found.forecast.band(95).high]
     assert np.isfinite(limits).all()

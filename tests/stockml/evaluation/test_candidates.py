@@ -54,7 +54,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
         inside = (scored[..., low] <= actual) & (actual <= scored[..., high])
         assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
     paths = close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10])
-    score = evaluate(SERIES.mid, TEST, {PUBLISHED: paths}, SETTINGS, close=close).scores[PUBLISHED]
+    score = evaluate(SERIES.mid, TEST, {PUBLISHED: paths}, SETTINGS, {}, close=close).scores[PUBLISHED]
     assert found.evaluation.scores[PUBLISHED].mse == pytest.approx(score.mse)
     assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
     assert forecast.now == close[-1]

@@ -88,15 +88,15 @@ def test_skill_is_over_the_last_close_so_an_older_price_has_none_for_nothing() -
     ends = np.cumsum(steps.sum(axis=1))  # a session's middle, then its end, from which the next one goes on
     mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
     path = np.repeat(close[ORIGINS, None], 50, axis=1)
-    found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, close=close)
+    found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=close)
     assert (found.scores[LSTM].skill, found.one_step[LSTM].skill) == (0.0, 0.0)
     assert (found.one_step[LAST_MID].skill or 0) < -0.2
-    assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS).one_step[LSTM].skill or 0) > 0.2
+    assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0) > 0.2
 
 
 def test_a_series_of_one_price_a_session_is_measured_by_that_price() -> None:
     mid = prices()
-    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS)
+    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
     assert found.scores[LAST_CLOSE] == found.scores[LAST_MID]
 
 
@@ -138,7 +138,7 @@ def test_models_are_compared_with_the_last_close_and_with_the_champion() -> None
 def test_what_the_network_adds_is_the_published_against_the_same_without_it() -> None:
     mid = prices()
     with_it, without = guesses(mid), guesses(mid, seed=6)
-    found = evaluate(mid, ORIGINS, {PUBLISHED: with_it, WITHOUT_NETWORK: without}, SETTINGS, close=closes(mid))
+    found = evaluate(mid, ORIGINS, {PUBLISHED: with_it, WITHOUT_NETWORK: without}, SETTINGS, {}, close=closes(mid))
     adds = found.comparison(PUBLISHED, WITHOUT_NETWORK)
     assert adds is not None
     assert adds.test is not None
@@ -146,7 +146,7 @@ def test_what_the_network_adds_is_the_published_against_the_same_without_it() ->
     apart = (found.scores[PUBLISHED].skill or 0) - (found.scores[WITHOUT_NETWORK].skill or 0)
     assert adds.skill_difference == pytest.approx(apart)
     assert adds.interval.low <= apart <= adds.interval.high
-    same = evaluate(mid, ORIGINS, {PUBLISHED: without, WITHOUT_NETWORK: without}, SETTINGS, close=closes(mid))
+    same = evaluate(mid, ORIGINS, {PUBLISHED: without, WITHOUT_NETWORK: without}, SETTINGS, {}, close=closes(mid))
     nothing = same.comparison(PUBLISHED, WITHOUT_NETWORK)
     assert nothing is not None
     assert nothing.test is not None
@@ -179,7 +179,7 @@ def test_metric_names_are_the_same_every_night() -> None:
 
 def test_a_dead_price_gives_no_figure_rather_than_infinity() -> None:
     mid = np.full(600, 20.0)
-    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS)
+    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
     assert found.scores[LSTM].mse is None
     assert found.scores[LSTM].skill is None
     assert found.scores[LAST_CLOSE].mase is None
@@ -194,14 +194,14 @@ def test_no_figure_is_ever_nan_or_infinite(every: int, seed: int, halted: int, e
     mid[:halted] = mid[0]
     origins = np.arange(300, 549, every)
     paths = mid[origins[:, None] + np.arange(1, 51)] if exact else guesses(mid, origins, seed)
-    found = evaluate(mid, origins, {LSTM: paths}, SETTINGS)
+    found = evaluate(mid, origins, {LSTM: paths}, SETTINGS, {}, close=mid)
     assert read_record(Evaluation, written_record(found)) == found
     assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
 
 
 def test_a_single_origin_is_scored_without_a_test() -> None:
     mid = prices()
-    found = evaluate(mid, np.array([400]), {LSTM: guesses(mid, np.array([400]))}, SETTINGS)
+    found = evaluate(mid, np.array([400]), {LSTM: guesses(mid, np.array([400]))}, SETTINGS, {}, close=mid)
     comparison = found.comparison(LSTM, LAST_CLOSE)
     assert found.scores[LSTM].mse is not None
     assert comparison is not None
@@ -211,15 +211,15 @@ def test_a_single_origin_is_scored_without_a_test() -> None:
 @pytest.mark.parametrize("origins", [np.array([], dtype=np.int64), np.array([300, 550])])
 def test_origins_without_a_known_outcome_are_refused(origins: np.ndarray) -> None:
     with pytest.raises(TooFewBars):
-        evaluate(prices(), origins, {}, SETTINGS)
+        evaluate(prices(), origins, {}, SETTINGS, {}, close=prices())
 
 
 def test_paths_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="LSTM"):
-        evaluate(prices(), ORIGINS, {LSTM: np.ones((3, 50))}, SETTINGS)
+        evaluate(prices(), ORIGINS, {LSTM: np.ones((3, 50))}, SETTINGS, {}, close=prices())
 
 
 def test_a_short_horizon_has_only_the_leads_it_reaches() -> None:
     short = SETTINGS.changed(horizon=12, direction_step=10)
-    found = evaluate(prices(), ORIGINS, {}, short)
+    found = evaluate(prices(), ORIGINS, {}, short, {}, close=prices())
     assert list(found.scores["drift"].skill_by_lead) == ["1", "5", "10"]

@@ -10,7 +10,7 @@ from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_rows, goes_on_differently, rows_of_a_night
 from stockml.models.baselines import BASELINES
-from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, TEST, USUAL, Model, after, assessed
+from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, SPLIT, TEST, USUAL, Model, after, assessed
 from tests.stockml.evaluation.test_assessment import seeing
 
 MIDDLE = int(TEST[len(TEST) // 2])
@@ -18,7 +18,7 @@ NEXT_CLOSE = f"after the close of {SERIES.sessions[MIDDLE]}"
 
 
 def night(model: Model, champion: Model | None = None) -> None:
-    assess(SERIES, model, champion, SETTINGS, after(SERIES))
+    assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT)
 
 
 def test_a_network_that_foretells_is_named_whichever_it_is() -> None:

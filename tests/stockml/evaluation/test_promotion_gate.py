@@ -128,7 +128,7 @@ def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None
     last, actual = np.repeat(mid[origins, None], 50, axis=1), mid[origins[:, None] + np.arange(1, 51)]
     knowing = {LSTM: 0.3, CHAMPION: 0.2, PUBLISHED: 0.25, WITHOUT_NETWORK: 0.1}
     paths = {name: last + share * (actual - last) for name, share in knowing.items()}
-    found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500))
+    found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500), {}, close=mid)
     measured = replace(table(), whole={LSTM: rival(-0.01, None, POOLED)})
     kept = verdict(True, "because", found, measured, weights=(0.25, 0.1))
     numbers = kept.numbers

@@ -16,7 +16,7 @@ from stockml.models.retrain_policy import Decision
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.training.ticker_training import train_ticker
+from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.support.recordings import recorded
 
 LAST_CLOSE_MSE, LAST_MID_MSE = 0.005392567374, 0.005449595124  # in squared ranges of the 2,500 sessions before
@@ -32,7 +32,8 @@ def found() -> Assessment:
     """A first night after the recording's end, as the night's own steps train and measure it."""
     model = train_ticker(series(), Settings(), Decision("retrain", "no champion yet"), start=None)
     upcoming = sessions_for("IBM").after(series().sessions[-1].item(), 50)
-    return assess(series(), model, None, Settings().evaluation, upcoming)
+    settings = Settings().evaluation
+    return assess(series(), model, None, settings, upcoming, unseen_parts(series(), settings))
 
 
 def test_the_network_adds_what_it_was_found_to_add_and_no_miracle() -> None:

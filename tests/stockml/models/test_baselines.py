@@ -55,14 +55,13 @@ ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
 
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("n", [1, 2, 30, 400])
-def test_paths_and_single_steps_are_what_a_loop_finds(name: str, n: int) -> None:
+def test_paths_are_what_a_loop_finds(name: str, n: int) -> None:
     mid = prices(n)
     origins = np.unique(np.linspace(0, n - 1, 7).astype(np.int64))
-    paths, steps = BASELINES[name].path(mid, origins, 6), BASELINES[name].one_step(mid)
+    paths = BASELINES[name].path(mid, origins, 6)
     for row, origin in enumerate(origins):
         expected = [ORACLES[name](mid[: origin + 1], lead) for lead in range(1, 7)]
         np.testing.assert_allclose(paths[row], expected, rtol=1e-10)
-        np.testing.assert_allclose(steps[origin], expected[0], rtol=1e-10)
 
 
 def test_drift_forgets_what_is_older_than_2500_sessions() -> None:
@@ -77,7 +76,6 @@ def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
     changed = mid.copy()
     changed[251:] *= 7.0
     np.testing.assert_array_equal(BASELINES[name].path(mid, origins, 50), BASELINES[name].path(changed, origins, 50))
-    np.testing.assert_array_equal(BASELINES[name].one_step(mid)[:251], BASELINES[name].one_step(changed)[:251])
 
 
 def test_the_damped_trend_goes_on_ever_weaker() -> None:
@@ -90,8 +88,6 @@ def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:
     def seconds() -> float:  # of this process: neighbours on the machine do not count
         start = time.process_time()
         baseline_paths(mid, origins, 50)
-        for baseline in BASELINES.values():
-            baseline.one_step(mid)
         return time.process_time() - start
 
     assert min(seconds() for _ in range(10)) <= 0.020

@@ -141,8 +141,8 @@ def hole_of_a_year() -> PriceSeries:
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
     origins = whole(series, np.arange(20, len(series)), 0)
-    for symmetric in (False, True):
-        found = fitted.quantiles(series, origins, ALL, symmetric=symmetric)
+    quantiles = fitted.quantiles(series, origins, ALL)
+    for found in (quantiles, symmetrised(quantiles)):
         assert np.isfinite(found).all()
         assert (np.diff(found, axis=-1) >= 0).all()
     assert (fitted.widths(series, origins, ALL) > 0).all()

@@ -97,9 +97,9 @@ def test_a_network_is_trained_judged_and_published_without_loading_tensorflow() 
     code = (
         "import sys; from stockml.evaluation.assessment import assess; from tests.support.walks import SMALL, walk\n"
         "from stockml.models.retrain_policy import Decision\n"
-        "from stockml.training.ticker_training import train_ticker\n"
+        "from stockml.training.ticker_training import train_ticker, unseen_parts\n"
         "model = train_ticker(walk(2_600), SMALL, Decision('retrain', 'first'), start=None)\n"
-        "assess(walk(2_600), model, None, SMALL.evaluation, [])\n"
+        "assess(walk(2_600), model, None, SMALL.evaluation, [], unseen_parts(walk(2_600), SMALL.evaluation))\n"
         "print(sorted({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -15,6 +15,7 @@ from stockml.features.width_inputs import width_inputs
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.trend_prior import prior_path, published_moves
+from stockml.training.ticker_training import unseen_parts
 from stockml.training.train import facts_about, train
 from tests.support.walks import SMALL, altered_after, walk
 
@@ -55,7 +56,8 @@ def test_a_verdict_rests_on_nothing_after_the_last_outcome_that_is_scored(tmp_pa
     for series in (SERIES, altered_after(SERIES, t)):
         known, folder = series.until(t + 1), tmp_path / "models" / "ABC" / str(len(found))
         made = train(known, SMALL, Decision("retrain", "no champion yet"), champion=None, folder=folder)
-        found.append((made.evidence, made.decision, assess(known, made, None, SMALL.evaluation, days)))
+        split = unseen_parts(known, SMALL.evaluation)
+        found.append((made.evidence, made.decision, assess(known, made, None, SMALL.evaluation, days, split)))
     (*learned, one), (*again, two) = found
     assert learned == again
     assert (one.verdict, one.forecast, one.calibration) == (two.verdict, two.forecast, two.calibration)

@@ -29,6 +29,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.settings import settings_for
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
+from stockml.training.ticker_training import unseen_parts
 from stockml.training.train import train
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
@@ -60,7 +61,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def forecast() -> Forecast:
     """What the night publishes of its network, with no champion beside it."""
     upcoming = sessions_for("IBM").after(DAY, SETTINGS.evaluation.horizon)
-    return assess(series_until("IBM", DAY), trained("IBM", DAY), None, SETTINGS.evaluation, upcoming).forecast
+    series, settings = series_until("IBM", DAY), SETTINGS.evaluation
+    return assess(series, trained("IBM", DAY), None, settings, upcoming, unseen_parts(series, settings)).forecast
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +182,8 @@ def test_the_tutorials_network_is_served_without_tensorflow_and_with_the_width_o
     settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
     model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "model")
     upcoming = sessions_for("MSFT").after(DAY, settings.evaluation.horizon)
-    write_assessment(assess(series, model, None, settings.evaluation, upcoming), tmp_path / "evaluation")
+    split = unseen_parts(series, settings.evaluation)
+    write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), tmp_path / "evaluation")
     folders = {f"{name}_folder": str(tmp_path / name) for name in ("model", "evaluation")}
     series.write(tmp_path / "series.parquet")
     night = recorded_night("MSFT", key="d" * 64, dataset_path=str(tmp_path / "series.parquet"), **folders)

@@ -10,7 +10,7 @@ from stockml import code_version
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import UPPER, BaseNetwork
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainee
@@ -117,7 +117,7 @@ def test_untrained_a_correction_is_the_regression_itself(pooled: PooledRegressio
     fresh = member_of(SMALL[1], Trainee(SMALL[1], pooled).state())
     base = BaseNetwork(UNTIL, ("T0",), 1, 1, lesson.scale, (fresh,), {})
     origins, leads = np.array([100, 700]), np.array(LEADS)
-    expected = pooled.quantiles(walk(800), origins, leads, symmetric=True)
+    expected = symmetrised(pooled.quantiles(walk(800), origins, leads))
     np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, pooled), expected, rtol=1e-4, atol=1e-4)
 
 
