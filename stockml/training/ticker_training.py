@@ -13,7 +13,7 @@ import numpy as np
 
 from stockml.features.windows import OriginSplit, check_whole, scored_origins, split_origins, whole
 from stockml.forecasts.proper_scores import crps
-from stockml.models.base_network import CURVES
+from stockml.models.base_network import CURVES, curves_at
 from stockml.models.pool import Pool, oldest_through
 from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_EVERY, moves
 from stockml.models.pooled_vintages import SHIPPED
@@ -109,9 +109,9 @@ def _evidence(
         return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
-    departures = (network.errors.departure(), np.zeros(CURVES))
-    quantiles = (network.pool.network(series, at, leads, departure) for departure in departures)
-    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in quantiles)
+    base = network.pool.network(series, at, leads, np.zeros(CURVES))
+    own = base * np.exp(curves_at(leads) @ network.errors.departure())[:, None]
+    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in (own, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 
