@@ -32,7 +32,8 @@ evaluations = st.builds(
 def test_parts_keep_a_horizon_between_what_is_learned_chosen_and_measured(
     evaluation: EvaluationSettings, more: int
 ) -> None:
-    n = max(HORIZONS_TO_LEARN * evaluation.horizon, 2 * minimum_sessions(evaluation)) + 2 * evaluation.horizon + more
+    h = evaluation.horizon
+    n = max(HORIZONS_TO_LEARN * h, 2 * (minimum_sessions(evaluation) + h)) + 2 * h + more
     split = split_origins(n, evaluation)
     ends = [(split.train_end - 1, split.validation.start), (split.validation.stop - 1, split.test.start)]
     for last, first in ends:
