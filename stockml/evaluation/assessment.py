@@ -27,7 +27,7 @@ from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.pooled_regression import LEVELS, MIDDLE
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -201,7 +201,7 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
-        path=tuple((close * np.exp(tonight[0, :, len(LEVELS) // 2])).tolist()),
+        path=tuple((close * np.exp(tonight[0, :, MIDDLE])).tolist()),
         bands=tuple(
             Band(int(percent(c)), tuple(low.tolist()), tuple(high.tolist())) for c, (low, high) in limits.items()
         ),

@@ -31,7 +31,7 @@ from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, LEVELS, ORIGIN_EVERY, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, MIDDLE, ORIGIN_EVERY, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
@@ -41,7 +41,7 @@ from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import train_ticker, unseen_parts
 
-FEWEST_ORIGINS = 20
+FEWEST_NIGHTS = 20
 SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
 CENTRED = f"{POOLED}, pooled shape"
 LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
@@ -120,9 +120,9 @@ def backtest(
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
     splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
-    if len(splits) < FEWEST_ORIGINS:
-        needed = len(series) + (FEWEST_ORIGINS - len(splits)) * span.every
-        raise TooFewBars(needed, len(series), f"{FEWEST_ORIGINS} nights from {span.first} to {span.last}")
+    if len(splits) < FEWEST_NIGHTS:
+        needed = len(series) + (FEWEST_NIGHTS - len(splits)) * span.every
+        raise TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
     at, leads = np.array(list(splits)), np.array(LEADS)
     nights, own, bare = _nights(series, splits, settings, folders)
     rows = _simple_rows(series, at, leads, folders)
@@ -245,7 +245,7 @@ def _scored(
     own, centred, leads = rows.quantiles[PUBLISHED], spread[CENTRED], rows.leads
     loss = {name: losses(each, actual, leads) for name, each in spread.items()}
     days = series.sessions[rows.origins]
-    said = paths(series, rows.origins, leads, own[..., len(LEVELS) // 2])
+    said = paths(series, rows.origins, leads, own[..., MIDDLE])
     errors = {name: (actual - path) ** 2 / leads for name, path in said.items()}
     mse, naive = {name: [each.mean(), *each.mean(axis=0)] for name, each in errors.items()}, errors[LAST_CLOSE]
     return TickerBacktest(

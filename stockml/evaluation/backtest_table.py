@@ -11,15 +11,14 @@ import numpy as np
 from stockml.errors import NoBars
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
-from stockml.evaluation.distribution_table import BASE
-from stockml.evaluation.distribution_table import LEADS as SHOWN_LEADS
+from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import CONSTANT, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
+from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pooled_regression import LEADS
 
 ROWS = (
-    f"{CONSTANT}, own shape",
+    f"{CONSTANT_WIDTH}, own shape",
     f"{EWMA_20}, pooled shape",
     f"{EWMA_60}, own shape",
     f"{EWMA_60}, pooled shape",

@@ -3,20 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from stockml.features.windows import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chances_of_a_rise
-from stockml.forecasts.publishing import Components, Published, published
+from stockml.forecasts.publishing import Components, Published, combined
 from stockml.models.pool import Pool
+from stockml.models.pooled_regression import MIDDLE
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.trained_model import TrainedModel
+from stockml.models.ticker_network import TickerNetwork
+from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
+
+
+@runtime_checkable
+class ForecastsPath(Protocol):
+    """A network that says which way, as the tutorial's does, rather than how far."""
+
+    def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
+        """(m, horizon) prices after these origins, (m,)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +46,8 @@ class Pools:
         folders: Sequence[Path] = (SHIPPED,),
     ) -> "Pools":
         """The model's own; of a network that has none the newest in the folders, by date."""
-        own, tonight = (getattr(network, "pool", None) for network in (model.held_out, model.published))
-        if own and tonight:
-            return cls(own, tonight)
+        if isinstance(model.held_out, TickerNetwork) and isinstance(model.published, TickerNetwork):
+            return cls(model.held_out.pool, model.published.pool)
         first = series.sessions[split.validation.start if split else -1].item()
         return cls(Pool.before(first, folders), Pool.before(series.sessions[-1].item(), folders))
 
@@ -71,13 +81,13 @@ class Candidate:
         pools.held_out.check_unseen(series.sessions[split.validation.start].item())
         parts = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
         unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
-        past = forecast_after(series, unseen, leads, pools.held_out, model and model.held_out)
-        now = forecast_after(series, newest, leads, pools.tonight, model and model.published)
-        found = published(series, np.concatenate([unseen, newest]), _joined(past, now))
+        past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
+        now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
+        found = combined(series, np.concatenate([unseen, newest]), _joined(past, now))
         count = len(parts[0])
         test = slice(count, len(unseen))
         own = None
-        if model is not None and hasattr(model.held_out, "paths"):
+        if model is not None and isinstance(model.held_out, ForecastsPath):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
         return cls(found.at(test), found.at(slice(0, len(unseen))), found.at(slice(len(unseen), None)), own)
 
@@ -87,8 +97,7 @@ class Candidate:
 
     def paths(self, series: PriceSeries, at: Indices) -> Floats:
         """(m, horizon) median prices on the test part, whose origins are `at`."""
-        middle = self.test.quantiles.shape[-1] // 2
-        return np.asarray(series.close[at, None] * np.exp(self.test.quantiles[..., middle]), dtype=np.float64)
+        return np.asarray(series.close[at, None] * np.exp(self.test.quantiles[..., MIDDLE]), dtype=np.float64)
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
@@ -100,10 +109,10 @@ def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     return np.asarray(series.mid[at, None] * np.exp(prior_path(series, at, horizon)), dtype=np.float64)
 
 
-def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Any) -> Components:
+def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Network | None) -> Components:
     """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
     simple = pool.simple(series, at, leads)
-    if hasattr(network, "paths"):
+    if isinstance(network, ForecastsPath):
         return Components(np.log(network.paths(series, at, len(leads)) / series.close[at, None]), simple, None)
     location = published_moves(series, at, leads)
     return Components(location, simple, network.network(series, at, leads) if network is not None else None)

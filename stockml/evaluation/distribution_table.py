@@ -20,7 +20,7 @@ from stockml.models.pooled_regression import moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-LEADS = (1, 5, 10, 20, 50)
+SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
 ROWS_OF = {"regression": POOLED, "base": BASE}  # of a pool's kinds
 
@@ -31,7 +31,7 @@ class DistributionTable:
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the very same
     procedure without one.  network_adds: that of the one which would publish.  All as they are.  through: the last
-    session that the pooled regression has seen.  reasons: why a row is not there.
+    session that the pool, regression or base network, has seen.  reasons: why a row is not there.
     """
 
     leads: tuple[int, ...]
@@ -88,7 +88,7 @@ def distribution_table(
     """Score these rows and the simple ones.  origins: (m,), with known outcomes.  pool: ends before the first.
 
     simple_rows: whether the simple ones are scored too."""
-    leads = np.array([lead for lead in LEADS if lead <= horizon])
+    leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
     quantiles: dict[str, Floats] = {}

@@ -20,7 +20,7 @@ from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
-LEADS = (1, 5, 10, 30, 50)
+SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
 PUBLISHED = "published"  # what would have been published of it
@@ -102,7 +102,7 @@ class _Sheet:
             mase=_mean(np.abs(error[moving]).mean(axis=1) / self.step[moving]),
             skill=_skill(mse, _mean(naive_squared)),
             skill_by_lead={
-                str(lead): _skill(by_lead[lead - 1], naive_by_lead[lead - 1]) for lead in LEADS if lead <= len(by_lead)
+                str(k): _skill(by_lead[k - 1], naive_by_lead[k - 1]) for k in SKILL_LEADS if k <= len(by_lead)
             },
             mse_by_lead=tuple(by_lead),
             direction=self._direction(error, rise),

@@ -14,7 +14,7 @@ from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES, simple_distributions
 from stockml.features.windows import OriginSplit, scored_origins
-from stockml.forecasts.publishing import published
+from stockml.forecasts.publishing import combined
 from stockml.models.base_network import CURVES
 from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, PooledRegression
@@ -61,8 +61,8 @@ def rows_of_a_night(
 
     def publishing(model: TrainedModel | None) -> Row:
         def row(series: PriceSeries) -> Sequence[Floats | None]:
-            forecast = forecast_after(series, at, leads, pool, model and model.held_out)
-            return *vars(forecast).values(), *vars(published(series, at, forecast)).values()
+            forecast = forecast_after(series, at, leads, pool, model.held_out if model else None)
+            return *vars(forecast).values(), *vars(combined(series, at, forecast)).values()
 
         return row
 

@@ -21,19 +21,18 @@ from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-CONSTANT = "last close, constant width"
-EWMA_20, EWMA_60 = "EWMA 20", "EWMA 60"
+CONSTANT_WIDTH = "last close, constant width"
+EWMA_20, EWMA_60, POOLED = pooled.EWMA_20, pooled.EWMA_60, pooled.POOLED
 OWN_HAR = "HAR range (ticker's own)"
 GJR_GARCH = "GJR-GARCH"
-POOLED = "pooled regression"
 SHAPES = {
-    CONSTANT: pooled.CONSTANT,
-    EWMA_20: pooled.EWMA_20,
-    EWMA_60: pooled.EWMA_60,
-    OWN_HAR: pooled.POOLED,  # the same regression, so in the same units
-    POOLED: pooled.POOLED,
+    CONSTANT_WIDTH: pooled.CONSTANT,
+    EWMA_20: EWMA_20,
+    EWMA_60: EWMA_60,
+    OWN_HAR: POOLED,  # the same regression, so in the same units
+    POOLED: POOLED,
 }
-IN_BACKTESTS = {**SHAPES, GJR_GARCH: pooled.EWMA_60}  # in the same units: a day's standard deviation, close to close
+IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's standard deviation, close to close
 
 CALIBRATION_SESSIONS = 1_000
 FEWEST_CALIBRATED = 250
@@ -87,9 +86,9 @@ def simple_distributions(
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
     stop = len(known) - furthest
-    found = whole(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_ORIGIN), stop), furthest)
+    found = whole(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
     if len(found) < FEWEST_CALIBRATED:
-        needed = pooled.FIRST_ORIGIN + FEWEST_CALIBRATED + furthest
+        needed = pooled.FIRST_LEARNED + FEWEST_CALIBRATED + furthest
         raise TooFewBars(needed, len(known), "a shape of the ticker's own")
     return found
 
@@ -117,7 +116,7 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
         if len(known) < OWN_SESSIONS:
             raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")
         return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
-    if name == CONSTANT:
+    if name == CONSTANT_WIDTH:
         seen = Volatilities.of(known)
         pooled.check_history(seen, np.array([len(known) - 1]))
         usual = float(seen.constant[-1])

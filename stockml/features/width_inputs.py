@@ -32,7 +32,7 @@ INPUTS = (
 SMALLEST_MOVE = 0.05  # of the volatility: a close that stood still has a logarithm too
 FURTHEST_MOVE = 10.0  # volatilities: a misprint says no more than a crash
 FURTHEST_RATIO = 3.0  # in ln
-FURTHEST = 5.0  # deviations, of any input
+FURTHEST_INPUT = 5.0  # deviations, of any input
 SETTLED = 60  # sessions until a trailing extreme says anything
 
 
@@ -79,7 +79,7 @@ class InputScale:
     def apply(self, inputs: Floats) -> NDArray[np.float32]:
         """(n, 14) in deviations from the mean, which stands for what is not known; finite, cut at ±5."""
         standard = np.nan_to_num((inputs - self.means) / self.deviations)
-        return np.clip(standard, -FURTHEST, FURTHEST).astype(np.float32)
+        return np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT).astype(np.float32)
 
 
 def _below_high(series: PriceSeries) -> Floats:

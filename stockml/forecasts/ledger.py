@@ -26,9 +26,9 @@ from stockml.forecasts.ledger_scores import (
     RestatedBar,
     Timing,
     counting_steps,
-    record,
     restated_bars,
     scored_steps,
+    scores_by_timing,
     scores_of,
     timing_of,
 )
@@ -155,7 +155,7 @@ class Ledger:
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
         counting = self.counting(ticker, sessions)
-        return record(counting, scored_steps(counting, series))
+        return scores_by_timing(counting, scored_steps(counting, series))
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """Of that record the live forecasts' part alone."""

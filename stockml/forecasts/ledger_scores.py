@@ -104,7 +104,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def judged(value: str, independent: int) -> str:
+def with_independent(value: str, independent: int) -> str:
     """A figure with the number of its independent observations, and that they are too few where they are."""
     few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
     return f"{value} ({independent} independent{few})"
@@ -169,7 +169,7 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
-def record(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
+def scores_by_timing(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
     """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
     return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.forecasts.proper_scores import crps
-from stockml.models.pooled_regression import LEVELS, moves, symmetrised
+from stockml.models.pooled_regression import LEVELS, MIDDLE, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -21,7 +21,6 @@ FIRST_SHARE = 2 / 3  # the network's; on tickers and eras that it was not learne
 LEARNING_RATE = 0.02  # a session, in units of the simple forecast's mean loss
 FEEDBACK = 0.0005  # a session, in ln of the width for each share that the 80 % bands held too much or too little
 FURTHEST_FEEDBACK = 0.3
-MIDDLE = len(LEVELS) // 2
 LOWER_80, UPPER_80 = (int(np.flatnonzero(np.isclose(LEVELS, level))[0]) for level in (0.1, 0.9))
 
 
@@ -84,7 +83,7 @@ def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Fl
     return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
 
 
-def published(series: PriceSeries, origins: Indices, components: Components) -> Published:
+def combined(series: PriceSeries, origins: Indices, components: Components) -> Published:
     """What would have been published after each of the origins, by what was known then.
 
     origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends on

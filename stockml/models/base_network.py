@@ -24,8 +24,8 @@ from stockml.storage.arrays import Floats, Indices
 LOOK_BACK = 64  # sessions
 CURVES = 4  # smooth functions of ln(lead) that a width departs by
 UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
-FURTHEST = 2.0  # ln: no network makes a width more than e² times as large or small
-AT_ONCE = 48  # origins: products so small stay on one thread, several times as fast while others are at work
+FURTHEST_DEPARTURE = 2.0  # ln: no network makes a width more than e² times as large or small
+CHUNK = 48  # origins: products so small stay on one thread, several times as fast while others are at work
 
 Singles = NDArray[np.float32]
 
@@ -112,7 +112,7 @@ class BaseNetwork:
         for member, curves in zip(self.members, self.curves(series, origins), strict=True):
             width = regression if member.corrects else volatility
             departures = curves.astype(np.float64) @ curves_at(leads).T  # (m, leads), added to ln widths
-            width = width * np.exp(np.clip(departures, -FURTHEST, FURTHEST))
+            width = width * np.exp(np.clip(departures, -FURTHEST_DEPARTURE, FURTHEST_DEPARTURE))
             found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
@@ -157,7 +157,7 @@ def curves_at(leads: Indices) -> Floats:
 
 
 def _by_chunks(member: Member, windows: Singles) -> Singles:
-    parts = [member.curves(windows[first : first + AT_ONCE]) for first in range(0, len(windows), AT_ONCE)]
+    parts = [member.curves(windows[first : first + CHUNK]) for first in range(0, len(windows), CHUNK)]
     return np.concatenate([np.zeros((0, CURVES), dtype=np.float32), *parts])
 
 

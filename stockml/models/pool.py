@@ -18,7 +18,7 @@ from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork, curves_at
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_history, symmetrised
+from stockml.models.pooled_regression import LEADS, LEVELS, MIDDLE, PooledRegression, check_history, symmetrised
 from stockml.models.pooled_vintages import KINDS, SHIPPED, Vintage
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -92,7 +92,7 @@ def normal_quantiles(series: PriceSeries, origins: Indices, leads: Indices) -> F
 
 def widths_of(quantiles: Floats) -> Floats:
     """(…) mean of the upper quantiles of a symmetric distribution (…, 21)."""
-    return np.asarray(symmetrised(quantiles)[..., len(LEVELS) // 2 + 1 :].mean(axis=-1), dtype=np.float64)
+    return np.asarray(symmetrised(quantiles)[..., MIDDLE + 1 :].mean(axis=-1), dtype=np.float64)
 
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:

@@ -20,6 +20,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
+MIDDLE = len(LEVELS) // 2  # the median
 LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # what lies between is interpolated in ln(lead)
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
@@ -27,8 +28,8 @@ CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled r
 WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its own
 
 ORIGIN_EVERY = 5
-FIRST_ORIGIN = 60  # before it, the volatility that all is measured in has not settled
-FEWEST_ORIGINS = 100
+FIRST_LEARNED = 60  # before it, the volatility that all is measured in has not settled
+FEWEST_LEARNED = 100
 FEWEST_RETURNS = 20  # a month, for a width that is worth saying
 SMALLEST_MOVE = 0.05  # in units of the width: so that a price that stood still does not rule the fit
 FURTHEST_TERM = 2.0  # a day without a range, or a misprint, says no more than a factor of e²
@@ -73,9 +74,9 @@ class PooledRegression:
         known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
         found = {ticker: _material(bars) for ticker, bars in known.items() if len(origins_of(bars))}
         origins = sum(len(moved) for *_, moved in found.values())
-        if origins < FEWEST_ORIGINS:
+        if origins < FEWEST_LEARNED:
             longest = max((len(bars) for bars in known.values()), default=0)
-            needed = FIRST_ORIGIN + LEADS[-1] + ORIGIN_EVERY * FEWEST_ORIGINS
+            needed = FIRST_LEARNED + LEADS[-1] + ORIGIN_EVERY * FEWEST_LEARNED
             raise TooFewBars(needed, longest, "a regression of the width")
         return cls(
             through=max(known[ticker].sessions[-1] for ticker in found).item(),
@@ -138,7 +139,7 @@ def at_leads(leads: Indices) -> Floats:
 def origins_of(series: PriceSeries) -> Indices:
     """(m,) what is learned from of one ticker: of each segment every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
-    origins = np.concatenate([np.arange(start + FIRST_ORIGIN, stop - LEADS[-1], ORIGIN_EVERY) for start, stop in edges])
+    origins = np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_EVERY) for start, end in edges])
     return origins[Volatilities.of(series).returns[origins] >= FEWEST_RETURNS] if len(origins) else origins
 
 

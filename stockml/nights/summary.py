@@ -9,7 +9,7 @@ from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast
-from stockml.forecasts.ledger_scores import counted, judged
+from stockml.forecasts.ledger_scores import counted, with_independent
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
     distribution_lines,
@@ -222,7 +222,7 @@ def _live(night: Night) -> str:
     if not said:
         return complete
     told = ", ".join(said)  # an earlier version's record does not know how many of them are independent
-    return f"{complete}: {told if independent is None else judged(told, int(independent))}"
+    return f"{complete}: {told if independent is None else with_independent(told, int(independent))}"
 
 
 def _where(night: Night) -> list[str]:

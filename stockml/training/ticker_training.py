@@ -26,7 +26,7 @@ from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Indices
 
 MOST_ORIGINS = 1_500  # the newest of a long history; those before would count for less than a twelfth
-AT_ONCE = 500  # origins, so that a long history needs no more memory than a short one
+ORIGINS_AT_ONCE = 500  # origins, so that a long history needs no more memory than a short one
 
 
 def unseen_parts(
@@ -89,7 +89,7 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
 def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
     """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
     origins = new_origins(errors, known)
-    for at in (origins[first : first + AT_ONCE] for first in range(0, len(origins), AT_ONCE)):
+    for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
         errors = errors.then(errors_of(pool, known, at), known.sessions[at[-1]])
     return errors
 

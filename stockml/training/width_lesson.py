@@ -19,8 +19,8 @@ from stockml.features.segments import segments
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK
 from stockml.models.pooled_regression import (
-    FEWEST_ORIGINS,
-    FIRST_ORIGIN,
+    FEWEST_LEARNED,
+    FIRST_LEARNED,
     LEADS,
     ORIGIN_EVERY,
     PooledRegression,
@@ -64,9 +64,9 @@ class WidthLesson:
         bars = {ticker: series[ticker].through(until) for ticker in sorted(series)}
         at = {ticker: origins_of(known) for ticker, known in bars.items()}
         learned = [ticker for ticker in bars if len(at[ticker])]
-        if sum(map(len, at.values())) < FEWEST_ORIGINS:
+        if sum(map(len, at.values())) < FEWEST_LEARNED:
             longest = max(map(len, bars.values()), default=0)
-            raise TooFewBars(FIRST_ORIGIN + LEADS[-1] + ORIGIN_EVERY * FEWEST_ORIGINS, longest, "a base network")
+            raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_EVERY * FEWEST_LEARNED, longest, "a base network")
         inputs = {ticker: width_inputs(bars[ticker]) for ticker in learned}
         scale = InputScale.fit(inputs[ticker][at[ticker]] for ticker in learned)
         whole = [each for ticker in learned for each in segments(bars[ticker]) if len(origins_of(each))]

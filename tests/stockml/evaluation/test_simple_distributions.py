@@ -8,7 +8,7 @@ import pytest
 from stockml.errors import InvalidSetting
 from stockml.evaluation.simple_distributions import (
     CALIBRATION_SESSIONS,
-    CONSTANT,
+    CONSTANT_WIDTH,
     EWMA_20,
     EWMA_60,
     OWN_HAR,
@@ -56,8 +56,8 @@ def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(pool: PooledRegres
         for column, lead in enumerate(LEADS):
             root = np.sqrt(lead)
             shape = {name: pool.shape(kind, LEADS)[column] for name, kind in SHAPES.items()}
-            expected = np.sqrt(np.mean(returns**2)) * root * shape[CONSTANT]
-            np.testing.assert_allclose(found[CONSTANT][row, column], expected)
+            expected = np.sqrt(np.mean(returns**2)) * root * shape[CONSTANT_WIDTH]
+            np.testing.assert_allclose(found[CONSTANT_WIDTH][row, column], expected)
             np.testing.assert_allclose(found[EWMA_20][row, column], seen.ewma_20[t] * root * shape[EWMA_20])
             np.testing.assert_allclose(found[EWMA_60][row, column], seen.ewma_60[t] * root * shape[EWMA_60])
     np.testing.assert_allclose(found[POOLED], pool.quantiles(series, LATE, LEADS))
@@ -78,7 +78,7 @@ def test_own_rows_are_calibrated_on_the_last_thousand_sessions_that_were_known(p
         shape = np.quantile(np.array(moved) / units, LEVELS)
         width = seen.ewma_60[LATE[2]] * np.sqrt(lead)
         np.testing.assert_allclose(found[EWMA_60][2, column], width * shape)
-        np.testing.assert_allclose(found[CONSTANT][2, column], np.quantile(moved, LEVELS))
+        np.testing.assert_allclose(found[CONSTANT_WIDTH][2, column], np.quantile(moved, LEVELS))
 
 
 def test_calibration_ends_where_its_outcomes_were_known() -> None:
@@ -113,7 +113,7 @@ def later(n: int) -> PriceSeries:
 
 def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:
     rows = simple_distributions(later(100), np.array([99]), LEADS, pool)
-    assert list(rows.quantiles) == [CONSTANT, EWMA_20, EWMA_60, POOLED]
+    assert list(rows.quantiles) == [CONSTANT_WIDTH, EWMA_20, EWMA_60, POOLED]
     assert "expected at least 2000 sessions" in rows.reasons[OWN_HAR]
     own = simple_distributions(later(100), np.array([99]), LEADS, pool, "own")
     assert own.quantiles == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities
-from stockml.features.width_inputs import FURTHEST, INPUTS, InputScale, width_inputs
+from stockml.features.width_inputs import FURTHEST_INPUT, INPUTS, InputScale, width_inputs
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, walk
@@ -98,7 +98,7 @@ def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceS
     found = scale.apply(width_inputs(series))
     assert found.shape == (len(series), 14)
     assert np.isfinite(found).all()
-    assert np.abs(found).max() <= FURTHEST
+    assert np.abs(found).max() <= FURTHEST_INPUT
 
 
 def test_a_scale_learned_from_what_is_known_leaves_mean_0_and_deviation_1() -> None:

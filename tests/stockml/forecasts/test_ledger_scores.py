@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stockml.forecasts.ledger import Ledger, entries_of
-from stockml.forecasts.ledger_scores import FIGURES, independent_count, judged, scored_steps, timing_of
+from stockml.forecasts.ledger_scores import FIGURES, independent_count, scored_steps, timing_of, with_independent
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, series
@@ -190,13 +190,13 @@ def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> Non
     assert live.coverage_80 is not None
     assert live.observations("skill") == live.observations("coverage_80") == (1, 1)
     assert live.observations("brier") == live.observations("direction_accuracy") == (0, 0)
-    said = judged(f"{live.skill:+.3f}", live.independent)
+    said = with_independent(f"{live.skill:+.3f}", live.independent)
     assert said == f"{live.skill:+.3f} (1 independent, too few to judge)"
 
 
 def test_thirty_independent_observations_are_enough_to_judge() -> None:
-    assert judged("+0.050", 29) == "+0.050 (29 independent, too few to judge)"
-    assert judged("+0.050", 30) == "+0.050 (30 independent)"
+    assert with_independent("+0.050", 29) == "+0.050 (29 independent, too few to judge)"
+    assert with_independent("+0.050", 30) == "+0.050 (30 independent)"
 
 
 def test_nightly_forecasts_are_as_independent_as_the_paths_that_fit_side_by_side(ledger: Ledger) -> None:
