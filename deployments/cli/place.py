@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -24,6 +24,8 @@ SECRETS = (
 WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all of a shared state
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
 FOR_THE_MARKET = ("import", "restore")  # nobody gives a recording its past
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NO_PROXY = ("no_proxy", "NO_PROXY")  # of two that differ, the first counts
 
 
 @contextmanager
@@ -31,9 +33,12 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     """Yield the home that the environment names, and let the environment name it meanwhile.
 
     Without a key and without a home in use it is the replay's, where the clock stands at the recording's end. Secrets
-    are also read from the files that NAME_FILE names. Raises InvalidFile.
+    are also read from the files that NAME_FILE names. A proxy is not asked for this machine's own servers. Raises
+    InvalidFile.
     """
-    with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS)):
+    with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
+        if any(name.lower().endswith("_proxy") for name in environ):  # else the system's proxies would count no more
+            environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
         yield _settle(command, environ)
 
@@ -81,6 +86,12 @@ def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
         advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
         print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
     return place
+
+
+def _unproxied(environ: Mapping[str, str]) -> str:
+    given = next(filter(None, map(environ.get, NO_PROXY)), "")
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    return given if hosts == ["*"] else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
 def _content(file: str) -> str:

@@ -27,6 +27,18 @@ def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypa
 
 
 @pytest.mark.slow
+def test_a_proxy_that_is_set_is_not_asked_for_the_commands_own_servers(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ALPHAVANTAGE_API_KEY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    brought = stockml("history", "IBM", http_proxy="http://127.0.0.1:9")
+    assert (brought.returncode, brought.stdout) == (0, "IBM: 3,270 bars added, 0 restated, 0 as before\n"), (
+        brought.stderr
+    )
+
+
+@pytest.mark.slow
 def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,3 +90,19 @@ def test_a_secret_is_read_from_its_file(person: Path) -> None:
         in_home("", {"STOCKML_DATABASE_URL_FILE": "/none"}),
     ):
         pass
+
+
+def test_a_proxy_is_not_asked_for_this_machines_own_servers(person: Path) -> None:
+    own = "127.0.0.1,localhost,::1"
+    for given, expected in (
+        ({}, None),
+        ({"http_proxy": "http://proxy:3128"}, own),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "corp.example, localhost"}, f"corp.example,localhost,{own}"),
+        ({"no_proxy": "one", "NO_PROXY": "other"}, f"one,{own}"),
+        ({"no_proxy": "*"}, "*"),
+    ):
+        environ = dict(given)
+        with in_home("nightly", environ):
+            assert environ.get("no_proxy") == environ.get("NO_PROXY")
+            assert set((environ.get("no_proxy") or "").split(",")) == set((expected or "").split(","))
+        assert environ == given
