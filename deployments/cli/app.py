@@ -68,9 +68,11 @@ def _run(given: list[str]) -> int:
 
 
 def reported(command: Callable[[], int]) -> int:
-    """The command's exit code; what it raises is said in one line."""
+    """The command's exit code; what it raises is said in one line, and what it said is written out."""
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()
+        return code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last stop: the person sees one line
         return _exit_code(error)
 

@@ -194,6 +194,15 @@ def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:
     assert (shown.stdout, shown.stderr) == ("session,open,high,low,close,volume\n", "")
 
 
+def test_output_that_cannot_be_written_is_said(home: Home) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
+    environ = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "w") as full:
+        failed = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+    assert failed.stderr.startswith("stockml: No space left on device")
+
+
 def test_a_port_that_is_taken_is_said(feed: Feed, home: Home) -> None:
     port = feed.address.rpartition(":")[2]
     failed = stockml("feed", "--port", port)
