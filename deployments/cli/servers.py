@@ -76,6 +76,7 @@ def serve(
 
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
         os.environ.update(Access.of(os.environ).as_client())
+        set_environment(place)
         if deploy:
             print(*registered(place, tickers_of(place)), sep="\n", flush=True)
         program = stack.worker(os.environ, "--with-healthcheck")

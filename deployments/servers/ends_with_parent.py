@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 import threading
+import time
 
 import psutil
 
@@ -28,6 +29,7 @@ def _watch() -> None:
     children = me.children(recursive=True)
     me.terminate()
     end(children, PATIENCE_S)
+    time.sleep(PATIENCE_S)
     me.kill()
 
 

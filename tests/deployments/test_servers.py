@@ -125,6 +125,42 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> N
     processes.stop([child])
 
 
+def test_a_worker_that_deploys_nothing_has_the_projects_settings_too(home: Home) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
+    process = subprocess.Popen([*command, "--prefect-url", "http://127.0.0.1:9/api"], stderr=subprocess.DEVNULL)
+    asked = psutil.Process(process.pid)
+    try:
+        wait_for(lambda: "deployments.servers.worker_program" in asked.cmdline())
+        environ = asked.environ()
+    finally:
+        process.kill()
+        process.wait()
+    assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
+    assert environ["PREFECT_HOME"] == str(replay_home(os.environ).prefect)
+    assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+
+
+ORDERLY = """
+    import signal, sys, time
+    def leave(*_):
+        time.sleep(0.2)  # what it does to leave in order
+        print("in order", flush=True)
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, leave)
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
+    module, environ = module_in(tmp_path, ORDERLY)
+    child = processes.start("orderly", module, [], environ, tmp_path / "log")
+    assert child.process.stdin
+    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
+    child.process.stdin.close()  # as the end of this process would
+    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
+
+
 STUBBORN = """
     import signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
