@@ -13,8 +13,10 @@ draws its forecast; the others cost more than all the rest of it, and most are n
 
 import asyncio
 import gc
+import math
 import os
 import sys
+import time
 from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
@@ -97,19 +99,27 @@ class FirstVisit:
 
 
 class OpenedPlots:
-    """An ASGI application around MLflow's: what of a run's plots is missing is drawn before it answers."""
+    """An ASGI application around MLflow's: what of a run's plots is missing is drawn before it answers.
+
+    What could not be drawn is tried again after `pause_s`.
+    """
+
+    pause_s = 60.0
 
     def __init__(self, application: ASGIApp, database: str) -> None:
         self._application, self._database = application, database
         self._one_at_a_time = asyncio.Lock()
-        self._seen_to: set[str] = set()
+        self._seen_to: dict[str, float] = {}  # when, by run; infinity where nothing is missing any more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (run_id := asked_for(scope)) and run_id not in self._seen_to:
+        if scope["type"] == "http" and (run_id := asked_for(scope)) and self._is_due(run_id):
             async with self._one_at_a_time:
-                if run_id not in self._seen_to:
+                if self._is_due(run_id):
                     await self._see_to(run_id)
         await self._application(scope, receive, send)
+
+    def _is_due(self, run_id: str) -> bool:
+        return self._seen_to.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
 
     async def _see_to(self, run_id: str) -> None:
         """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
@@ -126,7 +136,7 @@ class OpenedPlots:
             except TimeoutError:
                 process.kill()
             await asyncio.to_thread(log_plots, MlflowClient(self._database), run, night)
-        self._seen_to.add(run_id)
+        self._seen_to[run_id] = math.inf if not found or is_whole(found[1]) else time.monotonic()
 
 
 def asked_for(scope: Scope) -> str | None:

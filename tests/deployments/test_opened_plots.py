@@ -1,8 +1,20 @@
-"""Which requests of MLflow's pages ask for plots."""
+"""Which requests of MLflow's pages ask for plots, and what is done about them."""
+
+import asyncio
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.server import handlers
+from starlette.responses import PlainTextResponse
 
-from deployments.servers.mlflow_program import asked_for
+from deployments.servers.mlflow_program import OpenedPlots, asked_for
+from stockml.home import Home
+from stockml.nights.record import night_path, write_night
+from tests.support.nights import recorded_night, with_files
 
 LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
 
@@ -24,3 +36,36 @@ LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
 )
 def test_plots_are_asked_for_by_their_folder(path: str, query: bytes, run: str | None) -> None:
     assert asked_for({"path": path, "query_string": query}) == run
+
+
+@pytest.mark.slow
+def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(
+    home: Home, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = with_files(recorded_night(day=date(2013, 2, 28), plots_folder=str(home.plots / "IBM" / "0f")), home.root)
+    write_night(replace(night, figures=("leads",)), night_path(home.nights, "IBM", night.key))
+    database = f"sqlite:///{shutil.copy(empty_database, home.root / 'mlflow.db')}"
+    client = MlflowClient(database)
+    experiment = client.create_experiment("plots", artifact_location=home.artifacts)
+    run = client.create_run(experiment, tags={"stockml.ticker": "IBM", "stockml.key": night.key}).info.run_id
+    for kept in ("_tracking_store", "_model_registry_store"):
+        monkeypatch.setattr(handlers, kept, None)
+    handlers.initialize_backend_stores(database, database, home.artifacts)
+    pages = OpenedPlots(PlainTextResponse("the list"), database)
+
+    def open_page() -> list[str]:
+        scope = {"type": "http", "path": LIST, "query_string": f"run_id={run}&path=plots".encode()}
+        asyncio.run(pages(scope, _nothing, _nothing))
+        return [each.path for each in client.list_artifacts(run, "plots")]
+
+    series = Path(night.dataset_path or "")
+    series.rename(series.with_suffix(".away"))
+    assert open_page() == []
+    series.with_suffix(".away").rename(series)
+    assert open_page() == [], "not at once: what cannot be drawn would be tried with every request"
+    pages.pause_s = 0
+    assert open_page() == ["plots/leads.png"]
+
+
+async def _nothing(*_: object) -> None:
+    """A reader who does not look."""
