@@ -38,6 +38,8 @@ def left_uncollected() -> Iterator[None]:
 
 
 def as_program(command: Callable[[], int]) -> NoReturn:
+    """End with the command's exit code. What it makes is for its owner only: 0700 and 0600."""
+    os.umask(0o077)
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())
 

@@ -20,7 +20,7 @@ from deployments.cli import bars, forecasts, many_nights, nights, servers, ticke
 from deployments.cli.place import in_home, shared
 from deployments.process import as_program
 from stockml.errors import StockmlError
-from stockml.home import home, owner_only
+from stockml.home import home
 
 app = typer.Typer(
     name="stockml",
@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Without any, the list of commands."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    with owner_only():
-        return reported(lambda: _run(given))
+    return reported(lambda: _run(given))
 
 
 def _run(given: list[str]) -> int:

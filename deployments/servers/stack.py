@@ -23,7 +23,7 @@ from deployments.servers.environment import mlflow_database, settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, check_port
 from stockml import clock
-from stockml.home import Home, owner_only
+from stockml.home import Home
 from stockml.provider.price_source import kind_here
 from stockml.storage.files import write_atomically
 
@@ -80,7 +80,7 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
     databases.create(environ)
     pages = {"prefect": access.url(ports.prefect), "mlflow": access.url(ports.mlflow)}
     api = f"{pages['prefect']}/api"
-    with owner_only(), ExitStack() as stack:
+    with ExitStack() as stack:
         environ, feed = _prices(home, environ, stack, say)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))

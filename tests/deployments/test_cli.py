@@ -170,6 +170,15 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home
     assert "Traceback" in (home.root / "last-error.txt").read_text()
 
 
+def test_what_a_command_leaves_is_for_its_owner_only_also_where_it_fails(home: Home) -> None:
+    failing = (
+        "from deployments.cli.app import reported; from deployments.process import as_program; "
+        "as_program(lambda: reported(lambda: 1 // 0))"
+    )
+    subprocess.run([sys.executable, "-c", failing], stderr=subprocess.DEVNULL, umask=0o022, check=False)
+    assert [oct(path.stat().st_mode)[-3:] for path in (home.root, home.root / "last-error.txt")] == ["700", "600"]
+
+
 def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
