@@ -13,6 +13,7 @@ from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
 SHOWN_ROWS = 10  # of a long list
+YEARS = range(1700, 2200)  # what pandas counts in nanoseconds, in every time zone
 
 
 @contextmanager
@@ -40,6 +41,8 @@ def as_time(text: str) -> datetime:
     """A moment with its zone: UTC where none is given, the day's last second where only a day is given."""
     try:
         moment = datetime.fromisoformat(text)
+        if moment.year not in YEARS:
+            raise ValueError(f"year {moment.year}")
     except ValueError as error:
         raise typer.BadParameter(f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}") from error
     if len(text) <= len("2026-11-20"):

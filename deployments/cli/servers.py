@@ -109,16 +109,14 @@ def feed(
     premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
-    from deployments.errors import PortTaken
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
+    from deployments.servers.access import check_port
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)
 
-    try:
-        running = Feed(now=clock or END_OF_RECORDING, port=port, premium=premium, on_request=show)
-    except OSError as error:
-        raise PortTaken("the replay feed", port, "--port") from error
+    check_port("the replay feed", port, "--port")
+    running = Feed(now=clock or END_OF_RECORDING, port=port, premium=premium, on_request=show)
     signal.signal(signal.SIGTERM, _interrupted)
     with running:
         print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)

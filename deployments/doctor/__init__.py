@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from urllib.parse import SplitResult, urlsplit
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
-from deployments.errors import PortTaken
+from deployments.servers.access import check_port
 from deployments.servers.databases import faults
 from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import is_healthy, running_server
-from deployments.servers.processes import check_port
-from stockml.errors import StockmlError
+from stockml.errors import InvalidSetting, StockmlError
 from stockml.home import Home
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here
@@ -32,6 +32,12 @@ from stockml.tracking.connection import without_password
 DISK_NEEDED_GB = 2.0
 PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+class Address(NamedTuple):
+    scheme: str
+    host: str
+    port: int
 
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
@@ -161,17 +167,29 @@ def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Whether the provider can be reached; asks nothing, so it costs no request."""
     if not environ.get("ALPHAVANTAGE_URL") and plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
-    address = urlsplit(environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
-    place = f"{address.hostname}:{address.port or PORTS[address.scheme]}"
+    try:
+        address = address_of("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+    except StockmlError as error:
+        return Check("price service", "problem", str(error))
+    place = f"{address.host}:{address.port}"
     if fault := connection_fault(address):
         return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
     return Check("price service", "ok", f"{place} answers")
 
 
-def connection_fault(address: SplitResult) -> OSError | None:
+def address_of(name: str, url: str) -> Address:
+    """What the setting names. Raises InvalidSetting, which does not say what was given: a password may be in it."""
+    try:
+        parts = urlsplit(url)
+        return Address(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
+    except ValueError:
+        raise InvalidSetting(name, "…", "an address whose port, if there is one, is from 1 to 65535") from None
+
+
+def connection_fault(address: Address) -> OSError | None:
     """Why nothing can be connected to there; None where something listens."""
     try:
-        socket.create_connection((address.hostname or "", address.port or PORTS[address.scheme]), timeout=5).close()
+        socket.create_connection((address.host, address.port), timeout=5).close()
     except OSError as error:
         return error
     return None
@@ -205,9 +223,10 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
     try:
         uri = mlflow_address(home, environ)
+        address = address_of("MLFLOW_TRACKING_URI", uri)
     except StockmlError as error:
         return Check("MLflow", "problem", str(error))
-    address, shown = urlsplit(uri), without_password(uri)
+    shown = without_password(uri)
     if address.scheme == "sqlite":
         return Check("MLflow", "ok", shown)
     if fault := connection_fault(address):
@@ -222,6 +241,6 @@ def port(name: str, number: int, home: Home) -> Check:
         return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
     try:
         check_port(name, number, f"--{name.lower()}-port")
-    except PortTaken as taken:
+    except StockmlError as taken:
         return Check(f"port {number}", "note", str(taken))
     return Check(f"port {number}", "ok", f"free for {name}")

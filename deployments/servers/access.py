@@ -5,8 +5,10 @@ both servers answer only to their own names, and take nothing from a page of ano
 """
 
 import base64
+import errno
 import hmac
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -18,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from deployments.errors import PasswordNeeded
+from deployments.errors import PasswordNeeded, PortTaken
 from stockml.errors import InvalidSetting
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -97,8 +99,26 @@ class Access:
 
     def is_own_page(self, origin: str, host: str) -> bool:
         """Whether an Origin header's value is the server that is asked, or the name that a proxy has replaced."""
-        parts = urlsplit(origin.lower())
+        try:
+            parts = urlsplit(origin.lower())
+        except ValueError:
+            return False
         return parts.scheme in _SCHEMES and parts.netloc in (host.lower(), *self.named)
+
+
+def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") -> None:
+    """Raises PortTaken, or InvalidSetting, unless address:port can be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        # as servers do: a port on which connections are only being closed counts as free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(name, port, option) from error
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise InvalidSetting(ADDRESS, address, "an IP address of this machine, such as 127.0.0.1") from error
+            raise InvalidSetting(option, port, f"a port that can be listened on ({error.strerror})") from error
 
 
 class Guard:

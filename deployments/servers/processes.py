@@ -1,7 +1,6 @@
 """Child processes that end when this one does: started with a log file, waited for, stopped with all they started."""
 
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from deployments.errors import PortTaken, ServerFailed
+from deployments.errors import ServerFailed
 from deployments.servers.ends_with_parent import end
 from deployments.servers.prefect_api import last_line
 from stockml.home import owner_only
@@ -55,17 +54,6 @@ def start(
                 start_new_session=True,
             )
     return Child(name, process, log, reports)
-
-
-def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") -> None:
-    """Raises PortTaken unless address:port can be listened on."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        # as servers do: a port on which connections are only being closed counts as free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise PortTaken(name, port, option) from error
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:

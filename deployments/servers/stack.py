@@ -18,10 +18,10 @@ from deployments.registration import POOL
 from deployments.registration.own_list import tickers_of
 from deployments.replay.feed import END_OF_RECORDING, Feed, replay_environment
 from deployments.servers import databases, processes
-from deployments.servers.access import PASSWORD, Access
+from deployments.servers.access import PASSWORD, Access, check_port
 from deployments.servers.environment import mlflow_database, settings_of
 from deployments.servers.prefect_api import running_server
-from deployments.servers.processes import Child, check_port
+from deployments.servers.processes import Child
 from stockml import clock
 from stockml.home import Home
 from stockml.provider.price_source import kind_here

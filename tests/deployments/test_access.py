@@ -78,6 +78,7 @@ def test_a_request_with_two_names_or_none_is_refused() -> None:
         ("https://stocks.example.org", True),
         ("https://box.lan:8443", True),
         ("https://box.lan", False),
+        ("http://[", False),
     ],
 )
 def test_only_a_page_of_the_server_itself_may_ask_it(origin: str, own: bool) -> None:

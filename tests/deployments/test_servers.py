@@ -17,12 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.errors import PortTaken, ServerFailed, ServerUnavailable
+from deployments.errors import PortTaken, ServerUnavailable
 from deployments.replay.feed import Feed
-from deployments.servers import processes
+from deployments.servers.access import check_port
 from deployments.servers.environment import mlflow_database, prefect_database, set_environment
 from deployments.servers.prefect_api import prefect_api, running_server
-from deployments.servers.processes import check_port
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
@@ -110,19 +109,24 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     check_port("MLflow", free_port(), "--mlflow-port")
 
 
-def module_in(folder: Path, code: str) -> tuple[str, dict[str, str]]:
-    """A module of this code, and the environment in which it is found."""
-    (folder / "program.py").write_text(textwrap.dedent(code))
-    return "program", {**os.environ, "PYTHONPATH": str(folder)}
+def test_an_address_of_another_machine_is_no_other_program(home: Home) -> None:
+    with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IP address of this machine"):
+        check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")
 
 
-def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, "print('no such table'); raise SystemExit(3)")
-    child = processes.start("Prefect", module, [], environ, tmp_path / "log")
-    child.process.wait(20)
-    with pytest.raises(ServerFailed, match=r"ended with code 3 \(no such table\); see .*log"):
-        child.check()
-    processes.stop([child])
+def test_a_port_that_only_root_may_take_is_no_other_program() -> None:
+    """To whom it is forbidden: where containers allow all ports, to nobody."""
+    tried = """
+        import os
+        from deployments.servers.access import check_port
+        os.geteuid() or os.setuid(65534)
+        check_port("MLflow", 1, "--mlflow-port")
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(tried)], capture_output=True, text=True, check=False)
+    is_forbidden = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 1
+    assert (
+        "expected --mlflow-port to be a port that can be listened on (Permission denied), found 1" in ended.stderr
+    ) is is_forbidden
 
 
 def test_a_worker_that_deploys_nothing_has_the_projects_settings_too(home: Home) -> None:
@@ -138,46 +142,6 @@ def test_a_worker_that_deploys_nothing_has_the_projects_settings_too(home: Home)
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
     assert environ["PREFECT_HOME"] == str(replay_home(os.environ).prefect)
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-
-
-ORDERLY = """
-    import signal, sys, time
-    def leave(*_):
-        time.sleep(0.2)  # what it does to leave in order
-        print("in order", flush=True)
-        sys.exit(0)
-    signal.signal(signal.SIGTERM, leave)
-    print("ready", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, ORDERLY)
-    child = processes.start("orderly", module, [], environ, tmp_path / "log")
-    assert child.process.stdin
-    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
-    child.process.stdin.close()  # as the end of this process would
-    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
-
-
-STUBBORN = """
-    import signal, subprocess, sys, time
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    print("ready", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, STUBBORN)
-    child = processes.start("stubborn", module, [], environ, tmp_path / "log")
-    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
-    family = [child.process.pid, *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True))]
-    assert len(family) == 2
-    processes.stop([child], patience_s=0.2)
-    assert not any(psutil.pid_exists(pid) for pid in family)
 
 
 def wait_for(holds: "object", seconds: float = 60) -> None:

@@ -1,0 +1,68 @@
+"""Programs that are started: how they end is known, and none is left behind."""
+
+import os
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deployments.errors import ServerFailed
+from deployments.servers import processes
+from tests.deployments.test_servers import wait_for
+from tests.support.patience import PATIENCE_S
+
+
+def module_in(folder: Path, code: str) -> tuple[str, dict[str, str]]:
+    """A module of this code, and the environment in which it is found."""
+    (folder / "program.py").write_text(textwrap.dedent(code))
+    return "program", {**os.environ, "PYTHONPATH": str(folder)}
+
+
+def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    module, environ = module_in(tmp_path, "print('no such table'); raise SystemExit(3)")
+    child = processes.start("Prefect", module, [], environ, tmp_path / "log")
+    child.process.wait(20)
+    with pytest.raises(ServerFailed, match=r"ended with code 3 \(no such table\); see .*log"):
+        child.check()
+    processes.stop([child])
+
+
+ORDERLY = """
+    import signal, sys, time
+    def leave(*_):
+        time.sleep(0.2)  # what it does to leave in order
+        print("in order", flush=True)
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, leave)
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
+    module, environ = module_in(tmp_path, ORDERLY)
+    child = processes.start("orderly", module, [], environ, tmp_path / "log")
+    assert child.process.stdin
+    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
+    child.process.stdin.close()  # as the end of this process would
+    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
+
+
+STUBBORN = """
+    import signal, subprocess, sys, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
+    module, environ = module_in(tmp_path, STUBBORN)
+    child = processes.start("stubborn", module, [], environ, tmp_path / "log")
+    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
+    family = [child.process.pid, *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True))]
+    assert len(family) == 2
+    processes.stop([child], patience_s=0.2)
+    assert not any(psutil.pid_exists(pid) for pid in family)
