@@ -52,6 +52,13 @@ def test_every_service_is_looked_after_and_no_secret_stands_in_the_file() -> Non
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
 
 
+def test_secrets_are_read_where_the_head_puts_them_which_git_leaves_alone() -> None:
+    assert "Once, in the project's folder:" in (DEPLOYMENTS / "compose.yaml").read_text()
+    folders = {(DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()}
+    assert folders == {DEPLOYMENTS.parent / "secrets"}
+    assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
+
+
 def test_the_commands_are_ours_with_their_options(capsys: Captured) -> None:
     for name in OURS:
         program, *arguments = compose()["services"][name]["command"]
