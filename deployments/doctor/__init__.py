@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
-from deployments.servers.access import check_port
+from deployments.servers.access import PASSWORD, check_port
 from deployments.servers.databases import faults
 from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import is_healthy, running_server
@@ -44,7 +44,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
     yield python()
     yield home_folder(home)
-    yield from rights(home)
+    yield from rights(home, environ)
     yield prices(home, environ)
     yield key(home, environ)
     yield from databases(home)
@@ -80,8 +80,11 @@ def home_folder(home: Home) -> Check:
     return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
 
 
-def rights(home: Home) -> Iterator[Check]:
-    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all."""
+def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all.
+
+    The pages it does not close: they are asked over the loopback, which all users of a machine have in common.
+    """
     if not home.root.exists():
         return
     logs = home.root / "logs"
@@ -89,7 +92,9 @@ def rights(home: Home) -> Iterator[Check]:
     kept = (*stores, *home.prefect.glob("*.log"), *logs.glob("*.log"))
     wide = [path for path in (home.root, home.prefect, logs, *kept) if path.exists() and path.stat().st_mode & 0o077]
     if not wide:
-        yield Check("rights", "ok", "the home, databases and logs are for their owner only")
+        shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
+        found = "the home, databases and logs are for their owner only"
+        yield Check("rights", "ok", found, "" if environ.get(PASSWORD) else shared)
         return
     readable = home.root in wide and any(path.is_file() for path in wide)
     found = "open to others on this machine: " + ", ".join(map(str, wide))

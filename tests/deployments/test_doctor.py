@@ -118,7 +118,11 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     assert check.verdict == "problem"
     assert all(str(path) in check.found for path in (home.root, *kept))
     subprocess.run(check.advice.strip("`"), shell=True, check=True)
-    assert found(home)["rights"].verdict == "ok"
+    mended = found(home)["rights"]
+    assert (mended.verdict, "PREFECT_SERVER_API_AUTH_STRING" in mended.advice) == ("ok", True), (
+        "others may use the pages"
+    )
+    assert found(home, {"PREFECT_SERVER_API_AUTH_STRING": "me:word"})["rights"].advice == ""
     assert [path.stat().st_mode & 0o777 for path in (home.root, *kept)] == [0o700, 0o600, 0o600, 0o600]
 
 
