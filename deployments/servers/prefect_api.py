@@ -2,22 +2,20 @@
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
-from pathlib import Path
 from urllib.request import urlopen
 
-from deployments.errors import ServerFailed, ServerUnavailable
+from deployments.errors import ServerUnavailable
 from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment
 from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
-_STOP_S = 10.0
+NAME, MODULE = "Prefect's temporary server", "deployments.servers.prefect_program"
 
 
 @contextmanager
@@ -54,42 +52,25 @@ def running_server(home: Home) -> str | None:
 
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
+    from deployments.servers import processes
+
     databases.check(home)
     databases.create(environ)
-    home.prefect.mkdir(parents=True, exist_ok=True)
-    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    port = listening.getsockname()[1]
-    command = [sys.executable, "-m", "deployments.servers.prefect_program", str(listening.fileno()), str(home.prefect)]
-    with listening, (home.prefect / "temporary-server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env={name: value for name, value in environ.items() if name != "PREFECT_API_URL"},
-            pass_fds=[listening.fileno()],
-            start_new_session=True,  # Ctrl-C reaches the flow first, which still has to report its state
-        )
+    log = home.prefect / "temporary-server.log"
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+        port, descriptor = listening.getsockname()[1], listening.fileno()
+        arguments = (str(descriptor), str(home.prefect))
+        without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
+        child = processes.start(NAME, MODULE, arguments, without_api, log, pass_fds=[descriptor])
     environ[OWN_SERVER] = "1"
     try:
         yield f"http://127.0.0.1:{port}/api"
-    except Exception as error:
-        if (code := process.poll()) is not None:
-            raise ServerFailed("Prefect's temporary server", code, log.name, last_line(Path(log.name))) from error
+    except Exception:
+        child.check()
         raise
     finally:
         del environ[OWN_SERVER]
-        _stop(process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.stdin:
-        process.stdin.close()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        processes.stop([child])
 
 
 @contextmanager
@@ -113,15 +94,6 @@ def _drain() -> None:
 
     EventsWorker.drain_all(timeout=5)
     APILogWorker.drain_all(timeout=5)
-
-
-def last_line(log: Path) -> str:
-    """What a program said last; empty when nothing can be read."""
-    try:
-        lines = log.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:

@@ -1,9 +1,8 @@
 """Prefect's server and page behind the guard, as `prefect server start` runs them; or its API for one command.
 
-That one serves an inherited socket until its stdin ends. The parent listens first and starts this process second, so
-requests wait in the socket's queue while Prefect is still being imported here and in the parent at the same time. A
-parent that dies closes the pipe, killed or not: no server is left behind. Services that only a lasting server needs
-(schedules, automations) stay off.
+That one serves an inherited socket. The parent listens first and starts this process second, so requests wait in the
+socket's queue while Prefect is still being imported here and in the parent at the same time. Services that only a
+lasting server needs (schedules, automations) stay off.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ import os
 import secrets
 import socket
 import sys
-import threading
 from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -146,15 +144,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         compute_tokens(secrets.token_bytes(KEY_BYTES))  # no page asks this one
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
-
-    def stop_when_stdin_ends() -> None:
-        sys.stdin.buffer.read()
-        server.should_exit = True
-
-    threading.Thread(target=stop_when_stdin_ends, daemon=True).start()
-    server.run(sockets=[listening])
-    os._exit(0)  # everything is flushed; taking the interpreter apart costs another second
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _bring_up_to_date(folder: Path) -> None:

@@ -13,7 +13,6 @@ import psutil
 
 from deployments.errors import ServerFailed
 from deployments.servers.ends_with_parent import end
-from deployments.servers.prefect_api import last_line
 from stockml.home import owner_only
 
 
@@ -36,11 +35,18 @@ class Child:
 
 
 def start(
-    name: str, module: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path, *, reports: bool = False
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    log: Path,
+    *,
+    reports: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends when this process does, however that ends. What it writes is for its owner only.
+    It ends when this process does, however that ends. What it writes is for its owner only. pass_fds: what it inherits.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +57,7 @@ def start(
                 stdin=subprocess.PIPE,  # held open for as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
                 start_new_session=True,
             )
     return Child(name, process, log, reports)
@@ -80,6 +87,15 @@ def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
         child.process.wait()
         if child.process.stdin:
             child.process.stdin.close()
+
+
+def last_line(log: Path) -> str:
+    """What a program said last; empty when nothing can be read."""
+    try:
+        lines = log.read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _family(pid: int) -> list[psutil.Process]:
