@@ -36,10 +36,9 @@ def up(
 
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
-    ports = stack.Ports(prefect_port, mlflow_port)
     environ = os.environ | ({ADDRESS: address} if address else {})
     try:
-        with stack.up(home(), ports, environ, lambda text: print(text, flush=True)) as children:
+        with stack.up(home(), prefect_port, mlflow_port, environ, lambda text: print(text, flush=True)) as children:
             stack.watch(children)
     except KeyboardInterrupt:
         print("stopped", flush=True)

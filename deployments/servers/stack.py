@@ -32,12 +32,6 @@ MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
 
 
 @dataclass(frozen=True)
-class Ports:
-    prefect: int = 4200
-    mlflow: int = 5000
-
-
-@dataclass(frozen=True)
 class Part:
     """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
 
@@ -65,7 +59,9 @@ def worker(environ: Mapping[str, str], *more: str) -> Part:
 
 
 @contextmanager
-def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[list[Child]]:
+def up(
+    home: Home, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
+) -> Iterator[list[Child]]:
     """Start everything; yield the children to watch; stop everything. Raises ServerError.
 
     Meanwhile `servers.json` in the home tells other commands what is up.
@@ -74,24 +70,25 @@ def up(home: Home, ports: Ports, environ: Mapping[str, str], say: Callable[[str]
         raise AlreadyUp(address, str(home.servers))
     databases.check(home)
     access = Access.of(environ)
-    check_port("Prefect", ports.prefect, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
-    check_port("MLflow", ports.mlflow, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
+    check_port("Prefect", prefect_port, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
+    check_port("MLflow", mlflow_port, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
     environ = {**settings_of(home, environ), **environ}
     databases.create(environ)
-    pages = {"prefect": access.url(ports.prefect), "mlflow": access.url(ports.mlflow)}
+    pages = {"prefect": access.url(prefect_port), "mlflow": access.url(mlflow_port)}
     api = f"{pages['prefect']}/api"
     with ExitStack() as stack:
         environ, feed = _prices(home, environ, stack, say)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
-        children += [start_prefect(home, ports.prefect, environ), start_mlflow(home, ports.mlflow, environ)]
+        children.append(start(home, prefect(prefect_port, environ), "prefect.log"))
+        children.append(start(home, mlflow(home, mlflow_port, environ), "mlflow.log"))
         deadline = time.monotonic() + START_S
         for child, server in zip(children, (api, pages["mlflow"]), strict=True):
             processes.wait_until_healthy(child, f"{server}/health", deadline)
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
-        children.append(_start(home, worker(environ), "worker.log", reports=True))
+        children.append(start(home, worker(environ), "worker.log", reports=True))
         record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
@@ -121,15 +118,7 @@ def _prices(
     return {**environ, **replay_environment(feed)}, feed
 
 
-def start_prefect(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    return _start(home, prefect(port, environ), "prefect.log")
-
-
-def start_mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Child:
-    return _start(home, mlflow(home, port, environ), "mlflow.log")
-
-
-def _start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
+def start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
     place = home.root / "logs" / log
     return processes.start(part.name, part.module, part.arguments, part.environ, place, reports=reports)
 

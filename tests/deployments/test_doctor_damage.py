@@ -13,7 +13,7 @@ from deployments.cli.app import run
 from deployments.doctor import Check
 from deployments.servers import databases
 from deployments.servers.environment import mlflow_database
-from deployments.servers.stack import Ports, up
+from deployments.servers.stack import up
 from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -55,7 +55,7 @@ def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
     (home.root / "mlflow.db").write_bytes(b"")
     with (
         pytest.raises(StoreError, match=r"mlflow\.db: expected a database, found an empty file"),
-        up(home, Ports(), {}, print),
+        up(home, 4200, 5000, {}, print),
     ):
         pass
 

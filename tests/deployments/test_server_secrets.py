@@ -20,7 +20,7 @@ import pytest
 
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
-from deployments.servers.stack import start_mlflow, start_prefect
+from deployments.servers.stack import mlflow, prefect, start
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.deployments.test_servers import free_port, wait_for
@@ -80,7 +80,8 @@ def without_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     address = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     environ = {**os.environ, "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": address}
     environ |= settings_of(home, environ)
-    children = [start(home, free_port(), environ) for start in (start_prefect, start_mlflow)]
+    parts = {"prefect.log": prefect(free_port(), environ), "mlflow.log": mlflow(home, free_port(), environ)}
+    children = [start(home, part, log) for log, part in parts.items()]
     yield home, children
     processes.stop(children)
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import psutil
@@ -14,7 +15,7 @@ import psutil
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
 from deployments.servers.processes import Child
-from deployments.servers.stack import start_mlflow, start_prefect
+from deployments.servers.stack import Part, mlflow, prefect, start
 from stockml.home import Home
 from tests.support.patience import PATIENCE_S
 
@@ -30,18 +31,19 @@ class OwnServer:
     """A server over a home's own database, on one loopback port for as long as this object lives."""
 
     home: Home
-    begin: Callable[[Home, int, Mapping[str, str]], Child]
+    part: Callable[[int, Mapping[str, str]], Part]
+    log: str
     health: str
     port: int = field(default_factory=_free_port)
     child: Child | None = None
 
     @classmethod
     def prefect(cls, home: Home) -> Self:
-        return cls(home, start_prefect, "/api/health")
+        return cls(home, prefect, "prefect.log", "/api/health")
 
     @classmethod
     def mlflow(cls, home: Home) -> Self:
-        return cls(home, start_mlflow, "/health")
+        return cls(home, partial(mlflow, home), "mlflow.log", "/health")
 
     @property
     def address(self) -> str:
@@ -50,7 +52,7 @@ class OwnServer:
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
         environ = {**os.environ, **settings_of(self.home, {})}
-        self.child = self.begin(self.home, self.port, environ)
+        self.child = start(self.home, self.part(self.port, environ), self.log)
         return self
 
     def wait(self) -> Self:
