@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.nights import prices as recorded_prices
 from deployments.cli.options import (
     Calendar,
     Json,
@@ -22,7 +21,7 @@ from deployments.cli.options import (
     as_settings,
     folder,
 )
-from deployments.cli.runs import announced, check_bars, outcome
+from deployments.cli.runs import announced, check_bars, outcome, recorded_prices
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile

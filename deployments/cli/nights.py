@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import foreseen, mlflow_of, outcome, quiet_libraries, run_night
+from deployments.cli.runs import foreseen, mlflow_of, outcome, quiet_libraries, recorded_prices, run_night
 from deployments.servers.prefect_api import prefect_api, running_server
 from stockml import clock
 from stockml.errors import TrackingUnavailable
@@ -48,7 +47,7 @@ def nightly(
         return 0
     if night is None:
         arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
-        with prices(ticker), prefect_api(home()):
+        with recorded_prices(ticker), prefect_api(home()):
             night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
     age = night_age(night, calendar, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
@@ -61,7 +60,7 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
 
     Without one: `stockml import`.
     """
-    with prices(ticker), prefect_api(home()):
+    with recorded_prices(ticker), prefect_api(home()):
         from flows.backfill import history
 
         bars = outcome(history, ticker, calendar=calendar, quiet=as_json)
@@ -143,14 +142,6 @@ def _followed(ticker: str, key: str) -> tuple[str | None, str]:
     if version is None:
         return None, "MLflow has no version of that night: its alias `champion` stays as it is"
     return version, f"MLflow's alias `champion` names version {version}"
-
-
-def prices(*tickers: str) -> AbstractContextManager[object]:
-    """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
-    from deployments.replay.feed import source
-    from stockml.provider.price_source import kind_here
-
-    return source(tickers, os.environ) if kind_here(home(), os.environ) == "replay" else nullcontext()
 
 
 def _next_runs(place: Home) -> dict[str, datetime] | None:

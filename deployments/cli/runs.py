@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -72,6 +72,14 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
     night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
+
+
+def recorded_prices(*tickers: str) -> AbstractContextManager[object]:
+    """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
+    from deployments.replay.feed import source
+    from stockml.provider.price_source import plays_recorded
+
+    return source(tickers, os.environ) if plays_recorded(home(), os.environ) else nullcontext()
 
 
 def mlflow_of(place: Home) -> "Tracking":

@@ -149,8 +149,8 @@ def _tell(place: Home, done: str) -> None:
 def _check_recorded(place: Home, tickers: list[str]) -> None:
     """A replay has no prices of others: their nights would fail, every night. Raises NotRecorded."""
     from deployments.replay.recording import recorded_rows
-    from stockml.provider.price_source import kind_here
+    from stockml.provider.price_source import plays_recorded
 
-    if kind_here(place, os.environ) == "replay" and not os.environ.get("ALPHAVANTAGE_API_KEY"):
+    if plays_recorded(place, os.environ):
         for ticker in tickers:
             recorded_rows(ticker)

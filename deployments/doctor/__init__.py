@@ -22,7 +22,7 @@ from deployments.servers.prefect_api import is_healthy, running_server
 from stockml.errors import InvalidSetting, StockmlError
 from stockml.home import Home
 from stockml.prices.calendar import sessions_for
-from stockml.provider.price_source import kind_here
+from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
@@ -132,7 +132,7 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
-        if plays_recorded(home, environ):
+        if _plays_recorded(home, environ):
             advice = (
                 "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
             )
@@ -144,10 +144,9 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 
-def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
-    """Whether runs are served recorded prices: the home is for them, and there is no key."""
+def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
     try:
-        return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
+        return plays_recorded(home, environ)
     except StockmlError:  # what the home holds cannot be read, as `prices` says
         return False
 
@@ -170,7 +169,7 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Che
 
 def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Whether the provider can be reached; asks nothing, so it costs no request."""
-    if not environ.get("ALPHAVANTAGE_URL") and plays_recorded(home, environ):
+    if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
     try:
         address = address_of("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")

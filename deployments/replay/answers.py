@@ -16,9 +16,6 @@ COMPACT_SESSIONS = 100
 PRICES = ("open", "high", "low", "close")
 PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
 
-_PREMIUM = (
-    "You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/ to instantly unlock all"
-)
 BAD_KEY = (
     "the parameter apikey is invalid or missing. Please claim your free API key on "
     "(https://www.alphavantage.co/support/#api-key). It should take less than 20 seconds."
@@ -29,10 +26,10 @@ DEMO_KEY = (
 )
 FULL_IS_PREMIUM = (
     "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
-    f"TIME_SERIES_DAILY endpoint. {_PREMIUM} premium features"
+    "TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at "
+    "https://www.alphavantage.co/premium/ to instantly unlock all premium features"
 )
 LISTING_HEADER = b"symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
-PREMIUM_ENDPOINT = f"Thank you for using Alpha Vantage! This is a premium endpoint. {_PREMIUM} premium endpoints"
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,6 @@ def answer(
         return _daily(query, shown, premium or query["apikey"].startswith("premium"))
     if function == "SPLITS":
         return _splits(symbol, now)
-    if function == "TIME_SERIES_DAILY_ADJUSTED":
-        return _json({"Information": PREMIUM_ENDPOINT})
     return _json({"Error Message": f"This API function ({function}) does not exist."})
 
 

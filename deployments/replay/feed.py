@@ -60,15 +60,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Answer) -> None:
         self.send_response(reply.status)
-        is_html = reply.content.lstrip().startswith(b"<")
-        self.send_header("Content-Type", "text/html" if is_html else "application/json")
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
         self.wfile.write(reply.content)
 
 
 class Feed:
-    """A running feed; a context manager. `url` is what ALPHAVANTAGE_URL takes.
+    """A running feed; a context manager. `address` is what ALPHAVANTAGE_URL takes.
 
     `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
     "premium" may. `on_request` sees each request after it was answered.
@@ -91,6 +90,11 @@ class Feed:
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
         )
 
+    @classmethod
+    def at(cls, environ: Mapping[str, str]) -> Self:
+        """The feed of the night that STOCKML_CLOCK names, of the recording's last without it."""
+        return cls(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -103,10 +107,6 @@ class Feed:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def url(self) -> str:
-        return f"{self.address}/query"
 
     @property
     def newest(self) -> date:
@@ -129,15 +129,14 @@ def _aware(moment: datetime) -> datetime:
 def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
     """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
 
-    The replay plays the night that STOCKML_CLOCK names, the recording's last without it. Raises NotRecorded.
+    Raises NotRecorded.
     """
     if environ.get("ALPHAVANTAGE_API_KEY"):
         yield None
         return
     for ticker in tickers:
         recorded_rows(ticker)
-    now = clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING
-    with Feed(now=now) as feed, restored(environ, replay_environment(feed)):
+    with Feed.at(environ) as feed, restored(environ, replay_environment(feed)):
         environ.update(replay_environment(feed))
         place = home(environ).root
         print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {place}", file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@ socket's queue while Prefect is still being imported here and in the parent at t
 lasting server needs (schedules, automations) stay off.
 """
 
-import asyncio
 import hmac
 import os
 import secrets
@@ -22,7 +21,7 @@ from filelock import FileLock
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
-from deployments.servers.prefect_schema import DATABASE, lay_out, local_database
+from deployments.servers.prefect_schema import DATABASE, lay_out, local_database, migrate
 from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -163,14 +162,8 @@ def _bring_up_to_date(folder: Path) -> None:
         lay_out(local)
     with FileLock(folder / "migrated.lock"):
         if not is_up_to_date():
-            asyncio.run(_migrate())
+            migrate()
             write_atomically(head, wanted)
-
-
-async def _migrate() -> None:
-    from prefect.server.database import provide_database_interface
-
-    await provide_database_interface().create_db()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "prefect.db"
         os.environ[DATABASE] = f"{_PREFIX}{database}"
-        asyncio.run(_migrate())
+        migrate()
         sys.stdout.write(_heading() + tables_of(database))
 
 
@@ -65,10 +65,11 @@ def tables_of(database: Path) -> str:
         return "\n".join([*tables.iterdump(), ""])
 
 
-async def _migrate() -> None:
+def migrate() -> None:
+    """Have Prefect make its database, or bring it up to date, by its own migrations."""
     from prefect.server.database import provide_database_interface
 
-    await provide_database_interface().create_db()
+    asyncio.run(provide_database_interface().create_db())
 
 
 def _heading() -> str:

@@ -16,15 +16,14 @@ from typing import NoReturn
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
 from deployments.registration.own_list import tickers_of
-from deployments.replay.feed import END_OF_RECORDING, Feed, replay_environment
+from deployments.replay.feed import Feed, replay_environment
 from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access, check_port
 from deployments.servers.environment import mlflow_database, settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child
-from stockml import clock
 from stockml.home import Home
-from stockml.provider.price_source import kind_here
+from stockml.provider.price_source import plays_recorded
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
@@ -108,12 +107,11 @@ def _prices(
     home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]
 ) -> tuple[dict[str, str], Feed | None]:
     """Without a key, runs ask a replay feed of this process; not where the market's prices are held."""
-    if environ.get("ALPHAVANTAGE_API_KEY"):
+    if not plays_recorded(home, environ):
+        if not environ.get("ALPHAVANTAGE_API_KEY"):
+            say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
         return dict(environ), None
-    if kind_here(home, environ) == "market":
-        say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
-        return dict(environ), None
-    feed = stack.enter_context(Feed(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING))
+    feed = stack.enter_context(Feed.at(environ))
     say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
     return {**environ, **replay_environment(feed)}, feed
 

@@ -53,6 +53,11 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
     return "market" if home.in_use and home.root.name != REPLAY else "replay"
 
 
+def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
+    """Whether runs are served recorded prices: the home is for them, and there is no key. Raises RecordUnreadable."""
+    return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
+
+
 def replay_home(environ: Mapping[str, str]) -> Home:
     """The replay's own place: the folder `replay` within the home, or the home itself where it holds recorded prices.
 

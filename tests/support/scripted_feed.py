@@ -80,6 +80,10 @@ class ScriptedFeed(Feed):
         self._faults: deque[tuple[str | None, Fault]] = deque()
         self._outage: Fault | None = None
 
+    @property
+    def url(self) -> str:
+        return f"{self.address}/query"
+
     def script(self, *faults: Fault, symbol: str | None = None) -> None:
         """Answer the next requests (of `symbol` only, when given) with these faults, one each."""
         with self._lock:

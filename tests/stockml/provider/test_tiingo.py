@@ -63,7 +63,7 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
         return
     environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
     with Feed(premium=True) as feed:
-        environ["ALPHAVANTAGE_URL"] = feed.url
+        environ["ALPHAVANTAGE_URL"] = feed.address
         made = AlphaVantage(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
         with made as client:
             yield client
