@@ -69,10 +69,6 @@ class ControlChannel(_control_channel.ControlChannel):
         return answer
 
 
-_flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # made by this name
-_starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these
-
-
 class Attempts(_flow_run_executor.FlowRunExecutorContext):
     """What carries out runs, and their cancellation: clients, sockets, a channel to the processes; for many at once."""
 
@@ -128,13 +124,10 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
 
 
-(get_registry_for_type(process.ProcessWorker) or {}).pop("process", None)  # whose place the next one takes
-
-
 class WarmWorker(process.ProcessWorker):
-    """The worker for pools of the type `process`."""
+    """The worker for pools of the type `process`, once it is installed."""
 
-    type = "process"
+    type = "warm process"
     job_configuration = WarmConfiguration
     _attempts: Attempts
     _next: Sequence[WorkerFlowRunResponse] = ()  # due when it was asked last, and without a slot
@@ -266,6 +259,14 @@ class WarmWorker(process.ProcessWorker):
             with suppress(Exception):  # a server that is away is a matter for the next turn
                 await self.get_and_submit_flow_runs()
         return found
+
+
+def install() -> None:
+    """Have Prefect, in this process, take what is here for its own."""
+    _flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # made by this name
+    _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these
+    WarmWorker.type = process.ProcessWorker.type
+    (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 
 
 def spared(environ: Mapping[str, str]) -> dict[str, str]:

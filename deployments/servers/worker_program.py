@@ -17,8 +17,9 @@ from stockml.home import home
 
 
 def main(arguments: list[str]) -> None:
-    from deployments.servers import process_worker  # which is then found where Prefect's own would be
+    from deployments.servers import process_worker
 
+    process_worker.install()
     process_worker.keep_certificate(home().prefect)
     if sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -67,6 +68,19 @@ def prepared(deployment: DeploymentResponse | None = None, **environ: str) -> Wa
     run = WarmConfiguration(env=dict(environ))
     run.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="IBM 2013-03-01"), deployment)
     return run
+
+
+def test_prefects_own_worker_gives_its_place_when_it_is_asked_to() -> None:
+    code = """
+        from prefect.workers.base import BaseWorker
+        from deployments.servers import process_worker
+        before = BaseWorker.get_worker_class_from_type("process")
+        process_worker.install()
+        after = BaseWorker.get_worker_class_from_type("process")
+        print(before.__name__, after.__name__, after.type)
+    """
+    ran = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["ProcessWorker", "WarmWorker", "process"]
 
 
 def deployment_of(entrypoint: str, steps: Sequence[Mapping[str, Any]] = ()) -> DeploymentResponse:
