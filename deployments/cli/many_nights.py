@@ -21,7 +21,7 @@ from deployments.cli.options import (
     as_settings,
     folder,
 )
-from deployments.cli.runs import announced, check_bars, outcome, recorded_prices
+from deployments.cli.runs import announce_pages, check_bars, outcome, recorded_prices
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
@@ -57,7 +57,7 @@ def catch_up(
     with recorded_prices(ticker), prefect_api(home()):
         from flows.backfill import backfill
 
-        announced(page := "catch up a ticker")
+        announce_pages(page := "catch up a ticker")
         arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
         rows = outcome(backfill, ticker, quiet=as_json, deployment=page, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
@@ -83,7 +83,7 @@ def many_tickers(
     with recorded_prices(*named), prefect_api(home()):
         from flows.universe import universe
 
-        announced(page := "all tickers, one night", *named)
+        announce_pages(page := "all tickers, one night", *named)
         arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
         rows = outcome(universe, named, late_retries=0, quiet=as_json, deployment=page, **arguments)
     return _show_rows(rows, fail_when, as_json=as_json)

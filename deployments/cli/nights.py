@@ -78,7 +78,7 @@ def rollback(
     from stockml.models.registry import Registry
 
     champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
-    version, followed = _followed(ticker, champion.key)
+    version, followed = _follow_alias(ticker, champion.key)
     found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
     text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
     print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)
@@ -132,7 +132,7 @@ def audit(
     return int(not found.clean)
 
 
-def _followed(ticker: str, key: str) -> tuple[str | None, str]:
+def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
     try:
         version = mlflow_of(home()).follow_champion(ticker, key)

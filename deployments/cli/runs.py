@@ -68,7 +68,7 @@ def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     """One run of the nightly flow. Raises what the night raised."""
     from flows.nightly import nightly
 
-    announced(ticker)
+    announce_pages(ticker)
     # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
     night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
     return night
@@ -101,15 +101,15 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
         bar_store(place, ticker, calendar).view(ticker)
 
 
-def announced(*names: str) -> None:
+def announce_pages(*names: str) -> None:
     """Let these have a page for the runs to come, tickers of the list and other deployments; a server that is up has.
 
     So a later `up` shows the nights that were run before it.
     """
     if not os.environ.get(OWN_SERVER):
         return
-    from deployments.registration.deployments import announce, of_other_flows, of_tickers
     from deployments.registration.own_list import tickers_of
+    from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers
 
     with suppress(InvalidFile):  # a night needs no list
         listed = tickers_of(home()).tickers

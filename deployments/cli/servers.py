@@ -70,14 +70,14 @@ def serve(
     place = home()
     place.prefect.mkdir(parents=True, exist_ok=True)
     if part == "worker":
-        from deployments.cli.tickers import registered
+        from deployments.cli.tickers import register_all
         from deployments.registration.own_list import tickers_of
 
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
         os.environ.update(Access.of(os.environ).as_client())
         set_environment(place)
         if deploy:
-            print(*registered(place, tickers_of(place)), sep="\n", flush=True)
+            print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
         program = stack.worker(os.environ, "--with-healthcheck")
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)

@@ -109,16 +109,18 @@ def deploy(
     place = home()
     if file:
         own_list.keep(place, file)
-    for line in registered(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
+    for line in register_all(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
         print(line)
 
 
-def registered(place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
+def register_all(
+    place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False
+) -> list[str]:
     from deployments.servers.prefect_api import prefect_api
 
     with prefect_api(place):
         from deployments.registration.automations import install
-        from deployments.registration.deployments import digest_time, of_other_flows, of_tickers, register
+        from deployments.registration.prefect_deployments import digest_time, of_other_flows, of_tickers, register
         from tasks import run_records
 
         told = list(run_records.crash_orphans()) if crash_orphans else []
@@ -141,7 +143,7 @@ def _tell(place: Home, done: str) -> None:
 
     print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
-        print(*registered(place, tickers_of(place)), sep="\n")
+        print(*register_all(place, tickers_of(place)), sep="\n")
     else:
         print("`stockml up` schedules them")
 

@@ -150,12 +150,12 @@ def tutorial(
     changed |= given
     first = changed.get("training.seed", 1)
     trainings = itertools.product(files, range(first, first + seeds))
-    reports = [_reported(file, changed | {"training.seed": each}, plots) for file, each in trainings]
+    reports = [_train_and_report(file, changed | {"training.seed": each}, plots) for file, each in trainings]
     if len(reports) > 1:
         print(luck_table(reports))
 
 
-def _reported(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
+def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
     """One training: every epoch on standard error, the table on standard output, the pictures drawn and logged."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw

@@ -25,7 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from deployments.registration import MANAGED, POOL
-from deployments.registration.deployments import Registered, form_of, make_pool
+from deployments.registration.prefect_deployments import Registered, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
 from tasks.run_records import HEARTBEAT

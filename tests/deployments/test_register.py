@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deployments.registration import MANAGED
-from deployments.registration.deployments import (
+from deployments.registration.prefect_deployments import (
     Registered,
     announce,
     digest_time,

@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import State
 
-from deployments.registration.deployments import of_tickers, register
+from deployments.registration.prefect_deployments import of_tickers, register
 from deployments.registration.tickers import TickerEntry
 from deployments.replay.feed import Asked
 from flows.universe import plan_requests, universe

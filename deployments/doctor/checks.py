@@ -1,0 +1,250 @@
+"""The doctor's look at the installation: Python, the home, the key, servers and ports; then at what is kept."""
+
+import os
+import shutil
+import socket
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from deployments.doctor import kept
+from deployments.doctor.kept import Check
+from deployments.servers.access import PASSWORD, check_port
+from deployments.servers.databases import faults
+from deployments.servers.environment import mlflow_address
+from deployments.servers.prefect_api import is_healthy, running_server
+from stockml.errors import InvalidSetting, StockmlError
+from stockml.home import Home
+from stockml.prices.calendar import sessions_for
+from stockml.provider.price_source import kind_here, plays_recorded
+from stockml.provider.quota import Plan, QuotaLedger
+from stockml.redaction import ApiKey
+from stockml.storage.notes import notes_of
+from stockml.storage.shared_state import SharedState
+from stockml.tracking.connection import without_password
+
+DISK_NEEDED_GB = 2.0
+PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
+WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+class Address(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
+    """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
+    yield python()
+    yield home_folder(home)
+    yield from rights(home, environ)
+    yield prices(home, environ)
+    yield key(home, environ)
+    yield from databases(home)
+    yield from shared_state(home)
+    yield from quota(home, environ, now)
+    yield price_service(home, environ)
+    yield clock(now, environ)
+    yield prefect(home, environ)
+    yield mlflow(home, environ)
+    yield from (port(name, number, home) for name, number in ports.items())
+    yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
+    yield from kept.settings(home)
+    yield from kept.bases(home)
+    yield from kept.nights(home)
+    yield from kept.artifacts(home)
+
+
+def python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Check("Python", "ok", found)
+    return Check("Python", "problem", found, "use Python 3.11 to 3.13")
+
+
+def home_folder(home: Home) -> Check:
+    there = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    found = f"{home.root}, {free_gb:.1f} GB free"
+    if not os.access(there, os.W_OK):
+        return Check("home", "problem", found, "it cannot be written: correct its rights, or set STOCKML_HOME")
+    if free_gb < DISK_NEEDED_GB:
+        return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
+    return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
+
+
+def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all.
+
+    The pages it does not close: they are asked over the loopback, which all users of a machine have in common.
+    """
+    if not home.root.exists():
+        return
+    logs = home.root / "logs"
+    stores = (home.root / "mlflow.db", *home.prefect.glob("prefect.db*"))
+    kept = (*stores, *home.prefect.glob("*.log"), *logs.glob("*.log"))
+    wide = [path for path in (home.root, home.prefect, logs, *kept) if path.exists() and path.stat().st_mode & 0o077]
+    if not wide:
+        shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
+        found = "the home, databases and logs are for their owner only"
+        yield Check("rights", "ok", found, "" if environ.get(PASSWORD) else shared)
+        return
+    readable = home.root in wide and any(path.is_file() for path in wide)
+    found = "open to others on this machine: " + ", ".join(map(str, wide))
+    yield Check("rights", "problem" if readable else "note", found, f"`chmod -R go= {quote(str(home.root))}`")
+
+
+def databases(home: Home) -> Iterator[Check]:
+    for fault in faults(home, thorough=True):
+        found, _, advice = fault.why.partition("; ")
+        yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
+
+
+def shared_state(home: Home) -> Iterator[Check]:
+    """Whether the state that machines share answers, and the database with its locks."""
+    if (state := SharedState.of(home)) is None:
+        return
+    try:
+        parts = state.parts()
+        replace(state.database, return_s=0).read("doctor")
+    except StockmlError as error:
+        yield Check("shared state", "problem", str(error))
+        return
+    yield Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
+
+
+def prices(home: Home, environ: Mapping[str, str]) -> Check:
+    try:
+        kind = kind_here(home, environ)
+    except StockmlError as error:
+        return Check("prices", "problem", str(error))
+    return Check("prices", "ok", "recorded ones" if kind == "replay" else "the market's")
+
+
+def key(home: Home, environ: Mapping[str, str]) -> Check:
+    given = environ.get("ALPHAVANTAGE_API_KEY")
+    if not given:
+        advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
+        if _plays_recorded(home, environ):
+            advice = (
+                "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
+            )
+        return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
+    if given == "demo":
+        return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
+    if fault := ApiKey(given).fault:
+        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
+    return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
+
+
+def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
+    try:
+        return plays_recorded(home, environ)
+    except StockmlError:  # what the home holds cannot be read, as `prices` says
+        return False
+
+
+def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
+    given = environ.get("ALPHAVANTAGE_API_KEY")
+    if not given:
+        return
+    try:
+        plan = Plan.of(environ)
+        left = QuotaLedger.of(notes_of(home, home.quota), given, plan).remaining(now)
+    except StockmlError as error:
+        yield Check("quota", "problem", str(error))
+        return
+    if left == 0:
+        yield Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
+    else:
+        yield Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
+
+
+def price_service(home: Home, environ: Mapping[str, str]) -> Check:
+    """Whether the provider can be reached; asks nothing, so it costs no request."""
+    if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
+        return Check("price service", "ok", "the replay feed, started when needed")
+    try:
+        address = address_of("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+    except StockmlError as error:
+        return Check("price service", "problem", str(error))
+    place = f"{address.host}:{address.port}"
+    if fault := connection_fault(address):
+        return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
+    return Check("price service", "ok", f"{place} answers")
+
+
+def address_of(name: str, url: str) -> Address:
+    """What the setting names. Raises InvalidSetting, which does not say what was given: a password may be in it."""
+    try:
+        parts = urlsplit(url)
+        return Address(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
+    except ValueError:
+        raise InvalidSetting(name, "…", "an address whose port, if there is one, is from 1 to 65535") from None
+
+
+def connection_fault(address: Address) -> OSError | None:
+    """Why nothing can be connected to there; None where something listens."""
+    try:
+        socket.create_connection((address.host, address.port), timeout=5).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def clock(now: datetime, environ: Mapping[str, str]) -> Check:
+    exchange = sessions_for("IBM")
+    local = now.astimezone(exchange.tz)
+    if environ.get("STOCKML_CLOCK"):
+        return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, where a replay's recorded prices end")
+    if now < WRITTEN:
+        return Check("clock", "problem", f"{local:%Y-%m-%d %H:%M %Z}", "it is earlier than this program: set the clock")
+    return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, newest final session {exchange.last_final(now)}")
+
+
+def prefect(home: Home, environ: Mapping[str, str]) -> Check:
+    configured = environ.get("PREFECT_API_URL")
+    if configured:
+        shown = without_password(configured)
+        if is_healthy(configured):
+            return Check("Prefect", "ok", f"{shown} answers")
+        return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
+    if address := running_server(home):
+        return Check("Prefect", "ok", f"`stockml up` answers at {address}")
+    if home.servers.exists():
+        left = f"{home.servers} is left from a server that is gone"
+        return Check("Prefect", "note", left, "start `stockml up` again")
+    return Check("Prefect", "ok", "not up; commands start a server of their own")
+
+
+def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
+    try:
+        uri = mlflow_address(home, environ)
+        address = address_of("MLFLOW_TRACKING_URI", uri)
+    except StockmlError as error:
+        return Check("MLflow", "problem", str(error))
+    shown = without_password(uri)
+    if address.scheme == "sqlite":
+        return Check("MLflow", "ok", shown)
+    if fault := connection_fault(address):
+        where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""
+        advice = f"start it{where}; nights are kept and logged on the next run"
+        return Check("MLflow", "problem", f"{shown}: {fault}", advice)
+    return Check("MLflow", "ok", f"{shown} answers")
+
+
+def port(name: str, number: int, home: Home) -> Check:
+    if running_server(home):
+        return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
+    try:
+        check_port(name, number, f"--{name.lower()}-port")
+    except StockmlError as taken:
+        return Check(f"port {number}", "note", str(taken))
+    return Check(f"port {number}", "ok", f"free for {name}")
