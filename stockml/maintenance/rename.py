@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stockml.errors import InvalidFile, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
@@ -70,7 +69,7 @@ def _is_free(before: Path, after: Path) -> bool:
 
 
 def _nights(home: Home, old: str, new: str) -> Iterator[str]:
-    """The records name their ticker, and where their files are; the glance at the newest is made again from them."""
+    """The records name their ticker; the glance at the newest is made again from them."""
     (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         try:
@@ -78,10 +77,5 @@ def _nights(home: Home, old: str, new: str) -> Iterator[str]:
         except InvalidFile:
             continue  # as it was: it says itself that it cannot be read
         if night.ticker == old:
-            there: dict[str, Any] = {}
-            for name in ("model_folder", "evaluation_folder", "dataset_path", "plots_folder"):
-                if value := getattr(night, name):
-                    parts = Path(value).relative_to(home.root).parts
-                    there[name] = str(home.root.joinpath(*(new if part == old else part for part in parts)))
-            write_night(replace(night, ticker=new, **there), path)
+            write_night(replace(night, ticker=new), path)
             yield f"night of {night.session}"

@@ -131,7 +131,7 @@ def write_night(night: Night, path: Path) -> None:
 
 
 def read_night(path: Path) -> Night:
-    """The inverse of `write_night`; what its home was moved with is named where it is now.
+    """The inverse of `write_night`; what was moved or renamed with its home is named where it is now.
 
     Raises InvalidFile when the file is not a night, or not as it was written.
     """
@@ -158,7 +158,8 @@ def check_night(path: Path) -> None:
 
 def _here(record: Path, path: str | None) -> str | None:
     """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is there."""
-    if path is None or len(record.absolute().parents) < 4:
+    record = record.absolute()
+    if path is None or len(record.parents) < 4 or len(parts := Path(path).parts) < 3:
         return path
-    moved = record.absolute().parents[3].joinpath(*Path(path).parts[-3:])
+    moved = record.parents[3] / parts[-3] / record.parents[1].name / parts[-1]
     return str(moved) if moved.exists() else path

@@ -76,6 +76,13 @@ def test_everything_that_was_kept_follows(filled: Home) -> None:
     assert rename(filled, "IBM", "BIM", missed=away.append) == ()
 
 
+def test_a_home_that_was_moved_since_its_nights_is_renamed_in_like_manner(filled: Home, tmp_path: Path) -> None:
+    here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=str(tmp_path / "elsewhere/store"))
+    before = everything(here, "IBM")
+    rename(here, "IBM", "BIM", missed=lambda _: None)
+    check_followed(here, before)
+
+
 def test_cut_short_after_each_file_that_it_moves_it_goes_on_where_it_was(filled: Home) -> None:
     before, cut_short = everything(filled, "IBM"), 0
     while moves_one(filled):
