@@ -39,16 +39,27 @@ def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str 
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
-    if found := client.get_experiment_by_name(name):
+    if found := _existing(client, name):
         if note and views.NOTE not in found.tags:
             client.set_experiment_tag(found.experiment_id, views.NOTE, note)
         return found
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
         place = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
-    if found := client.get_experiment_by_name(name):
+    if found := _existing(client, name):
         return found
     raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
+
+
+def _existing(client: "MlflowClient", name: str) -> "Experiment | None":
+    """The experiment of this name; one that a person deleted keeps its name, so it comes back from MLflow's trash."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage == "deleted":
+        with suppress(MlflowException):  # another process was faster
+            client.restore_experiment(found.experiment_id)
+    return found
 
 
 def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:
@@ -67,13 +78,13 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     from mlflow.exceptions import MlflowException
 
     moved = []
-    found = client.get_experiment_by_name(experiment_name(old))
+    found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
         client.rename_experiment(found.experiment_id, experiment_name(new))
         for run in client.search_runs([found.experiment_id]):
             client.set_tag(run.info.run_id, "stockml.ticker", new)
         moved.append("MLflow's experiment")
-    if overview := client.get_experiment_by_name(EXPERIMENT):
+    if overview := _existing(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
             client.set_tag(run.info.run_id, "ticker", new)
             client.update_run(run.info.run_id, name=new)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,19 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert (runs(tracking), versions(tracking)) == ([], [])
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
+
+
+@pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
+def test_an_experiment_that_a_person_deleted_comes_back_with_the_next_night(
+    name: str, tracking: Tracking, night: Night
+) -> None:
+    logged = tracking.log_night(night)
+    client(tracking).delete_experiment(client(tracking).get_experiment_by_name(name).experiment_id)
+    tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
+    assert client(tracking).get_experiment_by_name(name).lifecycle_stage == "active"
+    assert logged.run_id in {run.info.run_id for run in runs(tracking)}
+    client(tracking).delete_experiment(client(tracking).get_experiment_by_name(name).experiment_id)
+    assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
 
 
 def check_headline(night: Night, shown: dict[str, float]) -> None:
