@@ -80,9 +80,11 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     moved = []
     found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
-        client.rename_experiment(found.experiment_id, experiment_name(new))
         for run in client.search_runs([found.experiment_id]):
-            client.set_tag(run.info.run_id, "stockml.ticker", new)
+            for tag in ("stockml.ticker", "ticker"):
+                client.set_tag(run.info.run_id, tag, new)
+        client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # what stands above the nights names it
+        client.rename_experiment(found.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
     if overview := _existing(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):

@@ -13,7 +13,7 @@ import pytest
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.experiments import artifact_location
-from stockml.tracking.views import TAG
+from stockml.tracking.views import NOTE, TAG
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import SETTINGS, history
 from tests.support.patience import PATIENCE_S
@@ -53,9 +53,12 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
+    assert run.data.tags["ticker"] == "BIM"
     assert (runs(tracking), versions(tracking)) == ([], [])
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
+    tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
+    assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: a run a night")
 
 
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
