@@ -37,7 +37,7 @@ def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
         if ticker not in BarStore(place.store, place.locks).tickers():
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
-        age = night_age(night, None, clock.now())
+        age = night_age(night, clock.now())
     print(summary.text(night, age))
     return 1 if night.status == "failed" else 0
 

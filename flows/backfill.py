@@ -119,7 +119,7 @@ def past_night(
         return skipped(states.NO_BAR, tonight, session, "the store has no bar of this session that is believed")
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
-    show_night(night, tonight.calendar)
+    show_night(night)
     return Completed(message=message(night), data=night)
 
 

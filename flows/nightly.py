@@ -96,7 +96,7 @@ def nightly(
             return skipped(str(found.state), tonight, wanted_session, found)
         night = train_and_publish(tonight, found)
     night = replace(night, seconds=tonight.seconds())
-    show_night(night, tonight.calendar)
+    show_night(night)
     return Completed(message=f"{message(night)}{tonight.aged()}", data=night)
 
 

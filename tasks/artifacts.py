@@ -58,9 +58,9 @@ class EpochReport:
         self.bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
 
 
-def show_night(night: Night, calendar: str | None) -> None:
+def show_night(night: Night) -> None:
     """The night's text as Markdown with the forecast's age, and its scores as a table."""
-    age = night_age(night, calendar, clock.now())
+    age = night_age(night, clock.now())
     ticker = as_key(night.ticker)
     # the spaces that keep MLflow's columns apart would be shown as they are written here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])

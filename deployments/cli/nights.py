@@ -49,7 +49,7 @@ def nightly(
         arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
         with recorded_prices(ticker), prefect_api(home()):
             night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
-    age = night_age(night, calendar, clock.now())
+    age = night_age(night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
     return 1 if night.status == "failed" else 0
 

@@ -29,23 +29,23 @@ class Home:
     """One installation. `folder` None is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
 
     Where machines share state by address it is as it was last committed when this object was made.
-    calendar: of a ticker whose suffix does not tell its exchange, such as XLON.
     """
 
-    def __init__(self, folder: str | Path | None = None, *, calendar: str | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
         place = home(environ)
         settled = folder or is_named(environ) or kind_here(place, environ) == "market"
         self._place = place if settled else replay_home(environ)
         refresh(self._place)
-        self._calendar = calendar
 
     def __repr__(self) -> str:
         return f"stockml.Home({str(self._place.root)!r})"
 
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars, in alphabetical order."""
-        return self._store("").tickers()
+        from stockml.prices.store import BarStore
+
+        return BarStore(self._place.store, self._place.locks).tickers()
 
     def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> "pd.DataFrame":
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume, shares.
@@ -131,6 +131,8 @@ class Home:
         return pd.DataFrame(rows, columns=columns).set_index("session")
 
     def _store(self, ticker: str) -> "BarStore":
+        from stockml.nights.glance import calendar_of
         from stockml.prices.store import bar_store
 
-        return bar_store(self._place, validated_ticker(ticker) if ticker else "", self._calendar)
+        named = validated_ticker(ticker)
+        return bar_store(self._place, named, calendar_of(self._place, named))

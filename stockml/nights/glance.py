@@ -10,6 +10,7 @@ from pathlib import Path
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.forecasts.forecast import Age, age_of
+from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
@@ -125,17 +126,24 @@ def newest(nights: Path, ticker: str) -> Glance | None:
         return max(history(nights, ticker), key=lambda each: (each.session, each.finished_at), default=None)
 
 
+def calendar_of(home: Home, ticker: str, override: str | None = None) -> str | None:
+    """The calendar that the ticker goes by: `override`, else that of its newest night; None is its suffix's."""
+    if override or not (found := newest(home.nights, ticker)):
+        return override
+    return found.calendar
+
+
 def history(nights: Path, ticker: str) -> list[Glance]:
     """Every session's last finished night, oldest first; a record that cannot be read is one to make again."""
     last = {night.session: night for night in kept_nights(nights, ticker)}
     return [Glance.of(night) for night in last.values()]
 
 
-def night_age(night: Night, calendar: str | None, now: datetime) -> Age | None:
-    """How old the night's forecast is; None where it has none.  calendar: None goes by the ticker's suffix."""
+def night_age(night: Night, now: datetime) -> Age | None:
+    """How old the night's forecast is; None where it has none."""
     if night.forecast is None:
         return None
-    return age_of(night.session, sessions_for(night.ticker, calendar), now, night.expires_after)
+    return age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)
 
 
 def _share(percent: float | None) -> float | None:

@@ -15,7 +15,7 @@ from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.nights.glance import Glance, newest
+from stockml.nights.glance import Glance, calendar_of, newest
 from stockml.prices.calendar import sessions_for
 from stockml.provider.listing import Delistings
 from stockml.redaction import excerpt
@@ -122,7 +122,7 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
-    exchange = sessions_for(ticker, calendar or (glance.calendar if glance else None))
+    exchange = sessions_for(ticker, calendar_of(home, ticker, calendar))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
@@ -215,7 +215,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
     delisted = Delistings.read(home.delistings).days
     listed = [ticker for ticker in tickers if ticker not in delisted or delisted[ticker] > now.date()]
     found = rows(home, listed, now, calendars=calendars)
-    return [row for row in found if not _has_newest(row, now, calendars.get(row.ticker))]
+    return [row for row in found if not _has_newest(home, row, now, calendars.get(row.ticker))]
 
 
 def missing_line(found: Sequence[Row], count: int) -> str:
@@ -227,8 +227,8 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
 
 
-def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:
+def _has_newest(home: Home, row: Row, now: datetime, calendar: str | None) -> bool:
     if row.session is None:
         return False
-    exchange = sessions_for(row.ticker, calendar or (row.glance.calendar if row.glance else None))
+    exchange = sessions_for(row.ticker, calendar_of(home, row.ticker, calendar))
     return row.session >= exchange.last_final(now - A_NIGHT)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import stockml
 from deployments.cli.app import run
 from stockml.evaluation.evaluate import LSTM
 from stockml.evaluation.simple_distributions import POOLED
@@ -57,6 +58,28 @@ def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "I
 def shown(capsys: Captured, *arguments: str) -> str:
     assert run(list(arguments)) == 0
     return capsys.readouterr().out
+
+
+def test_every_page_judges_by_the_calendar_of_the_night(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """London was open on Presidents' Day: a forecast that came after its open, on a night that `tickers.yaml` told."""
+    friday, monday = date(2013, 2, 15), date(2013, 2, 18)
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-02-19T05:00:00-05:00")
+    record(home, recorded_bars("IBM").loc[:"2013-02-15"].tail(300), date(2013, 2, 16), "VOD")
+    said = recorded_night().forecast
+    assert said
+    due = sessions_for("VOD", "XLON").after(friday, len(said.sessions))
+    forecast = replace(said, origin=friday, sessions=due)
+    Ledger(home.ledger).publish(LedgerEntry("VOD", "k" * 64, datetime(2013, 2, 18, 12, tzinfo=UTC), forecast))
+    night = replace(recorded_night(), ticker="VOD", session=friday, key="k" * 64, forecast=forecast, calendar="XLON")
+    write_night(night, night_path(home.nights, "VOD", night.key))
+    assert due[0] == monday
+    assert "1 session behind" in shown(capsys, "status", "VOD", "--json")
+    assert "2013-02-15, 1 session ago" in shown(capsys, "forecast", "VOD")
+    assert "2013-02-15, 1 session ago" in stockml.Home(home.root).forecast("VOD").attrs["age"]
+    assert json.loads(shown(capsys, "ledger", "VOD", "--json"))["entries"][0]["timing"] == "late"
+    assert set(stockml.Home(home.root).ledger("VOD")["timing"]) == {"late"}
 
 
 def test_one_step_is_counted_before_it_is_scored_and_is_too_few_to_judge(home: Home, capsys: Captured) -> None:

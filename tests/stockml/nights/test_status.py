@@ -76,7 +76,7 @@ def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) 
     assert (row(home, later).state, row(home, later).cells()[2]) == ("expired, 10 sessions behind", "expired")
     patient = kept(home, replace(NIGHT, settings={**NIGHT.settings, "ageing.old_forecast": 10}))
     assert row(home, later).state == "10 sessions behind"
-    age = night_age(patient, None, later + timedelta(days=1))
+    age = night_age(patient, later + timedelta(days=1))
     assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
 
 
