@@ -132,7 +132,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
             signature=_signature(),
             input_example=_example(night),
             pip_requirements=list(_requirements()),
-            model_config={"ticker": night.ticker},
+            model_config={"ticker": night.ticker, "calendar": night.calendar},
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
                 run_id=run.info.run_id,

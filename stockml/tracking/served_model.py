@@ -25,7 +25,7 @@ class ServedModel(PythonModel):
         self.folder = Path(context.artifacts["model"])
         self.model = load_model(self.folder)
         self.calibration = read_record(Calibration, Path(context.artifacts["calibration"]).read_bytes())
-        self.ticker = context.model_config["ticker"]
+        self.ticker, self.calendar = context.model_config["ticker"], context.model_config.get("calendar")
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
@@ -53,7 +53,7 @@ class ServedModel(PythonModel):
         pool = Pools.of(self.model, series, folders=[self.folder]).tonight
         said = forecast_after(series, np.array([len(series) - 1]), leads, pool, self.model.published)
         quantiles, last = self.calibration.applied(said)[0], series.close[-1]
-        days = sessions_for(self.ticker).after(bars.index[-1].date(), len(leads))
+        days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
         path = last * np.exp(quantiles[:, len(LEVELS) // 2])
         found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": path})
         for coverage in COVERAGES:
