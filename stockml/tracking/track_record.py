@@ -25,19 +25,22 @@ class Record:
     installation: str
 
     def keep(self, tonight: Glance, earlier: Callable[[], Iterable[Glance]], page: str) -> None:
-        """Add the session; one that stands there with other figures is replaced.
+        """Add the session as its last finished night had it; one that stands there with other figures is replaced.
 
-        earlier: the ticker's sessions so far, asked for when it has no record yet.  page: the link to its nights.
+        earlier: the ticker's kept sessions, asked for when tonight's is not simply the next.  page: the link to its
+        nights.
         """
         run = self._whole()
-        if run is None:
-            glances = {each.session: each for each in [*earlier(), tonight]}
+        if run and str(tonight.session) > run.data.tags["session"]:
+            log_points(self.client, run.info.run_id, points(tonight), _tags(tonight, page))
+            return
+        finished = sorted([*earlier(), tonight], key=lambda each: each.finished_at)
+        glances = {each.session: each for each in finished}
+        if run:
+            self._insert(run, glances[tonight.session], page)
+        else:
             known = [point for each in glances.values() for point in points(each)]
             self._begin(known, _tags(glances[max(glances)], page))
-        elif str(tonight.session) > run.data.tags["session"]:
-            log_points(self.client, run.info.run_id, points(tonight), _tags(tonight, page))
-        else:
-            self._insert(run, tonight, page)
 
     def _whole(self) -> "Run | None":
         """The ticker's run; what a killed process left unfinished, or did not take away, goes to the trash."""

@@ -1,7 +1,7 @@
 """A ticker's track record, in whatever order its nights are run, and the pages that show it."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -57,6 +57,20 @@ def test_a_record_begins_with_what_an_older_home_has_and_a_half_written_one_is_m
     tracking.log_night(night)
     _, figures = track_record(tracking)
     assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
+
+
+@pytest.mark.parametrize("later_first", [True, False])
+def test_of_a_session_the_night_that_finished_last_counts_whichever_reaches_mlflow_first(
+    later_first: bool, tracking: Tracking, night: Night
+) -> None:
+    live = {**night.metrics, "live/skill": 0.05}
+    later = replace(night, key="1" * 64, finished_at=night.finished_at + timedelta(hours=1), metrics=live)
+    for each in (night, later):
+        write_night(each, night_path(tracking.nights, "IBM", each.key))
+    for each in (later, night) if later_first else (night, later):
+        tracking.log_night(each)
+        _, figures = track_record(tracking)
+        assert figures["record/live_skill_pct"] == pytest.approx({20130228: 5.0})
 
 
 def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Night) -> None:
