@@ -1,10 +1,11 @@
 """Last night against tonight: what changed, and what it did."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stockml.forecasts.ledger_scores import counted
 from stockml.nights.record import Night
-from stockml.plots.forecast import fan
+from stockml.plots.forecast import fan, scale_of
 from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
@@ -38,10 +39,11 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
     ends = []
     for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
         if said := night.forecast:
-            fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2)
-            ends.append((f"{said.path[-1]:.2f}", said.path[-1], colour))
+            scale = scale_of(said, sessions, mid)
+            fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2, scale=scale)
+            ends.append((f"{scale * said.path[-1]:.2f}", scale * said.path[-1], colour))
     over_time(axes, f"{mid_price(tonight.ticker)}, 80% bands", ends)
-    _figures(table, before, tonight)
+    _figures(table, before, tonight, [text for text, _, _ in ends])
     return figure
 
 
@@ -78,8 +80,8 @@ def _finding(before: Night, tonight: Night) -> str:
     return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
 
 
-def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
-    """The table: a row a figure, last night, tonight, and the difference."""
+def _figures(axes: "Axes", before: Night, tonight: Night, ends: Sequence[str]) -> None:
+    """The table: a row a figure, last night and tonight.  ends: of the forecasts, in tonight's shares."""
     axes.axis("off")
     both, rows = (before, tonight), []
     for label, name, shape in ROWS:
@@ -90,7 +92,7 @@ def _figures(axes: "Axes", before: Night, tonight: Night) -> None:
         rows.append(("live skill, independent", _live(before), _live(tonight)))
     if before.forecast and tonight.forecast:
         forecasts = before.forecast, tonight.forecast
-        rows.append(("end of the forecast", *(f"{each.path[-1]:.2f}" for each in forecasts)))
+        rows.append(("end of the forecast", *ends))
         rows.append(("chance of a rise", *(f"{each.probability_of_rise:.0%}" for each in forecasts)))
     rows.append(("trained", before.mode, tonight.mode))
     rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))

@@ -12,7 +12,7 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, counted, independent_count
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
-from stockml.plots.forecast import fan
+from stockml.plots.forecast import fan, scale_of
 from stockml.plots.style import (
     ACCENT,
     COLOURS,
@@ -143,7 +143,7 @@ def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floa
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
     few = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))  # fans can be told apart
     for forecast in (due[i] for i in few):
-        scale = _scale(forecast, sessions, mid)
+        scale = scale_of(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
     colour = ACCENT if due else TRUTH
@@ -173,12 +173,6 @@ def _ledger_words(
 def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> list[bool]:
     """Of the forecast's prices that came due: whether each was inside its 80 % band."""
     known = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
-    scale, band = _scale(forecast, sessions, mid), forecast.band(80)
+    scale, band = scale_of(forecast, sessions, mid), forecast.band(80)
     limits = zip(forecast.sessions, band.low, band.high, strict=True)
     return [scale * low <= known[day] <= scale * high for day, low, high in limits if day in known]
-
-
-def _scale(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in tonight's units over the forecast's: a split since then moves a past forecast with it."""
-    found = int(np.searchsorted(sessions, np.datetime64(forecast.origin)))
-    return float(mid[min(found, len(mid) - 1)]) / forecast.last_value

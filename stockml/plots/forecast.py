@@ -76,6 +76,15 @@ def fan(
     return days
 
 
+def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
+    """The origin's price in the series' shares over the forecast's own: a split since then moves a past forecast too.
+
+    sessions, mid: (n,).  1 where the origin has no bar.
+    """
+    found = mid[sessions == np.datetime64(forecast.origin)]
+    return float(found[0]) / forecast.last_value if len(found) else 1.0
+
+
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     """Skill at each lead on the same origins, above zero beats the last close: networks, what is published, the rest.
 

@@ -15,6 +15,7 @@ from tests.stockml.plots.drawing import (
     check_bands,
     check_curves,
     check_holds,
+    curves,
     days_shown,
     in_order,
     labels,
@@ -45,6 +46,20 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-40], days[-1]])))
     check_holds(axes, [*series().mid[-40:], *bands[1][3], *bands[1][4]])
     assert axes.get_ylabel() == "mid price, $, 80% bands"
+
+
+def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_shares() -> None:
+    before, said = night_before(), last_night().forecast
+    assert before.forecast
+    assert said
+    halved = replace(said, last_value=said.last_value / 2, last_close=said.now / 2)
+    tonight = replace(last_night(), forecast=replace(halved, path=tuple(price / 2 for price in said.path)))
+    axes, beside = comparison.nights(before, tonight, series().sessions, series().mid / 2).axes
+    ends = [f"{end / 2:.2f}" for end in (before.forecast.path[-1], said.path[-1])]
+    assert ("end of the forecast", *ends) in table(beside)
+    drawn_before = next(line for line in curves(axes) if line.get_color() == BEFORE)
+    assert drawn_before.get_ydata()[-1] == pytest.approx(before.forecast.path[-1] / 2)
+    assert {text for text, _ in labels(axes)} == {*ends}
 
 
 def test_every_figure_stands_in_its_nights_column() -> None:
