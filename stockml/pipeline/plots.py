@@ -1,6 +1,6 @@
 """A night's figures: its forecast is drawn with the night, the others once somebody opens its page."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +11,8 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.features.windows import origins
-from stockml.forecasts.ledger import Ledger, LedgerEntry, entries_of
+from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
@@ -28,24 +29,23 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 
 def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """What makes each figure that the night has, the change since the night before included."""
-    live = Ledger(home.ledger).live_steps(night.ticker, sessions_for(night.ticker, night.calendar))
-    earlier = live[(live["key"] != night.key) & (live["session"] <= np.datetime64(night.session))]
-    is_any_due = bool((earlier["due"] <= series.sessions[-1]).any())
-    published = (lambda: entries_of(night.ticker, earlier)) if is_any_due else None
-    made = figures(night.ticker, series, assessment, model, published)
+    ledger, exchange = Ledger(home.ledger), sessions_for(night.ticker, night.calendar)
+    scores, made = ledger.live(night.ticker, series, exchange), figures(night.ticker, series, assessment, model)
+
+    def published() -> list[Forecast]:
+        return [entry.forecast for entry in entries_of(night.ticker, ledger.live_steps(night.ticker, exchange))]
+
+    if scores.steps:
+        made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, series.sessions, series.mid)
     if _has_before(home, night):
         made["changes"] = lambda: comparison.nights(_before(home, night), night, series.sessions, series.mid)
     return made
 
 
 def figures(
-    ticker: str,
-    series: PriceSeries,
-    assessment: Assessment,
-    model: TrainedModel,
-    published: Callable[[], Sequence[LedgerEntry]] | None,
+    ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
-    """Those of the night by itself. published: the ledger before tonight, oldest first; None before any is due."""
+    """Those of the night by itself."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
@@ -59,8 +59,6 @@ def figures(
         "history": lambda: training.price_history(ticker, sessions, mid, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
     }
-    if published:
-        made["ledger"] = lambda: diagnostics.ledger(ticker, [entry.forecast for entry in published()], sessions, mid)
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]

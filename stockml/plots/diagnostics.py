@@ -9,7 +9,7 @@ import numpy as np
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, counted, independent_count
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores, counted
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import fan, scale_of
@@ -130,49 +130,27 @@ def realised_after(series: PriceSeries, origins: Indices) -> Floats:
     return np.asarray(np.sqrt(means[np.minimum(origins, len(means) - 1)] * SESSIONS_A_YEAR), dtype=np.float64)
 
 
-def ledger(ticker: str, published: Sequence[Forecast], sessions: Days, mid: Floats) -> "Figure":
+def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessions: Days, mid: Floats) -> "Figure":
     """Past forecasts as fans over what then happened.
 
-    published: the live ones, oldest first; sessions, mid: (n,), to tonight.
+    published: the live ones, oldest first.  scores: of those of their steps that came due, at least one.
+    sessions, mid: (n,), to tonight.
     """
-    due = [forecast for forecast in published if np.datetime64(forecast.sessions[0]) <= sessions[-1]]
-    title, subtitle = _ledger_words(ticker, published, due, sessions, mid)
-    figure, (axes,) = canvas(title, subtitle)
-    first = np.datetime64(due[0].origin) if due else sessions[-1]
-    shown = sessions >= first - np.timedelta64(60, "D")
+    known = set(sessions.tolist())
+    due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]
+    few = f", {TOO_FEW}" if scores.independent < FEWEST_INDEPENDENT else ""
+    held = f"{scores.coverage_80:.0%} of {counted(scores.steps, 'price')}"
+    span = f"{counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
+    more = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
+    title = f"{ticker}: live 80% bands have held {held} so far{few}"
+    figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")
+    shown = sessions >= np.datetime64(due[0].origin) - np.timedelta64(60, "D")
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
-    few = np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int))  # fans can be told apart
-    for forecast in (due[i] for i in few):
+    for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):  # can be told apart
+        forecast = due[i]
         scale = scale_of(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
-    colour = ACCENT if due else TRUTH
-    axes.plot(sessions[shown], mid[shown], color=colour, linewidth=1.8)
-    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), colour)])
+    axes.plot(sessions[shown], mid[shown], color=ACCENT, linewidth=1.8)
+    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), ACCENT)])
     return figure
-
-
-def _ledger_words(
-    ticker: str, published: Sequence[Forecast], due: Sequence[Forecast], sessions: Days, mid: Floats
-) -> tuple[str, str]:
-    if not due:
-        since = f"since {published[0].origin}" if published else "tonight's will be the first"
-        return f"{ticker}: no live forecast has come due yet", f"{len(published)} published in time, {since}"
-    inside = [hit for forecast in due for hit in _inside(forecast, sessions, mid)]
-    steps, held = len(inside), sum(inside) / max(1, len(inside))
-    newest = sessions[-1].item()
-    ends = ((each.origin, max(day for day in each.sessions if day <= newest)) for each in due)
-    independent = independent_count(ends)
-    few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
-    title = f"{ticker}: live 80% bands have held {held:.0%} of {counted(steps, 'price')} so far{few}"
-    shown = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
-    span = f"{counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
-    return title, f"{span}, {independent} independent{shown}"
-
-
-def _inside(forecast: Forecast, sessions: Days, mid: Floats) -> list[bool]:
-    """Of the forecast's prices that came due: whether each was inside its 80 % band."""
-    known = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
-    scale, band = scale_of(forecast, sessions, mid), forecast.band(80)
-    limits = zip(forecast.sessions, band.low, band.high, strict=True)
-    return [scale * low <= known[day] <= scale * high for day, low, high in limits if day in known]

@@ -1,7 +1,7 @@
 """A night has each figure that it can have, drawn from the night's own values, and no other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, time
 from typing import Any, cast
 
@@ -13,15 +13,18 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.nights.record import Night
 from stockml.pipeline.plots import Makers, figures, makers
 from stockml.plots import forecast, training, tutorial
 from stockml.plots.style import png
+from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
 from tests.support.nights import assessed, history, recorded_night
 
 NIGHTLY = settings_for("nightly")
-DRAWN = ("volatility", "leads", "ledger", "calibration", "residuals", "averages", "history", "normalised")
+DRAWN = ("volatility", "leads", "calibration", "residuals", "averages", "history", "normalised")
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,8 @@ class Learned:
 
 def files_of(rows: tuple[Mapping[str, Any], ...], **of_model: Any) -> dict[str, bytes]:
     """The night's figures as PNG by name; `rows` are the model's epochs."""
-    moment = datetime(2013, 2, 1, tzinfo=UTC)
-    published = [LedgerEntry("IBM", str(i), moment, said) for i, said in enumerate(past_forecasts())]
     learned = cast(TrainedModel, Learned(split(), rows, **of_model))
-    made = figures("IBM", series(), assessed("IBM", DAY), learned, lambda: published)
+    made = figures("IBM", series(), assessed("IBM", DAY), learned)
     return {name: png(figure()) for name, figure in made.items()}
 
 
@@ -57,33 +58,40 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
 
 
 def test_the_ledger_is_drawn_of_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
-    night, ledger = recorded_night("IBM", DAY), Ledger(home.ledger)
+    night = recorded_night("IBM", DAY)
+    publish(home, assessed("IBM", DAY).forecast, night.key)
+    assert "ledger" not in made(home, night, series())
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    assert png(made(home, night, series())["ledger"]()) == png(drawn("ledger"))
 
-    def made() -> Makers:
-        learned = cast(TrainedModel, Learned(split(), ()))
-        return makers(home, night, series(), assessed("IBM", DAY), learned)
 
-    def publish(said: Forecast, key: str) -> None:
-        evening = datetime.combine(said.origin, time(23), UTC)
-        ledger.publish(LedgerEntry("IBM", key, evening, said, None, None))
+def test_the_ledgers_title_and_fans_are_of_what_is_scored_where_the_bar_of_an_origin_is_gone(home: Home) -> None:
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    there = series().sessions != np.datetime64(past_forecasts()[2].origin)
+    left = replace(series(), **{each.name: getattr(series(), each.name)[there] for each in fields(PriceSeries)})
+    scores = Ledger(home.ledger).live("IBM", left, sessions_for("IBM"))
+    title, subtitle = made(home, recorded_night("IBM", DAY), left)["ledger"]().texts
+    assert f"held {scores.coverage_80:.0%} of {scores.steps} prices" in title.get_text()
+    assert subtitle.get_text().startswith("4 live forecasts with sessions that came due")
 
-    publish(assessed("IBM", DAY).forecast, night.key)
-    assert "ledger" not in made()
-    for at, said in enumerate(past_forecasts()):
-        publish(said, str(at) * 64)
-    assert png(made()["ledger"]()) == png(drawn("ledger"))
+
+def made(home: Home, night: Night, prices: PriceSeries) -> Makers:
+    return makers(home, night, prices, assessed("IBM", DAY), cast(TrainedModel, Learned(split(), ())))
+
+
+def publish(home: Home, said: Forecast, key: str) -> None:
+    """On the evening of its origin."""
+    evening = datetime.combine(said.origin, time(23), UTC)
+    Ledger(home.ledger).publish(LedgerEntry("IBM", key, evening, said))
 
 
 def test_a_model_without_epochs_or_with_one_has_no_curve() -> None:
     for rows in ((), (history()[0], *history()[5:])):
         files = files_of(rows)
-        assert len(files) == 9
+        assert len(files) == 8
         assert "training" not in files
-
-
-def test_a_ledger_is_drawn_once_a_forecast_has_come_due() -> None:
-    learned = cast(TrainedModel, Learned(split(), history()[5:]))
-    assert "ledger" not in figures("IBM", series(), assessed("IBM", DAY), learned, [])
 
 
 def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> None:

@@ -1,9 +1,11 @@
 """Every figure of a recorded night: IBM after the close of February 28, 2013."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, time
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +13,11 @@ import numpy as np
 from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.forecasts.ledger_scores import LiveScores
 from stockml.nights.record import Night
 from stockml.plots import comparison, diagnostics, forecast, training
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
@@ -58,6 +63,16 @@ def past_forecasts() -> tuple[Forecast, ...]:
     return tuple(rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
 
 
+def live(published: Sequence[Forecast]) -> LiveScores:
+    """How they turned out, each of them published on the evening of its origin."""
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        for said in published:
+            evening = datetime.combine(said.origin, time(23), UTC)
+            ledger.publish(LedgerEntry("IBM", str(said.origin), evening, said))
+        return ledger.live("IBM", series(), sessions_for("IBM"))
+
+
 def moves() -> Floats:
     """Daily returns in units of the volatility that was known."""
     return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / ewma_volatility(series())
@@ -80,8 +95,7 @@ def drawn(name: str) -> "Figure":
             "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1]
         ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
-        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), sessions, mid),
-        "empty ledger": lambda: diagnostics.ledger("IBM", (), sessions, mid),
+        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid),
         "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
         "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),

@@ -22,7 +22,7 @@ from tests.stockml.plots.drawing import (
     labels,
     levels,
 )
-from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, tonight
+from tests.stockml.plots.recorded import DAY, drawn, live, past_forecasts, series, tonight
 from tests.support.nights import assessed
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_coverage_is_drawn_lead_by_lead_beside_what_was_promised() -> None:
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
 def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_split: float) -> None:
     sessions, mid = series().sessions, after_split * series().mid
-    (axes,) = diagnostics.ledger("IBM", past_forecasts(), sessions, mid).axes
+    (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid).axes
     check_fans(axes, past_forecasts(), after_split)
     assert labels(axes) == [("what happened", ACCENT)]
     since = np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")
@@ -132,41 +132,19 @@ def nightly(count: int) -> tuple[Forecast, ...]:
 
 def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_that_is_not_due() -> None:
     published = nightly(12)
-    figure = diagnostics.ledger("IBM", published, series().sessions, series().mid)
+    figure = diagnostics.ledger("IBM", published, live(published), series().sessions, series().mid)
     check_fans(figure.axes[0], tuple(published[i] for i in (0, 2, 4, 6, 8, 10)))
     due = f"11 live forecasts with sessions that came due, from {published[0].origin} to {published[10].origin}"
     assert figure.texts[1].get_text() == f"{due}, 1 independent, 6 of them shown"
 
 
-def test_the_share_that_the_bands_held_is_counted_over_all_that_came_due() -> None:
-    known = dict(zip(series().sessions.tolist(), series().mid.tolist(), strict=True))
-    held = [
-        low <= known[day] <= high
-        for said in past_forecasts()
-        for day, low, high in zip(said.sessions, said.band(80).low, said.band(80).high, strict=True)
-        if day in known
-    ]
-    title = f"IBM: live 80% bands have held {sum(held) / len(held):.0%} of {len(held)} prices so far, too few to judge"
-    for after_split in (1.0, 0.5):
-        figure = diagnostics.ledger("IBM", past_forecasts(), series().sessions, after_split * series().mid)
-        assert figure.texts[0].get_text() == title
-
-
 def test_one_price_is_no_praise_and_thirty_forecasts_that_share_no_session_may_be_judged() -> None:
-    one = diagnostics.ledger("IBM", nightly(2)[:1], series().sessions, series().mid)
-    assert one.texts[0].get_text().endswith("of 1 price so far, too few to judge")
-    assert "1 live forecast with sessions that came due" in one.texts[1].get_text()
-    far_apart = nightly(1_481)[:-1:50]
+    one = nightly(2)[:1]
+    figure = diagnostics.ledger("IBM", one, live(one), series().sessions, series().mid)
+    assert figure.texts[0].get_text().endswith("of 1 price so far, too few to judge")
+    assert "1 live forecast with sessions that came due" in figure.texts[1].get_text()
     titles = [
-        diagnostics.ledger("IBM", far_apart[-count:], series().sessions, series().mid).texts[0].get_text()
+        diagnostics.ledger("IBM", one, replace(live(one), independent=count), series().sessions, series().mid).texts[0]
         for count in (29, 30)
     ]
-    assert ["too few" in title for title in titles] == [True, False]
-
-
-def test_before_the_first_forecast_comes_due_the_price_alone_is_drawn() -> None:
-    (axes,) = drawn("empty ledger").axes
-    shown = series().sessions >= series().sessions[-1] - np.timedelta64(60, "D")
-    check_curves(axes, (TRUTH, series().sessions[shown], series().mid[shown]))
-    check_bands(axes)
-    assert labels(axes) == [("what happened", TRUTH)]
+    assert ["too few" in title.get_text() for title in titles] == [True, False]

@@ -20,7 +20,6 @@ TITLES = {
     "volatility": "IBM: 14% volatility a year expected, calmer than usual, 7th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
-    "empty ledger": "IBM: no live forecast has come due yet",
     "calibration": "IBM: the 80% bands held",
     "residuals": "IBM: the published forecasts lean low, by 3.1% at 50 sessions",
     "averages": "IBM: both averages lag, the last close alone is closer",
