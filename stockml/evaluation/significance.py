@@ -16,6 +16,11 @@ RESAMPLES, CONFIDENCE = 2_000, 0.95
 ROUNDING = 1e-12  # relative: losses that differ by less are equal
 
 
+def is_clear(p_value: float | None) -> bool:
+    """Whether a difference is more than noise; one that has no p-value is not known to be."""
+    return p_value is not None and p_value < SIGNIFICANT
+
+
 def overlap(origins: Indices, horizon: int) -> int:
     """How many consecutive origins at most share a session: origins every 10 with 50 leads overlap 5 at a time."""
     return int(np.max(np.searchsorted(origins, origins + horizon) - np.arange(len(origins))))

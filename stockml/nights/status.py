@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import Any
 
 from stockml.errors import StockmlError
-from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
@@ -163,11 +163,7 @@ def _adds(found: Glance) -> str:
         ("", found.network_adds, found.network_adds_p, "+z.2%"),
     )
     known = [gain for gain in gains if gain[1] is not None]
-    parts = [
-        f"{what}{value:{shape}}" + ("" if p is None or p < SIGNIFICANT else " ~")
-        for what, value, p, shape in known
-        if value
-    ]
+    parts = [f"{what}{value:{shape}}" + ("" if is_clear(p) else " ~") for what, value, p, shape in known if value]
     return ", ".join(parts) or ("nothing" if known else "–")
 
 
@@ -183,7 +179,7 @@ def share_sentence(listed: Sequence[Row]) -> str:
 
 def _adds_clearly(found: Glance) -> bool:
     pairs = ((found.network_adds, found.network_adds_p), (found.path_adds, found.path_adds_p))
-    return any(value is not None and value > 0 and p is not None and p < SIGNIFICANT for value, p in pairs)
+    return any(value is not None and value > 0 and is_clear(p) for value, p in pairs)
 
 
 def text(listed: Sequence[Row]) -> str:

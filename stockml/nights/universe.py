@@ -11,7 +11,7 @@ from typing import Any
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.significance import is_clear
 from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.record import Night, Status
@@ -102,7 +102,7 @@ def text(rows: Sequence[NightRow]) -> str:
     shape = "{:<10} {:<11} {:<16} {:<10} {:>10} {:>12} {:>9} {:>9} {:>5} {:>5}"
     lines = [shape.format(*COLUMNS)]
     for row in rows:
-        clear = row.network_adds is None or (row.noise_p is not None and row.noise_p < SIGNIFICANT)
+        clear = row.network_adds is None or is_clear(row.noise_p)
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else format(value, form) for value, form in zip(values, FORMATS, strict=True)]
         figures[1] += "" if clear else " ~"
