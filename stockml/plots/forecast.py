@@ -33,7 +33,8 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     """
     band = forecast.band(80)
     whose = f"the {POOLED}" if publisher == POOLED else "the network and the regression"
-    title = f"{ticker}: {band.low[-1]:.0f} to {band.high[-1]:.0f} in {len(forecast.path)} sessions (80%), by {whose}"
+    low, high = _price(band.low[-1]), _price(band.high[-1])
+    title = f"{ticker}: {low} to {high} in {len(forecast.path)} sessions (80%), by {whose}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
@@ -41,7 +42,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     ends = [(f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL)]
     for each in forecast.bands:
-        ends += [(f"{each.coverage}%  {end:.0f}", end, MUTED) for end in (each.high[-1], each.low[-1])]
+        ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = BASELINES[name].path(mid, np.array([len(mid) - 1]), len(forecast.path))[0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
@@ -51,6 +52,10 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
     over_time(axes, mid_price(ticker), ends)
     return figure
+
+
+def _price(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def fan(

@@ -86,6 +86,25 @@ def test_the_title_is_how_far_the_price_may_go_and_by_whom(publisher: str, share
     assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
+def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
+    said = cheap(tonight())
+    figure, band = forecast_fan("IBM", said, LSTM, series().sessions, series().mid / 100), said.band(80)
+    edges = [f"{edge:.2f}" for edge in (band.low[-1], band.high[-1])]
+    assert figure.texts[0].get_text().startswith(f"IBM: {edges[0]} to {edges[1]} in 50 sessions")
+    assert {f"80%  {edge}" for edge in edges} < {text for text, _ in labels(figure.axes[0])}
+
+
+def cheap(said: Forecast) -> Forecast:
+    """A hundredth of its prices."""
+    bands = [replace(band, low=hundredth(band.low), high=hundredth(band.high)) for band in said.bands]
+    first = {"last_value": said.last_value / 100, "last_close": said.now / 100}
+    return replace(said, path=hundredth(said.path), bands=tuple(bands), **first)
+
+
+def hundredth(prices: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(price / 100 for price in prices)
+
+
 def titles_of(said: Forecast, publisher: str) -> list[str]:
     return [text.get_text() for text in forecast_fan("IBM", said, publisher, series().sessions, series().mid).texts[:2]]
 
