@@ -17,6 +17,7 @@ from stockml.storage import sharing
 from stockml.tracking import retention as in_mlflow
 from stockml.tracking.client import Tracking
 from tasks import run_records
+from tasks.artifacts import mlflow_pages
 
 UNNAMED_FOR = timedelta(days=2)  # what a commit has uploaded is named within minutes
 
@@ -35,12 +36,12 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
 @task(name="resume what waited")
 def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
-    tracking = Tracking.of(home())
+    tracking, pages = Tracking.of(home()), mlflow_pages(home())
     if dry_run:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
-    ended = tracking.sweep_orphans(now=now)
-    logged = tracking.log_pending()
+    ended = tracking.sweep_orphans(now=now, pages=pages)
+    logged = tracking.log_pending(pages=pages)
     things = (*(f"run {run_id}: {what}" for run_id, what in ended.items()), *(night.run_name for night in logged))
     return StepReport("nights and runs resumed", len(things), things=things)
 

@@ -90,10 +90,11 @@ def rebuild_tracking(as_json: Json = False) -> int:
     """
     from stockml.maintenance.soundness import damaged_nights
     from stockml.models.registry import Registry
+    from tasks.artifacts import mlflow_pages
 
     place = home()
     tracking, registry = mlflow_of(place), Registry(place.models)
-    nights = tracking.rebuild()
+    nights = tracking.rebuild(pages=mlflow_pages(place))
     for ticker in {night.ticker for night in nights}:
         if champion := registry.champion(ticker):
             tracking.follow_champion(ticker, champion.key)

@@ -156,13 +156,13 @@ class Tracking:
             found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
             return other_runs.log_tutorial(client, found.experiment_id, report, plots, now)
 
-    def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
+    def sweep_orphans(self, *, now: datetime, pages: str | None = None) -> dict[str, str]:
         """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
 
         It is resumed when the night's record is here, else marked FAILED.
         """
         with self.client() as client:
-            return {run.info.run_id: self._end(client, run) for run in runs.orphans(client, now)}
+            return {run.info.run_id: self._end(client, run, pages) for run in runs.orphans(client, now)}
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow does not have yet, oldest first; a damaged one waits on."""
@@ -184,13 +184,13 @@ class Tracking:
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
 
-    def rebuild(self) -> tuple[Night, ...]:
+    def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
         """Log every completed night whose record can be read; of one whose model was cleared away the run alone."""
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
                 record.with_name(WAITING).touch()
-        return self.log_pending()
+        return self.log_pending(pages=pages)
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias `champion` at the version of the night `key`; its number, None without."""
@@ -213,10 +213,10 @@ class Tracking:
     def _installation(self) -> str:
         return runs.installation(self.nights, self.locks)
 
-    def _end(self, client: "MlflowClient", run: "Run") -> str:
+    def _end(self, client: "MlflowClient", run: "Run", pages: str | None) -> str:
         tags = run.data.tags
         if night := kept_night(self.nights, tags["stockml.ticker"], tags["stockml.key"]):
-            self.keep_and_log(night)
+            self.keep_and_log(night, pages=pages)
             return "resumed"
         client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
         client.set_terminated(run.info.run_id, "FAILED")

@@ -93,15 +93,22 @@ def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, ni
 
 
 def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are_kept(
-    home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str]
+    home: Home,
+    night: Night,
+    empty_database: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("STOCKML_MLFLOW_PAGE", "http://pages.example")
     shutil.copy(empty_database, home.root / "mlflow.db")
     shutil.rmtree(home.root / "artifacts")
     assert run(["rebuild-tracking"]) == 0
     assert "1 run from the records of the nights, 1 of them with their model" in capsys.readouterr().out
     [rebuilt] = runs(Tracking.of(home))
     assert (rebuilt.info.status, rebuilt.data.tags["stockml.key"]) == ("FINISHED", night.key)
-    assert read_night(night_path(home.nights, night.ticker, night.key)).mlflow_run_id == rebuilt.info.run_id
+    kept = read_night(night_path(home.nights, night.ticker, night.key))
+    assert kept.mlflow_run_id == rebuilt.info.run_id
+    assert f"http://pages.example/#/experiments/1/runs/{rebuilt.info.run_id}" in str(kept.mlflow_run_url)
     shutil.rmtree(home.models)
     shutil.copy(empty_database, home.root / "mlflow.db")
     assert [each.model_version for each in Tracking.of(home).rebuild()] == [None]
