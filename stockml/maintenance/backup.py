@@ -82,7 +82,8 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     Raises InvalidFile for an archive that is not whole, and for a home that holds other content; nothing is changed.
     """
     with _staging(home) as staged:
-        names = [name for name in _extracted(file, staged.root) if only is None or f"{name}/".startswith(f"{only}/")]
+        below = "" if only is None else f"{only.rstrip('/')}/"
+        names = [name for name in _extracted(file, staged.root) if f"{name}/".startswith(below)]
         if not names:
             raise InvalidFile(str(file), f"expected {only} in the archive, found nothing of that name")
         for name in names:

@@ -124,6 +124,7 @@ def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, t
         backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet")
     ledger.unlink()
     assert backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet").files == 1
+    assert backup.restore(filled, tmp_path / "b.zip", "ledger/").files == 1, "as a shell completes it"
     assert Ledger(filled.ledger).entries("IBM") == before
     assert kept(filled) == whole
     with pytest.raises(InvalidFile, match="found nothing of that name"):
