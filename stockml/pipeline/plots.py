@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.assessment import Assessment, read_assessment
+from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.features.windows import origins
 from stockml.forecasts.forecast import Forecast
@@ -47,11 +47,13 @@ def figures(
 ) -> "dict[str, Callable[[], Figure]]":
     """Those of the night by itself."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
-    tonight = next((each for each in assessment.forecast.outlook if each.sessions == 20), None)
+    span = min(VOLATILITY_SESSIONS, evaluation.horizon)
+    tonight = next((each for each in assessment.forecast.outlook if each.sessions == span), None)
+    unseen, expected = assessment.unseen, assessment.volatility
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     made: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, mid),
-        "volatility": lambda: diagnostics.volatility(ticker, series, assessment.unseen, assessment.volatility, tonight),
+        "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, tonight, span),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),

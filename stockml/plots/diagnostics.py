@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 
 LEDGER_SHOWN = 6
-SPAN = 20  # sessions of a volatility
 
 
 def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
@@ -89,22 +88,22 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
 
 
 def volatility(
-    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, tonight: Outlook | None
+    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, tonight: Outlook | None, span: int
 ) -> "Figure":
-    """The volatility that was expected after each origin, over what the closes then did, and tonight's.
+    """The volatility that was expected of the `span` sessions after each origin, over what came, and tonight's.
 
     Between two parts of the origins, whose outcomes must not touch, nothing was expected: the line breaks.
-    origins, expected: (m,), a share a year.  tonight: None where nothing is said of 20 sessions.
+    origins, expected: (m,), a share a year.  tonight: None where nothing is said of as many.
     """
     said = "how far the price was expected to go, and how far it went"
     if tonight is not None:
         said = f"{tonight.volatility:.0%} volatility a year expected"
         if tonight.percentile is not None:
             said += f", {tonight.place}"
-    subtitle = f"Annualised, next {SPAN} sessions, {len(origins)} origins it had not seen; tinted: 80% of the forecasts"
+    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen; tinted: 80% of the forecasts"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
-    realised = realised_after(series, since)
+    realised = realised_after(series, since, span)
     axes.fill_between(series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
     apart = np.diff(origins)
     breaks = np.flatnonzero(apart > 2 * apart.min(initial=len(series))) + 1
@@ -123,10 +122,10 @@ def volatility(
     return figure
 
 
-def realised_after(series: PriceSeries, origins: Indices) -> Floats:
-    """(m,) root mean square of the closes' daily log moves over the 20 sessions after each origin, annualised."""
+def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
+    """(m,) root mean square of the closes' daily log moves over the `span` sessions after each origin, annualised."""
     squares = np.diff(np.log(series.close)) ** 2
-    means = np.convolve(squares, np.ones(SPAN) / SPAN, mode="valid")
+    means = np.convolve(squares, np.ones(span) / span, mode="valid")
     return np.asarray(np.sqrt(means[np.minimum(origins, len(means) - 1)] * SESSIONS_A_YEAR), dtype=np.float64)
 
 

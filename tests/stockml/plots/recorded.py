@@ -92,7 +92,7 @@ def drawn(name: str) -> "Figure":
         "forecast": lambda: forecast.forecast_fan("IBM", tonight(), found.publisher, sessions, mid),
         "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
         "volatility": lambda: diagnostics.volatility(
-            "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1]
+            "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1], 20
         ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
         "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid),

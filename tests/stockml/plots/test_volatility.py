@@ -10,14 +10,14 @@ from tests.stockml.plots.recorded import DAY, drawn, series
 from tests.support.nights import assessed
 
 
-def realised() -> list[float]:
+def realised(span: int = 20) -> list[float]:
     """After every session from the first origin to the last."""
     close, unseen = series().close, assessed("IBM", DAY).unseen
     sums = [
-        sum(np.log(close[o + k] / close[o + k - 1]) ** 2 for k in range(1, 21))
+        sum(np.log(close[o + k] / close[o + k - 1]) ** 2 for k in range(1, span + 1))
         for o in range(unseen[0], unseen[-1] + 1)
     ]
-    return [100 * float(np.sqrt(each / 20 * 252)) for each in sums]
+    return [100 * float(np.sqrt(each / span * 252)) for each in sums]
 
 
 def test_what_was_expected_stands_over_what_came_and_breaks_where_nothing_was() -> None:
@@ -42,6 +42,14 @@ def test_what_was_expected_stands_over_what_came_and_breaks_where_nothing_was() 
 
 def test_where_nothing_is_said_of_20_sessions_the_past_is_drawn_alone() -> None:
     found = assessed("IBM", DAY)
-    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None)
+    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 20)
     assert figure.texts[0].get_text().startswith("IBM: how far the price was expected to go")
     assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "what came")
+
+
+def test_where_less_than_20_sessions_are_forecast_it_is_of_as_many() -> None:
+    found = assessed("IBM", DAY)
+    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 10)
+    assert figure.texts[1].get_text().startswith("Annualised, next 10 sessions, ")
+    area = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert area[:, 1].max() == pytest.approx(max(realised(10)))
