@@ -18,7 +18,6 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, kept_night, night_path, read_night
 from stockml.settings import Checked
-from stockml.training import checkpoint
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
@@ -119,7 +118,7 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
             yield from _older(kind, of_ticker.glob(pattern), now, days, newest_stays=True)
     for of_ticker in _folders(home.models):
         models = [path for path in of_ticker.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        begun = [path for path in models if (path / checkpoint.NAME).exists()]
+        begun = [path for path in models if not (path / "model.json").exists()]  # which a training writes last
         yield from _older("checkpoints", begun, now, keep.checkpoint_days)
         yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
     locks = home.locks.glob("results")  # which an earlier version had

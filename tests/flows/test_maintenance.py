@@ -146,8 +146,8 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
         dated(prefect_client.create_flow_run(nothing, name=name, state=Running()), "start_time", days)
         for name, days in (("silent", 1 / 24), ("recent", 0))
     )
-    model, unfinished = home.models / "IBM" / "old", home.models / "IBM" / "new"
-    for folder, days in ((model, 100), (unfinished, 1)):
+    given_up, unfinished = (home.models / "IBM" / name / "_held_out" for name in ("old", "new"))
+    for folder, days in ((given_up, 100), (unfinished, 1)):
         folder.mkdir(parents=True)
         (folder / checkpoint.NAME).touch()
         written = (datetime.now(UTC) - timedelta(days=days)).timestamp()
@@ -155,7 +155,7 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
     found = steps()
     assert found["zombie runs ended"].things[0].startswith("silent: no sign of life since ")
     assert found["zombie runs ended"].count == 1
-    assert (model.exists(), unfinished.exists()) == (False, True)
+    assert (given_up.exists(), unfinished.exists()) == (False, True)
     assert prefect_client.read_flow_run(recent.id).state_name == "Running"
     for run in (silent, recent):
         prefect_client.delete_flow_run(run.id)

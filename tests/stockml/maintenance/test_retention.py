@@ -15,6 +15,7 @@ from stockml.maintenance.retention import Removal, RetentionSettings, needed, pl
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import sha256_of, write_atomically
+from stockml.training import checkpoint
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEEP = RetentionSettings(
@@ -29,8 +30,8 @@ def put(path: Path, days_old: float, content: bytes = b"0123456789") -> Path:
     return path
 
 
-def model(home: Home, name: str, days_old: float, file: str = "model.json") -> Path:
-    return put(home.models / "IBM" / name / file, days_old).parent
+def model(home: Home, name: str, days_old: float) -> Path:
+    return put(home.models / "IBM" / name / "model.json", days_old).parent
 
 
 def crown(home: Home, folder: Path, number: int) -> None:
@@ -126,9 +127,10 @@ def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
 
 
 def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
-    model(home, "under-way", 6, "_checkpoint.npz")
-    model(home, "given-up", 8, "_checkpoint.npz")
-    assert going(home) == ["checkpoints models/IBM/given-up"]
+    for name, days_old in (("under-way", 6), ("given-up", 8)):
+        put(home.models / "IBM" / name / "_held_out" / checkpoint.NAME, days_old)
+    model(home, "done", 40)
+    assert going(home) == ["checkpoints models/IBM/given-up"], "the newest model is one that is done"
 
 
 def test_what_a_pending_night_needs_stays(home: Home) -> None:
