@@ -34,7 +34,7 @@ def nightly(
     calendar: Calendar = None,
     force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
     as_json: Json = False,
-) -> int:
+) -> None:
     """Fetch, train, measure, log and publish one session."""
     from flows.form import chosen
     from stockml.nights import summary
@@ -44,14 +44,13 @@ def nightly(
     night = foreseen(ticker, session, chosen(profile, mode, changed, ticker=ticker), calendar, force=force)
     if night and night.status == "skipped":
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
-        return 0
+        return
     if night is None:
         arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
         with recorded_prices(ticker), prefect_api(home()):
             night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
     age = night_age(night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
-    return 1 if night.status == "failed" else 0
 
 
 @app.command("history")

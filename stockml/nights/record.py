@@ -14,13 +14,13 @@ from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 
-Status = Literal["completed", "skipped", "failed"]
+Status = Literal["completed", "skipped"]
 
 
 @record
 @dataclass(frozen=True)
 class Night:
-    """One ticker's night. A skipped or failed one has no evaluation, verdict and forecast.
+    """One ticker's night. A skipped one has no evaluation, verdict and forecast.
 
     `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
     the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`

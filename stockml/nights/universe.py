@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
@@ -40,7 +40,7 @@ class NightRow:
 
     ticker: str
     session: date | None
-    status: Status
+    status: Status | Literal["failed"]
     outcome: str
     mode: str | None = None
     skill: float | None = None

@@ -26,7 +26,6 @@ COLOURS = {
     "champion": "#6a3fa0",
     "published": "#2fae8f",
     "last close": TRUTH,
-    "last mid price": "#c48fb8",
     "trend prior": "#5a7fe0",
     "without network": "#e8a06a",
     "drift": "#a67c1a",
@@ -55,7 +54,6 @@ STYLE: Any = {
     "ytick.labelsize": 9.5,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "legend.frameon": False,
 }
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 AVERAGES = ("EMA", "standard average")
 AVERAGES_SHOWN = 400
-FEW_EPOCHS = 4
 SMOOTHING = 0.1
 LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 
@@ -130,16 +129,11 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
     errors = ((by_epoch - actual) ** 2).mean(axis=(1, 2))
     best = int(np.argmin(errors))
     title = f"{ticker}: the test predictions are best after epoch {best + 1} of {len(by_epoch)}"
-    few = len(by_epoch) < FEW_EPOCHS  # two panels would show the same
-    told = "The best epoch in colour" if few else "Above: every epoch, later ones darker. Below: the best epoch"
-    subtitle = f"{told}. Shown to look at, not to choose by"
-    figure, panels = canvas(title, subtitle, rows=1 if few else 2, sharex=True, height=5.4 if few else 7.6)
+    subtitle = "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to choose by"
+    figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
     shades = np.linspace(0.12, 0.9, len(by_epoch))
     epochs: list[list[tuple[Floats, float]]] = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
-    if few:
-        others = [(paths, 0.25) for at, paths in enumerate(by_epoch) if at != best]
-        epochs = [[*others, (by_epoch[best], 1.0)]]
     for axes, drawn in zip(panels, epochs, strict=True):
         axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
         for paths, shade in drawn:

@@ -116,7 +116,7 @@ NIGHTS = st.builds(
     Night,
     finished_at=st.datetimes(timezones=st.just(UTC)),
     settings=st.dictionaries(TEXT, TEXT | st.integers() | FINITE | st.lists(st.integers()), max_size=3),
-    status=st.sampled_from(["completed", "skipped", "failed"]),
+    status=st.sampled_from(["completed", "skipped"]),
     evaluation=st.none() | EVALUATIONS,
     metrics=FIGURES,
     history=st.lists(st.dictionaries(TEXT, TEXT | FIGURE, max_size=3), max_size=2).map(tuple),

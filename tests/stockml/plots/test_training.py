@@ -128,14 +128,6 @@ def test_every_epochs_paths_stand_above_and_the_best_ones_below() -> None:
         assert axes.get_ylabel() == "mid price, $"
 
 
-def test_few_epochs_stand_in_one_panel_with_the_best_in_full_colour() -> None:
-    at = assessed("IBM", DAY).test_origins[::5]
-    (axes,) = training.evolution("IBM", series().sessions, series().mid, at, by_epoch()[1:]).axes
-    shades = [line.get_alpha() for line in curves(axes)[1 :: len(at)]]
-    assert shades == [0.25, 0.25, 1.0]
-    np.testing.assert_allclose(curves(axes)[-len(at)].get_ydata(), by_epoch()[3][0])
-
-
 def test_the_best_epoch_is_the_nearest_to_what_happened() -> None:
     at = assessed("IBM", DAY).test_origins[::5]
     figure = training.evolution("IBM", series().sessions, series().mid, at, by_epoch()[::-1])
