@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from filelock import FileLock
@@ -176,7 +176,7 @@ def missing_folders(uri: str, artifacts: str) -> list[Path]:
 
 
 def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {name: place for name, place in experiments if urlsplit(place).scheme in ("", "file")}
+    return {name: place for name, place in experiments if folder_at(place)}
 
 
 def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
@@ -189,6 +189,12 @@ def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, 
             yield before, artifacts + before.removeprefix(root)
 
 
+def folder_at(address: str | None) -> Path | None:
+    """The folder at an artifact address; None where MLflow does not keep its files in a folder of this machine."""
+    parts = urlsplit(address or "")
+    return _folder(str(address)) if parts.path and parts.scheme in ("", "file") else None
+
+
 def _folder(address: str) -> Path:
     return Path(url2pathname(urlsplit(address).path))
 
@@ -196,9 +202,3 @@ def _folder(address: str) -> Path:
 def _clear_beside(path: Path) -> None:
     for left in path.parent.glob(f".{path.name}.making*"):
         left.unlink(missing_ok=True)
-
-
-def on_this_disk(artifacts: str) -> Path | None:
-    """The folder at an artifact address, where MLflow keeps them as files: its client would ask the server first."""
-    address = urlsplit(artifacts)
-    return Path(unquote(address.path)) if address.scheme == "file" else None

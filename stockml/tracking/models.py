@@ -18,7 +18,6 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
-from stockml.tracking.connection import on_this_disk
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -140,15 +139,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
                 model_id=model.model_id,
             ),
         )
-        send(client, model, path)
-
-
-def send(client: "MlflowClient", model: "LoggedModel", folder: Path) -> None:
-    """Give the model its files."""
-    if kept := on_this_disk(model.artifact_location):
-        shutil.copytree(folder, kept, dirs_exist_ok=True)
-    else:
-        client.log_model_artifacts(model.model_id, str(folder))
+        client.log_model_artifacts(model.model_id, str(path))
 
 
 def prepare_code() -> None:

@@ -10,11 +10,9 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from stockml.tracking.connection import folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:
@@ -142,8 +140,5 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
 
 
 def _size(address: str | None) -> int:
-    parts = urlsplit(address or "")
-    if parts.scheme not in {"", "file"} or not parts.path:
-        return 0
-    folder = Path(url2pathname(parts.path))
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    folder = folder_at(address)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder else 0

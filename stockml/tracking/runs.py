@@ -12,7 +12,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
-from stockml.tracking.connection import on_this_disk
+from stockml.tracking.connection import folder_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +88,7 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
     for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.record(night))):
-        if kept := on_this_disk(run.info.artifact_uri):
+        if kept := folder_at(run.info.artifact_uri):
             write_atomically(kept / name, text.encode())
         else:
             client.log_text(run_id, text, name)
@@ -106,7 +106,7 @@ def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 
 def _linked(drawn: list[Path], run: "Run") -> bool:
-    if not (artifacts := on_this_disk(run.info.artifact_uri)):
+    if not (artifacts := folder_at(run.info.artifact_uri)):
         return False
     kept = artifacts / "plots"
     kept.mkdir(parents=True, exist_ok=True)
