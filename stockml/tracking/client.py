@@ -112,7 +112,7 @@ class Tracking:
                 version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
             earlier = partial(glance.history, self.nights, night.ticker)
-            record = track_record.Record(client, self._overview(client), night.ticker, self._installation)
+            record = track_record.TrackRecord(client, self._overview(client), night.ticker, self._installation)
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
             return Logged(run.info.run_id, experiment_id, version)
 

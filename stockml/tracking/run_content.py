@@ -198,7 +198,7 @@ def dataset(night: Night) -> dict[str, str]:
     }
 
 
-def record(night: Night) -> str:
+def night_json(night: Night) -> str:
     """The whole night as JSON, kept as the run's artifact."""
     bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None)
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)

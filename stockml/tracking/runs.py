@@ -87,7 +87,7 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     bars = DatasetInput(Dataset(**run_content.dataset(night)), [InputTag("mlflow.data.context", "training")])
     client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
-    for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.record(night))):
+    for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.night_json(night))):
         if kept := folder_at(run.info.artifact_uri):
             write_atomically(kept / name, text.encode())
         else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Record:
+class TrackRecord:
     """The run of a ticker's record. Two homes that log to one MLflow keep one each. One process a ticker at a time."""
 
     client: "MlflowClient"
