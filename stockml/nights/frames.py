@@ -105,12 +105,9 @@ class Home:
         store, named = self._store(ticker), validated_ticker(ticker)
         counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
         came = scored_steps(counting, PriceSeries.from_bars(store.adjusted(named)))
-        both = counting.merge(came[["key", "lead", "start", "actual"]], on=["key", "lead"], how="left")
-        both = both.assign(
-            actual=both["actual"] * both["last_value"],
-            last_close=both.groupby("key")["start"].transform("first") * both["last_value"],
-        )
-        named_so = {"session": "origin", "due": "session", "path": "forecast"}
+        both = counting.merge(came[["key", "lead", "last_close", "reached"]], on=["key", "lead"], how="left")
+        both["last_close"] = both.groupby("key")["last_close"].transform("first")
+        named_so = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
         return both.rename(columns=named_so)[columns]
 
