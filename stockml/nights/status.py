@@ -205,13 +205,16 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
 def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
     """A row for each ticker without a forecast of its newest session whose night should be over at `now`, by name.
 
-    One that is no longer listed is at rest, and misses nothing.  now: with its zone.  calendars: of those that do not
-    go by their suffix. Raises RecordUnreadable, where it cannot be known who is at rest.
+    One that was taken off its exchange after its last forecast is at rest, and misses nothing.  now: with its zone.
+    calendars: of those that do not go by their suffix. Raises RecordUnreadable: who is at rest cannot be known.
     """
-    delisted = Delistings.read(home.delistings).days
-    listed = [ticker for ticker in tickers if ticker not in delisted or delisted[ticker] > now.date()]
-    found = rows(home, listed, now, calendars=calendars)
-    return [row for row in found if not _has_newest(home, row, now, calendars.get(row.ticker))]
+    delisted, today = Delistings.read(home.delistings).days, now.date()
+    return [
+        row
+        for row in rows(home, tickers, now, calendars=calendars)
+        if not _has_newest(home, row, now, calendars.get(row.ticker))
+        and not (row.session and row.session <= delisted.get(row.ticker, date.min) <= today)
+    ]
 
 
 def missing_line(found: Sequence[Row], count: int) -> str:

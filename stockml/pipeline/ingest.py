@@ -94,9 +94,11 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
 
 def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
     """None, or that the share was taken off its exchange by `session`, as known: bars, models and forecasts stay, and
-    nothing is asked for. Raises RecordUnreadable."""
+    nothing is asked for. A symbol that has bars of later sessions, or none at all, is another company's by now.
+    Raises RecordUnreadable, StoreError."""
     day = Delistings.read(home.delistings).days.get(ticker)
-    if day is None or day > session:
+    last = bar_store(home, ticker, None).last_session(ticker) if day and day <= session else None
+    if day is None or last is None or last > day:
         return None
     renaming = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
     return Outcome(session, f"{ticker} was taken off its exchange on {day}, it is at rest; {renaming}", states.AT_REST)

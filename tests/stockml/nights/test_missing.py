@@ -41,8 +41,12 @@ def test_it_goes_by_the_tickers_own_calendar(home: Home) -> None:
 
 
 def test_a_share_at_rest_misses_nothing(home: Home) -> None:
-    Delistings(MORNING, {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1)}).write(home.delistings)
-    assert named(home, MORNING, "FB", "GOOG") == ["GOOG"]
+    days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1), "AAPL": date(1999, 2, 19), "SNOW": date(2008, 1, 2)}
+    Delistings(MORNING, days).write(home.delistings)
+    for ticker in ("FB", "GOOG", "SNOW"):
+        keep_newest(home.nights, replace(NIGHT, ticker=ticker, session=date(2013, 2, 19)))
+    found = named(home, MORNING, "FB", "GOOG", "SNOW", "AAPL")
+    assert found == ["AAPL", "GOOG", "SNOW"], "forecast after another company's delisting, or not at all yet"
     home.delistings.write_text("{")
     with pytest.raises(RecordUnreadable):
         missing(home, ["FB"], MORNING, {})

@@ -8,9 +8,11 @@ import pytest
 from stockml.errors import NoData, RecordUnreadable, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
+from stockml.prices.store import bar_store
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted
 from tests.support import PAYLOADS
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
 GONE = date(2013, 2, 20)
@@ -22,7 +24,13 @@ def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     return AlphaVantage(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
 
 
+def keep_bars(home: Home, ticker: str, last: date) -> None:
+    bars = recorded("IBM").loc[: str(last)].iloc[-3:]
+    bar_store(home, ticker, None).append(ticker, bars, recorded_at=NOW, source="test", session=last)
+
+
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
+    keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
         for later, requests in ((0, 1), (6, 1), (7, 2)):
             now = NOW + timedelta(days=later)
@@ -34,6 +42,18 @@ def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
     assert str(rest).startswith("IBM was taken off its exchange on 2013-02-20, it is at rest; `stockml rename IBM NEW`")
     assert ingest.at_rest(home, "IBM", date(2013, 2, 19)) is None
     assert ingest.at_rest(home, "AAPL", date(2013, 2, 28)) is None
+
+
+@pytest.mark.parametrize(
+    ("last", "rests"), [(None, False), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
+)
+def test_a_symbol_rests_where_its_bars_end_by_the_delisting_and_is_another_companys_where_they_go_on(
+    home: Home, last: date | None, rests: bool
+) -> None:
+    Delistings(NOW, {"IBM": GONE}).write(home.delistings)
+    if last:
+        keep_bars(home, "IBM", last)
+    assert bool(ingest.at_rest(home, "IBM", NOW.date())) is rests
 
 
 def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
