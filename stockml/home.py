@@ -4,9 +4,10 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stockml.errors import InvalidSetting
 
@@ -30,13 +31,14 @@ class Home:
     """The folders of one installation. `store` may be any fsspec address; all else is local.
 
     state: the address of all state that machines share, of which these folders are then a cache; None where they are
-    the state itself. database: PostgreSQL's, which has the shared locks and notes.
+    the state itself. database: PostgreSQL's server as user:password@host:port, which has Prefect's and MLflow's tables,
+    and the shared locks and notes; None for SQLite. tracking_uri: where MLflow is asked.
     """
 
     root: Path
     store: str
     artifacts: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     state: str | None = None
     database: str | None = field(default=None, repr=False)
 
@@ -57,6 +59,12 @@ class Home:
     prefect = _Within("prefect")
     results = _Within("results")
     servers = _Within("servers.json")
+
+    @property
+    def mlflow_database(self) -> str:
+        return (
+            f"postgresql+psycopg://{self.database}/mlflow" if self.database else f"sqlite:///{self.root / 'mlflow.db'}"
+        )
 
     @property
     def in_use(self) -> bool:
@@ -82,36 +90,55 @@ def owner_only() -> Iterator[None]:
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Home:
-    """The installation that the environment names, `usual_root()` without STOCKML_HOME."""
+    """The installation that the environment names, `usual_root()` without STOCKML_HOME. Raises InvalidSetting."""
     named = environ.get("STOCKML_HOME")
     root = Path(named).expanduser().resolve() if named else usual_root()
     if UNFIT.search(str(root)):
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
         )
-    state, database = _shared(root, environ)
-    return Home(
+    database = _database(environ)
+    place = Home(
         root=root,
-        state=state,
+        state=_state(root, database, environ),
         database=database,
         store=environ.get("STOCKML_STORE") or str(root / "store"),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+        tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""),
     )
+    return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
 
 
-def _shared(root: Path, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The address of the state and of its database; the replay has its own, as it has a home of its own."""
-    state, database = environ.get("STOCKML_STATE"), environ.get("STOCKML_DATABASE_URL")
+def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:
+    """The address of the state; the replay has its own, as it has a home of its own."""
+    state = environ.get("STOCKML_STATE")
     if not state:
-        return None, None
+        return None
     if "://" not in state:
         raise InvalidSetting("STOCKML_STATE", state, "an address such as s3://bucket/stockml")
     if not database:
         raise InvalidSetting("STOCKML_DATABASE_URL", "nothing", "a PostgreSQL server, for the locks of STOCKML_STATE")
     if environ.get("STOCKML_STORE"):
         raise InvalidSetting("STOCKML_STORE", environ["STOCKML_STORE"], "nothing: STOCKML_STATE has the store in it")
-    return state.rstrip("/") + ("/replay" if root.name == "replay" else ""), database
+    return state.rstrip("/") + ("/replay" if root.name == "replay" else "")
+
+
+def _database(environ: Mapping[str, str]) -> str | None:
+    """User, password, host and port. Raises InvalidSetting where they cannot be told apart, without what was given."""
+    url = environ.get("STOCKML_DATABASE_URL", "")
+    if not url:
+        return None
+    wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
+        # a password's `/`, `?` or `#` ends them
+        misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
+        if known and not misread:
+            if not parts.query:
+                return parts.netloc
+            wanted = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
+    raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
 
 
 def usual_root() -> Path:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
-from deployments.cli.runs import mlflow_of
 from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
 from stockml.home import home
 
@@ -106,6 +105,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     """Draw every plot of the newest night, or of a session's, and give them to its run in MLflow."""
     from stockml.nights.record import kept_nights
     from stockml.pipeline.plots import draw_rest
+    from stockml.tracking.client import Tracking
 
     place = home()
     found = [night for night in kept_nights(place.nights, ticker) if session in (None, night.session)]
@@ -116,7 +116,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     night = found[-1]
     draw_rest(place, night)
     try:
-        mlflow_of(place).log_plots(night)
+        Tracking.of(place).log_plots(night)
     except TrackingUnavailable as error:
         typer.echo(f"not in MLflow: {error}", err=True)
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import foreseen, mlflow_of, outcome, quiet_libraries, recorded_prices, run_night
+from deployments.cli.runs import foreseen, outcome, quiet_libraries, recorded_prices, run_night
 from deployments.servers.prefect_api import prefect_api, running_server
 from stockml import clock
 from stockml.errors import TrackingUnavailable
@@ -133,8 +133,10 @@ def audit(
 
 def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
+    from stockml.tracking.client import Tracking
+
     try:
-        version = mlflow_of(home()).follow_champion(ticker, key)
+        version = Tracking.of(home()).follow_champion(ticker, key)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"

@@ -12,24 +12,21 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import OWN_SERVER
 from stockml.errors import InvalidFile
-from stockml.home import Home, home
+from stockml.home import home
 
 if TYPE_CHECKING:
     from prefect import Flow
 
     from stockml.nights.record import Night
     from stockml.settings import Settings
-    from stockml.tracking.client import Tracking
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _FINISHED = re.compile(r"Finished in state (\w+)")
@@ -80,13 +77,6 @@ def recorded_prices(*tickers: str) -> AbstractContextManager[object]:
     from stockml.provider.price_source import plays_recorded
 
     return source(tickers, os.environ) if plays_recorded(home(), os.environ) else nullcontext()
-
-
-def mlflow_of(place: Home) -> "Tracking":
-    """MLflow where this home's servers have it."""
-    from stockml.tracking.client import Tracking
-
-    return replace(Tracking.of(place), uri=mlflow_address(place))
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:

@@ -82,7 +82,7 @@ def serve(
     else:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
-        databases.create(os.environ)
+        databases.create(place)
         if part == "prefect":
             program = stack.prefect(prefect_port, os.environ)
         else:

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +76,6 @@ def rename(
 ) -> None:
     """A share goes on under another symbol: bars, forecasts, models, MLflow and its deployment follow."""
     from deployments.registration import own_list
-    from deployments.servers.environment import mlflow_address
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
 
@@ -87,8 +85,7 @@ def rename(
     listed = any(entry.ticker == old for entry in own_list.tickers_of(place).tickers)
     if not (listed or is_known(place, old) or is_known(place, new)):
         raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
-    tracked = replace(place, tracking_uri=mlflow_address(place))
-    moved = move(tracked, old, new, missed=lambda away: print(f"{away}; run the command again then"))
+    moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Json
-from deployments.cli.runs import mlflow_of, outcome
+from deployments.cli.runs import outcome
 from deployments.servers.databases import vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.home import home
@@ -90,10 +90,11 @@ def rebuild_tracking(as_json: Json = False) -> int:
     """
     from stockml.maintenance.soundness import damaged_nights
     from stockml.models.registry import Registry
+    from stockml.tracking.client import Tracking
     from tasks.artifacts import mlflow_pages
 
     place = home()
-    tracking, registry = mlflow_of(place), Registry(place.models)
+    tracking, registry = Tracking.of(place), Registry(place.models)
     nights = tracking.rebuild(pages=mlflow_pages(place))
     for ticker in {night.ticker for night in nights}:
         if champion := registry.champion(ticker):

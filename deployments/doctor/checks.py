@@ -17,7 +17,6 @@ from deployments.doctor import kept
 from deployments.doctor.kept import Check
 from deployments.servers.access import PASSWORD, check_port
 from deployments.servers.databases import faults
-from deployments.servers.environment import mlflow_address
 from deployments.servers.prefect_api import is_healthy, running_server
 from stockml.errors import InvalidSetting, StockmlError
 from stockml.home import Home
@@ -53,7 +52,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield price_service(home, environ)
     yield clock(now, environ)
     yield prefect(home, environ)
-    yield mlflow(home, environ)
+    yield mlflow(home)
     yield from (port(name, number, home) for name, number in ports.items())
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
@@ -224,13 +223,12 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
-def mlflow(home: Home, environ: Mapping[str, str]) -> Check:
+def mlflow(home: Home) -> Check:
     try:
-        uri = mlflow_address(home, environ)
-        address = address_of("MLFLOW_TRACKING_URI", uri)
+        address = address_of("MLFLOW_TRACKING_URI", home.tracking_uri)
     except StockmlError as error:
         return Check("MLflow", "problem", str(error))
-    shown = without_password(uri)
+    shown = without_password(home.tracking_uri)
     if address.scheme == "sqlite":
         return Check("MLflow", "ok", shown)
     if fault := connection_fault(address):

@@ -117,7 +117,7 @@ def artifacts(home: Home) -> Iterator[Check]:
         return  # none here, or one that `databases` names
     try:
         missing = missing_folders(home.tracking_uri, home.artifacts)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ImportError):
         return  # it is not there yet, or `mlflow` names it
     if missing:
         shown = without_password(home.tracking_uri)

@@ -1,7 +1,6 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
-from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
@@ -32,23 +31,21 @@ def check(home: Home) -> None:
         raise fault
 
 
-def create(environ: Mapping[str, str]) -> None:
+def create(home: Home) -> None:
     """Create what is missing on the server that STOCKML_DATABASE_URL names; nothing without it.
 
     Raises ServerUnavailable, without the address's password.
     """
-    url = environ.get("STOCKML_DATABASE_URL")
-    if not url:
+    if home.database is None:
         return
-    parts = urlsplit(url)
-    place = f"{parts.hostname}:{parts.port or 5432}"
+    place = home.database.rpartition("@")[2]
     try:
         import psycopg
     except ImportError as error:
         advice = "install it with `pip install stockml[postgres]`"
         raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
     try:
-        with psycopg.connect(f"postgresql://{parts.netloc}/postgres", autocommit=True, connect_timeout=10) as server:
+        with psycopg.connect(f"postgresql://{home.database}/postgres", autocommit=True, connect_timeout=10) as server:
             found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
             for name in ON_POSTGRES:
                 if name not in found:

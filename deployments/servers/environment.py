@@ -2,10 +2,7 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
-from urllib.parse import urlsplit
 
-from stockml.errors import InvalidSetting
 from stockml.home import Home
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps a run that has ended, and what happened to it
@@ -15,8 +12,6 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
     """Give every setting that the person has not set. To be called before Prefect, MLflow or TensorFlow is imported."""
     for name, value in settings_of(home, environ).items():
         environ.setdefault(name, value)
-    if environ.get("STOCKML_DATABASE_URL"):
-        environ.setdefault("MLFLOW_TRACKING_URI", mlflow_database(home, environ))
 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -27,7 +22,7 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
     return as_client | {
         "STOCKML_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),
-        "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database(home, environ),
+        "PREFECT_API_DATABASE_CONNECTION_URL": prefect_database(home),
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home.results),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -61,34 +56,8 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
     }
 
 
-def prefect_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
+def prefect_database(home: Home) -> str:
     """Prefect's database: SQLite in the home, or `prefect` on the server that STOCKML_DATABASE_URL names."""
-    server = _database_server(environ)
-    return f"postgresql+asyncpg://{server}/prefect" if server else f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"
-
-
-def mlflow_database(home: Home, environ: Mapping[str, str] = os.environ) -> str:
-    """MLflow's database: SQLite in the home, or `mlflow` on the server that STOCKML_DATABASE_URL names."""
-    server = _database_server(environ)
-    return f"postgresql+psycopg://{server}/mlflow" if server else f"sqlite:///{home.root / 'mlflow.db'}"
-
-
-def mlflow_address(home: Home, environ: Mapping[str, str] = os.environ) -> str:
-    """Where MLflow is asked: the server of MLFLOW_TRACKING_URI, without one its database. Raises InvalidSetting."""
-    return environ.get("MLFLOW_TRACKING_URI") or mlflow_database(home, environ)
-
-
-def _database_server(environ: Mapping[str, str]) -> str | None:
-    """User, password, host and port. Raises InvalidSetting where they cannot be told apart, without what was given."""
-    url = environ.get("STOCKML_DATABASE_URL", "")
-    if not url:
-        return None
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-        # a password's `/`, `?` or `#` ends them
-        misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
-        if known and not misread:
-            return parts.netloc
-    wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
-    raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
+    if home.database:
+        return f"postgresql+asyncpg://{home.database}/prefect"
+    return f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"

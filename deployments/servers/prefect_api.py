@@ -55,7 +55,7 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
     from deployments.servers import processes
 
     databases.check(home)
-    databases.create(environ)
+    databases.create(home)
     log = home.prefect / "temporary-server.log"
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         port, descriptor = listening.getsockname()[1], listening.fileno()

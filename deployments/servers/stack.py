@@ -19,7 +19,7 @@ from deployments.registration.own_list import tickers_of
 from deployments.replay.feed import Feed, replay_environment
 from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access, check_port
-from deployments.servers.environment import mlflow_database, settings_of
+from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child
 from stockml.home import Home
@@ -46,7 +46,7 @@ def prefect(port: int, environ: Mapping[str, str]) -> Part:
 
 
 def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
-    database = {"MLFLOW_BACKEND_STORE_URI": mlflow_database(home, environ)}
+    database = {"MLFLOW_BACKEND_STORE_URI": home.mlflow_database}
     return Part("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
 
 
@@ -72,7 +72,7 @@ def up(
     check_port("Prefect", prefect_port, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
     check_port("MLflow", mlflow_port, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
     environ = {**settings_of(home, environ), **environ}
-    databases.create(environ)
+    databases.create(home)
     pages = {"prefect": access.url(prefect_port), "mlflow": access.url(mlflow_port)}
     api = f"{pages['prefect']}/api"
     with ExitStack() as stack:

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
@@ -66,9 +65,9 @@ class FileNotes:
 
 @dataclass(frozen=True, repr=False)
 class Database:
-    """`url`: postgresql://user:password@host:port, which no message repeats. `of`: whose locks and notes these are."""
+    """`account`: user:password@host:port, which no message repeats. `of`: whose locks and notes these are."""
 
-    url: str
+    account: str
     of: str
     return_s: float = 30.0  # that a server which is restarted is waited for
 
@@ -78,8 +77,7 @@ class Database:
     @property
     def server(self) -> str:
         """Its address, without user and password."""
-        parts = urlsplit(self.url)
-        return f"postgresql://{parts.hostname}:{parts.port or 5432}/{DATABASE}"
+        return f"postgresql://{self.account.rpartition('@')[2]}/{DATABASE}"
 
     def place(self, name: str) -> str:
         """Where a note stands, for a message."""
@@ -138,7 +136,7 @@ class Database:
 
     def _connection(self) -> "psycopg.Connection[Any]":
         server: psycopg.Connection[Any] = _driver().connect(
-            f"postgresql://{urlsplit(self.url).netloc}/{DATABASE}", autocommit=True, **ALIVE
+            f"postgresql://{self.account}/{DATABASE}", autocommit=True, **ALIVE
         )
         server.execute(HEARD_FROM)
         return server
@@ -159,7 +157,7 @@ class Database:
 
 def notes_of(home: Home, folder: Path) -> Notes:
     """Those that stand in `folder`, one of the home's own; where its state is shared, in its database."""
-    if home.database is None:
+    if home.state is None or home.database is None:
         return FileNotes(folder)
     return Database(home.database, f"{home.state} {folder.name}")
 

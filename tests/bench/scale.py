@@ -28,6 +28,7 @@ import psycopg
 
 from deployments.replay.feed import Feed
 from deployments.servers import databases
+from stockml.home import home
 from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
@@ -154,7 +155,7 @@ def measure() -> None:
         object_store(Path(made), "state") as store,
         Feed() as feed,
     ):
-        databases.create({"STOCKML_DATABASE_URL": address})
+        databases.create(home({"STOCKML_DATABASE_URL": address}))
         environ = {
             **store.environ,
             "STOCKML_STATE": STATE,

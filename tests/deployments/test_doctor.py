@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor import Check, examine
 from stockml.home import Home
+from stockml.home import home as home_of
 from tests.support.commands import Captured, store_of
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -69,21 +71,23 @@ def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: Scripte
 
 
 def test_a_mlflow_server_that_is_away_is_a_problem(home: Home) -> None:
-    check = found(home, {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"})["MLflow"]
+    check = found(replace(home, tracking_uri="http://me:secret@127.0.0.1:9"))["MLflow"]
     assert check.verdict == "problem"
     assert "secret" not in str(check)
 
 
 def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: ScriptedFeed) -> None:
+
+    def on_postgres(address: str) -> Home:
+        return home_of({"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": address})
+
     port = feed.address.rpartition(":")[2]  # anything that listens
     assert found(home)["MLflow"].found == f"sqlite:///{home.root / 'mlflow.db'}"
-    there = found(home, {"STOCKML_DATABASE_URL": f"postgresql://me:secret@127.0.0.1:{port}"})["MLflow"]
+    there = found(on_postgres(f"postgresql://me:secret@127.0.0.1:{port}"))["MLflow"]
     assert (there.verdict, there.found) == ("ok", f"postgresql+psycopg://127.0.0.1:{port}/mlflow answers")
-    away = found(home, {"STOCKML_DATABASE_URL": "postgresql://me:secret@127.0.0.1:9"})["MLflow"]
+    away = found(on_postgres("postgresql://me:secret@127.0.0.1:9"))["MLflow"]
     assert (away.verdict, "check STOCKML_DATABASE_URL" in away.advice) == ("problem", True)
     assert "secret" not in str(away)
-    misread = found(home, {"STOCKML_DATABASE_URL": "postgresql://me:sec/ret@127.0.0.1"})["MLflow"]
-    assert (misread.verdict, "expected STOCKML_DATABASE_URL to be" in misread.found) == ("problem", True)
 
 
 def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:

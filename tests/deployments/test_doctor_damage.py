@@ -12,7 +12,6 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor import Check
 from deployments.servers import databases
-from deployments.servers.environment import mlflow_database
 from deployments.servers.stack import up
 from stockml.errors import StoreError
 from stockml.home import Home
@@ -139,8 +138,8 @@ def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what
     home: Home, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
-        databases.create({"STOCKML_DATABASE_URL": address})
-        database = {"MLFLOW_TRACKING_URI": mlflow_database(home, {"STOCKML_DATABASE_URL": address})}
+        database = {"STOCKML_DATABASE_URL": address}
+        databases.create(home_of(database))
         before, moved = (
             home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
         )
@@ -163,6 +162,19 @@ def test_a_full_disk_is_named(home: Home, tmp_path: Path) -> None:
     ran = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
     [line] = [line for line in ran.stdout.splitlines() if "PROBLEM home" in line]
     assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran
+
+
+@pytest.mark.parametrize("state", ["", "s3://bucket/team"])
+def test_a_database_that_is_misread_is_one_line_without_its_password(
+    home: Home, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("STOCKML_STATE", state)
+    monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:sec/ret@127.0.0.1:1")
+    assert run(["doctor"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("stockml: expected STOCKML_DATABASE_URL to be postgresql://user:password@host:port")
+    assert "sec" not in line
+    assert not home.root.exists()
 
 
 @pytest.mark.parametrize("name", ["what?", "100%", "a#b", "s3::b"])

@@ -76,9 +76,9 @@ def in_process_list() -> list[list[str]]:
 @pytest.fixture(scope="module", autouse=True)
 def without_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, list[processes.Child]]]:
     """Both servers, whose database went away: they try again for minutes, in which the other tests are done."""
-    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("without") / "home")})
-    address = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
-    environ = {**os.environ, "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": address}
+    root, address = tmp_path_factory.mktemp("without") / "home", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
+    environ = {**os.environ, "STOCKML_HOME": str(root), "STOCKML_DATABASE_URL": address}
+    home = home_of(environ)
     environ |= settings_of(home, environ)
     parts = {"prefect.log": prefect(free_port(), environ), "mlflow.log": mlflow(home, free_port(), environ)}
     children = [start(home, part, log) for log, part in parts.items()]

@@ -1,10 +1,11 @@
 """Where state lives: the environment decides, reading it creates nothing, tickers are safe in paths and URLs."""
 
+import traceback
 from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidTicker
+from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import home
 from stockml.tickers import validated_ticker
 
@@ -26,8 +27,25 @@ def test_store_artifacts_and_tracking_can_lie_elsewhere() -> None:
 def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = home({"STOCKML_HOME": str(tmp_path), **shared})
-    assert place.database == "postgresql://me:hidden@db:5432"
+    assert place.database == "me:hidden@db:5432"
+    assert place.tracking_uri == place.mlflow_database == "postgresql+psycopg://me:hidden@db:5432/mlflow"
     assert "hidden" not in f"{place!r} {place}"
+
+
+@pytest.mark.parametrize("state", ["", "s3://bucket/team"])
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("secret", "password as %2F"),
+        ("mysql://me:secret@db", "password as %2F"),
+        *((f"postgresql://me:{mark}secret{mark}word@db:5433", "password as %2F") for mark in "/?#@["),
+        ("postgresql://me:secret@db?sslmode=verify-full", "PGSSLMODE asks for TLS"),
+    ],
+)
+def test_a_database_that_cannot_be_read_is_refused_without_its_password(address: str, wanted: str, state: str) -> None:
+    with pytest.raises(InvalidSetting, match=wanted) as refused:
+        home({"STOCKML_DATABASE_URL": address, "STOCKML_STATE": state})
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])

@@ -13,6 +13,7 @@ import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers import databases
+from stockml.home import home
 from tests.support.patience import PATIENCE_S
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -74,5 +75,5 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one server for all tests of a process, with this project's databases."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        databases.create({"STOCKML_DATABASE_URL": running})
+        databases.create(home({"STOCKML_DATABASE_URL": running}))
         yield running

@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 def database(stockml_database: str) -> Database:
-    return Database(stockml_database, "s3://bucket/state")
+    return Database(stockml_database.removeprefix("postgresql://"), "s3://bucket/state")
 
 
 def test_one_at_a_time_holds_a_lock_and_others_hold_other_locks(database: Database) -> None:
@@ -78,7 +78,7 @@ def test_many_machines_spend_one_quota(database: Database) -> None:
 @pytest.mark.parametrize("port", [1, None])
 def test_a_server_that_is_not_there_is_named_without_its_password(stockml_database: str, port: int | None) -> None:
     place = f"127.0.0.1:{port or stockml_database.rpartition(':')[2]}"
-    away = Database(f"postgresql://me:secret@{place}", "s3://bucket/state", return_s=0)
+    away = Database(f"me:secret@{place}", "s3://bucket/state", return_s=0)
     with pytest.raises(StoreError, match=f"{place}/stockml: the database did not answer") as refused:
         away.read("anything")
     assert "secret" not in f"{refused.value!r}{refused.value}{away!r}"

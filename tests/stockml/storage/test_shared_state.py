@@ -12,7 +12,7 @@ from stockml.storage.manifests import COMMON, files_of
 from stockml.storage.notes import Database
 from stockml.storage.shared_state import Depth, SharedState
 
-NOWHERE = Database("postgresql://nobody@127.0.0.1:1", "no test here asks it")
+NOWHERE = Database("nobody@127.0.0.1:1", "no test here asks it")
 LEDGER, NIGHT, PAYLOAD = "ledger/IBM.parquet", "nights/IBM/key/night.json", "payloads/IBM/x.json.gz"
 
 
