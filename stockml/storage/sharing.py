@@ -19,7 +19,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
     Within, the ticker's files are as last committed, and afterwards what was made of them is. Raises StoreBusy.
     """
-    with file_lock(home.locks / f"{ticker}.night.lock", timeout_s):
+    with _lock(home, ticker, timeout_s):
         if (state := SharedState.of(home)) is None:
             yield
             return
@@ -51,22 +51,21 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
     asked = None if tickers is None else {each for ticker in tickers for each in (ticker, ticker + ENDED)}
     for part in sorted(versions.keys() - {COMMON} if asked is None else versions.keys() & asked):
         if not state.is_current(part, versions[part], depth):
-            lock = part if part.endswith(ENDED) else f"{part}.night"
-            with suppress(StoreBusy), file_lock(home.locks / f"{lock}.lock", 0):
+            with suppress(StoreBusy), _lock(home, part, 0):
                 state.checkout(part, depth)
 
 
 def commit_common(home: Home) -> None:
     """What was made of files that belong to no ticker. Raises StoreBusy where another machine changed the very same."""
     if state := SharedState.of(home):
-        with _common(home):
+        with _lock(home, COMMON):
             state.commit(COMMON)
 
 
 def commit_ended(home: Home, ticker: str) -> None:
     """How the ticker's newest run ended, also where another run is at work on the ticker. Raises StoreBusy."""
     if state := SharedState.of(home):
-        with file_lock(home.locks / f"{ticker}{ENDED}.lock", BUSY_S):
+        with _lock(home, ticker + ENDED):
             state.commit(ticker + ENDED)
 
 
@@ -74,15 +73,15 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
     """What a command changed of any ticker; one at work here commits by itself. Raises StoreBusy, StoreError."""
     if (state := SharedState.of(home)) is None:
         return
-    with _common(home):
+    with _lock(home, COMMON):
         state.commit(COMMON, may_remove=may_remove)
-    for ticker in sorted(state.parts_here() - {COMMON}):
+    for part in sorted(state.parts_here() - {COMMON}):
         with ExitStack() as locks:
             try:
-                locks.enter_context(file_lock(home.locks / f"{ticker}.night.lock", 0))
+                locks.enter_context(_lock(home, part, 0))
             except StoreBusy:
                 continue
-            state.commit(ticker, may_remove=may_remove)
+            state.commit(part, may_remove=may_remove)
 
 
 def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
@@ -97,9 +96,11 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
 
 
 def _checkout_common(home: Home, state: SharedState) -> None:
-    with _common(home):
+    with _lock(home, COMMON):
         state.checkout(COMMON)
 
 
-def _common(home: Home) -> AbstractContextManager[None]:
-    return file_lock(home.locks / "common.lock", BUSY_S)
+def _lock(home: Home, part: str, timeout_s: float = BUSY_S) -> AbstractContextManager[None]:
+    """Within, this process alone brings or commits the part here. A ticker's is its night's as well."""
+    name = "common" if part == COMMON else part if part.endswith(ENDED) else f"{part}.night"
+    return file_lock(home.locks / f"{name}.lock", timeout_s)

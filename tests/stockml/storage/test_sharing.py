@@ -1,0 +1,34 @@
+"""What commands do where machines share a home's state, beside what runs and readers do at the same time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from stockml.home import Home
+from stockml.storage.locks import file_lock
+from stockml.storage.manifests import ATTEMPT, ENDED
+from stockml.storage.shared_state import SharedState
+from stockml.storage.sharing import commit_all, commit_ended, refresh
+
+
+def test_a_command_takes_nothing_for_removed_that_a_reader_is_about_to_bring(
+    home: Home, s3_folder: str, tmp_path: Path
+) -> None:
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    away = replace(here, root=tmp_path / "away")
+    attempt = away.nights / "IBM" / ATTEMPT
+    attempt.parent.mkdir(parents=True)
+    attempt.write_text("newest")
+    commit_ended(away, "IBM")
+    refresh(here)
+    [brought] = here.nights.rglob(ATTEMPT)
+    with file_lock(here.locks / f"IBM{ENDED}.lock", 0):  # as a reader has it who puts a newer one in its place
+        brought.unlink()
+        commit_all(here, may_remove=True)
+    state = SharedState.of(here)
+    assert state
+    state.checkout(f"IBM{ENDED}")
+    assert brought.read_text() == "newest"
+    brought.unlink()
+    commit_all(here, may_remove=True)
+    refresh(away)
+    assert not attempt.exists()
