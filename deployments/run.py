@@ -34,7 +34,7 @@ def one_night(ticker: str, environ: MutableMapping[str, str]) -> int:
         from stockml.nights.glance import night_age
         from stockml.prices.store import BarStore
 
-        if ticker not in BarStore(place.store, place.locks).tickers():
+        if ticker not in BarStore.of(place).tickers():
             _bring_history(ticker, replay, environ)
         night = run_night(ticker)
         age = night_age(night, clock.now())

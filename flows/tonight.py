@@ -25,7 +25,7 @@ from stockml.pipeline.ageing import too_old
 from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
-from stockml.prices.store import BarStore, bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.quota import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
@@ -69,7 +69,7 @@ class NightRequest:
 
 def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
     """What is in the store after tonight's requests; or what kind of night it is, where nothing more is to be done."""
-    ticker, store = tonight.ticker, bar_store(home(), tonight.ticker, tonight.calendar)
+    ticker, store = tonight.ticker, BarStore.of(home(), tonight.calendar)
     if rest := at_rest(home(), ticker, session):
         return rest
     if later := turn(tonight, session):
@@ -94,7 +94,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     """None when the key's requests of today reach this ticker, else its next turn; `force` asks out of turn."""
     if tonight.force:
         return None
-    store = bar_store(home(), tonight.ticker, tonight.calendar)
+    store = BarStore.of(home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
     come({tonight.ticker: last})
     return turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
@@ -114,7 +114,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
     The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
     """
-    added, restated = brought_before(bar_store(home(), tonight.ticker, tonight.calendar), tonight.ticker)
+    added, restated = brought_before(BarStore.of(home(), tonight.calendar), tonight.ticker)
     lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
     added += bring_history(tonight, session) if lacks_history else 0
     for attempt in range(min(attempts_before(), tonight.late_retries), tonight.late_retries + 1):
@@ -131,7 +131,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     bars = replace(bars, added=added, restated=restated)
     if outcome.state:
         return bars, outcome
-    if bar_store(home(), tonight.ticker, tonight.calendar).unexplained_jumps(tonight.ticker):
+    if BarStore.of(home(), tonight.calendar).unexplained_jumps(tonight.ticker):
         bars = with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
     if lacks_history and not plan_gives_history():
         get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))

@@ -26,7 +26,7 @@ from stockml.home import home
 from stockml.nights import states
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.quota import NextTurn, stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
@@ -109,7 +109,7 @@ def plan_requests(
     wanted: dict[str, date] = {}
     for ticker in tickers:
         with suppress(StoreError):  # its own night says what is wrong with it
-            last = bar_store(home(), ticker, calendar).last_session(ticker)
+            last = BarStore.of(home(), calendar).last_session(ticker)
             wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
             if last is None or last < wanted[ticker]:
                 behind[ticker] = last

@@ -22,7 +22,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore, bar_store
+from stockml.prices.store import BarStore
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
@@ -43,13 +43,13 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
     """
     if folder is None:
         place = home()
-        named = tickers or BarStore(place.store, place.locks).tickers()
+        named = tickers or BarStore.of(place).tickers()
         if not named:
             raise NoBars("any ticker", f"the store of {place.root} is empty")
         series: dict[str, PriceSeries] = {}
         for ticker in named:
             try:
-                series[ticker] = PriceSeries.from_bars(bar_store(place, ticker, calendar).adjusted(ticker))
+                series[ticker] = PriceSeries.from_bars(BarStore.of(place, calendar).adjusted(ticker))
             except StockmlError as unreadable:
                 if tickers:
                     raise
@@ -142,7 +142,7 @@ def tune_settings(
     ticker: str, settings: Settings, *, trials: int, sampler: Sampler, space: Mapping[str, Any], calendar: str | None
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
-    series = PriceSeries.from_bars(bar_store(home(), ticker, calendar).adjusted(ticker))
+    series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
     within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
     search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
     return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)

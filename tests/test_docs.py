@@ -102,7 +102,7 @@ def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
 def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: int) -> None:
     assert duckdb
     assert polars
-    store, bars = BarStore(home.store, home.locks), recorded("IBM").tail(30)
+    store, bars = BarStore.of(home), recorded("IBM").tail(30)
     for hour, close in ((8, bars["close"] * 0.99), (9, bars["close"])):
         now = datetime(2013, 3, 4, hour, tzinfo=UTC)
         changed = bars.assign(close=close.clip(bars["low"], bars["high"]))

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import ImportReport
+    from stockml.prices.csv_import import History, ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
@@ -43,44 +43,52 @@ def import_history(
     """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
     from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
-    folder = Path(ticker) if file is None else file
-    readings = Readings(dates, decimal)
-    if folder.is_dir() and not dry_run:
-        return _import_folder(folder, readings, as_json)
-    if file is None and not folder.is_dir():
+    store, readings = BarStore.of(home(), calendar), Readings(dates, decimal)
+    if file is None and not Path(ticker).is_dir():
         raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+    if file and file.is_dir():
+        raise typer.BadParameter(
+            f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs"
+        )
     if dry_run:
-        for path in files_in(folder) if folder.is_dir() else (folder,):
-            named = ticker_of(path) if folder.is_dir() else as_ticker(ticker)
-            history = read_history(path, bar_store(home(), named, calendar).sessions(named), named, readings)
-            print(f"{named}: {len(history.bars):,} sessions as understood from {path.name}; nothing was imported")
-            print(rows_of(history.bars, ends=3))
-            for note in _no_volume(history.no_volume_among):
-                print(note)
+        files = [(file, as_ticker(ticker))] if file else [(path, ticker_of(path)) for path in files_in(Path(ticker))]
+        understood = (read_history(path, store.sessions(named), named, readings) for path, named in files)
+        _show_understood(understood, as_json)
         return 0
-    named = as_ticker(ticker)
-    report = import_file(
-        bar_store(home(), named, calendar), folder, recorded_at=datetime.now(UTC), ticker=named, readings=readings
-    )
+    if file is None:
+        return _import_folder(store, Path(ticker), readings, as_json)
+    report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=as_ticker(ticker), readings=readings)
     print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
     return 0
 
 
-def _import_folder(folder: Path, readings: "Readings", as_json: bool) -> int:
+def _show_understood(histories: Iterable["History"], as_json: bool) -> None:
+    found = []
+    for history in histories:
+        name, days = history.source.split(" sha256:")[0], history.bars.index
+        if as_json:
+            first, last = str(days[0].date()), str(days[-1].date())
+            found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
+            continue
+        print(f"{history.ticker}: {len(days):,} sessions as understood from {name}; nothing was imported")
+        print("\n".join([rows_of(history.bars, ends=3), *_no_volume(history.no_volume_among)]))
+    if as_json:
+        print(json.dumps({"understood": found}))
+
+
+def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
     """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
     from rich.console import Console
     from rich.progress import Progress
 
     from stockml.prices.csv_import import import_folder
-    from stockml.prices.store import BarStore
 
-    place = home()
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task("importing", total=None)
         reports, refusals = import_folder(
-            BarStore(place.store, place.locks),
+            store,
             folder,
             recorded_at=datetime.now(UTC),
             readings=readings,
@@ -92,7 +100,8 @@ def _import_folder(folder: Path, readings: "Readings", as_json: bool) -> int:
     else:
         print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
         for path, error in refusals.items():
-            print(f"stockml: {path}: {error}", file=sys.stderr)
+            named = "" if path in str(error) else f"{path}: "
+            print(f"stockml: {named}{error}", file=sys.stderr)
     return 1 if refusals else 0
 
 
@@ -138,9 +147,9 @@ def bars(
     as_json: Json = False,
 ) -> None:
     """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
-    store = bar_store(home(), ticker, calendar)
+    store = BarStore.of(home(), calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")

@@ -40,12 +40,12 @@ def forecast(
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook_lines, rise
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
         raise NoForecast(ticker, str(home().root))
     entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
-    store = bar_store(home(), ticker, calendar_of(home(), ticker, calendar))
+    store = BarStore.of(home(), calendar_of(home(), ticker, calendar))
     sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
@@ -82,9 +82,9 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.glance import calendar_of
     from stockml.prices.series import PriceSeries
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
-    kept, store = Ledger(home().ledger), bar_store(home(), ticker, calendar_of(home(), ticker, calendar))
+    kept, store = Ledger(home().ledger), BarStore.of(home(), calendar_of(home(), ticker, calendar))
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))

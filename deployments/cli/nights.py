@@ -117,11 +117,11 @@ def audit(
     """
     from flows.form import chosen
     from stockml.pipeline.audit import audit as replay
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
     place = home()
     wanted = chosen(profile, "auto", as_settings(settings or []), ticker=ticker)
-    day = session or bar_store(place, ticker, calendar).adjusted(ticker).index[-1].date()
+    day = session or BarStore.of(place, calendar).adjusted(ticker).index[-1].date()
     with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
         say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))
         found = replay(place, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(), say=say)

@@ -84,11 +84,11 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
 
     Where machines share state, what is here is not all that there is, and the run looks itself.
     """
-    from stockml.prices.store import bar_store
+    from stockml.prices.store import BarStore
 
     place = home()
     for ticker in tickers if place.state is None else ():
-        bar_store(place, ticker, calendar).view(ticker)
+        BarStore.of(place, calendar).view(ticker)
 
 
 def announce_pages(*names: str) -> None:

@@ -44,7 +44,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 
     replay: `now` is a replayed moment, while bars are recorded by the machine's clock.
     """
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     names: tuple[str, ...] = ()
     try:
         if not (names := store.tickers()):

@@ -32,7 +32,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         for before, after in _places(home, old, new):
             _is_free(before, after)
         Ledger(home.ledger).check_free(old, new)
-        moved = ["bars"] if BarStore(home.store, home.locks).rename(old, new) else []
+        moved = ["bars"] if BarStore.of(home).rename(old, new) else []
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _places(home, old, new):
             if _is_free(before, after):
@@ -51,7 +51,7 @@ def is_known(home: Home, ticker: str) -> bool:
     """Whether anything is kept of it: of the new name, that the rename was made before."""
     places = (after.exists() for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
-    return kept or ticker in BarStore(home.store, home.locks).tickers()
+    return kept or ticker in BarStore.of(home).tickers()
 
 
 def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def faults(home: Home) -> Iterator[str]:
     """What is damaged of bars, forecasts, champions, settings, bases and nights: a line each, with the way back."""
-    store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
+    store, ledger = BarStore.of(home), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
     yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))
     yield from _faults(partial(check_champion, home), [path.parent.name for path in home.models.glob(f"*/{FILE}")])

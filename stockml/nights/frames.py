@@ -45,7 +45,7 @@ class Home:
         """Those that have bars, in alphabetical order."""
         from stockml.prices.store import BarStore
 
-        return BarStore(self._place.store, self._place.locks).tickers()
+        return BarStore.of(self._place).tickers()
 
     def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> "pd.DataFrame":
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume, shares.
@@ -129,7 +129,6 @@ class Home:
 
     def _store(self, ticker: str) -> "BarStore":
         from stockml.nights.glance import calendar_of
-        from stockml.prices.store import bar_store
+        from stockml.prices.store import BarStore
 
-        named = validated_ticker(ticker)
-        return bar_store(self._place, named, calendar_of(self._place, named))
+        return BarStore.of(self._place, calendar_of(self._place, validated_ticker(ticker)))

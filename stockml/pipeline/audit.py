@@ -34,7 +34,7 @@ from stockml.pipeline.publish import publish
 from stockml.pipeline.train import train_night
 from stockml.prices.bars import Split
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore, bar_store
+from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.differences import Compared, compared
 from stockml.storage.receipts import RunReceipt
@@ -78,7 +78,7 @@ def audit(
 
     Raises NoBars, TooFewBars, InvalidSession for a day without a bar, or the first.
     """
-    store, run = bar_store(home, ticker, calendar), night or run_night
+    store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date
     if session not in days[1:]:
         raise InvalidSession(str(session), f"{ticker} has no believed bar of it, or none before it")
@@ -88,11 +88,11 @@ def audit(
         place = _home(home, folder / str(number + 1))
         _copy(store, place, ticker)
         if number:
-            _another_future(bar_store(place, ticker, calendar), ticker, session, now)
+            _another_future(BarStore.of(place, calendar), ticker, session, now)
         for day in (before, session):
             say(f"{ticker} {day}, future {number + 1} of 2: {name}")
             left.append(run(place, ticker, day, settings, calendar))
-        left[-1]["windows and simple rows"] = _rows(bar_store(place, ticker, calendar), ticker, session, place.root)
+        left[-1]["windows and simple rows"] = _rows(BarStore.of(place, calendar), ticker, session, place.root)
     one, two = left[1], left[3]
     parts = {part: compared(one[part], two[part]) for part in PARTS if part in one}
     return Audit(ticker, session, int((days > session).sum()), parts)
@@ -104,7 +104,7 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
     dataset = renormalise(home, as_stored(home, ticker, session, calendar), calendar=calendar)
     decision = decide_mode(home, dataset, settings)
     model = train_night(home, dataset, decision, settings)
-    upcoming = bar_store(home, ticker, calendar).sessions(ticker).after(session, settings.evaluation.horizon)
+    upcoming = BarStore.of(home, calendar).sessions(ticker).after(session, settings.evaluation.horizon)
     evaluation = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
     key = night_key(dataset, settings)
     ledger = publish(home, evaluation, key, now=now)
@@ -139,7 +139,7 @@ def _home(real: Home, root: Path) -> Home:
 
 def _copy(store: BarStore, place: Home, ticker: str) -> None:
     """The ticker's bars with what adjusts them, bytes as they are."""
-    own = BarStore(place.store, place.locks)
+    own = BarStore.of(place)
     kept, wanted = ((each.path(ticker), *each.addresses_beside(ticker)) for each in (store, own))
     for source, target in zip(kept, wanted, strict=True):
         filesystem, path = fsspec.core.url_to_fs(source)

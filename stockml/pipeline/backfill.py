@@ -5,7 +5,7 @@ from datetime import date, datetime
 from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices.calendar import Sessions
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import StoreReceipt
 
@@ -32,7 +32,7 @@ def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) ->
 def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: str | None) -> tuple[date, ...]:
     """Those of `sessions` for which neither the fetched bars nor the imported history has a bar."""
     try:
-        bars = bar_store(home, ticker, calendar).adjusted(ticker, until=sessions[-1])
+        bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
     except (NoBars, NoOverlap):  # what is fetched may bridge a gap
         return sessions
     known = set(bars.index.date)
@@ -41,5 +41,5 @@ def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: s
 
 def as_stored(home: Home, ticker: str, session: date, calendar: str | None) -> StoreReceipt:
     """A receipt for what the store has, as a night of `session` takes it: nothing is added by that night."""
-    path = bar_store(home, ticker, calendar).path(ticker)
+    path = BarStore.of(home, calendar).path(ticker)
     return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)

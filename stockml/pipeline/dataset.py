@@ -9,14 +9,14 @@ from stockml.models.pool import known_by
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore, bar_store
+from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
 def beside_the_bars(home: Home, ticker: str, session: date) -> str:
     """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; bases."""
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     found = (sha256_of(address) or "none" for address in store.addresses_beside(ticker))
     return " ".join([*found, bases_of(home, session)])
 
@@ -37,7 +37,7 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     The scale is fitted where the model is, since what may be learned from depends on the parts.
     Raises NoBars where the session's own bar is missing or set aside, HistoryError.
     """
-    store = bar_store(home, bars.ticker, calendar)
+    store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
     if (newest := view.bars.index[-1].date()) < bars.session:
         raise NoBars(store.path(bars.ticker), f"no bar of {bars.session} that is believed, the newest is of {newest}")

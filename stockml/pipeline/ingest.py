@@ -10,7 +10,7 @@ from stockml.pipeline.session_status import Outcome
 from stockml.prices.bars import days_of
 from stockml.prices.calendar import Sessions
 from stockml.prices.split_adjustment import back_adjusted
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import Delistings, parse_delisted
@@ -31,7 +31,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
     Raises StoreError, BadPayload.
     """
-    store = bar_store(home, payload.ticker, calendar)
+    store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
     today = now.astimezone(sessions.tz).date()
     content = read_archived(payload.path)
@@ -53,7 +53,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
     """Whether the newest 100 sessions are too few: no bar yet, a longer outage, or (asked once a week) older holes."""
-    store = bar_store(home, ticker, calendar)
+    store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
     if last is None or last < reach:
@@ -72,7 +72,7 @@ def explain_jumps(
 
     An answer that cannot be parsed is refused before it is kept. Raises FeedError.
     """
-    store = bar_store(home, bars.ticker, calendar)
+    store = BarStore.of(home, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
         splits = provider.splits_of(payload)
@@ -86,7 +86,7 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
 
     Raises what `BarStore.view` does.
     """
-    view = bar_store(home, bars.ticker, calendar).view(bars.ticker, until=bars.session)
+    view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
     text = f"the bar of {bars.session} is set aside: {reason}; the forecast before it stands"
     return None if reason is None else Outcome(bars.session, text, states.SET_ASIDE)
@@ -97,7 +97,7 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
     nothing is asked for. A symbol that has bars of later sessions, or none at all, is another company's by now.
     Raises RecordUnreadable, StoreError."""
     day = Delistings.read(home.delistings).days.get(ticker)
-    last = bar_store(home, ticker, None).last_session(ticker) if day and day <= session else None
+    last = BarStore.of(home).last_session(ticker) if day and day <= session else None
     if day is None or last is None or last > day:
         return None
     renaming = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
@@ -117,7 +117,7 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
 
     False when it has no session that is lacking. Raises FeedError, HistoryError; then nothing is kept.
     """
-    store = bar_store(home, ticker, calendar)
+    store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
     today = now.astimezone(sessions.tz).date()
@@ -147,7 +147,7 @@ def fetch(
 
     An answer that cannot be parsed is refused before it is kept. Raises FeedError.
     """
-    rows_before = bar_store(home, ticker, None).rows(ticker)
+    rows_before = BarStore.of(home).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()
     bars = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)

@@ -6,7 +6,7 @@ row of a session), `as_of` a time, and the adjusted one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,11 @@ class BarStore:
 
     root: str
     locks: Path
-    calendars: dict[str, str] = field(default_factory=dict)  # of tickers whose suffix does not tell it
+    calendar: str | None = None  # of tickers whose suffix does not tell it
+
+    @classmethod
+    def of(cls, home: Home, calendar: str | None = None) -> "BarStore":
+        return cls(home.store, home.locks, calendar)
 
     @cached_property
     def files(self) -> TableFiles:
@@ -59,7 +63,7 @@ class BarStore:
         return tuple(sorted(name.removesuffix(".parquet") for name in names))
 
     def sessions(self, ticker: str) -> Sessions:
-        return sessions_for(ticker, self.calendars.get(ticker))
+        return sessions_for(ticker, self.calendar)
 
     def append(
         self,
@@ -250,8 +254,3 @@ def _file(ticker: str, folder: str = "") -> str:
 
 def _bounds(as_of: datetime | None, until: date | None) -> str:
     return (f" recorded by {as_of}" if as_of else "") + (f" up to {until}" if until else "")
-
-
-def bar_store(home: Home, ticker: str, calendar: str | None) -> BarStore:
-    """The store, knowing the ticker's calendar where its suffix does not tell it."""
-    return BarStore(home.store, home.locks, {ticker: calendar} if calendar else {})

@@ -9,7 +9,7 @@ from deployments.replay.feed import Feed
 from stockml.home import Home, home
 from stockml.prices.bars import days_of
 from stockml.prices.csv_import import import_file
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from tests.bench.material import TICKER, repeated, write_csv
 from tests.bench.measuring import Measured, Scene
@@ -47,7 +47,7 @@ def nights(scene: Scene) -> Iterator[Measured]:
 def _with_history(folder: Path, untold: int) -> Path:
     """A home whose store lacks the last `untold` sessions of the recording."""
     place: Home = home({"STOCKML_HOME": str(folder)})
-    store, now = bar_store(place, TICKER, None), datetime.now(UTC)
+    store, now = BarStore.of(place), datetime.now(UTC)
     known = recorded_bars(TICKER).iloc[:-untold]
     store.append(TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date())
     past = write_csv(repeated(known, SESSIONS - untold), folder / "past.csv")

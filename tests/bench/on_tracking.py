@@ -19,7 +19,7 @@ from stockml.pipeline.night_key import night_key
 from stockml.pipeline.train import train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
@@ -55,7 +55,7 @@ class Nights:
             self._end(*self.before)
         stop = len(self.bars) - self.count + 1 + run
         session = self.bars.index[stop - 1].date()
-        store = bar_store(self.place, TICKER, None)
+        store = BarStore.of(self.place)
         known = self.bars.iloc[:stop]
         stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=session)
         dataset = renormalise(self.place, stored, calendar=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stockml.home import home
 from stockml.prices.bars import days_of
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
@@ -51,7 +51,7 @@ def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path
     for ticker, recorded in aliases.items():
         bars = recorded_bars(recorded)
         known = bars[days_of(bars) < before]
-        store = bar_store(place, ticker, None)
+        store = BarStore.of(place)
         store.append(
             ticker, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=known.index[-1].date()
         )

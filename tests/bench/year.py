@@ -86,7 +86,7 @@ def scaled(row: RecordedRow, factor: float) -> RecordedRow:
 def play(place: Home, nights: int) -> Year:
     """Run the nights in an empty home."""
     year = Year(place, EXCHANGE.between(FIRST, date(2013, 2, 27))[:nights])
-    store = BarStore(place.store, place.locks)
+    store = BarStore.of(place)
     history = recorded_bars("IBM").loc[: str(year.day(5))].iloc[-700:]
     history.iloc[-50, :4] *= 1.03  # the import and the provider disagree on one day
     began = datetime.combine(year.day(0), datetime.min.time(), NEW_YORK)
@@ -163,7 +163,7 @@ def plain_forecast(series: PriceSeries) -> Forecast:
 
 def differing(year: Year) -> tuple[set[date], set[date]]:
     """IBM beside a clean feed that lacks the same sessions: days of unlike bars, nights of unlike forecasts."""
-    kept, clean = BarStore(year.home.store, year.home.locks), recorded_bars("IBM").loc[: str(year.nights[-1])]
+    kept, clean = BarStore.of(year.home), recorded_bars("IBM").loc[: str(year.nights[-1])]
     found = kept.read("IBM")
     at = clean.loc[found.index]
     bars = {day.date() for day in found.index[(found.iloc[:, :4] != at.iloc[:, :4]).any(axis=1)]}

@@ -72,12 +72,27 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
     captured = capsys.readouterr()
     assert "IBM: 50 sessions" in captured.out
     assert "MSFT: 50 sessions" in captured.out
-    assert "broken.csv" in captured.err
+    assert captured.err.count("broken.csv") == 1
+
+
+def test_a_folder_is_read_by_the_calendar_that_is_named_and_takes_no_ticker(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
+    recorded_bars("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
+    for more in ([], ["--dry-run"]):
+        assert run(["import", str(tmp_path), "--calendar", "XTKS", *more]) == 1
+        assert "expected sessions of the calendar XTKS" in capsys.readouterr().err
+    assert run(["import", "KO", str(tmp_path)]) == 2
+    assert "expected a file of 'KO', found a folder" in capsys.readouterr().err
+    assert run(["import", str(tmp_path), "--dry-run", "--json"]) == 0
+    span = {"ticker": "IBM", "file": "ibm.us.txt", "sessions": 50, "first": "2000-03-01", "last": "2000-05-10"}
+    assert json.loads(capsys.readouterr().out) == {"understood": [span]}
+    assert not home.root.exists()
 
 
 def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
     bars = recorded_bars("IBM").head(3)
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     for hour, volume in ((8, 1.0), (9, 2.0)):
         recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
         store.append(

@@ -83,7 +83,7 @@ def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Instal
         assert 0 <= row["noise_p"] <= 1
         assert row["network_adds"] < 1
         assert row["crps_skill"] < 1
-        assert BarStore(here.home.store, here.home.locks).last_session(row["ticker"]) == THURSDAY
+        assert BarStore.of(here.home).last_session(row["ticker"]) == THURSDAY
         [entry] = Ledger(here.home.ledger).entries(row["ticker"])
         assert (entry.forecast.origin, entry.forecast.path[-1]) == (THURSDAY, pytest.approx(row["forecast"], rel=1e-5))
     table = (here.home.universe / f"{THURSDAY}.csv").read_text().splitlines()
@@ -94,13 +94,13 @@ def test_backfill_catches_up_every_past_session_in_order(here: Installation) -> 
     found = here.found("backfill", "AAPL", str(WEDNESDAY), str(THURSDAY), "--every-night", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["session"] for row in found["nights"]] == [str(WEDNESDAY), str(THURSDAY)]
-    assert len(BarStore(here.home.store, here.home.locks).read("AAPL").loc["2013-02-21":]) == 6
+    assert len(BarStore.of(here.home).read("AAPL").loc["2013-02-21":]) == 6
     assert [each.forecast.origin for each in Ledger(here.home.ledger).entries("AAPL")] == [WEDNESDAY, THURSDAY]
     assert Registry(here.home.models).champion("AAPL")
 
 
 def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Installation) -> None:
-    before = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
+    before = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=5", *QUICK)
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
@@ -108,7 +108,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Inst
     quicker = ["--from=2011-09-30", "--to=2012-06-29", "--every=9", *QUICK]
     told = stockml("backtest", "IBM", *quicker, PREFECT_API_URL=here.prefect).stderr
     assert "    1 of 1, all done: IBM" in told.splitlines()
-    after = sha256_of(BarStore(here.home.store, here.home.locks).path("IBM")), Ledger(here.home.ledger).entries("IBM")
+    after = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     assert after == before
 
 
@@ -116,14 +116,14 @@ def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Insta
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded_bars(name.upper()).tail(sessions)
         bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
-    before = BarStore(here.home.store, here.home.locks).tickers()
+    before = BarStore.of(here.home).tickers()
     span = ["--from=2011-11-30", "--to=2012-06-29", "--every=7"]
     found = here.found("backtest", f"--prices={tmp_path}", *span, *QUICK)
     assert found["tickers"] == 2
     assert found["left_out"]["FB"].startswith("expected at least ")
     assert {line["tickers"] for line in found["distributions"]} == {2}
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
-    assert BarStore(here.home.store, here.home.locks).tickers() == before
+    assert BarStore.of(here.home).tickers() == before
     refused = stockml("backtest", "KO", f"--prices={tmp_path}", *span, PREFECT_API_URL=here.prefect)
     assert refused.returncode != 0
     assert f"{tmp_path} has no file of it" in refused.stderr
@@ -212,4 +212,4 @@ def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here:
     assert removed["count"] == 1
     assert found["message"].startswith(f"{sum(step['count'] for step in found['steps'])} thing")
     assert (old.exists(), needed.exists()) == (False, True)
-    assert BarStore(here.home.store, here.home.locks).tickers() == TICKERS
+    assert BarStore.of(here.home).tickers() == TICKERS

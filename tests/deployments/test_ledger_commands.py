@@ -36,7 +36,7 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
-    store, recorded_at = BarStore(home.store, home.locks), datetime.combine(at, time(4), UTC)
+    store, recorded_at = BarStore.of(home), datetime.combine(at, time(4), UTC)
     store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 

@@ -108,7 +108,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     assert "history too short for the volatility of" in shown
     assert "bring history with `stockml import`" in shown
     assert "freekey12345" not in ran.stdout + ran.stderr
-    assert len(BarStore(home.store, home.locks).read("IBM")) == 100
+    assert len(BarStore.of(home).read("IBM")) == 100
     refused = stockml("history", "IBM")
     assert refused.returncode == 1
     advice = (

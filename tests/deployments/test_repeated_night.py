@@ -13,7 +13,7 @@ from flows.form import chosen
 from stockml.home import Home, home
 from stockml.nights.record import Night
 from stockml.pipeline.repeated import FILE, repeated
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
 
@@ -78,6 +78,6 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(
         assert repeated(*asked) is None, path
         put_back()
     assert repeated(*asked) == night
-    store = bar_store(place, "IBM", None)
+    store = BarStore.of(place)
     store.judge("IBM", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
     assert repeated(*asked) is None

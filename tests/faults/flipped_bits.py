@@ -65,7 +65,7 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
 def kinds(folder: Path) -> dict[str, Kind]:
     """One of each kind, made in the folder."""
     place = home({"STOCKML_HOME": str(folder)})
-    prices = _of_prices(BarStore(place.store, place.locks))
+    prices = _of_prices(BarStore.of(place))
     kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place), _night(place))
     return {kind.name: kind for kind in (*kept, _backup(place))}
 

@@ -64,7 +64,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_bar_is_there_with_its_value_and_its_session(old: Home) -> None:
-    store = BarStore(old.store, old.locks)
+    store = BarStore.of(old)
     bars = recorded("IBM").copy()
     bars.loc[str(SESSION), "volume"] = PROVISIONAL_VOLUME
     assert store.read("IBM").equals(bars)

@@ -45,7 +45,7 @@ class Replay:
 
     @property
     def store(self) -> BarStore:
-        return BarStore(self.home.store, self.home.locks)
+        return BarStore.of(self.home)
 
     def mlflow_runs(self, ticker: str = "IBM") -> list[Any]:
         client = MlflowClient(self.home.tracking_uri)
@@ -68,7 +68,7 @@ def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> R
     feed.set_clock(THURSDAY)
     past = recorded_bars("IBM").loc[:"2013-02-20"]
     recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     store.append("IBM", past, recorded_at=recorded_at, source="recording", session=date(2013, 2, 20))
     return Replay(home, feed)
 

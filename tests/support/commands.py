@@ -24,7 +24,7 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 
 def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     bars = recorded_bars(ticker).tail(sessions)
     now = datetime(2013, 3, 4, tzinfo=UTC)
     store.append(ticker, bars, recorded_at=now, source="recording", session=bars.index[-1].date())

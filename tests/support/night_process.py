@@ -92,7 +92,7 @@ class Standing:
 
 def standing(home: Home, ticker: str = "IBM") -> Standing:
     """The store's bars and rows, the nights' keys and models, and what MLflow, ledger and history hold for them."""
-    table = pd.read_parquet(BarStore(home.store, home.locks).path(ticker)).drop(columns="recorded_at")
+    table = pd.read_parquet(BarStore.of(home).path(ticker)).drop(columns="recorded_at")
     client = MlflowClient(home.tracking_uri)
     found = client.get_experiment_by_name(f"stockml/{ticker}")
     runs = client.search_runs([found.experiment_id]) if found else []
@@ -117,7 +117,7 @@ def nights(home: Home, ticker: str = "IBM") -> list[Night]:
 
 def stored(home: Home, ticker: str = "IBM") -> str | None:
     """The hash of the ticker's file in the store."""
-    return sha256_of(BarStore(home.store, home.locks).path(ticker))
+    return sha256_of(BarStore.of(home).path(ticker))
 
 
 def held_locks(home: Home) -> Iterable[Path]:

@@ -22,7 +22,7 @@ def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> 
 
 
 def store_of(home: Home) -> BarStore:
-    return BarStore(home.store, home.locks)
+    return BarStore.of(home)
 
 
 def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:

@@ -30,7 +30,7 @@ def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(home, ["AAPL", "IBM"])
-    damaged = BarStore(home.store, home.locks).path("IBM")
+    damaged = BarStore.of(home).path("IBM")
     with open(damaged, "wb") as file:
         file.write(b"no Parquet")
     assert reading([]) == ["AAPL"]

@@ -116,7 +116,7 @@ def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
 def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:
     backup.back_up(filled, tmp_path / "b.zip", NOW)
     before = Ledger(filled.ledger).entries("IBM")
-    store = BarStore(filled.store, filled.locks)
+    store = BarStore.of(filled)
     store.record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
     ledger, whole = Ledger(filled.ledger).file("IBM"), kept(filled)
     ledger.write_bytes(b"damaged")
@@ -143,7 +143,7 @@ def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -
 def writing(home: Home) -> Iterator[None]:
     """A night after the other, bars first and then their forecast, until the test has ended."""
     stop, begun = threading.Event(), threading.Event()
-    store, ledger = BarStore(home.store, home.locks), Ledger(home.ledger)
+    store, ledger = BarStore.of(home), Ledger(home.ledger)
 
     def write() -> None:
         for at in range(20, 180):
@@ -169,7 +169,7 @@ def test_a_backup_that_is_taken_while_nights_run_is_of_one_moment(home: Home, tm
         archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
         assert backup.back_up(home, archive, NOW).damaged == ()
         assert backup.restore(place, archive).damaged == ()
-        forecast, bars = Ledger(place.ledger).last_session("IBM"), BarStore(place.store, place.locks).read("IBM")
+        forecast, bars = Ledger(place.ledger).last_session("IBM"), BarStore.of(place).read("IBM")
         assert forecast is not None
         assert forecast <= bars.index[-1].date()
         reached.add(forecast)

@@ -31,7 +31,7 @@ DAY = date(2013, 2, 28)
 @pytest.fixture
 def filled(home: Home) -> Home:
     """A home that knows IBM from every side; MLflow is away."""
-    store = BarStore(home.store, home.locks)
+    store = BarStore.of(home)
     store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     store.record_import("IBM", BARS.iloc[:-50], recorded_at=NOW, source="test")
     store.record_splits("IBM", [Split(date(2013, 2, 1), 1.001)], recorded_at=NOW, source="test")
@@ -52,7 +52,7 @@ def filled(home: Home) -> Home:
 
 def everything(home: Home, ticker: str) -> list[object]:
     """What is known of a ticker, without its name."""
-    store, registry = BarStore(home.store, home.locks), Registry(home.models)
+    store, registry = BarStore.of(home), Registry(home.models)
     champion = registry.champion(ticker)
     (night,) = (read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json"))
     assert champion
@@ -114,12 +114,12 @@ def moves_one(home: Home) -> bool:
 
 def check_followed(home: Home, before: list[object]) -> None:
     assert everything(home, "BIM") == before
-    assert BarStore(home.store, home.locks).tickers() == ("BIM",)
+    assert BarStore.of(home).tickers() == ("BIM",)
     assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
 
 
 def test_a_symbol_that_is_in_use_is_not_written_over(filled: Home) -> None:
-    store = BarStore(filled.store, filled.locks)
+    store = BarStore.of(filled)
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     with pytest.raises(StoreError, match="expected no rows there yet"):
         rename(filled, "IBM", "MSFT", missed=print)

@@ -15,7 +15,7 @@ from stockml.home import Home
 from stockml.pipeline.audit import PARTS, audit
 from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
-from stockml.prices.store import BarStore, bar_store
+from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.differences import compared
 from tests.support.recordings import recorded_bars
@@ -26,7 +26,7 @@ SESSION, AFTER = date(2013, 2, 22), datetime(2013, 3, 3, tzinfo=UTC)
 @pytest.fixture
 def stored(home: Home) -> Home:
     bars = recorded_bars("IBM").tail(1_500)
-    BarStore(home.store, home.locks).append("IBM", bars, recorded_at=AFTER, source="test", session=date(2013, 3, 1))
+    BarStore.of(home).append("IBM", bars, recorded_at=AFTER, source="test", session=date(2013, 3, 1))
     return home
 
 
@@ -39,9 +39,7 @@ def with_the_last_close(
 ) -> dict[str, Path]:
     """A night that scales by the newest close of the store: tomorrow's, where there is one."""
     path = place.root / "decision.json"
-    path.write_text(
-        json.dumps({"scale": {"last": float(bar_store(place, ticker, None).adjusted(ticker)["close"].iloc[-1])}})
-    )
+    path.write_text(json.dumps({"scale": {"last": float(BarStore.of(place).adjusted(ticker)["close"].iloc[-1])}}))
     return {**series_of(place, ticker, session, settings, calendar), "decision": path}
 
 

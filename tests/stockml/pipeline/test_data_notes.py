@@ -34,7 +34,7 @@ def append(home: Home, bars: Bars, day: int = 0) -> StoreReceipt:
 
 
 def store_of(home: Home) -> BarStore:
-    return BarStore(home.store, home.locks)
+    return BarStore.of(home)
 
 
 def notes(home: Home) -> str:

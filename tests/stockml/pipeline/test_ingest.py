@@ -94,7 +94,7 @@ def test_the_whole_history_is_asked_for_after_a_long_outage_and_weekly_while_an_
     assert ingest.needs_whole_history(home, "IBM", None, days[-1])
 
     def asked_on(rows: list[int], kept: Bars) -> list[date]:
-        store = BarStore(home.store, home.locks)
+        store = BarStore.of(home)
         store.append("IBM", kept, recorded_at=NOW, source="test", session=days[-1])
         return [days[row] for row in rows if ingest.needs_whole_history(home, "IBM", None, days[row])]
 
@@ -103,7 +103,7 @@ def test_the_whole_history_is_asked_for_after_a_long_outage_and_weekly_while_an_
     week = list(range(-10, 0))
     assert asked_on(week, bars.drop(bars.index[200])) == []
     other = bars.drop(bars.index[200])
-    BarStore(home.store, home.locks).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
+    BarStore.of(home).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
     mondays = [days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])]
     assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
 

@@ -8,7 +8,7 @@ import pytest
 from stockml.errors import NoData, RecordUnreadable, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
-from stockml.prices.store import bar_store
+from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted
 from tests.support import PAYLOADS
@@ -26,7 +26,7 @@ def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
 
 def keep_bars(home: Home, ticker: str, last: date) -> None:
     bars = recorded("IBM").loc[: str(last)].iloc[-3:]
-    bar_store(home, ticker, None).append(ticker, bars, recorded_at=NOW, source="test", session=last)
+    BarStore.of(home).append(ticker, bars, recorded_at=NOW, source="test", session=last)
 
 
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:

@@ -141,7 +141,7 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
 
 def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(home: Home) -> None:
     """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
-    store, bars = BarStore(home.store, home.locks), recorded("MSFT")
+    store, bars = BarStore.of(home), recorded("MSFT")
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
         store.append("MSFT", part, recorded_at=NOW, source="alphavantage", session=part.index[-1].date())
     assert len(store.view("MSFT").holes(store.sessions("MSFT"))) == 150
@@ -157,7 +157,7 @@ def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(h
 
 def test_a_day_that_is_no_session_refuses_no_decades_and_is_asked_for_no_second_time(home: Home) -> None:
     """2012-10-29, when a hurricane kept New York closed: named, set aside, and nothing that the store still lacks."""
-    store, bars = BarStore(home.store, home.locks), recorded("MSFT")
+    store, bars = BarStore.of(home), recorded("MSFT")
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
     storm = date(2012, 10, 29)
     rows = tiingo_rows("MSFT")
