@@ -97,12 +97,12 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
         )
-    database = _database(environ)
+    database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")
     place = Home(
         root=root,
         state=_state(root, database, environ),
         database=database,
-        store=environ.get("STOCKML_STORE") or str(root / "store"),
+        store=store if "://" in store else str(Path(store).expanduser().resolve()),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""),
     )

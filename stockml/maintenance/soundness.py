@@ -13,6 +13,7 @@ from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night
 from stockml.prices.store import BarStore
+from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
 
 T = TypeVar("T")
@@ -59,4 +60,4 @@ def check_champion(home: Home, ticker: str) -> None:
 
 
 def _stems(folder: Path, pattern: str) -> list[str]:
-    return sorted(path.stem for path in folder.glob(pattern) if not path.name.startswith("."))
+    return sorted(path.stem for path in folder.glob(pattern) if TICKER.fullmatch(path.stem))

@@ -54,7 +54,7 @@ class View:
         return tuple(day for day in missing_sessions(self.bars, sessions) if day not in aside)
 
 
-def view(
+def believed_series(
     ticker: str,
     fetched: Bars | None,
     imports: Sequence[Bars],
@@ -63,8 +63,9 @@ def view(
     *,
     sessions: Sessions,
 ) -> View | None:
-    """None where nothing can be believed. Raises NoOverlap, UnevenOverlap."""
-    bars, applied = back_adjusted(sound(fetched, sessions), splits)
+    """None where nothing was recorded but broken bars. Raises NoOverlap, UnevenOverlap."""
+    raw = sound(fetched, sessions)
+    bars, applied = (None, []) if raw is None else split_adjustment.back_adjusted(raw, splits)
     series, joins = chained(ticker, bars, imports, sessions)
     if series is None:
         return None
@@ -98,14 +99,6 @@ def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) 
 def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
     """By how far they reach towards today, and of those that reach as far by when they came."""
     return [bars for _, bars in sorted(enumerate(imports), key=lambda each: (each[1].index[-1], each[0]))]
-
-
-def back_adjusted(bars: Bars | None, splits: Sequence[Split]) -> tuple[Bars | None, list[Split]]:
-    """The bars in today's shares, and the splits that came after the first of them and by the last."""
-    if bars is None:
-        return None, []
-    applied = [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
-    return split_adjustment.back_adjusted(bars, applied), applied
 
 
 def chained(

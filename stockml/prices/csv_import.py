@@ -25,7 +25,7 @@ from stockml.prices.bars import (
     make_bars,
     too_many,
 )
-from stockml.prices.believed import view
+from stockml.prices.believed import believed_series
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.csv_cells import (
     AS_FOUND,
@@ -122,7 +122,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
         bars = checked(ticker, bars, sessions)
     except BadPayload as problem:
         raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
-    found = view(ticker, None, [bars], (), {}, sessions=sessions)
+    found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file of broken bars
     _check_scale(path, found.bars)
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"

@@ -48,11 +48,11 @@ def to_record(
     it, and by `recorded_at` where nobody counted them.
     """
     days, values = days_of(bars), _values(bars)
-    known, equal = _compared(view(table, None, None), days, values)
+    known, equal = _compared(newest_rows(table, None, None), days, values)
     if rows_before is None:
-        _, equal_then = _compared(view(table, recorded_at, None), days, values)
+        _, equal_then = _compared(newest_rows(table, recorded_at, None), days, values)
     else:
-        _, equal_then = _compared(view(table.slice(0, rows_before), None, None), days, values)
+        _, equal_then = _compared(newest_rows(table.slice(0, rows_before), None, None), days, values)
         equal_then |= _recorded_since(table.slice(rows_before), days, values)
     unchanged = equal | equal_then
     counts = Counts(int((~known).sum()), int((known & ~unchanged).sum()), int(unchanged.sum()))
@@ -71,12 +71,12 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
     return int((recorded & is_first).sum()), int((recorded & ~is_first).sum())
 
 
-def view(table: Table, as_of: datetime | None, until: date | None) -> Bars | None:
+def newest_rows(table: Table, as_of: datetime | None, until: date | None) -> Bars | None:
     """The newest row of each session recorded by `as_of`, up to the session `until`; None when there is none."""
     return _bars_of(table, _newest_rows(_days(table, "session"), _times(table), as_of, until))
 
 
-def first_view(table: Table) -> Bars | None:
+def first_rows(table: Table) -> Bars | None:
     """The row of each session that was recorded first; None when there is none."""
     return _bars_of(table, np.unique(_days(table, "session"), return_index=True)[1])
 
@@ -134,7 +134,7 @@ def batches(table: Table, as_of: datetime | None, until: date | None = None) -> 
     """The imports, each as its own bars up to `until`, in the order in which they were recorded by `as_of`."""
     times = _times(table)
     recorded = [time for time in np.unique(times) if as_of is None or time <= stamp(as_of)]
-    parts = [view(table.filter(times == time), None, until) for time in recorded]
+    parts = [newest_rows(table.filter(times == time), None, until) for time in recorded]
     return [part for part in parts if part is not None]
 
 

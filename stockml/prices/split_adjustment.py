@@ -41,13 +41,17 @@ def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
     return factors
 
 
-def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
-    """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors."""
-    if not splits:
-        return bars
-    price_factor = 1.0 / share_factors(days_of(bars), splits)
+def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
+    """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors.
+
+    With the splits that do it: those after the first bar and by the last.
+    """
+    applied = [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+    if not applied:
+        return bars, []
+    price_factor = 1.0 / share_factors(days_of(bars), applied)
     columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
-    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor})
+    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor}), applied
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:

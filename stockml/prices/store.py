@@ -23,9 +23,10 @@ from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, j
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
+from stockml.prices.split_adjustment import back_adjusted
 from stockml.storage.parquet_files import Table, TableFiles
 from stockml.storage.receipts import StoreReceipt
-from stockml.tickers import validated_ticker
+from stockml.tickers import TICKER, validated_ticker
 
 T = TypeVar("T")
 
@@ -58,9 +59,9 @@ class BarStore:
         return tuple(self.files.address(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
     def tickers(self) -> tuple[str, ...]:
-        """Those that have bars or imported history, in alphabetical order."""
-        names = {*self.files.names(), *self.files.names("history")}
-        return tuple(sorted(name.removesuffix(".parquet") for name in names))
+        """Those that have bars or imported history, in alphabetical order; a file of another name is nobody's."""
+        names = {name.removesuffix(".parquet") for folder in ("", "history") for name in self.files.names(folder)}
+        return tuple(sorted(filter(TICKER.fullmatch, names)))
 
     def sessions(self, ticker: str) -> Sessions:
         return sessions_for(ticker, self.calendar)
@@ -121,11 +122,13 @@ class BarStore:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
         judged = believed.newest_judgements(self._table(ticker, "judgements/"), as_of)
-        found = believed.view(
+        found = believed.believed_series(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
         if found is None:
             raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
+        if found.bars.empty:
+            raise NoBars(self.path(ticker), f"no bar of {ticker} is believed{_bounds(as_of, until)}")
         return found
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
@@ -146,14 +149,15 @@ class BarStore:
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
 
-        In the units of `adjusted`, and raises as it does.
+        The newest of one whose first was broken, and what was only imported. In the units of `adjusted`; raises as it.
         """
         series = self.adjusted(ticker)
-        first = revisions.first_view(self._table(ticker))
-        bars, _ = believed.back_adjusted(believed.sound(first, self.sessions(ticker)), self.splits(ticker))
-        if bars is None:
+        first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
+        if first is None:
             return series
-        return pd.concat([series.loc[series.index < bars.index[0]], bars[bars.index.isin(series.index)]])
+        bars, _ = back_adjusted(first, self.splits(ticker))
+        parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
+        return pd.concat(parts).sort_index()
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session that has a raw bar, be it a doubtful one."""
@@ -216,9 +220,11 @@ class BarStore:
 
         def with_import(table: Table) -> tuple[Table | None, bool]:
             batches = revisions.batches(table, None)
-            if any(history.equals(batch) for batch in batches):
+            as_far = [batch for batch in batches if batch.index[-1] == history.index[-1]]
+            if as_far and history.equals(as_far[-1]):  # the one that counts
                 return None, False
-            bars = believed.back_adjusted(self._raw(ticker), self.splits(ticker))[0]
+            raw = self._raw(ticker)
+            bars = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
             believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
             return revisions.with_batch(table, history, recorded_at, source), True
 
@@ -237,7 +243,7 @@ class BarStore:
         return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], change)
 
     def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
-        return revisions.view(self._table(ticker), as_of, until)
+        return revisions.newest_rows(self._table(ticker), as_of, until)
 
     def _raw(self, ticker: str) -> Bars | None:
         """The raw bars that are bars by their own values; None without any."""

@@ -45,6 +45,18 @@ def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: C
     assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
+def test_a_ticker_all_of_whose_bars_are_set_aside_has_none(home: Home, capsys: Captured) -> None:
+    bars, now = recorded_bars("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
+    store = BarStore.of(home)
+    store.append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
+    for day in bars.index:
+        store.judge("IBM", day.date(), accepted=False, recorded_at=now, source="test")
+    assert run(["bars", "IBM", "--adjusted"]) == 1
+    assert "no bar of IBM is believed" in capsys.readouterr().err
+    assert run(["doctor"]) == 1
+    assert "no bars, though" in capsys.readouterr().out
+
+
 def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "ibm"]) == 0

@@ -24,6 +24,14 @@ def test_store_artifacts_and_tracking_can_lie_elsewhere() -> None:
     assert (place.store, place.artifacts, place.tracking_uri) == ("s3://b/s", "s3://b/a", "http://x")
 
 
+def test_a_store_in_a_folder_is_the_same_from_every_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert home({"STOCKML_STORE": "~/bars"}).store == str(Path.home() / "bars")
+    assert home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
+
+
 def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = home({"STOCKML_HOME": str(tmp_path), **shared})

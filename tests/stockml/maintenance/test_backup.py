@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,16 @@ def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, t
     assert kept(filled) == whole
     with pytest.raises(InvalidFile, match="found nothing of that name"):
         backup.restore(filled, tmp_path / "b.zip", "ledger/IBM")
+
+
+@pytest.mark.parametrize("folder", ["store", "ledger"])
+def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, tmp_path: Path, folder: str) -> None:
+    stray = filled.root / folder / "IBM (1).parquet"
+    stray.write_bytes(b"a copy")
+    assert backup.back_up(filled, tmp_path / "b.zip", NOW).damaged == ()
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert f"{folder}/{stray.name}" in archive.namelist()
+    assert BarStore.of(filled).tickers() == ("IBM",)
 
 
 def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
 @settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_back_adjusted_prices_times_the_shares_that_one_has_become_are_those_traded(bars, splits):
-    adjusted, shares = back_adjusted(bars, splits), share_factors(days_of(bars), splits)
+    adjusted, shares = back_adjusted(bars, splits)[0], share_factors(days_of(bars), splits)
     for name in PRICES:
         np.testing.assert_allclose(adjusted[name] * shares, bars[name], rtol=1e-13)
     np.testing.assert_allclose(adjusted["volume"] / shares, bars["volume"], rtol=1e-13)
@@ -165,7 +165,7 @@ def test_back_adjusted_prices_times_the_shares_that_one_has_become_are_those_tra
 @settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_adjusted_bars_keep_the_rules_and_the_money_traded(bars, splits):
-    adjusted = back_adjusted(bars, splits)
+    adjusted, _ = back_adjusted(bars, splits)
     checked("IBM", adjusted, NEW_YORK)
     money, was = (b["close"].to_numpy() * b["volume"].to_numpy() for b in (adjusted, bars))
     np.testing.assert_allclose(money, was, rtol=1e-12)
@@ -181,7 +181,7 @@ def test_share_factors_against_a_loop():
 
 def test_an_announced_split_changes_nothing_before_its_day():
     bars = flat_bars(9)
-    assert back_adjusted(bars, [Split(DAYS[9], 2.0)]).equals(bars)
+    assert back_adjusted(bars, [Split(DAYS[9], 2.0)])[0].equals(bars)
 
 
 def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:

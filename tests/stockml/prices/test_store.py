@@ -92,6 +92,15 @@ def test_what_was_first_recorded_stays_visible_in_the_units_of_today(store):
     assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
 
 
+def test_what_was_first_known_has_the_sessions_of_the_series_also_where_an_import_filled_a_hole(store):
+    append(store, IBM.iloc[-100:-60])
+    append(store, restated(IBM.iloc[-40:], 5, "low", -1.0))
+    append(store, IBM.iloc[-40:], NOW + timedelta(days=1))
+    store.record_import("IBM", IBM.iloc[:-20], recorded_at=NOW, source="test")
+    assert store.adjusted("IBM").index.equals(IBM.index)
+    assert store.first_known("IBM").equals(IBM)
+
+
 def test_a_series_of_which_nothing_was_restated_is_its_first_record(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
     assert store.first_known("IBM").equals(store.adjusted("IBM"))

@@ -84,3 +84,5 @@ def test_a_newer_import_of_the_same_days_takes_the_place_of_the_older(store):
     store.record_import("IBM", scaled(IBM.iloc[:2000], 0.5), recorded_at=NOW, source="new")
     assert store.adjusted("IBM").equals(scaled(IBM.iloc[:2000], 0.5))
     assert store.adjusted("IBM", as_of=NOW).equals(IBM.iloc[:2000])
+    assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
+    assert store.adjusted("IBM").equals(IBM.iloc[:2000])
