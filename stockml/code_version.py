@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,59 +15,56 @@ TEXTS_ONLY = {"errors"}  # what an error says decides no number
 _version = cache(version)
 
 
-def code_hash(*modules: str, package: Path | None = None, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
+def code_hash(*modules: str) -> str:
     """SHA-256 over what the named stockml modules (`"training.train"`) mean, and all that they import of stockml.
 
     Imports inside functions count; comments, docstrings and the wording of errors do not. The versions of the libraries
     that decide numbers are part of it. The sources are read, not imported: a night without training never loads
-    TensorFlow to know its key. `package`: the folder of the sources; None: these, as they were when first asked for,
-    since what a process has imported is what it runs. Raises ModuleNotFoundError.
+    TensorFlow to know its key. They count as they were when first asked for, since what a process has imported is what
+    it runs. Raises ModuleNotFoundError.
     """
-    return (_hashed if package else _running)(modules, package or PACKAGE, tuple(libraries))
+    return _running(modules)
 
 
-def _hashed(modules: tuple[str, ...], package: Path, libraries: tuple[str, ...]) -> str:
-    used = sources(*modules, package=package, without=TEXTS_ONLY)
-    return _digest(sorted(used.items()), package, libraries)
+def _hashed(modules: tuple[str, ...]) -> str:
+    return _digest(sorted(sources(*modules, without=TEXTS_ONLY).items()))
 
 
 _running = cache(_hashed)
 
 
-def sources(*modules: str, package: Path | None = None, without: Collection[str] = ()) -> dict[str, Path]:
+def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
     """Where the named stockml modules, and all that they import of stockml but `without`, are read from, by name."""
-    package = package or PACKAGE
     found: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
         if module not in found and module not in without:
-            found[module] = _file(module, package)
-            waiting.extend(_read(found[module].read_text(encoding="utf-8"), package)[1])
+            found[module] = _file(module)
+            waiting.extend(_read(found[module].read_text(encoding="utf-8"))[1])
     return found
 
 
-def sources_hash(*folders: Path, libraries: Sequence[str] = NUMBER_LIBRARIES) -> str:
+def sources_hash(*folders: Path) -> str:
     """SHA-256 over what all sources in these folders mean, and the versions of the libraries that decide numbers."""
     files = ((folder, file) for folder in folders for file in sorted(folder.rglob("*.py")))
-    named = ((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
-    return _digest(named, PACKAGE, libraries)
+    return _digest((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
 
 
-def _digest(named: Iterable[tuple[str, Path]], package: Path, libraries: Sequence[str]) -> str:
-    digest = hashlib.sha256(" ".join(number_libraries(libraries)).encode())
+def _digest(named: Iterable[tuple[str, Path]]) -> str:
+    digest = hashlib.sha256(" ".join(number_libraries()).encode())
     for name, file in named:
-        digest.update(f"{name} {_read(file.read_text(encoding='utf-8'), package)[0]}\n".encode())
+        digest.update(f"{name} {_read(file.read_text(encoding='utf-8'))[0]}\n".encode())
     return digest.hexdigest()
 
 
-def number_libraries(names: Sequence[str] = NUMBER_LIBRARIES) -> list[str]:
+def number_libraries() -> list[str]:
     """The libraries that decide numbers, each as `numpy==2.3.4`."""
-    return [f"{name}=={_version(name)}" for name in names]
+    return [f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES]
 
 
 def git_commit() -> str | None:
-    """The checked-out commit; None where the code does not run from a checkout."""
+    """The checked-out commit; None where the code does not run from a checkout of its own."""
     return _git("rev-parse", "HEAD")
 
 
@@ -82,42 +79,44 @@ def _is_text(line: ast.stmt) -> bool:
 
 
 @cache
-def _read(source: str, package: Path) -> tuple[str, frozenset[str]]:
+def _read(source: str) -> tuple[str, frozenset[str]]:
     """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules that it imports."""
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
-        imported.update(_named(node, package))
+        imported.update(_named(node))
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
 
 
-def _file(module: str, package: Path) -> Path:
+def _file(module: str) -> Path:
     """The source of `"prices.store"`, or of a package."""
-    place = package.joinpath(*module.split("."))
+    place = PACKAGE.joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     if not file.is_file():
         raise ModuleNotFoundError(f"expected the module stockml.{module} at {file}, found none; correct the name")
     return file
 
 
-def _named(node: ast.AST, package: Path) -> Iterator[str]:
+def _named(node: ast.AST) -> Iterator[str]:
     """The stockml modules that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
     elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":
         room = (node.module or "").removeprefix("stockml").removeprefix(".")
-        if room and not package.joinpath(*room.split(".")).is_dir():
+        if room and not PACKAGE.joinpath(*room.split(".")).is_dir():
             yield room
         else:  # `from stockml.models import pool`
             yield from (f"{room}.{alias.name}".removeprefix(".") for alias in node.names)
 
 
 def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(PACKAGE), *arguments]
+    """What git says of these sources' checkout; None where it does not know them, as within a project's own .venv."""
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, errors="replace")
+        for command in (("ls-files", "--error-unmatch", "__init__.py"), arguments):
+            whole = ["git", "-C", str(PACKAGE), *command]
+            found = subprocess.run(whole, capture_output=True, text=True, timeout=10, check=True, errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None

@@ -31,13 +31,12 @@ R = TypeVar("R")
 class ContentPolicy(CachePolicy):
     """The key of a step: its name, the source of the stockml `modules` it uses, and its inputs by content.
 
-    Inputs that are named `aside` (the clock, say) do not count. `code` hashes the modules.
+    Inputs that are named `aside` (the clock, say) do not count.
     """
 
     modules: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
     salt: Callable[[dict[str, Any]], str] | None = None
-    code: Callable[..., str] = code_hash
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
@@ -46,7 +45,7 @@ class ContentPolicy(CachePolicy):
         content = {argument: identity(value) for argument, value in inputs.items() if argument not in self.aside}
         if self.salt:
             content["salt"] = self.salt(inputs)
-        text = json.dumps([name, self.code(*self.modules), content], sort_keys=True)
+        text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
         key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
         forget_unless_intact(home().results / key)
         return key

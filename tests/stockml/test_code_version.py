@@ -1,11 +1,13 @@
 """A step's code hash follows what the sources that it uses mean, and nothing else."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stockml.code_version import code_hash, sources_hash
+from stockml import code_version
+from stockml.code_version import code_hash, git_commit, git_diff, sources_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -24,8 +26,10 @@ SOURCES = {
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small package: train imports windows at the top and pool inside a function; plots stand apart."""
+    monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
+    monkeypatch.setattr(code_version, "_running", code_version._hashed)  # its sources change meanwhile
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
@@ -60,22 +64,24 @@ def another_docstring(source: str) -> str:
 def test_what_a_used_source_means_moves_the_hash_and_nothing_else_does(
     package: Path, module: str, change: Callable[[str], str], moves: bool
 ) -> None:
-    before, file = code_hash("training.train", package=package), package / f"{module}.py"
+    before, file = code_hash("training.train"), package / f"{module}.py"
     file.write_text(change(SOURCES[f"{module}.py"]))
     assert file.read_text() != SOURCES[f"{module}.py"]
-    assert (code_hash("training.train", package=package) != before) is moves
+    assert (code_hash("training.train") != before) is moves
 
 
-def test_a_library_that_decides_numbers_moves_the_hash(package: Path) -> None:
-    fewer = code_hash("training.train", package=package, libraries=("numpy",))
-    assert fewer != code_hash("training.train", package=package)
+@pytest.mark.usefixtures("package")
+def test_a_library_that_decides_numbers_moves_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_hash("training.train")
+    monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ("numpy",))
+    assert code_hash("training.train") != before
 
 
 @pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
 def test_a_module_that_is_not_there_is_an_error_and_not_left_out(package: Path, source: str) -> None:
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
-        code_hash("training.train", package=package)
+        code_hash("training.train")
 
 
 def test_every_step_names_modules_that_are_there_and_follows_them_through_every_room() -> None:
@@ -97,3 +103,22 @@ def test_the_hash_of_whole_folders_follows_each_of_their_sources(
     before, source = sources_hash(package), package / f"{module}.py"
     source.write_text(change(source.read_text()))
     assert (sources_hash(package) != before) == moves
+
+
+def test_the_commit_is_of_a_checkout_that_has_these_sources_and_of_no_project_around_them(
+    package: Path,
+) -> None:
+    def git(*arguments: str) -> None:
+        user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
+        subprocess.run(["git", "-C", str(package), *user, *arguments], check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "another project's")
+    (package / "__init__.py").touch()
+    assert (git_commit(), git_diff()) == (None, None)
+    git("add", ".")
+    git("commit", "-m", "its own")
+    assert len(git_commit() or "") == 40
+    assert git_diff() is None
+    (package / "errors.py").write_text("")
+    assert git_diff()
