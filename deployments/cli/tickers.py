@@ -85,6 +85,8 @@ def rename(
     listed = any(entry.ticker == old for entry in own_list.tickers_of(place).tickers)
     if not (listed or is_known(place, old) or is_known(place, new)):
         raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
+    if listed:
+        own_list.rename(place, old, new, only_check=True)
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if listed:
         own_list.rename(place, old, new)

@@ -20,6 +20,7 @@ from stockml.storage.locks import file_lock
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
 _ITEM = re.compile(r"(\s*)- ")
+_REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # below an item
 
 
 def tickers_of(home: Home) -> TickersFile:
@@ -46,18 +47,24 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
         for ticker in new:
             entry = json.dumps({"ticker": ticker, **given}) if given else _quoted(ticker)
             items.append(f"{indent}- {entry}\n")
-        _write(home, before, items, after, [*known, *new])
+        write_atomically(home.tickers, _checked(home, before, items, after, [*known, *new]))
     return new
 
 
-def rename(home: Home, old: str, new: str) -> None:
+def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
     """The entry of `old` speaks of `new`, its choices kept. Raises InvalidFile, and then changes nothing."""
+
+    def named(found: re.Match[str]) -> str:
+        return f"{found[1]}{new}{found[1]}" if found[1] else _quoted(new)
+
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         before, items, after = _parts(list_file(home))
         at = [_ticker(item) for item in items].index(old)
-        items[at] = re.sub(rf"(?<![A-Z0-9.-]){re.escape(old)}(?![A-Z0-9.-])", new, items[at], count=1)
-        _write(home, before, items, after, [new if ticker == old else ticker for ticker in known])
+        items[at] = re.sub(rf"(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-])", named, items[at], count=1)
+        text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
+        if not only_check:
+            write_atomically(home.tickers, text)
 
 
 def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
@@ -66,9 +73,15 @@ def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
         known = [entry.ticker for entry in tickers_of(home).tickers]
         gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
         before, items, after = _parts(list_file(home))
-        kept = [item for item in items if _ticker(item) not in gone]
+        kept = [before]
+        for item in items:
+            if _ticker(item) in gone:
+                kept[-1] += _REMARKS.findall(item)[0]
+            else:
+                kept.append(item)
         if gone:
-            _write(home, before, kept, after, [ticker for ticker in known if ticker not in gone])
+            text = _checked(home, "", kept, after, [ticker for ticker in known if ticker not in gone])
+            write_atomically(home.tickers, text)
     return gone
 
 
@@ -108,12 +121,13 @@ def _ticker(item: str) -> str:
     return str(entry["ticker"] if isinstance(entry, dict) else entry).upper()
 
 
-def _write(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> None:
+def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
+    """The list's text. Raises InvalidFile where it is of other tickers than `expected`."""
     text = before + "".join(items) + after
     found = parsed(text, str(home.tickers)).tickers
     if [entry.ticker for entry in found] != list(expected):
         raise InvalidFile(str(home.tickers), BY_HAND)
-    write_atomically(home.tickers, text.encode())
+    return text.encode()
 
 
 def _quoted(ticker: str) -> str:

@@ -13,6 +13,7 @@ from deployments.registration.own_list import add, keep, remove, rename, tickers
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.prices.store import BarStore
 from tests.support.commands import Captured, store_of
 from tests.support.postgres_server import is_installed
 
@@ -55,6 +56,33 @@ def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
     )
     assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
+
+
+def test_a_remark_above_the_next_ticker_stays(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_text(MINE)
+    remove(home, ["IBM"])
+    assert home.tickers.read_text() == MINE.replace("  - IBM  # since 2009\n", "")
+    remove(home, ["TSCO.LON"])
+    assert '  # the British one\n  - "ON"\n' in home.tickers.read_text()
+
+
+@pytest.mark.parametrize("new", ["ON", "TRUE", "NO", "VOD"])
+def test_a_share_is_renamed_to_what_yaml_would_read_as_a_truth_value(home: Home, new: str) -> None:
+    home.root.mkdir()
+    home.tickers.write_text("tickers:\n  - KO  # KO\n  - ticker: 'PEP'\n")
+    rename(home, "KO", new)
+    rename(home, "PEP", "KO")
+    assert names(home) == [new, "KO"]
+    assert home.tickers.read_text().endswith("  # KO\n  - ticker: 'KO'\n")
+
+
+def test_a_list_that_cannot_be_changed_moves_nothing(home: Home, capsys: Captured) -> None:
+    store_of(home, "GOOG")
+    home.tickers.write_text("tickers: [GOOG]\n")
+    assert run(["rename", "GOOG", "GOOGX"]) == 1
+    assert "edit the file by hand" in capsys.readouterr().err
+    assert BarStore.of(home).tickers() == ("GOOG",)
 
 
 def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
