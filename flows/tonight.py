@@ -26,7 +26,7 @@ from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_toni
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.quota import NextTurn
+from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage

@@ -27,7 +27,7 @@ from stockml.nights import states
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.quota import NextTurn, stalest_first
+from stockml.provider.turns import NextTurn, stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh

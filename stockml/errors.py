@@ -8,7 +8,8 @@
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
     ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
+    │                         LooksAhead, a number that rests on a later bar
     ├── NightBusy             another run of this ticker is at work
     ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
     └── TrackingUnavailable   MLflow cannot be reached or written to

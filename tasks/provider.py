@@ -10,8 +10,9 @@ from stockml.home import home
 from stockml.prices.calendar import Sessions
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
-from stockml.provider.quota import FREE, NextTurn, Plan, Turns, next_turn
+from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
+from stockml.provider.turns import NextTurn, Turns, next_turn
 from stockml.storage.notes import Notes, notes_of
 
 

@@ -15,9 +15,9 @@ from typing import Literal
 
 from stockml.errors import NoChampion, RecordUnreadable, StoreError
 from stockml.home import Home
-from stockml.storage.files import as_text, sha256_of, write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.records import read_record, record
+from stockml.storage.records import as_text, read_record, record
 from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0

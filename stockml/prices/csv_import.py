@@ -30,7 +30,6 @@ from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.csv_cells import (
     AS_FOUND,
     MARKS,
-    NO_VALUE,
     Cells,
     Readings,
     cells_of,
@@ -106,7 +105,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
     cells, columns = cells_of(path, content)
-    has_values = ~cells[["open", "high", "low", "close"]].isin(NO_VALUE).all(axis=1).to_numpy()
+    has_values = ~cells[list(PRICES)].eq("").all(axis=1).to_numpy()
     # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
     has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     kept = cells[has_values]
@@ -142,19 +141,9 @@ def import_file(
     if not len(days):
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
-    return ImportReport(
-        ticker,
-        str(path),
-        recorded,
-        len(days),
-        days[0].item(),
-        days[-1].item(),
-        history.empty,
-        history.repaired,
-        history.off_calendar,
-        history.set_aside,
-        history.no_volume_among,
-    )
+    same = {name: getattr(history, name) for name in vars(history) if name in ImportReport.__dataclass_fields__}
+    first, last = days[0].item(), days[-1].item()
+    return ImportReport(path=str(path), recorded=recorded, sessions=len(days), first=first, last=last, **same)
 
 
 def import_folder(

@@ -1,39 +1,30 @@
-"""Requests spent and still allowed, one small JSON note a key and day; and whose turn they are, in one note more.
+"""Requests spent and still allowed, one small JSON note a key and day.
 
 A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: those
 of one evening lie within one such day, and one that was marked as spent is over before the next. With UTC dates a
 refusal after 19:00 in winter would block the whole next evening. The key is never written, but a prefix of its SHA-256.
-
-Each ticker whose nights are run leaves a note of itself, and of the newest session that it has: so runs that a
-schedule, the page and the command line start make one plan, the stalest ticker first.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field
 
-from stockml.errors import InvalidSetting, QuotaSpent, RecordUnreadable, StoreError
-from stockml.prices.calendar import Sessions
-from stockml.storage.notes import FileNotes, Notes
+from stockml.errors import InvalidSetting, QuotaSpent, StoreError
+from stockml.storage.notes import Notes
 from stockml.storage.records import read_record, record, written_record
-from stockml.tickers import validated_ticker
 
 DAY_ZONE = "America/New_York"
 NEVER = datetime.min.replace(tzinfo=UTC)
 LOCK_TIMEOUT_S = 30.0
 # A process may wait this long for the lock after it read the clock: that is no clock going backwards.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
-TURNS = "turns.json"
-GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker that has not come since waits for nothing
 PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
 
 
@@ -97,10 +88,9 @@ class QuotaLedger:
     lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
-    def of(cls, notes: Notes | Path, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
-        """The ledger of `key` in `notes` or a folder, below `within`; nothing is created before the first request."""
-        kept = FileNotes(notes) if isinstance(notes, Path) else notes
-        return cls(kept, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
+    def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
+        """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
+        return cls(notes, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""
@@ -162,71 +152,3 @@ def quota_day(now: datetime) -> date:
     if now.tzinfo is None:
         raise InvalidSetting("the clock", now.isoformat(), "a moment with a time zone")
     return now.astimezone(ZoneInfo(DAY_ZONE)).date()
-
-
-@dataclass(frozen=True)
-class Turns:
-    """The notes of all tickers in one small document, shared by all processes."""
-
-    notes: Notes
-
-    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
-        """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
-        with self.notes.locked("turns", LOCK_TIMEOUT_S):
-            notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
-            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
-            self.notes.write(TURNS, json.dumps(notes, default=str).encode())
-
-    def waiting(self, now: datetime) -> dict[str, date | None]:
-        """The newest session of each ticker that came lately. Raises RecordUnreadable."""
-        return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
-
-    def _notes(self) -> dict[str, tuple[datetime, date | None]]:
-        content = self.notes.read(TURNS)
-        try:
-            return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
-        except ValueError as error:
-            raise RecordUnreadable(self.notes.place(TURNS), str(error)) from error
-
-
-@dataclass(frozen=True)
-class NextTurn:
-    """Others are staler: the ticker is asked for after the close of `session`."""
-
-    ticker: str
-    session: date
-    ahead: int
-
-    def __str__(self) -> str:
-        others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
-        return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
-
-
-def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
-    """Tickers by their last stored session, oldest first; one without any is the stalest of all, ties go by name."""
-    return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
-
-
-def next_turn(
-    ticker: str,
-    waiting: Mapping[str, date | None],
-    tonight: date,
-    *,
-    remaining: int | None,
-    per_day: int | None,
-    sessions: Sessions,
-) -> NextTurn | None:
-    """None when the ticker may ask tonight, else when it may. Pure.
-
-    waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
-    today's requests that are left, per_day: those of another day; None means no cap.
-    """
-    last = waiting.get(ticker)
-    if remaining is None or per_day is None or (last is not None and last >= tonight):
-        return None
-    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
-    ahead = stalest_first({**behind, ticker: last}).index(ticker)
-    if ahead < remaining:
-        return None
-    nights = 1 + (ahead - remaining) // per_day
-    return NextTurn(ticker, sessions.after(tonight, nights)[-1], ahead)

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
-from stockml.provider.http import OutputSize, PriceProvider, Request
+from stockml.provider.contract import OutputSize
+from stockml.provider.http import HttpProvider, Request
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
@@ -26,7 +27,7 @@ COMPACT = timedelta(days=150)  # a little more than 100 sessions
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
 
-class Tiingo(PriceProvider):
+class Tiingo(HttpProvider):
     """Tiingo with one key; arguments as for any client. It knows US symbols only, share classes as BRK-B."""
 
     name = "tiingo"

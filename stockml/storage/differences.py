@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +51,6 @@ def _values(name: str, file: Path) -> Iterator[tuple[str, Any]]:
             table = pq.read_table(io.BytesIO(content))
             kept = [each for each in table.column_names if each not in TIMES]
             yield from ((f"{name}: {each}", table[each].to_numpy(zero_copy_only=False)) for each in kept)
-        case ".keras" | ".zip":
-            with zipfile.ZipFile(io.BytesIO(content)) as inner:
-                yield from ((f"{name}: {each}", inner.read(each)) for each in sorted(inner.namelist()))
         case _:
             yield name, content
 

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import threading
-from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def as_text(value: object) -> str:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    raise TypeError(f"cannot keep a {type(value).__name__} in a night's record")

@@ -4,12 +4,11 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, with_config
-
-from stockml.storage.files import as_text
 
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
@@ -45,6 +44,12 @@ def written_record(kept: Any, *, dense: bool = False) -> bytes:
     """The JSON of a record; dense: on one line. Raises ValueError for a number that is not finite."""
     layout: dict[str, Any] = {"separators": (",", ":")} if dense else {"indent": 1}
     return json.dumps(asdict(kept), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
+
+
+def as_text(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    raise TypeError(f"cannot keep a {type(value).__name__} in a night's record")
 
 
 def sealed(content: bytes) -> bytes:

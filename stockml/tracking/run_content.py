@@ -13,7 +13,7 @@ from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, W
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
-from stockml.storage.files import as_text
+from stockml.storage.records import as_text
 from stockml.tracking.views import view_url
 
 if TYPE_CHECKING:

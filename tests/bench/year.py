@@ -31,6 +31,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
+from stockml.storage.notes import FileNotes
 from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
@@ -125,7 +126,7 @@ def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: date
         yield str(rest)
         return
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    provider = AlphaVantage(environ, place.quota, clock=lambda: now, sleep=lambda seconds: None)
+    provider = AlphaVantage(environ, FileNotes(place.quota), clock=lambda: now, sleep=lambda seconds: None)
     try:
         with provider:
             payload = ingest.fetch(place, provider, ticker, session, sessions=EXCHANGE, now=now)

@@ -26,6 +26,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.provider.quota import QuotaLedger
+from stockml.storage.notes import FileNotes
 from tasks.provider import provider
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -165,7 +166,7 @@ def spend_all_but_one(home: Home) -> None:
 
 def spend(home: Home, requests: int) -> None:
     """Use up requests of today's quota, as so many nights would have."""
-    ledger = QuotaLedger.of(home.quota, os.environ["ALPHAVANTAGE_API_KEY"])
+    ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"])
     for _ in range(requests):
         ledger.spend("IBM", datetime.now(UTC))
 

@@ -16,6 +16,7 @@ from stockml.errors import (
 )
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload
+from stockml.storage.notes import FileNotes
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
 
@@ -50,7 +51,7 @@ class Connected:
     ) -> AlphaVantage:
         address = server if isinstance(server, str) else server.address
         environ = {"ALPHAVANTAGE_URL": address, "ALPHAVANTAGE_PLAN": plan}
-        client = AlphaVantage(environ, self.folder, key=key, clock=self.clock, sleep=self.clock.sleep)
+        client = AlphaVantage(environ, FileNotes(self.folder), key=key, clock=self.clock, sleep=self.clock.sleep)
         for name, value in {**limits, "jitter": lambda: 0.5}.items():
             setattr(client, name, value)
         self._open.append(client)

@@ -21,6 +21,7 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
+from stockml.storage.notes import FileNotes
 from tests.stockml.provider.connected import DAILY, FAULTS, KEY, NOW, Clock, Connected, refusing
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
@@ -190,12 +191,12 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
             "ALPHAVANTAGE_PLAN": "1200/min",
             "ALPHAVANTAGE_URL": server.address,
         }
-        with AlphaVantage(environ, tmp_path, clock=clock, sleep=clock.sleep) as client:
+        with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep) as client:
             client.daily("IBM")
-        with AlphaVantage(environ, tmp_path, clock=clock, sleep=clock.sleep, key="OTHER") as client:
+        with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER") as client:
             client.daily("IBM")
     assert [asked["apikey"] for asked in server.asked] == [KEY, "OTHER"]
-    assert QuotaLedger.of(tmp_path, KEY, FAST).remaining(clock()) is None
+    assert QuotaLedger.of(FileNotes(tmp_path), KEY, FAST).remaining(clock()) is None
 
 
 def test_loopback_is_asked_directly_even_where_a_proxy_is_set(

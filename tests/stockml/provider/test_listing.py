@@ -11,6 +11,7 @@ from stockml.pipeline import ingest
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted
+from stockml.storage.notes import FileNotes
 from tests.support import PAYLOADS
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
@@ -21,7 +22,7 @@ NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
 
 def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    return AlphaVantage(environ, home.quota, clock=lambda: now, sleep=lambda seconds: None)
+    return AlphaVantage(environ, FileNotes(home.quota), clock=lambda: now, sleep=lambda seconds: None)
 
 
 def keep_bars(home: Home, ticker: str, last: date) -> None:

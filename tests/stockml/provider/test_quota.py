@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day
 from stockml.storage.locks import file_lock
+from stockml.storage.notes import FileNotes
 from tests.support.patience import PATIENCE_S
 
 KEY = "CANARY0SECRET0KEY"
@@ -27,7 +28,7 @@ FAST = Plan(requests_per_minute=1_200, requests_per_day=None)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> QuotaLedger:
-    return QuotaLedger.of(tmp_path, KEY)
+    return QuotaLedger.of(FileNotes(tmp_path), KEY)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_requests_are_counted_until_the_day_is_spent_and_begin_anew_on_the_next(
 
 
 def test_a_premium_plan_has_no_cap_unless_the_provider_says_so(tmp_path: Path) -> None:
-    ledger = QuotaLedger.of(tmp_path, KEY, FAST)
+    ledger = QuotaLedger.of(FileNotes(tmp_path), KEY, FAST)
     for _ in range(30):
         ledger.spend("IBM", NOW)
     assert ledger.remaining(NOW) is None
@@ -93,7 +94,7 @@ def test_a_clock_without_a_zone_is_refused(ledger: QuotaLedger) -> None:
 
 
 def test_keys_have_ledgers_of_their_own_and_are_not_written(tmp_path: Path) -> None:
-    mine, other = QuotaLedger.of(tmp_path, KEY), QuotaLedger.of(tmp_path, "OTHER")
+    mine, other = QuotaLedger.of(FileNotes(tmp_path), KEY), QuotaLedger.of(FileNotes(tmp_path), "OTHER")
     mine.spend("IBM", NOW)
     mine.mark_spent("spent", NOW)
     assert other.remaining(NOW) == 25
@@ -109,7 +110,7 @@ def test_keys_have_ledgers_of_their_own_and_are_not_written(tmp_path: Path) -> N
 def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
     tmp_path_factory: pytest.TempPathFactory, per_minute: int, pauses: list[float]
 ) -> None:
-    ledger = QuotaLedger.of(tmp_path_factory.mktemp("quota"), KEY, Plan(per_minute, None))
+    ledger = QuotaLedger.of(FileNotes(tmp_path_factory.mktemp("quota")), KEY, Plan(per_minute, None))
     now, slots = NOW, []
     for pause in pauses:
         now += timedelta(seconds=pause)
@@ -125,7 +126,7 @@ def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
 def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_wait_is_long(
     tmp_path_factory: pytest.TempPathFactory, jumps: list[float]
 ) -> None:
-    ledger = QuotaLedger.of(tmp_path_factory.mktemp("quota"), KEY, Plan(60, 3))
+    ledger = QuotaLedger.of(FileNotes(tmp_path_factory.mktemp("quota")), KEY, Plan(60, 3))
     now, sent = NOW, dict[date, int]()
     for jump in jumps:
         now += timedelta(seconds=jump)
@@ -172,7 +173,7 @@ def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None
 
 
 def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path) -> None:
-    ledger = replace(QuotaLedger.of(tmp_path, KEY), lock_timeout_s=0.05)
+    ledger = replace(QuotaLedger.of(FileNotes(tmp_path), KEY), lock_timeout_s=0.05)
     with file_lock(tmp_path / f"{ledger.key_hash}.lock", 1), pytest.raises(StoreBusy):
         ledger.spend("IBM", NOW)
 
@@ -202,7 +203,8 @@ from datetime import datetime, UTC
 from pathlib import Path
 from stockml.errors import QuotaSpent
 from stockml.provider.quota import Plan, QuotaLedger
-ledger = QuotaLedger.of(Path(sys.argv[1]), "KEY-OF-TWO", Plan(1200, int(sys.argv[2])))
+from stockml.storage.notes import FileNotes
+ledger = QuotaLedger.of(FileNotes(Path(sys.argv[1])), "KEY-OF-TWO", Plan(1200, int(sys.argv[2])))
 for _ in range(int(sys.argv[3])):
     try:
         print(ledger.spend("IBM", datetime.now(UTC)).isoformat(), flush=True)
@@ -227,7 +229,7 @@ def test_two_processes_at_once_share_one_quota_and_one_rate(tmp_path: Path) -> N
 
 
 def test_a_killed_process_leaves_a_readable_count_that_misses_no_request(tmp_path: Path) -> None:
-    ledger = QuotaLedger.of(tmp_path, "KEY-OF-TWO", Plan(1_200, 1_000_000))
+    ledger = QuotaLedger.of(FileNotes(tmp_path), "KEY-OF-TWO", Plan(1_200, 1_000_000))
     seen = 0
     for lines in (1, 2, 5, 9, 14):
         process = asking(tmp_path, 1_000_000, 1_000_000)

@@ -18,9 +18,10 @@ from stockml.pipeline import ingest
 from stockml.prices.bars import Bars
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.http import PriceProvider
+from stockml.provider.contract import PriceProvider
 from stockml.provider.payload_archive import Payload
 from stockml.provider.tiingo import PRICES, Tiingo
+from stockml.storage.notes import FileNotes
 from tests.support.loopback import Answer, Exchange, Loopback
 from tests.support.recordings import recorded
 
@@ -51,7 +52,7 @@ def sends(content: object, status: int = 200) -> Answer:
 
 def tiingo(folder: Path, address: str) -> Tiingo:
     environ = {"TIINGO_API_KEY": KEY, "TIINGO_URL": address}
-    return Tiingo(environ, folder, clock=lambda: NOW, sleep=lambda seconds: None)
+    return Tiingo(environ, FileNotes(folder), clock=lambda: NOW, sleep=lambda seconds: None)
 
 
 @pytest.fixture(params=["alphavantage", "tiingo"])
@@ -64,7 +65,7 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
     environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
     with Feed(premium=True) as feed:
         environ["ALPHAVANTAGE_URL"] = feed.address
-        made = AlphaVantage(environ, tmp_path, clock=lambda: NOW, sleep=lambda seconds: None)
+        made = AlphaVantage(environ, FileNotes(tmp_path), clock=lambda: NOW, sleep=lambda seconds: None)
         with made as client:
             yield client
 
@@ -111,7 +112,7 @@ def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(t
         with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
             client.daily("TSCO.LON")
         assert client.remaining() == 1_000
-        nobody = Tiingo({"TIINGO_URL": service.address}, tmp_path, sleep=lambda seconds: None)
+        nobody = Tiingo({"TIINGO_URL": service.address}, FileNotes(tmp_path), sleep=lambda seconds: None)
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
             nobody.daily("MSFT")
         assert service.asked == []

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import FREE, GONE_AFTER, Turns, next_turn, stalest_first
+from stockml.provider.quota import FREE
+from stockml.provider.turns import GONE_AFTER, Turns, next_turn, stalest_first
 from stockml.storage.notes import FileNotes
 
 NEW_YORK = sessions_for("IBM")

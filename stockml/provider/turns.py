@@ -1,0 +1,90 @@
+"""Whose turn the key's requests are, in one small note.
+
+Each ticker whose nights are run leaves a note of itself, and of the newest session that it has: so runs that a
+schedule, the page and the command line start make one plan, the stalest ticker first.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from pydantic import AwareDatetime
+
+from stockml.errors import RecordUnreadable
+from stockml.prices.calendar import Sessions
+from stockml.provider.quota import LOCK_TIMEOUT_S
+from stockml.storage.notes import Notes
+from stockml.storage.records import read_record
+from stockml.tickers import validated_ticker
+
+TURNS = "turns.json"
+GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker that has not come since waits for nothing
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The notes of all tickers in one small document, shared by all processes."""
+
+    notes: Notes
+
+    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
+        """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
+        with self.notes.locked("turns", LOCK_TIMEOUT_S):
+            notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
+            self.notes.write(TURNS, json.dumps(notes, default=str).encode())
+
+    def waiting(self, now: datetime) -> dict[str, date | None]:
+        """The newest session of each ticker that came lately. Raises RecordUnreadable."""
+        return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+
+    def _notes(self) -> dict[str, tuple[datetime, date | None]]:
+        content = self.notes.read(TURNS)
+        try:
+            return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
+        except ValueError as error:
+            raise RecordUnreadable(self.notes.place(TURNS), str(error)) from error
+
+
+@dataclass(frozen=True)
+class NextTurn:
+    """Others are staler: the ticker is asked for after the close of `session`."""
+
+    ticker: str
+    session: date
+    ahead: int
+
+    def __str__(self) -> str:
+        others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
+        return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
+
+
+def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
+    """Tickers by their last stored session, oldest first; one without any is the stalest of all, ties go by name."""
+    return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
+
+
+def next_turn(
+    ticker: str,
+    waiting: Mapping[str, date | None],
+    tonight: date,
+    *,
+    remaining: int | None,
+    per_day: int | None,
+    sessions: Sessions,
+) -> NextTurn | None:
+    """None when the ticker may ask tonight, else when it may. Pure.
+
+    waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
+    today's requests that are left, per_day: those of another day; None means no cap.
+    """
+    last = waiting.get(ticker)
+    if remaining is None or per_day is None or (last is not None and last >= tonight):
+        return None
+    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
+    ahead = stalest_first({**behind, ticker: last}).index(ticker)
+    if ahead < remaining:
+        return None
+    nights = 1 + (ahead - remaining) // per_day
+    return NextTurn(ticker, sessions.after(tonight, nights)[-1], ahead)
