@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
-from pydantic.json_schema import SkipJsonSchema
 
 from stockml.home import home
-from stockml.settings import PROFILES, Checked, DecayPart, Settings, Units, night_settings, only_tutorial, settings_for
+from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, only_tutorial, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -37,7 +36,9 @@ Day = Annotated[
     BeforeValidator(lambda day: day or None),
     WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"}),
 ]
-Unshown = SkipJsonSchema[DecayPart]  # a night has no choice of the part that lowers its rate
+NightlyDecay = Annotated[  # nothing of a night's test part may lower its rate
+    Literal["validation"], WithJsonSchema({"type": "string", "enum": ["validation"]})
+]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 
 # how the page sends an empty field; its kind reads it
@@ -62,7 +63,7 @@ def form_of(settings: Checked) -> type[Form]:
             ge=described.get("minimum"),
             le=described.get("maximum"),
         )
-        found[name] = (Unshown if name == "decay_on" else kind, shown)
+        found[name] = (NightlyDecay if name == "decay_on" else kind, shown)
     return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **found)
 
 

@@ -144,8 +144,9 @@ def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None
     assert bool(re.search(pattern, day)) is passes
 
 
-def test_the_form_leaves_out_what_no_night_has_a_choice_of() -> None:
-    assert "decay_on" not in str(form_of("nightly.nightly"))
+def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
+    found = form_of("nightly.nightly")["definitions"]["TrainingSettings"]["properties"]["decay_on"]
+    assert found["enum"] == ["validation"]
 
 
 @pytest.mark.slow
