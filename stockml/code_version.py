@@ -63,15 +63,14 @@ def number_libraries() -> list[str]:
     return [f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES]
 
 
-def git_commit() -> str | None:
-    """The checked-out commit; None where the code does not run from a checkout of its own."""
-    return _git("rev-parse", "HEAD")
+def checkout() -> tuple[str | None, str | None]:
+    """The commit of these sources, and the SHA-256 of the tracked changes since: None for a clean checkout.
 
-
-def git_diff() -> str | None:
-    """SHA-256 of the tracked changes that are not committed; None for a clean checkout."""
-    changes = _git("diff", "HEAD", "--no-ext-diff")
-    return hashlib.sha256(changes.encode()).hexdigest() if changes else None
+    Both None where they have no checkout of their own, as within another project's .venv.
+    """
+    known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the latter fails in a checkout of something else
+    changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
+    return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
 
 
 def _is_text(line: ast.stmt) -> bool:
@@ -112,11 +111,9 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of these sources' checkout; None where it does not know them, as within a project's own .venv."""
+    command = ["git", "-C", str(PACKAGE), *arguments]
     try:
-        for command in (("ls-files", "--error-unmatch", "__init__.py"), arguments):
-            whole = ["git", "-C", str(PACKAGE), *command]
-            found = subprocess.run(whole, capture_output=True, text=True, timeout=10, check=True, errors="replace")
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from stockml import code_version
+from stockml.code_version import checkout
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
 from stockml.features.segments import starts
@@ -87,6 +87,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
     model = load_model(Path(done.model.path))
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).metrics()
+    commit, diff = checkout()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
@@ -116,8 +117,8 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
         calendar=dataset.calendar,
         plots_folder=str(home.plots / dataset.ticker / done.key[:16]),
         flow_run_url=url,
-        git_commit=code_version.git_commit(),
-        git_diff=code_version.git_diff(),
+        git_commit=commit,
+        git_diff=diff,
         seconds=seconds,
         data_notes=dataset.notes + tutorial_notes(series, done.settings.profile),
     )

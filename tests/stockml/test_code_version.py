@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockml import code_version
-from stockml.code_version import code_hash, git_commit, git_diff, sources_hash
+from stockml.code_version import checkout, code_hash, sources_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -115,10 +115,13 @@ def test_the_commit_is_of_a_checkout_that_has_these_sources_and_of_no_project_ar
     git("init")
     git("commit", "--allow-empty", "-m", "another project's")
     (package / "__init__.py").touch()
-    assert (git_commit(), git_diff()) == (None, None)
+    assert checkout() == (None, None)
     git("add", ".")
     git("commit", "-m", "its own")
-    assert len(git_commit() or "") == 40
-    assert git_diff() is None
+    commit, diff = checkout()
+    assert len(commit or "") == 40
+    assert diff is None
     (package / "errors.py").write_text("")
-    assert git_diff()
+    same, changed = checkout()
+    assert same == commit
+    assert changed
