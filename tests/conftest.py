@@ -12,6 +12,7 @@ from tests.support import skipped
 from tests.support.scripted_feed import ScriptedFeed
 
 pytest_plugins = (
+    "tests.support.chromium",
     "tests.support.object_store",
     "tests.support.postgres_server",
     "tests.support.prefect_server",

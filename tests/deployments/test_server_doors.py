@@ -1,4 +1,7 @@
-"""Both servers as they are started, asked over raw HTTP: by their own names, by others, and by pages of elsewhere."""
+"""Both servers as they are started, asked over raw HTTP: by their own names, by others, and by pages of elsewhere.
+
+And in a browser: a web page of another origin can neither read from the two pages nor change anything.
+"""
 
 import json
 import os
@@ -6,15 +9,22 @@ import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
+from tests.pages.prefect_session import Up
+from tests.support.chromium import needs_chromium
+from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +98,8 @@ def test_its_own_address_works_without_a_password(servers: dict[str, OwnServer],
 
 def test_another_name_is_refused_with_what_to_do(servers: dict[str, OwnServer], name: str) -> None:
     port = servers[name].port
-    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "10.evil.example"):
+    made_to_point_here = (f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}")
+    for host in ("evil.example", "10.evil.example", *made_to_point_here):
         for path in (HEALTH[name], "/", "/api/admin/settings"):
             answer = ask(port, path, Host=host)
             assert answer.status == 403
@@ -132,7 +143,8 @@ def test_another_page_opens_no_web_socket(servers: dict[str, OwnServer]) -> None
     for path in ("/api/events/in", "/api/events/out", "/api/logs/out"):
         assert ask(port, path, **UPGRADE).status == 101
         assert ask(port, path, Origin=f"http://127.0.0.1:{port}", **UPGRADE).status == 101
-        assert ask(port, path, Origin=EVIL, **UPGRADE).status == 403
+        for origin in (EVIL, f"http://127.0.0.1:{port + 1}", f"http://evil.localhost:{port + 1}"):
+            assert ask(port, path, Origin=origin, **UPGRADE).status == 403
         assert ask(port, path, Host="evil.example", **UPGRADE).status == 403
 
 
@@ -174,3 +186,104 @@ def test_what_the_servers_keep_is_for_its_owner_only(servers: dict[str, OwnServe
     kept = [home_folder, *home_folder.rglob("*")]
     assert {"prefect.db", "mlflow.db", "prefect.log", "mlflow.log"} <= {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+
+
+STARTED = '{"state": {"type": "SCHEDULED"}}'
+FETCH = """async ([address, request]) => {
+    try {
+        const reply = await fetch(address, request)
+        return [reply.status, await reply.text()]
+    } catch (refused) {
+        return [0, ""]
+    }
+}"""
+FORM = """([address, name, value]) => {
+    const form = Object.assign(document.createElement("form"), {method: "POST", action: address, enctype: "text/plain"})
+    form.append(Object.assign(document.createElement("input"), {name, value}))
+    document.body.append(form)
+    form.submit()
+}"""
+
+
+@pytest.fixture(scope="module")
+def pages(servers: dict[str, OwnServer], home_folder: Path) -> Up:
+    """Their addresses; Prefect's knows nightly/IBM."""
+    up = Up(home_folder, *(server.address for server in servers.values()))
+    with SyncPrefectClient(f"{up.prefect}/api") as client:
+        client.create_deployment(client.create_flow_from_name("nightly"), "IBM")
+    return up
+
+
+@pytest.fixture(params=["127.0.0.1", "evil.localhost"])
+def foreign(request: pytest.FixtureRequest, page: "Page") -> "Iterator[Page]":
+    """A page that another server of this machine, or one with a name of its own, has sent."""
+    with Loopback(whole(b"<html><body>prices for free</body></html>")) as elsewhere:
+        page.goto(elsewhere.address.replace("127.0.0.1", request.param))
+        yield page
+
+
+def asked(page: "Page", address: str, **request: Any) -> list[Any]:
+    """What the page's own script gets: status and text; status 0 where the browser keeps the answer from it."""
+    return list(page.evaluate(FETCH, [address, request]))
+
+
+def start_of(pages: Up) -> str:
+    """Where a run of IBM is started."""
+    return f"{pages.prefect}/api/deployments/{pages.api('/deployments/name/nightly/IBM')['id']}/create_flow_run"
+
+
+def scheduled(pages: Up) -> int:
+    """How many runs of IBM there are, begun or not."""
+    return int(pages.api("/flow_runs/count", {"deployments": {"name": {"any_": ["IBM"]}}}))
+
+
+@needs_chromium
+def test_the_servers_own_pages_can_read(pages: Up, page: "Page") -> None:
+    for address, path in ((pages.prefect, "/api/admin/settings"), (pages.mlflow, "/version")):
+        page.goto(address)
+        assert asked(page, address + path)[0] == 200
+
+
+@needs_chromium
+def test_a_foreign_page_reads_nothing(pages: Up, foreign: "Page") -> None:
+    for path in ("/api/admin/settings", "/api/csrf-token?client=evil", "/api/health"):
+        assert asked(foreign, pages.prefect + path) == [0, ""]
+    search = {"method": "POST", "body": '{"max_results": 9}', "headers": {"Content-Type": "application/json"}}
+    for path, request in (("/version", {}), ("/api/2.0/mlflow/experiments/search", search)):
+        assert asked(foreign, pages.mlflow + path, **request) == [0, ""]
+        assert asked(foreign, pages.mlflow + path, **request, credentials="include") == [0, ""]
+
+
+@needs_chromium
+def test_a_foreign_page_writes_nothing(pages: Up, foreign: "Page") -> None:
+    body = '{"name": "planted", "value": "here"}'
+    for more in ({"mode": "no-cors"}, {"mode": "cors"}, {"headers": {"Content-Type": "application/json"}}):
+        asked(foreign, f"{pages.prefect}/api/variables/", method="POST", body=body, **more)
+    assert "planted" not in [found["name"] for found in pages.api("/variables/filter", {})]
+    experiment = '{"name": "planted"}'
+    asked(foreign, f"{pages.mlflow}/api/2.0/mlflow/experiments/create", method="POST", body=experiment, mode="no-cors")
+    own = foreign.context.new_page()
+    own.goto(pages.mlflow)
+    found = asked(own, f"{pages.mlflow}/api/2.0/mlflow/experiments/search?max_results=99")
+    assert found[0] == 200
+    assert "planted" not in found[1]
+
+
+@needs_chromium
+def test_a_foreign_page_starts_nothing(pages: Up, foreign: "Page") -> None:
+    before = scheduled(pages)
+    asked(foreign, start_of(pages), method="POST", body=STARTED, mode="no-cors")
+    asked(foreign, start_of(pages), method="POST", body=STARTED, headers={"Content-Type": "application/json"})
+    head, _, tail = STARTED.partition("SCHEDULED")
+    with foreign.expect_navigation():
+        foreign.evaluate(FORM, [start_of(pages), f'{head}SCHEDULED", "message": "', tail])
+    assert "another origin" in foreign.inner_text("body")
+    assert scheduled(pages) == before
+
+
+@needs_chromium
+def test_no_foreign_page_shows_ours_in_a_frame(pages: Up, foreign: "Page") -> None:
+    for address in (pages.prefect, pages.mlflow):
+        foreign.set_content(f"<iframe src='{address}'></iframe>")
+        foreign.wait_for_timeout(500)
+        assert foreign.frames[-1].url.startswith("chrome-error:")

@@ -5,52 +5,16 @@ real home.
 """
 
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stockml.home import home
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import EXPERIMENT, view_url
+from tests.support.chromium import browser_page, chromium
 from tests.support.mlflow_server import mlflow_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE_MS = 60_000
-
-
-@contextmanager
-def browser_page(width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
-    """A page of a fresh Chromium profile; more: of Playwright's options."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
-        context = playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=str(CHROMIUM),
-            headless=True,
-            args=list(FLAGS),
-            viewport={"width": width, "height": height},
-            **more,
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        try:
-            yield context.new_page()
-        finally:
-            context.close()
 
 
 def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
@@ -96,15 +60,15 @@ def main(root: str, folder: str) -> None:
     installation = home({"STOCKML_HOME": root})
     tracking = Tracking.of(installation)
     experiment_id, runs = runs_of(tracking, "IBM")
-    with mlflow_server(installation) as address:
+    with mlflow_server(installation) as address, chromium() as browser:
         with tracking.client() as client:
             overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
-        with browser_page() as page:
+        with browser_page(browser) as page:
             open_charts(page, address, experiment_id)
             page.screenshot(path=f"{folder}/mlflow-three-nights.png")
             open_charts(page, address, overview)
             page.screenshot(path=f"{folder}/mlflow-track-records.png")
-        with browser_page(1900, 1500) as page:
+        with browser_page(browser, 1900, 1500) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))
             page.screenshot(path=f"{folder}/mlflow-run.png")
 

@@ -193,10 +193,10 @@ def _free_port() -> int:
 
 def main(root: str, folder: str) -> None:
     """A picture of the status, IBM's night run once more in this home."""
-    from tests.pages.mlflow_pages import browser_page
+    from tests.support.chromium import browser_page, chromium
 
     command = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", "--force"]
-    with up(Path(root)) as pages, browser_page(1280, 720) as page:
+    with up(Path(root)) as pages, chromium() as browser, browser_page(browser, 1280, 720) as page:
         subprocess.run(command, env=os.environ | {"STOCKML_HOME": root}, check=True)
         page.goto(f"{pages.prefect}/artifacts/artifact/{pages.artifact('status')['id']}")
         page.get_by_text("The network adds something").wait_for()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,14 +14,15 @@ from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
 from stockml.tracking.views import EXPERIMENT
-from tests.pages.mlflow_pages import CHROMIUM, browser_page, compare, open_charts, open_run, open_table, runs_of
+from tests.pages.mlflow_pages import compare, open_charts, open_run, open_table, runs_of
+from tests.support.chromium import needs_chromium
 from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import recorded_night, series_until, with_files
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
-]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 DAYS = (date(2013, 2, 26), date(2013, 2, 27), date(2013, 2, 28))
 
@@ -60,64 +62,60 @@ def pages(installation: Home) -> Iterator[Pages]:
         yield Pages(address, overview, *runs_of(tracking, "IBM"))
 
 
-def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: Pages) -> None:
+def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: Pages, page: "Page") -> None:
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
-    with browser_page() as page:
-        open_table(page, pages.address, pages.experiment_id)
-        columns = page.get_by_role("columnheader").all_inner_texts()
-        shown = [name.strip() for name in columns]
-        assert {"session", "verdict", "answer/network_adds_crps_pct", "answer/published_crps_skill_pct"} <= set(shown)
-        told = [page.get_by_text(name, exact=True).first.bounding_box() for name in names]
-        heights = [box["y"] for box in told if box]
-        assert len(heights) == len(names)
-        assert heights == sorted(heights)  # the newest session first
-        open_charts(page, pages.address, pages.experiment_id)
-        shown_text = page.inner_text("body")
-        assert all(name in shown_text for name in names)
-        assert all(f"answer/{name}" in shown_text for name in ("network_adds_crps_pct", "published_crps_skill_pct"))
-        compare(page, names)
-        compared = page.inner_text("body")
-        assert all(name in compared for name in names)
-        assert "answer/crps_skill_pct" in compared
-        assert "network.units" in compared
+    open_table(page, pages.address, pages.experiment_id)
+    columns = page.get_by_role("columnheader").all_inner_texts()
+    shown = [name.strip() for name in columns]
+    assert {"session", "verdict", "answer/network_adds_crps_pct", "answer/published_crps_skill_pct"} <= set(shown)
+    told = [page.get_by_text(name, exact=True).first.bounding_box() for name in names]
+    heights = [box["y"] for box in told if box]
+    assert len(heights) == len(names)
+    assert heights == sorted(heights)  # the newest session first
+    open_charts(page, pages.address, pages.experiment_id)
+    shown_text = page.inner_text("body")
+    assert all(name in shown_text for name in names)
+    assert all(f"answer/{name}" in shown_text for name in ("network_adds_crps_pct", "published_crps_skill_pct"))
+    compare(page, names)
+    compared = page.inner_text("body")
+    assert all(name in compared for name in names)
+    assert "answer/crps_skill_pct" in compared
+    assert "network.units" in compared
 
 
-def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages) -> None:
-    with browser_page() as page:
-        page.goto(f"{pages.address}/#/experiments")
-        page.get_by_role("link", name="stockml/IBM", exact=True).first.click()
-        page.get_by_text(next(iter(pages.runs)), exact=True).first.wait_for()
-        shown = page.inner_text("body")
-        assert [name for name in pages.runs if name not in shown] == []
+def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages, page: "Page") -> None:
+    page.goto(f"{pages.address}/#/experiments")
+    page.get_by_role("link", name="stockml/IBM", exact=True).first.click()
+    page.get_by_text(next(iter(pages.runs)), exact=True).first.wait_for()
+    shown = page.inner_text("body")
+    assert [name for name in pages.runs if name not in shown] == []
 
 
-def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages) -> None:
-    with browser_page() as page:
-        open_charts(page, pages.address, pages.overview_id)
-        shown = page.inner_text("body")
-        assert "record/network_adds_crps_pct" in shown
-        assert "IBM" in shown
-        open_table(page, pages.address, pages.overview_id)
-        shown = page.inner_text("body")
-        assert "The network adds something on 1 of 1 ticker" in shown
-        assert "Ask questions about" not in shown, "the assistant comes when it is called"
+def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page: "Page") -> None:
+    open_charts(page, pages.address, pages.overview_id)
+    shown = page.inner_text("body")
+    assert "record/network_adds_crps_pct" in shown
+    assert "IBM" in shown
+    open_table(page, pages.address, pages.overview_id)
+    shown = page.inner_text("body")
+    assert "The network adds something on 1 of 1 ticker" in shown
+    assert "Ask questions about" not in shown, "the assistant comes when it is called"
 
 
-def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home) -> None:
+def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home, page: "Page") -> None:
     run_id, folder = next(iter(pages.runs.values())), installation.plots / str(DAYS[-1])
-    with browser_page() as page:
-        open_run(page, pages.address, pages.experiment_id, run_id)
-        shown = page.inner_text("body")
-        assert "IBM 2013-02-28 fine-tune" in shown
-        assert "published: the last close" in shown
-        assert "network adds +" in shown
-        assert "standard average" in shown
-        assert [path.name for path in folder.iterdir()] == ["forecast.png"]
-        with page.context.expect_page() as opened:
-            page.get_by_role("link", name="calibration", exact=True).click()
-        opened.value.get_by_text("plots/calibration.png").first.wait_for()  # which no night drew
-        picture = f"{pages.address}/get-artifact?path=plots%2Fcalibration.png&run_uuid={run_id}"
-        assert page.request.get(picture).body().startswith(b"\x89PNG")
+    open_run(page, pages.address, pages.experiment_id, run_id)
+    shown = page.inner_text("body")
+    assert "IBM 2013-02-28 fine-tune" in shown
+    assert "published: the last close" in shown
+    assert "network adds +" in shown
+    assert "standard average" in shown
+    assert [path.name for path in folder.iterdir()] == ["forecast.png"]
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="calibration", exact=True).click()
+    opened.value.get_by_text("plots/calibration.png").first.wait_for()  # which no night drew
+    picture = f"{pages.address}/get-artifact?path=plots%2Fcalibration.png&run_uuid={run_id}"
+    assert page.request.get(picture).body().startswith(b"\x89PNG")
     [kept] = installation.root.glob("artifacts/**/calibration.png")
     assert kept.samefile(folder / "calibration.png")

@@ -17,9 +17,10 @@ from stockml.home import home as home_of
 from stockml.nights.glance import Glance
 from stockml.nights.status import Row, markdown
 from tests.pages import mlflow_pages
-from tests.pages.mlflow_pages import CHROMIUM, browser_page, open_charts
+from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
+from tests.support.chromium import needs_chromium
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
@@ -27,10 +28,7 @@ from tests.support.patience import PATIENCE_S
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 STEPS = 9  # fetch to publish
 MANY = 40  # epochs: long enough to be cancelled, short enough to be waited for
 LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
@@ -44,18 +42,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up) -> None:
-    with browser_page() as page:
-        open_form(page, pages.prefect, "IBM")
-        assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
-        fill(page, "ticker (Optional)", "../etc")
-        submit(page)
-        page.get_by_text("'../etc' does not match").first.wait_for()
-        fill(page, "ticker (Optional)", "IBM")
-        fill(page, "Epochs (Optional)", "0")
-        submit(page)
-        page.get_by_text("minimum of 1").first.wait_for()
-        picture(page, "prefect-refusal.png")
+def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up, page: "Page") -> None:
+    open_form(page, pages.prefect, "IBM")
+    assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
+    fill(page, "ticker (Optional)", "../etc")
+    submit(page)
+    page.get_by_text("'../etc' does not match").first.wait_for()
+    fill(page, "ticker (Optional)", "IBM")
+    fill(page, "Epochs (Optional)", "0")
+    submit(page)
+    page.get_by_text("minimum of 1").first.wait_for()
+    picture(page, "prefect-refusal.png")
     assert pages.runs() == []
 
 
@@ -65,48 +62,45 @@ REFUSED = (
 )
 
 
-def test_every_form_refuses_what_is_out_of_bounds(pages: Up) -> None:
-    with browser_page() as page:
-        for deployment, label, value, said in REFUSED:
-            open_form(page, pages.prefect, deployment)
-            fill(page, label, value)
-            submit(page)
-            page.get_by_text(said).first.wait_for()
-        assert "The provider's answers; they can be parsed again. 1 to 36,500; usually 400" in page.inner_text("body")
+def test_every_form_refuses_what_is_out_of_bounds(pages: Up, page: "Page") -> None:
+    for deployment, label, value, said in REFUSED:
+        open_form(page, pages.prefect, deployment)
+        fill(page, label, value)
+        submit(page)
+        page.get_by_text(said).first.wait_for()
+    assert "The provider's answers; they can be parsed again. 1 to 36,500; usually 400" in page.inner_text("body")
     assert [pages.runs(flow) for flow in ("backtest", "tune", "maintenance")] == [[], [], []]
 
 
-def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up) -> None:
-    with browser_page() as page:
-        open_form(page, pages.prefect, "IBM")
-        fill(page, "Epochs (Optional)", "2")
-        start(page)
-        run = pages.finished(1)
-        assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
-        open_run(page, pages.prefect, run["id"])
-        page.get_by_text(re.compile("(retrain|keep) IBM 2013-03-01")).first.wait_for()
-        picture(page, "prefect-night.png")
-        artifact = pages.artifact("night-ibm")
-        open_artifact(page, pages.prefect, artifact["id"])
-        picture(page, "prefect-summary.png", height=1500)
-        assert "standard average" in page.inner_text("body")
-        link = re.search(r"\((http\S+)/#/experiments/(\d+)/runs/(\w+)\S*\)", artifact["data"])
-        assert link
-        assert link[1] == pages.mlflow
-        mlflow_pages.open_run(page, *link.groups())
-        shown = page.inner_text("body")
-        assert re.search("IBM 2013-03-01 (retrain|keep)", shown)
-        assert "training.epochs" in shown
-        open_charts(page, pages.mlflow, link[2])
-        assert "answer/crps_skill_pct" in page.inner_text("body")
+def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page") -> None:
+    open_form(page, pages.prefect, "IBM")
+    fill(page, "Epochs (Optional)", "2")
+    start(page)
+    run = pages.finished(1)
+    assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
+    open_run(page, pages.prefect, run["id"])
+    page.get_by_text(re.compile("(retrain|keep) IBM 2013-03-01")).first.wait_for()
+    picture(page, "prefect-night.png")
+    artifact = pages.artifact("night-ibm")
+    open_artifact(page, pages.prefect, artifact["id"])
+    picture(page, "prefect-summary.png", height=1500)
+    assert "standard average" in page.inner_text("body")
+    link = re.search(r"\((http\S+)/#/experiments/(\d+)/runs/(\w+)\S*\)", artifact["data"])
+    assert link
+    assert link[1] == pages.mlflow
+    mlflow_pages.open_run(page, *link.groups())
+    shown = page.inner_text("body")
+    assert re.search("IBM 2013-03-01 (retrain|keep)", shown)
+    assert "training.epochs" in shown
+    open_charts(page, pages.mlflow, link[2])
+    assert "answer/crps_skill_pct" in page.inner_text("body")
 
 
-def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
-    with browser_page() as page:
-        open_form(page, pages.prefect, "IBM")
-        fill(page, "Epochs (Optional)", "2")
-        start(page)
-        run = pages.finished(2)
+def test_the_same_night_again_is_served_from_the_cache(pages: Up, page: "Page") -> None:
+    open_form(page, pages.prefect, "IBM")
+    fill(page, "Epochs (Optional)", "2")
+    start(page)
+    run = pages.finished(2)
     assert run["state_name"] == "Completed"
     assert pages.states(run["id"], STEPS) == {"Cached"}
 
@@ -129,23 +123,24 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     pages.at_rest()
 
 
-def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_is_run_again(pages: Up) -> None:
+def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_is_run_again(
+    pages: Up, page: "Page"
+) -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
-    with browser_page() as page:
-        run_id = pages.start("nightly/AAPL", profile="tutorial", settings=LONG)
-        run = pages.until(run_id, "Running")
-        open_run(page, pages.prefect, run_id)
-        kept = pages.training("AAPL")
-        processes, bars = family(run), stored(home, "AAPL")
-        cancel(page)
-        pages.until(run_id, "Cancelled")
-        page.get_by_role("button", name="Retry", exact=True).wait_for()
-        nothing_is_left(pages, processes)
-        assert stored(home, "AAPL") == bars
-        reached, told = epochs_of(kept), len(pages.epochs(run_id))
-        assert 3 <= reached < MANY
-        run_again(page)
-        run = pages.until(run_id, "Completed", "Failed", "Crashed")
+    run_id = pages.start("nightly/AAPL", profile="tutorial", settings=LONG)
+    run = pages.until(run_id, "Running")
+    open_run(page, pages.prefect, run_id)
+    kept = pages.training("AAPL")
+    processes, bars = family(run), stored(home, "AAPL")
+    cancel(page)
+    pages.until(run_id, "Cancelled")
+    page.get_by_role("button", name="Retry", exact=True).wait_for()
+    nothing_is_left(pages, processes)
+    assert stored(home, "AAPL") == bars
+    reached, told = epochs_of(kept), len(pages.epochs(run_id))
+    assert 3 <= reached < MANY
+    run_again(page)
+    run = pages.until(run_id, "Completed", "Failed", "Crashed")
     assert (run["state_name"], run["run_count"]) == ("Completed", 2)
     assert pages.epochs(run_id)[told] == reached + 1
     found = standing(home, "AAPL")
@@ -153,17 +148,18 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
     assert [len(each) for each in (found.runs, found.versions, found.entries)] == [1, 1, 1]
 
 
-def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up) -> None:
-    with browser_page() as page:
-        asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
-        run_id = pages.start("universe/all tickers, one night", **asked)
-        run = pages.until(run_id, "Running")
-        open_run(page, pages.prefect, run_id)
-        pages.training("[GM]*", epochs=1)  # one of them; the other waits
-        processes = family(run)
-        assert len(processes) > 1
-        cancel(page)
-        pages.until(run_id, "Cancelled")
+def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
+    pages: Up, page: "Page"
+) -> None:
+    asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
+    run_id = pages.start("universe/all tickers, one night", **asked)
+    run = pages.until(run_id, "Running")
+    open_run(page, pages.prefect, run_id)
+    pages.training("[GM]*", epochs=1)  # one of them; the other waits
+    processes = family(run)
+    assert len(processes) > 1
+    cancel(page)
+    pages.until(run_id, "Cancelled")
     nothing_is_left(pages, processes)
     nights = [run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG")]
     assert [night["state_name"] for night in nights] == ["Cancelled"]
@@ -183,19 +179,18 @@ def widest() -> list[Row]:
 
 
 @pytest.mark.parametrize("width", [1280, 1600])
-def test_no_column_of_the_mornings_table_is_cut(pages: Up, width: int) -> None:
+def test_no_column_of_the_mornings_table_is_cut(pages: Up, page: "Page", width: int) -> None:
     made = pages.api("/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())})
-    with browser_page(width, 900) as page:
-        page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
-        page.get_by_text("next run", exact=True).wait_for()
-        assert page.evaluate(WHOLE) == [True]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
+    page.get_by_text("next run", exact=True).wait_for()
+    assert page.evaluate(WHOLE) == [True]
 
 
-def test_every_automation_says_what_sets_it_off(pages: Up) -> None:
-    with browser_page() as page:
-        page.goto(f"{pages.prefect}/automations")
-        page.get_by_text("stockml: zombie runs").first.wait_for()
-        shown = page.inner_text("body")
+def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
+    page.goto(f"{pages.prefect}/automations")
+    page.get_by_text("stockml: zombie runs").first.wait_for()
+    shown = page.inner_text("body")
     assert shown.count("Trigger") == 5
     assert "A custom trigger" not in shown
     assert "When any flow run" in shown

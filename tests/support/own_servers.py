@@ -28,22 +28,26 @@ def _free_port() -> int:
 
 @dataclass
 class OwnServer:
-    """A server over a home's own database, on one loopback port for as long as this object lives."""
+    """A server over a home's own database, on one loopback port for as long as this object lives.
+
+    more: of its environment.
+    """
 
     home: Home
     part: Callable[[int, Mapping[str, str]], Part]
     log: str
     health: str
+    more: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
     child: Child | None = None
 
     @classmethod
-    def prefect(cls, home: Home) -> Self:
-        return cls(home, prefect, "prefect.log", "/api/health")
+    def prefect(cls, home: Home, **more: str) -> Self:
+        return cls(home, prefect, "prefect.log", "/api/health", more)
 
     @classmethod
-    def mlflow(cls, home: Home) -> Self:
-        return cls(home, partial(mlflow, home), "mlflow.log", "/health")
+    def mlflow(cls, home: Home, **more: str) -> Self:
+        return cls(home, partial(mlflow, home), "mlflow.log", "/health", more)
 
     @property
     def address(self) -> str:
@@ -51,7 +55,7 @@ class OwnServer:
 
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
-        environ = {**os.environ, **settings_of(self.home, {})}
+        environ = {**os.environ, **settings_of(self.home, self.more), **self.more}
         self.child = start(self.home, self.part(self.port, environ), self.log)
         return self
 
