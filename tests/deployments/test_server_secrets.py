@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -71,19 +72,6 @@ def in_process_list() -> list[list[str]]:
             continue
         lines += [line for secret in SECRETS if secret in " ".join(line)]
     return lines
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, list[processes.Child]]]:
-    """Both servers, whose database went away: they try again for minutes, in which the other tests are done."""
-    root, address = tmp_path_factory.mktemp("without") / "home", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
-    environ = {**os.environ, "STOCKML_HOME": str(root), "STOCKML_DATABASE_URL": address}
-    home = home_of(environ)
-    environ |= settings_of(home, environ)
-    parts = {"prefect.log": prefect(free_port(), environ), "mlflow.log": mlflow(home, free_port(), environ)}
-    children = [start(home, part, log) for log, part in parts.items()]
-    yield home, children
-    processes.stop(children)
 
 
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM"), ("deploy",)], ids=lambda command: command[0])
@@ -224,13 +212,23 @@ def test_everything_runs_on_passwords_that_nobody_sees(
 
 
 def test_a_server_whose_database_went_away_does_not_log_its_password(
-    without_database: tuple[Home, list[processes.Child]],
+    monkeypatch: pytest.MonkeyPatch, home: Home
 ) -> None:
-    home, children = without_database
-    deadline = time.monotonic() + 120
-    while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
-        assert in_process_list() == []
-        time.sleep(0.2)
+    """Until it has given up, and said why."""
+    monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")
+    home = home_of()
+    environ = {**os.environ, **settings_of(home)}
+    impatient = replace(mlflow(home, free_port(), environ), module="tests.support.impatient_mlflow")
+    parts = {"prefect.log": prefect(free_port(), environ), "mlflow.log": impatient}
+    children = [start(home, part, log) for log, part in parts.items()]
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
+            assert in_process_list() == []
+            time.sleep(0.2)
+    finally:
+        processes.stop(children)
+    assert all(child.process.returncode > 0 for child in children), "none had to be stopped"
     for child in children:
         assert "refused" in child.log.read_text().lower()
     assert given_away(home) == []
