@@ -8,40 +8,23 @@ import pytest
 
 from stockml.home import home
 
-WITHOUT_LOOKING = """
-from deployments.servers.warm_server import prepare
-prepare()
-import exchange_calendars
-exchange_calendars.get_calendar = None
-from stockml.prices.calendar import sessions_for
-for ticker in ("MSFT", "TSCO.LON"):
-    print(sessions_for(ticker).name, sessions_for(ticker).tz)
-"""
-
-
-@pytest.mark.slow
-def test_the_calendars_of_known_tickers_are_made(tmp_path: Path) -> None:
-    ledger = home({"STOCKML_HOME": str(tmp_path)}).ledger
-    ledger.mkdir(parents=True)
-    for name in ("TSCO.LON", "no ticker at all"):
-        (ledger / f"{name}.parquet").touch()
-    own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", WITHOUT_LOOKING], env=own, text=True, capture_output=True, check=False)
-    assert done.stdout.split("\n")[:2] == ["XNYS America/New_York", "XLON Europe/London"], done.stderr[-2000:]
-
-
-WITHOUT_READING = """
+WITHOUT_LOOKING_OR_READING = """
 from deployments.servers.warm_server import prepare
 prepare()
 import ast
+import exchange_calendars
 from datetime import date
 from stockml.models import pooled_vintages
 from stockml.models.pool import Pool
 from stockml.nights.record import Night
 from stockml.pipeline import dataset
 from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.prices.calendar import sessions_for
 from stockml.storage import records
 from stockml.tracking.models import zipped_code
+exchange_calendars.get_calendar = None
+for ticker in ("MSFT", "TSCO.LON"):
+    print(sessions_for(ticker).name, sessions_for(ticker).tz)
 ast.parse = pooled_vintages.read = pooled_vintages.digest = records.TypeAdapter = dataset.sha256_of = None
 training_code()
 for year in (2005, 2013, 2025):
@@ -51,8 +34,15 @@ print(len(evaluation_code()), len(dataset._shipped()), zipped_code()[:2], record
 
 
 @pytest.mark.slow
-def test_vintages_sources_and_what_reads_records_are_ready(tmp_path: Path) -> None:
+def test_calendars_of_known_tickers_vintages_sources_and_what_reads_records_are_ready(tmp_path: Path) -> None:
+    ledger = home({"STOCKML_HOME": str(tmp_path)}).ledger
+    ledger.mkdir(parents=True)
+    for name in ("TSCO.LON", "no ticker at all"):
+        (ledger / f"{name}.parquet").touch()
     own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", WITHOUT_READING], env=own, text=True, capture_output=True, check=False)
-    assert done.stdout.splitlines()[:3] == ["['base', 'regression']"] * 3, done.stderr[-2000:]
-    assert done.stdout.splitlines()[3].startswith("64 64 b'PK'")
+    command = [sys.executable, "-c", WITHOUT_LOOKING_OR_READING]
+    done = subprocess.run(command, env=own, text=True, capture_output=True, check=False)
+    said = done.stdout.splitlines()
+    assert said[:2] == ["XNYS America/New_York", "XLON Europe/London"], done.stderr[-2000:]
+    assert said[2:5] == ["['base', 'regression']"] * 3, done.stderr[-2000:]
+    assert said[5].startswith("64 64 b'PK'"), done.stderr[-2000:]
