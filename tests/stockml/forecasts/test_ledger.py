@@ -1,7 +1,5 @@
 """What was published stays, once a key: a plain file that is whole however its writer ends."""
 
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -133,39 +131,6 @@ def test_a_ledger_that_another_process_holds_is_busy(ledger: Ledger) -> None:
         replace(ledger, lock_timeout_s=0.05).publish(entry(11))
 
 
-PUBLISH_FOR_EVER = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from stockml.forecasts.ledger import Ledger
-from tests.support.forecasts import entry
-
-ledger, number = Ledger(Path(sys.argv[1])), 0
-while True:
-    number += 1
-    ledger.publish(replace(entry(number % 180), key=f"{sys.argv[2]}{number}"))
-    print(number, flush=True)
-"""
-
-
 def test_killing_publishers_at_any_moment_loses_nothing_that_was_said_to_be_published(ledger: Ledger) -> None:
-    for attempt, wait_for in enumerate((2, 11)):
-        writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", PUBLISH_FOR_EVER, str(ledger.folder), f"{attempt}-{each}-"],
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd=Path(__file__).parents[3],
-            )
-            for each in range(2)
-        ]
-        said = []
-        for each, writer in enumerate(writers):
-            assert writer.stdout is not None
-            said += [f"{attempt}-{each}-{writer.stdout.readline().strip()}" for _ in range(wait_for)]
-        for writer in writers:
-            os.kill(writer.pid, signal.SIGKILL)
-            writer.communicate()
-        keys = [each.key for each in ledger.entries("IBM")]
-        assert len(keys) == len(set(keys))
-        assert set(said) <= set(keys)
+    command = [sys.executable, "-m", "tests.support.killed_writers", "ledger", str(ledger.folder)]
+    subprocess.run(command, check=True)

@@ -1,8 +1,6 @@
 """Promotions are only ever added, once a key; a rollback goes back one reign at a time; damage is named."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -260,38 +258,6 @@ def test_a_history_that_another_process_holds_is_busy(registry: Registry) -> Non
         impatient.promote(night(registry.models, 2))
 
 
-PROMOTE_FOR_EVER = """
-import sys
-from datetime import date, datetime, timedelta, UTC
-from pathlib import Path
-from stockml.models.registry import Promotion, Registry
-
-registry, number = Registry(Path(sys.argv[1])), 0
-while True:
-    number += 1
-    at = datetime(2013, 3, 1, tzinfo=UTC) + timedelta(days=number)
-    registry.promote(Promotion("IBM", "promote", f"{sys.argv[2]}{number}", "x", "0", None, at.date(), "better", at))
-    print(number, flush=True)
-"""
-
-
 def test_killing_writers_at_any_moment_loses_nothing_that_was_said_to_be_written(registry: Registry) -> None:
-    for attempt, wait_for in enumerate((1, 7, 23)):
-        writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", PROMOTE_FOR_EVER, str(registry.models), f"{attempt}-{each}-"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for each in range(2)
-        ]
-        said = []
-        for each, writer in enumerate(writers):
-            assert writer.stdout is not None
-            said += [f"{attempt}-{each}-{writer.stdout.readline().strip()}" for _ in range(wait_for)]
-        for writer in writers:
-            os.kill(writer.pid, signal.SIGKILL)
-            writer.communicate()
-        keys = [line.key for line in registry.history("IBM")]
-        assert len(keys) == len(set(keys))
-        assert set(said) <= set(keys)
+    command = [sys.executable, "-m", "tests.support.killed_writers", "promotions", str(registry.models)]
+    subprocess.run(command, check=True)
