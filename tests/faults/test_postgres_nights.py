@@ -1,4 +1,4 @@
-"""Beyond one machine: `make run` and `make up` on PostgreSQL, and eight nights at once on both its servers."""
+"""Beyond one machine: `make run` on PostgreSQL, and eight nights at once on both its servers."""
 
 import subprocess
 import sys
@@ -16,9 +16,9 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from stockml.home import Home
 from stockml.home import home as home_of
-from tests.pages.prefect_session import up
 from tests.support import replaying
 from tests.support.night_process import nights, standing, start_night
+from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
 from tests.support.scripted_feed import ScriptedFeed
@@ -46,10 +46,11 @@ def test_both_servers_on_postgresql_take_eight_nights_at_once(
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
-        with up(home.root) as pages:
+        place = home_of()
+        with OwnServer.prefect(place).start() as prefect, OwnServer.mlflow(place).start() as mlflow:
             assert not any("postgresql" in word for each in psutil.process_iter() for word in arguments_of(each))
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", pages.mlflow)
-            with temporary_settings({PREFECT_API_URL: f"{pages.prefect}/api"}):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.wait().address)
+            with temporary_settings({PREFECT_API_URL: f"{prefect.wait().address}/api"}):
                 eight_nights_at_once(home_of(), monkeypatch)
         with psycopg.connect(f"{address}/prefect") as database:
             runs = database.execute("SELECT state_type::text, count(*) FROM flow_run GROUP BY 1 ORDER BY 1").fetchall()
@@ -92,7 +93,7 @@ def completed(count: int) -> list[FlowRun]:
 
 
 def arguments_of(process: psutil.Process) -> list[str]:
-    """The command line of a process that `stockml up` started; empty for any other."""
+    """The command line of a process that is started as `stockml up` starts it; empty for any other."""
     try:
         words = process.cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
