@@ -191,25 +191,6 @@ def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_slot_that_is_free_again_takes_the_next_run_at_once(tmp_path: Path) -> None:
-    pool = f"quick {uuid4()}"
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        deployment = deployed(client, tmp_path, QUICK, "quick", pool)
-        runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(AHEAD + 1)]
-        with one_slot(tmp_path, pool):
-            for run in runs:
-                until(client, run, "Completed")
-            labels = [client.read_flow_run(run).labels for run in runs]
-            states = [[each.name for each in client.read_flow_run_states(run)] for run in runs]
-            events = client.read_events(EventFilter(event=EventNameFilter(prefix=["prefect.worker."])), limit=50).events
-    assert not any("prefect.worker.name" in each for each in labels), "asked of a busy SQLite, it holds a slot"
-    assert states == [["Scheduled", "Pending", "Running", "Completed"]] * (AHEAD + 1)
-    assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
 def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_path: Path) -> None:
     pool, now = f"nights {uuid4()}", datetime.now(UTC)
     every_minute = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)))]
@@ -229,61 +210,57 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
         with one_slot(tmp_path, pool):
             for run in (*by_hand, *(night.id for night in nights)):
                 until(client, run, "Completed")
+            runs = [client.read_flow_run(run) for run in by_hand]
+            states = [[each.name for each in client.read_flow_run_states(run)] for run in by_hand]
+            events = client.read_events(EventFilter(event=EventNameFilter(prefix=["prefect.worker."])), limit=50).events
         begun = {run.id: run.start_time for run in client.read_flow_runs(flow_run_filter=of_deployment)}
         first = sorted(begun[id_of] or now for id_of in by_hand)
         assert first == [begun[id_of] for id_of in by_hand], "in the order in which they were asked for"
         assert first[-1] < min(begun[night.id] or now for night in nights)
+    assert not any("prefect.worker.name" in run.labels for run in runs), "asked of a busy SQLite, it holds a slot"
+    assert states == [["Scheduled", "Pending", "Running", "Completed"]] * 2
+    assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
-@contextmanager
-def busy_slot(folder: Path, command: str | None = None) -> Iterator[tuple[SyncPrefectClient, UUID, list[UUID]]]:
-    """A run that holds a worker's only slot until `let-go` is there, and two more that are due.
-
-    command: by which the worker starts it, where it makes no fork.
-    """
-    pool, source = f"busy {uuid4()}", BUSY.format(folder=str(folder))
-    variables = {"command": command} if command else {}
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        holds = deployed(client, folder, source, "busy", pool, job_variables=variables)
-        run = client.create_flow_run_from_deployment(holds).id
-        deployment = deployed(client, folder, QUICK, "quick", pool)
-        due = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
-        with one_slot(folder, pool):
-            until(client, run, "Running")
-            Retrying(
-                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-            )((folder / "busy").exists)
-            yield client, run, due
+FORK, PROCESS = None, f"{sys.executable} -u -m prefect.engine"
+PUT_OFF = AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
-    "state",
-    [Cancelled(), Completed(), AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))],
-    ids=["cancelled", "done by another worker", "put off"],
+    ("command", "no_more"),
+    [(FORK, (Cancelled(), PUT_OFF)), (PROCESS, (Completed(),))],
+    ids=["a fork; cancelled, put off", "a process; done by another worker"],
 )
-def test_what_was_due_and_is_no_more_when_its_slot_is_free_is_not_begun(tmp_path: Path, state: State) -> None:
-    with busy_slot(tmp_path) as (client, run, (unwanted, wanted)):
-        client.set_flow_run_state(unwanted, state, force=True)
-        client.set_flow_run_state(run, Cancelling())
-        (tmp_path / "let-go").touch()
-        until(client, wanted, "Completed")  # though the one before it left the slot as it found it
-        assert [each.name for each in client.read_flow_run_states(unwanted)] == ["Scheduled", state.name]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("command", [None, f"{sys.executable} -u -m prefect.engine"], ids=["a fork", "a process"])
-def test_a_cancelled_run_that_is_to_run_again_is_not_ended_by_the_report_of_its_killed_process(
-    tmp_path: Path, command: str | None
+def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_again_stays_so(
+    tmp_path: Path, command: str | None, no_more: Sequence[State]
 ) -> None:
-    """The run is too busy to answer, and the output of a process closes only after somebody has pressed Retry."""
-    with busy_slot(tmp_path, command) as (client, run, (next_one, _)):
-        client.set_flow_run_state(run, Cancelling())
-        until(client, run, "Cancelled")
-        client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
-        (tmp_path / "let-go").touch()
-        until(client, next_one, "Completed")  # the slot is free, so the first is over for the worker
-        assert client.read_flow_run(run).state_name == "AwaitingRetry"
+    """A run holds a worker's only slot until `let-go` is there; one that is due is wanted, and behind the others.
+
+    The first is too busy to answer, and the output of a process closes only after somebody has pressed Retry.
+    """
+    pool, variables = f"busy {uuid4()}", {"command": command} if command else {}
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        holds = deployed(client, tmp_path, BUSY.format(folder=str(tmp_path)), "busy", pool, job_variables=variables)
+        run = client.create_flow_run_from_deployment(holds).id
+        deployment = deployed(client, tmp_path, QUICK, "quick", pool)
+        *unwanted, wanted = (client.create_flow_run_from_deployment(deployment).id for _ in range(len(no_more) + 1))
+        assert len(unwanted) + 2 <= AHEAD, "it is asked for all of them before they change"
+        with one_slot(tmp_path, pool):
+            until(client, run, "Running")
+            Retrying(
+                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+            )((tmp_path / "busy").exists)
+            for each, state in zip(unwanted, no_more, strict=True):
+                client.set_flow_run_state(each, state, force=True)
+            client.set_flow_run_state(run, Cancelling())
+            until(client, run, "Cancelled")
+            client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
+            (tmp_path / "let-go").touch()
+            until(client, wanted, "Completed")  # the slot is free, so the first is over for the worker
+            assert client.read_flow_run(run).state_name == "AwaitingRetry"
+            for each, state in zip(unwanted, no_more, strict=True):
+                names = [known.name for known in client.read_flow_run_states(each)]
+                assert names == ["Scheduled", state.name]
