@@ -64,6 +64,11 @@ def weights_of(model: Any) -> list[np.ndarray]:
     return [v.numpy() for v in model.trainable_variables]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
+    return fitted(tmp_path_factory.mktemp("whole"), random_prices(), small())
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
 def test_a_rollout_in_numpy_is_the_keras_network_step_by_step(cell: str) -> None:
     model = network.build(small(network__cell=cell), streams=3)
@@ -129,6 +134,10 @@ def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
     bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
     for name, each in (("mse", 0.5 * size**2), ("mae", size), ("huber", bent)):
         assert network.summed_loss(name)(real, predicted).numpy() == pytest.approx(each.sum((1, 2)), rel=1e-4), name
+    model = network.build(small(), streams=7)
+    assert (type(model.optimizer).__name__, float(model.optimizer.learning_rate)) == ("Adam", pytest.approx(1e-3))
+    over_streams = float(model.compute_loss(y=real, y_pred=predicted))
+    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), "of mse, a mean"
     changed = small(network__cell="gru", training__optimizer="rmsprop", training__loss="huber", training__epochs=1)
     found = fitted(tmp_path, random_prices(), changed)
     assert np.isfinite(found.test_predictions).all()
@@ -145,25 +154,14 @@ def test_the_streams_state_is_carried_from_step_to_step() -> None:
     assert np.concatenate(in_two, axis=1) == pytest.approx(in_one, abs=1e-6)
 
 
-def test_the_loss_is_the_sum_over_the_steps_of_the_mean_of_half_the_squared_error() -> None:
-    real, predicted = np.random.default_rng(0).random((2, 7, 5, 1)).astype(np.float32)
-    expected = sum(np.mean(0.5 * (real[:, step] - predicted[:, step]) ** 2) for step in range(5))
-    assert float(np.mean(network.summed_loss("mse")(real, predicted))) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_optimiser_is_adam_at_the_configured_rate_clipped_to_a_global_norm_of_5() -> None:
-    optimizer = network.build(settings_for("tutorial", SMALL), streams=2).optimizer
-    assert (type(optimizer).__name__, optimizer.global_clipnorm) == ("Adam", 5.0)
-    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
-
-
-def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, whole: TutorialFit
+) -> None:
     def stop_after_two(progress: EpochProgress) -> None:
         if progress.epoch == 2:
             raise KeyboardInterrupt
 
     mid = random_prices()
-    whole = fitted(tmp_path / "whole", mid, small())
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path / "cut", mid, small(), on_epoch=stop_after_two)
     epochs: list[int] = []
@@ -181,27 +179,27 @@ def test_a_checkpoint_of_another_training_is_not_continued(tmp_path: Path) -> No
     assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
 
 
-def test_the_same_seed_gives_the_same_weights_in_another_process_and_another_seed_others(tmp_path: Path) -> None:
-    here = digest(fitted(tmp_path / "here", random_prices(), small()).weights)
+def test_the_same_seed_gives_the_same_weights_in_another_process_and_another_seed_others(
+    tmp_path: Path, whole: TutorialFit
+) -> None:
     script = (
         "from pathlib import Path\n"
         "from tests.stockml.training.test_tutorial import digest, fitted, random_prices, small\n"
         f"print(digest(fitted(Path({str(tmp_path / 'there')!r}), random_prices(), small()).weights))"
     )
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert there.stdout.split()[-1] == here
-    assert digest(fitted(tmp_path / "other", random_prices(), small(training__seed=8)).weights) != here
+    assert there.stdout.split()[-1] == digest(whole.weights)
+    assert digest(fitted(tmp_path / "other", random_prices(), small(training__seed=8)).weights) != digest(whole.weights)
 
 
-def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(tmp_path: Path) -> None:
-    got = fitted(tmp_path, random_prices(), small())
-    assert got.test_predictions.shape == (4, 10, 10)
-    assert set(got.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
-    assert got.recipe.error(got.test_predictions[-1], got.recipe.test) == got.history[-1]["test_loss"]
-    fed = pasts(got.recipe.prepared.values, got.recipe.test, 5)
-    assert fed.shape == (len(got.recipe.test), 4)
-    assert rollout(got.weights, fed, 10).tolist() == got.test_predictions[got.chosen - 1].tolist()
-    assert got.history[got.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in got.history)
+def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(whole: TutorialFit) -> None:
+    assert whole.test_predictions.shape == (4, 10, 10)
+    assert set(whole.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
+    assert whole.recipe.error(whole.test_predictions[-1], whole.recipe.test) == whole.history[-1]["test_loss"]
+    fed = pasts(whole.recipe.prepared.values, whole.recipe.test, 5)
+    assert fed.shape == (len(whole.recipe.test), 4)
+    assert rollout(whole.weights, fed, 10).tolist() == whole.test_predictions[whole.chosen - 1].tolist()
+    assert whole.history[whole.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in whole.history)
 
 
 def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: Path) -> None:
