@@ -114,19 +114,6 @@ def test_a_killed_search_goes_on_with_what_was_done(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_the_settings_of_a_killed_trial_are_tried_again(home: Home) -> None:
-    """A grid of four, whose search was killed within its second trial; the first is of no point of it."""
-    tuned(home, 1, "grid")
-    left = _study(home, search("grid"))
-    begun = left.ask()
-    for name, values in search().labels().items():
-        begun.suggest_categorical(name, values)
-    tuned(home, 6, "grid")
-    tried = {tuple(trial.params.values()) for trial in left.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")}
-    assert len(tried) == 4
-
-
-@pytest.mark.slow
 def test_a_grid_without_the_present_settings_is_tried_whole(home: Home) -> None:
     """With more trials asked for than it has points."""
     found = tune(home, replace(search("grid"), space={"network.units": ((3,), (5,))}), trials=3)
@@ -134,17 +121,20 @@ def test_a_grid_without_the_present_settings_is_tried_whole(home: Home) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [True, False])
-@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.parametrize(("done", "killed"), [(1, True), (3, False)])
 def test_a_point_of_a_grid_that_was_begun_is_tried_again_and_each_counts_once(
     home: Home, done: int, killed: bool
 ) -> None:
-    """Whether its process was killed, before it had drawn anything, or Ctrl-C ended it."""
+    """Whether its process was killed, before it had drawn anything or after, or Ctrl-C ended it."""
     tuned(home, done, "grid")
     study = _study(home, search("grid"))
     _queue_grid(search("grid"), study, 4)
     begun = study.ask()
-    if not killed:
+    if killed:
+        drawn = study.ask()
+        for name, values in search().labels().items():
+            drawn.suggest_categorical(name, values)
+    else:
         study.tell(begun, state=TrialState.FAIL)
     found, _ = tuned(home, 9, "grid")
     tried = [trial.params for trial in study.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")]
