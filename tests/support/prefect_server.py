@@ -1,10 +1,14 @@
-"""A real Prefect server for a whole test session: about eight seconds once, then fast flows."""
+"""A real Prefect server for a whole test session: a few seconds once, then fast flows."""
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+from deployments.servers.prefect_schema import lay_out
 
 
 @pytest.fixture(scope="session")
@@ -18,24 +22,33 @@ def prefect_server() -> Iterator[None]:
 def temporary_prefect() -> Iterator[None]:
     """The same for what is no test."""
     from prefect.settings import (
+        PREFECT_API_BLOCKS_REGISTER_ON_START,
         PREFECT_CLIENT_MAX_RETRIES,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
         PREFECT_SERVER_ANALYTICS_ENABLED,
+        PREFECT_SERVER_DATABASE_MIGRATE_ON_START,
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE,
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
         temporary_settings,
     )
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
+    folder = tempfile.mkdtemp()  # which Prefect's harness removes in the end
+    database = Path(folder) / "prefect-test.db"
+    lay_out(database)
     quiet = {
+        PREFECT_API_BLOCKS_REGISTER_ON_START: False,
         PREFECT_CLIENT_MAX_RETRIES: 7,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_LOGGING_TO_API_ENABLED: False,
         PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        PREFECT_SERVER_DATABASE_MIGRATE_ON_START: not database.exists(),
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
         PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: 1,
     }
-    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=600):
-        logging.getLogger("prefect").setLevel(logging.WARNING)
-        yield
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(quiet):
+        patch.setattr(utilities, "mkdtemp", lambda: folder)
+        with utilities.prefect_test_harness(server_startup_timeout=600):
+            logging.getLogger("prefect").setLevel(logging.WARNING)
+            yield
