@@ -30,10 +30,10 @@ def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **cha
 
 
 @pytest.fixture
-def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
+def replay(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
     use(feed, monkeypatch)
-    fill(home, ["IBM"])
-    return home
+    fill(with_tables, ["IBM"])
+    return with_tables
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The weekly maintenance on a real Prefect server and a real MLflow store: what it ends, resumes and removes."""
 
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -42,14 +41,10 @@ from tasks.run_records import why_dead
 from tests.support.nights import recorded_night, with_files
 
 HOST = socket.gethostname()
+pytestmark = pytest.mark.usefixtures("with_tables")
+
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SILENCE = timedelta(minutes=30)
-
-
-@pytest.fixture(autouse=True)
-def mlflow(home: Home, empty_database: Path) -> None:
-    home.root.mkdir()
-    shutil.copy(empty_database, home.root / "mlflow.db")
 
 
 @flow

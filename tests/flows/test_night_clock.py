@@ -2,6 +2,7 @@
 changes of New York's clock. A bar is final at 22:45 there, on either side of a change and on a half day too.
 """
 
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Evening:
 
 
 @pytest.fixture
-def evening(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Evening:
+def evening(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Evening:
     replaying.use(feed, monkeypatch, plan="free")
     return Evening(feed, monkeypatch)
 
@@ -126,12 +127,14 @@ BACK = (
 
 @pytest.mark.parametrize("moments", [FORWARD, BACK], ids=["forward", "back"])
 def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_change_of_the_clock(
-    moments: tuple[Any, ...], evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    moments: tuple[Any, ...], evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_database: Path
 ) -> None:
     """A first night with a free key: the 100 sessions of the answer are stored, and enough for a forecast."""
     found = []
     for number, (moment, fold, _, _) in enumerate(moments):
         monkeypatch.setenv("STOCKML_HOME", str(tmp_path / str(number)))
+        home_of().root.mkdir()
+        shutil.copy(empty_database, home_of().root / "mlflow.db")
         state = evening.night(at(moment, fold))
         assert state.is_completed(), (moment, state.message)
         newest = replaying.store_of(home_of()).last_session("IBM")

@@ -61,16 +61,16 @@ class Replay:
 
 
 @pytest.fixture
-def replay(home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+def replay(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
     feed.set_clock(THURSDAY)
     past = recorded_bars("IBM").loc[:"2013-02-20"]
     recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
-    store = BarStore.of(home)
+    store = BarStore.of(with_tables)
     store.append("IBM", past, recorded_at=recorded_at, source="recording", session=date(2013, 2, 20))
-    return Replay(home, feed)
+    return Replay(with_tables, feed)
 
 
 def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:

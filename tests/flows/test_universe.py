@@ -139,6 +139,7 @@ def artifacts(state: State) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_tables")
 def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
     home: Home, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:

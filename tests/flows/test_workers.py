@@ -101,6 +101,7 @@ def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCl
         assert settings_of_a_worker(scheduler.scheduler_address) == 7
 
 
+@pytest.mark.usefixtures("with_tables")
 def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
     home: Home, other: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """A home just before Thursday's night, for tests that do something to that night."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlflow")
     Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=datetime.now(UTC))
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def with_tables(home: Home, empty_database: Path) -> Home:
+    """The test's home, with MLflow's tables."""
+    home.root.mkdir()
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    return home
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """An MLflow of the test's own, and a night to log."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from tests.support.nights import recorded_night, with_files
 
 
 @pytest.fixture
-def tracking(home: Home, empty_database: Path) -> Tracking:
-    home.root.mkdir()
-    shutil.copy(empty_database, home.root / "mlflow.db")
-    return Tracking.of(home)
+def tracking(with_tables: Home) -> Tracking:
+    return Tracking.of(with_tables)
 
 
 @pytest.fixture
