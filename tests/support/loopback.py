@@ -141,6 +141,12 @@ def echo(exchange: Exchange) -> None:
     notice(f"{text} per day.")(exchange)
 
 
+def bad_key(exchange: Exchange) -> None:
+    """The refusal of a bad key, which shows it."""
+    text = f"the parameter apikey is invalid or missing. Yours: {exchange.asked['apikey']}"
+    notice(text, "Error Message")(exchange)
+
+
 def page(exchange: Exchange) -> None:
     """A proxy's error page that shows the whole address, key included."""
     exchange.send(f"<html><a href='{exchange.path}'>{exchange.asked['apikey']}</a></html>".encode(), 502)

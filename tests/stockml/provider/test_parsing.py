@@ -61,7 +61,7 @@ REFUSALS: dict[str, tuple[type[FeedError], str]] = {
     "info_contact_premium.json": (NoData, "call volume"),
     "info_daily_limit_2024.json": (QuotaSpent, "25 requests per day"),
     "info_daily_limit_key.json": (QuotaSpent, "25 requests per day"),
-    "info_demo_key.json": (BadKey, "get a free key"),
+    "info_demo_key.json": (BadKey, "get a free key at alphavantage.co"),
     "info_demo_key_2rps.json": (RateLimited, "2 requests per second"),
     "info_outputsize_full_premium.json": (PremiumOnly, "outputsize=full"),
     "info_premium_burst.json": (RateLimited, "Burst pattern"),
@@ -132,6 +132,18 @@ def test_dividends_are_neither_bars_nor_splits() -> None:
         parsed(content)
     with pytest.raises(BadPayload, match="effective_date"):
         parse_splits(content, "IBM")
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_splits_are_no_bars(name: str) -> None:
+    with pytest.raises(NoData, match=SPLITS[name][0]):
+        parsed((PAYLOADS / name).read_bytes())
+
+
+@pytest.mark.parametrize("name", [name for name, (ticker, *_) in SERIES.items() if ticker != "IBM"])
+def test_a_whole_series_of_another_ticker_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(BadPayload, match=f"series of IBM, found that of '(?i:{SERIES[name][0]})'"):
+        parsed((PAYLOADS / name).read_bytes())
 
 
 def test_the_echoed_key_is_redacted() -> None:
