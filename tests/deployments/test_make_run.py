@@ -1,27 +1,39 @@
-"""`make run` and the first nights with a key of one's own, end to end."""
+"""`make run`, the first nights with a key of one's own, and a night that is asked for once more, end to end.
+
+That one is answered from what it left, with nothing started, while all of that stands.
+"""
 
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
+from flows.form import chosen
 from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.nights.record import Night
+from stockml.pipeline.repeated import FILE, repeated
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import stockml
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
 
+SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
+NOTHING_NEW = "nothing has changed since that night ran"
+
 
 def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    command = [sys.executable, "-m", "deployments.run", "HPQ"]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    failed = make_run("HPQ")
     assert failed.returncode == 1
     assert "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
 
@@ -38,17 +50,33 @@ def test_a_proxy_that_is_set_is_not_asked_for_the_commands_own_servers(
     )
 
 
+@dataclass(frozen=True)
+class TwoRuns:
+    """`make run MSFT` twice in a home without a key: where the nights stand, and what they printed."""
+
+    place: Home
+    ran: "tuple[subprocess.CompletedProcess[str], ...]"
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
+    with pytest.MonkeyPatch.context() as patch, ScriptedFeed() as feed:
+        patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("twice")))
+        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
+        assert (refused.returncode, home_of().in_use) == (1, False), "what failed stamps nothing"
+        yield TwoRuns(replay_home(os.environ), (make_run("MSFT"), make_run("MSFT")))
+
+
+def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "deployments.run", ticker]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
 @pytest.mark.slow
-def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
-    home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
-    assert (refused.returncode, home.in_use) == (1, False), "what failed stamps nothing"
-    command = [sys.executable, "-m", "deployments.run", "MSFT"]
-    first, second = (
-        subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False) for _ in range(2)
-    )
+def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(twice: TwoRuns) -> None:
+    first, second = twice.ran
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
     for line in (
         "tonight's network",
@@ -66,7 +94,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     ):
         assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
     assert second.stdout == first.stdout
-    assert shown_nights(replay_home(os.environ)) == [("MSFT", "COMPLETED")] * 2, "before the first `make up`"
+    assert shown_nights(twice.place) == [("MSFT", "COMPLETED")] * 2, "before the first `make up`"
     assert "as before" in second.stderr
     assert "warning" not in (first.stderr + second.stderr).lower()
 
@@ -75,10 +103,62 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(
     kept = json.loads(stockml("ledger", "MSFT", "--json").stdout)
     assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
 
-    # the README's own order: then with a key of one's own, whose bars go beside the replay's
+
+@pytest.mark.slow
+def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns) -> None:
+    usual, other = ("nightly", "MSFT", "--json"), ("--set", "evaluation.direction_step=20")
+    again = stockml(*usual, PYTHONPROFILEIMPORTTIME="1")
+    assert (again.returncode, NOTHING_NEW in again.stderr) == (0, True)
+    assert " | prefect" not in again.stderr.replace("|   ", "| ")
+    changed = stockml(*usual, *other)
+    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False)
+    assert shown(changed)["config_hash"] != shown(again)["config_hash"]
+    told = stockml(*usual, *other)
+    assert (NOTHING_NEW in told.stderr, shown(told)) == (True, shown(changed))
+    back = stockml(*usual)
+    assert (back.returncode, NOTHING_NEW in back.stderr) == (0, False), "another night was finished since"
+
+
+def shown(ran: "subprocess.CompletedProcess[str]") -> dict[str, object]:
+    """What was printed of the night, but how long it took, which its record has without its last steps."""
+    return {**json.loads(ran.stdout), "seconds": None}
+
+
+def spoil(path: Path) -> Callable[[], object]:
+    """Change a byte of a file, or of a folder's first; returns what puts it back."""
+    file = min(path.rglob("[!._]*.*")) if path.is_dir() else path
+    content = file.read_bytes()
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    return lambda: file.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None:
+    place = twice.place
+    asked = place, "MSFT", SESSION, USUAL, None
+    night = repeated(*asked)
+    assert isinstance(night, Night)
+    assert repeated(place, "MSFT", date(2013, 2, 28), USUAL, None) is None
+    assert repeated(place, "MSFT", SESSION, chosen("nightly", "keep", None), None) is None
+    assert repeated(place, "MSFT", SESSION, USUAL, "XLON") is None
+    assert repeated(home_of({"STOCKML_HOME": str(place.root / "elsewhere")}), "MSFT", SESSION, USUAL, None) is None
+    left = json.loads((place.nights / "MSFT" / FILE).read_bytes())["files"]
+    for path in map(Path, (*left, str(place.nights / "MSFT" / FILE))):
+        put_back = spoil(path)
+        assert repeated(*asked) is None, path
+        put_back()
+    assert repeated(*asked) == night
+    store = BarStore.of(place)
+    store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
+    assert repeated(*asked) is None
+
+
+@pytest.mark.slow
+def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(twice: TwoRuns, feed: ScriptedFeed) -> None:
+    """The README's own order; the last that is done in this home."""
     mine = stockml("nightly", "MSFT", "--json", ALPHAVANTAGE_API_KEY="mine12345", ALPHAVANTAGE_URL=feed.url)
     assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
-    assert (kind_in(home), kind_in(replay_home(os.environ))) == ("market", "replay")
+    assert (kind_in(home_of()), kind_in(twice.place)) == ("market", "replay")
 
 
 def shown_nights(home: Home) -> list[tuple[str, str]]:
@@ -96,8 +176,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.url)
     monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
-    command = [sys.executable, "-m", "deployments.run", "IBM"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    ran = make_run("IBM")
     assert (ran.returncode, "50 sessions ahead" in ran.stdout) == (0, True), ran.stderr
     assert "tonight brings the newest 100 sessions" in ran.stderr
     assert [asked.outputsize for asked in feed.asked] == ["compact"], "what a free key never gets is not asked for"
