@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration import MANAGED
+from deployments.registration import MANAGED, prefect_deployments
 from deployments.registration.prefect_deployments import (
     Registered,
     announce,
@@ -238,7 +238,12 @@ def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registere
 
 
 @pytest.mark.slow
-def test_a_hundred_deployments_are_registered_and_left_as_they_are_the_second_time(prefect_server: None) -> None:
-    hundred = listed(*(f"N{number}" for number in range(100))).tickers
-    assert len(register(of_tickers(hundred), delete_others=True).created) == 100
-    assert len(register(of_tickers(hundred), delete_others=True).unchanged) == 100
+def test_more_than_prefect_gives_at_once_are_registered_and_left_as_they_are_the_second_time(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_deployments, "PAGE", 5)
+    dozen = listed(*(f"N{number}" for number in range(12))).tickers
+    assert len(register(of_tickers(dozen), delete_others=True).created) == 12
+    again = register(of_tickers(dozen), delete_others=True)
+    assert (len(again.unchanged), again.deleted) == (12, ())
+    assert len(register(of_tickers(dozen[:1]), delete_others=True).deleted) == 11
