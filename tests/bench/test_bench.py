@@ -9,19 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.bench import report
-from tests.bench.__main__ import among_imports
+from tests.bench.__main__ import among_imports, measure
 from tests.bench.catalogue import FIGURES, PARTS, SCALES
 from tests.bench.material import payload, repeated
-from tests.bench.measuring import Measured
+from tests.bench.measuring import Measured, Scene
 from tests.support.recordings import recorded
 
-CHEAP = ("parse", "append", "read", "import", "baselines", "tracking")
-MEASURED = [*CHEAP[:-1], "log"]
+APART, MEASURED = ("parse", "tracking"), ["parse", "log"]
 
 
 def test_a_part_of_it_runs_and_keeps_its_table_beside_the_machine(tmp_path: Path) -> None:
     """Without Kaggle's files, as on a machine that has none."""
-    command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in CHEAP)]
+    command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in APART)]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": "", "STOCKML_HOME": str(tmp_path)}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     (kept,), (page,) = tmp_path.glob("bench/*.json"), tmp_path.glob("bench/*.md")
@@ -34,6 +33,15 @@ def test_a_part_of_it_runs_and_keeps_its_table_beside_the_machine(tmp_path: Path
     assert {"CPU", "cores", "memory", "Python", "numpy", "tensorflow"} <= set(found["machine"])
     assert "IBM's recording, repeated" in ran.stdout
     assert [path.suffix for path in tmp_path.glob("bench/*")].count("") == 0, "the scratch folder is gone"
+
+
+@pytest.mark.parametrize("part", ["append", "read", "import", "baselines"])
+def test_each_other_cheap_part_gives_its_figure(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCKML_KAGGLE_DIR", "")
+    measure(part, Scene(tmp_path, fast=True))
+    [found] = json.loads((tmp_path / f"{part}.json").read_text())
+    assert found["figure"] == part
+    assert min(*found["values"], found["peak_bytes"]) > 0
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.029, "reached"), (0.031, "missed")])
