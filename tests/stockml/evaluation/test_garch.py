@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from arch import arch_model
 
 from stockml.errors import NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
@@ -30,6 +29,8 @@ SERIES = clustered(1_300)
 
 def oracle(learned_from: int, origin: int) -> np.ndarray:
     """(3,) by arch's own forecasts of a variance, summed; session 0 has no return."""
+    from arch import arch_model
+
     returns = 100 * np.log(SERIES.close[1 : origin + 1] / SERIES.close[:origin])
     model = {"p": 1, "o": 1, "q": 1, "dist": "t", "rescale": False}
     parameters = arch_model(returns[:learned_from], **model).fit(disp="off", show_warning=False).params
