@@ -4,7 +4,6 @@ log, page, traceback or file of the home."""
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,9 +20,11 @@ import pytest
 
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import running_server
 from deployments.servers.stack import mlflow, prefect, start
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.provider.price_source import replay_home
 from tests.deployments.test_servers import free_port, wait_for
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed, postgres_server
@@ -93,8 +94,8 @@ def test_pages_that_others_can_reach_do_not_start_without_a_password(home: Home)
 
 
 @contextmanager
-def up_for_others(ports: tuple[int, int], **more: str) -> "Iterator[list[str]]":
-    """`stockml up` on every address of this machine; what it says."""
+def up_for_others(ports: tuple[int, int], **more: str) -> 'Iterator[tuple["subprocess.Popen[str]", list[str]]]':
+    """`stockml up` on every address of this machine, and what it says; killed in the end."""
     command = [sys.executable, "-m", "deployments.cli", "up", "--address", "0.0.0.0"]
     command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     process = subprocess.Popen(
@@ -113,10 +114,9 @@ def up_for_others(ports: tuple[int, int], **more: str) -> "Iterator[list[str]]":
             if line.startswith("Ctrl-C"):
                 break
         assert process.poll() is None, "".join(said)
-        yield said
+        yield process, said
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        process.kill()
         said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
 
 
@@ -185,7 +185,7 @@ def test_everything_runs_on_passwords_that_nobody_sees(
             "PREFECT_SERVER_API_AUTH_STRING": f"me:{PAGES}",
         }
         as_client = {"PREFECT_API_URL": f"{prefect}/api", "PREFECT_API_AUTH_STRING": f"me:{PAGES}"}
-        with up_for_others(ports, **secret) as said:
+        with up_for_others(ports, **secret) as (process, said):
             assert any("both ask for the user and password" in line for line in said)
             for address in (f"{prefect}/api/admin/version", f"{mlflow}/version"):
                 assert [status(address, given) for given in (None, "me:other", f"me:{PAGES}")] == [401, 401, 200]
@@ -203,6 +203,11 @@ def test_everything_runs_on_passwords_that_nobody_sees(
             ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
             assert "stockml-notices" in ran[-1].stdout
             assert in_process_list() == []
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
+            assert [each.cmdline() for each in alive] == [], "servers end with it, even when it is killed"
+        assert running_server(replay_home(os.environ)) is None
         assert given_away(home, *said, *(text for each in ran for text in (each.stdout, each.stderr))) == []
     kept = [home.root, *home.root.rglob("*")]
     assert {"prefect.log", "mlflow.log", "worker.log", "ledger", "promotions.jsonl"} <= {path.name for path in kept}

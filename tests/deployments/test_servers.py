@@ -231,16 +231,3 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
         assert not place.servers.exists()
     for port in ports:
         check_port("anything", port, "--port")
-
-
-@pytest.mark.slow
-def test_servers_end_with_up_even_when_it_is_killed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    with up((free_port(), free_port())) as (process, said):
-        assert process.poll() is None, "".join(said)
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
-        assert [each.cmdline() for each in alive] == []
-    assert running_server(replay_home(os.environ)) is None
