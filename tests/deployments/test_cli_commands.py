@@ -1,9 +1,10 @@
-"""The commands that run for long, each to its end as a person starts it: exit code, JSON, and what then stands.
+"""The commands that run for long, each to its end: exit code, JSON, and what then stands.
 
 They share a home with recorded bars up to a week before Thursday's night, a feed and a Prefect server.
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from deployments.cli.app import run
+from deployments.process import restored
 from deployments.replay.feed import Feed
+from deployments.servers.environment import settings_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -26,7 +30,7 @@ from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.stockml.tracking.logged import unexplained
-from tests.support.commands import stockml
+from tests.support.commands import Captured
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
@@ -39,36 +43,43 @@ TICKERS = ("AAPL", "IBM", "MSFT")
 
 @dataclass(frozen=True)
 class Installation:
-    """A home, and the Prefect server that its commands are pointed at."""
+    """A home, and commands in it, in this process: as programs they are run by other tests."""
 
     home: Home
-    prefect: str
+    shown: Captured
 
-    def stockml(self, *arguments: str) -> str:
-        """What the command printed; it must end with 0."""
-        done = stockml(*arguments, PREFECT_API_URL=self.prefect)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def stockml(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """What the command said, on standard output and standard error; it must end with this code."""
+        ended, said = run(arguments), self.shown.readouterr()
+        assert ended == code, said.err
+        return said.out, said.err
 
     def found(self, *arguments: str) -> dict[str, Any]:
         """The command's one JSON object."""
-        shown: dict[str, Any] = json.loads(self.stockml(*arguments, "--json"))
+        shown: dict[str, Any] = json.loads(self.stockml(*arguments, "--json")[0])
         return shown
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Iterator[Installation]:
+def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Iterator[Home]:
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
         for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "STOCKML_CLOCK", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("commands")))
+        patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         use(feed, patch)
         feed.set_clock(THURSDAY)
         home = home_of()
         fill(home, TICKERS)
-        yield Installation(home, str(PREFECT_API_URL.value()))
+        with restored(os.environ, settings_of(home)):  # which commands set
+            yield home
+
+
+@pytest.fixture
+def here(filled: Home, capfd: Captured) -> Installation:
+    return Installation(filled, capfd)
 
 
 def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Installation) -> None:
@@ -99,14 +110,17 @@ def test_backfill_catches_up_every_past_session_in_order(here: Installation) -> 
     assert Registry(here.home.models).champion("AAPL")
 
 
-def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here: Installation) -> None:
+def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
+    here: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="prefect")  # as in a process of its own
     before = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=5", *QUICK)
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1
     quicker = ["--from=2011-09-30", "--to=2012-06-29", "--every=9", *QUICK]
-    told = stockml("backtest", "IBM", *quicker, PREFECT_API_URL=here.prefect).stderr
+    told = here.stockml("backtest", "IBM", *quicker)[1]
     assert "    1 of 1, all done: IBM" in told.splitlines()
     after = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
     assert after == before
@@ -124,9 +138,8 @@ def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Insta
     assert {line["tickers"] for line in found["distributions"]} == {2}
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
     assert BarStore.of(here.home).tickers() == before
-    refused = stockml("backtest", "KO", f"--prices={tmp_path}", *span, PREFECT_API_URL=here.prefect)
-    assert refused.returncode != 0
-    assert f"{tmp_path} has no file of it" in refused.stderr
+    _, refused = here.stockml("backtest", "KO", f"--prices={tmp_path}", *span, code=1)
+    assert f"{tmp_path} has no file of it" in refused
 
 
 def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here: Installation) -> None:
@@ -141,7 +154,7 @@ def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here
 
 def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installation) -> None:
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
-    lines = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
+    lines, _ = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
     first, _, luck = lines.split("\n\n", 2)
     head, names, *rows = first.splitlines()
     assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 starts; ")
