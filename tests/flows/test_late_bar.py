@@ -22,7 +22,7 @@ from prefect.states import AwaitingRetry, Cancelling, State
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from tests.support.night_process import held_locks
+from tests.support.night_process import held_locks, nights
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, store_of
 from tests.support.scripted_feed import ScriptedFeed
@@ -82,24 +82,6 @@ def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> 
     assert store_of(home).last_session("IBM") == THURSDAY, "what came is kept"
 
 
-def test_a_late_bars_run_goes_back_into_the_queue_and_completes_when_the_bar_is_there(
-    ready: Home, feed: ScriptedFeed
-) -> None:
-    with deployed_run(late_retries=3) as (client, run_id):
-        began = datetime.now(UTC)
-        assert taken_up(client, run_id) is None
-        assert_waits(client.read_flow_run(run_id), ready, began, TWENTY_MINUTES)
-        feed.set_clock(FRIDAY)
-        is_due(client, run_id)
-        state = taken_up(client, run_id)
-        run = client.read_flow_run(run_id)
-    assert state
-    night = state.result()
-    assert (run.state_name, run.run_count, night.session) == ("Completed", 2, FRIDAY)
-    assert (night.rows_added, night.rows_restated) == (7, 1), "what both attempts brought"
-    assert feed.requests == 2
-
-
 def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=2) as (client, run_id):
         for _ in range(2):
@@ -144,4 +126,7 @@ def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: Sc
         said = work_once()
         run = client.read_flow_run(run_id)
     assert (run.state_name, run.run_count) == ("Completed", 2), said
+    [night] = nights(ready)
+    assert (night.session, night.rows_added, night.rows_restated) == (FRIDAY, 7, 1), "what both attempts brought"
+    assert feed.requests == 2
     assert Ledger(ready.ledger).last_session("IBM") == FRIDAY
