@@ -6,6 +6,7 @@ deployment a ticker stays as it is, and so do its runs, logs, limits and cancell
 
 import os
 import runpy
+import signal
 import sys
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from stockml.home import home
 def main(arguments: list[str]) -> None:
     from deployments.servers import process_worker
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & has it ignored; Prefect's worker ends by it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     if sys.platform == "linux":

@@ -49,7 +49,8 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
     ],
 )
 def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:
-    check = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9", **environ})[name]
+    environ = {"ALPHAVANTAGE_URL": "http://127.0.0.1:9", "STOCKML_HOME": str(home.root), **environ}
+    check = found(home_of(environ), environ)[name]
     assert check.verdict == verdict
     assert says in str(check)
     assert "K3Y12345" not in str(check)

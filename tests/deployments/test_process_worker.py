@@ -164,8 +164,9 @@ def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
 
 @contextmanager
 def one_slot(folder: Path, pool: str) -> Iterator[None]:
-    """A worker with one slot that asks of itself once an hour, and after each run."""
-    command = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
+    """A worker with one slot that asks of itself once an hour, and after each run; begun as by `&` in a script."""
+    program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(folder / "home")}
     server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
     worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
@@ -173,7 +174,7 @@ def one_slot(folder: Path, pool: str) -> Iterator[None]:
         yield
     finally:
         worker.terminate()
-        worker.wait()
+        worker.wait(PATIENCE_S)
 
 
 def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, **more: Any) -> UUID:

@@ -17,7 +17,7 @@ MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).glob("*.py"
 KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}
 # where a call names its state: by this keyword, or at this place
 NAMED = {"Completed": None, "Failed": None, "Crashed": None, "Cancelled": None, "skipped": 0, "Ending": 1, "Outcome": 2}
-PASSED_ON = {"name", "end.name", "state", "outcome.state", "outcomes.pop()"}  # named elsewhere
+PASSED_ON = {"name", "end.name", "state", "outcome.state", "str(found.state)", "outcomes.pop()"}  # named elsewhere
 
 
 def names_in(path: Path) -> list[tuple[int, ast.expr]]:
