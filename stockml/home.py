@@ -58,6 +58,7 @@ class Home:
     locks = _Within("locks")
     prefect = _Within("prefect")
     results = _Within("results")
+    pretraining = _Within("pretraining")
     servers = _Within("servers.json")
 
     @property

@@ -36,7 +36,7 @@ def forecast(
     from stockml.evaluation.simple_distributions import POOLED
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
     from stockml.forecasts.ledger import Ledger
-    from stockml.nights.glance import calendar_of
+    from stockml.nights.glance import calendar_of, newest
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook_lines, rise
@@ -45,7 +45,7 @@ def forecast(
     if not (entries := Ledger(home().ledger).entries(ticker)):
         raise NoForecast(ticker, str(home().root))
     entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
-    store = BarStore.of(home(), calendar_of(home(), ticker, calendar))
+    store = BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
     sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
@@ -80,11 +80,11 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     """Show a ticker's forecasts, and how they turned out: live ones, and apart those that came late."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
-    from stockml.nights.glance import calendar_of
+    from stockml.nights.glance import calendar_of, newest
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import BarStore
 
-    kept, store = Ledger(home().ledger), BarStore.of(home(), calendar_of(home(), ticker, calendar))
+    kept, store = Ledger(home().ledger), BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))

@@ -121,6 +121,8 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
         begun = [path for path in models if not (path / "model.json").exists()]  # which a training writes last
         yield from _older("checkpoints", begun, now, keep.checkpoint_days)
         yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
+    bases = (*home.pretraining.glob("*"), *home.bases.glob("_pretraining-*"))  # the latter an earlier version's
+    yield from _older("checkpoints", bases, now, keep.checkpoint_days)
     locks = home.locks.glob("results")  # which an earlier version had
     yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):

@@ -128,7 +128,7 @@ class Home:
         return pd.DataFrame(rows, columns=columns).set_index("session")
 
     def _store(self, ticker: str) -> "BarStore":
-        from stockml.nights.glance import calendar_of
+        from stockml.nights.glance import calendar_of, newest
         from stockml.prices.store import BarStore
 
-        return BarStore.of(self._place, calendar_of(self._place, validated_ticker(ticker)))
+        return BarStore.of(self._place, calendar_of(newest(self._place.nights, validated_ticker(ticker))))

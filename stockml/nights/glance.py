@@ -10,7 +10,6 @@ from pathlib import Path
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
 from stockml.forecasts.forecast import Age, age_of
-from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
@@ -126,11 +125,9 @@ def newest(nights: Path, ticker: str) -> Glance | None:
         return max(history(nights, ticker), key=lambda each: (each.session, each.finished_at), default=None)
 
 
-def calendar_of(home: Home, ticker: str, override: str | None = None) -> str | None:
-    """The calendar that the ticker goes by: `override`, else that of its newest night; None is its suffix's."""
-    if override or not (found := newest(home.nights, ticker)):
-        return override
-    return found.calendar
+def calendar_of(found: Glance | None, override: str | None = None) -> str | None:
+    """The calendar that a ticker goes by: `override`, else that of its newest night; None is its suffix's."""
+    return override or (found.calendar if found else None)
 
 
 def history(nights: Path, ticker: str) -> list[Glance]:

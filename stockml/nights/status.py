@@ -122,7 +122,7 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
-    exchange = sessions_for(ticker, calendar_of(home, ticker, calendar))
+    exchange = sessions_for(ticker, calendar_of(glance, calendar))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
@@ -212,7 +212,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
     return [
         row
         for row in rows(home, tickers, now, calendars=calendars)
-        if not _has_newest(home, row, now, calendars.get(row.ticker))
+        if not _has_newest(row, now, calendars.get(row.ticker))
         and not (row.session and row.session <= delisted.get(row.ticker, date.min) <= today)
     ]
 
@@ -226,8 +226,8 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
 
 
-def _has_newest(home: Home, row: Row, now: datetime, calendar: str | None) -> bool:
+def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:
     if row.session is None:
         return False
-    exchange = sessions_for(row.ticker, calendar_of(home, row.ticker, calendar))
+    exchange = sessions_for(row.ticker, calendar_of(row.glance, calendar))
     return row.session >= exchange.last_final(now - A_NIGHT)

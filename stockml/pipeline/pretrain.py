@@ -45,7 +45,7 @@ def pretrain_base(
         regression = PooledRegression.fit(known, until)
         keep_aside(folder, regression)
         write(regression, folder)
-        working = home.root / "pretraining" / str(regression.through)
+        working = home.pretraining / str(regression.through)
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
         skill, share = base_score(base, regression, known, at)

@@ -1,10 +1,12 @@
-"""Two processes that write to one file until they are killed: what they said is written is there, and each line once.
+"""Two processes that write to one file until they are killed, three times: what they said is written, and what is.
 
-`python -m tests.support.killed_writers ledger|promotions FOLDER` forks them, several times one after the other.
+`python -m tests.support.killed_writers ledger|promotions FOLDER` imports once, forks them, and prints both as JSON.
 """
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,8 +54,8 @@ def begin(write: Write, name: str) -> tuple[int, int]:
     return writer, reading
 
 
-def kill(write: Write, keys: Keys, lines: int) -> None:
-    """Both, once each has acknowledged so many lines."""
+def kill(write: Write, lines: int) -> list[str]:
+    """Both, once each has acknowledged so many lines; the keys of all that they acknowledged."""
     writers = {name: begin(write, name) for name in (f"{lines}-one", f"{lines}-other")}
     said = {name: b"".join(os.read(reading, 1) for _ in range(lines)) for name, (_, reading) in writers.items()}
     for writer, _ in writers.values():
@@ -62,12 +64,17 @@ def kill(write: Write, keys: Keys, lines: int) -> None:
     for name, (_, reading) in writers.items():
         with os.fdopen(reading, "rb") as rest:
             said[name] += rest.read()
-    found = keys()
-    assert len(found) == len(set(found))
-    assert {f"{name}-{number + 1}" for name in said for number in range(len(said[name]))} <= set(found)
+    return [f"{name}-{number + 1}" for name in said for number in range(len(said[name]))]
+
+
+def killed(what: str, folder: Path) -> list[tuple[list[str], list[str]]]:
+    """After each time: the keys that were said to be written so far, and those that the file has."""
+    command = [sys.executable, "-m", "tests.support.killed_writers", what, str(folder)]
+    return [(said, kept) for said, kept in json.loads(subprocess.run(command, check=True, capture_output=True).stdout)]
 
 
 if __name__ == "__main__":
     write, keys = {"ledger": ledger, "promotions": promotions}[sys.argv[1]](Path(sys.argv[2]))
-    for lines in (1, 7, 23):
-        kill(write, keys, lines)
+    said: list[str] = []
+    rounds = [((said := said + kill(write, lines)), keys()) for lines in (1, 7, 23)]
+    print(json.dumps(rounds))

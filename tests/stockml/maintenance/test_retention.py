@@ -130,7 +130,10 @@ def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
     for name, days_old in (("under-way", 6), ("given-up", 8)):
         put(home.models / "IBM" / name / "_held_out" / checkpoint.NAME, days_old)
     model(home, "done", 40)
-    assert going(home) == ["checkpoints models/IBM/given-up"], "the newest model is one that is done"
+    for folder, days_old in (("pretraining/2025-06-30", 6), ("pretraining/2024-06-28", 8), ("bases/_pretraining-1", 9)):
+        put(home.root / folder / checkpoint.NAME, days_old)
+    given_up = ["bases/_pretraining-1", "models/IBM/given-up", "pretraining/2024-06-28"]
+    assert sorted(going(home)) == [f"checkpoints {each}" for each in given_up], "the newest model is one that is done"
 
 
 def test_what_a_pending_night_needs_stays(home: Home) -> None:
