@@ -1,5 +1,6 @@
 """What many tests start from: a running replay feed and an empty home."""
 
+import os
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,6 +19,18 @@ pytest_plugins = (
     "tests.support.prefect_server",
     "tests.support.ready_home",
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_to_the_next_test() -> Iterator[None]:
+    """A test that leaves an address or a home in the environment changes the tests that its process runs next."""
+    before = _addresses()
+    yield
+    assert _addresses() == before
+
+
+def _addresses() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.endswith(("_URI", "_URL", "_HOME"))}
 
 
 @pytest.fixture

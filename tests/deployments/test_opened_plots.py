@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.server import handlers
+from mlflow.tracking._model_registry import utils as registry_addresses
+from mlflow.tracking._tracking_service import utils as tracking_addresses
 from starlette.responses import PlainTextResponse
 
 from deployments.servers.mlflow_program import OpenedPlots, asked_for
@@ -50,6 +52,10 @@ def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(
     run = client.create_run(experiment, tags={"stockml.ticker": "IBM", "stockml.key": night.key}).info.run_id
     for kept in ("_tracking_store", "_model_registry_store"):
         monkeypatch.setattr(handlers, kept, None)
+    monkeypatch.setattr(tracking_addresses, "_tracking_uri", None)  # a server names its database to its whole process
+    monkeypatch.setattr(registry_addresses, "_registry_uri", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
     handlers.initialize_backend_stores(database, database, home.artifacts)
     pages = OpenedPlots(PlainTextResponse("the list"), database)
 
