@@ -105,9 +105,17 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         database=database,
         store=store if "://" in store else str(Path(store).expanduser().resolve()),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""),
+        tracking_uri=checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", "")),
     )
     return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
+
+
+def checked_address(name: str, url: str) -> str:
+    """The address that the setting names. Raises InvalidSetting without what was given: a password may be in it."""
+    with suppress(ValueError):
+        if urlsplit(url).port != 0:
+            return url
+    raise InvalidSetting(name, "…", "an address whose port, if there is one, is from 1 to 65535")
 
 
 def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:

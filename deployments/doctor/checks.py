@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from deployments.doctor import kept
@@ -18,8 +18,8 @@ from deployments.doctor.kept import Check
 from deployments.servers.access import PASSWORD, check_port
 from deployments.servers.databases import faults
 from deployments.servers.prefect_api import is_healthy, running_server
-from stockml.errors import InvalidSetting, StockmlError
-from stockml.home import Home
+from stockml.errors import StockmlError
+from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
@@ -37,6 +37,11 @@ class Address(NamedTuple):
     scheme: str
     host: str
     port: int
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        parts = urlsplit(url)
+        return cls(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
 
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
@@ -171,22 +176,14 @@ def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
     try:
-        address = address_of("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+        url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
     except StockmlError as error:
         return Check("price service", "problem", str(error))
+    address = Address.of(url)
     place = f"{address.host}:{address.port}"
     if fault := connection_fault(address):
         return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
     return Check("price service", "ok", f"{place} answers")
-
-
-def address_of(name: str, url: str) -> Address:
-    """What the setting names. Raises InvalidSetting, which does not say what was given: a password may be in it."""
-    try:
-        parts = urlsplit(url)
-        return Address(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
-    except ValueError:
-        raise InvalidSetting(name, "…", "an address whose port, if there is one, is from 1 to 65535") from None
 
 
 def connection_fault(address: Address) -> OSError | None:
@@ -224,10 +221,7 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def mlflow(home: Home) -> Check:
-    try:
-        address = address_of("MLFLOW_TRACKING_URI", home.tracking_uri)
-    except StockmlError as error:
-        return Check("MLflow", "problem", str(error))
+    address = Address.of(home.tracking_uri)
     shown = without_password(home.tracking_uri)
     if address.scheme == "sqlite":
         return Check("MLflow", "ok", shown)

@@ -1,12 +1,13 @@
 """The series that a night's model sees: adjusted, through tonight's session, nothing later."""
 
+import hashlib
 from datetime import date
 from functools import cache
 
 from stockml.errors import NoBars
 from stockml.home import Home
 from stockml.models.pool import known_by
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -28,7 +29,8 @@ def bases_of(home: Home, session: date) -> str:
 
 @cache
 def _shipped() -> str:
-    return sha256_of(str(SHIPPED)) or ""
+    files = sorted(path for kind in KINDS.values() for path in SHIPPED.glob(kind.pattern))
+    return hashlib.sha256("\n".join(f"{each.name} {sha256_of(str(each))}" for each in files).encode()).hexdigest()
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:

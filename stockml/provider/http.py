@@ -19,6 +19,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.home import checked_address
 from stockml.provider.contract import PriceProvider
 from stockml.provider.parsing import MAX_BYTES
 from stockml.provider.payload_archive import Payload
@@ -189,7 +190,7 @@ def _kind(error: BaseException) -> str:
 
 def _checked_address(base_url: str, variable: str) -> str:
     """The service's address: https, or http to loopback, as http shows the key. Raises InvalidSetting."""
-    address = urlsplit(base_url)
+    address = urlsplit(checked_address(variable, base_url))
     if address.username or address.password or address.query or address.fragment or not address.hostname:
         raise InvalidSetting(variable, f"{address.scheme}://...", "an https address without a key or a query in it")
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):

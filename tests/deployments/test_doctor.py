@@ -44,8 +44,6 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:9"}, "price service", "problem", "check the network"),
         ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
-        ({"MLFLOW_TRACKING_URI": "http://localhost:99999"}, "MLflow", "problem", "correct the setting"),
-        ({"MLFLOW_TRACKING_URI": "http://me:K3Y/12345@["}, "MLflow", "problem", "correct the setting"),
     ],
 )
 def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:

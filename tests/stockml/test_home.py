@@ -56,6 +56,15 @@ def test_a_database_that_cannot_be_read_is_refused_without_its_password(address:
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize(
+    "address", [f"https://me:secret@{host}" for host in ("mlflow:50OO", "mlflow:0", "mlflow:65536", "[")]
+)
+def test_an_address_of_mlflow_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be an address whose port") as refused:
+        home({"MLFLOW_TRACKING_URI": address})
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
 def test_a_ticker_is_read_in_upper_case(text: str) -> None:
     assert validated_ticker(text) == text.strip().upper()

@@ -181,12 +181,14 @@ def a_line_of(module: str) -> Callable[[Nights], dict[str, Any]]:
 
 
 def a_comment_in(*modules: str) -> Callable[[Nights], dict[str, Any]]:
-    """A comment before and a docstring after each source: other bytes, the same meaning."""
+    """A comment before and a docstring after each source, a line in the vintages' README: the same meaning."""
 
     def change(nights: Nights) -> dict[str, Any]:
         for module in modules:
             source = nights.sources / f"{module}.py"
             source.write_text(f"# a typo, mended\n{source.read_text()}\n'''A word more.'''\n")
+        with (nights.sources / VINTAGES / "README.md").open("a") as readme:
+            readme.write("A word more.\n")
         return {}
 
     return change

@@ -53,6 +53,7 @@ def test_the_address_may_be_given_with_or_without_its_query(connected: Connected
     [
         ("http://www.alphavantage.co", "plain http would show the key"),
         ("ftp://127.0.0.1", "https address"),
+        ("https://me:secret@www.alphavantage.co:44E", "expected ALPHAVANTAGE_URL to be an address whose port"),
         ("file:///etc/passwd", "expected ALPHAVANTAGE_URL to be an https address without a key"),
         ("www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an https address without a key"),
         ("https://me:secret@www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an https address without a key"),
