@@ -41,12 +41,11 @@ PREFECTS_OWN = (
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 ONCE_IN = timedelta(hours=1)
-EACH_RUN, EACH_FLOW = {"prefect.resource.id"}, {"related:flow:prefect.resource.id"}
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
-ENDED_TEXT = f"{TEXT} (others of this hour are not told: stockml status)"
+FIRST_TEXT = f"{TEXT} (others of this hour are not told: stockml status)"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
@@ -72,12 +71,12 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     """
     ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
-    def telling(name: str, meaning: str, *ends: str, text: str, once_of: set[str], kind: str = "*") -> AutomationCore:
+    def telling(name: str, meaning: str, *ends: str, text: str = FIRST_TEXT, kind: str = "*") -> AutomationCore:
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
             match_related=ours,
-            for_each=once_of,
+            for_each=set(),
             posture=Posture.Reactive,
             threshold=1,
             within=ONCE_IN,
@@ -96,17 +95,16 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
-    failed = "A run, or a part of it, ended in an error: the first of its flow in an hour, for what is wrong for one "
-    failed += "night often is for all"
-    crashed = "A run's process died, or could not be started: the first of its flow in an hour"
+    failed = "A run, or a part of it, ended in an error. The first of an hour is told: an outage fails all nights"
+    crashed = "A run's process died, or could not be started. The first of an hour is told"
     late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling("failed runs", failed, "Failed", states.WITH_FAILURES, text=ENDED_TEXT, once_of=EACH_FLOW),
-        telling("crashed runs", crashed, "Crashed", text=ENDED_TEXT, once_of=EACH_FLOW),
+        telling("failed runs", failed, "Failed", states.WITH_FAILURES),
+        telling("crashed runs", crashed, "Crashed"),
         # by its kind: a night whose bar is late has ended, and is the digest's
-        telling("late runs", late, "Late", text=LATE_TEXT, once_of=set(), kind=StateType.SCHEDULED.value),
-        telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT, once_of=EACH_RUN),
+        telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value),
+        telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",
