@@ -24,7 +24,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
-from deployments.registration import MANAGED, POOL
+from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import Registered, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
@@ -40,12 +40,12 @@ PREFECTS_OWN = (
 )
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
-ONCE_IN = timedelta(hours=1)
+EACH, HOUR = timedelta(0), timedelta(hours=1)
 TEXT = (
     "stockml: {{ flow.name }} {{ flow_run.name }} "
     "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
 )
-FIRST_TEXT = f"{TEXT} (others of this hour are not told: stockml status)"
+NIGHT_TEXT = f"{TEXT} (other nights of this hour are not told: stockml status)"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
@@ -69,17 +69,19 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
 
     What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
     """
-    ours: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 
-    def telling(name: str, meaning: str, *ends: str, text: str = FIRST_TEXT, kind: str = "*") -> AutomationCore:
+    def telling(
+        name: str, meaning: str, tag: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = EACH
+    ) -> AutomationCore:
+        tagged: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{tag}"]}
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
-            match_related=ours,
-            for_each=set(),
+            match_related=tagged,
+            for_each=set() if once_in else {"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,
-            within=ONCE_IN,
+            within=once_in,
         )
         return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
@@ -95,16 +97,16 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
-    failed = "A run, or a part of it, ended in an error. The first of an hour is told: an outage fails all nights"
-    crashed = "A run's process died, or could not be started. The first of an hour is told"
+    nights = "A night ended in an error, or its process died. The first of an hour is told, for an outage ends all so"
+    failed = "A run that is no ticker's night, or a part of it, ended in an error, or its process died"
     late = "A run did not start in time: is a worker up? The first of an hour is told, for without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling("failed runs", failed, "Failed", states.WITH_FAILURES),
-        telling("crashed runs", crashed, "Crashed"),
+        telling("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
+        telling("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
         # by its kind: a night whose bar is late has ended, and is the digest's
-        telling("late runs", late, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value),
-        telling("missing forecasts", missed, states.FORECASTS_MISSING, text=DIGEST_TEXT),
+        telling("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
+        telling("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",
@@ -157,8 +159,10 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete what versions before 0.2 made: a webhook, by which Prefect sends no notices, and a limit of requests,
-    which the ledger of the key keeps for all machines."""
+    """Delete what versions before 0.2 made: an automation, a webhook, by which Prefect sends no notices, and a limit of
+    requests, which the ledger of the key keeps for all machines."""
+    for crashed in client.read_automations_by_name(f"{PREFIX}crashed runs"):
+        client.delete_automation(crashed.id)
     with suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name("alphavantage")
     with suppress(ObjectNotFound):

@@ -27,7 +27,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 
-from deployments.registration import MANAGED, POOL
+from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 from stockml.home import home
@@ -35,6 +35,7 @@ from tasks.workplace import of_scheduler
 
 PAGE = 200
 DIGEST_AT = time(7)
+NIGHTLY = "nightly.nightly"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Registered:
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
     return [
         Wanted(
-            flow="nightly.nightly",
+            flow=NIGHTLY,
             name=entry.ticker,
             description=f"Brings {entry.ticker} up to date every night, retrains, and publishes the forecast.",
             parameters=entry.parameters(),
@@ -183,7 +184,7 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
         "name": wanted.name,
         "description": wanted.description,
         "parameters": wanted.parameters,
-        "tags": sorted({*wanted.tags, MANAGED}),
+        "tags": sorted({*wanted.tags, MANAGED, NIGHTS if wanted.flow == NIGHTLY else OTHERS}),
         "entrypoint": f"flows.{wanted.flow}",
         "parameter_openapi_schema": form_of(wanted.flow),
         "pull_steps": [],  # an earlier version's deployments had one

@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Completed, Late, Running, State
@@ -27,7 +28,7 @@ from prefect.utilities.callables import get_call_parameters
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.cli.runs import outcome
-from deployments.registration import MANAGED, POOL
+from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, webhook_address
 from flows.notices import missing_forecasts, notice
 from stockml.errors import InvalidSetting
@@ -36,7 +37,7 @@ from stockml.nights import states
 from tests.support.patience import PATIENCE_S
 
 KINDS = tuple(
-    f"{PREFIX}{kind}" for kind in ("failed runs", "crashed runs", "late runs", "missing forecasts", "zombie runs")
+    f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts", "zombie runs")
 )
 TELLING = KINDS[:-1]
 Posted = tuple[str, "queue.Queue[Any]"]
@@ -96,18 +97,20 @@ def in_part() -> State:
     return Completed(name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars")
 
 
-OTHERS = "(others of this hour are not told: stockml status)"
+FIRST = "(other nights of this hour are not told: stockml status)"
 FAILED = (
     "stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: "
-    f'ValueError: no "bars" of KO today {OTHERS}'
+    f'ValueError: no "bars" of KO today {FIRST}'
 )
+PARTS = "stockml: universe all Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
 
 
 def of_worker(client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any) -> FlowRun:
     """A run of the flow's deployment `KO`, as a worker gets it."""
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL, tags=[MANAGED])
+    tags = [MANAGED, NIGHTS if wanted.name == "nightly" else OTHERS]
+    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL, tags=tags)
     state = more.pop("state", Running())
     return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state, **more)
 
@@ -124,6 +127,8 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
 ) -> None:
     earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
     earlier.save(BLOCK, _sync=True)
+    never: Any = EventTrigger(posture=Posture.Reactive, threshold=1, expect={"nothing.of.the.kind"})
+    prefect_client.create_automation(AutomationCore(name=f"{PREFIX}crashed runs", trigger=never, actions=[]))
     limit = GlobalConcurrencyLimitCreate(name="alphavantage", limit=1, slot_decay_per_second=1.0)
     prefect_client.create_global_concurrency_limit(limit)
     assert install({}).created == KINDS
@@ -161,6 +166,9 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
     assert told(posted) == FAILED
     for _ in range(3):  # what is wrong for one night often is for five hundred, and one line says so
         work(prefect_client, failing)
+    for _ in range(2):  # what is no night is told each time
+        work(prefect_client, in_part)
+        assert told(posted) == PARTS
     of_worker(prefect_client, failing, name="KO 2013-03-04", state=Late(scheduled_time=datetime.now(UTC)))
     late = "is a worker up? Others of this hour are not told"
     assert told(posted) == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
@@ -178,11 +186,9 @@ def test_a_block_of_any_kind_that_a_person_made_is_told_too(prefect_client: Sync
     own: Any = CustomWebhookNotificationBlock(name="mine", url=address, json_data=content)
     own.save(BLOCK, _sync=True)
     install({"STOCKML_WEBHOOK_URL": address})
-    work(prefect_client, in_part)
+    work(prefect_client, failing)
     both = sorted((posted.get(timeout=PATIENCE_S)[1] for _ in range(2)), key=len)
-    subject = "stockml: universe all Completed with failures"
-    line = f"{subject}: 2 completed, 1 failed. Failed: KO: no bars {OTHERS}"
-    assert both == [{"text": line}, {"title": subject, "text": line}]
+    assert both == [{"text": FAILED}, {"title": "stockml: nightly KO 2013-02-28 Failed", "text": FAILED}]
 
 
 @pytest.mark.slow
@@ -219,7 +225,7 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_wai
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    assert told(posted, 120) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {OTHERS}"
+    assert told(posted, 120) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
     recorded = Retrying(

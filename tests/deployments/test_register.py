@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration import MANAGED, prefect_deployments
+from deployments.registration import MANAGED, NIGHTS, prefect_deployments
 from deployments.registration.prefect_deployments import (
     Registered,
     announce,
@@ -172,7 +172,7 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
         assert [kept[name].schedules[0].active for name in ("AAA", "BBB", "DDD")] == [True, False, True]
         assert kept["BBB"].parameters["settings"] == {"training": {"epochs": 3}}
         assert (kept["AAA"].global_concurrency_limit.limit, kept["AAA"].work_pool_name) == (1, "stockml")
-        assert MANAGED in kept["AAA"].tags
+        assert {MANAGED, NIGHTS} <= {*kept["AAA"].tags}
         form = kept["AAA"].parameter_openapi_schema["properties"]
         assert "Alpha Vantage" in form["ticker"]["description"]
 
