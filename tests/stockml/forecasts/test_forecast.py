@@ -40,6 +40,6 @@ def test_a_forecast_expires_after_a_week_of_sessions() -> None:
 
 def test_what_is_usual_knows_nothing_of_what_was_before_a_long_hole() -> None:
     wild, calm = walk(1_000, volatility=0.05), walk(600)
-    calm = replace(calm, sessions=wild.sessions[-1] + 400 + np.arange(600))
+    calm = replace(calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]"))
     both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
     assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(forecast(100), calm)
