@@ -34,7 +34,7 @@ def forecast(
     from deployments.cli import ledger_text
     from stockml import clock
     from stockml.evaluation.simple_distributions import POOLED
-    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
+    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.glance import calendar_of, newest
     from stockml.nights.record import kept_night
@@ -44,7 +44,8 @@ def forecast(
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
         raise NoForecast(ticker, str(home().root))
-    entry = max(entries, key=lambda each: (each.forecast.origin, each.published_at))
+    # of those of one moment, as a replay's of a session are, the last
+    entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
     store = BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
     sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
@@ -52,7 +53,7 @@ def forecast(
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
     age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
-    close = _close_at(store, ticker, published.origin)
+    close = published.last_close or _close_at(store, ticker, published.origin)  # what it was made of, restated or not
     if as_json:
         told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
         told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
@@ -62,13 +63,12 @@ def forecast(
     print(f"{ticker}: {age}")
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
-    closed = "" if close is None else f"last close {close:.2f}, "
-    print(f"{closed}last mid price {published.last_value:.2f}; the forecast is of mid prices, (high + low) / 2")
+    closed = "" if close is None else f"last close {price_text(close)}, "
+    print(f"{closed}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2")
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
-        low, high = band.low[lead - 1], band.high[lead - 1]
-        day, value = published.sessions[lead - 1], published.path[lead - 1]
-        print(f"{lead:>5} {day!s:>12} {value:>10.2f} {f'{low:.2f} to {high:.2f}':>20}")
+        value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
+        print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
     print(rise(night, published.probability_of_rise, published.direction_step))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from deployments.cli.options import SHOWN_ROWS
+from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.forecasts.ledger_scores import (
     FEWEST_INDEPENDENT,
@@ -73,11 +74,12 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         return
     yield f"restated: {counted(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
-        change = f"{bar.first_known:.2f} → {bar.restated:.2f} ({bar.restated / bar.first_known - 1:+.2%})"
+        prices = " → ".join(map(price_text, (bar.first_known, bar.restated)))
+        change = f"{prices} ({bar.restated / bar.first_known - 1:+.2%})"
         yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions) -> str:
     end = entry.forecast
-    path = f"{end.origin}  {end.last_value:.2f} → {end.path[-1]:.2f} on {end.sessions[-1]}"
+    path = f"{end.origin}  {price_text(end.last_value)} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"

@@ -170,8 +170,10 @@ def markdown(table: BacktestTable) -> list[str]:
         *_rows("CRPS of the width, published over the very same procedure without a network", [table.adds]),
         *_rows("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
         *_rows("MSE of the path over the last close's, in log price", table.paths),
-        "A rise after {lead:.0f} sessions came from {rose:.1f} % of the origins. Brier score of the published chance: "
-        "{brier:.4f}, of that share every time: {climatology:.4f}.".format(**table.rise),
+        "A rise after {lead:.0f} sessions came from {rose:.1f} % of a ticker's origins. Brier score of the published "
+        "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
+            **table.rise
+        ),
         ", ".join(f"{name}: {value:g}" for name, value in table.trained.items()) + ".",
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),

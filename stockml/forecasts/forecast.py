@@ -1,5 +1,6 @@
 """The published forecast as plain data; how old it is, and how wide beside what the share usually does."""
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -87,6 +88,12 @@ class Age:
         ago = f"{self.sessions} session{'' if self.sessions == 1 else 's'} ago"
         made = f"made after the close of {self.origin}, {ago}"
         return f"expired: {made} (limit {self.expires_after})" if self.expired else made
+
+
+def price_text(price: float) -> str:
+    """A price for a person: 202.91; below 1, where shares are quoted in parts of a cent, with four figures, 0.02884."""
+    places = 3 - math.floor(math.log10(price)) if 0 < price < 1 else 2
+    return f"{price:.{places}f}"
 
 
 def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER) -> Age:

@@ -158,7 +158,7 @@ class Ledger:
         return scores_by_timing(counting, scored_steps(counting, series))
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
-        """Of that record the live forecasts' part alone."""
+        """Of that record the live forecasts' part alone, without those made after the series' last session."""
         return _live(self, ticker, series, sessions, self._sha256(ticker))
 
     def restated(
@@ -192,6 +192,7 @@ def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | Non
 @lru_cache(maxsize=1)  # a night's decision asks, and its record; of the very series
 def _live(ledger: Ledger, ticker: str, series: PriceSeries, sessions: Sessions, sha256: str | None) -> LiveScores:
     counting = _counting(ledger, ticker, sessions, sha256)
+    counting = counting[counting["session"] <= series.sessions[-1]]  # a night that is caught up knows of no later one
     return scores_of("live", counting, scored_steps(counting, series))
 
 

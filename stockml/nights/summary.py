@@ -8,7 +8,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NET
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
-from stockml.forecasts.forecast import Age, Forecast
+from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import counted, with_independent
 from stockml.nights.record import Night, model_name
 from stockml.nights.tables import (
@@ -187,10 +187,11 @@ def _bars(night: Night) -> str:
 def _end_point(forecast: Forecast) -> str:
     """Beside the close, which anyone can look up, and the mid price, which is what is modelled."""
     band, close = forecast.band(80), forecast.last_close
-    now = "now" if close is None else f"close {close:.2f},"
+    end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
+    now = "now" if close is None else f"close {price_text(close)},"
     return (
-        f"{forecast.path[-1]:.2f} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
-        f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; {now} mid price {forecast.last_value:.2f})"
+        f"{end} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
+        f"(80%: {low} to {high}; {now} mid price {mid})"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
+from stockml.forecasts.forecast import price_text
 from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.record import Night, Status
@@ -19,7 +20,7 @@ from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
-FORMATS = ("+.3f", "+z.2%", ".2f", ".2f", ".0%", ".0%")  # of the figures among them
+CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
 LEGEND = (
     "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise; "
     "rise: the chance of it, rose: how often it did"
@@ -104,7 +105,7 @@ def text(rows: Sequence[NightRow]) -> str:
     for row in rows:
         clear = row.network_adds is None or is_clear(row.noise_p)
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
-        figures = ["-" if value is None else format(value, form) for value, form in zip(values, FORMATS, strict=True)]
+        figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
         figures[1] += "" if clear else " ~"
         lines.append(shape.format(row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
     return "\n".join([*lines, LEGEND])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger_scores import counted
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
@@ -41,7 +42,7 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
         if said := night.forecast:
             scale = scale_of(said, sessions, mid)
             fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2, scale=scale)
-            ends.append((f"{scale * said.path[-1]:.2f}", scale * said.path[-1], colour))
+            ends.append((price_text(scale * said.path[-1]), scale * said.path[-1], colour))
     over_time(axes, f"{mid_price(tonight.ticker)}, 80% bands", ends)
     _figures(table, before, tonight, [text for text, _, _ in ends])
     return figure

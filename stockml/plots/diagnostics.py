@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.features.segments import segment_start
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores, counted
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
@@ -100,7 +101,9 @@ def volatility(
         said = f"{tonight.volatility:.0%} volatility a year expected"
         if tonight.percentile is not None:
             said += f", {tonight.place}"
-    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen; tinted: 80% of the forecasts"
+    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen"
+    if tonight is not None and tonight.usual is not None:
+        subtitle += "; tinted: 80% of the forecasts"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
@@ -123,10 +126,15 @@ def volatility(
 
 
 def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
-    """(m,) root mean square of the closes' daily log moves over the `span` sessions after each origin, annualised."""
+    """(m,) root mean square of the closes' daily log moves over the `span` sessions after each origin, annualised.
+
+    NaN where a long hole lies among these.
+    """
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
-    return np.asarray(np.sqrt(means[np.minimum(origins, len(means) - 1)] * SESSIONS_A_YEAR), dtype=np.float64)
+    first = np.minimum(origins, len(means) - 1)
+    whole = segment_start(series, first) == segment_start(series, first + span)
+    return np.where(whole, np.sqrt(means[first] * SESSIONS_A_YEAR), np.nan)
 
 
 def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessions: Days, mid: Floats) -> "Figure":

@@ -8,7 +8,7 @@ import numpy as np
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import BASELINES
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
@@ -40,7 +40,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     recent = slice(-HISTORY_SHOWN, None)
     axes.plot(sessions[recent], mid[recent], color=TRUTH, linewidth=1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
-    ends = [(f"published  {forecast.path[-1]:.2f}", forecast.path[-1], MODEL)]
+    ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
     for each in forecast.bands:
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
@@ -55,7 +55,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
 
 
 def _price(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+    return f"{value:.0f}" if value >= 100 else price_text(value)
 
 
 def fan(
@@ -97,14 +97,17 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     """
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
+    skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved
+    published = skills.get(PUBLISHED, np.zeros(1))
     drawn = [name for name in LINES if name in skills]
-    better = sum(1 for skill in skills[PUBLISHED] if skill > 0)
+    better = sum(1 for skill in published if skill > 0)
     title = f"{ticker}: what is published beats the last close at {better} of {evaluation.horizon} leads"
-    overall = "".join(f", {name} {evaluation.scores[name].skill or 0:+.3f}" for name in TOLD if name in skills)
+    scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
+    overall = "".join(f", {name} {score:+.3f}" for name, score in scores.items() if score is not None)
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
-    floor = min(-0.3, float(np.nanmin(skills.get(LSTM, skills[PUBLISHED]))) - 0.05)  # room for those near zero
-    ceiling = max(0.15, max(float(np.nanmax(skills[name])) for name in drawn) + 0.05)
+    floor = min(-0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05)  # room for those near zero
+    ceiling = max([0.15, *(float(np.nanmax(skills[name])) + 0.05 for name in drawn)])
     ends = []
     for name in drawn:
         skill, colour = skills[name], COLOURS[name]

@@ -9,6 +9,7 @@ import pandas as pd
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.range_volatility import ewma_volatility
 from stockml.features.windows import OriginSplit
+from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import BASELINES
 from stockml.plots.style import (
     ACCENT,
@@ -41,16 +42,17 @@ def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) 
 
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
     growth = (mid[-1] / mid[0]) ** (1 / max(years, 1 / 365)) - 1
-    title = f"{ticker}: {mid[-1]:.2f} after {len(mid):,} sessions, {growth:+.1%} a year"
+    title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+.1%} a year"
     figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
     axes.plot(sessions, mid, color=TRUTH, linewidth=1.1)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    mark(axes, sessions[0], "train", MUTED)
-    mark(axes, sessions[parts.validation.start], "validation", COLOURS["drift"])
-    mark(axes, sessions[parts.test.start], "test", MODEL)
+    named = ("train", range(parts.train_end), MUTED), ("validation", parts.validation, COLOURS["drift"])
+    for name, part, colour in (*named, ("test", parts.test, MODEL)):
+        if part:  # a short history has a test part alone
+            mark(axes, sessions[part.start], name, colour)
     over_time(axes, mid_price(ticker))
     return figure
 

@@ -169,13 +169,19 @@ def import_folder(
     return tuple(reports), refusals
 
 
-def read_folder(folder: Path) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file."""
-    series, refusals = {}, {}
+def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file.
+
+    A second file of a ticker is refused. calendar: as of a store's, for tickers whose suffix does not tell it.
+    """
+    series: dict[str, PriceSeries] = {}
+    refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):
         try:
             ticker = ticker_of(path)
-            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker)).believed)
+            if ticker in series:
+                raise InvalidFile(str(path), f"expected one file of {ticker}, found another before it")
+            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker, calendar)).believed)
         except StockmlError as refusal:
             refusals[path.name] = refusal
     return series, refusals

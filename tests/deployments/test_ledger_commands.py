@@ -180,6 +180,30 @@ def test_a_forecast_says_its_age_and_the_close_beside_the_mid_price(home: Home, 
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
 
 
+def test_the_last_close_is_the_one_that_it_was_made_of_though_it_was_restated_since(
+    home: Home, capsys: Captured
+) -> None:
+    bars = recorded_bars("IBM").tail(300)
+    record(home, bars, date(2013, 3, 2))
+    publish(home, LAST)
+    [entry] = Ledger(home.ledger).entries("IBM")
+    night = recorded_night(key=entry.key, forecast=replace(entry.forecast, last_close=202.91))
+    write_night(night, night_path(home.nights, "IBM", entry.key))
+    restated = bars.copy()
+    restated.loc[str(LAST), "close"] = 202.5
+    record(home, restated, date(2013, 3, 3))
+    assert shown(capsys, "forecast", "IBM").splitlines()[1].startswith("last close 202.91, ")
+    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["last_close"] == 202.91
+
+
+def test_of_two_forecasts_of_one_moment_every_page_shows_the_last(home: Home, capsys: Captured) -> None:
+    publish(home, LAST)
+    [first] = Ledger(home.ledger).entries("IBM")
+    Ledger(home.ledger).publish(replace(first, key="run again"))
+    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["key"] == "run again"
+    assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
+
+
 def test_a_chance_of_a_rise_stands_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
     publish(home, LAST)
     chance = "60% that the price is higher in 30 sessions"

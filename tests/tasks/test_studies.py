@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
-from stockml.errors import StoreUnreadable
+from stockml.errors import NoBars, StoreUnreadable
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.training.checkpoint import EpochProgress
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @flow
-def reading(tickers: list[str]) -> list[str]:
-    return sorted(read_prices(tickers, None, None))
+def reading(tickers: list[str], folder: Path | None = None, calendar: str | None = None) -> list[str]:
+    return sorted(read_prices(tickers, folder, calendar))
 
 
 def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one_that_was_named(
@@ -37,6 +38,31 @@ def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one
     assert f"IBM is left out: {damaged}" in caplog.text
     with pytest.raises(StoreUnreadable):
         reading(["IBM"])
+
+
+def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
+    files = {"abx.us.txt": rows, "abx.csv": rows, "ko.csv": "", "x.csv": "2013-03-01,2,NaN,2,3,5\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n{content}" if content else "")
+    assert reading(["ABX"], tmp_path) == ["ABX"]
+    assert "left out" not in caplog.text
+    assert reading([], tmp_path) == ["ABX"]
+    for name in ("abx.us.txt", "ko.csv", "x.csv"):
+        assert f"{name} is left out: " in caplog.text
+    with pytest.raises(NoBars, match="no file of it that can be read"):
+        reading(["X"], tmp_path)
+
+
+def test_a_folder_is_read_by_the_calendar_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "abx.csv").write_text(
+        "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"
+    )  # no session in New York
+    with pytest.raises(NoBars):
+        reading(["ABX"], tmp_path)
+    assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]
 
 
 def trial(number: int, seconds: float, of: int) -> TrialRecord:

@@ -189,7 +189,8 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
         assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
-    assert f"Brier score of the published chance: {found().rise.brier:.4f}" in said
+    scores = f"chance: {found().rise.brier:.4f}, of the ticker's own share every time: {found().rise.climatology:.4f}"
+    assert scores in said
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
-from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, width_against_usual
+from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text, width_against_usual
 from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
 from tests.support.forecasts import forecast
@@ -43,3 +43,18 @@ def test_what_is_usual_knows_nothing_of_what_was_before_a_long_hole() -> None:
     calm = replace(calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]"))
     both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
     assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(forecast(100), calm)
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        (98550.1, "98550.10"),
+        (202.909, "202.91"),
+        (1.0, "1.00"),
+        (0.5308, "0.5308"),
+        (0.0289, "0.02890"),
+        (2e-5, "0.00002000"),
+    ],
+)
+def test_a_price_below_one_is_said_with_four_figures(price: float, said: str) -> None:
+    assert price_text(price) == said

@@ -136,6 +136,15 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
 MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)
 
 
+def test_a_night_that_is_caught_up_counts_no_forecast_of_a_later_session(ledger: Ledger) -> None:
+    for at in (20, 40, 60):
+        ledger.publish(entry(at, hours_later=72.0 * (at == 40)))
+    then = ledger.live("IBM", series(31), NEW_YORK)
+    assert (then.forecasts, then.late, then.steps) == (1, 0, 10)
+    today = ledger.live("IBM", series(), NEW_YORK)
+    assert (today.forecasts, today.late) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("ticker", "hours_later", "timing"),
     [

@@ -172,3 +172,11 @@ def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> No
     check_curves(axes, *((COLOURS[name], range(1, 11), skill) for name, skill in shown.items()))
     assert axes.get_xlim() == (1, 10)
     assert axes.get_xticks().tolist() == list(range(1, 11))
+
+
+def test_where_no_price_moved_no_skill_is_drawn_or_said() -> None:
+    found = assessed("IBM", DAY).evaluation
+    still = {name: replace(score, skill=None, mse_by_lead=(None,) * 50) for name, score in found.scores.items()}
+    figure = skill_by_lead("IBM", replace(found, scores=still))
+    assert figure.texts[1].get_text() == f"Skill = 1 − MSE / MSE(last close), {found.origins} origins"
+    assert labels(figure.axes[0]) == [(LAST_CLOSE, TRUTH)]

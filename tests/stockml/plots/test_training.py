@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
+from stockml.features.windows import split_origins
 from stockml.plots import training
 from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH
+from stockml.settings import EvaluationSettings
 from tests.stockml.plots.drawing import (
     as_numbers,
     check_curves,
@@ -40,6 +42,15 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     assert days_shown(axes) == (days[0], days[-1])
     check_holds(axes, series().mid)
     assert axes.get_ylabel() == "mid price, $"
+
+
+def test_of_a_short_history_no_part_is_named_that_it_has_not() -> None:
+    parts = split_origins(100, EvaluationSettings())
+    assert not parts.validation
+    days = series().sessions[:100]
+    (axes,) = training.price_history("IBM", days, series().mid[:100], parts).axes
+    assert [text.get_text().strip() for text in axes.texts] == ["test"]
+    assert marks(axes) == [(MODEL, as_numbers(days)[parts.test.start])]
 
 
 def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:

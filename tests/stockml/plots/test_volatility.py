@@ -1,10 +1,14 @@
 """The expected volatility stands at its origins, over what the closes then did: found again here by a loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stockml.plots import diagnostics
 from stockml.plots.style import MODEL, MUTED
+from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from tests.stockml.plots.drawing import as_numbers, check_curves, in_order, labels
 from tests.stockml.plots.recorded import DAY, drawn, series
 from tests.support.nights import assessed
@@ -53,3 +57,22 @@ def test_where_less_than_20_sessions_are_forecast_it_is_of_as_many() -> None:
     assert figure.texts[1].get_text().startswith("Annualised, next 10 sessions, ")
     area = figure.axes[0].collections[0].get_paths()[0].vertices
     assert area[:, 1].max() == pytest.approx(max(realised(10)))
+
+
+def test_nothing_came_of_sessions_whose_next_20_span_a_long_hole() -> None:
+    whole, hole, found = series(), 2_000, assessed("IBM", DAY)
+    kept = np.r_[:hole, hole + 250 : len(whole)]
+    divided = PriceSeries(whole.sessions[kept], *(getattr(whole, name)[kept] for name in COLUMNS))
+    came = diagnostics.realised_after(divided, np.arange(hole - 30, hole + 30), 20)
+    assert np.flatnonzero(np.isnan(came)).tolist() == list(range(10, 30))  # the last 20 before it
+    at = np.array([hole - 40, hole - 30, hole + 40])
+    (axes,) = diagnostics.volatility("IBM", divided, at, np.full(3, 0.2), found.forecast.outlook[1], 20).axes
+    assert len(axes.collections[0].get_paths()) == 2
+
+
+def test_the_tint_is_named_where_it_is_drawn() -> None:
+    found = assessed("IBM", DAY)
+    for usual, named in (((0.1, 0.2), True), (None, False)):
+        tonight = replace(found.forecast.outlook[1], usual=usual)
+        figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, tonight, 20)
+        assert ("tinted" in figure.texts[1].get_text()) is named
