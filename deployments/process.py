@@ -39,9 +39,19 @@ def left_uncollected() -> Iterator[None]:
 
 def as_program(command: Callable[[], int]) -> NoReturn:
     """End with the command's exit code. What it makes is for its owner only: 0700 and 0600."""
+    _open_what_is_closed()
     os.umask(0o077)
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())
+
+
+def _open_what_is_closed() -> None:
+    """Lead a standard stream that was closed (`>&-`) nowhere: else the first file that is opened takes its place."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(spare, True)
+    os.close(spare)
+    sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def leave(code: int) -> NoReturn:
