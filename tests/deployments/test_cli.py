@@ -215,6 +215,12 @@ def test_a_command_whose_standard_streams_are_closed_ends_as_ever(home: Home, cl
         assert ended.stderr.count("\n") == ("2>" not in closed and code)
 
 
+def test_a_terminal_that_lacks_a_sign_shows_another(home: Home) -> None:
+    shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "no night yet  ?" in shown.stdout
+
+
 def test_output_that_cannot_be_written_is_said(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
     environ = {**os.environ, "PYTHONUNBUFFERED": ""}
