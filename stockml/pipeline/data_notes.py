@@ -25,7 +25,8 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
     recent = days[-min(NEWEST, len(days))].item()
     look = f"`stockml bars {ticker} --holes`"
     notes = [
-        f"{bar}; set aside until it is restated, or `stockml bars {ticker} --accept {bar.session}`"
+        f"{bar}; set aside until it is restated"
+        + ("" if bar.broken else f", or `stockml bars {ticker} --accept {bar.session}`")
         for bar in view.set_aside
         if bar.session >= recent
     ]

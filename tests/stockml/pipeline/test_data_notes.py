@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import NoBars
+from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
@@ -70,6 +70,15 @@ def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(ho
     assert said.notes[0].startswith(f"{DAYS[980]}: open ")
     assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
+
+
+def test_of_a_bar_that_is_none_no_word_is_asked_that_would_be_refused(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[980, :4] = 0
+    append(home, bars)
+    assert notes(home).endswith("set aside until it is restated")
+    with pytest.raises(InvalidSession, match="only another bar of it can be believed"):
+        store_of(home).judge("IBM", DAYS[980], accepted=True, recorded_at=NOW, source="test")
 
 
 def test_a_jump_that_no_split_explains_is_named_for_a_week_and_one_that_a_split_explains_is_not(home: Home) -> None:
