@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import gc
+import io
 import os
 import sys
 import threading
@@ -39,9 +40,21 @@ def left_uncollected() -> Iterator[None]:
 
 def as_program(command: Callable[[], int]) -> NoReturn:
     """End with the command's exit code. What it makes is for its owner only: 0700 and 0600."""
+    _settle_streams()
     os.umask(0o077)
     gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
     leave(command())
+
+
+def _settle_streams() -> None:
+    """Lead a standard stream that was closed (`>&-`) nowhere: else the first file that is opened takes its place."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(spare, True)
+    os.close(spare)
+    sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no dash shows another sign instead
 
 
 def leave(code: int) -> NoReturn:

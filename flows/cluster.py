@@ -5,7 +5,7 @@ Each is held against the run's home, addresses and code before it gets nights: w
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import dask
@@ -15,7 +15,7 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.logging import get_run_logger
 from prefect_dask import DaskTaskRunner
 
-from stockml.errors import UnlikeWorker
+from stockml.errors import InvalidSetting, UnlikeWorker
 from stockml.home import home
 from tasks.workplace import Workplace, check, marked
 
@@ -38,7 +38,8 @@ UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 @contextmanager
 def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[DaskTaskRunner]:
-    """A started task runner whose workers have this process's home, addresses and code. Raises UnlikeWorker.
+    """A started task runner whose workers have this process's home, addresses and code. Raises UnlikeWorker, and
+    InvalidSetting where no scheduler is at the address.
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
     `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
@@ -55,7 +56,14 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
     with dask.config.set(CONFIG), marked(home()) as here, sent_settings():
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
-        with runner, checked(runner.client, here):
+        with ExitStack() as started:
+            try:
+                client = started.enter_context(runner).client
+            except (OSError, ValueError) as error:
+                if address is None:
+                    raise
+                raise InvalidSetting("the Dask scheduler", address, "the tcp://host:port of one that is up") from error
+            started.enter_context(checked(client, here))
             yield runner
 
 

@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from stockml.errors import NoBars, StockmlError, TrackingUnavailable
+from stockml.errors import InvalidFile, NoBars, StockmlError, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, backtest
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
@@ -38,8 +38,8 @@ BAR = 24  # characters
 def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
     """The series of a folder's price files, without one of the store.
 
-    Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, StoreError,
-    HistoryError.
+    Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, InvalidFile,
+    StoreError, HistoryError.
     """
     if folder is None:
         place = home()
@@ -59,6 +59,8 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
     missing = [ticker for ticker in tickers if ticker not in found]
     for name, refusal in refusals.items() if missing or not tickers else ():
         get_run_logger().warning("%s is left out: %s", name, refusal)
+    if not found:
+        raise InvalidFile(str(folder), "expected a folder of daily price files such as ibm.us.txt, found none in it")
     if missing:
         raise NoBars(missing[0], f"{folder} has no file of it that can be read")
     return {ticker: found[ticker] for ticker in tickers or found}

@@ -74,6 +74,10 @@ def reported(command: Callable[[], int]) -> int:
         return code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last stop: the person sees one line
         return _exit_code(error)
+    except SystemExit as ended:  # which typer makes of a reader that went away
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return _exit_code(ended.__context__)
 
 
 def _exit_code(error: BaseException) -> int:

@@ -96,7 +96,7 @@ def keep(home: Home, file: Path) -> None:
 
 def _parts(path: Path) -> tuple[str, list[str], str]:
     """The text to `tickers:`, each item below it with what follows it, and the rest from the next key on."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     start = next((at for at, line in enumerate(lines) if re.fullmatch(r"tickers:\s*(#.*)?\n?", line)), None)
     if start is None:
         raise InvalidFile(str(path), BY_HAND)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stockml.errors import InvalidFile, StockmlError
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
@@ -33,6 +33,12 @@ def start_time(text: str) -> str:
     return start.strftime("%H:%M")
 
 
+def _in_quotes(time_of_day: Any) -> Any:
+    if isinstance(time_of_day, int | float):  # 22:30 is 1350 to YAML
+        raise ValueError(f'expected a time in quotes, as "23:00", found what YAML reads as {time_of_day}')
+    return time_of_day
+
+
 @contextmanager
 def _refused() -> Iterator[None]:
     """What the library refuses is a wrong value, as pydantic knows one."""
@@ -55,7 +61,7 @@ class TickerEntry(BaseModel):
     ticker: Annotated[str, AfterValidator(_spelled)]
     profile: Profile = "nightly"
     calendar: str | None = None
-    at: Annotated[str, AfterValidator(start_time)] | None = None
+    at: Annotated[Annotated[str, AfterValidator(start_time)] | None, BeforeValidator(_in_quotes)] = None
     settings: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -109,7 +115,10 @@ class TickersFile(BaseModel):
         defaults = raw.get("defaults") or {}
         if not isinstance(defaults, Mapping):
             raise ValueError("expected `defaults:` with settings below it")
-        entries = [_with_defaults(entry, defaults) for entry in raw.get("tickers") or ()]
+        listed = raw.get("tickers") or ()
+        if isinstance(listed, str | Mapping):
+            raise ValueError(f"expected `tickers:` with one `- TICKER` a line below it, found {listed!r}")
+        entries = [_with_defaults(entry, defaults) for entry in listed]
         return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}
 
     @model_validator(mode="after")
@@ -118,6 +127,16 @@ class TickersFile(BaseModel):
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"expected every ticker once, found {', '.join(repeated)} again")
         return self
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML, without a key that is there twice: the first, and all tickers below it, would be forgotten."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
+            raise yaml.MarkedYAMLError(None, None, f"`{twice.value}:` twice", twice.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
@@ -133,11 +152,13 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
 def parsed(text: str, where: str) -> TickersFile:
     """The list in a text of YAML; `where` is what an error names. Raises InvalidFile."""
     try:
-        return TickersFile.model_validate(yaml.safe_load(text))
+        return TickersFile.model_validate(yaml.load(text, _EachKeyOnce))
     except yaml.YAMLError as error:
         raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise InvalidFile(where, "; ".join(_in_words(problem) for problem in error.errors()[:3])) from error
+        problems = error.errors()  # of no ticker only where it is not for another's sake that there is none
+        told = [each for each in problems if each["type"] != "too_short"] or problems
+        raise InvalidFile(where, "; ".join(map(_in_words, told[:3]))) from error
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
@@ -152,12 +173,12 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 
 
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
-    named = entry.get("ticker") if isinstance(entry, Mapping) else entry
-    if isinstance(named, bool | int | float):  # ON, NO, 0005: YAML's truth values and numbers
+    named = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
+    if not isinstance(named, str):  # ON, NO, 0005: YAML's truth values and numbers
         raise ValueError(f'expected a ticker, found {named!r}; put one that YAML reads otherwise in quotes, as "ON"')
     if isinstance(entry, str):
         return {**defaults, "ticker": entry}
-    return {**defaults, **entry} if isinstance(entry, Mapping) else entry
+    return {**defaults, **entry}
 
 
 def _final_moment(entry: TickerEntry) -> datetime:

@@ -8,11 +8,11 @@ import numpy as np
 from stockml.features.segments import starts
 from stockml.features.windows import whole
 from stockml.models.pooled_regression import LEADS
-from stockml.prices.bars import days_of
+from stockml.prices.bars import days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore
+from stockml.prices.store import SESSIONS_TO_LIST, BarStore
 from stockml.storage.receipts import StoreReceipt
 
 NEWEST = 100  # sessions that one request covers: what is older is counted, not named
@@ -25,12 +25,19 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
     recent = days[-min(NEWEST, len(days))].item()
     look = f"`stockml bars {ticker} --holes`"
     notes = [
-        f"{bar}; set aside until it is restated, or `stockml bars {ticker} --accept {bar.session}`"
+        f"{bar}; set aside until it is restated"
+        + ("" if bar.broken else f", or `stockml bars {ticker} --accept {bar.session}`")
         for bar in view.set_aside
         if bar.session >= recent
     ]
+    notes += [
+        f"the open of {day} is at a split's ratio to the close before, no split is known, and its bar is taken as it "
+        f"is: if it is a misprint, `stockml bars {ticker} --reject {day}`"
+        for day in jumps(view.bars)
+        if day in days[-SESSIONS_TO_LIST:]
+    ]
     if older := sum(bar.session < recent for bar in view.set_aside):
-        notes.append(f"{older} older bars are set aside: {look}")
+        notes.append(f"{older} older bar{'s are' if older > 1 else ' is'} set aside: {look}")
     holes = view.holes(sessions)
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")

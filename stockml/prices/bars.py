@@ -1,7 +1,7 @@
 """Daily bars: their schema, what is checked before one is stored, and jumps that look like splits."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -40,10 +40,11 @@ class Split:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A bar that is kept in the store and not believed, and why."""
+    """A bar that is kept in the store and not believed, and why; `broken`: no word of a person's makes it one."""
 
     session: date
     reason: str
+    broken: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.session}: {self.reason}"
@@ -101,7 +102,7 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
     if not wrong.any():
         return ()
     return tuple(
-        SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}")
+        SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}", True)
         for at in np.flatnonzero(wrong.any(axis=0)).tolist()
     )
 

@@ -200,9 +200,25 @@ def test_a_ticker_of_which_nothing_is_stored_is_no_failed_run(home: Home, capsys
 
 def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:
     store_of(home, sessions=3000)
-    command = f"{sys.executable} -m deployments.cli bars IBM --csv | head -1"
-    shown = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ, check=False)
-    assert (shown.stdout, shown.stderr) == ("session,open,high,low,close,volume\n", "")
+    command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "session,open,high,low,close,volume\n", "")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_command_whose_standard_streams_are_closed_ends_as_ever(home: Home, closed: str) -> None:
+    for asked, code in (("tickers list", 0), ("bars IBM", 1)):
+        command = f"{sys.executable} -m deployments.cli {asked} {closed}"
+        ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert ended.returncode == code
+        assert bool(ended.stdout) == (asked == "tickers list" and "1>" not in closed)
+        assert ended.stderr.count("\n") == ("2>" not in closed and code)
+
+
+def test_a_terminal_that_lacks_a_sign_shows_another(home: Home) -> None:
+    shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "no night yet  ?" in shown.stdout
 
 
 def test_output_that_cannot_be_written_is_said(home: Home) -> None:

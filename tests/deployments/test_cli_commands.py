@@ -226,3 +226,17 @@ def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here:
     assert found["message"].startswith(f"{sum(step['count'] for step in found['steps'])} thing")
     assert (old.exists(), needed.exists()) == (False, True)
     assert BarStore.of(here.home).tickers() == TICKERS
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("nightly IBM --session=1999-01-04", "no bars and no history of IBM up to 1999-01-04; fetch with"),
+        ("universe IBM --dask=somewhere", "expected the Dask scheduler to be the tcp://host:port of one that is up"),
+        (f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05", "daily price files such as"),
+    ],
+)
+def test_a_run_that_fails_says_what_to_do_and_nothing_else_of_why(here: Installation, command: str, says: str) -> None:
+    said = here.stockml(*command.split(), code=1)[1]
+    assert says in said.splitlines()[-1]
+    assert "Failed to write result" not in said

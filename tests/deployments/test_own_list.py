@@ -58,6 +58,13 @@ def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
 
 
+def test_a_list_that_was_edited_on_windows_is_changed_too(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_bytes(b"\xef\xbb\xbftickers:\r\n- IBM\r\n")
+    add(home, ["KO"], {})
+    assert names(home) == ["IBM", "KO"]
+
+
 def test_a_remark_above_the_next_ticker_stays(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)

@@ -68,6 +68,10 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [IBM, {ticker: ON}]", "expected a ticker, found True; put one that YAML reads otherwise in quotes"),
         ("tickers: [{ticker: 0005}]", "expected a ticker, found 5; put one that YAML reads otherwise in quotes"),
         ("stocks: [IBM]", "stocks: expected one of defaults, tickers, found 'stocks'"),
+        ("tickers: IBM", "expected `tickers:` with one `- TICKER` a line below it, found 'IBM'"),
+        ("tickers: [IBM, null]", "expected a ticker, found None; put one that YAML reads otherwise in quotes"),
+        ("tickers: [IBM]\ntickers: [KO]", "expected YAML, found `tickers:` twice"),
+        ("tickers: [{ticker: IBM, at: 22:30}]", 'expected a time in quotes, as "23:00", found what YAML reads as 1350'),
         ("[IBM]", "expected `tickers:` with a list"),
         ("tickers: [IBM", "expected YAML, found"),
     ],
@@ -78,6 +82,7 @@ def test_a_wrong_file_is_refused_in_words(tmp_path: Path, content: str, says: st
     with pytest.raises(InvalidFile) as refused:
         read_tickers(file)
     assert says in str(refused.value)
+    assert ("found none" in str(refused.value)) == ("found none" in says), "one that is wrong is not none"
     assert "\n" not in str(refused.value)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import NoBars
+from stockml.errors import InvalidSession, NoBars
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
@@ -15,7 +15,7 @@ from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
 from stockml.pipeline.log import tutorial_notes
 from stockml.pipeline.night_key import night_key
-from stockml.prices.bars import Bars
+from stockml.prices.bars import Bars, Split
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -66,10 +66,33 @@ def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(ho
     bars.iloc[[300, 980], :4] *= 10
     receipt = append(home, bars)
     said = renormalise(home, receipt, calendar=None)
-    assert "1 older bars are set aside" in said.notes[1]
+    assert "1 older bar is set aside" in said.notes[1]
     assert said.notes[0].startswith(f"{DAYS[980]}: open ")
     assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
+
+
+def test_of_a_bar_that_is_none_no_word_is_asked_that_would_be_refused(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[980, :4] = 0
+    append(home, bars)
+    assert notes(home).endswith("set aside until it is restated")
+    with pytest.raises(InvalidSession, match="only another bar of it can be believed"):
+        store_of(home).judge("IBM", DAYS[980], accepted=True, recorded_at=NOW, source="test")
+
+
+def test_a_jump_that_no_split_explains_is_named_for_a_week_and_one_that_a_split_explains_is_not(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[990:, :4] *= 2
+    append(home, bars.iloc[:995])
+    named = f"the open of {DAYS[990]} is at a split's ratio"
+    assert named in notes(home)
+    append(home, bars.iloc[995:])
+    assert named not in notes(home)
+    split = Split(DAYS[990], 0.5)
+    store_of(home).record_splits("IBM", [split], recorded_at=NOW, source="test")
+    until = store_of(home).view("IBM", until=DAYS[994])
+    assert data_notes("IBM", until, store_of(home).sessions("IBM")) == ()
 
 
 def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_session_on(home: Home) -> None:
