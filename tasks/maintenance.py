@@ -30,7 +30,9 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
         if not dry_run:
             for run, why in dead:
                 run_records.crash(client, run, why)
-    return StepReport("zombie runs ended", len(dead), things=tuple(f"{run.name}: {why}" for run, why in dead))
+    return StepReport(
+        "zombie runs ended", len(dead), things=tuple(f"{run_records.called(run)}: {why}" for run, why in dead)
+    )
 
 
 @task(name="resume what waited")

@@ -178,8 +178,14 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             if (run.deployment_id and not is_worked_on) or (began and began < long_ago) or why_gone(process):
                 state: State = Crashed(message="nothing works on this run any more; run it again")
                 client.set_flow_run_state(run.id, state, force=True)
-                names.append(run.name)
+                names.append(called(run))
     return tuple(names)
+
+
+def called(run: FlowRun) -> str:
+    """The run's name, with its ticker where the flow had not yet begun: Prefect's own names say nothing."""
+    ticker = str(run.parameters.get("ticker") or "")
+    return run.name if ticker in run.name else f"{ticker} ({run.name})"
 
 
 def end_children(parent: UUID, state: State) -> None:

@@ -41,15 +41,17 @@ PREFECTS_OWN = (
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 EACH, HOUR = timedelta(0), timedelta(hours=1)
-TEXT = (
-    "stockml: {{ flow.name }} {{ flow_run.name }} "
-    "{{ flow_run.state.name }}: {{ flow_run.state.message or 'no message' }}"
+# the flow gives its run a name when it begins: before, it has one of Prefect's, which says nothing
+SUBJECT = (
+    "{% set ticker = flow_run.parameters.ticker %}stockml: {{ flow.name }} "
+    "{{ flow_run.name if not ticker or ticker in flow_run.name else ticker ~ ' (' ~ flow_run.name ~ ')' }} "
+    "{{ flow_run.state.name }}"
 )
+TEXT = f"{SUBJECT}: {{{{ flow_run.state.message or 'no message' }}}}"
 NIGHT_TEXT = f"{TEXT} (other nights of this hour are not told: stockml status)"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
-SUBJECT = "stockml: {{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name }}"
 # Apprise's fields of a JSON message, by what becomes of them: one is renamed, those without a name are left out
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 

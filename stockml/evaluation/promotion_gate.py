@@ -11,6 +11,7 @@ from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.significance import SIGNIFICANT
+from stockml.forecasts.ledger_scores import counted
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
 BETTER, WORSE = "better", "worse"
@@ -64,8 +65,8 @@ def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: 
     if kind == WORSE:
         return False, f"{kind}: {told}; it stays"
     if incumbent.age >= replace_after:
-        return True, f"{kind}, and the champion is {incumbent.age} sessions old: {told}"
-    return False, f"{kind}: {told}; the champion of {incumbent.age} sessions ago stays"
+        return True, f"{kind}, and the champion is {counted(incumbent.age, 'session')} old: {told}"
+    return False, f"{kind}: {told}; the champion of {counted(incumbent.age, 'session')} ago stays"
 
 
 def _told(rival: CrpsComparison | None) -> tuple[str, str]:

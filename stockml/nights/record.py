@@ -140,9 +140,10 @@ def read_night(path: Path) -> Night:
     except ValueError as error:
         way_back = "restore it from a backup, or move it away; that night run again makes it anew"
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
-    places = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
+    places = ("model_folder", "evaluation_folder", "dataset_path")
     here: dict[str, Any] = {name: _here(path, getattr(night, name)) for name in places}
-    return replace(night, **here)
+    # plots are drawn again where they are missing, and never into the home that this one was copied from
+    return replace(night, **here, plots_folder=_here(path, night.plots_folder, drawn_again=True))
 
 
 def check_night(path: Path) -> None:
@@ -156,10 +157,10 @@ def check_night(path: Path) -> None:
     read_night(path)
 
 
-def _here(record: Path, path: str | None) -> str | None:
-    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is there."""
+def _here(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
+    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is or will be."""
     record = record.absolute()
-    if path is None or len(record.parents) < 4 or len(parts := Path(path).parts) < 3:
+    if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path
     moved = record.parents[3] / parts[-3] / record.parents[1].name / parts[-1]
-    return str(moved) if moved.exists() else path
+    return str(moved) if drawn_again or moved.exists() else path

@@ -169,9 +169,9 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
     for _ in range(2):  # what is no night is told each time
         work(prefect_client, in_part)
         assert told(posted) == PARTS
-    of_worker(prefect_client, failing, name="KO 2013-03-04", state=Late(scheduled_time=datetime.now(UTC)))
+    unnamed = of_worker(prefect_client, failing, {"ticker": "KO"}, state=Late(scheduled_time=datetime.now(UTC)))
     late = "is a worker up? Others of this hour are not told"
-    assert told(posted) == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
+    assert told(posted) == f"stockml: nightly KO ({unnamed.name}) Late: no message; {late}"
     for day in (5, 6, 7):  # without a worker all are late, and one line says so
         of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}", state=Late(scheduled_time=datetime.now(UTC)))
     work(prefect_client, missing_forecasts, tickers=["KO"])

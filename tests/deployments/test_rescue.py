@@ -46,9 +46,9 @@ def states(runs: dict[str, str]) -> dict[str, str]:
 
 
 def test_a_new_beginning_ends_what_is_dead_and_what_has_grown_old(runs: dict[str, str]) -> None:
-    assert "gone" in crash_orphans()
+    assert "rescued (gone)" in crash_orphans()
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
-    assert {"here", "unknown"} <= set(crash_orphans(datetime.now(UTC) + timedelta(hours=7)))
+    assert {"RESCUED (here)", "RESCUED (unknown)"} <= set(crash_orphans(datetime.now(UTC) + timedelta(hours=7)))
 
 
 def test_of_a_deployments_runs_those_of_a_terminal_are_left_alone() -> None:

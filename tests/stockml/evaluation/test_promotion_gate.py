@@ -39,6 +39,7 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
         (0.02, 0.30, FRESH, False, "within the noise: CRPS +2.00% against the champion's on the same origins, p 0.30"),
         (0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.30, FRESH, False, "the champion of 19 sessions ago stays"),
+        (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),
         (-0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.01, FRESH, False, "worse: CRPS -2.00%"),
         (-0.02, 0.01, OLD, False, "worse: CRPS -2.00%"),

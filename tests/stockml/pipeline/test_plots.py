@@ -10,7 +10,7 @@ import pytest
 from stockml.errors import InvalidFile
 from stockml.home import Home, home
 from stockml.nights.glance import keep_newest
-from stockml.nights.record import Night, night_path, write_night
+from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
 from stockml.tracking.run_content import plot_names
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
@@ -52,6 +52,14 @@ def test_what_changed_is_a_plot_where_a_night_came_before(place: Home) -> None:
     keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later one does not hide it
     assert "changes" in makers(*with_it)
     assert [path.name for path in draw_rest(place, night)] == ["changes.png"]
+
+
+def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_first(place: Home) -> None:
+    night = kept(place, figures=("averages",))
+    draw_rest(place, night)
+    restored = home({"STOCKML_HOME": str(place.root / "restored")})
+    write_night(night, path := night_path(restored.nights, "IBM", night.key))
+    assert [str(drawn) for drawn in draw_rest(restored, read_night(path))] == [f"{restored.plots}/IBM/0f/averages.png"]
 
 
 def test_what_was_cleared_away_is_named(place: Home) -> None:
