@@ -118,7 +118,7 @@ def rows(
 
 
 def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
-    glance, attempt = newest(home.nights, ticker), _attempt(home.nights, ticker)
+    glance, attempt = newest(home.nights, ticker), last_attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
@@ -132,7 +132,8 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     return Row(ticker, session, state, age.sessions, age.expired, glance, brief=brief)
 
 
-def _attempt(nights: Path, ticker: str) -> Attempt | None:
+def last_attempt(nights: Path, ticker: str) -> Attempt | None:
+    """How the ticker's last run ended; None where it is not known."""
     try:
         return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
     except (OSError, ValueError):
