@@ -22,7 +22,12 @@ from prefect.states import Crashed, Pending, Running, State
 from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
 
+from stockml.errors import StockmlError
+from stockml.home import home
+from stockml.nights.status import Attempt, keep_attempt, last_attempt
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, mark
+from stockml.storage.sharing import commit_ended
+from stockml.tickers import validated_ticker
 from tasks.short_runs import suit_short_runs
 
 PAGE = 200
@@ -116,6 +121,20 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
         client.set_task_run_state(task_run.id, state, force=True)
     client.set_flow_run_state(run.id, state, force=True)
+    if client.read_flow(run.flow_id).name == "nightly":
+        with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk
+            keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
+
+
+def keep_end(run: FlowRun, state: State, at: datetime) -> None:
+    """Keep how the ticker's run ended, where no later one is kept. Raises StockmlError, OSError."""
+    ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
+    if not home().in_use:
+        return  # a run that failed before anything was kept makes no home
+    kept = last_attempt(home().nights, ticker)
+    if kept is None or kept.at <= at:
+        keep_attempt(home().nights, ticker, Attempt(state.name or "", " ".join((state.message or "").split()), at))
+        commit_ended(home(), ticker)
 
 
 def sign(run_id: UUID) -> None:
@@ -176,8 +195,7 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
             is_worked_on = began is not None and is_at_work(process, began)
             if (run.deployment_id and not is_worked_on) or (began and began < long_ago) or why_gone(process):
-                state: State = Crashed(message="nothing works on this run any more; run it again")
-                client.set_flow_run_state(run.id, state, force=True)
+                end(client, run, Crashed(message="nothing works on this run any more; run it again"))
                 names.append(called(run))
     return tuple(names)
 

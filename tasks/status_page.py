@@ -25,12 +25,11 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import home
-from stockml.nights.status import Attempt, keep_attempt, known_tickers, markdown, rows
+from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_ended, refresh
-from stockml.tickers import validated_ticker
+from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import WORKERS_RUN, in_state, runs_of
+from tasks.run_records import WORKERS_RUN, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
@@ -41,14 +40,9 @@ OF_NIGHTS = {"name": {"any_": ["nightly"]}}
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: keep how the ticker's run ended, and bring the page up to date; a universe does that for its nights."""
     with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk, has been said already
-        ticker = validated_ticker(str(flow_run.parameters.get("ticker") or ""))
-        why = " ".join((state.message or "").split())
-        if not home().in_use:
-            return  # a run that failed before anything was kept makes no home
-        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, datetime.now(UTC)))
-        commit_ended(home(), ticker)
+        keep_end(flow_run, state, datetime.now(UTC))
         locks = home().locks
-        if is_due(locks, lambda: is_last(flow_run)):
+        if home().in_use and is_due(locks, lambda: is_last(flow_run)):
             began = time.monotonic()
             show_status()
             (locks / SHOWN).write_text(f"{time.monotonic() - began:.1f} s")

@@ -118,7 +118,7 @@ def rows(
 
 
 def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
-    glance, attempt = newest(home.nights, ticker), _attempt(home.nights, ticker)
+    glance, attempt = newest(home.nights, ticker), last_attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
@@ -132,7 +132,8 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     return Row(ticker, session, state, age.sessions, age.expired, glance, brief=brief)
 
 
-def _attempt(nights: Path, ticker: str) -> Attempt | None:
+def last_attempt(nights: Path, ticker: str) -> Attempt | None:
+    """How the ticker's last run ended; None where it is not known."""
     try:
         return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
     except (OSError, ValueError):
@@ -221,9 +222,14 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     """Who misses a forecast and why, in one line, of `count` tickers that were looked at."""
     if not found:
         return f"no forecast is missing, of {count} ticker{'' if count == 1 else 's'}"
-    named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])
+    named = "; ".join(f"{row.ticker} ({_brief(row.state)})" for row in found[:NAMED])
     rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
+
+
+def _brief(state: str) -> str:
+    shown = excerpt(state, WHY + 1)
+    return shown if len(shown) <= WHY else f"{shown[: WHY - 1]}…"
 
 
 def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml import code_version
+from stockml.errors import InvalidFile
+from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.proper_scores import COVERAGES, percent
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.trained_model import pool_files
+from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.tracking.run_content import version_note
@@ -38,11 +40,9 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
 
     A killed attempt's steps are not done again: a run that `is_new` has no model yet.
     """
-    folders = (night.model_folder, night.evaluation_folder)
-    is_there = all(folder and Path(folder).is_dir() for folder in folders)
-    if night.keeps_champion or not is_there:  # cleared away: only the run can be made again
-        return version_of(client, night)
     name, version = model_name(night.ticker), version_of(client, night)
+    if night.keeps_champion or not _can_be_served(night):
+        return version
     if version is None:
         model = _uploaded(client, run, night, is_new=is_new)
         about = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
@@ -59,6 +59,16 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
         )
     point(client, name, "challenger", version)
     return version
+
+
+def _can_be_served(night: Night) -> bool:
+    """Whether its model is there, and one of today's; else only the run can be made again."""
+    try:
+        load_model(Path(night.model_folder or ""))
+        read_assessment(Path(night.evaluation_folder or ""))
+    except InvalidFile:
+        return False
+    return True
 
 
 def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:

@@ -12,6 +12,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Running
 
+from stockml.home import Home
+from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import is_at_work, mark
 from tasks.run_records import crash_orphans, end_killed, sign
 
@@ -21,6 +23,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 @flow
 def by_hand(ticker: str) -> str:
     """A run to make a record of."""
+    return ticker
+
+
+@flow(name="nightly")
+def night(ticker: str) -> str:
+    """A night to make a record of."""
     return ticker
 
 
@@ -62,6 +70,17 @@ def test_of_a_deployments_runs_those_of_a_terminal_are_left_alone() -> None:
     assert "WORKER" in crash_orphans()
     assert states({"terminal": terminal.id, "worker": worker.id}) == {"terminal": "Running", "worker": "Crashed"}
     crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+
+
+def test_a_night_that_was_killed_says_so_in_the_status_where_none_came_after_it(home: Home) -> None:
+    began = datetime.now(UTC)
+    for ticker, ended in {"KILLED": began - timedelta(days=1), "AFTER": began + timedelta(hours=1)}.items():
+        keep_attempt(home.nights, ticker, Attempt("Completed", "", ended))
+        with get_client(sync_client=True) as client:
+            client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
+    crash_orphans(began + timedelta(hours=7))
+    told = "crashed: nothing works on this run any more; run it again"
+    assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
 
 
 def test_a_process_is_at_work_since_a_moment_only_if_it_was_there_then() -> None:

@@ -28,6 +28,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt
+from stockml.tracking.client import Tracking
 from tests.support.old_homes import moved_to
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
@@ -166,6 +167,14 @@ def test_the_commands_that_look_show_the_known_figures_and_change_nothing(
     assert bars[0] == "IBM: 3,270 sessions, 2000-03-01 to 2013-03-01, raw as traded"
     assert bars[-1].split() == ["2013-03-01", "200.65", "202.94", "199.36", "202.91", "3,258,675"]
     assert {name: made for name, made in content(old.root).items() if before.get(name) != made} == {}
+
+
+@pytest.mark.slow
+def test_mlflow_gets_its_run_again_without_the_model_which_is_none_of_todays(
+    old: Home, stockml: Callable[..., str]
+) -> None:
+    told = "MLflow has 1 run from the records of the nights, 0 of them with their model\n"
+    assert (stockml("rebuild-tracking"), Tracking.of(old).pending()) == (told, ())
 
 
 @pytest.mark.slow

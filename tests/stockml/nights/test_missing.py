@@ -81,5 +81,6 @@ def test_the_line_stays_one_line_that_can_be_read() -> None:
     line = missing_line(rows, 300)
     assert "\n" not in line
     assert len(line) < NAMED * (WHY + 12) + 200
+    assert "xxx…); T001 (failed: xxx" in line, "that a reason is cut short is seen"
     assert line.endswith("; and 180 more: `stockml status`")
     assert missing_line([], 1) == "no forecast is missing, of 1 ticker"
