@@ -20,7 +20,6 @@ from prefect._flow_run_suspension import FlowRunSuspensionRequest, observe_flow_
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency import _leases
 from prefect.events import Event
-from prefect.states import exception_to_failed_state
 from prefect.utilities.engine import emit_task_run_state_change_event
 
 _renew = _leases._lease_renewal_loop
@@ -33,18 +32,10 @@ def suit_short_runs() -> None:
     """For the runs of this process and of its forks."""
     engine: Any = flow_engine
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
-    engine.exception_to_failed_state = failed
     of_tasks: Any = task_engine
     of_tasks.emit_task_run_state_change_event = told
     of_leases: Any = _leases
     of_leases._lease_renewal_loop = renewals
-
-
-async def failed(
-    exc: BaseException | None = None, result_store: Any = None, write_result: bool = False, **said: Any
-) -> State[BaseException]:
-    """Prefect's `exception_to_failed_state`, which keeps the error as a result: a night has no place for those."""
-    return await exception_to_failed_state(exc, **said)
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """What Prefect's engine does for a run that lasts is begun once it does; a short one's events are few."""
 
-import os
 import threading
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -102,7 +100,6 @@ def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (flow_engine, "_send_heartbeats"),
         (flow_engine, "observe_flow_run_suspension"),
-        (flow_engine, "exception_to_failed_state"),
         (task_engine, "emit_task_run_state_change_event"),
         (_leases, "_lease_renewal_loop"),
     ):
@@ -136,20 +133,6 @@ def test_a_short_run_tells_of_its_steps_ends_and_names_itself_alone() -> None:
         assert UNTIL(states, client, run_id) == ["Completed"]
     assert set(events) == {"prefect.task-run.Completed"}
     assert {each.role for event in events.values() for each in event.related} == {"flow-run"}
-
-
-@flow(persist_result=False, result_storage=Path(os.devnull))
-def refused() -> None:
-    raise ValueError("no bars")
-
-
-@pytest.mark.usefixtures("prefect_server", "prefects_own")
-def test_a_run_that_fails_says_why_and_nothing_of_a_result(caplog: pytest.LogCaptureFixture) -> None:
-    state = run_shown(refused, None)
-    with pytest.raises(ValueError, match="no bars"):
-        state.result()
-    assert (state.name, state.message) == ("Failed", "Flow run encountered an exception: ValueError: no bars")
-    assert "Failed to write result" not in caplog.text
 
 
 @flow
