@@ -91,7 +91,7 @@ def universe(
     finally:
         end_children(UUID(flow_run.id), left_over)
     write_csv(home(), rows)
-    show_rows(rows, key="universe", description=f"{len(rows)} tickers, session {session or 'newest'}")
+    show_rows(rows, key="universe", description=f"{len(rows)} tickers, {session or 'the newest session'}")
     show_status()
     return final_state(rows, fail_when)
 

@@ -53,9 +53,10 @@ def redacted_bytes(content: bytes, key: str) -> bytes:
 
 
 def excerpt(text: str, length: int = 200) -> str:
-    """The first 200 characters on one line, printable and without keys."""
+    """At most 200 characters on one line, printable and without keys; `…` where there are more."""
     line = " ".join(redacted(text).split())
-    shown = "".join(c if c.isprintable() else "?" for c in line[:length])
+    kept = line if len(line) <= length else f"{line[: length - 1]}…"
+    shown = "".join(c if c.isprintable() else "?" for c in kept)
     return shown.encode("utf-8", "replace").decode()
 
 

@@ -222,14 +222,9 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     """Who misses a forecast and why, in one line, of `count` tickers that were looked at."""
     if not found:
         return f"no forecast is missing, of {count} ticker{'' if count == 1 else 's'}"
-    named = "; ".join(f"{row.ticker} ({_brief(row.state)})" for row in found[:NAMED])
+    named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])
     rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
-
-
-def _brief(state: str) -> str:
-    shown = excerpt(state, WHY + 1)
-    return shown if len(shown) <= WHY else f"{shown[: WHY - 1]}…"
 
 
 def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:
