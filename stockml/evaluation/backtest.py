@@ -108,8 +108,8 @@ class TickerBacktest:
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
-    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, and InvalidSetting for a
-    horizon shorter than what is measured."""
+    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, and InvalidSetting where
+    that is since it begins too early, and for a horizon shorter than what is measured."""
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
@@ -120,6 +120,9 @@ def backtest(
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
     splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
+    if len(splits) < FEWEST_NIGHTS and first < earliest < len(series):
+        bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
+        raise InvalidSetting(f"the first of {FEWEST_NIGHTS} nights", str(span.first), bound)
     if len(splits) < FEWEST_NIGHTS:
         needed = len(series) + (FEWEST_NIGHTS - len(splits)) * span.every
         raise TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")

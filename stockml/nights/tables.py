@@ -7,7 +7,7 @@ from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Score
 from stockml.evaluation.simple_distributions import POOLED, SHAPES
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
@@ -86,8 +86,9 @@ def _scores(night: Night) -> dict[str, Score]:
 
 def _cells(score: Score) -> list[str]:
     """MSE, skill, RMSE and direction; a dash where a figure is not defined."""
-    figures = (score.mse, ".6f"), (score.skill, "+.3f"), (score.rmse, ".2f"), (score.direction.accuracy, ".0%")
-    return ["–" if value is None else format(value, shape) for value, shape in figures]
+    values = score.mse, score.skill, score.rmse, score.direction.accuracy
+    cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
+    return ["–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True)]
 
 
 def _base_rate(night: Night) -> float | None:

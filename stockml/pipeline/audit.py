@@ -10,11 +10,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession
 from stockml.evaluation.assessment import read_assessment
@@ -33,10 +35,12 @@ from stockml.pipeline.promote import promote
 from stockml.pipeline.publish import publish
 from stockml.pipeline.train import train_night
 from stockml.prices.bars import Split
+from stockml.prices.revisions import BAR_SCHEMA, batches
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.differences import Compared, compared
+from stockml.storage.parquet_files import Table
 from stockml.storage.receipts import RunReceipt
 
 LATER = 60  # sessions of the other future
@@ -124,7 +128,8 @@ def _without_places(home: Home, file: Path) -> Path:
     """A copy that speaks of the home by one name, whichever of the two it is."""
     copy = home.root / "audited" / file.name
     copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text(file.read_text().replace(str(home.root), "HOME"))
+    told = file.read_text() if file.exists() else ""  # before the first promotion there is no history of them
+    copy.write_text(told.replace(str(home.root), "HOME"))
     return copy
 
 
@@ -149,8 +154,13 @@ def _copy(store: BarStore, place: Home, ticker: str) -> None:
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
-    """Other bars for every later session, and a split among them: recorded later than all that is known."""
+    """Other bars for every later session, and a split among them: recorded later than all that is known.
+
+    They are fetched ones, or another import's where nothing had been fetched by then: a series of imports alone.
+    """
     exchange = store.sessions(ticker)
+    for table in ("", "history/"):  # an import's later bars would contradict the others
+        store.files.update(f"{table}{ticker}.parquet", ticker, BAR_SCHEMA, partial(_cut, session))
     days = exchange.after(session, LATER)
     last = store.adjusted(ticker, until=session).iloc[-1]
     steps = np.random.default_rng(7).normal(0.004, 0.03, LATER)
@@ -159,8 +169,19 @@ def _another_future(store: BarStore, ticker: str, session: date, now: datetime) 
     index = pd.DatetimeIndex(pd.to_datetime(list(days)), name="session")
     bars = pd.DataFrame(prices, index=index).assign(volume=3 * last["volume"] + 1)
     recorded_at = max(now, exchange.final_time(days[-1])) + timedelta(days=1)
-    store.append(ticker, bars, recorded_at=recorded_at, source="audit", session=days[-1])
+    if store.rows(ticker):
+        store.append(ticker, bars, recorded_at=recorded_at, source="audit", session=days[-1])
+    else:
+        imports = batches(store.files.read(f"history/{ticker}.parquet", ticker, BAR_SCHEMA), None)
+        newest = sorted(imports, key=lambda each: each.index[-1])[-1]
+        store.record_import(ticker, pd.concat([newest, bars]), recorded_at=recorded_at, source="audit")
     store.record_splits(ticker, [Split(days[LATER // 2], 2.0)], recorded_at=recorded_at, source="audit")
+
+
+def _cut(session: date, table: Table) -> tuple[Table | None, None]:
+    """Only rows of sessions up to this one; None where there are no others."""
+    kept = table.filter(pc.field("session") <= session)
+    return (kept if len(kept) < len(table) else None), None
 
 
 def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:

@@ -80,9 +80,8 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     worse = all(skill is not None and skill < 0 for skill in skills.values())
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
-    figure, (axes,) = canvas(
-        f"{ticker}: {claim}", f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions; skill: {told}"
-    )
+    subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
+    figure, (axes,) = canvas(f"{ticker}: {claim}", f"{subtitle}; skill: {told}" if told else subtitle)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
     ends = [("price", float(mid[-1]), TRUTH)]

@@ -52,8 +52,12 @@ def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_na
     assert reading([], tmp_path) == ["ABX"]
     for name in ("abx.us.txt", "ko.csv", "x.csv"):
         assert f"{name} is left out: " in caplog.text
-    with pytest.raises(NoBars, match="no file of it that can be read"):
+    with pytest.raises(NoBars, match=r"X: .* no file of it that can be read"):
         reading(["X"], tmp_path)
+    (tmp_path / "abx.csv").unlink()
+    (tmp_path / "abx.us.txt").unlink()
+    with pytest.raises(NoBars, match=r"any ticker: .* no file of it that can be read"):
+        reading([], tmp_path)
 
 
 def test_a_folder_is_read_by_the_calendar_that_is_named(tmp_path: Path) -> None:

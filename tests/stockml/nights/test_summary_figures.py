@@ -31,6 +31,21 @@ def test_how_far_the_price_may_go_stands_in_a_table_of_its_own() -> None:
     assert "too short a history to say" in summary.text(short)
 
 
+def test_the_figures_of_a_share_at_cents_can_be_told_apart() -> None:
+    """Those in its currency: the RMSE of each path, and the end of the forecast."""
+    night = recorded_night()
+    assert night.evaluation
+    assert night.forecast
+    scores = {name: replace(each, rmse=(each.rmse or 0.0) / 1_000) for name, each in night.evaluation.scores.items()}
+    path = tuple(price / 10_000 for price in night.forecast.path)
+    cheap = replace(
+        night, evaluation=replace(night.evaluation, scores=scores), forecast=replace(night.forecast, path=path)
+    )
+    said = summary.text(cheap)
+    assert f"{scores[PUBLISHED].rmse:.6f}" in said
+    assert f"{path[-1]:.5f} on" in said
+
+
 def test_direction_stands_beside_how_often_the_price_rose() -> None:
     night = recorded_night()
     rose = night.evaluation and night.evaluation.scores[LAST_CLOSE].direction.base_rate

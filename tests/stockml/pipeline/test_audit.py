@@ -11,12 +11,13 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.errors import InvalidSession
+from stockml.evaluation import promotion_gate
 from stockml.home import Home
 from stockml.pipeline.audit import PARTS, audit
 from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
 from stockml.prices.store import BarStore
-from stockml.settings import Settings
+from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.differences import compared
 from tests.support.recordings import recorded_bars
 
@@ -55,6 +56,32 @@ def test_a_night_that_looks_ahead_is_named_with_what_it_looked_at(stored: Home, 
     assert leaking["series"] == leaking["windows and simple rows"] == ()
     (said,) = leaking["decision"]
     assert said.startswith("json: scale.last: 202.91 and ")
+
+
+@pytest.mark.parametrize("fetched", [0, 30, 700])
+def test_imported_history_has_another_future_too(home: Home, tmp_path: Path, fetched: int) -> None:
+    """The audited night lies before what was fetched, or within it, or nothing was."""
+    bars, store = recorded_bars("IBM").tail(1_000), BarStore.of(home)
+    store.record_import("IBM", bars.iloc[:-3], recorded_at=AFTER, source="a file")
+    if fetched:
+        store.append("IBM", bars.tail(fetched), recorded_at=AFTER, source="test", session=date(2013, 3, 1))
+    session = bars.index[-400].date()
+    found = audit(home, "IBM", session, Settings(), None, folder=tmp_path / "a", now=AFTER, night=series_of)
+    assert found.clean
+    assert all(part.values > 1_000 for part in found.parts.values())
+    leaking = audit(home, "IBM", session, Settings(), None, folder=tmp_path / "b", now=AFTER, night=with_the_last_close)
+    assert not leaking.clean
+
+
+@pytest.mark.slow
+def test_a_night_that_promotes_nothing_is_audited_too(
+    stored: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion_gate, "judge", lambda *_, **__: (False, "no champion yet"))
+    evaluation = EvaluationSettings(test_sessions=300, validation_sessions=300)
+    found = audit(stored, "IBM", SESSION, Settings(evaluation=evaluation), None, folder=tmp_path / "a", now=AFTER)
+    assert found.clean
+    assert set(found.parts) == set(PARTS)
 
 
 def test_a_day_without_a_bar_is_refused(stored: Home, tmp_path: Path) -> None:

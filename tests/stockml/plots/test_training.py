@@ -1,5 +1,6 @@
 """The series, the averages and the training's course are drawn as they were."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_of_a_short_history_no_part_is_named_that_it_has_not() -> None:
     (axes,) = training.price_history("IBM", days, series().mid[:100], parts).axes
     assert [text.get_text().strip() for text in axes.texts] == ["test"]
     assert marks(axes) == [(MODEL, as_numbers(days)[parts.test.start])]
+
+
+def test_where_no_price_moved_the_averages_have_no_skill_to_tell() -> None:
+    found = assessed("IBM", DAY).evaluation
+    still = {name: replace(step, skill=None) for name, step in found.one_step.items()}
+    figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=still))
+    assert figure.texts[1].get_text() == "One step ahead, last 400 sessions"
 
 
 def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
