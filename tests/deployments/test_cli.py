@@ -164,6 +164,15 @@ def test_a_server_that_fails_within_is_named_with_who_can_say_why(capsys: Captur
     assert said.startswith("stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`")
 
 
+def test_what_is_interrupted_says_so(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stockml.prices.store.BarStore.of", interrupted)
+    assert run(["bars", "IBM"]) == 130
+    assert capsys.readouterr().err == "stockml: interrupted; the same command goes on where it stopped\n"
+
+
 def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home: Home, capsys: Captured) -> None:
     assert reported(lambda: 1 // 0) == 1
     shown = capsys.readouterr()
