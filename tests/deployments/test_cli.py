@@ -100,6 +100,8 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
         (["bars", "IBM", "--as-of", "9999-12-31"], "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'"),
         (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
+        (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
+        (["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"], "accepted or rejected, found both"),
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
