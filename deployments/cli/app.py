@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
+INTERRUPTED = 130
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -63,7 +64,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     command = next((each for each in given if not each.startswith("-")), "")
     with in_home(command) as place, shared(place, command):
-        return app(args=given, prog_name="stockml", standalone_mode=False) or 0
+        code: int = app(args=given, prog_name="stockml", standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer's, of a KeyboardInterrupt
+            raise KeyboardInterrupt
+        return code
 
 
 def reported(command: Callable[[], int]) -> int:
@@ -86,7 +90,7 @@ def _exit_code(error: BaseException) -> int:
             return _wrong_usage(error)
         case KeyboardInterrupt() | typer.Abort():
             _say("interrupted; the same command goes on where it stopped")
-            return 130
+            return INTERRUPTED
         case BrokenPipeError():
             # the reader (`head`, say) has what it wanted; keep Python from complaining when it flushes at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

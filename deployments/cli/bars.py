@@ -149,6 +149,10 @@ def bars(
     """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
     from stockml.prices.store import BarStore
 
+    if csv and as_json:
+        raise typer.BadParameter("expected --csv or --json, found both")
+    if accept and accept == reject:
+        raise typer.BadParameter(f"expected {accept} to be accepted or rejected, found both")
     store = BarStore.of(home(), calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:

@@ -63,7 +63,7 @@ def serve(
 ) -> None:
     """Run one part of `up` alone, in the foreground: for containers, and for workers on further machines."""
     from deployments.servers import databases, stack
-    from deployments.servers.access import Access
+    from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
     from stockml.home import home
 
@@ -80,6 +80,8 @@ def serve(
             print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
         program = stack.worker(os.environ, "--with-healthcheck")
     else:
+        name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
+        check_port(name, port, stack.PORT_OPTIONS[name], Access.of(os.environ).address)
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
         databases.create(place)

@@ -22,11 +22,13 @@ from deployments.servers.access import PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child
+from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import plays_recorded
 from stockml.storage.files import write_atomically
 
 START_S = 120.0
+PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
 MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
 
 
@@ -69,8 +71,10 @@ def up(
         raise AlreadyUp(address, str(home.servers))
     databases.check(home)
     access = Access.of(environ)
-    check_port("Prefect", prefect_port, "--prefect-port or STOCKML_PREFECT_PORT", access.address)
-    check_port("MLflow", mlflow_port, "--mlflow-port or STOCKML_MLFLOW_PORT", access.address)
+    for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
+        check_port(name, port, PORT_OPTIONS[name], access.address)
+    if prefect_port == mlflow_port:
+        raise InvalidSetting(PORT_OPTIONS["MLflow"], mlflow_port, "another port than Prefect's")
     environ = {**settings_of(home, environ), **environ}
     databases.create(home)
     pages = {"prefect": access.url(prefect_port), "mlflow": access.url(mlflow_port)}

@@ -100,6 +100,8 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
         (["bars", "IBM", "--as-of", "9999-12-31"], "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'"),
         (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
+        (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
+        (["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"], "accepted or rejected, found both"),
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
@@ -162,6 +164,15 @@ def test_a_server_that_fails_within_is_named_with_who_can_say_why(capsys: Captur
     assert reported(asked) == 1
     said = capsys.readouterr().err
     assert said.startswith("stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`")
+
+
+def test_what_is_interrupted_says_so(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stockml.prices.store.BarStore.of", interrupted)
+    assert run(["bars", "IBM"]) == 130
+    assert capsys.readouterr().err == "stockml: interrupted; the same command goes on where it stopped\n"
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home: Home, capsys: Captured) -> None:

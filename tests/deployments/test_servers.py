@@ -25,6 +25,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
+from tests.support.commands import stockml
 from tests.support.patience import PATIENCE_S
 
 TRIVIAL_FLOW = """
@@ -96,6 +97,20 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     with pytest.raises(PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"):
         check_port("MLflow", port, "--mlflow-port")
     check_port("MLflow", free_port(), "--mlflow-port")
+
+
+@pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
+def test_a_part_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
+    failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
+
+
+def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> None:
+    failed = stockml("up", "--prefect-port", port := str(free_port()), "--mlflow-port", port)
+    assert failed.returncode == 1
+    assert "or STOCKML_MLFLOW_PORT to be another port than Prefect's" in failed.stderr
+    assert not home.root.exists()
 
 
 def test_an_address_of_another_machine_is_no_other_program(home: Home) -> None:
