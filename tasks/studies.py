@@ -59,10 +59,10 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
     missing = [ticker for ticker in tickers if ticker not in found]
     for name, refusal in refusals.items() if missing or not tickers else ():
         get_run_logger().warning("%s is left out: %s", name, refusal)
-    if not found:
-        raise InvalidFile(str(folder), "expected a folder of daily price files such as ibm.us.txt, found none in it")
     if missing:
         raise NoBars(missing[0], f"{folder} has no file of it that can be read")
+    if not found:
+        raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
     return {ticker: found[ticker] for ticker in tickers or found}
 
 

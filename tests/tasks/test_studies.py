@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
-from stockml.errors import NoBars, StoreUnreadable
+from stockml.errors import InvalidFile, NoBars, StoreUnreadable
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.training.checkpoint import EpochProgress
@@ -56,7 +56,7 @@ def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_na
         reading(["X"], tmp_path)
     (tmp_path / "abx.csv").unlink()
     (tmp_path / "abx.us.txt").unlink()
-    with pytest.raises(NoBars, match=r"any ticker: .* no file of it that can be read"):
+    with pytest.raises(InvalidFile, match="found none that can be read"):
         reading([], tmp_path)
 
 
