@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import DistributionRows
@@ -55,12 +54,10 @@ class CrpsComparison:
         """How likely such a difference is by luck; None where there are too few origins to say."""
         return self.test.p_value if self.test else None
 
-    def interval(self, origins: int) -> Interval | None:
-        """95 % of the skill over all leads, with the test's own noise; None where that is not defined."""
-        if self.test is None or self.test.statistic == 0:
-            return None
-        half = float(stdtrit(origins - 1, 0.975)) * abs(self.skill / self.test.statistic)
-        return Interval(self.skill - half, self.skill + half)
+    @property
+    def interval(self) -> Interval | None:
+        """95 % of the skill over all leads; None where there are too few origins to say."""
+        return self.test.around(self.skill) if self.test else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
-from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
+from stockml.evaluation.significance import diebold_mariano, overlap
 from stockml.features.windows import known_outcomes
 from stockml.forecasts.proper_scores import brier
 from stockml.models.baselines import baseline_paths, mean_step
@@ -120,13 +120,11 @@ class _Sheet:
     def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
         loss, other, naive = ((self._scaled(errors[each]) ** 2).mean(axis=1) for each in (name, against, LAST_CLOSE))
         skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
-        return Comparison(
-            name=name,
-            against=against,
-            skill_difference=None if skill is None or other_skill is None else skill - other_skill,
-            interval=skill_difference_interval(loss, other, naive, self.overlap),
-            test=diebold_mariano(loss, other, self.overlap),
-        )
+        test = diebold_mariano(loss, other, self.overlap)
+        if skill is None or other_skill is None:
+            return Comparison(name, against, None, None, test)
+        more = skill - other_skill
+        return Comparison(name, against, more, test.around(more) if test else None, test)
 
     def _scaled(self, error: Floats) -> Floats:
         """Only the origins that have a scale."""

@@ -1,18 +1,19 @@
-"""Is a difference in loss more than luck? Diebold-Mariano for paths that overlap, and a block bootstrap of the skill.
+"""Is a difference in loss more than luck? Diebold and Mariano's test for paths that overlap, and the interval of it.
 
-SciPy has neither test; it gives Student's t. Losses are one number an origin, from the same origins for both.
+SciPy has no such test; it gives the cosine transform and Student's t. Losses are one number an origin, from the same
+origins for both.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from stockml.storage.arrays import Floats, Indices
 
 SIGNIFICANT = 0.05  # a difference that luck explains more often than this is called noise
-RESAMPLES, CONFIDENCE = 2_000, 0.95
+CONFIDENCE = 0.95
 ROUNDING = 1e-12  # relative: losses that differ by less are equal
 
 
@@ -27,76 +28,55 @@ def overlap(origins: Indices, horizon: int) -> int:
 
 
 @dataclass(frozen=True)
+class Interval:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class DieboldMariano:
-    """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely so by luck."""
+    """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely so by luck.
+
+    freedom: the degrees of Student's t; None in the records of versions that told too many.
+    """
 
     statistic: float
     p_value: float
     p_worse: float
+    freedom: int | None = None
+
+    def around(self, figure: float) -> Interval | None:
+        """95 % of a figure that is the mean difference in other units, by the noise that the p-value knows: 0 is in it
+        where that is 5 % at least. None where there is no such noise.
+        """
+        if self.freedom is None or self.statistic == 0:
+            return None
+        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * abs(figure / self.statistic)
+        return Interval(figure - half, figure + half)
 
 
 def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMariano | None:
-    """Diebold and Mariano (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
+    """Diebold and Mariano (1995), by the fixed-smoothing variance that Coroneo and Iacone (2020) ask of few origins.
 
     loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones share sessions.
-    The forecast of origin j is so correlated with the next `overlapping` − 1, whose autocovariances enter the
-    variance; where their plain sum is not positive, Bartlett's weights are used (Newey and West 1987).
+    An origin's difference is so correlated with those of 2 · `overlapping` − 1 origins, itself among them. The variance
+    is the mean square of one slow cosine of the differences for as many origins, which makes the statistic Student's
+    with one degree of freedom a cosine (Müller 2007; Lazarus, Lewis, Stock and Watson 2018). Where no origins overlap
+    that is Student's own test. Of equal forecasts 5 to 7 in a hundred are called different, however few the origins.
     None where there are fewer than 2 · `overlapping` origins: no honest answer exists.
     """
+    from scipy.fft import dct
+
     difference = loss - other
     count = len(difference)
     if count < max(3, 2 * overlapping):
         return None
     if np.abs(difference).max() <= ROUNDING * np.abs(loss).max():
         return DieboldMariano(0.0, 1.0, 0.5)
-    variance = _long_run_variance(difference, overlapping)
-    if variance <= 0:
+    if np.ptp(difference) <= ROUNDING * np.abs(difference).max():
         return None
-    corrected = (count + 1 - 2 * overlapping + overlapping * (overlapping - 1) / count) / count
-    statistic = float(difference.mean() / math.sqrt(variance / count) * math.sqrt(corrected))
-    worse = float(stdtr(count - 1, -statistic))
-    return DieboldMariano(statistic, 2 * min(worse, 1 - worse), worse)
-
-
-def _long_run_variance(series: Floats, overlapping: int) -> float:
-    """Variance of the mean of `series`, times its length."""
-    centred = series - series.mean()
-    covariances = np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(overlapping)]) / len(series)
-    plain = covariances[0] + 2 * covariances[1:].sum()
-    if plain > 0:
-        return float(plain)
-    weights = 1 - np.arange(1, overlapping) / overlapping
-    return float(covariances[0] + 2 * weights @ covariances[1:])
-
-
-@dataclass(frozen=True)
-class Interval:
-    low: float
-    high: float
-
-
-def skill_difference_interval(loss: Floats, other: Floats, naive: Floats, overlapping: int) -> Interval | None:
-    """95 % block-bootstrap interval of skill(loss) − skill(other), where skill = 1 − mean loss / mean naive loss.
-
-    loss, other, naive: (m,), same origins in time order. Blocks of consecutive origins, wrapping round (Politis and
-    Romano 1992), as long as the overlap and at least the cube root of m, are drawn with replacement, the same blocks
-    for all three. None with fewer than two blocks, or where the reference made no error.
-    """
-    count = len(loss)
-    block = max(overlapping, round(count ** (1 / 3)))
-    if count < 2 * block:
-        return None
-    rows = _block_rows(count, block)
-    against = naive[rows].mean(axis=1)
-    if np.any(against <= 0):
-        return None
-    differences = (other[rows].mean(axis=1) - loss[rows].mean(axis=1)) / against
-    low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
-
-
-def _block_rows(count: int, block: int) -> Indices:
-    """(RESAMPLES, count) row numbers, in runs of `block`; the same ones every time."""
-    starts = np.random.default_rng(0).integers(0, count, size=(RESAMPLES, math.ceil(count / block)))
-    rows = (starts[:, :, None] + np.arange(block)) % count
-    return rows.reshape(RESAMPLES, -1)[:, :count]
+    freedom = min(count - 1, count // (2 * overlapping - 1))
+    variance = float(np.mean(dct(difference, norm="ortho")[1 : freedom + 1] ** 2))
+    statistic = float(difference.mean() / math.sqrt(variance / count))
+    worse = float(stdtr(freedom, -statistic))
+    return DieboldMariano(statistic, 2 * min(worse, 1 - worse), worse, freedom)

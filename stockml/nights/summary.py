@@ -146,8 +146,7 @@ def _crps_adds(night: Night) -> str:
     if table is None or table.network_adds is None:
         return "what was not measured"
     found = table.network_adds
-    around = found.interval(table.scores[found.name].origins)
-    inside = f" ({around.low:+z.2%} to {around.high:+z.2%})" if around else ""
+    inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
     return f"{found.skill:+z.2%} of CRPS{inside}, {_luck(found.p_value)}"
 
 

@@ -149,7 +149,6 @@ def test_an_interval_is_students_where_no_outcomes_overlap() -> None:
     found = compared(DistributionRows(apart, LEADS, forecasts, {}), actual, reference="simple")["network"]
     loss, other = (losses(each, actual, LEADS) for each in forecasts.values())
     expected = ttest_1samp(other - loss, 0.0).confidence_interval()
-    interval = found.interval(len(apart))
-    assert interval
-    assert (interval.low, interval.high) == pytest.approx(np.array([*expected]) / other.mean())
-    assert replace(found, test=None).interval(len(apart)) is None
+    assert found.interval
+    assert (found.interval.low, found.interval.high) == pytest.approx(np.array([*expected]) / other.mean())
+    assert replace(found, test=None).interval is None

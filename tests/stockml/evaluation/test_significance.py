@@ -6,30 +6,42 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.evaluation.significance import diebold_mariano, overlap, skill_difference_interval
+from stockml.evaluation.significance import diebold_mariano, overlap
 
 
-def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, lags: int) -> tuple[float, float]:
-    """Harvey, Leybourne and Newbold (1997), equations 3 to 9, one sum at a time."""
+def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, shared: int) -> tuple[float, float]:
+    """Lazarus, Lewis, Stock and Watson (2018), equations 3 and 10, one cosine and one sum at a time."""
     d = [a - b for a, b in zip(loss, other, strict=True)]
-    n, mean = len(d), sum(d) / len(d)
-    variance = sum((x - mean) ** 2 for x in d) / n
-    for lag in range(1, lags):
-        variance += 2 * sum((d[i] - mean) * (d[i - lag] - mean) for i in range(lag, n)) / n
-    plain = mean / math.sqrt(variance / n)
-    corrected = plain * math.sqrt((n + 1 - 2 * lags + lags * (lags - 1) / n) / n)
-    return corrected, 2 * (1 - stats.t.cdf(abs(corrected), n - 1))
+    n = len(d)
+    cosines = n // (2 * shared - 1)
+    projected = [
+        math.sqrt(2 / n) * sum(x * math.cos(math.pi * j * (t + 0.5) / n) for t, x in enumerate(d))
+        for j in range(1, cosines + 1)
+    ]
+    statistic = sum(d) / n / math.sqrt(sum(each**2 for each in projected) / cosines / n)
+    return statistic, 2 * (1 - stats.t.cdf(abs(statistic), cosines))
 
 
-@pytest.mark.parametrize("lags", [1, 2, 5])
-def test_diebold_mariano_is_what_the_formulas_say(lags: int) -> None:
+@pytest.mark.parametrize("shared", [2, 3, 5, 40])
+def test_diebold_mariano_is_what_the_formulas_say(shared: int) -> None:
     generator = np.random.default_rng(5)
     loss, other = generator.gamma(2, 1, 80), generator.gamma(2, 1.1, 80)
-    found = diebold_mariano(loss, other, lags)
+    found = diebold_mariano(loss, other, shared)
     assert found is not None
-    statistic, p_value = loop_diebold_mariano(loss, other, lags)
+    statistic, p_value = loop_diebold_mariano(loss, other, shared)
     assert found.statistic == pytest.approx(statistic)
     assert found.p_value == pytest.approx(p_value)
+
+
+def test_where_no_origins_overlap_it_is_students_test() -> None:
+    generator = np.random.default_rng(5)
+    loss, other = generator.gamma(2, 1, 80), generator.gamma(2, 1.1, 80)
+    found, students = diebold_mariano(loss, other, 1), stats.ttest_rel(loss, other)
+    assert found is not None
+    assert (found.statistic, found.p_value) == pytest.approx((students.statistic, students.pvalue))
+    around = found.around(float((loss - other).mean()))
+    assert around is not None
+    assert (around.low, around.high) == pytest.approx(tuple(students.confidence_interval()))
 
 
 def test_the_sign_says_who_loses() -> None:
@@ -50,20 +62,13 @@ def test_equal_losses_differ_by_luck_alone_and_too_few_say_nothing() -> None:
     assert equal is not None
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
     assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == equal
-    assert diebold_mariano(loss[:9], loss[:9] + 1, 5) is None
-    assert skill_difference_interval(loss[:9], loss[:9] + 1, loss[:9], 5) is None
+    assert equal.around(0.0) is None
+    assert diebold_mariano(loss[:9], 1.1 * loss[:9], 5) is None
 
 
 def test_a_constant_difference_has_no_variance_and_no_test() -> None:
     loss = np.arange(1.0, 65.0)
     assert diebold_mariano(loss, loss + 1, 5) is None
-
-
-def test_a_negative_plain_sum_falls_back_to_bartletts_weights() -> None:
-    difference = np.tile([1.0, -1.0], 30) + 0.01
-    found = diebold_mariano(difference, np.zeros(60), 2)
-    assert found is not None
-    assert math.isfinite(found.statistic)
 
 
 @pytest.mark.parametrize(
@@ -77,27 +82,32 @@ def overlapping_losses(generator: np.random.Generator, count: int, shared: int) 
     return np.convolve(generator.normal(size=count + shared - 1) ** 2, np.ones(shared), mode="valid")
 
 
-def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different() -> None:
+@pytest.mark.parametrize(
+    ("count", "shared"), [(10, 5), (13, 5), (20, 5), (30, 5), (94, 5), (145, 5), (6, 2), (24, 2), (20, 10), (100, 50)]
+)
+def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different(count: int, shared: int) -> None:
     generator = np.random.default_rng(8)
-    pairs = [(overlapping_losses(generator, 145, 5), overlapping_losses(generator, 145, 5)) for _ in range(400)]
-    naive = sum(test.p_value < 0.05 for a, b in pairs if (test := diebold_mariano(a, b, 1)))
-    honest = sum(test.p_value < 0.05 for a, b in pairs if (test := diebold_mariano(a, b, 5)))
-    assert honest / 400 < 0.12
-    assert naive / 400 > 0.25  # what ignoring the overlap would claim
-
-
-def test_the_interval_covers_the_true_difference_and_is_repeatable() -> None:
-    generator = np.random.default_rng(9)
-    covered = 0
-    for _ in range(100):
-        naive = overlapping_losses(generator, 145, 5) + 1
-        loss, other = naive * 0.9, naive * 0.95 + generator.normal(0, 0.1, 145)
-        found = skill_difference_interval(loss, other, naive, 5)
+    p_values = []
+    for _ in range(1_000):
+        one, other = (overlapping_losses(generator, count, shared) for _ in range(2))
+        found = diebold_mariano(one, other, shared)
         assert found is not None
-        assert found == skill_difference_interval(loss, other, naive, 5)
-        covered += found.low <= 0.05 <= found.high
-    assert covered >= 85
+        p_values.append(found.p_value)
+        around = found.around(one.mean() - other.mean())
+        assert around is not None
+        assert (around.low > 0 or around.high < 0) == (found.p_value < 0.05)
+    assert 0.03 < np.mean(np.array(p_values) < 0.05) < 0.09
+    assert np.mean(np.array(p_values) < 0.001) < 0.006
 
 
-def test_no_skill_is_defined_where_the_last_value_made_no_error() -> None:
-    assert skill_difference_interval(np.ones(50), np.ones(50), np.zeros(50), 5) is None
+def test_ignoring_the_overlap_would_claim_what_is_not_there() -> None:
+    generator = np.random.default_rng(8)
+    pairs = [[overlapping_losses(generator, 145, 5) for _ in range(2)] for _ in range(400)]
+    assert sum(test.p_value < 0.05 for one, other in pairs if (test := diebold_mariano(one, other, 1))) / 400 > 0.25
+
+
+def test_a_clear_difference_is_found() -> None:
+    generator = np.random.default_rng(9)
+    losses = [overlapping_losses(generator, 145, 5) for _ in range(400)]
+    clear = [test for each in losses if (test := diebold_mariano(each + generator.normal(0.5, 1, 145), each, 5))]
+    assert sum(test.p_worse < 0.05 for test in clear) / 400 > 0.95

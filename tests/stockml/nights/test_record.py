@@ -71,6 +71,7 @@ SCORES = st.builds(
     st.lists(FIGURE, max_size=3).map(tuple),
     st.builds(Direction, FIGURE, FIGURE, FIGURE),
 )
+TESTS = st.builds(DieboldMariano, FINITE, FINITE, FINITE, st.none() | st.integers(1, 2_000))
 EVALUATIONS = st.builds(
     Evaluation,
     scores=st.dictionaries(TEXT, SCORES, max_size=2),
@@ -80,7 +81,7 @@ EVALUATIONS = st.builds(
             Comparison,
             skill_difference=FIGURE,
             interval=st.none() | st.builds(Interval, FINITE, FINITE),
-            test=st.none() | st.builds(DieboldMariano, FINITE, FINITE, FINITE),
+            test=st.none() | TESTS,
         ),
         max_size=2,
     ).map(tuple),
@@ -90,7 +91,7 @@ COMPARED = st.builds(
     CrpsComparison,
     skill=FINITE,
     skill_by_lead=FLOATS,
-    test=st.none() | st.builds(DieboldMariano, FINITE, FINITE, FINITE),
+    test=st.none() | TESTS,
 )
 DISTRIBUTIONS = st.builds(
     DistributionTable,
