@@ -109,7 +109,7 @@ def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
     """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, and InvalidSetting where
-    that is since it begins too early, and for a horizon shorter than what is measured."""
+    that is since it begins too early or too late, or there is no base, and for a horizon shorter than is measured."""
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
@@ -120,6 +120,12 @@ def backtest(
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
     splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
+    if len(splits) < FEWEST_NIGHTS and first >= len(series) - furthest > 0:
+        bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
+        raise InvalidSetting(f"the first of {FEWEST_NIGHTS} nights", str(span.first), bound)
+    if len(splits) < FEWEST_NIGHTS and Pool.before(series.sessions[-1].item(), folders).base is None:
+        places = ", ".join(map(str, folders))
+        raise InvalidSetting("the vintages", places, f"a folder with a base that ends before {series.sessions[-1]}")
     if len(splits) < FEWEST_NIGHTS and first < earliest < len(series):
         bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
         raise InvalidSetting(f"the first of {FEWEST_NIGHTS} nights", str(span.first), bound)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,14 @@ def test_a_span_without_twenty_nights_is_refused(span: Span) -> None:
 def test_a_span_before_there_was_a_base_is_told_from_when_on_nights_can_be_run() -> None:
     with pytest.raises(InvalidSetting, match=r"2001-04-11 or later, .* found '1990-01-01'"):
         backtest("ABC", SERIES, Span(date(1990, 1, 1), date(2001, 6, 1)), SETTINGS)
+
+
+def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_told_as_that(tmp_path: Path) -> None:
+    known = SERIES.sessions[-50]
+    with pytest.raises(InvalidSetting, match=f"to be before {known}, .* found '2030-01-01'"):
+        backtest("ABC", SERIES, Span(date(2030, 1, 1), date(2032, 1, 1)), SETTINGS)
+    with pytest.raises(InvalidSetting, match="a folder with a base that ends before"):
+        backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
 def test_twenty_nights_are_enough_and_what_is_missing_is_counted() -> None:
