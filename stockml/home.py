@@ -157,4 +157,6 @@ def usual_root() -> Path:
 
 
 def _is_home(root: Path) -> bool:
-    return any((root / name).exists() for name in KEPT)
+    """Whether anything is kept there: a command that failed, as on a full disk, may have left empty folders."""
+    kept = (root / name for name in KEPT)
+    return any(path.is_file() or any(each.is_file() for each in path.rglob("[!.]*")) for path in kept)

@@ -26,7 +26,7 @@ from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
-from stockml.tracking.connection import without_password
+from stockml.tracking.connection import PREFIX, without_password
 
 DISK_NEEDED_GB = 2.0
 PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
@@ -224,6 +224,9 @@ def mlflow(home: Home) -> Check:
     address = Address.of(home.tracking_uri)
     shown = without_password(home.tracking_uri)
     if address.scheme == "sqlite":
+        is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
+        if not is_there and any(home.nights.glob("*/*/night.json")):
+            return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
     if fault := connection_fault(address):
         where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""

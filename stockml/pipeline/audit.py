@@ -116,15 +116,15 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
     promotion = promote(home, model, run, read_assessment(Path(evaluation.path)).verdict, at=now)
     return {
         "series": Path(dataset.path),
-        "decision": _without_places(home, Path(decision.path)),
+        "decision": without_places(home, Path(decision.path)),
         "weights": Path(model.path),
         "predictions and metrics": Path(evaluation.path),
-        "gate": _without_places(home, Path(promotion.path)),
+        "gate": without_places(home, Path(promotion.path)),
         "ledger": Path(ledger.path),
     }
 
 
-def _without_places(home: Home, file: Path) -> Path:
+def without_places(home: Home, file: Path) -> Path:
     """A copy that speaks of the home by one name, whichever of the two it is."""
     copy = home.root / "audited" / file.name
     copy.parent.mkdir(parents=True, exist_ok=True)

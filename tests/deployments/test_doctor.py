@@ -12,7 +12,9 @@ from deployments.cli.app import run
 from deployments.doctor import Check, examine
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.nights.record import night_path, write_night
 from tests.support.commands import Captured, store_of
+from tests.support.nights import recorded_night
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -73,6 +75,13 @@ def test_a_mlflow_server_that_is_away_is_a_problem(home: Home) -> None:
     check = found(replace(home, tracking_uri="http://me:secret@127.0.0.1:9"))["MLflow"]
     assert check.verdict == "problem"
     assert "secret" not in str(check)
+
+
+def test_a_database_of_mlflow_that_is_gone_is_made_again_from_the_nights(home: Home) -> None:
+    assert found(home)["MLflow"].verdict == "ok", "before the first night"
+    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
+    check = found(home)["MLflow"]
+    assert (check.verdict, check.advice) == ("note", "`stockml rebuild-tracking`")
 
 
 def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: ScriptedFeed) -> None:
