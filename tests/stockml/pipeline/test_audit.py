@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,12 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.errors import InvalidSession
-from stockml.evaluation import promotion_gate
 from stockml.home import Home
-from stockml.pipeline.audit import PARTS, audit
+from stockml.pipeline.audit import PARTS, audit, without_places
 from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
 from stockml.prices.store import BarStore
-from stockml.settings import EvaluationSettings, Settings
+from stockml.settings import Settings
 from stockml.storage.differences import compared
 from tests.support.recordings import recorded_bars
 
@@ -73,15 +73,12 @@ def test_imported_history_has_another_future_too(home: Home, tmp_path: Path, fet
     assert not leaking.clean
 
 
-@pytest.mark.slow
-def test_a_night_that_promotes_nothing_is_audited_too(
-    stored: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(promotion_gate, "judge", lambda *_, **__: (False, "no champion yet"))
-    evaluation = EvaluationSettings(test_sessions=300, validation_sessions=300)
-    found = audit(stored, "IBM", SESSION, Settings(evaluation=evaluation), None, folder=tmp_path / "a", now=AFTER)
-    assert found.clean
-    assert set(found.parts) == set(PARTS)
+def test_a_night_before_the_first_promotion_has_none_to_compare(stored: Home, tmp_path: Path) -> None:
+    def night(place: Home, *asked: Any) -> dict[str, Path]:
+        return {**series_of(place, *asked), "gate": without_places(place, place.models / "IBM" / "promotions.jsonl")}
+
+    found = audit(stored, "IBM", SESSION, Settings(), None, folder=tmp_path / "a", now=AFTER, night=night)
+    assert (found.clean, "gate" in found.parts) == (True, True)
 
 
 def test_a_day_without_a_bar_is_refused(stored: Home, tmp_path: Path) -> None:
