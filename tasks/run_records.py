@@ -133,7 +133,8 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
         return  # a run that failed before anything was kept makes no home
     kept = last_attempt(home().nights, ticker)
     if kept is None or kept.at <= at:
-        keep_attempt(home().nights, ticker, Attempt(state.name or "", " ".join((state.message or "").split()), at))
+        why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
+        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
         commit_ended(home(), ticker)
 
 

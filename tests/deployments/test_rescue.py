@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Running
+from prefect.states import Failed, Running
 
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import is_at_work, mark
-from tasks.run_records import crash_orphans, end_killed, sign
+from tasks.run_records import crash_orphans, end_killed, keep_end, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -81,6 +81,15 @@ def test_a_night_that_was_killed_says_so_in_the_status_where_none_came_after_it(
     crash_orphans(began + timedelta(hours=7))
     told = "crashed: nothing works on this run any more; run it again"
     assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
+
+
+def test_a_night_that_failed_says_why_in_its_own_words(home: Home) -> None:
+    keep_attempt(home.nights, "FAILED", Attempt("Completed", "", began := datetime.now(UTC)))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(night, parameters={"ticker": "FAILED"}, state=Running())
+    said = "Flow run encountered an exception: NoBars: no bars of FAILED"
+    keep_end(run, Failed(message=said), began + timedelta(minutes=1))
+    assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
 
 
 def test_a_process_is_at_work_since_a_moment_only_if_it_was_there_then() -> None:
