@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from deployments.replay.feed import Feed
 from stockml.home import Home
 from tasks.artifacts import time_left
 from tests.support.commands import Captured, stockml, store_of
+from tests.support.patience import PATIENCE_S
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 
@@ -166,13 +168,16 @@ def test_a_server_that_fails_within_is_named_with_who_can_say_why(capsys: Captur
     assert said.startswith("stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`")
 
 
-def test_what_is_interrupted_says_so(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("stockml.prices.store.BarStore.of", interrupted)
-    assert run(["bars", "IBM"]) == 130
-    assert capsys.readouterr().err == "stockml: interrupted; the same command goes on where it stopped\n"
+def test_what_is_interrupted_says_so(home: Home) -> None:
+    store_of(home, "MSFT")
+    os.mkfifo(bars := Path(home.store) / "IBM.parquet")
+    reading = subprocess.Popen(
+        [sys.executable, "-m", "deployments.cli", "bars", "IBM"], stderr=subprocess.PIPE, text=True
+    )
+    with bars.open("wb"):  # once the command reads
+        reading.send_signal(signal.SIGINT)
+        said = reading.communicate(timeout=PATIENCE_S)[1]
+    assert (reading.returncode, said) == (130, "stockml: interrupted; the same command goes on where it stopped\n")
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home: Home, capsys: Captured) -> None:
