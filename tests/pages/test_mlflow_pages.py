@@ -48,7 +48,7 @@ def pages(installation: Home) -> Iterator[Pages]:
     for day in DAYS:
         night, series = recorded_night(day=day), series_until("IBM", day)
         assert night.forecast
-        folder = installation.plots / str(day)
+        folder = installation.plots / "IBM" / str(day)
         draw = partial(forecast.forecast_fan, "IBM", night.forecast, night.publisher, series.sessions, series.mid)
         style.save({"forecast": draw}, folder)
         night = recorded_night(day=day, plots_folder=str(folder), figures=("calibration", "forecast"))
@@ -104,7 +104,7 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page
 
 
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home, page: "Page") -> None:
-    run_id, folder = next(iter(pages.runs.values())), installation.plots / str(DAYS[-1])
+    run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)
     shown = page.inner_text("body")
     assert "IBM 2013-02-28 fine-tune" in shown
