@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, TooFewBars
+from stockml.errors import InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import BASE, row_of
@@ -120,18 +120,8 @@ def backtest(
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
     splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
-    if len(splits) < FEWEST_NIGHTS and first >= len(series) - furthest > 0:
-        bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
-        raise InvalidSetting(f"the first of {FEWEST_NIGHTS} nights", str(span.first), bound)
-    if len(splits) < FEWEST_NIGHTS and Pool.before(series.sessions[-1].item(), folders).base is None:
-        places = ", ".join(map(str, folders))
-        raise InvalidSetting("the vintages", places, f"a folder with a base that ends before {series.sessions[-1]}")
-    if len(splits) < FEWEST_NIGHTS and first < earliest < len(series):
-        bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
-        raise InvalidSetting(f"the first of {FEWEST_NIGHTS} nights", str(span.first), bound)
     if len(splits) < FEWEST_NIGHTS:
-        needed = len(series) + (FEWEST_NIGHTS - len(splits)) * span.every
-        raise TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
+        raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     at, leads = np.array(list(splits)), np.array(LEADS)
     nights, own, bare = _nights(series, splits, settings, folders)
     rows = _simple_rows(series, at, leads, folders)
@@ -139,6 +129,24 @@ def backtest(
     rows = replace(rows, quantiles=rows.quantiles | published)
     step = settings.evaluation.direction_step
     return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
+
+
+def _too_few(
+    series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
+) -> StockmlError:
+    """Why the span has that few nights."""
+    begins, newest = f"the first of {FEWEST_NIGHTS} nights", series.sessions[-1]
+    if first >= len(series) - furthest > 0:
+        bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
+        return InvalidSetting(begins, str(span.first), bound)
+    if Pool.before(newest.item(), folders).base is None:
+        bound = f"a folder with a base that ends before {newest}"
+        return InvalidSetting("the vintages", ", ".join(map(str, folders)), bound)
+    if first < earliest < len(series):
+        bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
+        return InvalidSetting(begins, str(span.first), bound)
+    needed = len(series) + (FEWEST_NIGHTS - count) * span.every
+    return TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:

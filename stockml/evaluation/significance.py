@@ -37,7 +37,7 @@ class Interval:
 class DieboldMariano:
     """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely so by luck.
 
-    freedom: the degrees of Student's t; None in the records of versions that told too many.
+    freedom: the degrees of Student's t; None of equal losses, and in the records of versions that took too many.
     """
 
     statistic: float
@@ -63,7 +63,8 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
     is the mean square of one slow cosine of the differences for as many origins, which makes the statistic Student's
     with one degree of freedom a cosine (Müller 2007; Lazarus, Lewis, Stock and Watson 2018). Where no origins overlap
     that is Student's own test. Of equal forecasts 5 to 7 in a hundred are called different, however few the origins.
-    None where there are fewer than 2 · `overlapping` origins: no honest answer exists.
+    None where there are fewer than 2 · `overlapping` origins, or where these cosines see no noise: no honest answer
+    exists.
     """
     from scipy.fft import dct
 
@@ -73,10 +74,10 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
         return None
     if np.abs(difference).max() <= ROUNDING * np.abs(loss).max():
         return DieboldMariano(0.0, 1.0, 0.5)
-    if np.ptp(difference) <= ROUNDING * np.abs(difference).max():
-        return None
     freedom = min(count - 1, count // (2 * overlapping - 1))
     variance = float(np.mean(dct(difference, norm="ortho")[1 : freedom + 1] ** 2))
+    if variance <= (ROUNDING * np.abs(difference).max()) ** 2:  # as of a constant, or of one origin in the middle
+        return None
     statistic = float(difference.mean() / math.sqrt(variance / count))
     worse = float(stdtr(freedom, -statistic))
     return DieboldMariano(statistic, 2 * min(worse, 1 - worse), worse, freedom)

@@ -71,6 +71,11 @@ def test_a_constant_difference_has_no_variance_and_no_test() -> None:
     assert diebold_mariano(loss, loss + 1, 5) is None
 
 
+def test_what_moves_in_the_middle_alone_has_no_noise_that_is_seen_and_no_test() -> None:
+    loss = np.ones(11)
+    assert diebold_mariano(loss, np.where(np.arange(11) == 5, 2.0, 1.0), 5) is None
+
+
 @pytest.mark.parametrize(
     ("every", "horizon", "shared"), [(10, 50, 5), (1, 50, 50), (50, 50, 1), (60, 50, 1), (7, 50, 8)]
 )
