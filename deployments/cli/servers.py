@@ -78,6 +78,7 @@ def serve(
         set_environment(place)
         if deploy:
             print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
+        stack.remember_api(place, prefect_url)
         program = stack.worker(os.environ, "--with-healthcheck")
     else:
         name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)

@@ -213,10 +213,10 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
             return Check("Prefect", "ok", f"{shown} answers")
         return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
     if address := running_server(home):
-        return Check("Prefect", "ok", f"`stockml up` answers at {address}")
+        return Check("Prefect", "ok", f"{address} answers")
     if home.servers.exists():
         left = f"{home.servers} is left from a server that is gone"
-        return Check("Prefect", "note", left, "start `stockml up` again")
+        return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
@@ -237,7 +237,7 @@ def mlflow(home: Home) -> Check:
 
 def port(name: str, number: int, home: Home) -> Check:
     if running_server(home):
-        return Check(f"port {number}", "ok", f"`stockml up` runs; {name} is there or on a port of its own")
+        return Check(f"port {number}", "ok", f"a server is up; {name} is there or on a port of its own")
     try:
         check_port(name, number, f"--{name.lower()}-port")
     except StockmlError as taken:

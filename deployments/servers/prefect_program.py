@@ -10,10 +10,11 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncGenerator, MutableMapping
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,8 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     access = Access.of(environ)
     environ.update(protection(access, port))
     environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened
+    if folder := page_folder(environ):
+        environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
     if database := local_database(environ):
         lay_out(database)
     with left_uncollected():
@@ -69,6 +72,17 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
         timeout_keep_alive=server.api.keepalive_timeout,
         log_level=server.logging_level.lower(),
     )
+
+
+def page_folder(environ: Mapping[str, str]) -> str | None:
+    """Where Prefect keeps its page's files, which it makes once: in PREFECT_HOME if not where it is installed.
+
+    What is installed often is another user's: in an image, under systemd. Prefect then serves no page, and goes on.
+    """
+    installed = Path(str(find_spec("prefect").origin)).parent / "server"  # type: ignore[union-attr]
+    if environ.get("PREFECT_SERVER_UI_STATIC_DIRECTORY") or os.access(installed, os.W_OK):
+        return None
+    return str(Path(environ["PREFECT_HOME"]) / "page")
 
 
 def write_from_the_start() -> None:

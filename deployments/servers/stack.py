@@ -99,6 +99,12 @@ def up(
         yield children
 
 
+def remember_api(home: Home, prefect_api: str) -> None:
+    """Tell other commands in this home of the API that its worker alone was started for, unless `up` has."""
+    if not running_server(home):
+        write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
+
+
 def watch(children: list[Child]) -> NoReturn:
     """Look after the children until one ends by itself: ServerFailed."""
     while True:

@@ -229,7 +229,7 @@ def _where(night: Night) -> list[str]:
     version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
     run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
     places = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
-    places += [("plots", night.plots_folder), ("pages", PAGES)]
+    places += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else PAGES)]
     return [line for label, place in places for line in _row(label, place or "")]
 
 

@@ -153,7 +153,7 @@ def test_a_server_that_is_gone_and_a_taken_port_are_notes(home: Home, feed: Scri
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])
     checks = {check.name: check for check in examine(home, {}, NOW, {"MLflow": port})}
-    assert "start `stockml up` again" in checks["Prefect"].advice
+    assert "start `stockml up`, or what else served it, again" in checks["Prefect"].advice
     assert "choose a port with --mlflow-port" in checks[f"port {port}"].found
 
 

@@ -1,11 +1,16 @@
-"""Prefect's server as it is kept here: tokens that outlive it, and writers that take their turn."""
+"""Prefect's server as it is kept here: tokens that outlive it, and writers that take their turn, its page."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import prefect
 import pytest
 
 from deployments.servers.prefect_program import token_key
@@ -53,3 +58,18 @@ def test_a_server_that_is_started_again_knows_open_pages_and_refuses_nobody_beca
         with ThreadPoolExecutor(people) as all_at_once:
             answers = Counter(status for found in all_at_once.map(begin, range(people)) for status in found)
     assert answers == {201: people * each}
+
+
+def test_the_page_is_kept_in_the_home_where_what_is_installed_is_another_users() -> None:
+    """Prefect makes its page's files when it is first started, and has no page where it may not."""
+    asked = """
+        import os
+        from deployments.servers.prefect_program import page_folder
+        environ = {"PREFECT_HOME": "/home/prefect"}
+        print(page_folder(environ | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": "/mine"}), end=" ")
+        os.geteuid() or os.setuid(65534)
+        print(page_folder(environ), end="")
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(asked)], capture_output=True, text=True, check=True)
+    own = os.geteuid() != 0 and os.access(Path(prefect.__file__).parent / "server", os.W_OK)
+    assert ended.stdout == f"None {None if own else '/home/prefect/page'}"

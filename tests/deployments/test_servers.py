@@ -133,10 +133,11 @@ def test_a_port_that_only_root_may_take_is_no_other_program() -> None:
     ) is is_forbidden
 
 
-def test_a_worker_that_deploys_nothing_has_the_projects_settings_too(home: Home) -> None:
+def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
     process = subprocess.Popen([*command, "--prefect-url", "http://127.0.0.1:9/api"], stderr=subprocess.DEVNULL)
     asked = psutil.Process(process.pid)
+    place = replay_home(os.environ)
     try:
         wait_for(lambda: "deployments.servers.worker_program" in asked.cmdline())
         environ = asked.environ()
@@ -144,7 +145,8 @@ def test_a_worker_that_deploys_nothing_has_the_projects_settings_too(home: Home)
         process.kill()
         process.wait()
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
-    assert environ["PREFECT_HOME"] == str(replay_home(os.environ).prefect)
+    assert environ["PREFECT_HOME"] == str(place.prefect)
+    assert place.server("prefect_api") == "http://127.0.0.1:9/api"  # for commands in its home: in its container
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 

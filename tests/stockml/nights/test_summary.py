@@ -99,11 +99,15 @@ def of_an_earlier_version() -> Night:
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
         "all its nights http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml",
         "/home/me/.stockml/plots/IBM/0f6f",
-        "make up",
     ],
 )
 def test_the_text_says(said: str) -> None:
     assert said in " ".join(summary.text(logged()).split())
+
+
+def test_who_has_no_link_is_told_how_to_see_the_pages() -> None:
+    for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
+        assert ("pages make up" in " ".join(summary.text(night).split())) is is_told
 
 
 @pytest.mark.parametrize("night", [logged(), without_network(), by_a_path(), of_an_earlier_version()])
