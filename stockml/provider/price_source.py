@@ -44,13 +44,15 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
     """The one rule, which every command goes by.
 
     What the home holds already; else the market's with a key, recorded ones in a replay. Where neither is named, a home
-    that is in use has its key elsewhere (a Prefect Secret block); a new one is for recorded prices.
+    that is in use, or whose servers are up, has its key elsewhere (a Prefect Secret block, a service's environment); a
+    new one is for recorded prices.
     """
     if kind := kind_in(home):
         return kind
     if is_named(environ):
         return kind_of(environ)
-    return "market" if home.in_use and home.root.name != REPLAY else "replay"
+    is_used = home.in_use or home.servers.exists()
+    return "market" if is_used and home.root.name != REPLAY else "replay"
 
 
 def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:

@@ -54,6 +54,10 @@ def test_a_replay_that_was_settled_stays_where_it_is_in_what_it_starts(person: P
 def test_a_home_in_use_is_found_without_the_key_too(person: Path) -> None:
     (person / ".stockml" / "store" / "history").mkdir(parents=True)
     assert place({}) == ".stockml/replay", "a command that failed has left folders, and nothing in them"
+    servers = person / ".stockml" / "servers.json"
+    servers.touch()
+    assert place({}) == ".stockml", "a service whose key is in its own environment, before its first night"
+    servers.unlink()
     (person / ".stockml" / "store" / "history" / "KO.parquet").touch()
     assert place({}) == ".stockml"
     assert kind_here(home({}), {}) == "market"
