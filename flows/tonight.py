@@ -21,7 +21,7 @@ from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
 from stockml.home import home
 from stockml.nights import states
-from stockml.pipeline.ageing import too_old
+from stockml.nights.status import too_old
 from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for

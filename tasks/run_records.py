@@ -1,10 +1,10 @@
 """Prefect's own records of runs: begun on their deployment's page, signed, and ended where nothing works on them."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from httpx import HTTPError
@@ -29,6 +29,8 @@ from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host, 
 from stockml.storage.sharing import commit_ended
 from stockml.tickers import validated_ticker
 from tasks.short_runs import suit_short_runs
+
+T = TypeVar("T")
 
 PAGE = 200
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
@@ -226,11 +228,16 @@ def runs_of(
     sort: FlowRunSort | None = None,
     flows: FlowFilter | None = None,
 ) -> Iterator[FlowRun]:
-    """All pages of the runs that the filters let through, each read when it is needed."""
-    page: list[FlowRun] = []
+    """The runs that the filters let through."""
+    return all_of(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
+
+
+def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
+    """What the client's method finds on all pages, each read when it is needed."""
+    page: list[T] = []
     offset = 0
     while not offset or len(page) == PAGE:  # a short page is the last
-        page = client.read_flow_runs(flow_filter=flows, flow_run_filter=wanted, sort=sort, limit=PAGE, offset=offset)
+        page = read(limit=PAGE, offset=offset, **filters)
         yield from page
         offset += PAGE
 

@@ -28,7 +28,7 @@ from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
 from stockml.pipeline import promote as promotion
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
-from stockml.provider.contract import OutputSize
+from stockml.provider.http import OutputSize
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt

@@ -2,15 +2,12 @@
 
 import os
 import shutil
-import socket
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from deployments.doctor import kept
@@ -26,22 +23,10 @@ from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
-from stockml.tracking.connection import PREFIX, without_password
+from stockml.tracking.connection import PREFIX, connection_fault, host_and_port, without_password
 
 DISK_NEEDED_GB = 2.0
-PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
-
-
-class Address(NamedTuple):
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        parts = urlsplit(url)
-        return cls(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
 
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
@@ -179,20 +164,10 @@ def price_service(home: Home, environ: Mapping[str, str]) -> Check:
         url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
     except StockmlError as error:
         return Check("price service", "problem", str(error))
-    address = Address.of(url)
-    place = f"{address.host}:{address.port}"
-    if fault := connection_fault(address):
+    place = "{}:{}".format(*host_and_port(url))
+    if fault := connection_fault(url):
         return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
     return Check("price service", "ok", f"{place} answers")
-
-
-def connection_fault(address: Address) -> OSError | None:
-    """Why nothing can be connected to there; None where something listens."""
-    try:
-        socket.create_connection((address.host, address.port), timeout=5).close()
-    except OSError as error:
-        return error
-    return None
 
 
 def clock(now: datetime, environ: Mapping[str, str]) -> Check:
@@ -221,15 +196,14 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def mlflow(home: Home) -> Check:
-    address = Address.of(home.tracking_uri)
-    shown = without_password(home.tracking_uri)
-    if address.scheme == "sqlite":
+    scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
+    if scheme == "sqlite":
         is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
         if not is_there and any(home.nights.glob("*/*/night.json")):
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
-    if fault := connection_fault(address):
-        where = ", or check STOCKML_DATABASE_URL" if address.scheme not in ("https", "http") else ""
+    if fault := connection_fault(home.tracking_uri):
+        where = ", or check STOCKML_DATABASE_URL" if scheme not in ("https", "http") else ""
         advice = f"start it{where}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")

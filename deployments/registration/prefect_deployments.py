@@ -31,9 +31,9 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers import TickerEntry, staggered, start_time
 from stockml.errors import InvalidSetting
 from stockml.home import home
+from tasks.run_records import all_of
 from tasks.workplace import of_scheduler
 
-PAGE = 200
 DIGEST_AT = time(7)
 NIGHTLY = "nightly.nightly"
 
@@ -125,8 +125,8 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
     with get_client(sync_client=True) as client:
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
-        of_flows = _found(client, flow_filter=FlowFilter.model_validate({"id": {"any_": list(flows.values())}}))
-        known = {(each.flow_id, each.name): each for each in of_flows}
+        theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
+        known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
         for each in wanted:
             flow_id = flows[each.flow]
             earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
@@ -134,7 +134,7 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
         if delete_others:
             ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
             kept = {(flows[each.flow], each.name) for each in wanted}
-            for other in _found(client, deployment_filter=ours):
+            for other in tuple(all_of(client.read_deployments, deployment_filter=ours)):
                 if (other.flow_id, other.name) not in kept:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
@@ -145,7 +145,7 @@ def announce(wanted: Sequence[Wanted]) -> None:
     """Let those that are not there yet have their page, without a schedule: `register` completes them."""
     named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
     with get_client(sync_client=True) as client:
-        there = {each.name for each in _found(client, deployment_filter=named)}
+        there = {each.name for each in all_of(client.read_deployments, deployment_filter=named)}
     if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
         register(new, delete_others=False)
 
@@ -153,15 +153,6 @@ def announce(wanted: Sequence[Wanted]) -> None:
 def make_pool(client: SyncPrefectClient) -> None:
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-
-
-def _found(client: SyncPrefectClient, **filters: Any) -> list[DeploymentResponse]:
-    found: list[DeploymentResponse] = []
-    while True:
-        page = client.read_deployments(limit=PAGE, offset=len(found), **filters)
-        found += page
-        if len(page) < PAGE:
-            return found
 
 
 @cache

@@ -1,8 +1,15 @@
-"""Child processes that end when this one does: started with a log file, waited for, stopped with all they started."""
+"""Child processes that end when this one does: started with a log file, waited for, stopped with all they started.
+
+A child runs `main` here around its own module: this process holds the other end of the child's stdin, and when that
+closes it has ended, killed or not.
+"""
 
 import contextlib
+import os
+import runpy
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +19,9 @@ from urllib.request import urlopen
 import psutil
 
 from deployments.errors import ServerFailed
-from deployments.servers.ends_with_parent import end
 from stockml.home import owner_only
+
+PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def start(
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.servers.ends_with_parent", module, *arguments],
+                [sys.executable, "-m", "deployments.servers.processes", module, *arguments],
                 env=dict(environ),
                 stdin=subprocess.PIPE,  # held open for as long as this process lives
                 stdout=sink,
@@ -74,7 +82,7 @@ def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
     raise ServerFailed(child.name, None, str(child.log), last_line(child.log))
 
 
-def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
+def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
     """Stop one after the other, each with all that it started: SIGTERM, and SIGKILL for what is still there then."""
     for child in children:
         family = _family(child.process.pid)
@@ -87,6 +95,18 @@ def stop(children: Iterable[Child], patience_s: float = 15.0) -> None:
         child.process.wait()
         if child.process.stdin:
             child.process.stdin.close()
+
+
+def end(family: list[psutil.Process], patience_s: float) -> None:
+    """SIGTERM to all of them, and SIGKILL to what is still there then."""
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=patience_s)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=patience_s)
 
 
 def last_line(log: Path) -> str:
@@ -104,3 +124,25 @@ def _family(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def main(module: str, arguments: list[str]) -> None:
+    """Become `python -m module arguments...`, which ends with all that it started when its parent is gone."""
+    threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _watch() -> None:
+    while os.read(0, 1024):
+        pass
+    me = psutil.Process()
+    children = me.children(recursive=True)
+    me.terminate()
+    end(children, PATIENCE_S)
+    time.sleep(PATIENCE_S)
+    me.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

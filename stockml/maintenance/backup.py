@@ -28,8 +28,7 @@ from stockml.maintenance.retention import RetentionSettings
 from stockml.maintenance.soundness import faults
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
-from stockml.storage.files import file_system, write_atomically
-from stockml.storage.objects import Objects
+from stockml.storage.objects import Found, Objects
 
 FORMAT = "stockml backup, 1"
 MANIFEST = "manifest.json"
@@ -88,12 +87,15 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
             raise InvalidFile(str(file), f"expected {only} in the archive, found nothing of that name")
         for name in names:
             if (there := _read(home, name)) is not None and there != (staged.root / name).read_bytes():
+                objects, within = _place(home, name)
                 why = "expected a home without it, found other content than the archive's"
-                raise InvalidFile(_place(home, name), f"{why}; move it away, or name an empty folder in STOCKML_HOME")
+                way_on = "move it away, or name an empty folder in STOCKML_HOME"
+                raise InvalidFile(objects.address(within), f"{why}; {way_on}")
         found = _found(staged, home)
         for name in reversed(names):  # what others rest on comes first
             if _read(home, name) is None:
-                _write(home, name, (staged.root / name).read_bytes())
+                objects, within = _place(home, name)
+                objects.replace(within, (staged.root / name).read_bytes(), Found(None))
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 
@@ -189,23 +191,11 @@ def _found(staged: Home, home: Home) -> list[str]:
     return [fault.replace(str(staged.root), str(home.root)) for fault in faults(staged)]
 
 
-def _place(home: Home, name: str) -> str:
+def _place(home: Home, name: str) -> tuple[Objects, str]:
     top, _, rest = name.partition("/")
-    return f"{home.store.rstrip('/')}/{rest}" if top == "store" else str(home.root / name)
+    return (Objects(home.store), rest) if top == "store" else (Objects(str(home.root)), name)
 
 
 def _read(home: Home, name: str) -> bytes | None:
-    fs, path = file_system(_place(home, name))
-    try:
-        content: bytes = fs.cat_file(path)
-    except FileNotFoundError:
-        return None
-    return content
-
-
-def _write(home: Home, name: str, content: bytes) -> None:
-    fs, path = file_system(_place(home, name))
-    if "file" in fs.protocol:
-        write_atomically(Path(path), content)
-    else:
-        fs.pipe_file(path, content)
+    objects, within = _place(home, name)
+    return objects.read(within).content

@@ -16,6 +16,7 @@ from stockml.nights import glance
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
+from stockml.storage.manifests import FOLDERS
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
@@ -56,8 +57,7 @@ def is_known(home: Home, ticker: str) -> bool:
 
 def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
     """What is looked up by the name of its folder or file alone."""
-    folders = ("models", "nights", "evaluations", "datasets", "plots", "payloads")
-    found = [(home.root / what / old, home.root / what / new) for what in folders]
+    found = [(home.root / what / old, home.root / what / new) for what in (*FOLDERS, "plots")]
     return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
 
 

@@ -43,9 +43,9 @@ def straight(horizon: int) -> Floats:
     return np.arange(1.0, horizon + 1)
 
 
-def damped(horizon: int, damping: float = MOMENTUM_DAMPING) -> Floats:
-    """damping + damping² + … up to each lead: a trend that goes on, ever weaker (Gardner and McKenzie 1985)."""
-    return np.asarray(np.cumsum(damping ** np.arange(1.0, horizon + 1)), dtype=np.float64)
+def damped(horizon: int) -> Floats:
+    """d + d² + … up to each lead, d MOMENTUM_DAMPING: a trend that goes on, ever weaker (Gardner and McKenzie 1985)."""
+    return np.asarray(np.cumsum(MOMENTUM_DAMPING ** straight(horizon)), dtype=np.float64)
 
 
 @dataclass(frozen=True)

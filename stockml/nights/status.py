@@ -9,16 +9,18 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from stockml.errors import StockmlError
+from stockml.errors import RecordUnreadable, StockmlError
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.models.registry import Registry
 from stockml.nights.glance import Glance, calendar_of, newest
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
 from stockml.redaction import excerpt
+from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
@@ -138,6 +140,23 @@ def last_attempt(nights: Path, ticker: str) -> Attempt | None:
         return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
+    """A sentence for the forecast and for the champion, where they are past their limit at `now`.
+
+    What cannot be read is not judged here: whoever needs it says so.
+    """
+    found = []
+    try:
+        last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)
+    except RecordUnreadable:
+        return []
+    if last and (age := age_of(last, sessions, now, limits.old_forecast)).expired:
+        found.append(f"the forecast has expired, {age.sessions} sessions old (limit {limits.old_forecast})")
+    if champion and (old := sessions.age(champion.session, now)) > limits.old_champion:
+        found.append(f"the champion is {old} sessions old (limit {limits.old_champion})")
+    return found
 
 
 def _path(found: Glance) -> str:

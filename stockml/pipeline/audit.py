@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
@@ -37,9 +36,10 @@ from stockml.pipeline.train import train_night
 from stockml.prices.bars import Split
 from stockml.prices.revisions import BAR_SCHEMA, batches
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore
+from stockml.prices.store import SCHEMAS, BarStore
 from stockml.settings import Settings
 from stockml.storage.differences import Compared, compared
+from stockml.storage.objects import Objects
 from stockml.storage.parquet_files import Table
 from stockml.storage.receipts import RunReceipt
 
@@ -144,13 +144,9 @@ def _home(real: Home, root: Path) -> Home:
 
 def _copy(store: BarStore, place: Home, ticker: str) -> None:
     """The ticker's bars with what adjusts them, bytes as they are."""
-    own = BarStore.of(place)
-    kept, wanted = ((each.path(ticker), *each.addresses_beside(ticker)) for each in (store, own))
-    for source, target in zip(kept, wanted, strict=True):
-        filesystem, path = fsspec.core.url_to_fs(source)
-        if filesystem.exists(path):
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            Path(target).write_bytes(filesystem.cat_file(path))
+    kept, names = Objects(store.root), [f"{folder}{ticker}.parquet" for folder in SCHEMAS]
+    found = {name: kept.read(name).content for name in names}
+    Objects(place.store).put({name: content for name, content in found.items() if content is not None})
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:

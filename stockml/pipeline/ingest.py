@@ -12,7 +12,7 @@ from stockml.prices.calendar import Sessions
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.contract import OutputSize, PriceProvider
+from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived

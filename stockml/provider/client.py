@@ -6,8 +6,7 @@ from typing import get_args
 
 from stockml.errors import NoData
 from stockml.prices.bars import Bars, Split
-from stockml.provider.contract import OutputSize
-from stockml.provider.http import HttpProvider, Request
+from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.listing import LISTING, is_listing
 from stockml.provider.parsing import DAILY, SPLITS, check_success, decoded, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
@@ -18,7 +17,7 @@ BASE_URL = "https://www.alphavantage.co"
 OK = 200
 
 
-class AlphaVantage(HttpProvider):
+class AlphaVantage(PriceProvider):
     """Alpha Vantage with one key; arguments as for any client."""
 
     name = "alphavantage"

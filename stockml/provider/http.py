@@ -8,11 +8,11 @@ import ipaddress
 import random
 import threading
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import ClassVar, Self
+from datetime import UTC, date, datetime
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -20,13 +20,15 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
 from stockml.home import checked_address
-from stockml.provider.contract import PriceProvider
+from stockml.prices.bars import Bars, Split
 from stockml.provider.parsing import MAX_BYTES
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
 from stockml.storage.notes import Notes
 from stockml.tickers import validated_ticker
+
+OutputSize = Literal["compact", "full"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,14 +40,18 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class HttpProvider(PriceProvider):
+class PriceProvider(ABC):
     """One key's access. Use as a context manager, or `close()` it; it holds the key, and so cannot be pickled.
+
+    Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
+    UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
 
     A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
 
     Each attempt is counted in the quota before it is sent, and waits for its slot there.
     """
 
+    name: ClassVar[str]  # where bars came from
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # which names another address
     key_variable: ClassVar[str]
@@ -78,6 +84,22 @@ class HttpProvider(PriceProvider):
         if _is_loopback(address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
+
+    @abstractmethod
+    def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
+        """The daily bars, raw as traded: the newest 100 sessions or so, or all."""
+
+    @abstractmethod
+    def splits(self, ticker: str) -> Payload:
+        """All splits; one request."""
+
+    @abstractmethod
+    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
+        """The bars in an answer to `daily`, those after `last_final` left out; at least one."""
+
+    @abstractmethod
+    def splits_of(self, payload: Payload) -> tuple[Split, ...]:
+        """The splits in an answer to `splits`, oldest first."""
 
     @classmethod
     @abstractmethod

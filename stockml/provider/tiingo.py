@@ -9,13 +9,12 @@ could be tried against the service itself: tests hold the client to the document
 import json
 import math
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, ClassVar
 
 from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
-from stockml.provider.contract import OutputSize
-from stockml.provider.http import HttpProvider, Request
+from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
@@ -23,11 +22,10 @@ from stockml.redaction import excerpt
 PRICES = "TIINGO_PRICES"
 FREE = Plan(requests_per_minute=60, requests_per_day=1_000)
 FIRST_DAY = "1960-01-01"
-COMPACT = timedelta(days=150)  # a little more than 100 sessions
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
 
-class Tiingo(HttpProvider):
+class Tiingo(PriceProvider):
     """Tiingo with one key; arguments as for any client. It knows US symbols only, share classes as BRK-B."""
 
     name = "tiingo"
@@ -42,13 +40,12 @@ class Tiingo(HttpProvider):
         return FREE
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """The daily bars, raw as traded, and their split factors."""
-        start = FIRST_DAY if outputsize == "full" else str((self._clock() - COMPACT).date())
-        return self._ask(ticker, PRICES, {"startDate": start, "format": "json"})
+        """All daily bars, raw as traded, and their split factors: the newest alone are no cheaper."""
+        return self._ask(ticker, PRICES, {"startDate": FIRST_DAY, "format": "json"})
 
     def splits(self, ticker: str) -> Payload:
-        """The same answer as `daily(ticker, "full")`, which has the splits in it."""
-        return self.daily(ticker, "full")
+        """The same answer as `daily`, which has the splits in it."""
+        return self.daily(ticker)
 
     def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
         final = {day: row for day, row in _rows(payload).items() if day <= min(last_final, today)}

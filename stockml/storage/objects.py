@@ -1,20 +1,20 @@
-"""Objects at an address, such as `s3://bucket/prefix`: what is replaced is what was read, or nothing is.
+"""Objects at an address, such as `s3://bucket/prefix`, or in a folder: replaced is what was read, or nothing.
 
 On S3-like stores the server refuses a PUT whose `If-Match` is no longer true, so two machines cannot lose each other's
-writes; on other file systems the content is compared right before it is written, which narrows the gap and does not
-close it.
+writes; elsewhere the content is compared right before it is written, which narrows the gap and does not close it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from fsspec.implementations.dirfs import DirFileSystem
 
 from stockml.errors import StoreError
-from stockml.storage.files import file_system
+from stockml.storage.files import file_system, write_atomically
 
 
 class Overtaken(Exception):
@@ -37,7 +37,7 @@ class Objects:
     answer_s: float = 20.0
 
     def address(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
+        return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
     def read(self, name: str) -> Found:
         """The version is asked for first: where it changes meanwhile it is the older one, and replaces nothing."""
@@ -54,8 +54,7 @@ class Objects:
             if not self._is_s3:
                 if self.read(name).content != found.content:
                     raise Overtaken
-                self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-                self._fs.pipe_file(name, content)
+                self._write({name: content})
                 return
             condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
             try:
@@ -70,10 +69,7 @@ class Objects:
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Write objects that are named by their content: whoever else writes one writes the same."""
         with self._refused(next(iter(contents), "")):
-            if not self._is_s3:
-                for name in contents:
-                    self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe(dict(contents))
+            self._write(contents)
 
     def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
         """Many at once, by name."""
@@ -100,6 +96,22 @@ class Objects:
                 self._fs.rm(gone)
 
     @cached_property
+    def folder(self) -> Path | None:
+        """The root on this machine; None for an address elsewhere."""
+        scheme, found, path = self.root.rpartition("://")
+        return Path(path) if not found or scheme == "file" else None
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        if self.folder:
+            for name, content in contents.items():
+                write_atomically(self.folder / name, content)
+            return
+        if not self._is_s3:
+            for name in contents:
+                self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
+        self._fs.pipe(dict(contents))
+
+    @cached_property
     def _fs(self) -> Any:
         fs, base = file_system(self.root, self.answer_s)
         return DirFileSystem(base.rstrip("/"), fs)
@@ -116,5 +128,5 @@ class Objects:
             raise
         except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
             why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
-            way_on = "see that the address answers and that you may use it, then run again"
-            raise StoreError(self.address(name), f"{why}: {way_on}") from problem
+            way_on = "restore access" if self.folder else "see that the address answers and that you may use it"
+            raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from problem

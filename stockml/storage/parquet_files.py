@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import Found, Objects, Overtaken
 
@@ -43,21 +42,17 @@ class TableFiles:
 
     def address(self, name: str) -> str:
         """The file's full address, as `fsspec.open` takes it."""
-        return str(self._local / name) if self._local else self._objects.address(name)
+        return self._objects.address(name)
 
     def names(self, folder: str = "") -> tuple[str, ...]:
         """The names of the Parquet files right under the root, or under a folder there."""
-        if self._local:
-            names = [path.name for path in (self._local / folder).glob("*")]
-        else:
-            within = f"{folder}/" if folder else ""
-            found = (name.removeprefix(within) for name in self._objects.names(folder))
-            names = [name for name in found if "/" not in name]
-        return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".")))
+        within = f"{folder}/" if folder else ""
+        names = (name.removeprefix(within) for name in self._objects.names(folder))
+        return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".") and "/" not in n))
 
     def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
         """The table of a file. Raises StoreUnreadable, never treats damage as empty."""
-        return self._parsed(self._found(name).content, name, ticker, schema)
+        return self._parsed(self._objects.read(name).content, name, ticker, schema)
 
     def update(
         self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
@@ -69,7 +64,7 @@ class TableFiles:
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
-                found = self._found(name)
+                found = self._objects.read(name)
                 changed, told = change(self._parsed(found.content, name, ticker, schema))
                 if changed is None:
                     return told, hashlib.sha256(found.content or b"").hexdigest()
@@ -95,10 +90,7 @@ class TableFiles:
                 return None if len(there) else table.replace_schema_metadata(), None
 
             self.update(new_name, tickers[1], schema, moved)
-            if self._local:
-                (self._local / name).unlink()
-            else:
-                self._objects.remove([name])
+            self._objects.remove([name])
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
@@ -107,20 +99,6 @@ class TableFiles:
     @cached_property
     def _objects(self) -> Objects:
         return Objects(self.root)
-
-    @property
-    def _local(self) -> Path | None:
-        """The folder; None for an address elsewhere."""
-        scheme, found, path = self.root.rpartition("://")
-        return Path(path) if not found or scheme == "file" else None
-
-    def _found(self, name: str) -> Found:
-        try:
-            return Found((self._local / name).read_bytes()) if self._local else self._objects.read(name)
-        except FileNotFoundError:
-            return Found(None)
-        except OSError as problem:
-            raise StoreUnreadable(self.address(name), f"{type(problem).__name__}: {problem}") from problem
 
     def _parsed(self, content: bytes | None, name: str, ticker: str, schema: pa.Schema) -> Table:
         if content is None:
@@ -131,17 +109,13 @@ class TableFiles:
             raise StoreUnreadable(self.address(name), str(problem)) from problem
 
     def _replace(self, name: str, written: bytes, found: Found) -> None:
-        if not self._local:
+        if (folder := self._objects.folder) is None:
             self._objects.replace(name, written, found)
             return
-        path = self._local / name
-        try:
-            for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-                orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
-            write_atomically(path, written)
-        except OSError as problem:
-            what = f"could not be written ({problem}); it was left as it was"
-            raise StoreError(str(path), f"{what}: make room or restore access, then run again") from problem
+        path = folder / name
+        for orphan in path.parent.glob(f".{path.name}.*.tmp"):
+            orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
+        self._objects.put({name: written})
 
 
 def as_bytes(table: Table, ticker: str) -> bytes:

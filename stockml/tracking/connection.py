@@ -7,6 +7,7 @@ seconds and are no transaction, and killed among them leaves one that it can nev
 import os
 import socket
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import count
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 CONNECT_TIMEOUT_S = 3.0
+PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -87,14 +89,22 @@ def without_password(uri: str) -> str:
 
 def _check_listening(uri: str) -> None:
     """Fail in milliseconds, before mlflow is imported, when nothing listens at a server's address."""
-    address = urlsplit(uri)
-    if address.scheme not in {"http", "https"}:
-        return
-    port = address.port or (443 if address.scheme == "https" else 80)
+    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
+        raise TrackingUnavailable(without_password(uri), str(fault)) from fault
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    address = urlsplit(url)
+    return address.hostname or "", address.port or PORTS[address.scheme]
+
+
+def connection_fault(url: str) -> OSError | None:
+    """Why nothing can be connected to at the address; None where something listens."""
     try:
-        socket.create_connection((address.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
+        socket.create_connection(host_and_port(url), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        raise TrackingUnavailable(without_password(uri), str(error)) from error
+        return error
+    return None
 
 
 def _is_outage(error: BaseException | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.registration import MANAGED, NIGHTS, prefect_deployments
+from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
     Registered,
     announce,
@@ -21,6 +21,7 @@ from deployments.registration.prefect_deployments import (
 from deployments.registration.tickers import TickerEntry, TickersFile, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
+from tasks import run_records
 
 PROJECT = Path(__file__).parents[2]
 
@@ -246,7 +247,7 @@ def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registere
 def test_more_than_prefect_gives_at_once_are_registered_and_left_as_they_are_the_second_time(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefect_deployments, "PAGE", 5)
+    monkeypatch.setattr(run_records, "PAGE", 5)
     dozen = listed(*(f"N{number}" for number in range(12))).tickers
     assert len(register(of_tickers(dozen), delete_others=True).created) == 12
     again = register(of_tickers(dozen), delete_others=True)

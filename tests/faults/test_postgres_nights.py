@@ -98,4 +98,4 @@ def arguments_of(process: psutil.Process) -> list[str]:
         words = process.cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return []
-    return words if "deployments.servers.ends_with_parent" in words else []
+    return words if "deployments.servers.processes" in words else []

@@ -79,7 +79,7 @@ def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
 
 
 def test_the_damped_trend_goes_on_ever_weaker() -> None:
-    np.testing.assert_allclose(damped(3, 0.5), [0.5, 0.75, 0.875])
+    np.testing.assert_allclose(damped(3), [0.9, 0.9 + 0.81, 0.9 + 0.81 + 0.729])
 
 
 def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:

@@ -18,7 +18,7 @@ from stockml.pipeline import ingest
 from stockml.prices.bars import Bars
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.contract import PriceProvider
+from stockml.provider.http import PriceProvider
 from stockml.provider.payload_archive import Payload
 from stockml.provider.tiingo import PRICES, Tiingo
 from stockml.storage.notes import FileNotes

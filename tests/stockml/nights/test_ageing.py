@@ -8,7 +8,7 @@ import pytest
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
-from stockml.pipeline.ageing import too_old
+from stockml.nights.status import too_old
 from stockml.prices.calendar import sessions_for
 from stockml.settings import AgeingSettings
 from tests.support.forecasts import day, entry
