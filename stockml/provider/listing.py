@@ -27,8 +27,9 @@ class Delistings:
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether the provider may be asked again at `now`, a time with its zone."""
-        return self.asked is None or now - self.asked >= ASKED_EVERY
+        """Whether the provider may be asked again at `now`, a time with its zone; a clock that was ahead is no reason
+        to wait for it."""
+        return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def write(self, path: Path) -> None:
         write_atomically(path, written_record(self))
