@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from stockml.errors import InvalidSession, NoBars
+from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices import believed, revisions
 from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
@@ -228,7 +228,11 @@ class BarStore:
                 return None, False
             raw = self._raw(ticker)
             bars = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
-            believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
+            series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
+            series = history if series is None else series
+            later = days_of(series[series.index > history.index[-1]]).tolist()
+            if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: nothing says its ratio
+                raise NoOverlap(ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:])
             return revisions.with_batch(table, history, recorded_at, source), True
 
         return self._update(ticker, "history/", with_import)[0]
