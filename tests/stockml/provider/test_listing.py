@@ -71,7 +71,7 @@ def test_a_listing_is_read_and_another_answer_is_not(tmp_path: Path) -> None:
     rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
     content = "\r\n".join([HEADER, *rows, ""]).encode()
     assert parse_delisted(content) == {"AA-W": date(2016, 11, 1), "IBM": GONE}
-    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n"):
+    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n", content + b'KO,"K,NYSE' + b"\r\nA,B,C" * 20_000):
         with pytest.raises(NoData):
             parse_delisted(wrong)
     path = tmp_path / "delistings.json"
