@@ -21,6 +21,7 @@ from deployments.cli.place import in_home, shared
 from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home
+from stockml.storage.files import NO_ROOM
 
 app = typer.Typer(
     name="stockml",
@@ -115,11 +116,13 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
     why, file = error.strerror or str(error), str(error.filename or "")
-    root = home().root
+    root, place = home().root, f"{file}: " if file else ""
+    if error.errno in NO_ROOM:
+        return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
     within = error.errno in NOT_WRITABLE and Path(file or os.sep).is_relative_to(root)
     if within or (file and Path(file) in (root, *root.parents)):
         return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
-    return f"{f'{file}: ' if file else ''}{why}; see that it is there, and that you may read and write it"
+    return f"{place}{why}; see that it is there, and that you may read and write it"
 
 
 def _unexpected(error: BaseException) -> int:

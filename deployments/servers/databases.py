@@ -1,5 +1,6 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
+import shutil
 from collections.abc import Iterator
 
 from deployments.errors import ServerUnavailable
@@ -7,6 +8,7 @@ from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.storage.sqlite_files import fault_of
 
+SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
 ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is of shared state
 
 
@@ -22,7 +24,10 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
         (mlflow, "experiments", rebuilt, True),
     ):
         if counts and (fault := fault_of(path, table, thorough=thorough)):
-            yield StoreError(str(path), f"expected a database, found {fault}; it was left as it is: {way_back}")
+            found = f"expected a database, found {fault}; it was left as it is: {way_back}"
+            if shutil.disk_usage(path).free < SHARED_INDEX:
+                found = f"expected room on the disk, found none ({fault}); make room, then run this again"
+            yield StoreError(str(path), found)
 
 
 def check(home: Home) -> None:

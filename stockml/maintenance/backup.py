@@ -54,7 +54,7 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
         raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
     if not file.parent.is_dir():
         raise InvalidFile(str(file), f"expected a folder to archive in, found no {file.parent}; make it")
-    with _staging(home) as staged:
+    with _staging(home, file.parent) as staged:  # the home's own disk may be full, or take no more writes
         names = list(_copied(home, staged.root))
         found = _found(staged, home)
         sums = {name: hashlib.sha256((staged.root / name).read_bytes()).hexdigest() for name in names}
@@ -80,7 +80,8 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     only: one file, or all below a folder, as `ledger/IBM.parquet` or `models/IBM`, to take the place of damaged ones.
     Raises InvalidFile for an archive that is not whole, and for a home that holds other content; nothing is changed.
     """
-    with _staging(home) as staged:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with _staging(home, home.root) as staged:
         below = "" if only is None else f"{only.rstrip('/')}/"
         names = [name for name in _extracted(file, staged.root) if f"{name}/".startswith(below)]
         if not names:
@@ -176,10 +177,9 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 @contextmanager
-def _staging(home: Home) -> Iterator[Home]:
-    """A folder of its own beside what is kept, as a home whose store is local."""
-    home.root.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=".staging-", dir=home.root))
+def _staging(home: Home, beside: Path) -> Iterator[Home]:
+    """A folder of its own in another, as a home whose store is local."""
+    root = Path(tempfile.mkdtemp(prefix=".staging-", dir=beside.resolve()))
     try:
         yield replace(home, root=root, store=str(root / "store"))
     finally:

@@ -179,6 +179,8 @@ def _row(label: str, value: str) -> list[str]:
 
 
 def _bars(night: Night) -> str:
+    if not night.sessions:  # skipped: it looked at none
+        return ""
     restated = f", {night.rows_restated} restated" if night.rows_restated else ""
     return f"{night.rows_added} added{restated}, {night.sessions:,} sessions in all"
 

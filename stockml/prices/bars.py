@@ -25,6 +25,7 @@ COLUMNS = (*PRICES, "volume")
 FORWARD_FACTORS = np.array([5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, *range(3, 101)])
 FACTORS = np.concatenate([FORWARD_FACTORS, 1 / FORWARD_FACTORS])
 SURE_FACTOR = 1.9
+NO_CRASH = 4.0  # times or a fourth of the close before: no market opens there, however wild the day
 
 MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is no answer
 MOST_OFF_CALENDAR = 0.01  # more than the odd day without a session means another exchange's calendar
@@ -128,7 +129,8 @@ def jumps(bars: Bars) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 
     A split shows as an open at a plausible share ratio of the close before (within 4 %; 2 % below 1.9:1), on a day
-    that is otherwise ordinary: the money traded and the day's range stay near what they were. A crash shows in both.
+    that is otherwise ordinary: the money traded and the day's range stay near what they were. A crash shows in both,
+    but is not fourfold: reverse splits come on wild days too.
     Only the day itself and the 20 before it are looked at.
     """
     if len(bars) < 2:
@@ -141,11 +143,12 @@ def jumps(bars: Bars) -> tuple[date, ...]:
     factor = FACTORS[nearest]
     small = np.maximum(factor, 1 / factor) < SURE_FACTOR
     near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
+    sure = np.abs(np.log(ratio)) > np.log(NO_CRASH) - 0.04
     days = days_of(bars)
     return tuple(
         days[at + 1].item()
         for row, at in enumerate(candidates)
-        if near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row]))
+        if sure[row] or (near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row])))
     )
 
 

@@ -106,9 +106,11 @@ class Sessions:
         return int(np.searchsorted(_days(self.name).sessions, np.datetime64(day, "D"), side))
 
     def _counted(self, which: slice, day: date, n: int) -> tuple[date, ...]:
-        found = _days(self.name).sessions[which]
+        known = _days(self.name).sessions
+        found = known[which]
         if len(found) < n:
-            raise InvalidSession(str(day), f"the calendar {self.name} has only {len(found)} of {n} sessions there")
+            there = f"has only {len(found)} of {n} sessions there"
+            raise InvalidSession(str(day), f"the calendar {self.name}, of {known[0]} to {known[-1]}, {there}")
         return tuple(found.tolist())
 
 

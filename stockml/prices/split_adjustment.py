@@ -58,23 +58,23 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
 
     Both are adjusted already. None as the join when history has nothing to add. Sessions that the bars lack are taken
-    from history as well, where one ratio holds throughout. The ratio is the median over the first
+    from history as well, wherever it begins, if one ratio holds throughout. The ratio is the median over the first
     20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
     for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
     Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
-    before = history_days < days[0]
-    if not before.any():
-        return bars, None
+    before, lacking = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
     common, at_history, at_bars = np.intersect1d(history_days, days, assume_unique=True, return_indices=True)
+    if not before.any() and not (lacking.any() and len(common)):
+        return bars, None
     if len(common) == 0:
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
         raise NoOverlap(ticker, gap[1:])
     ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
     ratio, odd, steps = _constant_ratio(ticker, common, ratios)
     factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
-    taken = before if steps else ~np.isin(history_days, days) & (history_days < days[-1])
+    taken = before if steps else lacking
     all_days = np.concatenate([history_days[taken], days])
     order = np.argsort(all_days)
     columns = {

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from stockml.errors import InvalidSession, NoBars
+from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices import believed, revisions
 from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
@@ -31,6 +31,7 @@ from stockml.tickers import TICKER, validated_ticker
 T = TypeVar("T")
 
 SESSIONS_TO_LIST = 5
+LONG_HOLE = np.timedelta64(14, "D")  # prices move so far meanwhile that a split does not show
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
 
@@ -174,13 +175,15 @@ class BarStore:
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions of raw bars that look like a split, and about which the provider is still to be asked.
+        """The sessions of raw bars that look like a split, or follow a long hole, and are still to be asked about.
 
         It is asked once, and where it knew no split within 5 sessions of the jump, a last time after them.
         """
         raw = self._raw(ticker)
-        if raw is None or not (found := jumps(raw)):
+        if raw is None:
             return ()
+        days = days_of(raw)
+        found = sorted({*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()})
         answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
 
         def is_settled(jump: date) -> bool:
@@ -225,7 +228,11 @@ class BarStore:
                 return None, False
             raw = self._raw(ticker)
             bars = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
-            believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
+            series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
+            series = history if series is None else series
+            later = days_of(series[series.index > history.index[-1]]).tolist()
+            if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: nothing says its ratio
+                raise NoOverlap(ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:])
             return revisions.with_batch(table, history, recorded_at, source), True
 
         return self._update(ticker, "history/", with_import)[0]

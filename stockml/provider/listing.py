@@ -27,8 +27,9 @@ class Delistings:
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether the provider may be asked again at `now`, a time with its zone."""
-        return self.asked is None or now - self.asked >= ASKED_EVERY
+        """Whether the provider may be asked again at `now`, a time with its zone; a clock that was ahead is no reason
+        to wait for it."""
+        return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def write(self, path: Path) -> None:
         write_atomically(path, written_record(self))
@@ -52,8 +53,12 @@ def parse_delisted(content: bytes) -> dict[str, date]:
     """Symbol → its last delisting; of one that is re-used the newest. Raises NoData for another kind of answer."""
     if not is_listing(content):
         raise NoData("the listing", content[:200].decode("utf-8", "replace"))
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))))
+    except csv.Error as error:  # a stray quote makes one field of all that follows
+        raise NoData("the listing", str(error)) from None
     found: dict[str, date] = {}
-    for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))):
+    for row in rows:
         try:
             day = date.fromisoformat(row["delistingDate"] or "")
         except ValueError:

@@ -31,13 +31,13 @@ class Turns:
     def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
         """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
         with self.notes.locked("turns", LOCK_TIMEOUT_S):
-            notes = {name: (came, last) for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+            notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
             notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
             self.notes.write(TURNS, json.dumps(notes, default=str).encode())
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
         """The newest session of each ticker that came lately. Raises RecordUnreadable."""
-        return {name: last for name, (came, last) in self._notes().items() if now - came <= GONE_AFTER}
+        return {name: last for name, (came, last) in self._notes().items() if _lately(came, now)}
 
     def _notes(self) -> dict[str, tuple[datetime, date | None]]:
         content = self.notes.read(TURNS)
@@ -45,6 +45,11 @@ class Turns:
             return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
         except ValueError as error:
             raise RecordUnreadable(self.notes.place(TURNS), str(error)) from error
+
+
+def _lately(came: datetime, now: datetime) -> bool:
+    """Also by a clock that was ahead once."""
+    return abs(now - came) <= GONE_AFTER
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def test_output_that_cannot_be_written_is_said(home: Home) -> None:
     with open("/dev/full", "w") as full:
         failed = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
-    assert failed.stderr.startswith("stockml: No space left on device")
+    assert failed.stderr.startswith("stockml: expected room on the disk, found none (No space left on device)")
 
 
 def test_a_port_that_is_taken_is_said(feed: Feed, home: Home) -> None:

@@ -186,3 +186,30 @@ def test_a_home_that_addresses_misread_is_named(
     said = capsys.readouterr().err
     assert "expected STOCKML_HOME to be a folder without ? % # and :: in its path" in said
     assert str(tmp_path / name) in said
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_no_database_is_to_be_moved_away_and_a_backup_goes_elsewhere(tmp_path: Path) -> None:
+    code = """
+import sqlite3, sys
+from pathlib import Path
+from tests.support.small_disk import fill, mount_small_disk
+from deployments.cli.app import run
+small = Path(sys.argv[1])
+mount_small_disk(small)
+(small / "prefect").mkdir()
+with sqlite3.connect(small / "prefect" / "prefect.db") as made:
+    made.execute("PRAGMA journal_mode = wal")
+    made.execute("CREATE TABLE flow_run (id)")
+made.close()
+(small / "prices.json").write_text('{"prices": "market"}')
+fill(small, 0)
+print(run(["doctor"]), run(["backup", str(small.parent / "b.zip")]), run(["backup", str(small / "b.zip")]))
+"""
+    place = {"STOCKML_HOME": str(tmp_path / "small")}
+    command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
+    ran = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines()[-1] == "1 0 1", ran
+    [line] = [line for line in ran.stdout.splitlines() if "PROBLEM prefect.db" in line]
+    assert "expected room on the disk, found none (disk I/O error); make room" in line
+    assert "expected room on the disk, found none (No space left on device); make room" in ran.stderr

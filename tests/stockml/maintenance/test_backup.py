@@ -58,7 +58,9 @@ def kept(home: Home) -> dict[str, bytes]:
 
 
 def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, tmp_path: Path) -> None:
+    touched = filled.root.stat().st_mtime_ns
     made = backup.back_up(filled, tmp_path / "b.zip", NOW)
+    assert filled.root.stat().st_mtime_ns == touched, "its disk may be full"
     brought = backup.restore(other, tmp_path / "b.zip")
     assert made == brought
     assert made.damaged == ()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -253,6 +254,8 @@ def test_a_skipped_night_says_why_and_little_else() -> None:
         "bars              1 added, 3,269 sessions in all",
         "skipped           quota: 25 requests a day",
     ]
+    late = Night.skipped("IBM", date(2013, 2, 28), "late", datetime(2013, 3, 1, tzinfo=UTC))
+    assert "bars" not in summary.text(late), "it counted none"
     assert summary.markdown(skipped()) == "## IBM · 2013-02-28\n\n**skipped**\n\nquota: 25 requests a day"
 
 

@@ -140,6 +140,13 @@ def test_a_fall_on_a_wild_day_is_a_crash(fall, sign):
     assert jumps(crash) == ()
 
 
+@pytest.mark.parametrize(("factor", "overnight"), [(0.25, 1.0), (0.2, 0.9), (0.1, 0.8), (0.05, 1.3), (0.004, 1.0)])
+def test_a_reverse_split_is_seen_however_wild_its_day(factor, overnight):
+    before, after = flat_bars(30), flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e7 * factor)
+    bars = make_bars(DAYS[:40], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})
+    assert jumps(with_value(bars, 30, "low", 60.0 / factor)) == (DAYS[30],)
+
+
 def test_the_ORLY_split_of_the_contract_is_seen():  # noqa: N802
     before, after = flat_bars(30, 1348.1), flat_bars(5, 90.0, first=30, volume=1.5e7)
     bars = make_bars(DAYS[:35], {name: np.concatenate([before[name], after[name]]) for name in COLUMNS})

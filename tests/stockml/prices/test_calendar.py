@@ -147,7 +147,7 @@ def test_sessions_are_counted_from_any_day():
     assert NEW_YORK.after(date(2026, 11, 25), 2) == (date(2026, 11, 27), date(2026, 11, 30))
     assert NEW_YORK.after(date(2026, 11, 26), 1) == (date(2026, 11, 27),)
     assert NEW_YORK.before(date(2026, 11, 26), 2) == (date(2026, 11, 24), date(2026, 11, 25))
-    with pytest.raises(InvalidSession):
+    with pytest.raises(InvalidSession, match="of 1928-01-03 to 2040-12-31, has only"):
         NEW_YORK.after(date(2040, 12, 28), 50)
 
 

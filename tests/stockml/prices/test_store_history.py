@@ -54,6 +54,17 @@ def test_an_import_that_leaves_a_gap_is_refused_and_one_that_bridges_it_is_taken
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"], rtol=1e-12)
 
 
+def test_a_file_of_just_the_missing_sessions_fills_a_hole_where_it_overlaps_the_bars_around_it(store):
+    hole = IBM.loc["2012-06-01":"2012-08-31"].index
+    append(store, IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)])
+    with pytest.raises(NoOverlap, match="2012-08-31, 2012-09-04 missing"):
+        store.record_import("IBM", scaled(IBM.loc["2012-06-04":"2012-08-30"], 0.5), recorded_at=NOW, source="file")
+    assert len(store.view("IBM").holes(store.sessions("IBM"))) == len(hole)
+    store.record_import("IBM", scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5), recorded_at=NOW, source="file")
+    assert store.view("IBM").holes(store.sessions("IBM")) == ()
+    np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM.loc["2012":]["close"])
+
+
 def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
     append(store, IBM.iloc[-100:])

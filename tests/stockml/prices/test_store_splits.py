@@ -76,6 +76,15 @@ def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
     assert asked == 2
 
 
+def test_a_split_within_a_long_hole_shows_in_no_jump_and_is_asked_for_at_its_end(store):
+    bars, split = recorded("MSFT"), Split(date(2003, 2, 18), 2.0)
+    append(store, pd.concat([bars.loc[:"2002-11-29"], bars.loc["2003-06-02":]]), ticker="MSFT")
+    assert store.unexplained_jumps("MSFT") == (date(2003, 6, 2),)
+    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS", asked=[date(2003, 6, 2)])
+    assert store.unexplained_jumps("MSFT") == ()
+    assert store.adjusted("MSFT")["close"].loc["2002-11-29"] == bars["close"].loc["2002-11-29"] / 2
+
+
 def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
     assert store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS") == 1

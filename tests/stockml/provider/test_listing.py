@@ -33,7 +33,7 @@ def keep_bars(home: Home, ticker: str, last: date) -> None:
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
     keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
-        for later, requests in ((0, 1), (6, 1), (7, 2)):
+        for later, requests in ((0, 1), (6, 1), (7, 2), (-1, 3)):  # the clock was set back a week at last
             now = NOW + timedelta(days=later)
             with client(home, feed, now) as provider:
                 asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)
@@ -71,7 +71,7 @@ def test_a_listing_is_read_and_another_answer_is_not(tmp_path: Path) -> None:
     rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
     content = "\r\n".join([HEADER, *rows, ""]).encode()
     assert parse_delisted(content) == {"AA-W": date(2016, 11, 1), "IBM": GONE}
-    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n"):
+    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n", content + b'KO,"K,NYSE' + b"\r\nA,B,C" * 20_000):
         with pytest.raises(NoData):
             parse_delisted(wrong)
     path = tmp_path / "delistings.json"

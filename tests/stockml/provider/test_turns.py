@@ -51,6 +51,7 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights() -> None:
 def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_bar_asks_nothing(tmp_path: Path) -> None:
     turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
     turns.come({"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
+    turns.come({"AHEAD": None}, now + timedelta(days=365))  # the clock was, once
     turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
     waiting, tonight = turns.waiting(now), NIGHTS[-1]
     assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
