@@ -14,6 +14,7 @@ from datetime import date, datetime
 import pandas as pd
 import pyarrow as pa
 
+from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, missing_sessions, without
 from stockml.prices.calendar import Sessions
@@ -102,16 +103,25 @@ def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
 
 
 def chained(
-    ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions
+    ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions, *, new: Bars | None = None
 ) -> tuple[Bars | None, list[Join]]:
-    """Put imports before the bars one by one, those that reach furthest towards today first."""
+    """Put imports before the bars one by one, those that reach furthest towards today first.
+
+    One that begins within the bars and does not fit them is passed over, unless it is `new`: an earlier version took
+    such ones, and did not use them.
+    """
     joins = []
     for imported in reversed(_newest_last(imports)):
         history = sound(imported, sessions)
         if history is None or bars is None:
             bars = history if bars is None else bars
             continue
-        bars, join = split_adjustment.joined(ticker, history, bars, sessions)
+        try:
+            bars, join = split_adjustment.joined(ticker, history, bars, sessions)
+        except UnevenOverlap:
+            if imported is new or history.index[0] < bars.index[0]:
+                raise
+            continue
         joins += [join] if join else []
     return bars, joins
 

@@ -228,7 +228,7 @@ class BarStore:
                 return None, False
             raw = self._raw(ticker)
             bars = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
-            series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker))
+            series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker), new=history)
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: nothing says its ratio

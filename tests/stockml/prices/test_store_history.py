@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -63,6 +64,22 @@ def test_a_file_of_just_the_missing_sessions_fills_a_hole_where_it_overlaps_the_
     store.record_import("IBM", scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5), recorded_at=NOW, source="file")
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM.loc["2012":]["close"])
+
+
+def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_and_passed_over_where_it_was_taken(store):
+    """An earlier version took it and used nothing of it; a ticker's nights shall not fail of it now."""
+    hole = IBM.loc["2012-06-01":"2012-08-31"].index
+    uneven = pd.concat(
+        [scaled(IBM.loc["2012-05-01":"2012-07-31"], 0.5), scaled(IBM.loc["2012-08-01":"2012-10-31"], 0.4)]
+    )
+    store.record_import("IBM", uneven, recorded_at=NOW, source="before the bars were there")
+    bars = IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)]
+    append(store, bars)
+    assert store.adjusted("IBM").equals(bars)
+    with pytest.raises(UnevenOverlap):
+        store.record_import("IBM", scaled(uneven, 2.0), recorded_at=NOW, source="file")
+    store.record_import("IBM", IBM.loc["2012-05-01":"2012-10-30"], recorded_at=NOW, source="a good one")
+    assert store.view("IBM").holes(store.sessions("IBM")) == ()
 
 
 def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(store):
