@@ -36,6 +36,11 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
+    notes += [
+        f"a split of {split.factor:g} to 1 on {split.effective} is listed, and no close near it moved that way: prices "
+        "before it are left as they are"
+        for split in view.contradicted
+    ]
     if older := sum(bar.session < recent for bar in view.set_aside):
         notes.append(f"{older} older bar{'s are' if older > 1 else ' is'} set aside: {look}")
     holes = view.holes(sessions)

@@ -42,12 +42,13 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The series as it is believed, what of it is set aside, and how the imports were joined."""
+    """The series as it is believed, what of it is set aside, how the imports were joined, which splits no bar shows."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
     adjustment: str  # identifies splits and joins: changes when one changes the bars that were there before
+    contradicted: tuple[Split, ...] = ()
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
         """The sessions between the first and the last bar of which no bar was ever given, oldest first."""
@@ -78,7 +79,9 @@ def believed_series(
     found = {bar.session: bar for bar in (*broken(all_bars, sessions), *doubtful(series))}
     set_aside = _settled(found.values(), judged, all_bars)
     identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
-    return View(without(series, set_aside), set_aside, tuple(joins), identity)
+    listed = [] if raw is None else split_adjustment.within(raw, splits)
+    contradicted = tuple(split for split in listed if split not in applied)
+    return View(without(series, set_aside), set_aside, tuple(joins), identity, contradicted)
 
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:

@@ -20,6 +20,9 @@ SESSIONS_PER_DIVIDEND = 40
 SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd ones, no change for good
 SHORTEST_STEP = 3  # sessions between two dividends
 ODD_SHARE = 0.1  # of the overlap may disagree
+SEEN_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
+SESSIONS_OFF = 5
+LONGEST_PAUSE = np.timedelta64(14, "D")
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,36 @@ def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
     return factors
 
 
+def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
+    """The splits after the first bar and by the last."""
+    return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+
+
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
     """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors.
 
-    With the splits that do it: those after the first bar and by the last.
+    With the splits that do it: those `within` that the bars do not contradict.
     """
-    applied = [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+    applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
     if not applied:
         return bars, []
     price_factor = 1.0 / share_factors(days_of(bars), applied)
     columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
     return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor}), applied
+
+
+def is_contradicted(bars: Bars, split: Split) -> bool:
+    """Whether no close within a week of the split went a fifth of its way: it is none, or the bars have it already.
+
+    Of a factor below 1.5, and next to a hole, nothing can be said. A provider may list a split some sessions off.
+    """
+    days, whole = days_of(bars), np.log(split.factor)
+    at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
+    near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)
+    if abs(whole) < np.log(SEEN_FACTOR) or (np.diff(days[near]) > LONGEST_PAUSE).any():
+        return False
+    moves = np.diff(np.log(bars["close"].to_numpy()[near]))
+    return bool((-np.sign(whole) * moves < abs(whole) / 5).all())
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:

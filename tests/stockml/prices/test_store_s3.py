@@ -42,8 +42,8 @@ def test_the_store_works_on_object_storage_with_the_same_code(store):
     assert append(store, slice(50, 150), NOW + timedelta(days=1)).added == 50
     assert store.read("IBM").equals(IBM.iloc[:150])
     assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
-    store.record_splits("IBM", [Split(IBM.index[120].date(), 2.0)], recorded_at=NOW, source="test")
-    np.testing.assert_allclose(store.adjusted("IBM")["close"].iloc[:120], IBM["close"].iloc[:120] / 2)
+    store.record_splits("IBM", [Split(IBM.index[120].date(), 1.25)], recorded_at=NOW, source="test")
+    np.testing.assert_allclose(store.adjusted("IBM")["close"].iloc[:120], IBM["close"].iloc[:120] / 1.25)
     assert store.tickers() == ("IBM",)
 
 

@@ -128,3 +128,21 @@ def test_what_was_known_of_splits_by_then_is_what_an_old_view_uses(store):
     assert store.adjusted("MSFT", as_of=later).equals(store.adjusted("MSFT"))
     until = date(2003, 2, 14)
     assert store.adjusted("MSFT", until=until).equals(recorded("MSFT").loc[: pd.Timestamp(until)])
+
+
+@pytest.mark.parametrize(
+    ("factor", "off", "applied"),
+    [(2.0, 0, True), (2.0, 3, True), (10.0, 200, False), (2.0, 200, False), (1.05, 200, True)],
+)
+def test_a_split_that_no_close_near_it_shows_is_not_believed_and_named(store, factor, off, applied):
+    """Of 10:1 the series would leap to a tenth, for good."""
+    bars = recorded("MSFT")
+    append(store, bars, ticker="MSFT")
+    at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
+    split = Split(bars.index[at + off].date(), factor)
+    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS")
+    view = store.view("MSFT")
+    assert view.contradicted == (() if applied else (split,))
+    assert (view.bars["close"].iloc[0] == bars["close"].iloc[0]) is not applied
+    earlier = store.view("MSFT", until=bars.index[at - 10].date())
+    assert earlier.contradicted == (), "it has not come yet"
