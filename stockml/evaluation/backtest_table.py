@@ -83,7 +83,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
 
     Raises NoBars where none is left, with the first reason.
     """
-    moved = [each for each in found if np.isfinite(each.adds).all() and np.isfinite(each.whole)]
+    moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
     still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:

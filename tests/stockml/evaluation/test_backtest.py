@@ -21,6 +21,7 @@ from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, LEVELS, moves
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
+from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.training.ticker_training import train_ticker, unseen_parts
@@ -173,8 +174,11 @@ def test_a_horizon_shorter_than_what_is_measured_is_refused() -> None:
 
 
 def test_a_table_of_prices_that_stood_still_is_refused_with_the_reason() -> None:
+    halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
+    still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
     with pytest.raises(NoBars, match="STILL: expected a price that moves"):
-        backtest_table([replace(found(), ticker="STILL", whole=float("nan"))], {})
+        backtest_table([still], {})
+    assert backtest_table([still, found()], {}).adds.mean == pytest.approx(100 * found().adds[0])
 
 
 def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
