@@ -101,7 +101,7 @@ def backtest(
     series, unread = read_prices(named, Path(prices) if prices else None, calendar or None)
     span, folder = Span(first, last, every), Path(vintages) if vintages else None
     found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
-    table = backtest_table(found, unread | left_out)
+    table = backtest_table(found, left_out | unread)
     text = "\n".join(markdown(table))
     create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")
     logger.info("\n%s", text)
