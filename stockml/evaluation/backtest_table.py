@@ -84,7 +84,8 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
     Raises NoRow where none is left, with the first reason.
     """
     moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
-    still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
+    why = "expected a price that moves, found one still at a lead"
+    still = {each.ticker: why for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
         raise NoRow(f"{', '.join(left_out)}:", next(iter(left_out.values())))
