@@ -36,7 +36,7 @@ def pretrain(
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()
     refresh(place)
-    series = read_prices([], Path(prices) if prices else None, None)
+    series, _ = read_prices([], Path(prices) if prices else None, None)
     try:
         base = learn_base(series, through or clock.now().date(), seeds)
     except TooFewTickers as few:
@@ -98,10 +98,10 @@ def backtest(
     """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     refresh(home(), named or None)
-    series = read_prices(named, Path(prices) if prices else None, calendar or None)
+    series, unread = read_prices(named, Path(prices) if prices else None, calendar or None)
     span, folder = Span(first, last, every), Path(vintages) if vintages else None
     found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
-    table = backtest_table(found, left_out)
+    table = backtest_table(found, left_out | unread)
     text = "\n".join(markdown(table))
     create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")
     logger.info("\n%s", text)

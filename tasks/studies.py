@@ -35,12 +35,15 @@ BAR = 24  # characters
 
 
 @task(name="read prices", cache_policy=NO_CACHE)
-def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -> dict[str, PriceSeries]:
-    """The series of a folder's price files, without one of the store.
+def read_prices(
+    tickers: list[str], folder: Path | None, calendar: str | None
+) -> tuple[dict[str, PriceSeries], dict[str, str]]:
+    """The series of a folder's price files, without one of the store; and what is left out, with the reason.
 
     Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, InvalidFile,
     StoreError, HistoryError.
     """
+    left_out: dict[str, str] = {}
     if folder is None:
         place = home()
         named = tickers or BarStore.of(place).tickers()
@@ -53,17 +56,19 @@ def read_prices(tickers: list[str], folder: Path | None, calendar: str | None) -
             except StockmlError as unreadable:
                 if tickers:
                     raise
+                left_out[ticker] = str(unreadable)
                 get_run_logger().warning("%s is left out: %s", ticker, unreadable)
-        return series
+        return series, left_out
     found, refusals = read_folder(folder, calendar)
     missing = [ticker for ticker in tickers if ticker not in found]
     for name, refusal in refusals.items() if missing or not tickers else ():
+        left_out[name] = str(refusal)
         get_run_logger().warning("%s is left out: %s", name, refusal)
     if missing:
         raise NoBars(missing[0], f"{folder} has no file of it that can be read")
     if not found:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
-    return {ticker: found[ticker] for ticker in tickers or found}
+    return {ticker: found[ticker] for ticker in tickers or found}, left_out
 
 
 @task(name="backtest", cache_policy=NO_CACHE)

@@ -111,8 +111,9 @@ def replay(
         raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
     if first is None or last is None or last <= first:
         raise typer.BadParameter("expected --from DATE before --to DATE")
-    if (nights := (last - first).days * 5 // 7 // every) < FEWEST_NIGHTS:  # no history helps a span that is too short
-        found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights}"
+    sessions = 5 * ((last - first).days // 7 + 1)  # at most
+    if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # no history helps a span that is too short
+        found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"
         raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings or [])}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, StockmlError, TooFewBars
+from stockml.errors import InvalidFile, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
-from stockml.evaluation.distribution_table import BASE, row_of
+from stockml.evaluation.distribution_table import BASE, ROWS_OF, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import (
     IN_BACKTESTS,
@@ -108,8 +108,9 @@ class TickerBacktest:
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
-    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, and InvalidSetting where
-    that is since it begins too early or too late, or there is no base, and for a horizon shorter than is measured."""
+    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, InvalidSetting where that
+    is since it begins too early or too late, InvalidFile where there is no base, and InvalidSetting for a horizon
+    shorter than is measured."""
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
@@ -139,9 +140,9 @@ def _too_few(
     if first >= len(series) - furthest > 0:
         bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
         return InvalidSetting(begins, str(span.first), bound)
-    if Pool.before(newest.item(), folders).base is None:
-        bound = f"a folder with a base that ends before {newest}"
-        return InvalidSetting("the vintages", ", ".join(map(str, folders)), bound)
+    if (pool := Pool.before(newest.item(), folders)).base is None:
+        why = "; ".join(pool.reasons.values())
+        return InvalidFile(", ".join(map(str, folders)), f"expected regressions and bases that can be used; {why}")
     if first < earliest < len(series):
         bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
         return InvalidSetting(begins, str(span.first), bound)
@@ -225,7 +226,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
 
 def _rows_of_pool(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> DistributionRows:
     assert pool.regression is not None
-    reasons: dict[str, str] = {}
+    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
     quantiles = {BASE: pool.network(series, at, leads, np.zeros(CURVES))}
     for shape_of in SHAPE_SOURCES:
         found = simple_distributions(series, at, leads, pool.regression, shape_of, IN_BACKTESTS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stockml.errors import NoBars
+from stockml.errors import NoRow
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
@@ -62,7 +62,7 @@ class BacktestTable:
     """distributions: CRPS, widths alone, over the centred pooled regression; adds: over the same without a network;
     whole: of what is published as it is, and what the location earns of it; paths: MSE in log price over the last
     close's; rise: the published chance of one beside climatology, means over tickers.  missing: rows that some ticker
-    cannot have, and why.  left_out: tickers and reasons."""
+    cannot have or has by older vintages than it would, and why.  left_out: tickers and reasons."""
 
     first: str
     last: str
@@ -81,16 +81,18 @@ class BacktestTable:
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """found: a ticker's each; one whose price stood still says nothing, and is left out by name.
 
-    Raises NoBars where none is left, with the first reason.
+    Raises NoRow where none is left, with the first reason.
     """
-    moved = [each for each in found if np.isfinite(each.adds).all() and np.isfinite(each.whole)]
-    still = {each.ticker: "expected a price that moves, found none" for each in found if each not in moved}
+    moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
+    why = "expected a price that moves, found one still at a lead"
+    still = {each.ticker: why for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
-        raise NoBars(", ".join(left_out), next(iter(left_out.values()), "no ticker was named").partition(";")[0])
+        raise NoRow(f"{', '.join(left_out)}:", next(iter(left_out.values())))
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
-    reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in ROWS}
+    named = dict.fromkeys(row for each in moved for row in each.reasons)
+    reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in named}
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
@@ -112,7 +114,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
-        missing={row: f"not of {len(why)} of {len(moved)} tickers: {why[0]}" for row, why in reasons.items() if why},
+        missing={row: f"{len(why)} of {len(moved)} tickers: {why[0]}" for row, why in reasons.items()},
         left_out=left_out,
     )
 

@@ -93,7 +93,12 @@ def skill(loss: float, reference: float) -> float:
 
 
 def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
-    """1 − CRPS / CRPS of the reference, over all leads, each over √lead, and then at each lead.  Shapes as `scored`."""
+    """1 − CRPS / CRPS of the reference, over all leads, each over √lead, and then at each lead.  Shapes as `scored`.
+
+    NaN of a price that never moved: the narrower a width, the better.
+    """
+    if not actual.any():
+        return (math.nan,) * (1 + len(leads))
     overall = (losses(each, actual, leads).mean() for each in (quantiles, reference))
     by_lead = (crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference))
     return (skill(*overall), *map(skill, *by_lead))
@@ -104,8 +109,7 @@ def compared(
 ) -> dict[str, CrpsComparison]:
     """Every row but the reference against it, on the same origins; with `symmetric` all widths alone, none's location.
 
-    actual: (m, leads).  Empty where the reference itself cannot be had, and only what is defined: where a price never
-    moved, the reference may have made no error.
+    actual: (m, leads).  Empty where the reference itself cannot be had, and where the price never moved.
     """
     if reference not in rows.quantiles:
         return {}

@@ -71,7 +71,7 @@ def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: 
 
 def _told(rival: CrpsComparison | None) -> tuple[str, str]:
     if rival is None:
-        return "no comparison", "the champion's distribution made no error on the same origins"
+        return "no comparison", "the price stood still on the same origins"
     whose = "the champion's" if rival.reference == CHAMPION else "its"
     found = f"CRPS {rival.skill:+z.2%} against {whose} on the same origins"
     if rival.test is None:

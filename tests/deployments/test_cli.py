@@ -109,7 +109,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["dance"], "No such command 'dance'"),
         (
             ["backtest", "IBM", "--from", "2012-01-03", "--to", "2012-03-01"],
-            "expected a span of at least 20 nights, found 8; take a longer one, or a smaller --every",
+            "expected a span of at least 20 nights, found 9 at most; take a longer one, or a smaller --every",
         ),
         (["rename", "IBM", "IBM"], "expected another symbol than IBM"),
         (["rename", "IBN", "META"], "home/replay knows, found IBN"),
@@ -137,6 +137,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         ),
         (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
         (["ledger", "IBM"], "no bars and no history of IBM"),
+        (["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"], "no bars and no history of IBM"),
         (["rollback", "IBM"], "no earlier one in "),
         (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),

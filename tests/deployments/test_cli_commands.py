@@ -130,11 +130,13 @@ def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Insta
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded_bars(name.upper()).tail(sessions)
         bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
+    (tmp_path / "ko.us.txt").touch()
     before = BarStore.of(here.home).tickers()
     span = ["--from=2011-11-30", "--to=2012-06-29", "--every=7"]
     found = here.found("backtest", f"--prices={tmp_path}", *span, *QUICK)
     assert found["tickers"] == 2
     assert found["left_out"]["FB"].startswith("expected at least ")
+    assert found["left_out"]["ko.us.txt"].endswith("found an empty file")
     assert {line["tickers"] for line in found["distributions"]} == {2}
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
     assert BarStore.of(here.home).tickers() == before

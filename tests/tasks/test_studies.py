@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 @flow
 def reading(tickers: list[str], folder: Path | None = None, calendar: str | None = None) -> list[str]:
-    return sorted(read_prices(tickers, folder, calendar))
+    return sorted(read_prices(tickers, folder, calendar)[0])
 
 
 def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one_that_was_named(

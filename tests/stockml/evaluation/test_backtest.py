@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting, NoBars, TooFewBars
+from stockml.errors import InvalidFile, InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.assessment import judged
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
@@ -19,8 +20,10 @@ from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import BASELINES
 from stockml.models.pooled_regression import LEADS, LEVELS, moves
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
+from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.training.ticker_training import train_ticker, unseen_parts
@@ -146,7 +149,20 @@ def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_told_as_th
     known = SERIES.sessions[-50]
     with pytest.raises(InvalidSetting, match=f"to be before {known}, .* found '2030-01-01'"):
         backtest("ABC", SERIES, Span(date(2030, 1, 1), date(2032, 1, 1)), SETTINGS)
-    with pytest.raises(InvalidSetting, match="a folder with a base that ends before"):
+    with pytest.raises(InvalidFile, match=f"{tmp_path}: .* no pooled regression ends before .*: there is none"):
+        backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
+
+
+def test_a_damaged_vintage_is_named_whether_older_ones_are_left_or_none(tmp_path: Path) -> None:
+    for path in SHIPPED.glob("*-200[13]-06.*"):
+        copy(path, tmp_path)
+    damaged = tmp_path / "base-2003-06.npz"
+    damaged.write_bytes(b"no base")
+    table = backtest_table([backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))], {})
+    assert table.missing[BASE].startswith(f"1 of 1 tickers: {damaged}: expected a base")
+    (tmp_path / "base-2001-06.npz").unlink()
+    damaged.rename(renamed := tmp_path / "base-2001-06.npz")
+    with pytest.raises(InvalidFile, match=f"{renamed}: expected a base"):
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
@@ -173,8 +189,11 @@ def test_a_horizon_shorter_than_what_is_measured_is_refused() -> None:
 
 
 def test_a_table_of_prices_that_stood_still_is_refused_with_the_reason() -> None:
-    with pytest.raises(NoBars, match="STILL: expected a price that moves"):
-        backtest_table([replace(found(), ticker="STILL", whole=float("nan"))], {})
+    halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
+    still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
+    with pytest.raises(NoRow, match="STILL: expected a price that moves"):
+        backtest_table([still], {})
+    assert backtest_table([still, found()], {}).adds.mean == pytest.approx(100 * found().adds[0])
 
 
 def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
@@ -210,5 +229,5 @@ def test_a_row_that_no_ticker_can_have_is_named_with_the_reason() -> None:
     row = f"{OWN_HAR}, pooled shape"
     assert row in found().reasons
     table = backtest_table([found(), replace(found(), ticker="DEF", reasons={})], {})
-    assert table.missing[row].startswith("not of 1 of 2 tickers: expected at least 2000 sessions for a HAR")
+    assert table.missing[row].startswith("1 of 2 tickers: expected at least 2000 sessions for a HAR")
     assert f"{row}: {table.missing[row]}." in markdown(table)

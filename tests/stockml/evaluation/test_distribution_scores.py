@@ -86,11 +86,13 @@ def test_without_its_reference_nothing_is_compared() -> None:
     assert compared(rows(wide=quantiles(0.02)), outcomes(), reference="absent") == {}
 
 
-def test_a_reference_without_error_gives_no_skill() -> None:
+@pytest.mark.parametrize("width", [0.0, 0.005])
+def test_a_price_that_never_moved_gives_no_skill_however_narrow_a_forecast(width: float) -> None:
     nothing = np.zeros((len(ORIGINS), len(LEADS)))
-    both = rows(exact=quantiles(0.0), wide=quantiles(0.01))
-    assert compared(both, nothing, reference="exact") == {}
-    assert np.isnan(crps_skills(both.quantiles["wide"], both.quantiles["exact"], nothing, LEADS)).all()
+    both = rows(narrow=quantiles(width), wide=quantiles(0.01))
+    for reference in both.quantiles:
+        assert compared(both, nothing, reference=reference) == {}
+    assert np.isnan(crps_skills(both.quantiles["wide"], both.quantiles["narrow"], nothing, LEADS)).all()
 
 
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
