@@ -64,6 +64,12 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
         assert asked <= known | {"--help"}, line
 
 
+def test_readme_names_every_command() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    named_there = {word for row in rows for word in re.findall(r"[a-z-]+", row)}
+    assert sorted(set(COMMANDS.commands) - named_there) == []
+
+
 def test_every_command_of_a_block_is_taken_as_it_stands() -> None:
     """With its arguments: what a person copies is parsed, not run."""
     blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]

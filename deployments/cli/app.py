@@ -107,7 +107,8 @@ def _exit_code(error: BaseException) -> int:
 def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
-    _say(f"{error.format_message().rstrip('.')}; see `{path} --help`")
+    said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's word, not ours
+    _say(f"{said}; see `{path} --help`")
     return getattr(error, "exit_code", 2)
 
 

@@ -3,9 +3,10 @@
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
 
-A first visit opens on models, where MLflow 3.17 would show its view of language models, empty, and without the
-assistant that comes by itself and hides a third of the page. It has no setting for either: its page asks the browser
-what was chosen before, and what a person chooses stays.
+A first visit opens on models, where MLflow 3.17 would show its view of language models, empty, and without what comes
+by itself: the assistant over a third of the page, a notice of data that this server does not let it collect, a dialog
+over the models. There is no setting for these: the page asks the browser what was chosen before, and what a person
+chooses stays.
 
 Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
 draws its forecast; the others cost more than all the rest of it, and most are never seen.
@@ -37,7 +38,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 LONGEST_S = 120.0  # that plots are waited for
-CHOSEN = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.workflowType_v1": '"machine_learning"'}
+CHOSEN = {
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.workflowType_v1": '"machine_learning"',
+    "mlflow.telemetry.info.alert.dismissed_v1": "true",
+    "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
+}
 CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
 HEAD, SCRIPT = b"<head>", f"<script>{CHOOSES}</script>".encode()
 

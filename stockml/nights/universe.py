@@ -112,13 +112,12 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page: few columns with names that are read, numbers that can be sorted; why, where any failed."""
-    shown = {
-        "ticker": "Ticker", "session": "Session", "outcome": "Outcome", "forecast": "Forecast", "change": "Change, %",
-        "rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p",
-    }  # fmt: skip
+    """The rows for a page: columns that 1,280 pixels hold, numbers that can be sorted; why, where any failed."""
+    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome"}
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
+    shown |= {"change": "Change, %", "rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %"}
+    shown["noise_p"] = "p"
     as_percent = {"change": 1, "rise": 0, "rose": 0, "network_adds": 2}
     return [
         {

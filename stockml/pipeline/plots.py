@@ -58,7 +58,7 @@ def figures(
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
         "averages": lambda: training.averages(ticker, sessions, mid, evaluation),
-        "history": lambda: training.price_history(ticker, sessions, mid, model.parts),
+        "history": lambda: training.price_history(ticker, series, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
     }
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve

@@ -8,6 +8,7 @@ import pandas as pd
 
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.range_volatility import ewma_volatility
+from stockml.features.segments import segments
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import BASELINES
@@ -36,39 +37,45 @@ SMOOTHING = 0.1
 LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 
 
-def price_history(ticker: str, sessions: Days, mid: Floats, parts: OriginSplit) -> "Figure":
-    """The mid price, and which part of it is learned from, chosen on and measured on. sessions, mid: (n,)."""
+def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figure":
+    """The mid price, and which part of it is learned from, chosen on and measured on; a long hole breaks the line."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
+    sessions, mid = series.sessions, series.mid
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
     growth = (mid[-1] / mid[0]) ** (1 / max(years, 1 / 365)) - 1
     title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+.1%} a year"
     figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
-    axes.plot(sessions, mid, color=TRUTH, linewidth=1.1)
+    for part in segments(series):
+        axes.plot(part.sessions, part.mid, color=TRUTH, linewidth=1.1)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     named = ("train", range(parts.train_end), MUTED), ("validation", parts.validation, COLOURS["drift"])
-    for name, part, colour in (*named, ("test", parts.test, MODEL)):
-        if part:  # a short history has a test part alone
-            mark(axes, sessions[part.start], name, colour)
+    for name, origins, colour in (*named, ("test", parts.test, MODEL)):
+        if origins:  # a short history has a test part alone
+            mark(axes, sessions[origins.start], name, colour)
     over_time(axes, mid_price(ticker))
     return figure
 
 
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the mid price in units of the volatility that was known on each day, and smoothed."""
-    scaled = np.diff(np.log(series.mid), prepend=np.log(series.mid[:1])) / ewma_volatility(series)
-    smoothed = pd.Series(scaled).ewm(alpha=SMOOTHING).mean().to_numpy()
-    inside = float((np.abs(scaled) <= 3).mean())
+    """Daily moves of the mid price in units of the volatility that was known on each day, and smoothed.
+
+    No move is over a long hole, after which volatility and smoothing begin anew.
+    """
+    parts = segments(series)
+    scaled = [np.diff(np.log(part.mid), prepend=np.log(part.mid[:1])) / ewma_volatility(part) for part in parts]
+    inside = float((np.abs(np.concatenate(scaled)) <= 3).mean())
     title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
     subtitle = f"Daily return of the mid price in units of trailing volatility; below, smoothed by EMA {SMOOTHING}"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(2, 1))
-    axes.plot(series.sessions, scaled, color=COLOURS["EMA"], linewidth=0.5)
+    for part, moves in zip(parts, scaled, strict=True):
+        axes.plot(part.sessions, moves, color=COLOURS["EMA"], linewidth=0.5)
+        below.plot(part.sessions, pd.Series(moves).ewm(alpha=SMOOTHING).mean(), color=MODEL, linewidth=1.0)
     axes.axhline(0, color=TRUTH, linewidth=0.8)
     axes.set_ylabel("scaled")
-    below.plot(series.sessions, smoothed, color=MODEL, linewidth=1.0)
     below.axhline(0, color=TRUTH, linewidth=0.8)
     over_time(below, "smoothed")
     return figure

@@ -121,4 +121,4 @@ def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> De
     if evidence is None:
         return Decision("keep", "the history is too short to learn from: the base is left alone")
     found = f"the ticker's own training was {evidence.skill:+z.2%} of CRPS on {evidence.origins} validation origins"
-    return Decision("keep", f"the base left alone was better: {found} ({decision.mode}: {decision.reason})")
+    return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")

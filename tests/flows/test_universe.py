@@ -218,10 +218,11 @@ def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_fa
     )
     [line] = table([good])
     assert line == {
-        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Forecast": 210.0, "Change, %": 5.0,
-        "Rise, %": 54, "Rose, %": 61, "Network adds, %": 1.23, "p": 0.2,
+        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Change, %": 5.0, "Rise, %": 54,
+        "Rose, %": 61, "Network adds, %": 1.23, "p": 0.2,
     }  # fmt: skip
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]
+    assert list(table([good, BAD])[0])[:4] == ["Ticker", "Session", "Outcome", "Why"]  # what is behind it may be cut
 
 
 def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_beside_how_often_it_came() -> None:

@@ -5,12 +5,13 @@ real home.
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stockml.home import home
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import EXPERIMENT, view_url
-from tests.support.chromium import browser_page, chromium
+from tests.support.chromium import browser_page, chromium, keep_picture
 from tests.support.mlflow_server import mlflow_server
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ def main(root: str, folder: str) -> None:
             overview = client.get_experiment_by_name(EXPERIMENT).experiment_id
         with browser_page(browser) as page:
             open_charts(page, address, experiment_id)
-            page.screenshot(path=f"{folder}/mlflow-three-nights.png")
+            keep_picture(page, Path(folder, "mlflow-three-nights.png"))
             open_charts(page, address, overview)
-            page.screenshot(path=f"{folder}/mlflow-track-records.png")
+            keep_picture(page, Path(folder, "mlflow-track-records.png"))
         with browser_page(browser, 1900, 1500) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))
-            page.screenshot(path=f"{folder}/mlflow-run.png")
+            keep_picture(page, Path(folder, "mlflow-run.png"))
 
 
 if __name__ == "__main__":

@@ -193,14 +193,14 @@ def _free_port() -> int:
 
 def main(root: str, folder: str) -> None:
     """A picture of the status, IBM's night run once more in this home."""
-    from tests.support.chromium import browser_page, chromium
+    from tests.support.chromium import browser_page, chromium, keep_picture
 
     command = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", "--force"]
     with up(Path(root)) as pages, chromium() as browser, browser_page(browser, 1280, 720) as page:
         subprocess.run(command, env=os.environ | {"STOCKML_HOME": root}, check=True)
         page.goto(f"{pages.prefect}/artifacts/artifact/{pages.artifact('status')['id']}")
         page.get_by_text("The network adds something").wait_for()
-        page.screenshot(path=f"{folder}/prefect-status.png")
+        keep_picture(page, Path(folder, "prefect-status.png"))
 
 
 if __name__ == "__main__":

@@ -92,6 +92,15 @@ def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages,
     assert [name for name in pages.runs if name not in shown] == []
 
 
+def test_nothing_of_mlflows_own_stands_before_a_first_visits_pages(pages: Pages, page: "Page") -> None:
+    for path, shown in (("", "Recent Experiments"), ("/#/models", "Registered Models")):
+        page.goto(f"{pages.address}{path}")
+        page.get_by_text(shown).first.wait_for()
+        text = page.inner_text("body")
+        assert "UI telemetry" not in text, "it is switched off"
+        assert "new Model Registry UI" not in text
+
+
 def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page: "Page") -> None:
     open_charts(page, pages.address, pages.overview_id)
     shown = page.inner_text("body")

@@ -20,7 +20,7 @@ from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
-from tests.support.chromium import needs_chromium
+from tests.support.chromium import keep_picture, needs_chromium
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
@@ -74,7 +74,7 @@ def test_every_form_refuses_what_is_out_of_bounds(pages: Up, page: "Page") -> No
 
 def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "IBM")
-    fill(page, "Epochs (Optional)", "2")
+    fill(page, "Direction step (Optional)", "20")
     start(page)
     run = pages.finished(1)
     assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
@@ -98,7 +98,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
 
 def test_the_same_night_again_is_served_from_the_cache(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "IBM")
-    fill(page, "Epochs (Optional)", "2")
+    fill(page, "Direction step (Optional)", "20")
     start(page)
     run = pages.finished(2)
     assert run["state_name"] == "Completed"
@@ -209,4 +209,4 @@ def picture(page: "Page", name: str, height: int = 1000) -> None:
     """For docs/images, when STOCKML_IMAGES asks for it."""
     if IMAGES:
         page.set_viewport_size({"width": 1600, "height": height})
-        page.screenshot(path=str(Path(IMAGES) / name))
+        keep_picture(page, Path(IMAGES) / name)

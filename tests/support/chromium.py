@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,6 +45,12 @@ def browser_page(browser: "Browser", width: int = 1600, height: int = 1000, **mo
     with browser.new_context(viewport={"width": width, "height": height}, **more) as context:
         context.set_default_timeout(PATIENCE_MS)
         yield context.new_page()
+
+
+def keep_picture(page: "Page", path: Path) -> None:
+    """What the page shows, in 256 colours: a third of the bytes."""
+    shown = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    shown.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 @pytest.fixture(scope="module")

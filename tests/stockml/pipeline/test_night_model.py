@@ -58,7 +58,7 @@ def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:
 def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: Home) -> None:
     first = night(home, ALONE.until(900))
     assert (first.decision.mode, first.model.mode, first.found.kept) == ("retrain", "keep", False)
-    assert first.model.reason.startswith("the base left alone was better")
+    assert first.model.reason.startswith("the base left alone was no worse")
     assert (first.found.verdict.promoted, first.found.publisher) == (True, LSTM)
     first.promoted(home)
     second = night(home, ALONE.until(901))

@@ -17,6 +17,7 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import LiveScores
 from stockml.nights.record import Night
 from stockml.plots import comparison, diagnostics, forecast, training
+from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
@@ -30,6 +31,12 @@ DAY = date(2013, 2, 28)
 
 def series() -> PriceSeries:
     return series_until("IBM", DAY)
+
+
+def with_hole(whole: PriceSeries, at: int, sessions: int) -> PriceSeries:
+    """The series without so many sessions from session `at` on."""
+    kept = np.r_[:at, at + sessions : len(whole)]
+    return PriceSeries(whole.sessions[kept], *(getattr(whole, name)[kept] for name in COLUMNS))
 
 
 def split() -> OriginSplit:
@@ -99,7 +106,7 @@ def drawn(name: str) -> "Figure":
         "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
         "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
         "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
-        "history": lambda: training.price_history("IBM", sessions, mid, split()),
+        "history": lambda: training.price_history("IBM", series(), split()),
         "normalised": lambda: training.normalised("IBM", series()),
         "training": lambda: training.training_curves("IBM", history()),
         "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),

@@ -23,8 +23,8 @@ from tests.stockml.plots.drawing import (
     levels,
     marks,
 )
-from tests.stockml.plots.recorded import DAY, by_epoch, drawn, moves, series, split
-from tests.support.nights import assessed, history
+from tests.stockml.plots.recorded import DAY, by_epoch, drawn, moves, series, split, with_hole
+from tests.support.nights import SETTINGS, assessed, history
 
 
 def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
@@ -49,9 +49,19 @@ def test_of_a_short_history_no_part_is_named_that_it_has_not() -> None:
     parts = split_origins(100, EvaluationSettings())
     assert not parts.validation
     days = series().sessions[:100]
-    (axes,) = training.price_history("IBM", days, series().mid[:100], parts).axes
+    (axes,) = training.price_history("IBM", series().until(100), parts).axes
     assert [text.get_text().strip() for text in axes.texts] == ["test"]
     assert marks(axes) == [(MODEL, as_numbers(days)[parts.test.start])]
+
+
+def test_no_line_is_drawn_across_a_long_hole() -> None:
+    divided = with_hole(series(), 2_000, 250)
+    shown = [training.price_history("IBM", divided, split_origins(len(divided), SETTINGS.evaluation))]
+    shown.append(training.normalised("IBM", divided))
+    for axes in (axes for figure in shown for axes in figure.axes):
+        drawn_apart = [as_numbers(line.get_xdata()) for line in curves(axes) if len(as_numbers(line.get_xdata())) > 2]
+        assert [len(days) for days in drawn_apart] == [2_000, len(divided) - 2_000]
+        assert np.concatenate(drawn_apart).tolist() == as_numbers(divided.sessions).tolist()
 
 
 def test_where_no_price_moved_the_averages_have_no_skill_to_tell() -> None:

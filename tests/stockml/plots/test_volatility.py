@@ -7,10 +7,8 @@ import pytest
 
 from stockml.plots import diagnostics
 from stockml.plots.style import MODEL, MUTED
-from stockml.prices.bars import COLUMNS
-from stockml.prices.series import PriceSeries
 from tests.stockml.plots.drawing import as_numbers, check_curves, in_order, labels
-from tests.stockml.plots.recorded import DAY, drawn, series
+from tests.stockml.plots.recorded import DAY, drawn, series, with_hole
 from tests.support.nights import assessed
 
 
@@ -60,9 +58,8 @@ def test_where_less_than_20_sessions_are_forecast_it_is_of_as_many() -> None:
 
 
 def test_nothing_came_of_sessions_whose_next_20_span_a_long_hole() -> None:
-    whole, hole, found = series(), 2_000, assessed("IBM", DAY)
-    kept = np.r_[:hole, hole + 250 : len(whole)]
-    divided = PriceSeries(whole.sessions[kept], *(getattr(whole, name)[kept] for name in COLUMNS))
+    hole, found = 2_000, assessed("IBM", DAY)
+    divided = with_hole(series(), hole, 250)
     came = diagnostics.realised_after(divided, np.arange(hole - 30, hole + 30), 20)
     assert np.flatnonzero(np.isnan(came)).tolist() == list(range(10, 30))  # the last 20 before it
     at = np.array([hole - 40, hole - 30, hole + 40])

@@ -61,7 +61,7 @@ def test_the_evidence_of_the_validation_part_chooses() -> None:
     assert (worth.held_out.own, worth.published.own, worth.decision) == (True, True, RETRAIN)
     assert (not_worth.held_out.own, not_worth.published.own) == (False, False)
     assert not_worth.decision.mode == "keep"
-    assert not_worth.decision.reason.startswith("the base left alone was better: the ticker's own training was -")
+    assert not_worth.decision.reason.startswith("the base left alone was no worse: the ticker's own training was -")
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
 
 
