@@ -39,7 +39,11 @@ else:
     KeepForm = form_of(RetentionSettings())
 
 
-@flow(name="maintenance", flow_run_name="maintenance, dry run {dry_run}")
+def run_name() -> str:
+    return "maintenance, dry run" if flow_run.parameters.get("dry_run") else "maintenance"
+
+
+@flow(name="maintenance", flow_run_name=run_name)
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
     keep: Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})] = Field(

@@ -82,7 +82,11 @@ def rename(
     place = home()
     if new == old:
         raise typer.BadParameter(f"expected another symbol than {old}", param_hint="NEW")
-    listed = any(entry.ticker == old for entry in own_list.tickers_of(place).tickers)
+    known = [entry.ticker for entry in own_list.tickers_of(place).tickers]
+    listed = old in known
+    if listed and new in known:
+        either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
+        raise typer.BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
     if not (listed or is_known(place, old) or is_known(place, new)):
         raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     if listed:

@@ -43,7 +43,8 @@ SILENCE = timedelta(minutes=5)  # ten heartbeats
 EACH, HOUR = timedelta(0), timedelta(hours=1)
 # the flow gives its run a name when it begins: before, it has one of Prefect's, which says nothing
 SUBJECT = (
-    "{% set ticker = flow_run.parameters.ticker %}stockml: {{ flow.name }} "
+    "{% set ticker = flow_run.parameters.ticker %}"
+    "stockml: {{ flow.name ~ ' ' if not flow_run.name.startswith(flow.name) }}"
     "{{ flow_run.name if not ticker or ticker in flow_run.name else ticker ~ ' (' ~ flow_run.name ~ ')' }} "
     "{{ flow_run.state.name }}"
 )

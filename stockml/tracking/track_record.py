@@ -1,9 +1,11 @@
 """Does it get better? One run a ticker in the experiment `stockml`, a step a session, of its last finished night."""
 
+import colorsys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from stockml.nights.glance import Glance
 from stockml.tracking.run_content import Point
@@ -13,6 +15,11 @@ from stockml.tracking.views import NOTE
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+COLOUR = "mlflow.runColor"  # the tag by which MLflow's page remembers a colour that somebody chose
+GOLDEN_ANGLE = 0.381966  # of a turn: the next hue is always far from those before
+TOLD_APART = 30
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class TrackRecord:
         """
         run = self._whole()
         if run and str(tonight.session) > run.data.tags["session"]:
-            log_points(self.client, run.info.run_id, points(tonight), _tags(tonight, page))
+            log_points(self.client, run.info.run_id, points(tonight), self._coloured(run, _tags(tonight, page)))
             return
         finished = sorted([*earlier(), tonight], key=lambda each: each.finished_at)
         glances = {each.session: each for each in finished}
@@ -54,10 +61,24 @@ class TrackRecord:
 
     def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
         times = [at for _, _, at, _ in known]
-        own = {**tags, INSTALLATION: self.installation}
+        own = {**self._coloured(None, tags), INSTALLATION: self.installation}
         run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
         log_points(self.client, run.info.run_id, known)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
+
+    def _coloured(self, run: "Run | None", tags: Mapping[str, str]) -> dict[str, str]:
+        """The tags, and a colour where neither they nor the run has one: MLflow's own, by a run's id, often meet.
+
+        Far from those of the records before, as long as an eye could tell them apart; then by the ticker.
+        """
+        if COLOUR in (run.data.tags if run else tags):
+            return dict(tags)
+        runs = self.client.search_runs([self.experiment_id], max_results=TOLD_APART)
+        count = sum(COLOUR in each.data.tags for each in runs)
+        count = crc32(self.ticker.encode()) if count == TOLD_APART else count
+        light, saturation = 0.36 + 0.08 * (count % 3), 0.65
+        rgb = colorsys.hls_to_rgb(count * GOLDEN_ANGLE % 1, light, saturation)
+        return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
     def _insert(self, run: "Run", tonight: Glance, page: str) -> None:
         """A session before the newest, or one that stands there: what is logged stays, so a new run takes over."""
@@ -69,7 +90,8 @@ class TrackRecord:
         if not stands:
             log_points(self.client, run_id, new)
         elif sorted(stands) != sorted(new):
-            self._begin([*others, *new], _tags(tonight, page) if newest else run.data.tags)
+            colour = {COLOUR: run.data.tags[COLOUR]} if COLOUR in run.data.tags else {}
+            self._begin([*others, *new], {**colour, **(_tags(tonight, page) if newest else run.data.tags)})
             self.client.delete_run(run_id)
 
 

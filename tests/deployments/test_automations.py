@@ -92,7 +92,7 @@ def late_bar() -> State:
     return Completed(name=states.LATE, message="the bar of 2013-03-01 is late")
 
 
-@flow(name="universe", flow_run_name="all")
+@flow(name="universe", flow_run_name="universe of the list")
 def in_part() -> State:
     return Completed(name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars")
 
@@ -102,7 +102,7 @@ FAILED = (
     "stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: "
     f'ValueError: no "bars" of KO today {FIRST}'
 )
-PARTS = "stockml: universe all Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
+PARTS = "stockml: universe of the list Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
 
 
 def of_worker(client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any) -> FlowRun:

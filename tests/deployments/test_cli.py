@@ -112,6 +112,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             "expected a span of at least 20 nights, found 9 at most; take a longer one, or a smaller --every",
         ),
         (["rename", "IBM", "IBM"], "expected another symbol than IBM"),
+        (["rename", "IBM", "MSFT"], "expected a symbol outside the list, found MSFT"),
         (["rename", "IBN", "META"], "home/replay knows, found IBN"),
         (["nightly", "IBM", "--calendar", "XMARS"], "XMARS"),
     ],

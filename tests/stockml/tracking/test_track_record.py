@@ -1,10 +1,12 @@
 """A ticker's track record, in whatever order its nights are run, and the pages that show it."""
 
+from colorsys import rgb_to_hls
 from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stockml.nights import summary
@@ -13,6 +15,7 @@ from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import INSTALLATION
+from stockml.tracking.track_record import COLOUR
 from tests.stockml.tracking.logged import client, unexplained, versions
 from tests.support.nights import recorded_night
 
@@ -57,6 +60,20 @@ def test_a_record_begins_with_what_an_older_home_has_and_a_half_written_one_is_m
     tracking.log_night(night)
     _, figures = track_record(tracking)
     assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
+
+
+def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
+    """MLflow's page colours a run by its id: of four tickers two often looked alike."""
+    for ticker in ("AAPL", "GOOG", "IBM", "MSFT"):
+        tracking.log_night(replace(night, ticker=ticker, key=sha256(ticker.encode()).hexdigest()))
+    experiment = client(tracking).get_experiment_by_name("stockml").experiment_id
+    before = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([experiment])}
+    hues = sorted(rgb_to_hls(*bytes.fromhex(colour[1:]))[0] for colour in before.values())
+    assert min(np.diff([*hues, 1 + hues[0]])) > 0.1
+    again = replace(night, ticker="IBM", key="2" * 64, metrics={**night.metrics, "live/skill": 0.5})
+    tracking.log_night(replace(again, finished_at=night.finished_at + timedelta(hours=1)))
+    after = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([experiment])}
+    assert after == before
 
 
 @pytest.mark.parametrize("later_first", [True, False])
