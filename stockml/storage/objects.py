@@ -128,5 +128,6 @@ class Objects:
             raise
         except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
             why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
-            way_on = "restore access" if self.folder else "see that the address answers and that you may use it"
+            elsewhere = "see that the address answers and that you may use it"
+            way_on = "make room or restore access" if self.folder else elsewhere
             raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from problem
