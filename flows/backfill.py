@@ -23,7 +23,6 @@ from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile
-from stockml.storage.receipts import StoreReceipt
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_night, show_rows
@@ -41,10 +40,11 @@ def history(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-) -> StoreReceipt:
+) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
     On a plan that does not give it, the newest sessions, and the rest from the second provider where there is its key.
+    The state carries the StoreReceipt, and in words what came of the second provider.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = session or sessions_for(ticker, named).last_final(now)
@@ -53,10 +53,8 @@ def history(
         payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
         bars = with_home_storage(append_bars)(payload, named, now)
         bars = with_home_storage(explain_jumps)(bars, named, now)
-        get_run_logger().info("%s", bars.counted)
-        if elsewhere:
-            get_run_logger().info("%s", import_history(ticker, named, now))
-    return bars
+        told = import_history(ticker, named, now) if elsewhere else ""
+    return Completed(message="; ".join(filter(None, (bars.counted, told))), data=(bars, told))
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")

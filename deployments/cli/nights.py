@@ -62,9 +62,10 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     with recorded_prices(ticker), prefect_api(home()):
         from flows.backfill import history
 
-        bars = outcome(history, ticker, calendar=calendar, quiet=as_json)
+        bars, told = outcome(history, ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
-    print(json.dumps(found) if as_json else f"{ticker}: {bars.counted}")
+    said = "; ".join(filter(None, (bars.counted, told)))
+    print(json.dumps(found | {"second_provider": told or None}) if as_json else f"{ticker}: {said}")
 
 
 @app.command()

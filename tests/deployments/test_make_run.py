@@ -156,8 +156,11 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None
 @pytest.mark.slow
 def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(twice: TwoRuns, feed: ScriptedFeed) -> None:
     """The README's own order; the last that is done in this home."""
-    mine = stockml("nightly", "MSFT", "--json", ALPHAVANTAGE_API_KEY="mine12345", ALPHAVANTAGE_URL=feed.url)
+    of_ones_own = {"ALPHAVANTAGE_API_KEY": "mine12345", "ALPHAVANTAGE_URL": feed.url}
+    mine = stockml("nightly", "MSFT", "--json", **of_ones_own)
     assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
+    more = stockml("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
+    assert (more.returncode, "; no history from tiingo: " in more.stdout) == (0, True), more.stderr
     assert (kind_in(home_of()), kind_in(twice.place)) == ("market", "replay")
 
 
