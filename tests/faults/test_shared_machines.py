@@ -15,7 +15,7 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 from deployments.replay.feed import Feed
 from flows.nightly import nightly
 from flows.studies import backtest
-from stockml.errors import NoBars
+from stockml.errors import NoRow
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.storage.manifests import Manifest
@@ -158,7 +158,7 @@ def test_a_backtest_reads_what_another_machine_has_committed(
     """Here, in a home that has not seen the state yet; a span of two nights is too short, whatever they are."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(NoBars, match="20 nights from"):
+    with pytest.raises(NoRow, match="20 nights from"):
         backtest(["IBM"], first=date(2012, 6, 1), last=date(2012, 6, 8))
 
 
