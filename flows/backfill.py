@@ -14,7 +14,7 @@ from pydantic import Field, WithJsonSchema
 
 from flows.form import DAY, NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
 from flows.nightly import exclusive_run, skipped, train_and_publish
-from flows.tonight import NightRequest
+from flows.tonight import NightRequest, bring_history
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home
@@ -22,6 +22,8 @@ from stockml.nights import states
 from stockml.nights.summary import message
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
+from stockml.prices.store import BarStore
+from stockml.provider.http import OutputSize
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
@@ -32,6 +34,7 @@ from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 # as text: the server lets any text pass for a "date"
+COMPACT_THEN_FULL: tuple[OutputSize, ...] = ("compact", "full")
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 
 
@@ -80,10 +83,10 @@ def backfill(
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     refresh(home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
-    chosen(profile, mode, settings, ticker=ticker)
+    asked = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), named, force, 0, 0.0)
     try:
         with exclusive_run(ticker):
-            missing = fetch_missing(ticker, sessions, named, now, force=force)
+            missing = fetch_missing(asked, sessions, now)
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=str(spent), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
@@ -121,19 +124,27 @@ def past_night(
     return Completed(message=message(night), data=night)
 
 
-def fetch_missing(
-    ticker: str, sessions: tuple[date, ...], calendar: str | None, now: datetime, *, force: bool
-) -> tuple[date, ...]:
+def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
     """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
 
-    Returns those that have no bar then. Raises QuotaSpent.
+    Of a ticker of which nothing is stored all, as its first night does. Returns those that have no bar then. Raises
+    QuotaSpent.
     """
-    missing = without_bar(home(), ticker, sessions, calendar)
-    for outputsize in ("compact", "full") if plan_gives_history() else ("compact",):
-        if not missing:
+    ticker, calendar, force = asked.ticker, asked.calendar, asked.force
+    if not without_bar(home(), ticker, sessions, calendar):
+        return ()
+    store, sizes = BarStore.of(home(), calendar), COMPACT_THEN_FULL if plan_gives_history() else COMPACT_THEN_FULL[:1]
+    is_new = store.last_session(ticker) is None
+    if is_new and bring_history(asked, sessions[-1]):
+        sizes = ()
+    for outputsize in sizes:
+        if not without_bar(home(), ticker, sessions, calendar):
             break
         payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
         bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%s", bars.counted)
-        missing = without_bar(home(), ticker, sessions, calendar)
-    return missing
+    if store.unexplained_jumps(ticker):
+        with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1], calendar), calendar, now)
+    if is_new and not plan_gives_history():
+        get_run_logger().info("%s", import_history(ticker, calendar, now))
+    return without_bar(home(), ticker, sessions, calendar)

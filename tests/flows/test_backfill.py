@@ -115,7 +115,17 @@ def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, fee
     before_its_first_day = date(2004, 1, 5)
     state = run("GOOG", before_its_first_day, before_its_first_day)
     assert (state.name, state.is_completed()) == ("No bar", True)
-    assert [asked.outputsize for asked in feed.asked] == ["compact", "full"]
+    assert [asked.outputsize for asked in feed.asked] == ["full"], "all of a newcomer, as its first night would"
+
+
+@pytest.mark.slow
+def test_a_newcomer_has_its_history_and_splits_as_after_its_first_night(replay: Home, feed: ScriptedFeed) -> None:
+    (row,) = run("MSFT").result()
+    assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
+    assert feed.asked[0].outputsize == "full"
+    assert (row.status, row.session) == ("completed", FRIDAY)
+    assert len(store_of(replay).adjusted("MSFT")) > 3_000
+    assert store_of(replay).unexplained_jumps("MSFT") == ()
 
 
 @pytest.mark.slow
