@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 STEPS = 9  # fetch to publish
-MANY = 40  # epochs: long enough to be cancelled, short enough to be waited for
+MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
 LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
