@@ -65,7 +65,7 @@ def writers(folder: Path) -> dict[str, Writer]:
         return sum(pooled_vintages.read(path).sessions for path in place.bases.glob("base-*.npz"))
 
     def tuned() -> int:
-        return int(tuned_settings(place, "IBM").get("training.epochs", 0))
+        return int(tuned_settings(place, "IBM").get("training.seed", 0))
 
     return {
         "ledger": Writer(
@@ -76,7 +76,7 @@ def writers(folder: Path) -> dict[str, Writer]:
             promoted, lambda: in_order([line.key for line in registry.history("IBM")], lambda number: f"{number:064x}")
         ),
         "settings": Writer(
-            lambda number: write_tuned_settings(place, "IBM", {"training.epochs": number}, {"trials": number}), tuned
+            lambda number: write_tuned_settings(place, "IBM", {"training.seed": number}, {"trials": number}), tuned
         ),
         "base network": Writer(based, base),
     }
