@@ -34,7 +34,6 @@ from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 # as text: the server lets any text pass for a "date"
-COMPACT_THEN_FULL: tuple[OutputSize, ...] = ("compact", "full")
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 
 
@@ -133,7 +132,8 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):
         return ()
-    store, sizes = BarStore.of(home(), calendar), COMPACT_THEN_FULL if plan_gives_history() else COMPACT_THEN_FULL[:1]
+    sizes: tuple[OutputSize, ...] = ("compact", "full") if plan_gives_history() else ("compact",)
+    store = BarStore.of(home(), calendar)
     is_new = store.last_session(ticker) is None
     if is_new and bring_history(asked, sessions[-1]):
         sizes = ()

@@ -48,7 +48,7 @@ class View:
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
     adjustment: str  # identifies splits and joins: changes when one changes the bars that were there before
-    contradicted: tuple[Split, ...] = ()
+    contradicted: tuple[Split, ...]
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
         """The sessions between the first and the last bar of which no bar was ever given, oldest first."""

@@ -21,8 +21,8 @@ SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ra
 SHORTEST_STEP = 3  # sessions between two dividends
 ODD_SHARE = 0.1  # of the overlap may disagree
 SEEN_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
-SESSIONS_OFF = 5
-LONGEST_PAUSE = np.timedelta64(14, "D")
+SESSIONS_OFF = 5  # how far from the day on which bars show it a provider may list a split
+LONG_HOLE = np.timedelta64(14, "D")  # prices move so far meanwhile that a split does not show
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split
 def is_contradicted(bars: Bars, split: Split) -> bool:
     """Whether no close within a week of the split went a fifth of its way: it is none, or the bars have it already.
 
-    Of a factor below 1.5, and next to a hole, nothing can be said. A provider may list a split some sessions off.
+    Of a factor below 1.5, and next to a hole, nothing can be said.
     """
     days, whole = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
     near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)
-    if abs(whole) < np.log(SEEN_FACTOR) or (np.diff(days[near]) > LONGEST_PAUSE).any():
+    if abs(whole) < np.log(SEEN_FACTOR) or (np.diff(days[near]) > LONG_HOLE).any():
         return False
     moves = np.diff(np.log(bars["close"].to_numpy()[near]))
     return bool((-np.sign(whole) * moves < abs(whole) / 5).all())

@@ -23,7 +23,7 @@ from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, j
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
-from stockml.prices.split_adjustment import back_adjusted
+from stockml.prices.split_adjustment import LONG_HOLE, back_adjusted
 from stockml.storage.parquet_files import Table, TableFiles
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import TICKER, validated_ticker
@@ -31,7 +31,6 @@ from stockml.tickers import TICKER, validated_ticker
 T = TypeVar("T")
 
 SESSIONS_TO_LIST = 5
-LONG_HOLE = np.timedelta64(14, "D")  # prices move so far meanwhile that a split does not show
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
 
