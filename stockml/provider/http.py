@@ -135,10 +135,11 @@ class PriceProvider(ABC):
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
+        few = self._quota.plan.is_scarce  # what passes is then left to the step, which asks again a minute later
         retrying = Retrying(
             # "Invalid API call" is also said of valid symbols, as a passing fault.
-            retry=retry_if_exception_type((TransientFeedError, UnknownSymbol)),
-            stop=stop_after_attempt(self.attempts),
+            retry=retry_if_exception_type(UnknownSymbol if few else (TransientFeedError, UnknownSymbol)),
+            stop=stop_after_attempt(2 if few else self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
             reraise=True,

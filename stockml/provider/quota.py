@@ -44,6 +44,11 @@ class Plan:
         """The least time between two requests: 5 % more than the rate asks, as two can arrive closer than sent."""
         return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
 
+    @property
+    def is_scarce(self) -> bool:
+        """Whether attempts at one ticker could leave nothing for the others."""
+        return self.requests_per_day is not None and self.requests_per_day < 100
+
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
         """What ALPHAVANTAGE_PLAN says: `free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""

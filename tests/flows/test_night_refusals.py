@@ -160,6 +160,15 @@ def test_every_kind_of_refusal_in_turn_ends_as_it_should_and_the_next_good_answe
         assert [*with_key(ready.root, key), *with_key(prefect_database(), key)] == []
 
 
+def test_an_outage_costs_a_free_key_two_requests_a_ticker(
+    ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
+    feed.outage(Fault.of(HEROKU, 503))
+    assert named(nightly(**ASKED, return_state=True)) == "Failed: NoData"
+    assert feed.requests == 2
+
+
 def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(
     ready: Home, feed: ScriptedFeed, waits: list[float]
 ) -> None:

@@ -67,7 +67,7 @@ def refusing(name: str) -> Answer:
 
 
 FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
-    # what goes wrong: the answer, the type it ends in, how often it is asked
+    # what goes wrong: the answer, the type it ends in, how often it is asked with a premium plan
     "reset": (loopback.reset, NoData, 3),
     "short read": (loopback.short(DAILY), NoData, 3),
     "cut off inside the JSON": (loopback.whole(DAILY[:-100]), NoData, 3),
