@@ -23,9 +23,9 @@ from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
+from stockml.pipeline.finished_nights import keep_finished
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
-from stockml.pipeline.repeated import keep_finished
 from stockml.pipeline.session_status import Outcome
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, without_effect

@@ -14,7 +14,7 @@ from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.storage import sharing
-from stockml.tracking import old_runs
+from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
 from tasks import run_records
 from tasks.artifacts import mlflow_pages
@@ -64,11 +64,11 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
     with Tracking.of(home()).client() as client:
-        old = old_runs.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
-        has_trash = not dry_run and old_runs.to_trash(client, old)
+        old = mlflow_retention.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
+        has_trash = not dry_run and mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
     if has_trash and (database := _mlflow_database(home())):
-        old_runs.empty_trash(database, home().tracking_uri, trash_days)
+        mlflow_retention.empty_trash(database, home().tracking_uri, trash_days)
     elif has_trash:
         things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
@@ -78,9 +78,9 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
     with Tracking.of(home()).client() as client:
-        old = old_runs.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep))
+        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep))
         if not dry_run:
-            old_runs.clear_files(client, old, now)
+            mlflow_retention.clear_files(client, old, now)
     things = tuple(run.name for run in old)
     return StepReport("plots and models in MLflow", len(old), sum(run.size for run in old), things)
 

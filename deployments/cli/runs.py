@@ -45,7 +45,7 @@ def foreseen(
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import Night
-    from stockml.pipeline.repeated import repeated
+    from stockml.pipeline.finished_nights import finished_night
     from stockml.pipeline.session_status import night_outcome
     from stockml.prices.calendar import sessions_for
 
@@ -56,7 +56,7 @@ def foreseen(
         return Night.skipped(ticker, outcome.session, str(outcome), datetime.now(UTC), settings.sha256())
     if force or place.state is not None:
         return None
-    if night := repeated(place, ticker, outcome.session, settings, calendar):
+    if night := finished_night(place, ticker, outcome.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
     return night
 

@@ -88,7 +88,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
-    from stockml.maintenance.soundness import damaged_nights
+    from stockml.maintenance.integrity import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
     from tasks.artifacts import mlflow_pages

@@ -12,7 +12,7 @@ from deployments.registration.own_list import tickers_of
 from stockml.errors import NoBars, StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.maintenance.soundness import check_champion, damaged_bases, damaged_nights
+from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights
 from stockml.models.registry import FILE
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings

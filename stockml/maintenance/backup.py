@@ -24,8 +24,8 @@ from typing import Any
 
 from stockml.errors import InvalidFile, StockmlError
 from stockml.home import Home
+from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
-from stockml.maintenance.soundness import faults
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.storage.objects import Found, Objects

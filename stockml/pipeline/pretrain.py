@@ -15,7 +15,7 @@ from stockml.models.pooled_regression import PooledRegression, origins_of
 from stockml.models.pooled_vintages import write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
-from stockml.training.base_trainee import members_of
+from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
 FEWEST_TICKERS = 30  # the shipped vintages were learned from 99, and a newer one takes their place whatever it scores

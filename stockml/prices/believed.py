@@ -19,8 +19,8 @@ from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, missing_sessions, without
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import RECORDED_AT, added, stamp
+from stockml.prices.screening import doubtful
 from stockml.prices.split_adjustment import Join
-from stockml.prices.suspicion import doubtful
 from stockml.storage.parquet_files import Table
 
 JUDGEMENT_SCHEMA = pa.schema(

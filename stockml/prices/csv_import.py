@@ -38,9 +38,9 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
+from stockml.prices.screening import is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.prices.suspicion import is_tenfold
 from stockml.settings import DecimalMark
 from stockml.tickers import validated_ticker
 

@@ -20,7 +20,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
-from stockml.tracking import connection, experiments, models, other_runs, runs, track_record, views
+from stockml.tracking import connection, experiments, models, runs, study_runs, track_record, views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import TrialRecord
 
@@ -124,11 +124,11 @@ class Tracking:
             if run:
                 runs.log_plots(client, run, night)
 
-    def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[other_runs.Loss], *, now: datetime) -> str:
+    def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[study_runs.Loss], *, now: datetime) -> str:
         """Log and register a base network, once for its content; returns its version."""
         with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
             found = experiments.named(client, self.artifacts, "base", views.base_note())
-            return other_runs.log_base(client, found.experiment_id, base, path, losses, now)
+            return study_runs.log_base(client, found.experiment_id, base, path, losses, now)
 
     def _log_patiently(self, night: Night) -> Logged:
         """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
@@ -148,13 +148,13 @@ class Tracking:
         """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
         with self.client() as client:
             found = experiments.named(client, self.artifacts, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
-            return other_runs.log_trial(client, found.experiment_id, trial)
+            return study_runs.log_trial(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
         """Log a training by the tutorial once, with the pictures in `plots`."""
         with self.client() as client:
             found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
-            return other_runs.log_tutorial(client, found.experiment_id, report, plots, now)
+            return study_runs.log_tutorial(client, found.experiment_id, report, plots, now)
 
     def sweep_orphans(self, *, now: datetime, pages: str | None = None) -> dict[str, str]:
         """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".

@@ -18,9 +18,9 @@ from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
-from stockml.training.base_trainee import MemberSettings, Trainee, member_of, members_of
+from stockml.training.base_trainer import MemberSettings, Trainer, member_of, members_of
 from stockml.training.checkpoint import TrainingProgress
-from stockml.training.width_lesson import WidthLesson
+from stockml.training.training_set import TrainingSet
 
 MEMBERS = members_of()
 
@@ -55,8 +55,8 @@ def pretrain(
     """
     if pooled.through > until:
         raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
-    lesson = WidthLesson.of(series, until, pooled)
-    fingerprint = _fingerprint(lesson, pooled, members)
+    examples = TrainingSet.of(series, until, pooled)
+    fingerprint = _fingerprint(examples, pooled, members)
     progress = checkpoint.resume(folder, fingerprint)
     for row in progress.history:
         on_epoch(PretrainProgress(**row))
@@ -72,38 +72,38 @@ def pretrain(
         if progress.network != settings.name:
             progress.network, progress.epoch, progress.state = settings.name, 0, None
         left = sum(each.epochs for each in members[place + 1 :])
-        trainee = _trained(lesson, settings, pooled, progress, left, ended)
-        progress.finished[settings.name] = trainee.state()
+        trainer = _trained(examples, settings, pooled, progress, left, ended)
+        progress.finished[settings.name] = trainer.state()
     found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
     return BaseNetwork(
-        lesson.through, lesson.tickers, lesson.sessions, lesson.origins, lesson.scale, tuple(found), scores
+        examples.through, examples.tickers, examples.sessions, examples.origins, examples.scale, tuple(found), scores
     )
 
 
 def _trained(
-    lesson: WidthLesson,
+    examples: TrainingSet,
     settings: MemberSettings,
     pooled: PooledRegression,
     progress: TrainingProgress,
     later_epochs: int,
     ended: Callable[[PretrainProgress], None],
-) -> Trainee:
-    trainee = Trainee(settings, pooled)
+) -> Trainer:
+    trainer = Trainer(settings, pooled)
     if progress.state is not None:
-        trainee.restore(progress.state)
+        trainer.restore(progress.state)
     for epoch in range(progress.epoch + 1, settings.epochs + 1):
         began = time.monotonic()
-        order = batches(len(lesson.starts), settings.batch, (settings.seed, epoch))
+        order = batches(len(examples.starts), settings.batch, (settings.seed, epoch))
         rates = cosine_rates(settings, epoch, len(order))
-        loss = trainee.fit_epoch(lesson, order, rates, (settings.seed, epoch))
+        loss = trainer.fit_epoch(examples, order, rates, (settings.seed, epoch))
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
-        progress.epoch, progress.state = epoch, trainee.state()
+        progress.epoch, progress.state = epoch, trainer.state()
         seconds = time.monotonic() - began
         left = seconds * (settings.epochs - epoch + later_epochs)
         ended(PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left))
-    return trainee
+    return trainer
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:
@@ -118,7 +118,7 @@ def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
     return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)
 
 
-def _fingerprint(lesson: WidthLesson, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
+def _fingerprint(examples: TrainingSet, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
     """What a checkpoint must agree on to be continued."""
-    named = [code_hash("training.pretrain"), lesson.sha256(), digest(pooled), *(asdict(member) for member in members)]
+    named = [code_hash("training.pretrain"), examples.sha256(), digest(pooled), *(asdict(member) for member in members)]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()

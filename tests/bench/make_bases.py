@@ -26,7 +26,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
-from stockml.training.base_trainee import MemberSettings, members_of
+from stockml.training.base_trainer import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 from tests.bench.make_vintages import ENDS
 

@@ -15,7 +15,7 @@ from stockml.models.tutorial.recipe import train_length
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
-from stockml.training.base_trainee import members_of
+from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import pretrain
 from stockml.training.ticker_training import unseen_parts
 from stockml.training.train import train

@@ -11,7 +11,7 @@ from stockml.models import pooled_vintages
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
-from stockml.training.base_trainee import MemberSettings
+from stockml.training.base_trainer import MemberSettings
 from tests.bench import make_vintages
 from tests.bench.make_bases import BEGIN, SHARE, SKILL, make, write_readme
 from tests.bench.material import write_csv

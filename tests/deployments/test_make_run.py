@@ -20,7 +20,7 @@ from flows.form import chosen
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.nights.record import Night
-from stockml.pipeline.repeated import FILE, repeated
+from stockml.pipeline.finished_nights import FILE, finished_night
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import stockml
@@ -136,21 +136,23 @@ def spoil(path: Path) -> Callable[[], object]:
 def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None:
     place = twice.place
     asked = place, "MSFT", SESSION, USUAL, None
-    night = repeated(*asked)
+    night = finished_night(*asked)
     assert isinstance(night, Night)
-    assert repeated(place, "MSFT", date(2013, 2, 28), USUAL, None) is None
-    assert repeated(place, "MSFT", SESSION, chosen("nightly", "keep", None), None) is None
-    assert repeated(place, "MSFT", SESSION, USUAL, "XLON") is None
-    assert repeated(home_of({"STOCKML_HOME": str(place.root / "elsewhere")}), "MSFT", SESSION, USUAL, None) is None
+    assert finished_night(place, "MSFT", date(2013, 2, 28), USUAL, None) is None
+    assert finished_night(place, "MSFT", SESSION, chosen("nightly", "keep", None), None) is None
+    assert finished_night(place, "MSFT", SESSION, USUAL, "XLON") is None
+    assert (
+        finished_night(home_of({"STOCKML_HOME": str(place.root / "elsewhere")}), "MSFT", SESSION, USUAL, None) is None
+    )
     left = json.loads((place.nights / "MSFT" / FILE).read_bytes())["files"]
     for path in map(Path, (*left, str(place.nights / "MSFT" / FILE))):
         put_back = spoil(path)
-        assert repeated(*asked) is None, path
+        assert finished_night(*asked) is None, path
         put_back()
-    assert repeated(*asked) == night
+    assert finished_night(*asked) == night
     store = BarStore.of(place)
     store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
-    assert repeated(*asked) is None
+    assert finished_night(*asked) is None
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ from stockml.maintenance.report import StepReport, markdown, readable, summary
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import Tracking
-from stockml.tracking.old_runs import empty_trash
+from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
 from tasks.run_records import why_dead
 from tests.support.nights import recorded_night, with_files

@@ -20,7 +20,7 @@ from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from stockml.training.width_lesson import WidthLesson
+from stockml.training.training_set import TrainingSet
 from tests.support.walks import SMALL, hole_of_a_year, walk
 
 YEAR = np.timedelta64(365, "D")
@@ -102,7 +102,7 @@ def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> 
     assert origins_of(series).tolist() == [*origins_of(first).tolist(), *(origins_of(second) + 600).tolist()]
     one, two = (PooledRegression.fit(pool, UNTIL) for pool in ({"A": series}, {"A": first, "B": second}))
     np.testing.assert_array_equal(one.intercepts, two.intercepts)
-    learned = [WidthLesson.of(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second})]
+    learned = [TrainingSet.of(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second})]
     assert learned[0].sha256() == learned[1].sha256()
 
 

@@ -13,10 +13,10 @@ from stockml.models.base_network import UPPER, BaseNetwork
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
-from stockml.training import base_trainee
-from stockml.training.base_trainee import MemberSettings, Trainee, mean_loss, member_of, members_of
+from stockml.training import base_trainer
+from stockml.training.base_trainer import MemberSettings, Trainer, mean_loss, member_of, members_of
 from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
-from stockml.training.width_lesson import STRETCH, WidthLesson
+from stockml.training.training_set import STRETCH, TrainingSet
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
@@ -113,9 +113,9 @@ def test_it_says_what_it_learned_from_and_nothing_later_counts(
 
 @pytest.mark.slow
 def test_untrained_a_correction_is_the_regression_itself(pooled: PooledRegression) -> None:
-    lesson = WidthLesson.of(tickers(), UNTIL, pooled)
-    fresh = member_of(SMALL[1], Trainee(SMALL[1], pooled).state())
-    base = BaseNetwork(UNTIL, ("T0",), 1, 1, lesson.scale, (fresh,), {})
+    examples = TrainingSet.of(tickers(), UNTIL, pooled)
+    fresh = member_of(SMALL[1], Trainer(SMALL[1], pooled).state())
+    base = BaseNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
     origins, leads = np.array([100, 700]), np.array(LEADS)
     expected = symmetrised(pooled.quantiles(walk(800), origins, leads))
     np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, pooled), expected, rtol=1e-4, atol=1e-4)
@@ -126,7 +126,7 @@ def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> Non
     origins = np.array([10, 63, 100, 700])
     windows = undisturbed.windows(walk(800, seed=5), origins)
     for settings, member in zip(SMALL, undisturbed.members, strict=True):
-        model = base_trainee.build(settings, sessions=windows.shape[1])
+        model = base_trainer.build(settings, sessions=windows.shape[1])
         weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
         model.set_weights(weights)
         said = np.asarray(model(windows, training=False))[:, 0]
@@ -134,15 +134,15 @@ def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> Non
         assert np.abs(said).max() > 1e-4
 
 
-def test_a_lesson_holds_each_origin_once_with_what_then_came(pooled: PooledRegression) -> None:
+def test_a_training_set_holds_each_origin_once_with_what_then_came(pooled: PooledRegression) -> None:
     series = tickers()
-    lesson = WidthLesson.of(series, UNTIL, pooled)
-    assert lesson.origins == pooled.origins
+    examples = TrainingSet.of(series, UNTIL, pooled)
+    assert examples.origins == pooled.origins
     bars = series["T0"]
-    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(lesson.regression[0, 1, LEADS.index(5)])
+    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(examples.regression[0, 1, LEADS.index(5)])
     expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
-    assert lesson.moves[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
-    assert lesson.rows[lesson.starts[-1] :].shape[0] >= STRETCH
+    assert examples.moves[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
+    assert examples.rows[examples.starts[-1] :].shape[0] >= STRETCH
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def keep_finished(
     write_atomically(home.nights / run.ticker / FILE, written_record(finished))
 
 
-def repeated(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> Night | None:
+def finished_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> Night | None:
     """The night that this request would run again, to the letter; None where anything is not as it was left."""
     try:
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())

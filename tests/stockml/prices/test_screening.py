@@ -11,8 +11,8 @@ from stockml.errors import InvalidSession
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
+from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful
 from stockml.prices.store import BarStore
-from stockml.prices.suspicion import SESSIONS_TO_SETTLE, doubtful
 from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 

@@ -36,7 +36,7 @@ FURTHEST_MOVE = 30.0  # widths: a misprint does not decide the weights
 
 
 @dataclass(frozen=True, eq=False)
-class WidthLesson:
+class TrainingSet:
     """Of s stretches: starts (s,), their first rows in `rows`; moves, regression (s, 8, 11), at LEADS; known (s, 8).
 
     rows: (N, 14) scaled inputs of all tickers, one after the other, with means between them.  moves: |move| in units of

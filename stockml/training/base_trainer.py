@@ -11,7 +11,7 @@ from stockml.models.base_network import CURVES, LOOK_BACK, UPPER, Member, curves
 from stockml.models.pooled_regression import EWMA_60, LEADS, ORIGIN_EVERY, POOLED, PooledRegression, symmetrised
 from stockml.models.tensorflow import tensorflow
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.width_lesson import STRETCH, WidthLesson
+from stockml.training.training_set import STRETCH, TrainingSet
 
 GRADIENT_NORM = 1.0
 SMALLEST_STEP = 1e-3  # between two quantiles of the first shape
@@ -46,7 +46,7 @@ def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
     return tuple(replace(kind, seed=seed) for seed in range(1, seeds + 1) for kind in kinds)
 
 
-class Trainee:
+class Trainer:
     """A network under way: the model, its shape and its optimiser; its state is set and read as plain arrays."""
 
     def __init__(self, settings: MemberSettings, pooled: PooledRegression) -> None:
@@ -76,7 +76,7 @@ class Trainee:
         for variable, value in zip(self._optimizer.variables, state[count + 1 :], strict=True):
             variable.assign(value)
 
-    def fit_epoch(self, lesson: WidthLesson, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
+    def fit_epoch(self, examples: TrainingSet, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
         """One pass; returns the mean loss.  order: (batches, batch), stretches.  rates: (batches,).
 
         `seed` fixes the dropout of this epoch, whatever ran before.
@@ -88,9 +88,9 @@ class Trainee:
         losses = []
         for rows, rate in zip(order, rates, strict=True):
             self._optimizer.learning_rate.assign(rate)
-            x = lesson.rows[lesson.starts[rows, None] + np.arange(STRETCH)]
-            base = lesson.regression[rows] if self.settings.corrects else np.zeros_like(lesson.regression[rows])
-            batch = [tf.constant(array) for array in (x, base, lesson.moves[rows], lesson.known[rows])]
+            x = examples.rows[examples.starts[rows, None] + np.arange(STRETCH)]
+            base = examples.regression[rows] if self.settings.corrects else np.zeros_like(examples.regression[rows])
+            batch = [tf.constant(array) for array in (x, base, examples.moves[rows], examples.known[rows])]
             losses.append(float(self._step(*batch)))
         return float(np.mean(losses))
 
@@ -108,7 +108,7 @@ class Trainee:
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
     """What was learned, as plain arrays of half precision, so that what is scored is what is shipped.
 
-    state: a trainee's.
+    state: a trainer's.
     """
     depth = 3 * len(settings.units)
     found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
