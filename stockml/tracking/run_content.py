@@ -147,8 +147,8 @@ def points(night: Night, at: int) -> list[Point]:
 
 
 def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[Point]:
-    """The finite ones only: one NaN breaks the run page for good."""
-    return [(name, float(value), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
+    """The finite ones only: one NaN breaks the run page for good. To six digits: MLflow's tables show all there are."""
+    return [(name, float(f"{value:.6g}"), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stockml.nights.glance import Glance
-from stockml.tracking.run_content import Point
+from stockml.tracking.run_content import Point, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
 from stockml.tracking.views import NOTE
 
@@ -98,7 +98,7 @@ class TrackRecord:
 def points(glance: Glance) -> list[Point]:
     """The session's figures: the step is its date as a number, the time its noon, by which the page draws."""
     at, step = milliseconds(datetime.combine(glance.session, time(12), UTC)), step_of(glance.session)
-    return [(name, value, at, step) for name, value in glance.metrics().items()]
+    return metric_points(glance.metrics(), at, step)
 
 
 def step_of(session: date) -> int:

@@ -32,7 +32,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
     expected |= {"git_dirty": "no", "prefect_flow_run": night.flow_run_url or ""}
     assert expected.items() <= run.data.tags.items()
-    assert run.data.metrics["published/skill"] == pytest.approx(night.metrics["published/skill"])
+    assert run.data.metrics["published/skill"] == pytest.approx(night.metrics["published/skill"], rel=1e-5)
     check_headline(night, run.data.metrics)
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
@@ -93,8 +93,9 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
         "volatility_20_pct": night.forecast.outlook[1].volatility,
     }
     assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
-        {name: 100 * (value or 0.0) for name, value in expected.items()}
+        {name: 100 * (value or 0.0) for name, value in expected.items()}, rel=1e-5
     )
+    assert all(value == float(f"{value:.6g}") for value in shown.values()), "no digits that say nothing"
 
 
 def test_the_distribution_that_is_published_is_scored_by_lead_and_says_of_how_many_origins(night: Night) -> None:
