@@ -13,6 +13,7 @@ from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, W
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
+from stockml.settings import only_tutorial
 from stockml.storage.records import as_text
 from stockml.tracking.views import view_url
 
@@ -85,10 +86,11 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
 
 
 def params(night: Night) -> dict[str, str]:
-    """The one configuration, in dotted names."""
+    """The one configuration, in dotted names; what acts on the tutorial's network alone stands at the tutorial's."""
     return {
         name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
         for name, value in night.settings.items()
+        if night.settings.get("profile") == "tutorial" or not only_tutorial(name)
     }
 
 
