@@ -67,6 +67,10 @@ class Home:
             f"postgresql+psycopg://{self.database}/mlflow" if self.database else f"sqlite:///{self.root / 'mlflow.db'}"
         )
 
+    def holds(self, address: str) -> bool:
+        """Whether what stands there is this home's own, and not that of the home that it was copied from."""
+        return address.startswith((f"{self.root}/", f"{self.store}/"))
+
     @property
     def in_use(self) -> bool:
         """Whether a night, or an import, has left something here."""

@@ -69,14 +69,14 @@ def identity(value: Any) -> Any:
 
 
 def forget_unless_intact(record: Path) -> None:
-    """Remove a kept result whose receipt no longer holds, or that cannot be read; the step then runs again."""
+    """Remove a kept result whose receipt no longer holds, or is of another home; the step then runs again."""
     try:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
         return
     except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
         result = None
-    if not (isinstance(result, Receipt) and result.intact()):
+    if not (isinstance(result, Receipt) and home().holds(result.path) and result.intact()):
         record.unlink(missing_ok=True)
 
 

@@ -72,7 +72,7 @@ def _show_understood(histories: Iterable["History"], as_json: bool) -> None:
             first, last = str(days[0].date()), str(days[-1].date())
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
-        print(f"{history.ticker}: {len(days):,} sessions as understood from {name}; nothing was imported")
+        print(f"{history.ticker}: {_sessions(len(days))} as understood from {name}; nothing was imported")
         print("\n".join([rows_of(history.bars, ends=3), *_no_volume(history.no_volume_among)]))
     if as_json:
         print(json.dumps({"understood": found}))
@@ -114,6 +114,7 @@ def _report_text(report: "ImportReport") -> str:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = [f"{report.empty} rows without prices left out"] if report.empty else []
     notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
+    notes += [f"{report.not_over} left out, not over yet"] if report.not_over else []
     notes += _no_volume(report.no_volume_among)
     off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
     notes += [f"left out, no session of the exchange: {off}"] if off else []
@@ -121,7 +122,11 @@ def _report_text(report: "ImportReport") -> str:
     aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
     aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
     first, last = report.first, report.last
-    return f"{report.ticker}: {report.sessions:,} sessions from {first} to {last} imported{told}{''.join(aside)}"
+    return f"{report.ticker}: {_sessions(report.sessions)} from {first} to {last} imported{told}{''.join(aside)}"
+
+
+def _sessions(number: int) -> str:
+    return f"{number:,} session{'s' * (number != 1)}"
 
 
 def _no_volume(columns: Sequence[str]) -> list[str]:

@@ -52,7 +52,7 @@ def judge(
         _, by = _told(table.over_simple.get(LSTM))
         return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
-        return True, "the first champion: no worse than the same forecast without a network"
+        return True, "the first champion: not worse, by more than the noise, than the same forecast without a network"
     return _against(incumbent, table.against_champion, replace_after)
 
 

@@ -29,9 +29,10 @@ from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.storage.objects import Found, Objects
+from stockml.storage.process_marks import is_gone, mark
 
 FORMAT = "stockml backup, 1"
-MANIFEST = "manifest.json"
+MANIFEST, ARCHIVE, STAGING = "manifest.json", "archive.zip", ".staging-"
 PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "evaluations", "store")
 WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
@@ -59,18 +60,14 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
         found = _found(staged, home)
         sums = {name: hashlib.sha256((staged.root / name).read_bytes()).hexdigest() for name in names}
         about = {"format": FORMAT, "made_at": now.isoformat(), "files": sums, "damaged": found}
-        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            with beside.open("wb") as made:
-                with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.writestr(MANIFEST, json.dumps(about, indent=1))
-                    for name in names:
-                        archive.write(staged.root / name, name)
-                made.flush()
-                os.fsync(made.fileno())
-            os.replace(beside, file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with (staged.root / ARCHIVE).open("wb") as made:
+            with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MANIFEST, json.dumps(about, indent=1))
+                for name in names:
+                    archive.write(staged.root / name, name)
+            made.flush()
+            os.fsync(made.fileno())
+        os.replace(staged.root / ARCHIVE, file)
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 
@@ -178,8 +175,11 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 @contextmanager
 def _staging(home: Home, beside: Path) -> Iterator[Home]:
-    """A folder of its own in another, as a home whose store is local."""
-    root = Path(tempfile.mkdtemp(prefix=".staging-", dir=beside.resolve()))
+    """A folder of its own in another, as a home whose store is local; those that killed processes left there go."""
+    for left in beside.glob(f"{STAGING}*"):
+        if is_gone(left.name.removeprefix(STAGING).rpartition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    root = Path(tempfile.mkdtemp(prefix=f"{STAGING}{mark()}-", dir=beside.resolve()))
     try:
         yield replace(home, root=root, store=str(root / "store"))
     finally:

@@ -56,7 +56,8 @@ def finished_night(home: Home, ticker: str, session: date, settings: Settings, c
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())
         if finished.request != _request(home, ticker, session, settings, calendar):
             return None
-        intact = all((sha256_of(path) or "") == sha256 for path, sha256 in finished.files.items())
+        files = finished.files.items()
+        intact = all(home.holds(path) and (sha256_of(path) or "") == sha256 for path, sha256 in files)
         return read_night(Path(finished.record)) if intact else None
     except (OSError, ValueError, InvalidFile):
         return None

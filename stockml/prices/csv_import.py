@@ -73,12 +73,16 @@ class History:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import brought; `recorded` is False when the same history was there already."""
+    """What an import brought; `recorded` is False when the same history was there already.
+
+    not_over: sessions of the file that were not over, and are left out.
+    """
 
     ticker: str
     path: str
     recorded: bool
     sessions: int
+    not_over: int
     first: date
     last: date
     empty: int
@@ -143,7 +147,10 @@ def import_file(
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     same = {name: getattr(history, name) for name in vars(history) if name in ImportReport.__dataclass_fields__}
     first, last = days[0].item(), days[-1].item()
-    return ImportReport(path=str(path), recorded=recorded, sessions=len(days), first=first, last=last, **same)
+    not_over = len(history.bars) - len(days)
+    return ImportReport(
+        path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last, **same
+    )
 
 
 def import_folder(

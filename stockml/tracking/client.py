@@ -196,7 +196,7 @@ class Tracking:
         """Point the alias `champion` at the version of the night `key`; its number, None without."""
         with self.client() as client:
             name = model_name(ticker)
-            pointed = models.champion(client, name)
+            pointed = models.aliased(client, name, "champion")
             if pointed and pointed.tags.get("stockml.key") == key:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)

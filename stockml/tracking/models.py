@@ -57,7 +57,9 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             tags=_version_tags(night),
             description=version_note(night),
         )
-    point(client, name, "challenger", version)
+    before = aliased(client, name, "challenger")
+    if before is None or before.tags.get("session", "") <= str(night.session):  # one that is caught up moves nothing
+        point(client, name, "challenger", version)
     return version
 
 
@@ -80,7 +82,7 @@ def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
     name = model_name(night.ticker)
     if night.keeps_champion:
-        found = champion(client, name)
+        found = aliased(client, name, "champion")
         return str(found.version) if found else None
     return version_of_key(client, name, night.key)
 
@@ -91,12 +93,12 @@ def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
     return str(min(found, key=lambda version: int(version.version)).version) if found else None
 
 
-def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
-    """The champion's version; None as long as there is none, which MLflow answers in two ways."""
+def aliased(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    """The version that the alias names; None as long as there is none, which MLflow answers in two ways."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(name, "champion")
+        return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
@@ -132,11 +134,12 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # a model that is rebuilt from a backup has no bars to show: its signature says all the same
         warnings.filterwarnings("ignore", ".*input example was not provided")
-        path, code = Path(folder) / "model", Path(folder) / "stockml.zip"
+        path, code, script = (Path(folder) / name for name in ("model", "stockml.zip", SCRIPT.name))
         code.write_bytes(zipped_code())
+        script.write_bytes(SCRIPT.read_bytes())  # MLflow copies a file with its rights, and this one all may read
         mlflow.pyfunc.save_model(
             path=str(path),
-            python_model=str(SCRIPT),
+            python_model=str(script),
             artifacts={**_artifacts(night, Path(folder)), "code": str(code)},
             signature=_signature(),
             input_example=_example(night),

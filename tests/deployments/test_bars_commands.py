@@ -9,6 +9,7 @@ import pandas as pd
 
 from deployments.cli.app import run
 from stockml.home import Home
+from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured, store_of
 from tests.support.recordings import recorded_bars
@@ -21,7 +22,7 @@ def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, caps
     assert "say which with --dates day-first or month-first" in capsys.readouterr().err
     assert run(["import", "IBM", str(file), "--dates", "day-first", "--dry-run"]) == 0
     first, _, _, row, unknown = capsys.readouterr().out.splitlines()
-    assert first == "IBM: 1 sessions as understood from IBM.csv; nothing was imported"
+    assert first == "IBM: 1 session as understood from IBM.csv; nothing was imported"
     assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
     assert unknown == "volumes unknown: no column volume among Date, Open, High, Low, Close"
     assert not home.root.exists()
@@ -128,6 +129,15 @@ def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) 
     assert capsys.readouterr().out.startswith("IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n")
     assert run(["import", "IBM", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recorded"] is False
+
+
+def test_an_import_says_what_of_a_file_is_still_to_come(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
+    file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},10,11,9,10\n")
+    assert run(["import", "IBM", str(file)]) == 0
+    said = "IBM: 1 session from 2013-02-28 to 2013-02-28 imported (1 left out, not over yet; volumes unknown: "
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:

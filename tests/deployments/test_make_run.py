@@ -5,6 +5,7 @@ That one is answered from what it left, with nothing started, while all of that 
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -150,6 +151,8 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None
         assert finished_night(*asked) is None, path
         put_back()
     assert finished_night(*asked) == night
+    copied = shutil.copytree(place.root, place.root.with_name("copied"))
+    assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, "what it left stands elsewhere"
     store = BarStore.of(place)
     store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
     assert finished_night(*asked) is None

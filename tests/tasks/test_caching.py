@@ -82,6 +82,15 @@ def test_exactly_the_right_steps_run_again(
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_a_copied_home_takes_nothing_for_done_that_stands_in_the_one_it_was_copied_from(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_steps()
+    monkeypatch.setenv("STOCKML_HOME", str(shutil.copytree(home.root, home.root.with_name("copied"))))
+    assert two_steps() == ["Completed", "Completed"]
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_a_changed_line_of_code_reruns_the_step_that_uses_it(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,9 @@ def test_the_first_champion_need_only_not_be_worse_than_without_a_network(
     found, reason = judge(table(over_simple=rival(skill, p_value, WITHOUT_NETWORK)))
     assert found is promoted
     if promoted:
-        assert reason == "the first champion: no worse than the same forecast without a network"
+        assert (
+            reason == "the first champion: not worse, by more than the noise, than the same forecast without a network"
+        )
     else:
         assert reason == (
             "worse than the same forecast without a network (CRPS -2.00% against its on the same origins, p 0.04): "

@@ -1,6 +1,8 @@
 """A backup brings back what was there, to the byte, or says why not; taken while nights run, it is of one moment."""
 
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -101,6 +103,27 @@ def test_a_restore_that_was_killed_goes_on_and_one_over_other_content_changes_no
         backup.restore(other, tmp_path / "newer.zip")
     assert kept(other) == whole
     assert not list(other.root.glob(".staging-*"))
+
+
+KILLED = """
+import os, sys, zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from stockml.home import home
+from stockml.maintenance import backup
+zipfile.ZipFile = lambda *_: os.kill(os.getpid(), 9)
+backup.back_up(home(), Path(sys.argv[1]), datetime.now(UTC))
+"""
+
+
+def test_what_a_killed_backup_left_goes_with_the_next(filled: Home, tmp_path: Path) -> None:
+    file = tmp_path / "archives" / "b.zip"
+    file.parent.mkdir()
+    command = [sys.executable, "-c", KILLED, str(file)]
+    killed = subprocess.run(command, env={**os.environ, "STOCKML_HOME": str(filled.root)}, check=False)
+    assert (killed.returncode, len(list(file.parent.iterdir()))) == (-9, 1), "a copy of the home"
+    backup.back_up(filled, file, NOW)
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(

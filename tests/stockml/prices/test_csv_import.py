@@ -99,7 +99,7 @@ def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, t
 def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     path = written(tmp_path, LAYOUTS["Stooq, single"])
     report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
-    assert (report.sessions, report.last) == (1, date(2026, 11, 19))
+    assert (report.sessions, report.not_over, report.last) == (1, 1, date(2026, 11, 19))
     with pytest.raises(InvalidFile, match="expected sessions that are over"):
         import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, 0, tzinfo=UTC))
     assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]

@@ -5,7 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -164,6 +164,7 @@ def test_another_night_is_another_run_and_version_and_the_new_challenger(trackin
     tracking.log_night(night)
     second = tracking.log_night(replace(night, key="f" * 64))
     assert len(runs(tracking)) == len(versions(tracking)) == 2
+    tracking.log_night(replace(night, key="e" * 64, session=night.session - timedelta(days=1)))  # caught up
     challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
     assert str(challenger.version) == second.model_version
 
