@@ -15,14 +15,17 @@ from stockml.prices.suspicion import is_tenfold
 from stockml.storage.arrays import Floats, Indices
 
 LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange pauses longer
+FAR = 5.0  # times the close before: less is no change of units
 HOLE, UNITS = "hole", "change of units"
 
 
 def starts(series: PriceSeries) -> Indices:
     """(segments,) the first session of each."""
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
-    other_units = is_tenfold(np.log10(series.close[1:] / series.close[:-1]))
-    return np.concatenate([[0], np.flatnonzero((apart > LONGEST_CLOSURE) | other_units) + 1]).astype(np.int64)
+    times = series.close[1:] / series.close[:-1]
+    far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of each would double what this takes
+    found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), far[is_tenfold(np.log10(times[far]))])
+    return np.concatenate([[0], found + 1]).astype(np.int64)
 
 
 def divided_by(series: PriceSeries, first: int) -> str:
