@@ -84,7 +84,8 @@ def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
         if silent and (rest := newly_at_rest(ticker, session)):
             return rest
         raise
-    come({ticker: store.last_session(ticker)})
+    finally:
+        come({ticker: store.last_session(ticker)})
     if outcome.state is None:
         return bars
     return (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
@@ -97,7 +98,10 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     store = BarStore.of(home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
     come({tonight.ticker: last})
-    return turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
+    later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
+    if later is None:
+        come({tonight.ticker: session})  # its request is counted from here on: nobody waits for it twice
+    return later
 
 
 def newly_at_rest(ticker: str, session: date) -> Outcome | None:

@@ -4,7 +4,7 @@ import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,9 +21,10 @@ from pydantic import Field
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import nightly
 from stockml import clock
-from stockml.errors import StoreError
+from stockml.errors import StockmlError, StoreError
 from stockml.home import home
 from stockml.nights import states
+from stockml.nights.status import Attempt
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -34,7 +35,7 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_rows
 from tasks.provider import come, turn_of
-from tasks.run_records import end_children, run_shown
+from tasks.run_records import end_children, keep_newest, run_shown
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
@@ -74,6 +75,9 @@ def universe(
     refresh(home(), names, Depth.STATUS)
     asked, later = plan_requests(names, session, calendar or None)
     rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
+    for row in rows:
+        with suppress(StockmlError, OSError):  # the table says it as well
+            keep_newest(row.ticker, Attempt(row.outcome, row.why, datetime.now(UTC)))
     parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
     parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
     parameters["settings"] = settings.model_dump(exclude_none=True)

@@ -129,14 +129,18 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Keep how the ticker's run ended, where no later one is kept. Raises StockmlError, OSError."""
-    ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
+    """As `keep_newest`, of a run. Raises StockmlError, OSError."""
+    why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
+    keep_newest(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
+
+
+def keep_newest(ticker: str, attempt: Attempt) -> None:
+    """Keep how the ticker's night ended, where no later one is kept. Raises StockmlError, OSError."""
     if not home().in_use:
         return  # a run that failed before anything was kept makes no home
     kept = last_attempt(home().nights, ticker)
-    if kept is None or kept.at <= at:
-        why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
+    if kept is None or kept.at <= attempt.at:
+        keep_attempt(home().nights, ticker, attempt)
         commit_ended(home(), ticker)
 
 

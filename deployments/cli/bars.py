@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +73,7 @@ def _show_understood(histories: Iterable["History"], as_json: bool) -> None:
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
         print(f"{history.ticker}: {_sessions(len(days))} as understood from {name}; nothing was imported")
-        print("\n".join([rows_of(history.bars, ends=3), *_no_volume(history.no_volume_among)]))
+        print("\n".join([rows_of(history.bars, ends=3), *_notes(history), *_set_aside(history)]))
     if as_json:
         print(json.dumps({"understood": found}))
 
@@ -112,26 +112,29 @@ def _plain_report(report: "ImportReport") -> dict[str, Any]:
 def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [f"{report.empty} rows without prices left out"] if report.empty else []
-    notes += [f"{report.repaired} rows repaired within rounding"] if report.repaired else []
-    notes += [f"{report.not_over} left out, not over yet"] if report.not_over else []
-    notes += _no_volume(report.no_volume_among)
-    off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
-    notes += [f"left out, no session of the exchange: {off}"] if off else []
+    notes = [*([f"{report.not_over} left out, not over yet"] if report.not_over else []), *_notes(report)]
     told = f" ({'; '.join(notes)})" if notes else ""
-    aside = [f"\n  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
-    aside += [f"\n  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
-    first, last = report.first, report.last
-    return f"{report.ticker}: {_sessions(report.sessions)} from {first} to {last} imported{told}{''.join(aside)}"
+    found = f"{report.ticker}: {_sessions(report.sessions)} from {report.first} to {report.last} imported{told}"
+    return "\n".join([found, *_set_aside(report)])
 
 
 def _sessions(number: int) -> str:
     return f"{number:,} session{'s' * (number != 1)}"
 
 
-def _no_volume(columns: Sequence[str]) -> list[str]:
-    """columns: the file's, where none is known as the volume; else none."""
-    return [f"volumes unknown: no column volume among {', '.join(columns)}"] if columns else []
+def _notes(file: "History | ImportReport") -> list[str]:
+    """What was left out of a file, changed or not found."""
+    notes = [f"{file.empty} rows without prices left out"] if file.empty else []
+    notes += [f"{file.repaired} rows repaired within rounding"] if file.repaired else []
+    columns = ", ".join(file.no_volume_among)
+    notes += [f"volumes unknown: no column volume among {columns}"] if columns else []
+    off = ", ".join(map(str, file.off_calendar[:3])) + " …" * (len(file.off_calendar) > 3)
+    return [*notes, *([f"left out, no session of the exchange: {off}"] if off else [])]
+
+
+def _set_aside(file: "History | ImportReport") -> list[str]:
+    aside = [f"  set aside {bar}" for bar in file.set_aside[:SHOWN_ROWS]]
+    return aside + ([f"  and {more} more"] if (more := len(file.set_aside) - SHOWN_ROWS) > 0 else [])
 
 
 @app.command()

@@ -95,7 +95,7 @@ def rename(
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
-    _tell(place, f"{old} is {new}: {', '.join(moved) or 'nothing was left of it'}")
+    _tell(place, f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights
 from stockml.models.registry import FILE
+from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.sqlite_files import fault_of
@@ -63,6 +64,7 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
         forecasts = len(Ledger(home.ledger).entries(name))
         check_champion(home, name)
         view = store.view(name)
+        rests = at_rest(home, name, store.sessions(name).last_final(now))
     except NoBars as error:
         found = f"{error.path}: no bars, though there are forecasts or a champion of it"
         return Check(name, "problem", found, "restore it from a backup, or fetch anew with `stockml nightly`")
@@ -79,7 +81,7 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
-    advice = f"`stockml nightly {name}`" if age > OLD_AGE else advice
+    advice = str(rests or f"`stockml nightly {name}`") if age > OLD_AGE else advice
     return Check(name, "note" if advice else "ok", f"{found}, {age} session{'s' * (age != 1)} behind", advice)
 
 

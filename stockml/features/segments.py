@@ -1,6 +1,7 @@
 """Where a series is whole: a hole that is longer than any exchange pauses ends one segment, and begins another.
 
-What is computed of a segment knows nothing of those before it: after a long hole a share is as if newly listed.
+So does a ten- or hundredfold price that stays: the bars are in other units from there. What is computed of a segment
+knows nothing of those before it: after a long hole a share is as if newly listed.
 """
 
 from collections.abc import Callable
@@ -9,16 +10,28 @@ from itertools import pairwise
 
 import numpy as np
 
+from stockml.prices.screening import is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange pauses longer
+FAR = 5.0  # times the close before: less is no change of units
+HOLE, UNITS = "hole", "change of units"
 
 
 def starts(series: PriceSeries) -> Indices:
     """(segments,) the first session of each."""
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
-    return np.concatenate([[0], np.flatnonzero(apart > LONGEST_CLOSURE) + 1]).astype(np.int64)
+    times = series.close[1:] / series.close[:-1]
+    far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of each would double what this takes
+    found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), far[is_tenfold(np.log10(times[far]))])
+    return np.concatenate([[0], found + 1]).astype(np.int64)
+
+
+def divided_by(series: PriceSeries, first: int) -> str:
+    """What the segment that begins with session `first` follows."""
+    apart = np.busday_count(series.sessions[first - 1], series.sessions[first])
+    return HOLE if apart > LONGEST_CLOSURE else UNITS
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:

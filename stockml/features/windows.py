@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stockml.errors import TooFewBars
-from stockml.features.segments import segment_start, starts
+from stockml.features.segments import divided_by, segment_start, starts
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -99,7 +99,9 @@ def check_newest(series: PriceSeries) -> None:
 
 
 def _since(series: PriceSeries, first: int) -> str:
-    return f", since the hole from {series.sessions[first - 1]} to {series.sessions[first]}" if first else ""
+    if not first:
+        return ""
+    return f", since the {divided_by(series, first)} from {series.sessions[first - 1]} to {series.sessions[first]}"
 
 
 def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:

@@ -3,7 +3,7 @@
 Each step looks at what is still under the old name, so a rename that was cut short is finished by the same command.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -68,8 +68,9 @@ def _is_free(before: Path, after: Path) -> bool:
     return before.exists()
 
 
-def _nights(home: Home, old: str, new: str) -> Iterator[str]:
+def _nights(home: Home, old: str, new: str) -> list[str]:
     """The records name their ticker; the glance at the newest is made again from them."""
+    renamed = 0
     (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         try:
@@ -78,4 +79,5 @@ def _nights(home: Home, old: str, new: str) -> Iterator[str]:
             continue  # as it was: it says itself that it cannot be read
         if night.ticker == old:
             write_night(replace(night, ticker=new), path)
-            yield f"night of {night.session}"
+            renamed += 1
+    return [f"records of {renamed} night{'s' * (renamed != 1)}"] if renamed else []

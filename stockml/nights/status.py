@@ -16,6 +16,7 @@ from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
+from stockml.nights import states
 from stockml.nights.glance import Glance, calendar_of, newest
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
@@ -130,7 +131,8 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
     if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
-        state, brief = f"{state}; {missed.text}", brief or missed.brief
+        rests = missed.state == states.AT_REST
+        state, brief = f"{state}; {missed.text}", missed.brief if rests else brief or missed.brief
     return Row(ticker, session, state, age.sessions, age.expired, glance, brief=brief)
 
 

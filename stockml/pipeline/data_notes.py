@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from stockml.features.segments import starts
+from stockml.features.segments import HOLE, divided_by, starts
 from stockml.features.windows import whole
 from stockml.models.pooled_regression import LEADS
 from stockml.prices.bars import days_of, jumps
@@ -74,16 +74,17 @@ def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:
-    """What long holes do to the series, and how many sessions are therefore no origins; "" without one."""
+    """What long holes and changes of units do to the series, and how many sessions are no origins; "" without one."""
     after = starts(series)[1:]
     if not len(after):
         return ""
     last, first = (series.sessions[at].item() for at in (after[-1] - 1, after[-1]))
     missing = len(sessions.between(last + timedelta(days=1), first - timedelta(days=1)))
-    holes = "a hole" if len(after) == 1 else f"{len(after)} holes, the newest"
+    kind, times = divided_by(series, after[-1]), f" {len(after)} times, the newest" if len(after) > 1 else ""
+    size = f" of {missing} sessions" if kind == HOLE else ", a ten- or hundredfold price that stayed,"
     lost = len(series) - len(whole(series, np.arange(len(series)), LEADS[-1]))
     return (
-        f"the series is divided by {holes} of {missing} sessions between {last} and {first}: {lost} of {len(series):,} "
-        "sessions are neither learned from nor scored, since window or outcome would span a hole; after it the share "
+        f"the series is divided{times} by a {kind}{size} between {last} and {first}: {lost} of {len(series):,} "
+        "sessions are neither learned from nor scored, since window or outcome would span it; after it the share "
         "is seen as one that was listed then"
     )

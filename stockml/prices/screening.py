@@ -69,7 +69,8 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
     """Whether decimal logarithms say ten or a hundred times, or a tenth or hundredth."""
-    return np.asarray(np.abs(np.abs(times)[..., None] - (1, 2)).min(axis=-1) < TENFOLD, dtype=np.bool_)
+    size = np.abs(times)
+    return np.asarray((np.abs(size - 1) < TENFOLD) | (np.abs(size - 2) < TENFOLD), dtype=np.bool_)
 
 
 def _sessions_at(ratios: Floats, times: float) -> int:

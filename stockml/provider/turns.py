@@ -54,7 +54,7 @@ def _lately(came: datetime, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class NextTurn:
-    """Others are staler: the ticker is asked for after the close of `session`."""
+    """Others are staler, or nothing is left of the day: the ticker is asked for after the close of `session`."""
 
     ticker: str
     session: date
@@ -62,7 +62,8 @@ class NextTurn:
 
     def __str__(self) -> str:
         others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
-        return f"{others} waited longer for today's requests; next fetch: {self.session:%A}, {self.session}"
+        why = f"{others} waited longer for today's requests" if self.ahead else "today's requests are used up"
+        return f"{why}; next fetch: {self.session:%A}, {self.session}"
 
 
 def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:

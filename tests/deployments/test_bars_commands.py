@@ -28,6 +28,20 @@ def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, caps
     assert not home.root.exists()
 
 
+def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Captured, tmp_path: Path) -> None:
+    bars = recorded_bars("IBM").tail(60)
+    bars.iloc[30, :4] *= 10
+    file = tmp_path / "IBM.csv"
+    file.write_text(bars.to_csv(index_label="date") + "2013-03-02,1,1,1,1,1\n")
+    assert run(["import", "IBM", str(file), "--dry-run"]) == 0
+    *_, left_out, aside = capsys.readouterr().out.splitlines()
+    assert left_out == "left out, no session of the exchange: 2013-03-02"
+    assert aside.startswith(f"  set aside {bars.index[30].date()}: open ")
+    assert run(["import", "IBM", str(file)]) == 0
+    told, same = capsys.readouterr().out.splitlines()
+    assert (left_out in told, same) == (True, aside)
+
+
 def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: Captured) -> None:
     store, bars = store_of(home), recorded_bars("IBM").tail(300)
     bars.iloc[100, :4] *= 10

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from deployments.doctor import Check, examine
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.nights.record import night_path, write_night
+from stockml.provider.listing import Delistings
 from tests.support.commands import Captured, store_of
 from tests.support.nights import recorded_night
 from tests.support.scripted_feed import ScriptedFeed
@@ -105,6 +106,10 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     checks = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))
     assert checks["IBM"].verdict == "note"
     assert "11 sessions behind" in checks["IBM"].found
+    assert checks["IBM"].advice == "`stockml nightly IBM`"
+    Delistings(None, {"IBM": date(2013, 3, 4)}).write(home.delistings)
+    rests = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))["IBM"]
+    assert "IBM was taken off its exchange on 2013-03-04, it is at rest" in rests.advice
     assert checks["MSFT"].verdict == "problem"
     assert "MSFT.parquet" in checks["MSFT"].found
 

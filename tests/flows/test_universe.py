@@ -21,13 +21,16 @@ from prefect.states import State
 from deployments.registration.prefect_deployments import of_tickers, register
 from deployments.registration.tickers import TickerEntry
 from deployments.replay.feed import Asked
+from flows.nightly import nightly
 from flows.universe import plan_requests, universe
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.nights.status import last_attempt
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
+from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import QuotaLedger
 from stockml.storage.notes import FileNotes
-from tasks.provider import provider
+from tasks.provider import come, provider, turn_of
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -158,6 +161,28 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
         table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
     assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
     assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
+    assert last_attempt(home.nights, "AAPL").text == f"skipped: quota: {NEXT}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_tables")
+def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
+    home: Home, replay: ScriptedFeed, monkeypatch: Any
+) -> None:
+    """Its request is counted, its bar not yet there: the one that is left is the next ticker's."""
+    use(replay, monkeypatch, plan="free")
+    fill(home, ["IBM"], date(2013, 2, 19))
+    with provider() as asked:
+        spend(home, (asked.remaining() or 0) - 2)
+    come({"AAPL": date(2013, 2, 20)})
+    turns = []
+
+    def another(request: Asked) -> None:
+        turns.append(turn_of("AAPL", date(2013, 2, 20), THURSDAY, sessions_for("AAPL")))
+
+    monkeypatch.setattr(replay, "_then", another)
+    assert nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name == "Completed"
+    assert turns == [None]
 
 
 def spend_all_but_one(home: Home) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities, ewma_volatility
-from stockml.features.segments import LONGEST_CLOSURE, segments
+from stockml.features.segments import LONGEST_CLOSURE, segments, starts
 from stockml.features.width_inputs import width_inputs
 from stockml.features.windows import FIRST_ORIGIN, scored_origins, whole
 from stockml.models.pool import Pool
@@ -21,7 +21,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from stockml.training.training_set import TrainingSet
-from tests.support.walks import SMALL, hole_of_a_year, walk
+from tests.support.walks import SMALL, hole_of_a_year, walk, with_prices
 
 YEAR = np.timedelta64(365, "D")
 UNTIL = date(2010, 1, 1)
@@ -94,6 +94,17 @@ def test_what_is_known_after_a_hole_is_what_is_known_of_a_share_that_was_listed_
     np.testing.assert_array_equal(
         pool.network(series, at + 600, leads, np.zeros(4)), pool.network(second, at, leads, np.zeros(4))
     )
+
+
+@given(gaps, st.integers(1, 119), st.sampled_from((0.01, 0.1, 10.0, 100.0)))
+def test_a_tenfold_price_that_stays_begins_another_segment_and_a_crash_does_not(
+    gaps: list[int], at: int, times: float
+) -> None:
+    """Pounds after pence: nothing is learned from the step between them."""
+    series = with_gaps(gaps)
+    quoted = with_prices(series, np.where(np.arange(len(series)) < at, 1.0, times))
+    assert starts(quoted).tolist() == [0, at]
+    assert starts(with_prices(series, np.where(np.arange(len(series)) < at, 1.0, 0.3))).tolist() == [0]
 
 
 def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> None:

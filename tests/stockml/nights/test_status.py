@@ -109,6 +109,8 @@ def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
     assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
     assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
     assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
+    status.keep_attempt(home.nights, "IBM", replace(failed, state="At rest"))
+    assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "that its forecast is old is no news"
     status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSession, NoBars
+from stockml.errors import InvalidSession, NoBars, TooFewBars
+from stockml.features.windows import check_newest
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
@@ -53,6 +54,17 @@ def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_th
     assert "no bar of 151 older sessions: `stockml bars IBM --holes`" in said
     divided = f"a hole of 150 sessions between {DAYS[99]} and {DAYS[250]}: {50 + 21} of 847 sessions"
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
+
+
+def test_prices_in_other_units_from_a_day_on_divide_the_series_and_the_refusal_names_it(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[:-21, :4] *= 100
+    append(home, bars)
+    series = PriceSeries.from_bars(store_of(home).view("IBM").bars)
+    between = f"a change of units, a ten- or hundredfold price that stayed, between {DAYS[-22]} and {DAYS[-21]}"
+    assert f"the series is divided by {between}" in notes(home)
+    with pytest.raises(TooFewBars, match=f"since the change of units from {DAYS[-22]} to {DAYS[-21]}, found 21"):
+        check_newest(series)
 
 
 def test_of_the_tutorials_network_is_said_that_it_learns_across_a_hole() -> None:

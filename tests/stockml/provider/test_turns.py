@@ -59,6 +59,8 @@ def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_ba
     assert next_turn("KO", waiting, tonight, **left) is None
     later = next_turn("IBM", waiting, tonight, **left)
     assert str(later) == "1 ticker has waited longer for today's requests; next fetch: Monday, 2026-11-23"
+    alone = next_turn("IBM", {}, tonight, **left | {"remaining": 0})
+    assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
 
