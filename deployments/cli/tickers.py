@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
+from stockml.errors import StockmlError
 from stockml.home import Home, home
 
 if TYPE_CHECKING:
@@ -125,11 +127,14 @@ def register_all(
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import digest_time, of_other_flows, of_tickers, register
         from tasks import run_records
+        from tasks.status_page import show_status
 
         told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
+        with suppress(StockmlError, OSError):  # of what is damaged `stockml doctor` tells
+            show_status()
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
     return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
