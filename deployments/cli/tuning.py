@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,9 +84,9 @@ def search(
         f"  written to {tuned.path}",
     ]
     if is_file:
-        values = {name: json.dumps(value, separators=(",", ":")) for name, value in tuned.settings.items()}
-        chosen = " ".join(f"--set {name}={value}" for name, value in values.items())
-        lines.append(f"  the test part has not been looked at: stockml tutorial {what} {chosen}")
+        values = {name: json.dumps(value, separators=(",", ":")).strip('"') for name, value in tuned.settings.items()}
+        chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in values.items())
+        lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(what)} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
 
 
