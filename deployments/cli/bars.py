@@ -42,7 +42,7 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    """Give a ticker its past from a CSV file. Or many from a folder whose files are named for them."""
     from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
     from stockml.prices.store import BarStore
@@ -159,7 +159,7 @@ def bars(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
+    """Show a ticker's bars, and what is doubtful about them. Accept or reject one."""
     from stockml.prices.store import BarStore
 
     if csv and as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deployments.registration.tickers import TickersFile
 
 app = typer.Typer()
-mine = typer.Typer(help="List, add and remove the tickers that are run every night.")
+mine = typer.Typer(help="List, add and remove the tickers of every night.")
 app.add_typer(mine, name="tickers")
 Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="such as KO or TSCO.LON")]
 
@@ -76,7 +76,7 @@ def rename(
     old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="the symbol until now")],
     new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="the symbol from now on")],
 ) -> None:
-    """A share goes on under another symbol: bars, forecasts, models, MLflow and its deployment follow."""
+    """Let a share go on under another symbol. Bars, forecasts, models, MLflow and its deployment follow."""
     from deployments.registration import own_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
@@ -108,7 +108,7 @@ def deploy(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make Prefect's deployments agree with the list of tickers."""
+    """Make Prefect's deployments agree with your tickers."""
     from deployments.registration import own_list
 
     place = home()
