@@ -1,6 +1,7 @@
 """Commands that fill and show the bars that are kept: history from files, and what is stored. None needs a server."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ import typer
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from stockml.errors import InvalidSetting, NoBars
 from stockml.home import home
+from stockml.provider.price_source import replay_home
 from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
@@ -40,12 +42,13 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Give a ticker its past from a CSV file, or many from a folder whose files are named for them."""
+    """Give a ticker its past from a CSV file. Or many from a folder whose files are named for them."""
     from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
     from stockml.prices.store import BarStore
 
-    store, readings = BarStore.of(home(), calendar), Readings(dates, decimal)
+    place = home()
+    store, readings = BarStore.of(place, calendar), Readings(dates, decimal)
     if file is None and not Path(ticker).is_dir():
         raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
     if file and file.is_dir():
@@ -57,11 +60,21 @@ def import_history(
         understood = (read_history(path, store.sessions(named), named, readings) for path, named in files)
         _show_understood(understood, as_json)
         return 0
+    replay = replay_home(os.environ)
+    leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
+    code = 0
     if file is None:
-        return _import_folder(store, Path(ticker), readings, as_json)
-    report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=as_ticker(ticker), readings=readings)
-    print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
-    return 0
+        code = _import_folder(store, Path(ticker), readings, as_json)
+    else:
+        report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=as_ticker(ticker), readings=readings)
+        print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
+    if leaves_replay and place.in_use:
+        print(
+            f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
+            f"the recorded ones are still in {replay.root}: name it in STOCKML_HOME",
+            file=sys.stderr,
+        )
+    return code
 
 
 def _show_understood(histories: Iterable["History"], as_json: bool) -> None:
@@ -154,7 +167,7 @@ def bars(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show the stored bars of a ticker, and what is doubtful about them; accept or reject one."""
+    """Show a ticker's bars, and what is doubtful about them. Accept or reject one."""
     from stockml.prices.store import BarStore
 
     if csv and as_json:

@@ -30,7 +30,7 @@ def forecast(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show the newest published forecast of a ticker, and how old it is."""
+    """Show a ticker's newest forecast, and how old it is."""
     from deployments.cli import ledger_text
     from stockml import clock
     from stockml.evaluation.simple_distributions import POOLED
@@ -77,7 +77,7 @@ def forecast(
 
 @app.command()
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Show a ticker's forecasts, and how they turned out: live ones, and apart those that came late."""
+    """Show how a ticker's forecasts turned out. Live ones, and apart those that came late."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.glance import calendar_of, newest
@@ -102,7 +102,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 
 @app.command()
 def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
-    """Draw every plot of the newest night, or of a session's, and give them to its run in MLflow."""
+    """Draw every plot of the newest night. Or of a session's; and give them to its run in MLflow."""
     from stockml.nights.record import kept_nights
     from stockml.pipeline.plots import draw_rest
     from stockml.tracking.client import Tracking

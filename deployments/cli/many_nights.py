@@ -75,7 +75,7 @@ def many_tickers(
     fail_when: Annotated[FailWhen, typer.Option(help="when the whole counts as failed")] = "all fail",
     as_json: Json = False,
 ) -> int:
-    """Run many tickers' nights at once, those of `stockml tickers` if none."""
+    """Run many tickers' nights at once. Those of `stockml tickers` where none is named."""
     from deployments.registration.own_list import tickers_of
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
@@ -101,7 +101,7 @@ def replay(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past nights as they would have been published, beside every simple forecast: one table over all tickers.
+    """Replay past nights as they would have been published. Beside every simple forecast: one table over all tickers.
 
     With --prices, all files of the folder where no ticker is named.
     """

@@ -55,7 +55,7 @@ def nightly(
 
 @app.command("history")
 def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Give a ticker its past: all since 1999, with a premium or a Tiingo key.
+    """Give a ticker its past from the provider. All since 1999, with a premium or a Tiingo key.
 
     Without one: `stockml import`.
     """
@@ -74,7 +74,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="kept in the promotion history")] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
-    """Put back the champion before the present one, in MLflow too."""
+    """Put the previous champion back, in MLflow too."""
     from stockml.models.registry import Registry
 
     champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
@@ -86,7 +86,7 @@ def rollback(
 
 @app.command()
 def status(tickers: Tickers = None, as_json: Json = False) -> None:
-    """Show what each ticker's newest night published, and when the next is due."""
+    """Show each ticker's newest night, and its next run."""
     from deployments.registration.own_list import tickers_of
     from stockml.nights.status import known_tickers, rows, share_sentence, text
 
@@ -112,7 +112,7 @@ def audit(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> int:
-    """Replay a night on two different futures, and name whatever is not the same; exit code 1 where something is.
+    """Replay a night on two futures, and name what differs. Exit code 1 where something does.
 
     Takes the newest session without one. Needs no server, and leaves nothing behind.
     """

@@ -61,7 +61,7 @@ def serve(
         bool, typer.Option(help="the worker first makes Prefect's deployments agree with the list of tickers")
     ] = True,
 ) -> None:
-    """Run one part of `up` alone, in the foreground: for containers, and for workers on further machines."""
+    """Run one part of `up` alone, in the foreground. For containers, and for workers on further machines."""
     from deployments.servers import databases, stack
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
@@ -110,7 +110,7 @@ def feed(
     ] = None,
     premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
-    """Serve recorded prices as Alpha Vantage would, until Ctrl-C."""
+    """Serve recorded prices as Alpha Vantage would. Until Ctrl-C."""
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
     from deployments.servers.access import check_port
 
@@ -132,7 +132,7 @@ def feed(
 
 @app.command()
 def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False) -> int:
-    """Check key, quota, servers, clock, ports and store; say what to do.
+    """Check what could be wrong, and say what to do. Key, quota, servers, clock, ports and what is kept.
 
     Exit code 1 on a problem.
     """

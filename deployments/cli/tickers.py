@@ -3,19 +3,21 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
+from stockml.errors import StockmlError
 from stockml.home import Home, home
 
 if TYPE_CHECKING:
     from deployments.registration.tickers import TickersFile
 
 app = typer.Typer()
-mine = typer.Typer(help="List, add and remove the tickers that are run every night.")
+mine = typer.Typer(help="List, add and remove the tickers of every night.")
 app.add_typer(mine, name="tickers")
 Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="such as KO or TSCO.LON")]
 
@@ -74,7 +76,7 @@ def rename(
     old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="the symbol until now")],
     new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="the symbol from now on")],
 ) -> None:
-    """A share goes on under another symbol: bars, forecasts, models, MLflow and its deployment follow."""
+    """Let a share go on under another symbol. Bars, forecasts, models, MLflow and its deployment follow."""
     from deployments.registration import own_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
@@ -106,7 +108,7 @@ def deploy(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make Prefect's deployments agree with the list of tickers."""
+    """Make Prefect's deployments agree with your tickers."""
     from deployments.registration import own_list
 
     place = home()
@@ -125,11 +127,14 @@ def register_all(
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import digest_time, of_other_flows, of_tickers, register
         from tasks import run_records
+        from tasks.status_page import show_status
 
         told = list(run_records.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
+        with suppress(StockmlError, OSError):  # of what is damaged `stockml doctor` tells
+            show_status()
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
     return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,7 @@ def learn_base(
     seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Learn a base network across all tickers of the store, or of a folder of price files; nights start from it."""
+    """Learn a base network, from which nights start. Of the store's tickers, or of those in a folder of price files."""
     with prefect_api(home()):
         from flows.studies import pretrain
 
@@ -56,7 +57,7 @@ def search(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Search settings of the tutorial's network: a ticker's, whose tutorial nights then use them, or a price file's.
+    """Search settings of the tutorial's network. A ticker's, whose tutorial nights then use them, or a price file's.
 
     Settings are judged on the validation part only.
     """
@@ -83,9 +84,9 @@ def search(
         f"  written to {tuned.path}",
     ]
     if is_file:
-        values = {name: json.dumps(value, separators=(",", ":")) for name, value in tuned.settings.items()}
-        chosen = " ".join(f"--set {name}={value}" for name, value in values.items())
-        lines.append(f"  the test part has not been looked at: stockml tutorial {what} {chosen}")
+        values = {name: json.dumps(value, separators=(",", ":")).strip('"') for name, value in tuned.settings.items()}
+        chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in values.items())
+        lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(what)} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
 
 
@@ -136,7 +137,7 @@ def tutorial(
         Path | None, typer.Option(metavar="FOLDER", help="where the pictures go; else in the home")
     ] = None,
 ) -> None:
-    """Train by the published tutorial's recipe; print, draw and log its figures.
+    """Train by the published tutorial's recipe. Print, draw and log its figures.
 
     Of several files or seeds, a table of how far the seed alone moves the figure.
     """

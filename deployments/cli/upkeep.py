@@ -58,7 +58,7 @@ def clear_up(
 
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as_json: Json = False) -> int:
-    """Archive what cannot be made again, while nights may run: bars, ledger, champions, settings, records of nights.
+    """Archive what cannot be made again. While nights may run: bars, ledger, champions, settings, records of nights.
 
     Exit code 1 where something in it is damaged.
     """
@@ -73,7 +73,7 @@ def restore_home(
     only: Annotated[str | None, typer.Option(metavar="NAME", help="one file or folder, as ledger/IBM.parquet")] = None,
     as_json: Json = False,
 ) -> int:
-    """Bring an archive back into an empty home, whole or not at all.
+    """Bring an archive back into an empty home. Whole or not at all.
 
     Then `stockml rebuild-tracking` and `stockml deploy`.
     """
@@ -84,7 +84,7 @@ def restore_home(
 
 @app.command("rebuild-tracking")
 def rebuild_tracking(as_json: Json = False) -> int:
-    """Make MLflow's runs again from the records of the nights, with the models that are still kept.
+    """Make MLflow's runs again from the nights' records. With the models that are still kept.
 
     Exit code 1 where a record is damaged.
     """

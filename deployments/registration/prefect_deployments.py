@@ -195,7 +195,7 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
         active = known is None or all(schedule.active for schedule in known.schedules)  # paused stays paused
         schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
-    client.create_deployment(
+    made = client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
         concurrency_limit=1,
@@ -205,4 +205,6 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
         enforce_parameter_schema=True,
         **spec,
     )
+    if wanted.cron:  # not left to the scheduler's next turn: the status says when each ticker runs next
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": made}, json={})
     return "updated" if known and known.name == wanted.name else "created"

@@ -92,21 +92,23 @@ class TutorialReport:
             (many, f"{lstm}, as epoch {epochs} left it", self.by_epoch[-1], PUBLISHED["LSTM"]),
         ]
         if training.decay_on == "validation":
-            rows.append((many, f"{lstm}, epoch {self.fitted.chosen}, by the validation part", self.lstm, None))
-        rows.append((many, f"{lstm}, best epoch {best}, by the test part", self.by_epoch[best - 1], None))
+            rows.append((many, f"{lstm}, epoch {self.fitted.chosen}, by validation", self.lstm, None))
+        rows.append((many, f"{lstm}, best epoch {best}, by test", self.by_epoch[best - 1], None))
         right, rose = self.directions()
-        moves, starts = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
+        moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
+        starts = f"{count} start{'s' if count > 1 else ''}"
+        fewer = f"; {recipe.width} streams, as many as its length allows" if recipe.width < training.batch_size else ""
         return "\n".join(
             [
                 f"{self.name}: {n:,} sessions from {self.sessions[0]} to {self.sessions[-1]}, "
-                f"{recipe.prepared.train_end:,} of them the training part; {starts} starts; seed {training.seed}; "
-                f"rate decayed on the {training.decay_on} part",
+                f"{recipe.prepared.train_end:,} of them the training part; {starts}; seed {training.seed}; "
+                f"rate decayed on the {training.decay_on} part{fewer}",
                 f"{'0.5 · MSE, scaled':<64}{'here':>9}{'page, on HPQ':>14}",
                 *(_line(*row) for row in rows),
                 f"the page's {PUBLISHED['LSTM']:.5f} is one run's: seeds and late epochs move it by ± {NOISE:.5f}",
                 f"best epoch {best} of {epochs}: {self.by_epoch[best - 1]:.5f}; only the test part could have named it",
                 f"predicted with actual moves: correlation {'–' if moves is None else f'{moves:+.2f}'}; "
-                f"direction over {settings.evaluation.direction_step} sessions right after {right} of {starts} starts, "
+                f"direction over {settings.evaluation.direction_step} sessions right after {right} of {starts}, "
                 f"the price rose after {rose}",
                 f"{self.seconds_a_step:.2f} s a step",
             ]

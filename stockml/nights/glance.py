@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from stockml.evaluation.distribution_table import row_of
-from stockml.evaluation.evaluate import PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import PUBLISHED
 from stockml.forecasts.forecast import Age, age_of
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
@@ -56,8 +56,7 @@ class Glance:
 
     @classmethod
     def of(cls, night: Night) -> "Glance":
-        path_adds = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-        path, table, figures = night.score(PUBLISHED), night.distributions, night.metrics
+        path, table, figures, path_adds = night.score(PUBLISHED), night.distributions, night.metrics, night.path_adds
         whole = table.whole.get(row_of(night.publisher)) if table else None
         saves = table and table.network_adds
         return cls(

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.metrics import Evaluation, Score
+from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.metrics import Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
+from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
@@ -88,6 +90,23 @@ class Night:
     def expires_after(self) -> int:
         """The age in sessions beyond which the forecast is expired: the night's own setting."""
         return int(self.settings.get("ageing.old_forecast", EXPIRES_AFTER))
+
+    @property
+    def publishes_a_path(self) -> bool:
+        """Whether the published network says which way, as the tutorial's does, rather than how far.
+
+        Not where tonight's does, and a champion of the other kind is published in its place.
+        """
+        if self.forecast and self.forecast.outlook:
+            return self.publisher != POOLED and self.forecast.without_network
+        return self.score(LSTM) is not None  # of the first versions
+
+    @property
+    def path_adds(self) -> Comparison | None:
+        """The published path, a network's, against the very same procedure without it."""
+        if self.evaluation is None or not self.publishes_a_path:
+            return None
+        return self.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
 
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None

@@ -165,17 +165,19 @@ def _path(found: Glance) -> str:
     """The published path's skill, which is a formula's, but for a network that forecasts one."""
     if not found.published_skill:
         return "–"
-    is_formulas = found.path_adds is None or found.publisher == POOLED
-    return f"{found.published_skill:+.3f}" if is_formulas else f"{_publisher(found)}'s {found.published_skill:+.3f}"
+    whose = "network's " if _publishes_a_path(found) else ""
+    return f"{whose}{found.published_skill:+.3f}"
 
 
 def _width(found: Glance) -> str:
     share = "" if found.width_against_usual is None else f"{found.width_against_usual:.0%}"
-    return f"{_publisher(found)} {share}".strip() or "–"
+    is_pooled = found.publisher == POOLED or _publishes_a_path(found)
+    whose = "" if not found.publisher else "pooled" if is_pooled else "network"
+    return f"{whose} {share}".strip() or "–"
 
 
-def _publisher(found: Glance) -> str:
-    return "" if not found.publisher else "pooled" if found.publisher == POOLED else "network"
+def _publishes_a_path(found: Glance) -> bool:
+    return found.path_adds is not None and found.publisher != POOLED
 
 
 def _adds(found: Glance) -> str:

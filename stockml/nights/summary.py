@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import SIGNIFICANT
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
@@ -123,7 +123,7 @@ def _heading(night: Night) -> list[str]:
     if night.publisher == POOLED:
         learned = night.distributions is None or POOLED in night.distributions.scores
         return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", _not_published(night)]
-    if _forecasts_a_path(night):
+    if night.publishes_a_path:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
     said = f"published: the {_median(night)}, width by the network and the regression"
@@ -133,11 +133,6 @@ def _heading(night: Night) -> list[str]:
 def _median(night: Night) -> str:
     """An earlier version, which told no outlook, published no rise."""
     return "last close and half the usual rise" if night.forecast and night.forecast.outlook else "last close"
-
-
-def _forecasts_a_path(night: Night) -> bool:
-    """Whether the network says which way, as the tutorial's does, rather than how far."""
-    return night.score(LSTM) is not None
 
 
 def _crps_adds(night: Night) -> str:
@@ -158,8 +153,8 @@ def _not_published(night: Night) -> str:
 
 
 def _path_adds(night: Night) -> str:
-    """The skill of what is published over the very same procedure without the network, with its noise."""
-    found = night.evaluation and night.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
+    """The skill of a network's path over the very same procedure without it, with its noise."""
+    found = night.path_adds
     if not found or found.skill_difference is None:
         return ""
     inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
@@ -198,7 +193,7 @@ def _end_point(forecast: Forecast) -> str:
 
 def _published(night: Night, forecast: Forecast) -> str:
     """What the path and the width are made of, and to whom each is due."""
-    if night.publisher != POOLED and _forecasts_a_path(night):
+    if night.publisher != POOLED and night.publishes_a_path:
         return f"the network's path, with the {POOLED}'s width" if forecast.outlook else "the network's path"
     weights, median = forecast.weights, _median(night)
     if forecast.without_network:

@@ -112,16 +112,20 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page: columns that 1,280 pixels hold, numbers that can be sorted; why, where any failed."""
-    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome"}
+    """The rows for a page: columns that 1,280 pixels hold, numbers that can be sorted; why, where any failed.
+
+    The reasons come last: they are wider than the page, and the run's message beside it has those of the failed.
+    """
+    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change, %"}
+    shown |= {"rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
-    shown |= {"change": "Change, %", "rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %"}
-    shown["noise_p"] = "p"
-    as_percent = {"change": 1, "rise": 0, "rose": 0, "network_adds": 2}
+    as_shown = {"change": (100, 1), "rise": (100, 0), "rose": (100, 0), "network_adds": (100, 2), "noise_p": (1, 2)}
     return [
         {
-            name: round(100 * line[key], as_percent[key]) if key in as_percent and line[key] is not None else line[key]
+            name: round(line[key] * as_shown[key][0], as_shown[key][1])
+            if key in as_shown and line[key] is not None
+            else line[key]
             for key, name in shown.items()
         }
         for line in records(rows)

@@ -194,7 +194,7 @@ def predictions(report: TutorialReport) -> "Figure":
     shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
     truth = recipe.prepared.values[shown]
     shown_epochs = fitted.test_predictions[::EPOCHS_BETWEEN]
-    shades = np.linspace(0.15, 0.9, len(shown_epochs)).tolist()
+    shades = np.linspace(0.9, 0.15, len(shown_epochs))[::-1].tolist()  # a single one is the newest
     drawn = [list(zip(shown_epochs, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
     for axes, epochs in zip(panels, drawn, strict=True):
         axes.plot(report.sessions[shown], truth, color=TRUTH, linewidth=1.0)

@@ -131,6 +131,19 @@ def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
     assert shown.count("2000-03-0") >= 3
 
 
+def test_an_import_that_leaves_the_replay_says_where_that_is(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ko.us.txt"
+    file.write_text("Date,Open,High,Low,Close,Volume\n2013-02-28,38,39,37,38,100\n")
+    (home.root / "replay").mkdir(parents=True)
+    (home.root / "replay" / "prices.json").write_text('{"prices": "replay"}')
+    assert run(["import", "KO", str(file)]) == 0
+    said = capsys.readouterr().err
+    assert f"commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY" in said
+    assert f"the recorded ones are still in {home.root / 'replay'}: name it in STOCKML_HOME" in said
+    assert run(["import", "KO", str(file)]) == 0
+    assert capsys.readouterr().err == "", "said once"
+
+
 def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")

@@ -38,6 +38,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_the_version_and_the_short_help_are_there(capsys: Captured) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"stockml {version('stockml')}\n"
+    commands = stockml("--help", COLUMNS="80").stdout.partition("Commands:")[2]
+    assert "rebuild-tracking  Make MLflow's runs again from" in commands
+    assert "..." not in commands, "each in words that its line holds"
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
     completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")

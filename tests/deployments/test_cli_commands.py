@@ -159,8 +159,8 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installat
     lines, _ = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
     first, _, luck = lines.split("\n\n", 2)
     head, names, *rows = first.splitlines()
-    assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 starts; ")
-    assert head.endswith("seed 3; rate decayed on the validation part")
+    assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 start; ")
+    assert head.endswith("seed 3; rate decayed on the validation part; 32 streams, as many as its length allows")
     assert names.split() == ["0.5", "·", "MSE,", "scaled", "here", "page,", "on", "HPQ"]
     contenders = [row[26:64].split(",")[0].strip() for row in rows[:9]]
     assert contenders == ["standard average", "EMA", "last value"] * 2 + ["LSTM"] * 3
@@ -189,6 +189,9 @@ def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
     assert tutorial_settings(found["settings"]).network.units == (6,)
+    text, _ = here.stockml("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
+    assert f"stockml tutorial {price_file(here)} --set 'network.units=[6]' --set" in text, "as any shell takes it"
+    assert f"--set training.optimizer={found['settings']['training.optimizer']} " in text
     assert tuned_settings(here.home, "IBM") == {}, "the nights stay as they are"
     trials = logged(here, "IBM.tutorial/trials")
     assert len(trials) == 2

@@ -10,11 +10,18 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Scheduled
 
+from deployments.cli.tickers import register_all
+from deployments.process import restored
+from deployments.registration.tickers import TickersFile
+from deployments.servers.environment import settings_of
+from stockml.home import Home
 from tasks.run_records import in_state, runs_of
-from tasks.status_page import EVERY_S, SHARE, SHOWN, WORKERS_RUN, at_work, is_due, is_last, is_night_due, next_runs
+from tasks.status_page import EVERY_S, KEY, SHARE, SHOWN, WORKERS_RUN, at_work, is_due, is_last, is_night_due, next_runs
 
 ANOTHER = """
 import sys
@@ -100,3 +107,20 @@ def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run(monk
         assert is_last(due)
         for deployment in deployments:
             client.delete_deployment(deployment)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_tickers_that_are_scheduled_stand_on_the_page_with_their_next_run_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    with restored(os.environ, settings_of(home)):
+        register_all(home, TickersFile.model_validate({"tickers": ["FIRST", "SECOND"]}))
+    with get_client(sync_client=True) as client:
+        of_status = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
+        (page,) = client.read_artifacts(artifact_filter=of_status)
+    lines = [line.strip("| ").split(" | ") for line in str(page.data).splitlines()]
+    next_run = {cells[0]: cells[-1] for cells in lines if cells[0] in ("FIRST", "SECOND")}
+    assert sorted(next_run) == ["FIRST", "SECOND"]
+    assert "–" not in next_run.values()

@@ -6,11 +6,12 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.nights import summary
+from stockml.nights.glance import Glance
 from stockml.nights.record import Night
 from tests.stockml.nights.test_record import skipped
 from tests.support.nights import recorded_night
@@ -130,6 +131,19 @@ def rows_of(night: Night, heading: str, width: int) -> list[str]:
     lines = summary.text(night).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith(heading))
     return [line[:width].strip() for line in lines[first + 1 : lines.index("", first)]]
+
+
+def test_a_path_that_is_not_published_earns_no_credit_for_the_champions() -> None:
+    night = by_a_path()
+    assert night.forecast
+    assert "the network's path" in summary.text(night)
+    champions = replace(night, publisher=CHAMPION, forecast=replace(night.forecast, weights=(0.7,) * 50))
+    text = " ".join(summary.text(champions).split())
+    assert "published: the last close and half the usual rise, width by the network and the regression" in text
+    assert "published median: last close and half the usual rise; width: the network's share 70% at lead 1" in text
+    assert "the network's path" not in text
+    assert "network adds to the path" not in summary.markdown(champions).lower()
+    assert (Glance.of(night).path_adds, Glance.of(champions).path_adds) == (0.012, None)
 
 
 def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() -> None:

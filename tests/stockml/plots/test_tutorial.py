@@ -108,6 +108,7 @@ def test_the_double_figure_fades_in_over_the_epochs_and_shows_the_best_alone() -
     last = found.fitted.test_predictions[2]
     check_curves(below, _truth(found), *((ACCENT, sessions[s : s + 50], p) for s, p in zip(starts, last, strict=True)))
     assert curves(above)[1].get_ydata().tolist() == found.fitted.test_predictions[0][0].tolist(), "every third epoch"
+    assert curves(above)[1].get_alpha() == 0.9, "the newest that is drawn, not the palest"
     title, subtitle = (text.get_text() for text in FIGURES["7-predictions"](found).texts)
     assert f"best epoch 3 of 3, MSE {found.by_epoch[2]:.5f}" in title
     assert f"last value {found.paths['last value']:.5f}" in subtitle
@@ -151,6 +152,7 @@ def test_a_network_is_called_by_its_cell() -> None:
     assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU predicts")
     assert luck_table([gru, gru]).startswith("| share | page | GRU, mean |")
     assert "GRU, as epoch 3 left it" in gru.table()
+    assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, "one column"
 
 
 def test_the_table_has_the_page_beside_ours_and_the_last_value_and_says_what_noise_explains() -> None:
@@ -161,7 +163,7 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value_and_says_what_noi
     cells = {line[26:64].strip(): line[64:].split() for line in lines[5:11]}
     assert cells["last value"] == [f"{usual().paths['last value']:.5f}"]
     assert cells["LSTM, as epoch 3 left it"] == [f"{usual().by_epoch[2]:.5f}", "0.00243"]
-    assert cells["LSTM, epoch 2, by the validation part"] == [f"{usual().by_epoch[1]:.5f}"]
+    assert cells["LSTM, epoch 2, by validation"] == [f"{usual().by_epoch[1]:.5f}"]
     assert any(line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines)
     assert "correlation +0.20; direction over 30 sessions right after" in usual().table()
 
