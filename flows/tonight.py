@@ -13,8 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
-from prefect.states import AwaitingRetry, State
-from prefect.utilities.engine import propose_state_sync
+from prefect.states import State
 
 from stockml import clock
 from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
@@ -31,6 +30,7 @@ from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
 from tasks.provider import come, plan_gives_history, turn_of
+from tasks.run_records import put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
@@ -185,11 +185,8 @@ def wait_for(late: Outcome, seconds: float) -> None:
         clock.wait(seconds)
         return
     due = datetime.now(UTC) + timedelta(seconds=max(seconds, SOONEST_S))
-    state: State = AwaitingRetry(scheduled_time=due, message=f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
     with get_client(sync_client=True) as client:
-        state = propose_state_sync(client, state, flow_run_id=run.id)
-        # cancelled with a process of its own to end, it would wait for ever for the one that ends here
-        client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json={"infrastructure_pid": None})
+        state = put_off(client, run.id, due, f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
     raise Pause(state.message, state=state)
 
 

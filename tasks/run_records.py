@@ -16,11 +16,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events.filters import EventFilter
 from prefect.events.related import RESOURCE_CACHE
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
-from prefect.states import Crashed, Pending, Running, State
+from prefect.states import AwaitingRetry, Crashed, Pending, Running, State
 from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
+from prefect.utilities.engine import propose_state_sync
 
 from stockml.errors import StockmlError
 from stockml.home import home
@@ -36,6 +37,8 @@ PAGE = 200
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
+NIGHTLY = "nightly"  # the flow
+AGAIN_AFTER, MOST_DEATHS = timedelta(minutes=1), 3  # of a night whose process died
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
@@ -116,16 +119,45 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     end(client, run, Crashed(message=f"Ended from outside: {why}"))
 
 
+def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
+    """Put a worker's night whose process died back into the queue; False for one that is not to go on.
+
+    That is one that is being cancelled, that another run waits for, or that has died too often.
+    """
+    run = client.read_flow_run(run_id)
+    is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
+    if not is_own or run.run_count > MOST_DEATHS or run.state_type not in (StateType.RUNNING, StateType.PENDING):
+        return False
+    _end_tasks(client, run, Crashed(message=why))
+    due = datetime.now(UTC) + AGAIN_AFTER
+    with suppress(Abort):
+        return put_off(client, run_id, due, f"{why}; done again at {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
+    return False
+
+
+def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
+    """Put a worker's run back into the queue, AwaitingRetry until `due`; what the server made of it. Raises Abort."""
+    state: State = AwaitingRetry(scheduled_time=due, message=message)
+    state = propose_state_sync(client, state, flow_run_id=run_id)
+    # cancelled with a process of its own to end, it would wait for ever for the one that has ended
+    client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})
+    return state
+
+
 def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     """Put a run, and what of its tasks is said to be running, into this state."""
+    _end_tasks(client, run, state)
+    client.set_flow_run_state(run.id, state, force=True)
+    if client.read_flow(run.flow_id).name == NIGHTLY:
+        with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk
+            keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
+
+
+def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
     in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
     for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
         client.set_task_run_state(task_run.id, state, force=True)
-    client.set_flow_run_state(run.id, state, force=True)
-    if client.read_flow(run.flow_id).name == "nightly":
-        with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk
-            keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
@@ -192,8 +224,9 @@ def why_gone(process: str | None) -> str | None:
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
 
-    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. What a command
-    in a terminal works on is left alone. To be called on the Prefect API that is set, before any worker is started.
+    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. A night of a
+    schedule is done again instead. What a command in a terminal works on is left alone. To be called on the Prefect API
+    that is set, before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
@@ -201,7 +234,11 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
         for run in tuple(runs_of(client, unfinished)):
             process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
             is_worked_on = began is not None and is_at_work(process, began)
-            if (run.deployment_id and not is_worked_on) or (began and began < long_ago) or why_gone(process):
+            is_old = began is None or began < long_ago
+            if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
+                if run.auto_scheduled and not is_old and done_again(client, run.id, "nothing worked on it any more"):
+                    names.append(f"{called(run)}, which is done again")
+                    continue
                 end(client, run, Crashed(message="nothing works on this run any more; run it again"))
                 names.append(called(run))
     return tuple(names)

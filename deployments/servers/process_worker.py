@@ -26,7 +26,6 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskStatus
 from httpx import HTTPError, HTTPStatusError
-from prefect._internal.attempt_control import Intent, StateOwnershipDelegation
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
 from prefect.client.schemas.objects import Flow, FlowRun, StateType
@@ -34,7 +33,7 @@ from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunRe
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
-from prefect.runner import _control_channel, _flow_run_executor, _starter_engine
+from prefect.runner import _flow_run_executor, _starter_engine
 from prefect.runner._process_manager import ProcessHandle
 from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.utilities.dispatch import get_registry_for_type
@@ -42,6 +41,7 @@ from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
 
 from deployments.servers import warm_run
+from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
@@ -52,31 +52,6 @@ AHEAD = 4  # runs a slot: what it does of the shortest nights from one turn to t
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 ASKED_TWICE_WITHIN_S = 2.0
 CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
-
-
-class ControlChannel(_control_channel.ControlChannel):
-    """What a run that is cancelled comes to is for whoever cancels it to record, whether or not the run answered.
-
-    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well, whatever the run's
-    state is by then: somebody who pressed Retry as soon as the page said Cancelled saw the new attempt end as Crashed.
-    """
-
-    async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
-        answer = await super().signal(flow_run_id, intent)
-        found = self._registrations.get(flow_run_id)
-        if found and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
-            await self._record_conclusion(found, StateOwnershipDelegation(intent))
-        return answer
-
-
-class Attempts(_flow_run_executor.FlowRunExecutorContext):
-    """What carries out runs, and their cancellation: clients, sockets, a channel to the processes; for many at once."""
-
-    is_blind = False  # neither its socket nor its questions reached the server: it would not see a cancellation
-
-    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
-        self.is_blind = True
-        super()._handle_cancellation_observer_failure(flow_run_ids)
 
 
 class Client:

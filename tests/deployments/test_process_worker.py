@@ -1,12 +1,10 @@
 """What the worker does with a run before it starts, and when it asks for one."""
 
 import asyncio
-import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -14,14 +12,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
 from prefect.utilities.processutils import command_from_string
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -40,6 +37,7 @@ from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
 from tests.support.patience import PATIENCE_S
+from tests.support.workers import deployed, one_slot, until
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
 BUSY = """
@@ -160,34 +158,6 @@ def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
     monkeypatch.setattr(process_worker, "ASKED_TWICE_WITHIN_S", -1.0)
     assert asyncio.run(ask(2)) == [4, 5], "the third was of another time"
     assert [asyncio.run(told.read_flow(id_of)) for _ in range(2)] == [1, 1]
-
-
-@contextmanager
-def one_slot(folder: Path, pool: str) -> Iterator[None]:
-    """A worker with one slot that asks of itself once an hour, and after each run; begun as by `&` in a script."""
-    program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
-    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
-    settings = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(folder / "home")}
-    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
-    worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(PATIENCE_S)
-
-
-def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, **more: Any) -> UUID:
-    (folder / f"{name}.py").write_text(source)
-    place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
-    return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
-
-
-def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
-    """Wait until the run's state has this name."""
-    Retrying(
-        retry=retry_if_result(lambda found: found != name), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
-    )(lambda: client.read_flow_run(run).state_name)
 
 
 @pytest.mark.slow

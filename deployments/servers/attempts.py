@@ -1,0 +1,57 @@
+"""How the attempts at runs end: cancelled, or killed.
+
+Of both Prefect's own worker reports a crash: of what was cancelled while it was too busy to answer, and of a process
+that was killed, by the system for want of memory or with the warm process that it was forked from.
+"""
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from httpx import HTTPError
+from prefect._internal.attempt_control import AttemptConclusion, Intent, StateOwnershipDelegation
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.runner import _control_channel, _flow_run_executor
+
+from tasks.run_records import done_again
+
+
+class ControlChannel(_control_channel.ControlChannel):
+    """What a run that is cancelled comes to is for whoever cancels it to record, whether or not the run answered.
+
+    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well, whatever the run's
+    state is by then: somebody who pressed Retry as soon as the page said Cancelled saw the new attempt end as Crashed.
+    """
+
+    async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
+        answer = await super().signal(flow_run_id, intent)
+        found = self._registrations.get(flow_run_id)
+        if found and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
+            await self._record_conclusion(found, StateOwnershipDelegation(intent))
+        return answer
+
+
+class Attempts(_flow_run_executor.FlowRunExecutorContext):
+    """What carries out runs, and their cancellation: clients, sockets, a channel to the processes; for many at once."""
+
+    is_blind = False  # neither its socket nor its questions reached the server: it would not see a cancellation
+
+    def create_executor(self, *arguments: Any, **named: Any) -> _flow_run_executor.FlowRunExecutor:
+        executor = super().create_executor(*arguments, **named)
+        executor._get_attempt_conclusion = self._concluded
+        return executor
+
+    def _concluded(self, flow_run_id: UUID) -> AttemptConclusion | None:
+        """What the run came to, so that nobody reports it as crashed; a night that was killed is to be done again."""
+        known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
+        if known or process is None or (process.returncode or 0) >= 0:
+            return known
+        with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+            if done_again(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
+                return StateOwnershipDelegation("reschedule")
+        return None
+
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        self.is_blind = True
+        super()._handle_cancellation_observer_failure(flow_run_ids)

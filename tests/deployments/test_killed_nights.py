@@ -1,0 +1,81 @@
+"""A night whose process dies is done again: killed alone, with the warm process, or with all of `stockml up`."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.states import Pending, Running, Scheduled, State
+
+from tasks.run_records import MOST_DEATHS, crash_orphans
+from tests.support.workers import deployed, one_slot, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+DIES = """
+import os
+import signal
+from pathlib import Path
+
+from prefect import flow
+
+
+@flow
+def nightly(ticker: str, deaths: int) -> None:
+    with Path({attempts!r}).open("a") as attempts:
+        attempts.write(ticker)
+        if attempts.tell() <= deaths:
+            attempts.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("deaths", "end", "attempts"), [(1, "Completed", 2), (9, "Crashed", MOST_DEATHS + 1)])
+def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(
+    tmp_path: Path, deaths: int, end: str, attempts: int
+) -> None:
+    pool = f"killed {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        deployment = deployed(client, tmp_path, DIES.format(attempts=str(tmp_path / "attempts")), "nightly", pool)
+        asked = {"ticker": "T", "deaths": deaths}
+        run_id = client.create_flow_run_from_deployment(deployment, parameters=asked).id
+        for _ in range(1, attempts):
+            with one_slot(tmp_path, pool):
+                until(client, run_id, "AwaitingRetry")
+            run = client.read_flow_run(run_id)
+            assert run.state
+            assert "its process was killed by signal 9; done again at " in str(run.state.message)
+            assert run.infrastructure_pid is None, "cancelled, it would wait for that process"
+            client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+        with one_slot(tmp_path, pool):
+            until(client, run_id, end)
+        assert client.read_flow_run(run_id).run_count == attempts
+    assert (tmp_path / "attempts").read_text() == "T" * attempts
+
+
+@pytest.mark.parametrize("state", [Running(), Pending()])
+def test_a_scheduled_night_that_a_power_cut_ended_is_done_again_once_all_is_up(state: State) -> None:
+    now = datetime.now(UTC)
+    daily = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=1), anchor_date=now))]
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"cut short {uuid4()}", type="process")).name
+        flow = client.create_flow_from_name("nightly")
+        deployment = client.create_deployment(flow, f"night-{uuid4()}", schedules=daily, work_pool_name=pool)
+        day = {"start_time": str(now), "end_time": str(now + timedelta(days=1, hours=1)), "max_runs": 1}
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment}, json=day)
+        wanted = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
+        run = client.read_flow_runs(flow_run_filter=wanted)[0]
+        assert run.auto_scheduled
+        client.set_flow_run_state(run.id, state, force=True)
+        told = [line for line in crash_orphans() if run.name in line]
+        assert told == [f"{run.name}, which is done again"]
+        assert client.read_flow_run(run.id).state_name == "AwaitingRetry"
+        client.set_flow_run_state(run.id, state, force=True)
+        crash_orphans(now + timedelta(days=2))
+        assert client.read_flow_run(run.id).state_name == "Crashed", "too long ago to be tonight's"
+        client.delete_deployment(deployment)

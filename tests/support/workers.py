@@ -1,0 +1,44 @@
+"""A worker of its own on the test's Prefect server, flows that it is given, and the wait for what becomes of a run."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from tests.support.patience import PATIENCE_S
+
+
+@contextmanager
+def one_slot(folder: Path, pool: str) -> Iterator[None]:
+    """A worker with one slot that asks of itself once an hour, and after each run; begun as by `&` in a script."""
+    program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(folder / "home")}
+    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
+    worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(PATIENCE_S)
+
+
+def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, **more: Any) -> UUID:
+    (folder / f"{name}.py").write_text(source)
+    place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
+    return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
+
+
+def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
+    """Wait until the run's state has this name."""
+    Retrying(
+        retry=retry_if_result(lambda found: found != name), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
+    )(lambda: client.read_flow_run(run).state_name)
