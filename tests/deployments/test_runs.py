@@ -1,5 +1,6 @@
 """What the command line runs, and what another run does, is on the page of its deployment, and no worker takes it."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from deployments.cli.runs import outcome
 from flows.form import NO_DAY, Day
+from stockml.errors import NoData
 from stockml.home import Home
 from tasks.run_records import run_shown
 
@@ -65,3 +67,23 @@ def test_a_night_within_another_run_is_on_its_deployments_page_and_belongs_to_th
         stands_for = [client.read_task_run(run.parent_task_run_id) for run in found.values()]
     assert (found["GOOG"].deployment_id, found["FB"].deployment_id) == (deployment, None)
     assert {run.state_name for run in (*found.values(), *stands_for)} == {"Completed"}
+
+
+@task(retries=1, retry_delay_seconds=0.1)
+def passing_fault(said: list[str]) -> None:
+    said.append("asked")
+    if len(said) == 1:
+        raise NoData("IBM", "no complete answer from 127.0.0.1")
+
+
+@flow(name="toy outage")
+def toy_outage() -> None:
+    passing_fault([])
+
+
+def test_who_waits_is_told_what_failed_and_when_it_is_asked_again(
+    home: Home, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "prefect.task_runs"):
+        assert outcome(toy_outage) is None
+    assert "asked again in 0 s: IBM: expected a daily series, found 'no complete answer" in capfd.readouterr().err
