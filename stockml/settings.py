@@ -67,7 +67,8 @@ class Checked(BaseModel):
         if choices := allowed.get("enum"):
             return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
         if kind.endswith("_type") and len(where) == 1:
-            return InvalidSetting(cls.PREFIX + name, value, f"a {kind.removesuffix('_type')}")
+            wanted = "list such as [16]" if kind == "tuple_type" else kind.removesuffix("_type")
+            return InvalidSetting(cls.PREFIX + name, value, f"a {wanted}")
         return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
     def changed(self, /, **values: Any) -> Self:

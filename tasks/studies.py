@@ -65,7 +65,7 @@ def read_prices(
         left_out[name] = str(refusal)
         get_run_logger().warning("%s is left out: %s", name, refusal)
     if missing:
-        raise NoBars(missing[0], f"{folder} has no file of it that can be read")
+        raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none")
     if not found:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
     return {ticker: found[ticker] for ticker in tickers or found}, left_out

@@ -141,7 +141,7 @@ def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Insta
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
     assert BarStore.of(here.home).tickers() == before
     _, refused = here.stockml("backtest", "KO", f"--prices={tmp_path}", *span, code=1)
-    assert f"{tmp_path} has no file of it" in refused
+    assert f"{tmp_path}: expected a file of KO that can be read, found none" in refused
 
 
 def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here: Installation) -> None:
