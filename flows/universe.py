@@ -34,8 +34,9 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_rows
+from tasks.begun_runs import run_shown
 from tasks.provider import come, turn_of
-from tasks.run_records import end_children, keep_newest, run_shown
+from tasks.run_records import end_children, keep_newest
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]

@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed, State
 
 from stockml import clock
 from stockml.home import Home, home
-from stockml.nights.glance import night_age
+from stockml.nights.glance import newest, night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
 from stockml.nights.universe import NightRow, ending, table
@@ -59,19 +59,22 @@ class EpochReport:
 
 
 def show_night(night: Night) -> None:
-    """The night's text as Markdown with the forecast's age, and its scores as a table."""
-    age = night_age(night, clock.now())
-    ticker = as_key(night.ticker)
+    """The night's text as Markdown with the forecast's age, and its scores as a table.
+
+    Those of a night that is caught up stand on its run's page alone: under the ticker's name are the newest session's.
+    """
+    age, latest = night_age(night, clock.now()), newest(home().nights, night.ticker)
+    ticker = as_key(night.ticker) if latest is None or latest.session <= night.session else None
     # the spaces that keep MLflow's columns apart would be shown as they are written here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
-    create_markdown_artifact(text, key=f"night-{ticker}", description=f"{night.ticker} {night.session}")
+    create_markdown_artifact(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         best_first = sorted(night.evaluation.scores.items(), key=lambda named: -(named[1].skill or 0.0))
         rows = [
             {"forecast": name, "MSE": _rounded(score.mse), "skill": _rounded(score.skill), "RMSE": _rounded(score.rmse)}
             for name, score in best_first
         ]
-        create_table_artifact(rows, key=f"scores-{ticker}", description="All on the same origins")
+        create_table_artifact(rows, key=ticker and f"scores-{ticker}", description="All on the same origins")
 
 
 def _in_mlflow(night: Night) -> list[str]:

@@ -29,7 +29,8 @@ from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import WORKERS_RUN, in_state, keep_end, runs_of
+from tasks.begun_runs import WORKERS_RUN
+from tasks.run_records import in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one

@@ -116,7 +116,7 @@ def outcome(
     """
     from prefect.exceptions import ParameterTypeError
 
-    from tasks.run_records import run_shown
+    from tasks.begun_runs import run_shown
 
     gc.freeze()  # what has been imported is not looked at again
     given = {name: value for name, value in named.items() if value is not None}

@@ -15,7 +15,8 @@ from prefect.states import Failed, Running
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import is_at_work, mark
-from tasks.run_records import crash_orphans, end_killed, keep_end, sign
+from tasks.begun_runs import sign
+from tasks.run_records import crash_orphans, end_killed, keep_end
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
 from deployments.cli.app import run as command
@@ -82,6 +85,10 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
     nights = nights_of(replay)
     for night in nights:
         check_every_page_says_the_same(replay, night)
+    with get_client(sync_client=True) as client:
+        of_ibm = ArtifactFilter(key=ArtifactFilterKey(any_=["night-ibm"]))
+        [shown] = client.read_artifacts(artifact_filter=of_ibm, sort=ArtifactSort.CREATED_DESC, limit=1)
+    assert shown.description == f"IBM {FRIDAY}", "under the ticker's name stands its newest night"
     reasons = [night.verdict.reason for night in nights if night.verdict and night.session < FRIDAY]
     assert [each.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ") for each in reasons] == [
         True,

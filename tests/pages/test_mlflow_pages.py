@@ -81,7 +81,7 @@ def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: 
     compared = page.inner_text("body")
     assert all(name in compared for name in names)
     assert "answer/crps_skill_pct" in compared
-    assert "network.units" in compared
+    assert "evaluation.horizon" in compared
 
 
 def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages, page: "Page") -> None:

@@ -2,7 +2,7 @@
 
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from stockml.home import Home
 from stockml.models.registry import Registry
@@ -53,9 +53,8 @@ def track_record(client: MlflowClient, ticker: str) -> dict[str, str]:
 
 def artifacts(night: Night) -> list[str]:
     """What Prefect shows of a night since it was made; more than one where it was run again."""
-    key = ArtifactFilter(key=ArtifactFilterKey(any_=[f"night-{night.ticker.lower()}"]))
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=key)
+        found = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=200)
     named = f"{night.ticker} {night.session}"
     since = [each for each in found if each.created and night.finished_at and each.created >= night.finished_at]
     return [str(each.data) for each in since if each.description == named]

@@ -23,9 +23,13 @@ def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
 
 
 def altered_after(series: PriceSeries, t: int) -> PriceSeries:
-    """The series with every bar after session `t` replaced by another, wilder one; up to `t` it is the same."""
+    """The series with every bar after session `t` replaced by another, wilder one; up to `t` it is the same.
+
+    It begins at three times the price: at ten it would be another segment.
+    """
     other = walk(len(series), seed=99, volatility=0.05)
-    columns = [np.concatenate([getattr(series, c)[: t + 1], 3 * getattr(other, c)[t + 1 :]]) for c in COLUMNS]
+    times = 3 * series.close[t] / other.close[t]
+    columns = [np.concatenate([getattr(series, c)[: t + 1], times * getattr(other, c)[t + 1 :]]) for c in COLUMNS]
     return PriceSeries(series.sessions, *columns)
 
 

@@ -19,7 +19,7 @@ from prefect.states import Running, Suspended
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tasks import short_runs
-from tasks.run_records import relate_to_run_only, run_shown
+from tasks.begun_runs import relate_to_run_only, run_shown
 from tests.support.patience import PATIENCE_S
 
 UNTIL = Retrying(

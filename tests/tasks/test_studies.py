@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
-from stockml.errors import InvalidFile, NoBars, StoreUnreadable
+from stockml.errors import InvalidFile, StoreUnreadable
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.training.checkpoint import EpochProgress
@@ -52,7 +52,7 @@ def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_na
     assert reading([], tmp_path) == ["ABX"]
     for name in ("abx.us.txt", "ko.csv", "x.csv"):
         assert f"{name} is left out: " in caplog.text
-    with pytest.raises(NoBars, match=r"X: .* no file of it that can be read"):
+    with pytest.raises(InvalidFile, match="expected a file of X that can be read, found none"):
         reading(["X"], tmp_path)
     (tmp_path / "abx.csv").unlink()
     (tmp_path / "abx.us.txt").unlink()
@@ -64,7 +64,7 @@ def test_a_folder_is_read_by_the_calendar_that_is_named(tmp_path: Path) -> None:
     (tmp_path / "abx.csv").write_text(
         "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"
     )  # no session in New York
-    with pytest.raises(NoBars):
+    with pytest.raises(InvalidFile, match="a file of ABX"):
         reading(["ABX"], tmp_path)
     assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]
 
