@@ -56,7 +56,8 @@ def show_status() -> None:
     with get_client(sync_client=True) as client:
         scheduled = next_runs(client)
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
-        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC."
+        whose = ", the recorded prices' time; runs start by today's clock" if clock.stands_still() else ""
+        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         kept = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
         if kept:

@@ -21,7 +21,19 @@ from deployments.registration.tickers import TickersFile
 from deployments.servers.environment import settings_of
 from stockml.home import Home
 from tasks.run_records import in_state, runs_of
-from tasks.status_page import EVERY_S, KEY, SHARE, SHOWN, WORKERS_RUN, at_work, is_due, is_last, is_night_due, next_runs
+from tasks.status_page import (
+    EVERY_S,
+    KEY,
+    SHARE,
+    SHOWN,
+    WORKERS_RUN,
+    at_work,
+    is_due,
+    is_last,
+    is_night_due,
+    next_runs,
+    show_status,
+)
 
 ANOTHER = """
 import sys
@@ -124,3 +136,12 @@ def test_tickers_that_are_scheduled_stand_on_the_page_with_their_next_run_at_onc
     next_run = {cells[0]: cells[-1] for cells in lines if cells[0] in ("FIRST", "SECOND")}
     assert sorted(next_run) == ["FIRST", "SECOND"]
     assert "–" not in next_run.values()
+    assert "As of 2" in lines[-1][0]
+    assert "recorded prices" not in lines[-1][0]
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T04:00:00+00:00")
+    show_status()
+    with get_client(sync_client=True) as client:
+        (page,) = client.read_artifacts(artifact_filter=of_status)
+    assert str(page.data).endswith(
+        "As of 2013-03-02 04:00 UTC, the recorded prices' time; runs start by today's clock."
+    )
