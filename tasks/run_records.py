@@ -86,11 +86,10 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
 
 def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
     """Put a worker's run back into the queue, AwaitingRetry until `due`; what the server made of it. Raises Abort."""
-    state: State = AwaitingRetry(scheduled_time=due, message=message)
-    state = propose_state_sync(client, state, flow_run_id=run_id)
     # cancelled with a process of its own to end, it would wait for ever for the one that has ended
     client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})
-    return state
+    state: State = AwaitingRetry(scheduled_time=due, message=message)
+    return propose_state_sync(client, state, flow_run_id=run_id)
 
 
 def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:

@@ -44,15 +44,14 @@ def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(
         deployment = deployed(client, tmp_path, DIES.format(attempts=str(tmp_path / "attempts")), "nightly", pool)
         asked = {"ticker": "T", "deaths": deaths}
         run_id = client.create_flow_run_from_deployment(deployment, parameters=asked).id
-        for _ in range(1, attempts):
-            with one_slot(tmp_path, pool):
+        with one_slot(tmp_path, pool, every_s=1):
+            for _ in range(1, attempts):
                 until(client, run_id, "AwaitingRetry")
-            run = client.read_flow_run(run_id)
-            assert run.state
-            assert "its process was killed by signal 9; done again at " in str(run.state.message)
-            assert run.infrastructure_pid is None, "cancelled, it would wait for that process"
-            client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-        with one_slot(tmp_path, pool):
+                run = client.read_flow_run(run_id)
+                assert run.state
+                assert "its process was killed by signal 9; done again at " in str(run.state.message)
+                assert run.infrastructure_pid is None, "cancelled, it would wait for that process"
+                client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
             until(client, run_id, end)
         assert client.read_flow_run(run_id).run_count == attempts
     assert (tmp_path / "attempts").read_text() == "T" * attempts

@@ -17,11 +17,11 @@ from tests.support.patience import PATIENCE_S
 
 
 @contextmanager
-def one_slot(folder: Path, pool: str) -> Iterator[None]:
-    """A worker with one slot that asks of itself once an hour, and after each run; begun as by `&` in a script."""
+def one_slot(folder: Path, pool: str, every_s: int = 3600) -> Iterator[None]:
+    """A worker with one slot that asks of itself every so often, and after each run; begun as by `&` in a script."""
     program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
     command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
-    settings = {"PREFECT_WORKER_QUERY_SECONDS": "3600", "STOCKML_HOME": str(folder / "home")}
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": str(every_s), "STOCKML_HOME": str(folder / "home")}
     server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
     worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
     try:
