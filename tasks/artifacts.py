@@ -124,7 +124,6 @@ def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
     """The flow's final state; it carries the rows."""
     end = ending(rows, fail_when)
-    get_run_logger().info("%s: %s", end.name.lower(), end.message)
     if end.failed:
         return Failed(message=end.message, data=list(rows))
     return Completed(name=end.name, message=end.message, data=list(rows))
