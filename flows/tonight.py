@@ -100,7 +100,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     come({tonight.ticker: last})
     later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
     if later is None:
-        come({tonight.ticker: session})  # its request is counted from here on: nobody waits for it twice
+        come({tonight.ticker: max(session, last or session)})  # from here on its request is counted, not its turn too
     return later
 
 
