@@ -116,12 +116,12 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """As `keep_newest`, of a run. Raises StockmlError, OSError."""
+    """As `keep_last_attempt`, of a run. Raises StockmlError, OSError."""
     why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-    keep_newest(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
+    keep_last_attempt(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
 
 
-def keep_newest(ticker: str, attempt: Attempt) -> None:
+def keep_last_attempt(ticker: str, attempt: Attempt) -> None:
     """Keep how the ticker's night ended, where no later one is kept. Raises StockmlError, OSError."""
     if not home().in_use:
         return  # a run that failed before anything was kept makes no home
