@@ -71,9 +71,12 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     """Put a worker's night whose process died back into the queue; False for one that is not to go on.
 
-    That is one that is being cancelled, that another run waits for, or that has died too often.
+    That is one that is being cancelled, that another run waits for, or that has died too often. What is in the queue,
+    as a night that had just put itself off, stays there.
     """
     run = client.read_flow_run(run_id)
+    if run.state_type == StateType.SCHEDULED:
+        return True
     is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
     is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING)
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:

@@ -81,6 +81,7 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_done_again_once_all_is_up(s
         for _ in range(1, MOST_DEATHS):
             client.set_flow_run_state(run.id, state, force=True)
             assert done_again(client, run.id, "killed")
+            assert done_again(client, run.id, "killed"), "it is in the queue already, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
         assert not done_again(client, run.id, "killed"), "also of one that dies before it begins"
         client.delete_deployment(deployment)
