@@ -30,7 +30,7 @@ from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
 from tasks.provider import come, plan_gives_history, turn_of
-from tasks.run_records import put_off
+from tasks.run_records import deaths, put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
@@ -100,7 +100,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     come({tonight.ticker: last})
     later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
     if later is None:
-        come({tonight.ticker: session})  # its request is counted from here on: nobody waits for it twice
+        come({tonight.ticker: max(session, last or session)})  # from here on its request is counted, not its turn too
     return later
 
 
@@ -159,9 +159,12 @@ def bring_history(tonight: NightRequest, session: date) -> int:
 
 
 def attempts_before() -> int:
-    """How often this very run has been taken up before."""
+    """How often this very run has been taken up before, but for a process that died."""
     run = _scheduled_run()
-    return max(run.run_count - 1, 0) if run else 0
+    if run is None or run.run_count < 2:
+        return 0
+    with get_client(sync_client=True) as client:
+        return max(run.run_count - 1 - deaths(client, run.id), 0)
 
 
 def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from stockml.tickers import validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_rows
 from tasks.begun_runs import run_shown
 from tasks.provider import come, turn_of
-from tasks.run_records import end_children, keep_newest
+from tasks.run_records import end_children, keep_last_attempt
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
@@ -78,7 +78,7 @@ def universe(
     rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
     for row in rows:
         with suppress(StockmlError, OSError):  # the table says it as well
-            keep_newest(row.ticker, Attempt(row.outcome, row.why, datetime.now(UTC)))
+            keep_last_attempt(row.ticker, Attempt(row.outcome, row.why, datetime.now(UTC)))
     parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
     parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
     parameters["settings"] = settings.model_dump(exclude_none=True)

@@ -69,7 +69,8 @@ class Home:
 
     def holds(self, address: str) -> bool:
         """Whether what stands there is this home's own, and not that of the home that it was copied from."""
-        return address.startswith((f"{self.root}/", f"{self.store}/"))
+        store = self.store.removeprefix("file://").rstrip("/")  # as its files are addressed
+        return address.startswith((f"{self.root}/", f"{store}/"))
 
     @property
     def in_use(self) -> bool:

@@ -29,7 +29,7 @@ PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
-AGAIN_AFTER, MOST_DEATHS = timedelta(minutes=1), 3  # of a night whose process died
+AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
@@ -71,17 +71,26 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     """Put a worker's night whose process died back into the queue; False for one that is not to go on.
 
-    That is one that is being cancelled, that another run waits for, or that has died too often.
+    That is one that is being cancelled, that another run waits for, or that has died too often. What is in the queue,
+    as a night that had just put itself off, stays there.
     """
     run = client.read_flow_run(run_id)
+    if run.state_type == StateType.SCHEDULED:
+        return True
     is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
-    if not is_own or run.run_count > MOST_DEATHS or run.state_type not in (StateType.RUNNING, StateType.PENDING):
+    is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING)
+    if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False
     _end_tasks(client, run, Crashed(message=why))
     due = datetime.now(UTC) + AGAIN_AFTER
     with suppress(Abort):
-        return put_off(client, run_id, due, f"{why}; done again at {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
+        return put_off(client, run_id, due, f"{why}; {AGAIN} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
     return False
+
+
+def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
+    """How often the run was put back because its process died. Its count of runs has the waits for a late bar too."""
+    return sum(AGAIN in (state.message or "") for state in client.read_flow_run_states(run_id))
 
 
 def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
@@ -109,12 +118,12 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """As `keep_newest`, of a run. Raises StockmlError, OSError."""
+    """As `keep_last_attempt`, of a run. Raises StockmlError, OSError."""
     why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-    keep_newest(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
+    keep_last_attempt(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
 
 
-def keep_newest(ticker: str, attempt: Attempt) -> None:
+def keep_last_attempt(ticker: str, attempt: Attempt) -> None:
     """Keep how the ticker's night ended, where no later one is kept. Raises StockmlError, OSError."""
     if not home().in_use:
         return  # a run that failed before anything was kept makes no home

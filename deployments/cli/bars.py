@@ -42,7 +42,7 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Give a ticker its past from a CSV file. Or many from a folder whose files are named for them."""
+    """Give a ticker its past from a CSV file. A folder gives many theirs, by its files' names."""
     from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
     from stockml.prices.store import BarStore

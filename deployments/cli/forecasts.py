@@ -102,7 +102,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 
 @app.command()
 def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
-    """Draw every plot of the newest night. Or of a session's; and give them to its run in MLflow."""
+    """Draw every plot of the newest night. With --session, of that one; its run in MLflow has them too."""
     from stockml.nights.record import kept_nights
     from stockml.pipeline.plots import draw_rest
     from stockml.tracking.client import Tracking

@@ -101,7 +101,7 @@ def replay(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past nights as they would have been published. Beside every simple forecast: one table over all tickers.
+    """Replay past nights as they would have been published. One table over all tickers, with every simple forecast.
 
     With --prices, all files of the folder where no ticker is named.
     """

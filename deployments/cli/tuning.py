@@ -32,7 +32,7 @@ def learn_base(
     seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Learn a base network, from which nights start. Of the store's tickers, or of those in a folder of price files."""
+    """Learn a base network, from which nights start. It learns from the store's tickers, or from a folder of files."""
     with prefect_api(home()):
         from flows.studies import pretrain
 

@@ -58,7 +58,7 @@ def clear_up(
 
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as_json: Json = False) -> int:
-    """Archive what cannot be made again. While nights may run: bars, ledger, champions, settings, records of nights.
+    """Archive what cannot be made again. Bars, ledger, champions, settings, nights' records; nights may run meanwhile.
 
     Exit code 1 where something in it is damaged.
     """

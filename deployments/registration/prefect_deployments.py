@@ -205,6 +205,6 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
         enforce_parameter_schema=True,
         **spec,
     )
-    if wanted.cron:  # not left to the scheduler's next turn: the status says when each ticker runs next
+    if wanted.cron and not (known and known.paused):  # not at the scheduler's next turn: status says when it runs
         client.request("POST", "/deployments/{id}/schedule", path_params={"id": made}, json={})
     return "updated" if known and known.name == wanted.name else "created"

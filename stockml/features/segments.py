@@ -1,7 +1,7 @@
 """Where a series is whole: a hole that is longer than any exchange pauses ends one segment, and begins another.
 
-So does a ten- or hundredfold price that stays: the bars are in other units from there. What is computed of a segment
-knows nothing of those before it: after a long hole a share is as if newly listed.
+So does a ten- or hundredfold price that stays: the bars are in other units from there, unless it was traded heavily, as
+in a crash. What is computed of a segment knows nothing of those before it: it is as of a share that was listed then.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from stockml.prices.screening import is_tenfold
+from stockml.prices.screening import is_busy, is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -24,7 +24,8 @@ def starts(series: PriceSeries) -> Indices:
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
     times = series.close[1:] / series.close[:-1]
     far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of each would double what this takes
-    found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), far[is_tenfold(np.log10(times[far]))])
+    units = [at for at in far[is_tenfold(np.log10(times[far]))] if not is_busy(series.volume, at + 1)]
+    found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), units)
     return np.concatenate([[0], found + 1]).astype(np.int64)
 
 

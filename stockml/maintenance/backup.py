@@ -177,9 +177,10 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 def _staging(home: Home, beside: Path) -> Iterator[Home]:
     """A folder of its own in another, as a home whose store is local; those that killed processes left there go."""
     for left in beside.glob(f"{STAGING}*"):
-        if is_gone(left.name.removeprefix(STAGING).rpartition("-")[0]):
+        if is_gone(left.name.removeprefix(STAGING).rpartition("-")[0].replace("@", ":")):
             shutil.rmtree(left, ignore_errors=True)
-    root = Path(tempfile.mkdtemp(prefix=f"{STAGING}{mark()}-", dir=beside.resolve()))
+    own = f"{STAGING}{mark()}-".replace(":", "@")  # a memory stick takes no colon in a name
+    root = Path(tempfile.mkdtemp(prefix=own, dir=beside.resolve()))
     try:
         yield replace(home, root=root, store=str(root / "store"))
     finally:

@@ -52,11 +52,10 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
-    recent = volume[max(at - USUAL_SESSIONS, 0) : at]
-    usual = np.nanmedian(recent) if np.isfinite(recent).any() else np.nan
+    usual = _usual(volume, at)
     if volume[at] == 0 and usual > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
         return f"no share was traded, and the close moved from {last:g} to {bar[CLOSE]:g}", 1
-    if volume[at] > BUSY * usual:
+    if is_busy(volume, at):
         return "", 0
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]
     if bar[HIGH] > np.exp(WICK) * max(around) or bar[LOW] < np.exp(-WICK) * min(around):
@@ -65,6 +64,16 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     if after is not None and abs(jump) > JUMP_AND_BACK and abs(np.log(after[CLOSE] / last)) <= CAME_BACK * abs(jump):
         return f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume", 1
     return "", 0
+
+
+def is_busy(volume: Floats, at: int) -> bool:
+    """Whether so much was traded that the session's prices are no misprint's; never where volumes are unknown."""
+    return bool(volume[at] > BUSY * _usual(volume, at))
+
+
+def _usual(volume: Floats, at: int) -> float:
+    recent = volume[max(at - USUAL_SESSIONS, 0) : at]
+    return float(np.nanmedian(recent)) if np.isfinite(recent).any() else np.nan
 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Pending, Running, Scheduled, State
 
-from tasks.run_records import MOST_DEATHS, crash_orphans
+from tasks.run_records import MOST_DEATHS, crash_orphans, done_again
 from tests.support.workers import deployed, one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -77,4 +77,10 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_done_again_once_all_is_up(s
         client.set_flow_run_state(run.id, state, force=True)
         crash_orphans(now + timedelta(days=2))
         assert client.read_flow_run(run.id).state_name == "Crashed", "too long ago to be tonight's"
+        for _ in range(1, MOST_DEATHS):
+            client.set_flow_run_state(run.id, state, force=True)
+            assert done_again(client, run.id, "killed")
+            assert done_again(client, run.id, "killed"), "it is in the queue already, and has not died twice"
+        client.set_flow_run_state(run.id, state, force=True)
+        assert not done_again(client, run.id, "killed"), "also of one that dies before it begins"
         client.delete_deployment(deployment)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.client.schemas.filters import DeploymentFilter
 
 from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
@@ -159,19 +160,22 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
 
-    first = register(of_tickers(listed("AAA", "BBB", "CCC").tickers), delete_others=True)
-    assert first == Registered(created=("AAA", "BBB", "CCC"), updated=(), unchanged=(), deleted=first.deleted)
+    first = register(of_tickers(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True)
+    assert first == Registered(created=("AAA", "BBB", "CCC", "FFF"), updated=(), unchanged=(), deleted=first.deleted)
     with get_client(sync_client=True) as client:
         paused = client.read_deployment_by_name("nightly/BBB")
         client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
         client.create_deployment(paused.flow_id, "by hand", tags=["mine"])
+        client.pause_deployment(whole := client.read_deployment_by_name("nightly/FFF").id)
 
-    changed = listed("AAA", {"ticker": "BBB", "settings": {"training.epochs": 3}}, "DDD")
+    other = {"settings": {"training.epochs": 3}}
+    changed = listed("AAA", {"ticker": "BBB", **other}, "DDD", {"ticker": "FFF", **other})
     second = register(of_tickers(changed.tickers), delete_others=True)
-    assert second == Registered(created=("DDD",), updated=("BBB",), unchanged=("AAA",), deleted=("CCC",))
+    assert second == Registered(created=("DDD",), updated=("BBB", "FFF"), unchanged=("AAA",), deleted=("CCC",))
     third = register(of_tickers(listed("EEE").tickers), delete_others=False)
     assert (third.created, third.deleted) == (("EEE",), ())
     with get_client(sync_client=True) as client:
+        assert client.count_flow_runs(deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [whole]}})) == 0
         kept = {each.name: each for each in client.read_deployments()}
         assert {"AAA", "BBB", "DDD", "EEE", "by hand"} <= set(kept)
         assert "CCC" not in kept

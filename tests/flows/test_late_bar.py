@@ -17,11 +17,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectAlreadyExists, Pause
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Cancelling, State
+from prefect.states import AwaitingRetry, Cancelling, Running, State
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from tasks.run_records import MOST_DEATHS, done_again
 from tests.support.night_process import held_locks, nights
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, store_of
@@ -93,6 +94,21 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Scripted
     assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
     assert feed.requests == 3, "asked anew at each attempt"
     assert Ledger(ready.ledger).entries("IBM") == ()
+
+
+def test_a_night_that_was_killed_asks_as_often_for_a_late_bar_and_one_that_waited_is_done_again(
+    ready: Home, feed: ScriptedFeed
+) -> None:
+    with deployed_run(late_retries=MOST_DEATHS) as (client, run_id):
+        for _ in range(MOST_DEATHS):
+            client.set_flow_run_state(run_id, Running(), force=True)
+            assert done_again(client, run_id, "killed")
+            is_due(client, run_id)
+            assert taken_up(client, run_id) is None, "waits"
+            is_due(client, run_id)
+        state = taken_up(client, run_id)
+    assert state
+    assert state.name == "Late"
 
 
 def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:

@@ -22,13 +22,17 @@ from deployments.registration.prefect_deployments import of_tickers, register
 from deployments.registration.tickers import TickerEntry
 from deployments.replay.feed import Asked
 from flows.nightly import nightly
+from flows.tonight import NightRequest, turn
 from flows.universe import plan_requests, universe
+from stockml import clock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.status import last_attempt
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import QuotaLedger
+from stockml.provider.turns import Turns
+from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
 from tasks.provider import come, provider, turn_of
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -183,6 +187,16 @@ def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
     monkeypatch.setattr(replay, "_then", another)
     assert nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name == "Completed"
     assert turns == [None]
+
+
+def test_a_past_session_that_is_asked_for_makes_nobody_the_stalest(
+    home: Home, replay: ScriptedFeed, monkeypatch: Any
+) -> None:
+    use(replay, monkeypatch, plan="free")
+    fill(home, ["IBM"], THURSDAY)
+    past = NightRequest("IBM", Settings(), None, force=False, late_retries=0, late_wait_s=0)
+    assert turn(past, date(2013, 2, 19)) is None
+    assert Turns(FileNotes(home.quota)).waiting(clock.now()) == {"IBM": THURSDAY}
 
 
 def spend_all_but_one(home: Home) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import home
+from stockml.prices.store import BarStore
 from stockml.tickers import validated_ticker
 
 
@@ -30,6 +31,18 @@ def test_a_store_in_a_folder_is_the_same_from_every_working_folder(
     monkeypatch.chdir(tmp_path)
     assert home({"STOCKML_STORE": "~/bars"}).store == str(Path.home() / "bars")
     assert home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
+
+
+@pytest.mark.parametrize("store", ["bars/", "file:///bars", "s3://bucket/bars", "s3://bucket/bars/", "memory://a/"])
+def test_a_home_holds_its_own_wherever_its_store_lies_and_nothing_of_a_neighbour_whose_name_begins_so(
+    store: str, tmp_path: Path
+) -> None:
+    place = home({"STOCKML_HOME": str(tmp_path), "STOCKML_STORE": store})
+    own = BarStore.of(place).path("KO")
+    assert place.holds(own)
+    assert place.holds(str(place.models / "KO"))
+    assert not place.holds(own.replace("/KO", "2/KO"))
+    assert not place.holds(f"{tmp_path}2/models/KO")
 
 
 def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
