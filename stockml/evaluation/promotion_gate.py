@@ -47,7 +47,7 @@ def judge(
     """
     if kept:
         return False, "no other network tonight: the champion stays"
-    if table.loses(LSTM):
+    if table.is_worse(LSTM, clearly=True):
         stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
         _, by = _told(table.over_simple.get(LSTM))
         return False, f"worse than the same forecast without a network ({by}): {stays}"

@@ -25,11 +25,11 @@ from stockml.forecasts.ledger_scores import (
     Record,
     RestatedBar,
     Timing,
-    counting_steps,
     restated_bars,
     scored_steps,
     scores_by_timing,
     scores_of,
+    steps_that_count,
     timing_of,
 )
 from stockml.forecasts.proper_scores import BANDS
@@ -141,7 +141,7 @@ class Ledger:
         return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
+        """The steps of the forecasts that are scored: one a session, as `ledger_scores.steps_that_count` chooses."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
     def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
@@ -186,7 +186,7 @@ class Ledger:
 
 @lru_cache(maxsize=1)  # a night's steps ask three times before it is published; nobody writes to what they get
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
-    return counting_steps(ledger.steps(ticker), sessions)
+    return steps_that_count(ledger.steps(ticker), sessions)
 
 
 @lru_cache(maxsize=1)  # a night's decision asks, and its record; of the very series

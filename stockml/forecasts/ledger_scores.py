@@ -126,7 +126,7 @@ def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Ti
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
 
 
-def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
+def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     """One forecast a session, with its `timing`: the last live one, else the last late one, else the last.
 
     So a night that is run again the same evening replaces its forecast; weeks later, when part of the outcome is known,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.features.width_inputs import INPUTS, InputScale
-from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
+from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
@@ -178,7 +178,7 @@ def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
 
 
 GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
-WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": CURVES}
+WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
         name="pooled regression",

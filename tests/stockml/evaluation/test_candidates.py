@@ -7,7 +7,7 @@ from stockml.evaluation.candidates import Pools, forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import origins
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.publishing import Components, combined
+from stockml.forecasts.publishing import Components, combine
 from stockml.models.pool import Pool
 from stockml.models.trend_prior import published_moves
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
@@ -37,7 +37,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
         np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in told]),
         np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
     )
-    whole, found = combined(SERIES, rows, said), assessed(USUAL)
+    whole, found = combine(SERIES, rows, said), assessed(USUAL)
     count, close = len(unseen) - len(TEST), SERIES.close
     np.testing.assert_array_equal(found.unseen, unseen)
     np.testing.assert_array_equal(found.test_origins, TEST)
