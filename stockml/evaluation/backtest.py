@@ -123,13 +123,13 @@ def backtest(
     splits = _splits(series, within_segment(series, np.arange(start, last, span.every), furthest), settings, folders)
     if len(splits) < FEWEST_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
-    at, leads = np.array(list(splits)), np.array(LEADS)
-    nights, own, bare = _nights(series, splits, settings, folders)
-    rows = _simple_rows(series, at, leads, folders)
-    published = {PUBLISHED: own[:, leads - 1], WITHOUT_NETWORK: bare[:, leads - 1]}
-    rows = replace(rows, quantiles=rows.quantiles | published)
+    origins, leads = np.array(list(splits)), np.array(LEADS)
+    nights, published, without = _nights(series, splits, settings, folders)
+    rows = _simple_rows(series, origins, leads, folders)
+    of_nights = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without[:, leads - 1]}
+    rows = replace(rows, quantiles=rows.quantiles | of_nights)
     step = settings.evaluation.direction_step
-    return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
+    return _scored(ticker, series, rows, nights, rise_score(series, origins, published[:, step - 1], step))
 
 
 def _too_few(
@@ -190,10 +190,9 @@ def _nights(
             champion = model if found.promoted else champion
             skill_of_own = model.evidence.skill if model.evidence else None
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
-            rows = (row_of(found.publisher), WITHOUT_NETWORK)
-            quantiles.append([found.candidates[row].tonight.quantiles[0] for row in rows])
-    own, bare = np.array(quantiles).swapaxes(0, 1)
-    return tuple(nights), own, bare
+            both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
+            quantiles.append([each.tonight.quantiles[0] for each in both])
+    return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
 def _fill_cache(
@@ -259,24 +258,24 @@ def _scored(
     ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
 ) -> TickerBacktest:
     actual = moves(series, rows.origins, rows.leads)
-    spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
-    own, centred, leads = rows.quantiles[PUBLISHED], spread[CENTRED], rows.leads
-    loss = {name: losses(each, actual, leads) for name, each in spread.items()}
+    symmetric = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
+    published, centred, leads = rows.quantiles[PUBLISHED], symmetric[CENTRED], rows.leads
+    loss = {name: losses(each, actual, leads) for name, each in symmetric.items()}
     days = series.sessions[rows.origins]
-    said = paths(series, rows.origins, leads, own[..., MEDIAN])
-    errors = {name: (actual - path) ** 2 / leads for name, path in said.items()}
+    medians = paths(series, rows.origins, leads, published[..., MEDIAN])
+    errors = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
     mse, naive = {name: [each.mean(), *each.mean(axis=0)] for name, each in errors.items()}, errors[LAST_CLOSE]
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
         scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
-        widths={name: crps_skills(each, centred, actual, leads) for name, each in spread.items()},
+        widths={name: crps_skills(each, centred, actual, leads) for name, each in symmetric.items()},
         losses={name: DatedLosses(days, each, loss[CENTRED]) for name, each in loss.items()},
-        adds=crps_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, leads),
+        adds=crps_skills(symmetric[PUBLISHED], symmetric[WITHOUT_NETWORK], actual, leads),
         adds_losses=DatedLosses(days, loss[PUBLISHED], loss[WITHOUT_NETWORK]),
-        whole=crps_skills(own, centred, actual, leads)[0],
-        location=crps_skills(own, spread[PUBLISHED], actual, leads)[0],
+        whole=crps_skills(published, centred, actual, leads)[0],
+        location=crps_skills(published, symmetric[PUBLISHED], actual, leads)[0],
         paths={name: tuple(map(skill, own_mse, mse[LAST_CLOSE])) for name, own_mse in mse.items()},
         path_losses={name: DatedLosses(days, each.mean(axis=1), naive.mean(axis=1)) for name, each in errors.items()},
         rise=rise,

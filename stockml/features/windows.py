@@ -65,7 +65,7 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     return OriginSplit(train_end=0, validation=range(first, first), test=range(first, n - horizon))
 
 
-def origins(part: range, every: int) -> Indices:
+def every_nth(part: range, every: int) -> Indices:
     """(m,) every `every`-th origin of a part, from its first."""
     return np.arange(part.start, part.stop, every, dtype=np.int64)
 
@@ -79,7 +79,7 @@ def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
 
 def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:
     """(m,) every `origin_every`-th origin of a part, less those whose window or outcome would span a hole."""
-    return within_segment(series, origins(part, evaluation.origin_every), evaluation.horizon)
+    return within_segment(series, every_nth(part, evaluation.origin_every), evaluation.horizon)
 
 
 def unseen_origins(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> Indices:

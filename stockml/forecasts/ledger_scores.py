@@ -218,13 +218,13 @@ def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceS
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted in one way."""
     found: dict[date, RestatedBar] = {}
     # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
-    leanings: dict[Literal["mid", "close"], pd.Series[Any]] = {
+    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
         "close": scored["session"],
         "mid": pd.concat([scored["session"], scored["due"]]),
     }
-    for price, leaning in leanings.items():
+    for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
-        counts, moved = leaning.value_counts(), (first / now - 1).abs() > SAME_PRICE
+        counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE
         for day in moved.index[moved].intersection(counts.index):
             changed = RestatedBar(day.date(), float(first[day]), float(now[day]), int(counts[day]), price)
             found[changed.session] = changed

@@ -97,14 +97,14 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     if components.network is not None:
         shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
     width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
-    feedback, now, heard = np.zeros(len(origins)), 0.0, 0
+    feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
-        for each in range(heard, known):
+        for each in range(used, known):
             outside = (actual[each] < quantiles[each, :, LOWER_80]) | (actual[each] > quantiles[each, :, UPPER_80])
             step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
-            now = float(np.clip(now + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
-        feedback[row], heard = now, known
-        quantiles[row] = _about(components.location[row], skew[row], width[row], now)
+            current = float(np.clip(current + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
+        feedback[row], used = current, known
+        quantiles[row] = _about(components.location[row], skew[row], width[row], current)
     return CombinedForecast(quantiles, shares, feedback)
 
 
