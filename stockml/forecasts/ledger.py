@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
+    TIMINGS,
     LiveScores,
     Record,
     RestatedBar,
     Timing,
     restated_bars,
     scored_steps,
-    scores_by_timing,
     scores_of,
     steps_that_count,
     timing_of,
@@ -155,7 +155,8 @@ class Ledger:
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
         counting = self.counting(ticker, sessions)
-        return scores_by_timing(counting, scored_steps(counting, series))
+        scored = scored_steps(counting, series)
+        return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """Of that record the live forecasts' part alone, without those made after the series' last session."""

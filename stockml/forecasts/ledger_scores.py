@@ -171,13 +171,8 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
-def scores_by_timing(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
-    """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
-    return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
-
-
 def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
-    """Those of one timing."""
+    """Those of one timing, from the steps that count and those of them that came due."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]

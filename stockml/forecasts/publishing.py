@@ -113,7 +113,7 @@ def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> F
     loss = crps(spread, LEVELS, actual)
     advantage = gaps[:, None] * (loss - crps(network, LEVELS, actual))
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
-    usual = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
-    units = np.divide(advantage, usual, out=np.zeros_like(usual), where=usual > 0)
-    odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * units, -20.0, 20.0)
-    return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
+    mean_loss = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
+    relative = np.divide(advantage, mean_loss, out=np.zeros_like(mean_loss), where=mean_loss > 0)
+    log_odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * relative, -20.0, 20.0)
+    return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float64)

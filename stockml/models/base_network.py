@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import (
-    LEADS,
-    LEVELS,
-    PooledRegression,
-    check_array,
-    check_history,
-    lead_interpolation,
-)
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_array, check_history, hat_basis
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -80,7 +73,7 @@ class Member:
 
     def quantiles_of(self, leads: Indices) -> Floats:
         """(leads, 21) of the move over the width, at LEVELS."""
-        upper = lead_interpolation(leads) @ self.shape.astype(np.float64)
+        upper = hat_basis(leads) @ self.shape.astype(np.float64)
         return np.concatenate([-upper[:, ::-1], np.zeros((len(leads), 1)), upper], axis=1)
 
 
@@ -107,9 +100,7 @@ class BaseNetwork:
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 
-        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.  pooled:
-        whose width is corrected; the one of the base's own vintage, or a fresher one.  Raises TooFewBars where an
-        origin has less than a month before it, InvalidSetting for other leads.
+        pooled: whose width is corrected, the base's own vintage or a fresher one.  Else as `PooledRegression.widths`.
         """
         volatilities = Volatilities.of(series)
         check_history(volatilities, origins)

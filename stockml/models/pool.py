@@ -5,7 +5,7 @@ the regression without the network, and without either the EWMA 60 with normal q
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -102,9 +102,8 @@ def widths_of(quantiles: Floats) -> Floats:
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
     """Read what is there, for all that is asked for later; a damaged file is a matter for whom it concerns."""
-    for vintage in (_readable(path) for kind in KINDS for path in _by_date(kind, folders)):
-        if vintage:
-            _identity(vintage)
+    for vintage in _vintages(folders):
+        _identity(vintage)
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
@@ -115,12 +114,7 @@ def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
 
 def vintages_sha256(day: date, folder: Path) -> str:
     """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
-    found = [
-        _identity(each)
-        for kind in KINDS
-        for path in _by_date(kind, [folder])
-        if (each := _readable(path)) and each.through <= day
-    ]
+    found = [_identity(each) for each in _vintages([folder]) if each.through <= day]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
@@ -165,6 +159,11 @@ def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
     """The files of all folders, oldest first: their names sort by date. Of one month's the first folder's is newest."""
     found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(found, key=lambda path: path.name)
+
+
+def _vintages(folders: Sequence[Path]) -> Iterator[Any]:
+    """All that can be read, by kind, oldest first."""
+    return filter(None, (_readable(path) for kind in KINDS for path in _by_date(kind, folders)))
 
 
 def _readable(path: Path) -> Any:

@@ -84,7 +84,7 @@ class PooledRegression:
         volatilities = Volatilities.of(series)
         check_history(volatilities, origins)
         terms = _terms(volatilities, origins)
-        weights = lead_interpolation(leads)
+        weights = hat_basis(leads)
         log_ratio = np.where(np.isnan(terms), self.means, terms) @ (weights @ self.coefficients).T
         log_ratio += weights @ self.intercepts
         widths: Floats = np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads)
@@ -92,7 +92,7 @@ class PooledRegression:
 
     def shape(self, width: str, leads: Indices) -> Floats:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
-        return np.asarray(lead_interpolation(leads) @ self.shapes[width], dtype=np.float64)
+        return np.asarray(hat_basis(leads) @ self.shapes[width], dtype=np.float64)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.  Otherwise as `widths`."""
@@ -117,8 +117,8 @@ def check_history(volatilities: Volatilities, origins: Indices) -> None:
         raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
 
 
-def lead_interpolation(leads: Indices) -> Floats:
-    """(leads, 11) weights that interpolate what is known at LEADS, linearly in ln(lead).  Raises InvalidSetting."""
+def hat_basis(leads: Indices) -> Floats:
+    """(leads, 11) hat functions: what is known at LEADS, interpolated in ln(lead).  Raises InvalidSetting."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
         raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
     knots = np.log(LEADS)

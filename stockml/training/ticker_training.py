@@ -52,11 +52,10 @@ def train_ticker(
 ) -> TrainedModel:
     """Learn from the start, or go on from `start`'s errors where its pool is tonight's too. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
-    before = (start.held_out, start.published) if start else (None, None)
-    held_out = _learned(series, before[0], split.validation.start, folders)
+    held_out = _learned(series, start.held_out if start else None, split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
     own = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
-    published = _learned(series, before[1], len(series), folders)
+    published = _learned(series, start.published if start else None, len(series), folders)
     return TrainedModel(
         settings=settings,
         decision=decision if own else _left_alone(decision, evidence, held_out.pool),

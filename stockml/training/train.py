@@ -94,7 +94,7 @@ def _train_tutorial(
         sessions=len(series),
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
-        history=tuple(row for name in NETWORKS for row in _rows(fits[name])),
+        history=tuple(row for name in NETWORKS for row in _history_rows(fits[name])),
         **networks,
     )
 
@@ -105,7 +105,7 @@ def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
     return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
 
 
-def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
+def _history_rows(fitted: TutorialFit) -> list[dict[str, Any]]:
     """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
     recipe = fitted.recipe
     rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]

@@ -52,11 +52,7 @@ class TrainingSet:
 
     @classmethod
     def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression) -> Self:
-        """From every 5th session of each ticker whose 50 following sessions are known by `until`.
-
-        Nothing after `until` is looked at. Equal bars give equal values, in whatever order the tickers come. Raises
-        TooFewBars.
-        """
+        """From the very origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
         known, learned_from = learning_bars(series, until, "a base network")
         scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
         whole = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]

@@ -123,7 +123,7 @@ def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> No
         assert not window[:-2].any()
 
 
-def test_curves_are_smooth_polynomials_of_ln_lead() -> None:
+def test_the_basis_is_smooth_polynomials_of_ln_lead() -> None:
     place = 2 * np.log(ALL) / np.log(50) - 1
     expected = np.stack([np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1)
     np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)

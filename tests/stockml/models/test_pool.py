@@ -173,7 +173,7 @@ def test_beyond_the_furthest_lead_that_was_learned_the_width_grows_with_the_root
         np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
 
 
-def test_the_networks_words_are_the_bases_with_a_width_moved_by_the_tickers_own_curves() -> None:
+def test_the_networks_words_are_the_bases_with_a_width_changed_by_the_tickers_own_coefficients() -> None:
     series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
     assert pool.base is not None
     assert pool.regression is not None

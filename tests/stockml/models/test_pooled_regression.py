@@ -13,7 +13,7 @@ from stockml.models.pooled_regression import (
     LEVELS,
     POOLED,
     PooledRegression,
-    lead_interpolation,
+    hat_basis,
     moves,
     symmetrised,
 )
@@ -188,10 +188,10 @@ def test_a_young_pool_that_knows_no_long_term_still_learns() -> None:
 
 
 def test_between_the_leads_it_is_interpolated_in_ln_lead_and_beyond_them_refused(fitted: PooledRegression) -> None:
-    np.testing.assert_allclose(lead_interpolation(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
+    np.testing.assert_allclose(hat_basis(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
     share = np.log(4 / 3) / np.log(5 / 3)
     expected = (1 - share) * fitted.intercepts[2] + share * fitted.intercepts[3]
-    assert (lead_interpolation(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
+    assert (hat_basis(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
     for lead in (0, 51):
         with pytest.raises(InvalidSetting):
             fitted.shape(POOLED, np.array([1, lead]))

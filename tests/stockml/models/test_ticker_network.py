@@ -1,4 +1,4 @@
-"""A ticker's own errors are a running mean that can be continued; its departure is a ridge regression towards none."""
+"""A ticker's own errors are a running mean that can be continued; its coefficients are those of a ridge regression."""
 
 import json
 import subprocess
@@ -47,16 +47,16 @@ def test_the_mean_is_weighted_by_age() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 30.0, 1e9])
-def test_the_departure_is_a_ridge_regression_of_the_mean_on_the_curves(weight: float) -> None:
+def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight: float) -> None:
     mean = 0.2 + 0.1 * np.log(LEADS)
     found = OwnErrors(mean, weight, DAY).coefficients()
-    curves = lead_basis(np.array(LEADS))
+    basis = lead_basis(np.array(LEADS))
     if weight == 0:
         np.testing.assert_array_equal(found, np.zeros(4))
         return
-    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(curves, mean)
+    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(basis, mean)
     np.testing.assert_allclose(found, ridge.coef_, atol=1e-9)
-    size = np.abs(curves @ found / mean)
+    size = np.abs(basis @ found / mean)
     assert (size < 0.05).all() if weight == 30 else (size > 0.99).all()
 
 
