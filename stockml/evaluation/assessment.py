@@ -19,15 +19,15 @@ from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, Pools, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
-from stockml.evaluation.look_ahead import check_night
+from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.features.windows import OriginSplit, known_outcomes, scored_origins
+from stockml.features.windows import OriginSplit, known_outcomes, scored_origins, unseen_origins
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
-from stockml.models.pooled_regression import LEVELS, MIDDLE
+from stockml.models.pooled_regression import LEVELS, MEDIAN
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -93,17 +93,16 @@ def assess(
     causal_only: raise LooksAhead where any row rests on a bar after its origin.
     """
     test = scored_origins(series, split.test, settings)
-    found = judged(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
+    found = judge_models(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
     if causal_only:
         models = {LSTM: model, CHAMPION: champion, WITHOUT_NETWORK: None}
         scored = {name: models[name] for name in candidates}
-        check_night(series, split, settings, scored, Pools.of(model, series, split))
+        check_look_ahead(series, split, settings, scored, Pools.of(model, series, split).held_out)
     author = candidates[row_of(publisher)]
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
-    unseen = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
@@ -117,7 +116,7 @@ def assess(
         kept=kept,
         test_origins=test,
         paths={PUBLISHED: author.paths(series, test)},
-        unseen=np.concatenate(unseen),
+        unseen=unseen_origins(series, split, settings),
         volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
 
@@ -133,7 +132,7 @@ class Judgement:
     publisher: str
 
 
-def judged(
+def judge_models(
     series: PriceSeries,
     model: TrainedModel,
     champion: TrainedModel | None,
@@ -161,8 +160,8 @@ def judged(
     )
     author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
     has_network = candidates[author].has_network
-    worse = table.is_worse if candidates[author].own is not None else table.loses
-    publisher = author if has_network and not worse(author) else POOLED
+    worse = table.is_worse(author, clearly=candidates[author].own is None)
+    publisher = author if has_network and not worse else POOLED
     adds = table.over_simple.get(author) if has_network else None
     return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
@@ -201,7 +200,7 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
-        path=tuple((close * np.exp(tonight[0, :, MIDDLE])).tolist()),
+        path=tuple((close * np.exp(tonight[0, :, MEDIAN])).tolist()),
         bands=tuple(
             Band(int(percent(c)), tuple(low.tolist()), tuple(high.tolist())) for c, (low, high) in limits.items()
         ),

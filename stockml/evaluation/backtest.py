@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting, StockmlError, TooFewBars
-from stockml.evaluation.assessment import judged
+from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import BASE, ROWS_OF, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -25,13 +25,13 @@ from stockml.evaluation.simple_distributions import (
     ShapeSource,
     simple_distributions,
 )
-from stockml.features.windows import OriginSplit, scored_origins, whole
+from stockml.features.windows import OriginSplit, unseen_origins, within_segment
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
-from stockml.models.base_network import CURVES, BaseNetwork, windows_seen_once
+from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, MIDDLE, ORIGIN_EVERY, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
@@ -120,16 +120,16 @@ def backtest(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits = _splits(series, whole(series, np.arange(start, last, span.every), furthest), settings, folders)
+    splits = _splits(series, within_segment(series, np.arange(start, last, span.every), furthest), settings, folders)
     if len(splits) < FEWEST_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
-    at, leads = np.array(list(splits)), np.array(LEADS)
-    nights, own, bare = _nights(series, splits, settings, folders)
-    rows = _simple_rows(series, at, leads, folders)
-    published = {PUBLISHED: own[:, leads - 1], WITHOUT_NETWORK: bare[:, leads - 1]}
-    rows = replace(rows, quantiles=rows.quantiles | published)
+    origins, leads = np.array(list(splits)), np.array(LEADS)
+    nights, published, without = _nights(series, splits, settings, folders)
+    rows = _simple_rows(series, origins, leads, folders)
+    of_nights = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without[:, leads - 1]}
+    rows = replace(rows, quantiles=rows.quantiles | of_nights)
     step = settings.evaluation.direction_step
-    return _scored(ticker, series, rows, nights, rise_score(series, at, own[:, step - 1], step))
+    return _scored(ticker, series, rows, nights, rise_score(series, origins, published[:, step - 1], step))
 
 
 def _too_few(
@@ -180,36 +180,35 @@ def _nights(
     """
     nights, quantiles = [], []
     model = champion = None
-    with windows_seen_once():
-        _see_windows(series, splits, settings.evaluation, folders)
+    with coefficients_cached():
+        _fill_cache(series, splits, settings.evaluation, folders)
         for origin, split in splits.items():
             known = series.until(origin + 1)
             model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
             kept = champion is not None and same_forecast(model, champion)
-            found = judged(known, model, champion, settings.evaluation, split, kept=kept, simple_rows=False)
+            found = judge_models(known, model, champion, settings.evaluation, split, kept=kept, simple_rows=False)
             champion = model if found.promoted else champion
             skill_of_own = model.evidence.skill if model.evidence else None
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
-            rows = (row_of(found.publisher), WITHOUT_NETWORK)
-            quantiles.append([found.candidates[row].tonight.quantiles[0] for row in rows])
-    own, bare = np.array(quantiles).swapaxes(0, 1)
-    return tuple(nights), own, bare
+            both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
+            quantiles.append([each.tonight.quantiles[0] for each in both])
+    return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
-def _see_windows(
+def _fill_cache(
     series: PriceSeries, splits: Mapping[int, OriginSplit], evaluation: EvaluationSettings, folders: Sequence[Path]
 ) -> None:
-    """Have the bases look at what the nights will ask of them, all at once: several times as fast as one by one."""
+    """Compute all that the nights will ask of the bases at once: several times as fast as one by one."""
     asked: dict[BaseNetwork, set[int]] = {}
     for origin, split in splits.items():
-        unseen = np.concatenate([scored_origins(series, part, evaluation) for part in (split.validation, split.test)])
-        for stop, others in ((split.validation.start, unseen.tolist()), (origin + 1, [origin])):
+        unseen = unseen_origins(series, split, evaluation).tolist()
+        for stop, others in ((split.validation.start, unseen), (origin + 1, [origin])):
             base = Pool.before(series.sessions[stop].item(), folders).base
-            learned = max(stop - LEADS[-1] - 1, 0) // ORIGIN_EVERY * ORIGIN_EVERY  # the newest whose outcome is known
+            learned = max(stop - LEADS[-1] - 1, 0) // ORIGIN_STRIDE * ORIGIN_STRIDE  # the newest whose outcome is known
             if base is not None:
                 asked.setdefault(base, set()).update([*others, learned])
     for base, found in asked.items():
-        base.curves(series, np.array(sorted(found)))
+        base.coefficients(series, np.array(sorted(found)))
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
@@ -227,7 +226,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
 def _rows_of_pool(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> DistributionRows:
     assert pool.regression is not None
     reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    quantiles = {BASE: pool.network(series, at, leads, np.zeros(CURVES))}
+    quantiles = {BASE: pool.network(series, at, leads)}
     for shape_of in SHAPE_SOURCES:
         found = simple_distributions(series, at, leads, pool.regression, shape_of, IN_BACKTESTS)
         quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
@@ -259,24 +258,24 @@ def _scored(
     ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
 ) -> TickerBacktest:
     actual = moves(series, rows.origins, rows.leads)
-    spread = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
-    own, centred, leads = rows.quantiles[PUBLISHED], spread[CENTRED], rows.leads
-    loss = {name: losses(each, actual, leads) for name, each in spread.items()}
+    symmetric = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
+    published, centred, leads = rows.quantiles[PUBLISHED], symmetric[CENTRED], rows.leads
+    loss = {name: losses(each, actual, leads) for name, each in symmetric.items()}
     days = series.sessions[rows.origins]
-    said = paths(series, rows.origins, leads, own[..., MIDDLE])
-    errors = {name: (actual - path) ** 2 / leads for name, path in said.items()}
+    medians = paths(series, rows.origins, leads, published[..., MEDIAN])
+    errors = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
     mse, naive = {name: [each.mean(), *each.mean(axis=0)] for name, each in errors.items()}, errors[LAST_CLOSE]
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
         scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
-        widths={name: crps_skills(each, centred, actual, leads) for name, each in spread.items()},
+        widths={name: crps_skills(each, centred, actual, leads) for name, each in symmetric.items()},
         losses={name: DatedLosses(days, each, loss[CENTRED]) for name, each in loss.items()},
-        adds=crps_skills(spread[PUBLISHED], spread[WITHOUT_NETWORK], actual, leads),
+        adds=crps_skills(symmetric[PUBLISHED], symmetric[WITHOUT_NETWORK], actual, leads),
         adds_losses=DatedLosses(days, loss[PUBLISHED], loss[WITHOUT_NETWORK]),
-        whole=crps_skills(own, centred, actual, leads)[0],
-        location=crps_skills(own, spread[PUBLISHED], actual, leads)[0],
+        whole=crps_skills(published, centred, actual, leads)[0],
+        location=crps_skills(published, symmetric[PUBLISHED], actual, leads)[0],
         paths={name: tuple(map(skill, own_mse, mse[LAST_CLOSE])) for name, own_mse in mse.items()},
         path_losses={name: DatedLosses(days, each.mean(axis=1), naive.mean(axis=1)) for name, each in errors.items()},
         rise=rise,

@@ -40,7 +40,8 @@ LOCATION = "of which the location"
 class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
-    coverage: of the 50, 80 and 95 % bands.  interval_score: what the 80 % band's saves over the centred regression's.
+    not_worse: share of tickers at zero or above, at lead 1 where there are leads.  coverage: of the 50, 80 and 95 %
+    bands.  interval_score: what the 80 % band's saves over the centred regression's.
     """
 
     row: str

@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, scored_origins
+from stockml.features.windows import OriginSplit, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
-from stockml.forecasts.publishing import Components, Published, combined
+from stockml.forecasts.publishing import CombinedForecast, Components, combine
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import MIDDLE
+from stockml.models.pooled_regression import MEDIAN
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
@@ -60,9 +60,9 @@ class Candidate:
     own: (m, horizon), the network's own path in price, None where it forecasts no path.
     """
 
-    test: Published
-    earlier: Published
-    tonight: Published
+    test: CombinedForecast
+    earlier: CombinedForecast
+    tonight: CombinedForecast
     own: Floats | None
 
     @classmethod
@@ -79,43 +79,45 @@ class Candidate:
         Raises InvalidSetting for a pool that has seen the first unseen origin.
         """
         pools.held_out.check_unseen(series.sessions[split.validation.start].item())
-        parts = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
-        unseen, newest, leads = np.concatenate(parts), np.array([len(series) - 1]), np.arange(1, settings.horizon + 1)
+        unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
+        leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
         now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
-        found = combined(series, np.concatenate([unseen, newest]), _joined(past, now))
-        count = len(parts[0])
-        test = slice(count, len(unseen))
+        found = combine(series, np.concatenate([unseen, newest]), _joined(past, now))
+        earlier = found.at(slice(0, len(unseen)))
         own = None
         if model is not None and isinstance(model.held_out, ForecastsPath):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
-        return cls(found.at(test), found.at(slice(0, len(unseen))), found.at(slice(len(unseen), None)), own)
+        return cls(earlier.at(test), earlier, found.at(slice(len(unseen), None)), own)
 
     @property
     def has_network(self) -> bool:
         return self.own is not None or bool((self.tonight.shares > 0).any())
 
-    def paths(self, series: PriceSeries, at: Indices) -> Floats:
-        """(m, horizon) median prices on the test part, whose origins are `at`."""
-        return np.asarray(series.close[at, None] * np.exp(self.test.quantiles[..., MIDDLE]), dtype=np.float64)
+    def paths(self, series: PriceSeries, origins: Indices) -> Floats:
+        """(m, horizon) median prices on the test part, whose origins these are, (m,)."""
+        return np.asarray(series.close[origins, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
         return chances_of_a_rise(self.test.quantiles[:, step - 1])
 
 
-def trend_prior_paths(series: PriceSeries, at: Indices, horizon: int) -> Floats:
+def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
     """(m, horizon) prices by the prior path: nothing is learned, nothing is seen."""
-    return np.asarray(series.mid[at, None] * np.exp(prior_path(series, at, horizon)), dtype=np.float64)
+    return np.asarray(series.mid[origins, None] * np.exp(prior_path(series, origins, horizon)), dtype=np.float64)
 
 
-def forecast_after(series: PriceSeries, at: Indices, leads: Indices, pool: Pool, network: Network | None) -> Components:
+def forecast_after(
+    series: PriceSeries, origins: Indices, leads: Indices, pool: Pool, network: Network | None
+) -> Components:
     """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
-    simple = pool.simple(series, at, leads)
+    simple = pool.simple(series, origins, leads)
     if isinstance(network, ForecastsPath):
-        return Components(np.log(network.paths(series, at, len(leads)) / series.close[at, None]), simple, None)
-    location = published_moves(series, at, leads)
-    return Components(location, simple, network.network(series, at, leads) if network is not None else None)
+        path = network.paths(series, origins, len(leads))
+        return Components(np.log(path / series.close[origins, None]), simple, None)
+    location = published_moves(series, origins, leads)
+    return Components(location, simple, network.network(series, origins, leads) if network is not None else None)
 
 
 def _joined(past: Components, now: Components) -> Components:

@@ -154,13 +154,12 @@ def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
     dated = [each for each in tickers if len(each.loss) and each.reference.mean() > 0]
     if not dated:
         return None
-    block = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in dated])
-    values = [
-        np.concatenate([getattr(each, what) / each.reference.mean() for each in dated])
-        for what in ("loss", "reference")
-    ]
-    _, at = np.unique(block, return_inverse=True)
-    counts = np.bincount(at)
-    whole = counts >= np.median(counts) / 2
-    loss, other = (np.bincount(at, weights=value)[whole] / counts[whole] for value in values)
-    return diebold_mariano(loss, other, 2)
+    quarters = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in dated])
+    _, block, counts = np.unique(quarters, return_inverse=True, return_counts=True)
+    full = counts >= np.median(counts) / 2
+
+    def by_block(what: str) -> Floats:
+        relative = np.concatenate([getattr(each, what) / each.reference.mean() for each in dated])
+        return np.asarray(np.bincount(block, weights=relative)[full] / counts[full], dtype=np.float64)
+
+    return diebold_mariano(by_block("loss"), by_block("reference"), 2)

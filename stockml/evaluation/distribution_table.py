@@ -12,9 +12,8 @@ import numpy as np
 from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, compared, scored
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
-from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
-from stockml.models.base_network import CURVES
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import moves
 from stockml.prices.series import PriceSeries
@@ -44,18 +43,14 @@ class DistributionTable:
     reasons: dict[str, str]
     over_simple: dict[str, CrpsComparison] = field(default_factory=dict)
 
-    def loses(self, name: str) -> bool:
-        """Whether this network's distribution is worse than the same procedure without it, by more than the noise.
+    def is_worse(self, name: str, *, clearly: bool) -> bool:
+        """Whether this network's distribution is worse than the same procedure without it; clearly: beyond the noise.
 
-        What a hundred tickers have taught is believed on one more ticker until that speaks clearly against it.
+        What a hundred tickers have taught is believed on one more ticker until that speaks clearly against it; a
+        network that nothing but this ticker speaks for is not.
         """
         found = self.over_simple.get(name)
-        return bool(found and found.skill < 0 and found.test and found.test.p_value < SIGNIFICANT)
-
-    def is_worse(self, name: str) -> bool:
-        """Whether it is worse by however little: a network that nothing but this ticker speaks for."""
-        found = self.over_simple.get(name)
-        return bool(found and found.skill < 0)
+        return bool(found and found.skill < 0 and (not clearly or is_clear(found.p_value)))
 
     def figures(self) -> dict[str, float | None]:
         """What the verdict keeps among its numbers."""
@@ -96,7 +91,7 @@ def distribution_table(
         simple = simple_distributions(series, origins, leads, pool.regression)
         quantiles, reasons = {**simple.quantiles}, reasons | simple.reasons
     if pool.base is not None and simple_rows:
-        quantiles[BASE] = pool.network(series, origins, leads, np.zeros(CURVES))
+        quantiles[BASE] = pool.network(series, origins, leads)
     quantiles |= {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
     rows = DistributionRows(origins, leads, quantiles, reasons)
     over_simple = compared(rows, actual, reference=WITHOUT_NETWORK)

@@ -52,7 +52,7 @@ def evaluate(
         if path.shape != actual.shape:
             raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
     start = close[origins]
-    sheet = _Sheet(
+    scorer = _Scorer(
         actual=actual,
         start=start,
         scale=past_range(mid, settings.scale_sessions)[origins],
@@ -67,10 +67,10 @@ def evaluate(
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={name: sheet.score(error, errors[LAST_CLOSE], rises.get(name)) for name, error in errors.items()},
-        one_step={name: sheet.one_step(error[:, 0], errors[LAST_CLOSE][:, 0]) for name, error in errors.items()},
+        scores={name: scorer.score(error, errors[LAST_CLOSE], rises.get(name)) for name, error in errors.items()},
+        one_step={name: scorer.one_step(error[:, 0], errors[LAST_CLOSE][:, 0]) for name, error in errors.items()},
         comparisons=tuple(
-            sheet.compare(name, against, errors)
+            scorer.compare(name, against, errors)
             for name in paths
             for against in (LAST_CLOSE, CHAMPION, WITHOUT_NETWORK)
             if against in errors and against != name
@@ -79,7 +79,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Sheet:
+class _Scorer:
     """What all forecasts share: outcomes, (m, horizon); origins' prices, past ranges and mean past steps, (m,)."""
 
     actual: Floats

@@ -13,7 +13,7 @@ from stockml.features.segments import segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-FEWEST, MOST = 500, 2_500  # returns that are learned from: the newest
+MIN_RETURNS, MAX_RETURNS = 500, 2_500  # returns that are learned from: the newest
 REFIT_EVERY = 250  # returns: a year
 NEEDS_ARCH = "needs the extra `garch` (pip install 'arch>=7')"
 
@@ -34,13 +34,13 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
 
 
 def _of_segment(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    percent, known = 100 * since_last_close(series, series.close)[1:], Volatilities.of(series).returns[origins]
-    if known.min() < FEWEST:
-        raise TooFewBars(FEWEST + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
-    learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, FEWEST)
+    percent, known = 100 * since_last_close(series, series.close)[1:], Volatilities.of(series).return_count[origins]
+    if known.min() < MIN_RETURNS:
+        raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
+    learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, MIN_RETURNS)
     variances = np.empty((len(origins), int(leads.max())))
     for stop in np.unique(learned_from):
-        fitted, rows = _gjr_garch(percent[max(stop - MOST, 0) : stop]), learned_from == stop
+        fitted, rows = _gjr_garch(percent[max(stop - MAX_RETURNS, 0) : stop]), learned_from == stop
         learned, at = fitted.fit(disp="off", show_warning=False).params, known[rows] - 1
         after = _gjr_garch(percent).fix(learned).forecast(horizon=variances.shape[1], start=at[0], reindex=False)
         variances[rows] = after.variance.to_numpy()[at - at[0]]

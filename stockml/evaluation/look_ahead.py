@@ -4,20 +4,20 @@ Every row of the night's tables is asked, as of an origin in the middle of the t
 nights in this way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Pools, forecast_after, trend_prior_paths
+from stockml.evaluation.candidates import forecast_after, trend_prior_paths
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES, simple_distributions
-from stockml.features.windows import OriginSplit, scored_origins
-from stockml.forecasts.publishing import combined
-from stockml.models.base_network import CURVES
-from stockml.models.baselines import BASELINES
-from stockml.models.pooled_regression import LEADS, PooledRegression
+from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
+from stockml.forecasts.publishing import combine
+from stockml.models.baselines import baseline_paths
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS
 from stockml.models.trained_model import TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
@@ -28,20 +28,19 @@ ORIGINS = 12  # the newest up to the one asked about: enough for outcomes to hav
 FACTOR = 1.7  # of every later price, in turned order: no leak is as small as rounding
 ROUNDING = 1e-7
 
-Row = Callable[[PriceSeries], Sequence[Floats | None]]
-"""All that is said of a series as of one session; equal where nothing later has a say."""
+Rows = dict[str, list[Floats | None]]
+"""By name, all that is said of a series as of one session; equal where nothing later has a say."""
 
 
-def check_rows(series: PriceSeries, at: int, rows: Mapping[str, Row]) -> None:
+def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> None:
     """Raises LooksAhead for the first row to which a bar after session `at` makes a difference."""
-    other = goes_on_differently(series, at)
+    rows, others = rows_of(series), rows_of(with_other_future(series, at))
     for name, row in rows.items():
-        for one, two in zip(row(series), row(other), strict=True):
-            if not _same(one, two):
-                raise LooksAhead(name, str(series.sessions[at]))
+        if not all(map(_same, row, others[name])):
+            raise LooksAhead(name, str(series.sessions[at]))
 
 
-def goes_on_differently(series: PriceSeries, at: int) -> PriceSeries:
+def with_other_future(series: PriceSeries, at: int) -> PriceSeries:
     """The same up to session `at`, and after it other prices and volumes."""
     columns = (getattr(series, name) for name in COLUMNS)
     values = [np.concatenate([each[: at + 1], FACTOR * each[at + 1 :][::-1]]) for each in columns]
@@ -49,52 +48,43 @@ def goes_on_differently(series: PriceSeries, at: int) -> PriceSeries:
 
 
 def rows_of_a_night(
-    at: Indices, models: Mapping[str, TrainedModel | None], pools: Pools, settings: EvaluationSettings
-) -> dict[str, Row]:
-    """What each row of both tables says after the last of `at`.
+    series: PriceSeries,
+    origins: Indices,
+    models: Mapping[str, TrainedModel | None],
+    pool: Pool,
+    settings: EvaluationSettings,
+) -> Rows:
+    """What each row of both tables says after the last of the origins.
 
-    at: (m,), the unseen origins up to it.  models: those that are scored, and None for the procedure without one.
+    origins: (m,), the unseen ones up to it.  models: those that are scored, and None for the procedure without one.
     """
-    last, horizon = at[-1:], settings.horizon
-    leads, pool = np.arange(1, horizon + 1), pools.held_out
-    known = np.array([lead for lead in LEADS if lead <= horizon])
-
-    def publishing(model: TrainedModel | None) -> Row:
-        def row(series: PriceSeries) -> Sequence[Floats | None]:
-            forecast = forecast_after(series, at, leads, pool, model.held_out if model else None)
-            return *vars(forecast).values(), *vars(combined(series, at, forecast)).values()
-
-        return row
-
-    def averaging(name: str) -> Row:
-        return lambda series: [BASELINES[name].path(series.mid, last, horizon)]
-
-    def simple(name: str, regression: PooledRegression) -> Row:
-        return lambda series: [*simple_distributions(series, last, known, regression, names=[name]).quantiles.values()]
-
-    rows: dict[str, Row] = {name: publishing(model) for name, model in models.items()}
-    rows |= {name: averaging(name) for name in BASELINES}
-    rows[TREND_PRIOR] = lambda series: [trend_prior_paths(series, last, horizon)]
+    last, horizon, rows = origins[-1:], settings.horizon, Rows()
+    leads, known = np.arange(1, horizon + 1), np.array([lead for lead in LEADS if lead <= horizon])
+    for name, model in models.items():
+        forecast = forecast_after(series, origins, leads, pool, model.held_out if model else None)
+        rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
+    rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
+    rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
     if pool.regression is not None:
-        rows |= {name: simple(name, pool.regression) for name in SHAPES}
+        simple = simple_distributions(series, last, known, pool.regression).quantiles
+        rows |= {name: [simple.get(name)] for name in SHAPES}
     if pool.base is not None:
-        rows[BASE] = lambda series: [pool.network(series, last, known, np.zeros(CURVES))]
+        rows[BASE] = [pool.network(series, last, known)]
     return rows
 
 
-def check_night(
+def check_look_ahead(
     series: PriceSeries,
     split: OriginSplit,
     settings: EvaluationSettings,
     models: Mapping[str, TrainedModel | None],
-    pools: Pools,
+    pool: Pool,
 ) -> None:
     """Ask every row as of the middle of the test part. Raises LooksAhead."""
-    parts = [scored_origins(series, part, settings) for part in (split.validation, split.test)]
-    middle = int(parts[1][len(parts[1]) // 2])
-    unseen = np.concatenate(parts)
-    at = unseen[unseen <= middle][-ORIGINS:]
-    check_rows(series, middle, rows_of_a_night(at, models, pools, settings))
+    test, unseen = scored_origins(series, split.test, settings), unseen_origins(series, split, settings)
+    middle = int(test[len(test) // 2])
+    origins = unseen[unseen <= middle][-ORIGINS:]
+    check_rows(series, middle, lambda each: rows_of_a_night(each, origins, models, pool, settings))
 
 
 def _same(one: Floats | None, two: Floats | None) -> bool:

@@ -10,7 +10,7 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.significance import is_clear
 from stockml.forecasts.ledger_scores import counted
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
@@ -47,19 +47,19 @@ def judge(
     """
     if kept:
         return False, "no other network tonight: the champion stays"
-    if table.loses(LSTM):
+    if table.is_worse(LSTM, clearly=True):
         stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
-        _, by = _told(table.over_simple.get(LSTM))
+        _, by = _difference(table.over_simple.get(LSTM))
         return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
         return True, "the first champion: not worse, by more than the noise, than the same forecast without a network"
-    return _against(incumbent, table.against_champion, replace_after)
+    return _against_champion(incumbent, table.against_champion, replace_after)
 
 
-def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
+def _against_champion(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
     if incumbent.unscored is not None:
         return True, f"the champion has no score ({incumbent.unscored}): replaced without a comparison"
-    kind, told = _told(rival)
+    kind, told = _difference(rival)
     if kind == BETTER:
         return True, f"{kind} than the champion: {told}"
     if kind == WORSE:
@@ -69,7 +69,8 @@ def _against(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: 
     return False, f"{kind}: {told}; the champion of {counted(incumbent.age, 'session')} ago stays"
 
 
-def _told(rival: CrpsComparison | None) -> tuple[str, str]:
+def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
+    """What kind of difference it is, and the figures that say so."""
     if rival is None:
         return "no comparison", "the price stood still on the same origins"
     whose = "the champion's" if rival.reference == CHAMPION else "its"
@@ -77,7 +78,7 @@ def _told(rival: CrpsComparison | None) -> tuple[str, str]:
     if rival.test is None:
         return "within the noise", f"{found}, too few to test"
     found = f"{found}, p {rival.test.p_value:.2f}"
-    if rival.test.p_value >= SIGNIFICANT:
+    if not is_clear(rival.p_value):
         return "within the noise", found
     if abs(rival.skill) < NOTICEABLE:
         return "too small a difference to matter", found

@@ -15,7 +15,7 @@ import numpy as np
 from stockml.errors import InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
-from stockml.features.windows import whole
+from stockml.features.windows import within_segment
 from stockml.models import pooled_regression as pooled
 from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
 from stockml.prices.series import PriceSeries
@@ -86,7 +86,7 @@ def simple_distributions(
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
     stop = len(known) - furthest
-    found = whole(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
+    found = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
     if len(found) < FEWEST_CALIBRATED:
         needed = pooled.FIRST_LEARNED + FEWEST_CALIBRATED + furthest
         raise TooFewBars(needed, len(known), "a shape of the ticker's own")
@@ -117,15 +117,15 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
             raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")
         return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
     if name == CONSTANT_WIDTH:
-        seen = Volatilities.of(known)
-        pooled.check_history(seen, np.array([len(known) - 1]))
-        usual = float(seen.constant[-1])
+        volatilities = Volatilities.of(known)
+        pooled.check_history(volatilities, np.array([len(known) - 1]))
+        usual = float(volatilities.constant[-1])
         return lambda series, origins, leads: np.tile(usual * np.sqrt(leads), (len(origins), 1))
     return partial(_ewma_widths, name)
 
 
 def _ewma_widths(name: str, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    seen = Volatilities.of(series)
-    pooled.check_history(seen, origins)
-    volatility = seen.ewma_20 if name == EWMA_20 else seen.ewma_60
+    volatilities = Volatilities.of(series)
+    pooled.check_history(volatilities, origins)
+    volatility = volatilities.ewma_20 if name == EWMA_20 else volatilities.ewma_60
     return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)

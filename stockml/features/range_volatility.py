@@ -24,15 +24,15 @@ class Volatilities:
     """Daily volatilities of log prices, known after each session; NaN where the history is too short.
 
     range: (n, 5), from range and overnight gap over the last RANGE_SESSIONS.  ewma_20, ewma_60: (n,), exponentially
-    weighted, from close to close.  constant: (n,), from close to close over all sessions so far.  returns: (n,), how
-    many moves from close to close these rest on.  After a long hole all of them begin anew.
+    weighted, from close to close.  constant: (n,), from close to close over all sessions so far.  return_count: (n,),
+    how many returns from close to close these rest on.  After a long hole all of them begin anew.
     """
 
     range: Floats
     ewma_20: Floats
     ewma_60: Floats
     constant: Floats
-    returns: Indices
+    return_count: Indices
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -46,8 +46,8 @@ def _of_segment(series: PriceSeries) -> Volatilities:
     squares, ranges = pd.Series(since_last_close(series, series.close) ** 2), pd.Series(range_variance(series))
     terms = np.stack([_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS], axis=1)
     ewma_20, ewma_60 = (close_volatility(series, span) for span in (20, 60))
-    seen = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-    return Volatilities(terms, ewma_20, ewma_60, _root(squares.expanding().mean()), seen)
+    return_count = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
+    return Volatilities(terms, ewma_20, ewma_60, _root(squares.expanding().mean()), return_count)
 
 
 @each_segment

@@ -40,12 +40,12 @@ SETTLED = 60  # sessions until a trailing extreme says anything
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""
-    seen = Volatilities.of(series)
-    unit, close = seen.ewma_60, np.log(series.close)
+    volatilities = Volatilities.of(series)
+    unit, close = volatilities.ewma_60, np.log(series.close)
     returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
     moves = [returns, gaps, _below_high(series) / unit, (close - earlier(close, 60)) / (unit * np.sqrt(60))]
     returns, gaps, below, rise = (np.clip(move, -FURTHEST_MOVE, FURTHEST_MOVE) for move in moves)
-    terms = np.column_stack([seen.range, seen.ewma_20, close_volatility(series, 250)])
+    terms = np.column_stack([volatilities.range, volatilities.ewma_20, close_volatility(series, 250)])
     ratios = np.clip(np.log(terms / unit[:, None]), -FURTHEST_RATIO, FURTHEST_RATIO)
     size = np.log(np.abs(returns) + SMALLEST_MOVE)
     return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])

@@ -65,12 +65,12 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     return OriginSplit(train_end=0, validation=range(first, first), test=range(first, n - horizon))
 
 
-def origins(part: range, every: int) -> Indices:
+def every_nth(part: range, every: int) -> Indices:
     """(m,) every `every`-th origin of a part, from its first."""
     return np.arange(part.start, part.stop, every, dtype=np.int64)
 
 
-def whole(series: PriceSeries, at: Indices, horizon: int) -> Indices:
+def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
     """Those of the sessions `at`, (m,), whose last month and next `horizon` sessions lie in one segment."""
     begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, len(series) - 1)
     kept: Indices = at[segment_start(series, begin) == segment_start(series, end)]
@@ -79,10 +79,15 @@ def whole(series: PriceSeries, at: Indices, horizon: int) -> Indices:
 
 def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:
     """(m,) every `origin_every`-th origin of a part, less those whose window or outcome would span a hole."""
-    return whole(series, origins(part, evaluation.origin_every), evaluation.horizon)
+    return within_segment(series, every_nth(part, evaluation.origin_every), evaluation.horizon)
 
 
-def check_whole(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
+def unseen_origins(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> Indices:
+    """(k,) the scored origins of the validation part, then those of the test part."""
+    return np.concatenate([scored_origins(series, part, evaluation) for part in (split.validation, split.test)])
+
+
+def check_segments(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
     """Raises TooFewBars where tonight's window would span a hole, or that of every origin of the test part."""
     check_newest(series)
     first = int(starts(series)[-1])

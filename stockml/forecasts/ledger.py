@@ -21,15 +21,15 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
+    TIMINGS,
     LiveScores,
     Record,
     RestatedBar,
     Timing,
-    counting_steps,
     restated_bars,
     scored_steps,
-    scores_by_timing,
     scores_of,
+    steps_that_count,
     timing_of,
 )
 from stockml.forecasts.proper_scores import BANDS
@@ -141,7 +141,7 @@ class Ledger:
         return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The steps of the forecasts that are scored: one a session, as `ledger_scores.counting_steps` chooses."""
+        """The steps of the forecasts that are scored: one a session, as `ledger_scores.steps_that_count` chooses."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
     def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
@@ -155,7 +155,8 @@ class Ledger:
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
         counting = self.counting(ticker, sessions)
-        return scores_by_timing(counting, scored_steps(counting, series))
+        scored = scored_steps(counting, series)
+        return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """Of that record the live forecasts' part alone, without those made after the series' last session."""
@@ -186,7 +187,7 @@ class Ledger:
 
 @lru_cache(maxsize=1)  # a night's steps ask three times before it is published; nobody writes to what they get
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
-    return counting_steps(ledger.steps(ticker), sessions)
+    return steps_that_count(ledger.steps(ticker), sessions)
 
 
 @lru_cache(maxsize=1)  # a night's decision asks, and its record; of the very series

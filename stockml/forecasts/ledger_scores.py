@@ -126,7 +126,7 @@ def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Ti
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
 
 
-def counting_steps(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
+def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     """One forecast a session, with its `timing`: the last live one, else the last late one, else the last.
 
     So a night that is run again the same evening replaces its forecast; weeks later, when part of the outcome is known,
@@ -171,13 +171,8 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
-def scores_by_timing(counting: pd.DataFrame, scored: pd.DataFrame) -> Record:
-    """The record so far, from the steps that count and those of them that came due; live ones and others apart."""
-    return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
-
-
 def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
-    """Those of one timing."""
+    """Those of one timing, from the steps that count and those of them that came due."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
@@ -218,13 +213,13 @@ def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceS
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted in one way."""
     found: dict[date, RestatedBar] = {}
     # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
-    leanings: dict[Literal["mid", "close"], pd.Series[Any]] = {
+    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
         "close": scored["session"],
         "mid": pd.concat([scored["session"], scored["due"]]),
     }
-    for price, leaning in leanings.items():
+    for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
-        counts, moved = leaning.value_counts(), (first / now - 1).abs() > SAME_PRICE
+        counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE
         for day in moved.index[moved].intersection(counts.index):
             changed = RestatedBar(day.date(), float(first[day]), float(now[day]), int(counts[day]), price)
             found[changed.session] = changed

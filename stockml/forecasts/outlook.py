@@ -74,8 +74,9 @@ def annualised(quantiles: Floats, lead: int) -> Floats:
 
 
 def chance_above(quantiles: Floats, move: float) -> float:
-    """The chance of more than `move`, by (21,) rising quantiles; beyond them 0 or 1 within 2.5 %, drawn out evenly."""
-    low, high = (2 * quantiles[end] - quantiles[next] for end, next in ((0, 3), (-1, -4)))
+    """The chance of more than `move`, by (21,) rising quantiles: linear between them, and to an end beyond each
+    outermost one, as far from it as the third one inwards."""
+    low, high = 2 * quantiles[0] - quantiles[3], 2 * quantiles[-1] - quantiles[-4]
     return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.forecasts.proper_scores import crps
-from stockml.models.pooled_regression import LEVELS, MIDDLE, moves, symmetrised
+from stockml.models.pooled_regression import LEVELS, MEDIAN, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -38,7 +38,7 @@ class Components:
 
 
 @dataclass(frozen=True, eq=False)
-class Published:
+class CombinedForecast:
     """quantiles: (m, leads, 21), rising.  shares: (m, leads), the network's, 0 … 1.  feedback: (m,), in ln width."""
 
     quantiles: Floats
@@ -49,8 +49,8 @@ class Published:
         """Of the newest origin."""
         return Calibration(tuple(self.shares[-1].tolist()), float(self.feedback[-1]))
 
-    def at(self, rows: Indices | slice) -> "Published":
-        return Published(self.quantiles[rows], self.shares[rows], self.feedback[rows])
+    def at(self, rows: Indices | slice) -> "CombinedForecast":
+        return CombinedForecast(self.quantiles[rows], self.shares[rows], self.feedback[rows])
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Calibration:
 
 def _spread_and_skew(simple: Floats) -> tuple[Floats, Floats]:
     skew = (simple + simple[..., ::-1]) / 2
-    return symmetrised(simple), np.asarray(skew - skew[..., MIDDLE, None], dtype=np.float64)
+    return symmetrised(simple), np.asarray(skew - skew[..., MEDIAN, None], dtype=np.float64)
 
 
 def _mixed(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
@@ -83,7 +83,7 @@ def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Fl
     return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
 
 
-def combined(series: PriceSeries, origins: Indices, components: Components) -> Published:
+def combine(series: PriceSeries, origins: Indices, components: Components) -> CombinedForecast:
     """What would have been published after each of the origins, by what was known then.
 
     origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends on
@@ -97,15 +97,15 @@ def combined(series: PriceSeries, origins: Indices, components: Components) -> P
     if components.network is not None:
         shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
     width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
-    feedback, now, heard = np.zeros(len(origins)), 0.0, 0
+    feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
-        for each in range(heard, known):
+        for each in range(used, known):
             outside = (actual[each] < quantiles[each, :, LOWER_80]) | (actual[each] > quantiles[each, :, UPPER_80])
             step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
-            now = float(np.clip(now + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
-        feedback[row], heard = now, known
-        quantiles[row] = _about(components.location[row], skew[row], width[row], now)
-    return Published(quantiles, shares, feedback)
+            current = float(np.clip(current + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
+        feedback[row], used = current, known
+        quantiles[row] = _about(components.location[row], skew[row], width[row], current)
+    return CombinedForecast(quantiles, shares, feedback)
 
 
 def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> Floats:
@@ -113,7 +113,7 @@ def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> F
     loss = crps(spread, LEVELS, actual)
     advantage = gaps[:, None] * (loss - crps(network, LEVELS, actual))
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
-    usual = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
-    units = np.divide(advantage, usual, out=np.zeros_like(usual), where=usual > 0)
-    odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * units, -20.0, 20.0)
-    return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
+    mean_loss = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
+    relative = np.divide(advantage, mean_loss, out=np.zeros_like(mean_loss), where=mean_loss > 0)
+    log_odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * relative, -20.0, 20.0)
+    return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float64)

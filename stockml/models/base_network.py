@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, at_leads, check_array, check_history
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_array, check_history, hat_basis
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LOOK_BACK = 64  # sessions
-CURVES = 4  # smooth functions of ln(lead) that a width departs by
+BASIS_SIZE = 4  # smooth functions of ln(lead), by which a network changes the ln of a width
 UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
-FURTHEST_DEPARTURE = 2.0  # ln: no network makes a width more than e² times as large or small
+MAX_LOG_CHANGE = 2.0  # no network makes a width more than e² times as large or small
 CHUNK = 48  # origins: products so small stay on one thread, several times as fast while others are at work
 
 Singles = NDArray[np.float32]
@@ -32,9 +32,9 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One trained network: LSTM layers, whose state and the newest inputs lead through a dense layer to four curves.
+    """One trained network: LSTM layers, whose state and the newest inputs lead through a dense layer to coefficients.
 
-    corrects: its curves are added to the pooled regression's ln width; else to the EWMA 60's.  layers: each
+    corrects: it changes the pooled regression's ln width; else the EWMA 60's, by `lead_basis`.  layers: each
     (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.  dense,
     head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
@@ -56,24 +56,24 @@ class Member:
         hidden = self.dense[1].shape[0]
         check_array("dense", self.dense[0], (size + len(INPUTS), hidden))
         check_array("dense bias", self.dense[1], (hidden,))
-        check_array("head", self.head[0], (hidden, CURVES))
-        check_array("head bias", self.head[1], (CURVES,))
+        check_array("head", self.head[0], (hidden, BASIS_SIZE))
+        check_array("head bias", self.head[1], (BASIS_SIZE,))
         check_array("shape", self.shape, (len(LEADS), len(UPPER)))
         if (np.diff(self.shape, axis=1, prepend=0) < 0).any():
             raise ValueError("expected quantiles of the shape that rise from 0, found some that fall")
 
-    def curves(self, windows: Singles) -> Singles:
-        """(m, 4) weights of the curves.  windows: (m, 64, 14), scaled."""
+    def coefficients(self, windows: Singles) -> Singles:
+        """(m, 4) coefficients of `lead_basis`.  windows: (m, 64, 14), scaled."""
         state = np.ascontiguousarray(windows.transpose(1, 2, 0))
         for layer in self.layers:
             state = _lstm(state, *layer)
-        known = np.concatenate([state[-1].T, windows[:, -1]], axis=1)
-        hidden = np.maximum(known @ self.dense[0] + self.dense[1], 0)
+        features = np.concatenate([state[-1].T, windows[:, -1]], axis=1)
+        hidden = np.maximum(features @ self.dense[0] + self.dense[1], 0)
         return np.asarray(hidden @ self.head[0] + self.head[1], dtype=np.float32)
 
     def quantiles_of(self, leads: Indices) -> Floats:
         """(leads, 21) of the move over the width, at LEVELS."""
-        upper = at_leads(leads) @ self.shape.astype(np.float64)
+        upper = hat_basis(leads) @ self.shape.astype(np.float64)
         return np.concatenate([-upper[:, ::-1], np.zeros((len(leads), 1)), upper], axis=1)
 
 
@@ -100,32 +100,30 @@ class BaseNetwork:
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 
-        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.  pooled:
-        whose width is corrected; the one of the base's own vintage, or a fresher one.  Raises TooFewBars where an
-        origin has less than a month before it, InvalidSetting for other leads.
+        pooled: whose width is corrected, the base's own vintage or a fresher one.  Else as `PooledRegression.widths`.
         """
-        seen = Volatilities.of(series)
-        check_history(seen, origins)
+        volatilities = Volatilities.of(series)
+        check_history(volatilities, origins)
         regression = pooled.widths(series, origins, leads)
-        volatility = seen.ewma_60[origins, None] * np.sqrt(leads)
+        volatility = volatilities.ewma_60[origins, None] * np.sqrt(leads)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
-        for member, curves in zip(self.members, self.curves(series, origins), strict=True):
-            width = regression if member.corrects else volatility
-            departures = curves.astype(np.float64) @ curves_at(leads).T  # (m, leads), added to ln widths
-            width = width * np.exp(np.clip(departures, -FURTHEST_DEPARTURE, FURTHEST_DEPARTURE))
+        for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
+            log_change = coefficients.astype(np.float64) @ lead_basis(leads).T
+            scale = np.exp(np.clip(log_change, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
+            width = (regression if member.corrects else volatility) * scale
             found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
-    def curves(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(members, m, 4) weights of the curves after each origin; remembered within `windows_seen_once`."""
-        windows, seen = self.windows(series, origins), _SEEN.get()
-        if seen is None:
+    def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
+        """(members, m, 4) coefficients of `lead_basis` after each origin; remembered within `coefficients_cached`."""
+        windows, cache = self.windows(series, origins), _CACHE.get()
+        if cache is None:
             return np.stack([_by_chunks(member, windows) for member in self.members])
         keys = [(self, hashlib.blake2b(window.tobytes(), digest_size=16).digest()) for window in windows]
-        new = [row for row, key in enumerate(keys) if key not in seen]
+        new = [row for row, key in enumerate(keys) if key not in cache]
         for row, member in enumerate(np.stack([_by_chunks(each, windows[new]) for each in self.members], axis=1)):
-            seen[keys[new[row]]] = member
-        return np.stack([seen[key] for key in keys], axis=1)
+            cache[keys[new[row]]] = member
+        return np.stack([cache[key] for key in keys], axis=1)
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
@@ -137,28 +135,28 @@ class BaseNetwork:
         return windows
 
 
-_SEEN: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar("_SEEN", default=None)
+_CACHE: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar("_CACHE", default=None)
 
 
 @contextmanager
-def windows_seen_once() -> Iterator[None]:
-    """Within it no window is looked at twice, as many nights in a row would; last bits may differ from a night's."""
-    token = _SEEN.set({})
+def coefficients_cached() -> Iterator[None]:
+    """Within it no network sees a window twice, as many nights in a row would; last bits may differ from a night's."""
+    token = _CACHE.set({})
     try:
         yield
     finally:
-        _SEEN.reset(token)
+        _CACHE.reset(token)
 
 
-def curves_at(leads: Indices) -> Floats:
+def lead_basis(leads: Indices) -> Floats:
     """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
     place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
-    return np.asarray(np.polynomial.legendre.legvander(place, CURVES - 1), dtype=np.float64)
+    return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
 
 
 def _by_chunks(member: Member, windows: Singles) -> Singles:
-    parts = [member.curves(windows[first : first + CHUNK]) for first in range(0, len(windows), CHUNK)]
-    return np.concatenate([np.zeros((0, CURVES), dtype=np.float32), *parts])
+    parts = [member.coefficients(windows[first : first + CHUNK]) for first in range(0, len(windows), CHUNK)]
+    return np.concatenate([np.zeros((0, BASIS_SIZE), dtype=np.float32), *parts])
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
@@ -169,23 +167,23 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
     (steps, size, m), units, one, half = sequence.shape, recurrent.shape[0], np.float32(1), np.float32(0.5)
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
     weights = np.ascontiguousarray((np.concatenate([kernel, recurrent, bias[None]]) * halves).T)
-    seen = np.ones((size + units + 1, m), dtype=np.float32)  # a step's inputs, the state before it, and 1 for the bias
-    hidden = seen[size:-1]
+    column = np.ones((size + units + 1, m), dtype=np.float32)  # a step's inputs, the hidden state, and 1 for the bias
+    hidden = column[size:-1]
     hidden[:] = 0
-    gates, memory = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
-    into, forget, candidate, out = gates.reshape(4, units, m)
+    gates, cell = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
+    input_gate, forget_gate, candidate, output_gate = gates.reshape(4, units, m)
     states = np.empty((steps, units, m), dtype=np.float32)
     for step, inputs in enumerate(sequence):  # in place: at this size, memory costs as much as products
-        seen[:size] = inputs
-        np.tanh(np.matmul(weights, seen, out=gates), out=gates)
-        forget += one
-        memory *= forget
-        into += one
-        into *= candidate
-        memory += into
-        memory *= half
-        out += one
-        np.multiply(out, np.tanh(memory), out=hidden)
+        column[:size] = inputs
+        np.tanh(np.matmul(weights, column, out=gates), out=gates)
+        forget_gate += one
+        cell *= forget_gate
+        input_gate += one
+        input_gate *= candidate
+        cell += input_gate
+        cell *= half
+        output_gate += one
+        np.multiply(output_gate, np.tanh(cell), out=hidden)
         hidden *= half
         states[step] = hidden
     return states

@@ -54,7 +54,7 @@ class Baseline:
 
     name: str
     level: Callable[[Floats], Floats]
-    trend: Callable[[Floats], Floats]
+    trend: Callable[[Floats], Floats] = np.zeros_like
     shape: Callable[[int], Floats] = np.zeros
 
     def path(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
@@ -65,20 +65,16 @@ class Baseline:
         return paths
 
 
-def _itself(mid: Floats) -> Floats:
-    return mid
-
-
 LAST_MID = "last mid price"
 
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
-        Baseline("standard average", trailing_mean, np.zeros_like),
-        Baseline("EMA", exponential_mean, np.zeros_like),
-        Baseline(LAST_MID, _itself, np.zeros_like),
-        Baseline("drift", _itself, lambda mid: mean_step(mid, DRIFT_SESSIONS), straight),
-        Baseline("momentum", _itself, lambda mid: mean_step(mid, MOMENTUM_SESSIONS), damped),
+        Baseline("standard average", trailing_mean),
+        Baseline("EMA", exponential_mean),
+        Baseline(LAST_MID, np.asarray),
+        Baseline("drift", np.asarray, lambda mid: mean_step(mid, DRIFT_SESSIONS), straight),
+        Baseline("momentum", np.asarray, lambda mid: mean_step(mid, MOMENTUM_SESSIONS), damped),
     )
 }
 

@@ -5,7 +5,7 @@ the regression without the network, and without either the EWMA 60 with normal q
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -17,8 +17,8 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
-from stockml.models.base_network import BaseNetwork, curves_at
-from stockml.models.pooled_regression import LEADS, LEVELS, MIDDLE, PooledRegression, check_history, symmetrised
+from stockml.models.base_network import BaseNetwork, lead_basis
+from stockml.models.pooled_regression import LEADS, LEVELS, MEDIAN, PooledRegression, check_history, symmetrised
 from stockml.models.pooled_vintages import KINDS, SHIPPED, Vintage
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -42,7 +42,7 @@ class Pool:
 
     @property
     def through(self) -> date | None:
-        """The last session that any of it has seen."""
+        """The last session that any of it has volatilities."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
 
     def check_unseen(self, first: date) -> None:
@@ -71,35 +71,39 @@ class Pool:
         known, further = _learned(leads)
         return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
 
-    def network(self, series: PriceSeries, origins: Indices, leads: Indices, own: Floats) -> Floats:
-        """(m, leads, 21) the base's quantiles, symmetric about 0, its ln width moved by a ticker's own curves, (4,)."""
+    def network(
+        self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
+    ) -> Floats:
+        """(m, leads, 21) the base's quantiles, symmetric about 0.
+
+        coefficients: (4,), a ticker's own, of `lead_basis`: what its ln width is changed by.
+        """
         assert self.base is not None
         assert self.regression is not None
         known, further = _learned(leads)
-        found = self.base.quantiles(series, origins, known, self.regression)
-        return np.asarray(found * (np.exp(curves_at(known) @ own)[:, None] * further), dtype=np.float64)
+        scale = further if coefficients is None else np.exp(lead_basis(known) @ coefficients)[:, None] * further
+        return np.asarray(self.base.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
 
 
 def normal_quantiles(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads, 21): a random walk of the EWMA 60 volatility."""
     from scipy.special import ndtri
 
-    seen = Volatilities.of(series)
-    check_history(seen, origins)
-    spread = seen.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
+    volatilities = Volatilities.of(series)
+    check_history(volatilities, origins)
+    spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
     return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
 
 
 def widths_of(quantiles: Floats) -> Floats:
     """(…) mean of the upper quantiles of a symmetric distribution (…, 21)."""
-    return np.asarray(symmetrised(quantiles)[..., MIDDLE + 1 :].mean(axis=-1), dtype=np.float64)
+    return np.asarray(symmetrised(quantiles)[..., MEDIAN + 1 :].mean(axis=-1), dtype=np.float64)
 
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
     """Read what is there, for all that is asked for later; a damaged file is a matter for whom it concerns."""
-    for vintage in (_readable(path) for kind in KINDS for path in _by_date(kind, folders)):
-        if vintage:
-            _identity(vintage)
+    for vintage in _vintages(folders):
+        _identity(vintage)
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
@@ -108,18 +112,13 @@ def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     return oldest.through if oldest else None
 
 
-def known_by(day: date, folder: Path) -> str:
+def vintages_sha256(day: date, folder: Path) -> str:
     """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
-    found = [
-        _identity(each)
-        for kind in KINDS
-        for path in _by_date(kind, [folder])
-        if (each := _readable(path)) and each.through <= day
-    ]
+    found = [_identity(each) for each in _vintages([folder]) if each.through <= day]
     return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
-def keep_aside(folder: Path, after: Vintage) -> None:
+def keep_superseded(folder: Path, after: Vintage) -> None:
     """Copy the vintage whose name `after` is about to take, for models that name it; not where it is the same again."""
     path = folder / pooled_vintages.file_name(after)
     if (kept := _readable(path)) and (identity := _identity(kept)) != _identity(after):
@@ -160,6 +159,11 @@ def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
     """The files of all folders, oldest first: their names sort by date. Of one month's the first folder's is newest."""
     found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(found, key=lambda path: path.name)
+
+
+def _vintages(folders: Sequence[Path]) -> Iterator[Any]:
+    """All that can be read, by kind, oldest first."""
+    return filter(None, (_readable(path) for kind in KINDS for path in _by_date(kind, folders)))
 
 
 def _readable(path: Path) -> Any:

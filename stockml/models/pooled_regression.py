@@ -20,14 +20,14 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
-MIDDLE = len(LEVELS) // 2  # the median
+MEDIAN = len(LEVELS) // 2  # its place among them
 LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # what lies between is interpolated in ln(lead)
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
 CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled regression"
 WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its own
 
-ORIGIN_EVERY = 5
+ORIGIN_STRIDE = 5
 FIRST_LEARNED = 60  # before it, the volatility that all is measured in has not settled
 FEWEST_LEARNED = 100
 FEWEST_RETURNS = 20  # a month, for a width that is worth saying
@@ -71,20 +71,9 @@ class PooledRegression:
         series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, in whatever order the
         tickers come.  Raises TooFewBars.
         """
-        known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
-        found = {ticker: _material(bars) for ticker, bars in known.items() if len(origins_of(bars))}
-        origins = sum(len(moved) for *_, moved in found.values())
-        if origins < FEWEST_LEARNED:
-            longest = max((len(bars) for bars in known.values()), default=0)
-            needed = FIRST_LEARNED + LEADS[-1] + ORIGIN_EVERY * FEWEST_LEARNED
-            raise TooFewBars(needed, longest, "a regression of the width")
-        return cls(
-            through=max(known[ticker].sessions[-1] for ticker in found).item(),
-            tickers=tuple(found),
-            sessions=sum(len(known[ticker]) for ticker in found),
-            origins=origins,
-            **_fitted(*(np.concatenate(each) for each in zip(*found.values(), strict=True))),
-        )
+        known, learned_from = learning_bars(series, until, "a regression of the width")
+        parts = zip(*map(_training_rows, known.values()), strict=True)
+        return cls(**learned_from, **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads) expected spread of log(mid / close of the origin); times a shape's quantiles, the forecast.
@@ -92,18 +81,18 @@ class PooledRegression:
         Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
         Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.
         """
-        seen = Volatilities.of(series)
-        check_history(seen, origins)
-        terms = _terms(seen, origins)
-        between = at_leads(leads)
-        exponent = np.where(np.isnan(terms), self.means, terms) @ (between @ self.coefficients).T
-        exponent += between @ self.intercepts
-        widths: Floats = np.exp(exponent) * seen.ewma_60[origins, None] * np.sqrt(leads)
+        volatilities = Volatilities.of(series)
+        check_history(volatilities, origins)
+        terms = _terms(volatilities, origins)
+        weights = hat_basis(leads)
+        log_ratio = np.where(np.isnan(terms), self.means, terms) @ (weights @ self.coefficients).T
+        log_ratio += weights @ self.intercepts
+        widths: Floats = np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads)
         return widths
 
     def shape(self, width: str, leads: Indices) -> Floats:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
-        return np.asarray(at_leads(leads) @ self.shapes[width], dtype=np.float64)
+        return np.asarray(hat_basis(leads) @ self.shapes[width], dtype=np.float64)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.  Otherwise as `widths`."""
@@ -121,33 +110,54 @@ def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
 
 
-def check_history(seen: Volatilities, origins: Indices) -> None:
+def check_history(volatilities: Volatilities, origins: Indices) -> None:
     """Raises TooFewBars where an origin has fewer than a month of moves before it."""
-    fewest = int(seen.returns[origins].min(initial=FEWEST_RETURNS))
+    fewest = int(volatilities.return_count[origins].min(initial=FEWEST_RETURNS))
     if fewest < FEWEST_RETURNS:
         raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
 
 
-def at_leads(leads: Indices) -> Floats:
-    """(leads, 11) weights that interpolate what is known at LEADS, linearly in ln(lead).  Raises InvalidSetting."""
+def hat_basis(leads: Indices) -> Floats:
+    """(leads, 11) hat functions: what is known at LEADS, interpolated in ln(lead).  Raises InvalidSetting."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
         raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
     knots = np.log(LEADS)
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
 
 
-def origins_of(series: PriceSeries) -> Indices:
+def learning_origins(series: PriceSeries) -> Indices:
     """(m,) what is learned from of one ticker: of each segment every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
-    origins = np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_EVERY) for start, end in edges])
-    return origins[Volatilities.of(series).returns[origins] >= FEWEST_RETURNS] if len(origins) else origins
+    origins = np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges])
+    return origins[Volatilities.of(series).return_count[origins] >= FEWEST_RETURNS] if len(origins) else origins
 
 
-def _material(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
+def learning_bars(
+    series: Mapping[str, PriceSeries], until: date, what: str
+) -> tuple[dict[str, PriceSeries], dict[str, Any]]:
+    """The bars by `until` of each ticker that has origins to learn from, by name; and what a vintage says of them.
+
+    Raises TooFewBars, for `what`.
+    """
+    known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
+    counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
+    learned = {ticker: bars for ticker, bars in known.items() if counts[ticker]}
+    if sum(counts.values()) < FEWEST_LEARNED:
+        longest = max(map(len, known.values()), default=0)
+        raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * FEWEST_LEARNED, longest, what)
+    return learned, {
+        "through": max(bars.sessions[-1] for bars in learned.values()).item(),
+        "tickers": tuple(learned),
+        "sessions": sum(map(len, learned.values())),
+        "origins": sum(counts.values()),
+    }
+
+
+def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
     """Of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
-    seen, leads, origins = Volatilities.of(series), np.array(LEADS), origins_of(series)
-    units = np.stack([seen.constant, seen.ewma_20, seen.ewma_60], axis=1)[origins]
-    return _terms(seen, origins), units, moves(series, origins, leads) / np.sqrt(leads)
+    volatilities, leads, origins = Volatilities.of(series), np.array(LEADS), learning_origins(series)
+    units = np.stack([volatilities.constant, volatilities.ewma_20, volatilities.ewma_60], axis=1)[origins]
+    return _terms(volatilities, origins), units, moves(series, origins, leads) / np.sqrt(leads)
 
 
 def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
@@ -176,10 +186,10 @@ def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return slopes, mean_y - mean_x @ slopes
 
 
-def _terms(seen: Volatilities, origins: Indices) -> Floats:
+def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
     """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
-    terms = np.column_stack([seen.range[origins], seen.ewma_20[origins]])
-    return np.clip(np.log(terms / seen.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
+    terms = np.column_stack([volatilities.range[origins], volatilities.ewma_20[origins]])
+    return np.clip(np.log(terms / volatilities.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
 
 
 def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.features.width_inputs import INPUTS, InputScale
-from stockml.models.base_network import CURVES, LOOK_BACK, BaseNetwork, Member
+from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, BaseNetwork, Member
 from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parent / "vintages"
 LARGEST = 16_000_000  # bytes
 FITTED = ("means", "intercepts", "coefficients")
 WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
-FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
+READ_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
 
 Header = dict[str, Any]
 Vintage = PooledRegression | BaseNetwork
@@ -36,15 +36,15 @@ Vintage = PooledRegression | BaseNetwork
 
 @dataclass(frozen=True)
 class VintageKind:
-    """How a kind stands in a file; shaped: what another version may have otherwise in the header, then refused."""
+    """How a kind stands in a file; layout: what another version may have otherwise in the header, then refused."""
 
     name: str
     pattern: str
-    shaped: Mapping[str, Any]
+    layout: Mapping[str, Any]
     parts: Callable[[Any], tuple[Header, Arrays]]
-    made: Callable[[Header, Header, Arrays], Vintage]
-    packed: Callable[[Header, Arrays], bytes]
-    unpacked: Callable[[bytes], tuple[Header, Arrays]]
+    build: Callable[[Header, Header, Arrays], Vintage]
+    serialise: Callable[[Header, Arrays], bytes]
+    parse: Callable[[bytes], tuple[Header, Arrays]]
 
     def file_name(self, through: date) -> str:
         """`base-2005-06.npz`: the month of the last session that was seen."""
@@ -58,7 +58,7 @@ def file_name(vintage: Vintage) -> str:
 def write(vintage: Vintage, folder: Path) -> Path:
     """Write the vintage, atomically, under the name of its last month; equal values give equal bytes."""
     path, (header, arrays) = folder / file_name(vintage), _described(vintage)
-    write_atomically(path, _kind(vintage).packed(header | {"sha256": _digest(header, arrays)}, arrays))
+    write_atomically(path, _kind(vintage).serialise(header | {"sha256": _digest(header, arrays)}, arrays))
     return path
 
 
@@ -73,12 +73,12 @@ def read(path: Path) -> Any:
     try:
         if (size := path.stat().st_size) > LARGEST:
             raise ValueError(f"{size:,} bytes")
-        header, arrays = kind.unpacked(path.read_bytes())
+        header, arrays = kind.parse(path.read_bytes())
         signed, found = header.pop("sha256"), _digest(header, arrays)
         if signed != found:
             expected = f"expected content of SHA-256 {str(signed)[:64]}"
             raise InvalidFile(str(path), f"{expected}, found {found}; {WAY_BACK}")
-        for name, wanted in kind.shaped.items():
+        for name, wanted in kind.layout.items():
             if header[name] != wanted:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
         learned_from = {
@@ -87,8 +87,8 @@ def read(path: Path) -> Any:
             "sessions": int(header["sessions"]),
             "origins": int(header["origins"]),
         }
-        vintage = kind.made(learned_from, header, arrays)
-    except FOREIGN as problem:
+        vintage = kind.build(learned_from, header, arrays)
+    except READ_ERRORS as problem:
         what = f"{type(problem).__name__}: {str(problem)[:160]}"
         raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {WAY_BACK}") from problem
     if path.name != file_name(vintage):
@@ -109,7 +109,7 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
         "origins": vintage.origins,
     }
     header, arrays = kind.parts(vintage)
-    return {"format": kind.shaped["format"], **learned_from, **kind.shaped, **header}, arrays
+    return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
 
 def _digest(header: Header, arrays: Arrays) -> str:
@@ -178,24 +178,24 @@ def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
 
 
 GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
-WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": CURVES}
+WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
         name="pooled regression",
         pattern="pooled-*.json",
-        shaped={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
+        layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
         parts=_regression_parts,
-        made=_regression,
-        packed=_lines,
-        unpacked=lambda content: (json.loads(content), ()),
+        build=_regression,
+        serialise=_lines,
+        parse=lambda content: (json.loads(content), ()),
     ),
     "base": VintageKind(
         name="base network",
         pattern="base-*.npz",
-        shaped={"format": "stockml base network, 1", **WINDOWS, **GRID},
+        layout={"format": "stockml base network, 1", **WINDOWS, **GRID},
         parts=_base_parts,
-        made=_base,
-        packed=labelled,
-        unpacked=unlabelled,
+        build=_base,
+        serialise=labelled,
+        parse=unlabelled,
     ),
 }

@@ -1,8 +1,8 @@
 """A ticker's network: the base that was learned across tickers, with four numbers of the ticker's own.
 
-What one ticker's history teaches is little, so it is kept small and anchored: the biases of the last layer, a weight
-for each curve by which a width departs, drawn to zero, where the base stands. They follow from running means of how
-much further than the base said the ticker has moved; continued with what is new, these are what a full training finds.
+What one ticker's history teaches is little, so it is kept small: the biases of the last layer, the coefficients of
+`lead_basis`, shrunk to zero, where the base stands. They follow from running means of how much further than the base
+said the ticker has moved; continued with what is new, these are what a full training finds.
 """
 
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.models.base_network import CURVES, curves_at
+from stockml.models.base_network import BASIS_SIZE, lead_basis
 from stockml.models.pool import Pool, widths_of
 from stockml.models.pooled_regression import LEADS, LEVELS, SMALLEST_MOVE, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-MEMORY = 600.0  # origins, five sessions apart, after which one counts e times less
-ANCHOR = 100.0  # independent origins that would have to speak for a departure before half of it is believed
-SHARED = 10.0  # origins that share an outcome's sessions: so many count as one
-SMOOTH = (np.arange(200) + 0.5) / 200  # levels over which a distribution's own mean is taken
+DECAY_ORIGINS = 600.0  # five sessions apart, after which one counts e times less
+RIDGE_PENALTY = 100.0  # independent origins that would have to speak for a coefficient before half of it is believed
+OVERLAP = 10.0  # consecutive origins that share an outcome's sessions: so many count as one
+FINE_LEVELS = (np.arange(200) + 0.5) / 200  # over which a distribution's own mean is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +34,19 @@ class OwnErrors:
     weight: float = 0.0
     through: np.datetime64 | None = None
 
-    def then(self, errors: Floats, through: np.datetime64) -> Self:
+    def updated(self, errors: Floats, through: np.datetime64) -> Self:
         """With the errors of later origins, (m, 11), oldest first."""
         ages = np.arange(len(errors))[::-1]
-        weights = np.exp(-ages / MEMORY)
-        kept = self.weight * np.exp(-len(errors) / MEMORY)
+        weights = np.exp(-ages / DECAY_ORIGINS)
+        kept = self.weight * np.exp(-len(errors) / DECAY_ORIGINS)
         weight = kept + float(weights.sum())
         return type(self)((kept * self.mean + weights @ errors) / weight, weight, through)
 
-    def departure(self) -> Floats:
-        """(4,) weights of the curves: ridge regression of the mean on them, drawn to zero."""
-        curves, independent = curves_at(np.array(LEADS)), self.weight / SHARED
-        penalty = ANCHOR * len(LEADS) * np.eye(CURVES)
-        found = np.linalg.solve(independent * curves.T @ curves + penalty, independent * curves.T @ self.mean)
+    def coefficients(self) -> Floats:
+        """(4,) of `lead_basis`: the ridge regression of the mean on it."""
+        basis, independent = lead_basis(np.array(LEADS)), self.weight / OVERLAP
+        penalty = RIDGE_PENALTY * len(LEADS) * np.eye(BASIS_SIZE)
+        found = np.linalg.solve(independent * basis.T @ basis + penalty, independent * basis.T @ self.mean)
         return np.asarray(found, dtype=np.float64)
 
     def asdict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """A pool's base, its width moved by a ticker's errors if `own`; all rests on sessions through `learned_until`."""
+    """A pool's base, its width changed by a ticker's errors if `own`; all rests on sessions through `learned_until`."""
 
     pool: Pool
     errors: OwnErrors
@@ -72,16 +72,15 @@ class TickerNetwork:
         """(m, leads, 21) the network's, symmetric about 0; None where there is no base."""
         if self.pool.base is None:
             return None
-        departure = self.errors.departure() if self.own else np.zeros(CURVES)
-        return self.pool.network(series, origins, leads, departure)
+        return self.pool.network(series, origins, leads, self.errors.coefficients() if self.own else None)
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
     """(m, 11) of ln(|move| / width + 0.05) after origins whose outcomes are known, less the base's own expectation."""
     leads = np.array(LEADS)
-    quantiles = pool.network(series, origins, leads, np.zeros(CURVES))
+    quantiles = pool.network(series, origins, leads)
     width = widths_of(quantiles)[..., None]
-    between = np.stack([np.interp(SMOOTH, LEVELS, unit) for unit in np.eye(len(LEVELS))])
-    expected = np.log(np.abs((quantiles / width) @ between) + SMALLEST_MOVE).mean(axis=-1)
+    weights = np.stack([np.interp(FINE_LEVELS, LEVELS, unit) for unit in np.eye(len(LEVELS))])
+    expected = np.log(np.abs((quantiles / width) @ weights) + SMALLEST_MOVE).mean(axis=-1)
     found = np.log(np.abs(moves(series, origins, leads)) / width[..., 0] + SMALLEST_MOVE)
     return np.asarray(found - expected, dtype=np.float64)

@@ -16,7 +16,7 @@ PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn round, is left out of the year
 
 
-def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
+def prior_path(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
     """(m, horizon): the log move after each origin that is expected of any share, whatever its own drift.
 
     It starts between the mid, the close and the newest week's mean, and rises the faster the more the share swings, and
@@ -24,7 +24,8 @@ def prior_path(series: PriceSeries, at: Indices, horizon: int) -> Floats:
     over more than a year is left out: it says less about its next years than this does.
     """
     rise = usual_rise(series) * (1 + trend(series))
-    return np.asarray(_start(series)[at, None] + rise[at, None] * np.arange(1, horizon + 1), dtype=np.float64)
+    start = _start(series)[origins, None]
+    return np.asarray(start + rise[origins, None] * np.arange(1, horizon + 1), dtype=np.float64)
 
 
 @each_segment
@@ -40,13 +41,13 @@ def usual_rise(series: PriceSeries) -> Floats:
     return USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER
 
 
-def published_moves(series: PriceSeries, at: Indices, leads: Indices) -> Floats:
+def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise.
 
     None at lead 1: the mid price of the next session is as old as new. On 99 tickers, in eras from 2003 and from 2009,
     half of the rise gained on nine of ten; its trend gained in one and lost in the other.
     """
-    return np.asarray(PUBLISHED_SHARE * usual_rise(series)[at, None] * (leads - 1), dtype=np.float64)
+    return np.asarray(PUBLISHED_SHARE * usual_rise(series)[origins, None] * (leads - 1), dtype=np.float64)
 
 
 @each_segment

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import PUBLISHED
+from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
@@ -56,9 +56,7 @@ class Glance:
 
     @classmethod
     def of(cls, night: Night) -> "Glance":
-        path, table, figures, path_adds = night.score(PUBLISHED), night.distributions, night.metrics, night.path_adds
-        whole = table.whole.get(row_of(night.publisher)) if table else None
-        saves = table and table.network_adds
+        path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -71,11 +69,11 @@ class Glance:
             expires_after=night.expires_after,
             calendar=night.calendar,
             published_skill=path.skill if path else None,
-            network_adds=saves.skill if saves else None,
-            network_adds_p=saves.p_value if saves else None,
+            network_adds=adds.skill if adds else None,
+            network_adds_p=adds.p_value if adds else None,
             path_adds=path_adds.skill_difference if path_adds else None,
             path_adds_p=path_adds.p_value if path_adds else None,
-            crps_skill=whole.skill if whole else None,
+            crps_skill=night.crps_skill,
             coverage_80=_share(figures.get("answer/coverage_80_pct")),
             live_skill=figures.get("live/skill"),
             live_coverage_80=figures.get("live/coverage_80"),
@@ -83,10 +81,10 @@ class Glance:
             width_against_usual=_share(figures.get(WIDTH)),
         )
 
-    @property
-    def adds(self) -> bool:
-        """Whether the network adds anything to what is published: to the path, or to the distribution."""
-        return (self.network_adds or 0) > 0 or (self.path_adds or 0) > 0
+    def adds(self, *, clearly: bool = False) -> bool:
+        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise."""
+        gains = ((self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p))
+        return any((gain or 0) > 0 and (is_clear(p) or not clearly) for gain, p in gains)
 
     def metrics(self) -> dict[str, float]:
         """The track record's figures under the names that MLflow shows, in percent; a count; 1 for a promotion, else 0.

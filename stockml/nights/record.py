@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.distribution_table import DistributionTable
+from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
@@ -108,6 +109,17 @@ class Night:
             return None
         return self.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
 
+    @property
+    def network_adds(self) -> CrpsComparison | None:
+        """The distribution by the network that would publish, against the very same procedure without it."""
+        return self.distributions.network_adds if self.distributions else None
+
+    @property
+    def crps_skill(self) -> float | None:
+        """Of the published distribution, over the pooled regression's."""
+        published = self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
+        return published.skill if published else None
+
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None
 
@@ -160,9 +172,9 @@ def read_night(path: Path) -> Night:
         way_back = "restore it from a backup, or move it away; that night run again makes it anew"
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
     places = ("model_folder", "evaluation_folder", "dataset_path")
-    here: dict[str, Any] = {name: _here(path, getattr(night, name)) for name in places}
+    here: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in places}
     # plots are drawn again where they are missing, and never into the home that this one was copied from
-    return replace(night, **here, plots_folder=_here(path, night.plots_folder, drawn_again=True))
+    return replace(night, **here, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
 
 
 def check_night(path: Path) -> None:
@@ -176,7 +188,7 @@ def check_night(path: Path) -> None:
     read_night(path)
 
 
-def _here(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
+def _relocated(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
     """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is or will be."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:

@@ -196,14 +196,9 @@ def share_sentence(listed: Sequence[Row]) -> str:
     known = [row.glance for row in listed if row.glance and {row.glance.network_adds, row.glance.path_adds} != {None}]
     if not known:
         return "No night yet says whether the network adds anything."
-    adding, clearly = sum(each.adds for each in known), sum(map(_adds_clearly, known))
+    adding, clearly = (sum(each.adds(clearly=beyond) for each in known) for beyond in (False, True))
     counted = f"{adding} of {len(known)} ticker{'' if len(known) == 1 else 's'} ({adding / len(known):.0%})"
     return f"The network adds something on {counted}, on {clearly} by more than the noise."
-
-
-def _adds_clearly(found: Glance) -> bool:
-    pairs = ((found.network_adds, found.network_adds_p), (found.path_adds, found.path_adds_p))
-    return any(value is not None and value > 0 and is_clear(p) for value, p in pairs)
 
 
 def text(listed: Sequence[Row]) -> str:

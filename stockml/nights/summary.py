@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import SIGNIFICANT
+from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
@@ -137,18 +137,16 @@ def _median(night: Night) -> str:
 
 def _crps_adds(night: Night) -> str:
     """The CRPS of what is published against the very same procedure without the network, with its noise."""
-    table = night.distributions
-    if table is None or table.network_adds is None:
+    found = night.network_adds
+    if found is None:
         return "what was not measured"
-    found = table.network_adds
     inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
     return f"{found.skill:+z.2%} of CRPS{inside}, {_luck(found.p_value)}"
 
 
 def _not_published(night: Night) -> str:
-    table = night.distributions
-    if table is not None and table.network_adds is None:
-        return "no network: " + "; ".join(table.reasons.values())
+    if night.distributions and night.network_adds is None:
+        return "no network: " + "; ".join(night.distributions.reasons.values())
     return f"the network did worse: {_crps_adds(night)}"
 
 
@@ -164,7 +162,7 @@ def _path_adds(night: Night) -> str:
 def _luck(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
-    return f"p {p_value:.2f}" if p_value < SIGNIFICANT else f"within the noise (p {p_value:.2f})"
+    return f"p {p_value:.2f}" if is_clear(p_value) else f"within the noise (p {p_value:.2f})"
 
 
 def _row(label: str, value: str) -> list[str]:

@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import price_text
@@ -64,9 +63,7 @@ class NightRow:
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
-        path, table = night.forecast, night.distributions
-        adds = table.network_adds if table else None
-        whole = table.whole.get(row_of(night.publisher)) if table else None
+        path, adds = night.forecast, night.network_adds
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -78,7 +75,7 @@ class NightRow:
             naive_mse=_rounded(naive.mse) if naive else None,
             network_adds=_rounded(adds.skill) if adds else None,
             noise_p=_rounded(adds.p_value) if adds else None,
-            crps_skill=_rounded(whole.skill) if whole else None,
+            crps_skill=_rounded(night.crps_skill),
             promoted=night.verdict.promoted if night.verdict else None,
             now=_rounded(path.now, 6) if path else None,
             forecast=_rounded(path.path[-1], 6) if path else None,
@@ -121,15 +118,12 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
     as_shown = {"change": (100, 1), "rise": (100, 0), "rose": (100, 0), "network_adds": (100, 2), "noise_p": (1, 2)}
-    return [
-        {
-            name: round(line[key] * as_shown[key][0], as_shown[key][1])
-            if key in as_shown and line[key] is not None
-            else line[key]
-            for key, name in shown.items()
-        }
-        for line in records(rows)
-    ]
+
+    def cell(key: str, value: Any) -> Any:
+        factor, digits = as_shown.get(key, (1, 0))
+        return value if value is None or key not in as_shown else round(value * factor, digits)
+
+    return [{name: cell(key, line[key]) for key, name in shown.items()} for line in records(rows)]
 
 
 def as_csv(rows: Sequence[NightRow]) -> bytes:

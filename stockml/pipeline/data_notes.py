@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from stockml.features.segments import HOLE, divided_by, starts
-from stockml.features.windows import whole
+from stockml.features.windows import within_segment
 from stockml.models.pooled_regression import LEADS
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.believed import View
@@ -82,7 +82,7 @@ def divided(series: PriceSeries, sessions: Sessions) -> str:
     missing = len(sessions.between(last + timedelta(days=1), first - timedelta(days=1)))
     kind, times = divided_by(series, after[-1]), f" {len(after)} times, the newest" if len(after) > 1 else ""
     size = f" of {missing} sessions" if kind == HOLE else ", a ten- or hundredfold price that stayed,"
-    lost = len(series) - len(whole(series, np.arange(len(series)), LEADS[-1]))
+    lost = len(series) - len(within_segment(series, np.arange(len(series)), LEADS[-1]))
     return (
         f"the series is divided{times} by a {kind}{size} between {last} and {first}: {lost} of {len(series):,} "
         "sessions are neither learned from nor scored, since window or outcome would span it; after it the share "

@@ -6,7 +6,7 @@ from functools import cache
 
 from stockml.errors import NoBars
 from stockml.home import Home
-from stockml.models.pool import known_by
+from stockml.models.pool import vintages_sha256
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
@@ -24,7 +24,7 @@ def beside_the_bars(home: Home, ticker: str, session: date) -> str:
 
 def bases_of(home: Home, session: date) -> str:
     """Hash of what was learned across tickers: all that is shipped, and what the home had learned by the session."""
-    return f"{_shipped()} {known_by(session, home.bases)}"
+    return f"{_shipped()} {vintages_sha256(session, home.bases)}"
 
 
 @cache

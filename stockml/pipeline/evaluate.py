@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.home import Home
-from stockml.models.base_network import windows_seen_once
+from stockml.models.base_network import coefficients_cached
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
 from stockml.pipeline.decide import champion_beside
 from stockml.prices.series import PriceSeries
@@ -30,7 +30,7 @@ def evaluate_night(
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
-    with windows_seen_once():
+    with coefficients_cached():
         assessment = assess(
             series,
             tonight,

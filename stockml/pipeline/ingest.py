@@ -88,9 +88,11 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
     """
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
+    if reason is None:
+        return None
     settled = f"`stockml bars {bars.ticker} --accept {bars.session}` if it is right"
     text = f"the bar of {bars.session} is set aside: {reason}; the forecast before it stands; {settled}"
-    return None if reason is None else Outcome(bars.session, text, states.SET_ASIDE)
+    return Outcome(bars.session, text, states.SET_ASIDE)
 
 
 def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:

@@ -10,7 +10,7 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
-from stockml.features.windows import origins
+from stockml.features.windows import every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import Home
@@ -67,7 +67,7 @@ def figures(
         made["training"] = lambda: training.training_curves(ticker, rows)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
-        watched = origins(model.parts.test, evaluation.horizon)
+        watched = every_nth(model.parts.test, evaluation.horizon)
         made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
     return made
 
@@ -95,7 +95,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
     sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
-    series, evaluation, model = (_there(night, path) for path in sources)
+    series, evaluation, model = (_existing(night, path) for path in sources)
     made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
     return draw(made, (name for name in night.figures if name in made), folder)
 
@@ -112,7 +112,7 @@ def drawn_when_opened(home: Home) -> bool:
     return home.server("mlflow") == home.tracking_uri
 
 
-def _there(night: Night, path: str | None) -> Path:
+def _existing(night: Night, path: str | None) -> Path:
     if path is None or not Path(path).exists():
         name = path or f"what {night.run_name} was drawn from"
         raise InvalidFile(name, "expected what the night's plots are drawn from, found nothing; run that night again")

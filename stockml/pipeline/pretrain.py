@@ -10,8 +10,8 @@ from stockml.errors import TooFewTickers
 from stockml.evaluation.distribution_scores import base_score
 from stockml.home import Home
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pool import keep_aside
-from stockml.models.pooled_regression import PooledRegression, origins_of
+from stockml.models.pool import keep_superseded
+from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_vintages import write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
@@ -37,21 +37,21 @@ def pretrain_base(
     Nights whose session is later use them; one of the same month that was there before is kept aside for the models
     that rest on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
-    known = {ticker: bars for ticker, each in series.items() if len(origins_of(bars := each.through(until)))}
+    known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
     if len(known) < FEWEST_TICKERS:
         raise TooFewTickers(FEWEST_TICKERS, len(known))
     folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
-        keep_aside(folder, regression)
+        keep_superseded(folder, regression)
         write(regression, folder)
         working = home.pretraining / str(regression.through)
         base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
-        at = {ticker: origins_of(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
+        at = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
         skill, share = base_score(base, regression, known, at)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
-        keep_aside(folder, base)
+        keep_superseded(folder, base)
         path = write(base, folder)
         shutil.rmtree(working)
     return base, path

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
-from stockml.models.base_network import CURVES, LOOK_BACK, UPPER, Member, curves_at
-from stockml.models.pooled_regression import EWMA_60, LEADS, ORIGIN_EVERY, POOLED, PooledRegression, symmetrised
+from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, UPPER, Member, lead_basis
+from stockml.models.pooled_regression import EWMA_60, LEADS, ORIGIN_STRIDE, POOLED, PooledRegression, symmetrised
 from stockml.models.tensorflow import tensorflow
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import STRETCH, TrainingSet
@@ -89,17 +89,18 @@ class Trainer:
         for rows, rate in zip(order, rates, strict=True):
             self._optimizer.learning_rate.assign(rate)
             x = examples.rows[examples.starts[rows, None] + np.arange(STRETCH)]
-            base = examples.regression[rows] if self.settings.corrects else np.zeros_like(examples.regression[rows])
-            batch = [tf.constant(array) for array in (x, base, examples.moves[rows], examples.known[rows])]
+            offset = examples.log_widths[rows] * np.float32(self.settings.corrects)
+            batch = [tf.constant(array) for array in (x, offset, examples.sizes[rows], examples.mask[rows])]
             losses.append(float(self._step(*batch)))
         return float(np.mean(losses))
 
-    def _learn(self, x: Any, base: Any, size: Any, known: Any) -> Any:
+    def _learn(self, x: Any, offset: Any, size: Any, mask: Any) -> Any:
         tf = tensorflow()
+        basis = lead_basis(np.array(LEADS)).astype(np.float32)
         with tf.GradientTape() as tape:
-            departure = tf.matmul(self.model(x, training=True), tf.constant(_curves().T))
+            log_width = offset + tf.matmul(self.model(x, training=True), tf.constant(basis.T))
             upper = tf.cumsum(tf.math.softplus(self.shape.value), axis=1)
-            loss = mean_loss(tf.exp(base + departure)[..., None] * upper, size, known)
+            loss = mean_loss(tf.exp(log_width)[..., None] * upper, size, mask)
         gradients = tape.gradient(loss, [v.value for v in self._trained])
         self._optimizer.apply(gradients, self._trained)
         return loss
@@ -119,7 +120,7 @@ def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
-    """A Keras model from (stretches, sessions, 14) to the curves (stretches, origins, 4), from zero.
+    """A Keras model from (stretches, sessions, 14) to coefficients (stretches, origins, 4), zero at first.
 
     The first origin is the 64th session, each next one five later.
     """
@@ -127,8 +128,8 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
     import keras
 
     seeds = iter(range(1_000 * settings.seed, 1_000 * settings.seed + 100))
-    entry = keras.Input((sessions, len(INPUTS)))
-    state = entry
+    inputs = keras.Input((sessions, len(INPUTS)))
+    state = inputs
     for units in settings.units:
         start = {
             "kernel_initializer": keras.initializers.GlorotUniform(seed=next(seeds)),
@@ -136,29 +137,24 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
         }
         state = keras.layers.LSTM(units, return_sequences=True, **start)(state)
         state = keras.layers.Dropout(settings.dropout, seed=next(seeds))(state)
-    at_origins = [each[:, LOOK_BACK - 1 :: ORIGIN_EVERY] for each in (state, entry)]
-    known = keras.layers.Concatenate()(at_origins)
-    dense_start = keras.initializers.GlorotUniform(seed=next(seeds))
-    hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=dense_start)(known)
+    at_origins = keras.layers.Concatenate()([each[:, LOOK_BACK - 1 :: ORIGIN_STRIDE] for each in (state, inputs)])
+    kernel = keras.initializers.GlorotUniform(seed=next(seeds))
+    hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=kernel)(at_origins)
     hidden = keras.layers.Dropout(settings.dropout, seed=next(seeds))(hidden)
-    return keras.Model(entry, keras.layers.Dense(CURVES, kernel_initializer="zeros")(hidden))
+    return keras.Model(inputs, keras.layers.Dense(BASIS_SIZE, kernel_initializer="zeros")(hidden))
 
 
-def mean_loss(upper: Any, size: Any, known: Any) -> Any:
+def mean_loss(upper: Any, size: Any, mask: Any) -> Any:
     """Mean pinball loss over the upper and the lower levels; a symmetric shape needs the size of a move alone.
 
-    upper: (…, 11, 10) quantiles.  size: (…, 11), |move|.  known: (…), 1 where an origin counts.
+    upper: (…, 11, 10) quantiles.  size: (…, 11), |move|.  mask: (…), 1 where an origin counts.
     """
     tf = tensorflow()
     levels = tf.constant(UPPER.astype(np.float32))
     above = size[..., None] - upper
     mirrored = (1 - levels) * (size[..., None] + upper)
     loss = (tf.maximum(levels * above, (levels - 1) * above) + mirrored) / 2
-    return tf.reduce_sum(tf.reduce_mean(loss, axis=[-2, -1]) * known) / tf.reduce_sum(known)
-
-
-def _curves() -> NDArray[np.float32]:
-    return curves_at(np.array(LEADS)).astype(np.float32)
+    return tf.reduce_sum(tf.reduce_mean(loss, axis=[-2, -1]) * mask) / tf.reduce_sum(mask)
 
 
 def _steps(shape: Floats) -> NDArray[np.float32]:

@@ -76,9 +76,7 @@ def pretrain(
         progress.finished[settings.name] = trainer.state()
     found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    return BaseNetwork(
-        examples.through, examples.tickers, examples.sessions, examples.origins, examples.scale, tuple(found), scores
-    )
+    return BaseNetwork(**examples.learned_from, scale=examples.scale, members=tuple(found), scores=scores)
 
 
 def _trained(

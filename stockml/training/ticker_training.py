@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, check_whole, scored_origins, split_origins, whole
+from stockml.features.windows import OriginSplit, check_segments, scored_origins, split_origins, within_segment
 from stockml.forecasts.proper_scores import crps
-from stockml.models.base_network import CURVES, curves_at
+from stockml.models.base_network import lead_basis
 from stockml.models.pool import Pool, oldest_through
-from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_EVERY, moves
+from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_STRIDE, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
@@ -38,7 +38,7 @@ def unseen_parts(
     if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none
         first = 0
     split = split_origins(len(series), evaluation, first)
-    check_whole(series, split, evaluation)
+    check_segments(series, split, evaluation)
     return split
 
 
@@ -52,12 +52,10 @@ def train_ticker(
 ) -> TrainedModel:
     """Learn from the start, or go on from `start`'s errors where its pool is tonight's too. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
-    before = (start.held_out, start.published) if start else (None, None)
-    held_out = _learned(series, before[0], split.validation.start, folders)
+    held_out = _learned(series, start.held_out if start else None, split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
-    asked = settings.mode in ("retrain", "fine-tune")
-    own = evidence is not None and (asked or evidence.skill > 0)
-    published = _learned(series, before[1], len(series), folders)
+    own = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
+    published = _learned(series, start.published if start else None, len(series), folders)
     return TrainedModel(
         settings=settings,
         decision=decision if own else _left_alone(decision, evidence, held_out.pool),
@@ -90,14 +88,14 @@ def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
     """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
     origins = new_origins(errors, known)
     for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
-        errors = errors.then(errors_of(pool, known, at), known.sessions[at[-1]])
+        errors = errors.updated(errors_of(pool, known, at), known.sessions[at[-1]])
     return errors
 
 
 def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
     """On one grid of sessions, whenever it is asked, so that going on equals beginning anew."""
-    first = ORIGIN_EVERY * (FEWEST_RETURNS // ORIGIN_EVERY + 1)
-    grid = whole(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_EVERY), LEADS[-1])
+    first = ORIGIN_STRIDE * (FEWEST_RETURNS // ORIGIN_STRIDE + 1)
+    grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]
 
 
@@ -109,8 +107,8 @@ def _evidence(
         return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
-    base = network.pool.network(series, at, leads, np.zeros(CURVES))
-    own = base * np.exp(curves_at(leads) @ network.errors.departure())[:, None]
+    base = network.pool.network(series, at, leads)
+    own = base * np.exp(lead_basis(leads) @ network.errors.coefficients())[:, None]
     loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in (own, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 

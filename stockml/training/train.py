@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import NoChampion, TooFewBars
-from stockml.features.windows import origins, split_origins
+from stockml.features.windows import every_nth, split_origins
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
@@ -78,7 +78,7 @@ def _train_tutorial(
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
     fits = {}
     for name, end, watched in (
-        ("held_out", split.train_end + horizon, origins(split.test, horizon)),
+        ("held_out", split.train_end + horizon, every_nth(split.test, horizon)),
         ("published", len(series), np.empty(0, np.int64)),
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
@@ -94,7 +94,7 @@ def _train_tutorial(
         sessions=len(series),
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
-        history=tuple(row for name in NETWORKS for row in _rows(fits[name])),
+        history=tuple(row for name in NETWORKS for row in _history_rows(fits[name])),
         **networks,
     )
 
@@ -105,7 +105,7 @@ def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
     return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
 
 
-def _rows(fitted: TutorialFit) -> list[dict[str, Any]]:
+def _history_rows(fitted: TutorialFit) -> list[dict[str, Any]]:
     """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
     recipe = fitted.recipe
     rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
@@ -132,7 +132,7 @@ def facts_about(
     live_skill: float | None = None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
-    """What `policy.decide` wants to know, as of the last session of `series`. Raises TooFewBars."""
+    """What `retrain_policy.decide` wants to know, as of the last session of `series`. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(

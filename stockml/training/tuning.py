@@ -112,26 +112,26 @@ def tune(
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
         study = _study(home, search)
         for done in _trials(study, *FINISHED):
-            on_trial(_record(search, study, done, trials))
+            on_trial(_trial_record(search, study, done, trials))
         missing = trials - len(_trials(study, *FINISHED))
         if search.sampler == "grid":
             missing = _queue_grid(search, study, missing)
         try:
             if missing > 0:
                 study.optimize(
-                    lambda trial: _loss(search, study, trial),
+                    lambda trial: _trial_loss(search, study, trial),
                     n_trials=missing,
                     catch=(Diverged,),
-                    callbacks=[lambda _, trial: on_trial(_record(search, study, trial, trials))],
+                    callbacks=[lambda _, trial: on_trial(_trial_record(search, study, trial, trials))],
                 )
         finally:
-            kept = _kept(home, search, study)
+            kept = _write_best(home, search, study)
     if kept is None:
         raise Diverged(0, float("nan"))
     return kept
 
 
-def _loss(search: Search, study: "Study", trial: "Trial") -> float:
+def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
     """A trial: its settings' validation loss; ended early when it falls behind the others."""
     from optuna import TrialPruned
 
@@ -145,7 +145,7 @@ def _loss(search: Search, study: "Study", trial: "Trial") -> float:
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_read(chosen)}), ended)
+    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_decoded(chosen)}), ended)
 
 
 def _study(home: Home, search: Search) -> "Study":
@@ -165,7 +165,7 @@ def _study(home: Home, search: Search) -> "Study":
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
     for left in _trials(study, "RUNNING"):  # its process was killed: the lock says that none runs
-        if (given := _given(left)) and given not in map(_given, _trials(study, "WAITING")):
+        if (given := _params_of(left)) and given not in map(_params_of, _trials(study, "WAITING")):
             study.enqueue_trial(given)
         study.tell(left.number, state=optuna.trial.TrialState.FAIL)
     sampler = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
@@ -179,7 +179,7 @@ def _study(home: Home, search: Search) -> "Study":
 def _queue_grid(search: Search, study: "Study", most: int) -> int:
     """Queue the grid's untried points, which Optuna's own sampler cannot tell; how many trials are then to be made."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    known = [_given(trial) for trial in _trials(study, *FINISHED, "WAITING")]  # a failed one may have been interrupted
+    known = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # a failed one may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.base.training.seed).shuffle(points)
     untried = [point for point in points if point not in known]
@@ -188,7 +188,7 @@ def _queue_grid(search: Search, study: "Study", most: int) -> int:
     return min(most, len(waiting) + len(untried))
 
 
-def _given(trial: "FrozenTrial") -> dict[str, Any]:
+def _params_of(trial: "FrozenTrial") -> dict[str, Any]:
     """The settings that it was queued with, else those that it has drawn so far."""
     return dict(trial.system_attrs.get("fixed_params") or trial.params)
 
@@ -198,14 +198,14 @@ def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
-def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
+def _write_best(home: Home, search: Search, study: "Study") -> TuningResult | None:
     """Write the best so far as the ticker's settings; None when no trial is complete."""
     complete = _trials(study, "COMPLETE")
     if not complete:
         return None
     best, trials = study.best_trial, len(_trials(study, *FINISHED))
     own = next((trial.value for trial in complete if trial.params == search.start()), None)
-    settings = {**_overrides(search.base), **_read(best.params)}
+    settings = {**_overrides(search.base), **_decoded(best.params)}
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
     return TuningResult(
         ticker=search.ticker,
@@ -219,7 +219,7 @@ def _kept(home: Home, search: Search, study: "Study") -> TuningResult | None:
     )
 
 
-def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> TrialRecord:
+def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> TrialRecord:
     states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
     state = states.get(trial.state.name, "failed")
     return TrialRecord(
@@ -228,7 +228,7 @@ def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> Tr
         number=trial.number,
         of=of,
         state=state,
-        settings=_read(trial.params),
+        settings=_decoded(trial.params),
         losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
         loss=trial.value if state == "complete" else None,
         best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),
@@ -237,7 +237,7 @@ def _record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> Tr
     )
 
 
-def _read(params: Mapping[str, Any]) -> dict[str, Any]:
+def _decoded(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from stockml.evaluation.distribution_scores import base_score
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import PooledRegression, origins_of
+from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
@@ -64,7 +64,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     folder = into / f"_pretraining-{end:%Y-%m}"
     base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
-    at = {name: origins_of(bars)[::MEASURED_EVERY] for name, bars in known.items()}
+    at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
     skill, share = base_score(base, pooled, known, at)
     learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
     path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)

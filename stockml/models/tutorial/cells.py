@@ -23,28 +23,27 @@ class Cell(NamedTuple):
 
 def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
     """rest: bias (4 units)."""
-    into, forget, candidate, out = maths.split(x + h + rest[0], 4, axis=1)
-    memory = _sigmoid(maths, forget) * states[1] + _sigmoid(maths, into) * maths.tanh(candidate)
-    return _sigmoid(maths, out) * maths.tanh(memory), memory
+    enter, forget, candidate, output = maths.split(x + h + rest[0], 4, axis=1)
+    cell = _sigmoid(maths, forget) * states[1] + _sigmoid(maths, enter) * maths.tanh(candidate)
+    return _sigmoid(maths, output) * maths.tanh(cell), cell
 
 
 def peephole(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
-    """The gates see the memory too (Gers and Schmidhuber, 2000).  rest: bias (4 units), peepholes (3, units)."""
-    into, forget, candidate, out = maths.split(x + h + rest[0], 4, axis=1)
-    memory, seen = states[1], rest[1]
-    into, forget = _sigmoid(maths, into + seen[0] * memory), _sigmoid(maths, forget + seen[1] * memory)
-    memory = forget * memory + into * maths.tanh(candidate)
-    return _sigmoid(maths, out + seen[2] * memory) * maths.tanh(memory), memory
+    """The gates see the cell state too (Gers and Schmidhuber, 2000).  rest: bias (4 units), peepholes (3, units)."""
+    enter, forget, candidate, output = maths.split(x + h + rest[0], 4, axis=1)
+    cell, peepholes = states[1], rest[1]
+    enter, forget = _sigmoid(maths, enter + peepholes[0] * cell), _sigmoid(maths, forget + peepholes[1] * cell)
+    cell = forget * cell + enter * maths.tanh(candidate)
+    return _sigmoid(maths, output + peepholes[2] * cell) * maths.tanh(cell), cell
 
 
 def gru(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
     """Cho et al. (2014), the reset after the product, as Keras has it.  rest: biases of both sums (2, 3 units)."""
-    (keep, reset, candidate), (kept, again, recalled) = (
-        maths.split(sums, 3, axis=1) for sums in (x + rest[0][0], h + rest[0][1])
-    )
-    share = _sigmoid(maths, keep + kept)
-    candidate = maths.tanh(candidate + _sigmoid(maths, reset + again) * recalled)
-    return (share * states[0] + (1.0 - share) * candidate,)
+    update_x, reset_x, candidate_x = maths.split(x + rest[0][0], 3, axis=1)
+    update_h, reset_h, candidate_h = maths.split(h + rest[0][1], 3, axis=1)
+    update = _sigmoid(maths, update_x + update_h)
+    candidate = maths.tanh(candidate_x + _sigmoid(maths, reset_x + reset_h) * candidate_h)
+    return (update * states[0] + (1.0 - update) * candidate,)
 
 
 CELLS = {

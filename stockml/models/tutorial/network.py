@@ -132,11 +132,11 @@ def stream_layer() -> Any:
                 outputs, *ended = side_by_side(self.cell, self.rate, bits, states, by_step, recurrent, *rest)
                 states = tuple(ended)
             else:
-                seen = []
+                hidden = []
                 for x in tf.split(tf.matmul(signal, kernel), steps):
                     states = CELLS[self.cell].step(tf, x, tf.matmul(states[0], recurrent), rest, states)
-                    seen.append(states[0])
-                outputs = tf.stack(seen)
+                    hidden.append(states[0])
+                outputs = tf.stack(hidden)
             for kept, state in zip(self.states, states, strict=True):
                 kept.assign(state)
             return outputs

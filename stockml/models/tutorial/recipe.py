@@ -127,7 +127,10 @@ class TutorialScale:
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Parallel readers of values (n,) at cursors (streams,); one at the end goes on, at random, in its own segment."""
+    """Parallel readers of values (n,) at cursors (streams,).
+
+    One at the end of the values goes on at random, anywhere before the end of its own segment.
+    """
 
     values: Floats
     cursors: Indices

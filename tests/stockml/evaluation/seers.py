@@ -8,7 +8,7 @@ import numpy as np
 
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, Pools
-from stockml.features.windows import origins
+from stockml.features.windows import every_nth
 from stockml.models.pool import Pool
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.prices.series import PriceSeries
@@ -19,7 +19,7 @@ from tests.support.walks import walk
 SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
 SERIES = walk(1_300, seed=4)
 SPLIT = unseen_parts(SERIES, SETTINGS)
-TEST = origins(SPLIT.test, SETTINGS.origin_every)
+TEST = every_nth(SPLIT.test, SETTINGS.origin_every)
 LEADS = np.arange(1, 21)
 AGE = 7  # sessions since the champion last learned
 

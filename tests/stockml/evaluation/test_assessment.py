@@ -12,7 +12,7 @@ from stockml.evaluation.assessment import assess, read_assessment, write_assessm
 from stockml.evaluation.candidates import Candidate, Pools
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.features.windows import origins
+from stockml.features.windows import every_nth
 from stockml.models.pool import Pool
 from stockml.models.retrain_policy import Decision
 from stockml.models.trend_prior import published_moves
@@ -205,7 +205,7 @@ def test_a_ticker_of_a_few_sessions_gets_a_night(sessions: int) -> None:
     assert (found.publisher, found.verdict.promoted) == (LSTM, True)
     assert not found.forecast.without_network
     assert found.forecast.outlook[0].usual is None
-    assert found.evaluation.origins == len(origins(unseen_parts(series, SETTINGS).test, 5))
+    assert found.evaluation.origins == len(every_nth(unseen_parts(series, SETTINGS).test, 5))
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting, NoRow, TooFewBars
-from stockml.evaluation.assessment import judged
+from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.distribution_scores import pooled_test
@@ -57,7 +57,7 @@ def test_a_night_publishes_what_its_own_steps_say_of_the_series_as_it_stood() ->
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
         kept = champion is not None and same_forecast(model, champion)
         split = unseen_parts(known, settings.evaluation)
-        night = judged(known, model, champion, settings.evaluation, split, kept=kept)
+        night = judge_models(known, model, champion, settings.evaluation, split, kept=kept)
         champion = model if night.promoted else champion
         promoted.append(night.promoted)
         bases.append(model.published.pool.base.through)

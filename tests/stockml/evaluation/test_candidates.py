@@ -5,9 +5,9 @@ import pytest
 
 from stockml.evaluation.candidates import Pools, forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, evaluate
-from stockml.features.windows import origins
+from stockml.features.windows import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.publishing import Components, combined
+from stockml.forecasts.publishing import Components, combine
 from stockml.models.pool import Pool
 from stockml.models.trend_prior import published_moves
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
@@ -29,7 +29,7 @@ from tests.support.walks import altered_after
 
 def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time() -> None:
     """The unseen origins by the network that has not seen them, and tonight by the one that knows all."""
-    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
+    unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     rows = np.append(unseen, len(SERIES) - 1)
     told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
     said = Components(
@@ -37,7 +37,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
         np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in told]),
         np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
     )
-    whole, found = combined(SERIES, rows, said), assessed(USUAL)
+    whole, found = combine(SERIES, rows, said), assessed(USUAL)
     count, close = len(unseen) - len(TEST), SERIES.close
     np.testing.assert_array_equal(found.unseen, unseen)
     np.testing.assert_array_equal(found.test_origins, TEST)
@@ -71,7 +71,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_with_tonights() -
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])
 def test_nothing_after_an_origin_has_a_say_in_what_would_have_been_published(t: int) -> None:
     other = altered_after(SERIES, t)
-    unseen = np.concatenate([origins(part, 5) for part in (SPLIT.validation, SPLIT.test)])
+    unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     for model in (USUAL, None):
         one, two = candidate(model).earlier, candidate(model, other).earlier
         for name in ("quantiles", "shares", "feedback"):

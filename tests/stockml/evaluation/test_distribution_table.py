@@ -15,7 +15,7 @@ from stockml.evaluation.distribution_table import BASE, DistributionTable, distr
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import DieboldMariano
 from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, simple_distributions
-from stockml.forecasts.publishing import Published
+from stockml.forecasts.publishing import CombinedForecast
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEVELS
 from stockml.storage.records import read_record, written_record
@@ -28,7 +28,7 @@ POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
 
 def wider(times: float) -> Candidate:
     """So many times the pooled regression's widths, a little higher."""
-    said = Published(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
+    said = CombinedForecast(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
     return Candidate(said, said, said, None)
 
 
@@ -92,8 +92,8 @@ def test_the_networks_are_compared_with_the_champion_and_with_the_same_without_t
         assert each.test is not None
     alone = distribution_table(SERIES, AT, POOL, {LSTM: wider(1.0)}, 50)
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
-    assert not alone.loses(LSTM)
-    assert not alone.is_worse(LSTM)
+    assert not alone.is_worse(LSTM, clearly=True)
+    assert not alone.is_worse(LSTM, clearly=False)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_network_loses_by_more_than_the_noise_and_is_worse_by_however_little(
     test = None if p_value is None else DieboldMariano(1.0, p_value, 1 - p_value / 2)
     comparison = CrpsComparison(LSTM, WITHOUT_NETWORK, False, skill, (skill,), test)
     found = replace(table(), over_simple={CHAMPION: comparison})
-    assert (found.is_worse(CHAMPION), found.loses(CHAMPION)) == (worse, loses)
-    assert not found.is_worse(LSTM)
+    assert (found.is_worse(CHAMPION, clearly=False), found.is_worse(CHAMPION, clearly=True)) == (worse, loses)
+    assert not found.is_worse(LSTM, clearly=False)
 
 
 def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:

@@ -8,7 +8,7 @@ from stockml.evaluation.assessment import assess
 from stockml.evaluation.candidates import Pools
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.look_ahead import check_rows, goes_on_differently, rows_of_a_night
+from stockml.evaluation.look_ahead import check_rows, rows_of_a_night, with_other_future
 from stockml.models.baselines import BASELINES
 from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, SPLIT, TEST, USUAL, Model, after, assessed
 from tests.stockml.evaluation.test_assessment import seeing
@@ -32,7 +32,7 @@ def test_a_network_that_foretells_is_named_whichever_it_is() -> None:
 def test_every_row_of_both_tables_is_asked() -> None:
     found = assessed(USUAL, NARROW)
     models: dict[str, Model | None] = {LSTM: USUAL, CHAMPION: NARROW, WITHOUT_NETWORK: None}
-    rows = rows_of_a_night(TEST[:3], models, Pools.of(USUAL, SERIES), SETTINGS)
+    rows = rows_of_a_night(SERIES, TEST[:3], models, Pools.of(USUAL, SERIES).held_out, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, "the last close is the price, the published one of the networks"
     assert {BASE, TREND_PRIOR, *BASELINES} <= {*rows}
@@ -41,7 +41,7 @@ def test_every_row_of_both_tables_is_asked() -> None:
 @pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])
 def test_whatever_a_row_looks_at_is_found_out_and_only_what_comes_later(wanted: str) -> None:
     def told(ahead: int) -> None:
-        check_rows(SERIES, MIDDLE, {"row": lambda series: [getattr(series, wanted)[[MIDDLE + ahead]], None]})
+        check_rows(SERIES, MIDDLE, lambda series: {"row": [getattr(series, wanted)[[MIDDLE + ahead]], None]})
 
     told(0)
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
@@ -50,7 +50,7 @@ def test_whatever_a_row_looks_at_is_found_out_and_only_what_comes_later(wanted: 
 
 
 def test_the_other_future_is_another_from_the_next_session_on() -> None:
-    other = goes_on_differently(SERIES, MIDDLE)
+    other = with_other_future(SERIES, MIDDLE)
     assert other.sessions.tolist() == SERIES.sessions.tolist()
     for name in ("open", "high", "low", "close", "volume"):
         own, its = getattr(SERIES, name), getattr(other, name)

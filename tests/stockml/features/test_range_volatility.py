@@ -16,7 +16,7 @@ from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk
 
-ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "returns")
+ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "return_count")
 
 
 def edited(series: PriceSeries, factor: np.ndarray) -> PriceSeries:

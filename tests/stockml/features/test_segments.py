@@ -12,9 +12,9 @@ from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.segments import LONGEST_CLOSURE, segments, starts
 from stockml.features.width_inputs import width_inputs
-from stockml.features.windows import FIRST_ORIGIN, scored_origins, whole
+from stockml.features.windows import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, PooledRegression, origins_of
+from stockml.models.pooled_regression import LEADS, PooledRegression, learning_origins
 from stockml.models.retrain_policy import Decision
 from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.series import PriceSeries
@@ -56,7 +56,7 @@ def test_an_origin_that_is_kept_has_no_hole_in_its_window_and_one_that_is_left_o
         gaps[at] = gap
     series = with_gaps(gaps)
     at = np.arange(FIRST_ORIGIN, len(series) - horizon)
-    kept = set(whole(series, at, horizon).tolist())
+    kept = set(within_segment(series, at, horizon).tolist())
     for origin in at.tolist():
         spanned = np.busday_count(
             series.sessions[origin - FIRST_ORIGIN : origin + horizon],
@@ -73,7 +73,7 @@ def test_a_series_without_a_long_hole_is_its_own_only_segment_and_keeps_every_or
     (only,) = segments(series)
     assert only is series
     at = np.arange(0, len(series), 3)
-    np.testing.assert_array_equal(whole(series, at, horizon), at)
+    np.testing.assert_array_equal(within_segment(series, at, horizon), at)
 
 
 def test_what_is_known_after_a_hole_is_what_is_known_of_a_share_that_was_listed_then() -> None:
@@ -113,7 +113,10 @@ def test_a_tenfold_price_that_stays_begins_another_segment_and_a_crash_does_not(
 def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> None:
     series = hole_of_a_year()
     first, second = segments(series)
-    assert origins_of(series).tolist() == [*origins_of(first).tolist(), *(origins_of(second) + 600).tolist()]
+    assert learning_origins(series).tolist() == [
+        *learning_origins(first).tolist(),
+        *(learning_origins(second) + 600).tolist(),
+    ]
     one, two = (PooledRegression.fit(pool, UNTIL) for pool in ({"A": series}, {"A": first, "B": second}))
     np.testing.assert_array_equal(one.intercepts, two.intercepts)
     learned = [TrainingSet.of(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second})]

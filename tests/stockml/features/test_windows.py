@@ -11,9 +11,9 @@ from stockml.errors import TooFewBars
 from stockml.features.windows import (
     FIRST_ORIGIN,
     HORIZONS_TO_LEARN,
+    every_nth,
     known_outcomes,
     minimum_sessions,
-    origins,
     split_origins,
 )
 from stockml.settings import EvaluationSettings
@@ -109,7 +109,7 @@ def test_too_few_sessions_are_counted() -> None:
 
 def test_outcomes_are_what_a_naive_loop_cuts() -> None:
     mid = np.random.default_rng(0).normal(size=40)
-    at = origins(range(7, 30), 4)
+    at = every_nth(range(7, 30), 4)
     np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
     for m, i in enumerate(at):
         np.testing.assert_array_equal(known_outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, combined
+from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, combine
 from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, walk
@@ -68,7 +68,7 @@ def naive(series: PriceSeries, at: np.ndarray, told: Components) -> tuple[np.nda
 def test_shares_feedback_and_quantiles_are_what_a_loop_over_outcomes_says(every: int, network: float | None) -> None:
     at = np.append(np.arange(60, 90 + 9 * every, every), 199)
     told = said(at, network=network)
-    found, (quantiles, shares, feedback) = combined(SERIES, at, told), naive(SERIES, at, told)
+    found, (quantiles, shares, feedback) = combine(SERIES, at, told), naive(SERIES, at, told)
     np.testing.assert_allclose(found.shares, shares, atol=1e-12)
     np.testing.assert_allclose(found.feedback, feedback, atol=1e-12)
     np.testing.assert_allclose(found.quantiles, quantiles, atol=1e-12)
@@ -85,13 +85,13 @@ def said_at(told: Components, row: int) -> Components:
 def test_nothing_that_came_after_an_origin_has_a_say_in_it(t: int) -> None:
     at = np.arange(60, 200)
     told, other = said(at), altered_after(SERIES, t)
-    one, two = combined(SERIES, at, told), combined(other, at, told)
+    one, two = combine(SERIES, at, told), combine(other, at, told)
     known = at <= t
     for name in ("quantiles", "shares", "feedback"):
         np.testing.assert_array_equal(getattr(one, name)[known], getattr(two, name)[known])
     if t < 190:
         assert not np.array_equal(one.feedback, two.feedback)
-    until = combined(SERIES.until(t + 1), at[known], said_until(told, int(known.sum())))
+    until = combine(SERIES.until(t + 1), at[known], said_until(told, int(known.sum())))
     np.testing.assert_array_equal(until.quantiles, one.quantiles[known])
 
 
@@ -105,20 +105,20 @@ def test_the_share_moves_towards_who_was_right_and_the_width_towards_what_the_ba
     network: float, grows: bool
 ) -> None:
     at = np.arange(60, 390)
-    found = combined(SERIES, at, said(at, simple=0.03, network=network))
+    found = combine(SERIES, at, said(at, simple=0.03, network=network))
     np.testing.assert_allclose(found.shares[0], 2 / 3)
     assert (found.shares[-1] > 2 / 3).all() == grows
-    narrow, wide = (combined(SERIES, at, said(at, simple=w, network=None)).feedback[-1] for w in (0.001, 0.1))
+    narrow, wide = (combine(SERIES, at, said(at, simple=w, network=None)).feedback[-1] for w in (0.001, 0.1))
     assert narrow > 0 > wide
     endless = replace(SERIES, close=SERIES.close * 4)  # what comes is always far below
-    assert combined(endless, np.arange(10, 390), said(np.arange(10, 390))).feedback.max() <= FURTHEST_FEEDBACK
+    assert combine(endless, np.arange(10, 390), said(np.arange(10, 390))).feedback.max() <= FURTHEST_FEEDBACK
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 0.02, 5.0]), st.sampled_from([None, 0.0, 0.02, 5.0]))
 def test_quantiles_are_finite_and_never_fall(seed: int, simple: float, network: float | None) -> None:
     at = np.arange(60, 120, 4)
-    found = combined(SERIES, at, said(at, simple=simple, network=network, seed=seed))
+    found = combine(SERIES, at, said(at, simple=simple, network=network, seed=seed))
     assert np.isfinite(found.quantiles).all()
     assert (np.diff(found.quantiles, axis=-1) >= 0).all()
     assert ((found.shares >= 0) & (found.shares <= 1)).all()
@@ -129,6 +129,6 @@ def test_a_price_that_never_moves_leaves_the_share_as_it_began() -> None:
     still = PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat)
     at = np.arange(60, 200)
     nothing = Components(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
-    found = combined(still, at, nothing)
+    found = combine(still, at, nothing)
     np.testing.assert_allclose(found.shares, 2 / 3)
     assert found.feedback[-1] < 0, "bands that hold everything are too wide"

@@ -10,8 +10,8 @@ from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
-from stockml.features.windows import whole
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, curves_at, windows_seen_once
+from stockml.features.windows import within_segment
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached, lead_basis
 from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
@@ -49,7 +49,7 @@ def pooled() -> PooledRegression:
 def test_quantiles_are_finite_symmetric_and_rise_whatever_the_prices(
     pooled: PooledRegression, series: PriceSeries, size: float
 ) -> None:
-    origins = whole(series, np.arange(20, len(series), 7), 0)
+    origins = within_segment(series, np.arange(20, len(series), 7), 0)
     found = base(member(size=size), member(False, 1, size=size)).quantiles(series, origins, ALL, pooled)
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
@@ -64,7 +64,7 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(pooled: P
     units = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
     expected = np.zeros((2, 11, 21))
     for each, width in zip(both.members, (pooled.widths(series, origins, leads), units), strict=True):
-        departure = np.clip(each.curves(windows) @ curves_at(leads).T, -2, 2)
+        departure = np.clip(each.coefficients(windows) @ lead_basis(leads).T, -2, 2)
         shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
         expected += (width * np.exp(departure))[..., None] * shape / 2
     np.testing.assert_allclose(both.quantiles(series, origins, leads, pooled), expected, rtol=1e-5)
@@ -85,7 +85,7 @@ def test_the_network_is_what_a_loop_over_gates_says() -> None:
         sequence = states
     known = np.concatenate([sequence[-1], windows[0, -1]])
     hidden = np.maximum(known @ plain.dense[0] + plain.dense[1], 0)
-    np.testing.assert_allclose(plain.curves(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5)
+    np.testing.assert_allclose(plain.coefficients(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("t", [30, 100, 700, 1_100])
@@ -107,7 +107,7 @@ def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression)
 
 def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegression) -> None:
     series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
-    with windows_seen_once():
+    with coefficients_cached():
         first = own.quantiles(series, origins, ALL, pooled)
         np.testing.assert_array_equal(own.quantiles(walk(1_300), origins[1:], ALL, pooled), first[1:])
         assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
@@ -123,10 +123,10 @@ def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> No
         assert not window[:-2].any()
 
 
-def test_curves_are_smooth_polynomials_of_ln_lead() -> None:
+def test_the_basis_is_smooth_polynomials_of_ln_lead() -> None:
     place = 2 * np.log(ALL) / np.log(50) - 1
     expected = np.stack([np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1)
-    np.testing.assert_allclose(curves_at(ALL), expected, atol=1e-12)
+    np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)
 
 
 def test_what_cannot_be_said_is_refused(pooled: PooledRegression) -> None:

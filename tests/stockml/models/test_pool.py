@@ -11,10 +11,10 @@ from scipy.special import ndtri
 
 from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
-from stockml.features.windows import whole
+from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
-from stockml.models.base_network import curves_at
-from stockml.models.pool import Pool, file_of, keep_aside, known_by, oldest_through, widths_of
+from stockml.models.base_network import lead_basis
+from stockml.models.pool import Pool, file_of, keep_superseded, oldest_through, vintages_sha256, widths_of
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
@@ -130,7 +130,7 @@ def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_i
     assert before.base is not None
     for _ in range(2):
         after = replace(older, through=before.base.through)
-        keep_aside(folder, after)
+        keep_superseded(folder, after)
         pooled_vintages.write(after, folder)
     assert len([*folder.rglob("*/base-*.npz")]) == 1, "the same one that is learned again is no other"
     assert Pool.before(LATER, [folder]).identity() != before.identity()
@@ -139,18 +139,18 @@ def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_i
 
 def test_what_a_home_may_know_on_a_day_changes_with_every_vintage_that_ends_by_it(folder: Path) -> None:
     days = [date(2013, 6, 1), date(2014, 1, 1), date(2016, 1, 1), date(2018, 1, 1)]
-    known = [known_by(day, folder) for day in days]
+    known = [vintages_sha256(day, folder) for day in days]
     assert known[0] == ""
     assert len({*known}) == 4
     next(folder.glob("base-2017-06*")).write_bytes(b"damaged")
-    assert [known_by(day, folder) for day in days[:3]] == known[:3]
-    assert known_by(days[3], folder) != known[3]
-    assert known_by(days[3], folder / "absent") == ""
+    assert [vintages_sha256(day, folder) for day in days[:3]] == known[:3]
+    assert vintages_sha256(days[3], folder) != known[3]
+    assert vintages_sha256(days[3], folder / "absent") == ""
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) -> None:
-    at, pool = whole(series, np.arange(21, len(series), 97), 0), Pool.before(LATER)
+    at, pool = within_segment(series, np.arange(21, len(series), 97), 0), Pool.before(LATER)
     for found in (
         pool.simple(series, at, ALL),
         pool.network(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),
@@ -173,7 +173,7 @@ def test_beyond_the_furthest_lead_that_was_learned_the_width_grows_with_the_root
         np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
 
 
-def test_the_networks_words_are_the_bases_with_a_width_moved_by_the_tickers_own_curves() -> None:
+def test_the_networks_words_are_the_bases_with_a_width_changed_by_the_tickers_own_coefficients() -> None:
     series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
     assert pool.base is not None
     assert pool.regression is not None
@@ -181,7 +181,7 @@ def test_the_networks_words_are_the_bases_with_a_width_moved_by_the_tickers_own_
     plain = pool.base.quantiles(series, at, leads, pool.regression)
     np.testing.assert_array_equal(pool.network(series, at, leads, NONE), plain)
     moved = pool.network(series, at, leads, own)
-    np.testing.assert_allclose(np.log(widths_of(moved) / widths_of(plain)), [curves_at(leads) @ own] * 2, atol=1e-12)
+    np.testing.assert_allclose(np.log(widths_of(moved) / widths_of(plain)), [lead_basis(leads) @ own] * 2, atol=1e-12)
     upper = np.array([row[11:].mean() for row in plain[0]])
     np.testing.assert_allclose(widths_of(plain)[0], upper)
     np.testing.assert_allclose(pool.simple(series, at, leads), pool.regression.quantiles(series, at, leads))

@@ -7,13 +7,13 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
-from stockml.features.windows import whole
+from stockml.features.windows import within_segment
 from stockml.models.pooled_regression import (
     LEADS,
     LEVELS,
     POOLED,
     PooledRegression,
-    at_leads,
+    hat_basis,
     moves,
     symmetrised,
 )
@@ -140,7 +140,7 @@ def hole_of_a_year() -> PriceSeries:
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
-    origins = whole(series, np.arange(20, len(series)), 0)
+    origins = within_segment(series, np.arange(20, len(series)), 0)
     quantiles = fitted.quantiles(series, origins, ALL)
     for found in (quantiles, symmetrised(quantiles)):
         assert np.isfinite(found).all()
@@ -188,10 +188,10 @@ def test_a_young_pool_that_knows_no_long_term_still_learns() -> None:
 
 
 def test_between_the_leads_it_is_interpolated_in_ln_lead_and_beyond_them_refused(fitted: PooledRegression) -> None:
-    np.testing.assert_allclose(at_leads(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
+    np.testing.assert_allclose(hat_basis(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
     share = np.log(4 / 3) / np.log(5 / 3)
     expected = (1 - share) * fitted.intercepts[2] + share * fitted.intercepts[3]
-    assert (at_leads(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
+    assert (hat_basis(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
     for lead in (0, 51):
         with pytest.raises(InvalidSetting):
             fitted.shape(POOLED, np.array([1, lead]))

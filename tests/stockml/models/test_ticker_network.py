@@ -1,4 +1,4 @@
-"""A ticker's own errors are a running mean that can be continued; its departure is a ridge regression towards none."""
+"""A ticker's own errors are a running mean that can be continued; its coefficients are those of a ridge regression."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from stockml.models.base_network import curves_at
+from stockml.models.base_network import lead_basis
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, LEVELS
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
@@ -30,9 +30,9 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list[int]) -> None:
     rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
     for count in pieces:
-        found = found.then(rows[first : first + count], DAY + np.timedelta64(first + count, "D"))
+        found = found.updated(rows[first : first + count], DAY + np.timedelta64(first + count, "D"))
         first += count
-    whole = OwnErrors().then(rows, DAY + np.timedelta64(first, "D"))
+    whole = OwnErrors().updated(rows, DAY + np.timedelta64(first, "D"))
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
     assert (found.weight, found.through) == (pytest.approx(whole.weight), whole.through)
 
@@ -40,28 +40,28 @@ def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list
 def test_the_mean_is_weighted_by_age() -> None:
     rows = errors(50)
     weights = [np.exp(-(49 - i) / 600) for i in range(50)]
-    found = OwnErrors().then(rows, DAY)
+    found = OwnErrors().updated(rows, DAY)
     expected = sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
     np.testing.assert_allclose(found.mean, expected)
     assert found.weight == pytest.approx(sum(weights))
 
 
 @pytest.mark.parametrize("weight", [0.0, 30.0, 1e9])
-def test_the_departure_is_a_ridge_regression_of_the_mean_on_the_curves(weight: float) -> None:
+def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight: float) -> None:
     mean = 0.2 + 0.1 * np.log(LEADS)
-    found = OwnErrors(mean, weight, DAY).departure()
-    curves = curves_at(np.array(LEADS))
+    found = OwnErrors(mean, weight, DAY).coefficients()
+    basis = lead_basis(np.array(LEADS))
     if weight == 0:
         np.testing.assert_array_equal(found, np.zeros(4))
         return
-    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(curves, mean)
+    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(basis, mean)
     np.testing.assert_allclose(found, ridge.coef_, atol=1e-9)
-    size = np.abs(curves @ found / mean)
+    size = np.abs(basis @ found / mean)
     assert (size < 0.05).all() if weight == 30 else (size > 0.99).all()
 
 
 def test_what_is_kept_as_json_comes_back() -> None:
-    for plain in (OwnErrors(), OwnErrors().then(errors(7), DAY)):
+    for plain in (OwnErrors(), OwnErrors().updated(errors(7), DAY)):
         again = OwnErrors.from_dict(json.loads(json.dumps(plain.asdict())))
         np.testing.assert_array_equal(again.mean, plain.mean)
         assert (again.weight, again.through) == (plain.weight, plain.through)

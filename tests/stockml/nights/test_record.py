@@ -6,7 +6,7 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
@@ -130,6 +130,7 @@ NIGHTS = st.builds(
 )
 
 
+@settings(deadline=None)  # the first example makes the reader of records
 @given(night=NIGHTS)
 def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("night") / "night.json"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, origins
+from stockml.features.windows import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
@@ -106,7 +106,7 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
 
 
 def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed() -> None:
-    watched = origins(split().test, assessed("IBM", DAY).evaluation.horizon)
+    watched = every_nth(split().test, assessed("IBM", DAY).evaluation.horizon)
     last, leads = series().mid[watched, None], np.arange(1, 51)
     by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
     of_held_out = zip(history()[:5], by_epoch, strict=True)

@@ -130,18 +130,18 @@ def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> Non
         weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
         model.set_weights(weights)
         said = np.asarray(model(windows, training=False))[:, 0]
-        np.testing.assert_allclose(member.curves(windows), said, atol=1e-5)
+        np.testing.assert_allclose(member.coefficients(windows), said, atol=1e-5)
         assert np.abs(said).max() > 1e-4
 
 
 def test_a_training_set_holds_each_origin_once_with_what_then_came(pooled: PooledRegression) -> None:
     series = tickers()
     examples = TrainingSet.of(series, UNTIL, pooled)
-    assert examples.origins == pooled.origins
+    assert examples.learned_from["origins"] == pooled.origins
     bars = series["T0"]
-    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(examples.regression[0, 1, LEADS.index(5)])
+    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
     expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
-    assert examples.moves[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
+    assert examples.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
     assert examples.rows[examples.starts[-1] :].shape[0] >= STRETCH
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from flows.form import chosen
 from stockml.errors import Diverged, InvalidSetting, TooFewBars
-from stockml.features.windows import origins
+from stockml.features.windows import every_nth
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
@@ -248,7 +248,7 @@ def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
-    paths = model.held_out.paths(series, origins(model.parts.test, 10), 10)
+    paths = model.held_out.paths(series, every_nth(model.parts.test, 10), 10)
     assert model.history[1]["watched"] == np.round(paths, 4).tolist(), "epoch 2 is kept"
     assert "watched" not in model.history[2]
     at = np.array([600, 650, 699])
