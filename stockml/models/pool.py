@@ -42,7 +42,7 @@ class Pool:
 
     @property
     def through(self) -> date | None:
-        """The last session that any of it has volatilities."""
+        """The last session that any of it has seen."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
 
     def check_unseen(self, first: date) -> None:
@@ -107,8 +107,8 @@ def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
-    """The last session of the oldest regression: nothing earlier can be scored with it. None without any."""
-    oldest = next(map(_readable, _by_date("regression", folders)), None)
+    """The last session of the oldest regression that can be read: nothing earlier is scored. None without any."""
+    oldest = next(filter(None, map(_readable, _by_date("regression", folders))), None)
     return oldest.through if oldest else None
 
 

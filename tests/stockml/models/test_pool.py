@@ -58,6 +58,8 @@ def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> Non
     assert reason == "no pooled regression ends before 1999-06-30: the oldest has seen sessions through 1999-06-30"
     assert Pool.before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
     assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
+    (tmp_path / "pooled-1998-06.json").write_text("{ broken")
+    assert oldest_through([SHIPPED, tmp_path]) == date(1999, 6, 30), "one that is damaged is passed over"
 
 
 def test_without_a_vintage_a_normal_of_the_ewma_60_forecasts() -> None:
