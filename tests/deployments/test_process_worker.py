@@ -183,7 +183,8 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
                 until(client, run, "Completed")
             runs = [client.read_flow_run(run) for run in by_hand]
             states = [[each.name for each in client.read_flow_run_states(run)] for run in by_hand]
-            events = client.read_events(EventFilter(event=EventNameFilter(prefix=["prefect.worker."])), limit=50).events
+            of_workers = EventFilter(event=EventNameFilter(prefix=["prefect.worker."]), occurred={"since": now})
+            events = client.read_events(of_workers, limit=50).events
         begun = {run.id: run.start_time for run in client.read_flow_runs(flow_run_filter=of_deployment)}
         first = sorted(begun[id_of] or now for id_of in by_hand)
         assert first == [begun[id_of] for id_of in by_hand], "in the order in which they were asked for"
