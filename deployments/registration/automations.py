@@ -100,9 +100,11 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     dead = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
     )
-    nights = "A night ended in an error, or its process died. Told is the first of an hour: an outage ends all"
+    nights = (
+        "A night ended in an error, or its process kept dying. Only the first of an hour is told: an outage ends all"
+    )
     failed = "A run that is no ticker's night, or a part of it, ended in an error, or its process died"
-    late = "A run did not start in time: is a worker up? Told is the first of an hour: without one all are late"
+    late = "A run did not start in time: is a worker up? Only the first of an hour is told: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
         telling("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),

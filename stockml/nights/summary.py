@@ -175,7 +175,7 @@ def _bars(night: Night) -> str:
     if not night.sessions:  # skipped: it looked at none
         return ""
     restated = f", {night.rows_restated} restated" if night.rows_restated else ""
-    return f"{night.rows_added} added{restated}, {night.sessions:,} sessions in all"
+    return f"{night.rows_added:,} added{restated}, {night.sessions:,} sessions in all"
 
 
 def _end_point(forecast: Forecast) -> str:
