@@ -138,9 +138,9 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 def aligned(markdown: Sequence[str]) -> list[str]:
     """A Markdown table's rows in columns, as a terminal shows them; numbers to the right."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown if set(line) - set("|-: ")]
+    head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in markdown)
+    rows, right = [head, *rows], [cell.endswith(":") for cell in rule]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [column[-1][:1] in "+-0123456789" for column in zip(*rows, strict=True)]
     cells = (zip(row, widths, right, strict=True) for row in rows)
     return ["  ".join(f"{text:>{wide}}" if flush else f"{text:<{wide}}" for text, wide, flush in row) for row in cells]
 

@@ -167,37 +167,55 @@ def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLoss
 def markdown(table: BacktestTable) -> list[str]:
     """The table's lines, for the terminal and for a page."""
     return [
-        f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}.",
+        f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}. "
+        "In brackets: percent of tickers above zero.",
         "",
-        *_rows("CRPS of the width over the pooled regression's (both symmetrised)", table.distributions),
-        *_rows("CRPS of the width, published over the very same procedure without a network", [table.adds]),
-        *_rows("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
-        *_rows("MSE of the path over the last close's, in log price", table.paths),
+        *_skills("CRPS of the width over the pooled regression's (both symmetrised)", table.distributions),
+        *_skills("CRPS of the width, published over the very same procedure without a network", [table.adds]),
+        *_skills("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
+        *_bands(table.distributions),
+        *_skills("MSE of the path over the last close's, in log price", table.paths),
         "A rise after {lead:.0f} sessions came from {rose:.1f} % of a ticker's origins. Brier score of the published "
         "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
             **table.rise
         ),
-        ", ".join(f"{name}: {value:g}" for name, value in table.trained.items()) + ".",
+        ", ".join(f"{name}: {value:.4g}" for name, value in table.trained.items()) + ".",
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
 
 
-def _rows(what: str, lines: Sequence[Line]) -> list[str]:
-    held = ["held 50 80 95 %", "worst 80 %", "80 % interval score"]
-    heads = [what, "tickers", "mean", "above 0", *(f"lead {lead}" for lead in SHOWN_LEADS), "p", *held]
-    return [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1), *(_cells(each) for each in lines), ""]
+def _skills(what: str, lines: Sequence[Line]) -> list[str]:
+    leads = list(lines[0].by_lead)  # none of a figure over all leads
+    heads = ["", "tickers", "mean, %", *(f"lead {lead}" for lead in leads), *(["p"] if leads else [])]
+    return [what, "", *_table(heads, [_skill(line, leads) for line in lines])]
 
 
-def _cells(line: Line) -> str:
-    leads = [
-        f"{line.by_lead[lead]:+.2f} ({line.share_by_lead[lead]:.0f})" if lead in line.by_lead else "–"
-        for lead in map(str, SHOWN_LEADS)
+def _skill(line: Line, leads: Sequence[str]) -> list[str]:
+    mean, *by_lead = [(line.mean, line.share), *((line.by_lead[lead], line.share_by_lead[lead]) for lead in leads)]
+    p_value = "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
+    cells = [f"{skill:+z.2f} ({share:.0f})" for skill, share in (mean, *by_lead)]
+    return [line.row, str(line.tickers), *cells, *([p_value] if leads else [])]
+
+
+def _bands(lines: Sequence[Line]) -> list[str]:
+    heads = ["", "of 50, 80, 95 % held", "80 % by ticker", "interval score of 80 %"]
+    rows = [
+        [
+            line.row,
+            " ".join(f"{line.coverage[level]:.1f}" for level in BANDS),
+            "{:.0f} to {:.0f} %".format(*line.worst_coverage_80),
+            f"{line.interval_score:+z.2f} %",
+        ]
+        for line in lines
+        if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
-    p_value = "–" if line.p_value is None else f"{line.p_value:.3f}"
-    held = "–" if line.coverage is None else " ".join(f"{line.coverage[level]:.1f}" for level in BANDS)
-    worst = "–" if line.worst_coverage_80 is None else "{:.0f} to {:.0f} %".format(*line.worst_coverage_80)
-    scored = "–" if line.interval_score is None else f"{line.interval_score:+.2f} %"
-    means = f"{line.mean:+.2f} %", f"{line.share:.0f} %"
-    cells = [line.row, str(line.tickers), *means, *leads, p_value, held, worst, scored]
+    return ["What the bands held; what the 80 % band saves over the centred regression's", "", *_table(heads, rows)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_row(heads), "|---|" + "--:|" * (len(heads) - 1), *map(_row, rows), ""]
+
+
+def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

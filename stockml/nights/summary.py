@@ -162,7 +162,8 @@ def _path_adds(night: Night) -> str:
 def _luck(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
-    return f"p {p_value:.2f}" if is_clear(p_value) else f"within the noise (p {p_value:.2f})"
+    said = f"p {p_value:.2f}" if p_value >= 0.005 else "p < 0.01"
+    return said if is_clear(p_value) else f"within the noise ({said})"
 
 
 def _row(label: str, value: str) -> list[str]:

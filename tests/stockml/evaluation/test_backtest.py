@@ -225,6 +225,16 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
 
 
+@pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])
+def test_a_lines_cells_are_its_skills_and_a_p_value_that_is_never_zero(p_value: float | None, shown: str) -> None:
+    table = backtest_table([found()], {})
+    line = replace(table.adds, mean=-0.001, share=0.0, p_value=p_value)
+    cells = [f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead]
+    lines = markdown(replace(table, adds=line))
+    assert f"| network adds | 1 | +0.00 (0) | {' | '.join(cells)} | {shown} |" in lines
+    assert f"| published, location included | 1 | {table.whole[0].mean:+z.2f} ({table.whole[0].share:.0f}) |" in lines
+
+
 def test_a_row_that_no_ticker_can_have_is_named_with_the_reason() -> None:
     row = f"{OWN_HAR}, pooled shape"
     assert row in found().reasons

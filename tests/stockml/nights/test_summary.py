@@ -183,6 +183,7 @@ def test_where_the_network_adds_nothing_the_headline_gives_it_nothing() -> None:
 @pytest.mark.parametrize(
     ("adds", "p_value", "told"),
     [
+        (0.012, 0.004, "network adds +0.012 (-0.008 to +0.032), p < 0.01"),
         (0.012, 0.03, "network adds +0.012 (-0.008 to +0.032), p 0.03"),
         (0.012, 0.30, "network adds +0.012 (-0.008 to +0.032), within the noise (p 0.30)"),
         (-0.004, 0.05, "network adds -0.004 (-0.024 to +0.016), within the noise (p 0.05)"),
