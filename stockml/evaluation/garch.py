@@ -3,6 +3,7 @@
 Never here: a shape of the quantiles, which every simple row gets alike.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,30 @@ def _of_segment(series: PriceSeries, origins: Indices, leads: Indices) -> Floats
     learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, MIN_RETURNS)
     variances = np.empty((len(origins), int(leads.max())))
     for stop in np.unique(learned_from):
-        fitted, rows = _gjr_garch(percent[max(stop - MAX_RETURNS, 0) : stop]), learned_from == stop
-        learned, at = fitted.fit(disp="off", show_warning=False).params, known[rows] - 1
-        after = _gjr_garch(percent).fix(learned).forecast(horizon=variances.shape[1], start=at[0], reindex=False)
-        variances[rows] = after.variance.to_numpy()[at - at[0]]
+        rows = learned_from == stop
+        learned = _learned(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())
+        variances[rows] = _variances(percent, known[rows] - 1, variances.shape[1], learned)
     return np.asarray(np.sqrt(np.cumsum(variances, axis=1)[:, leads - 1]) / 100, dtype=np.float64)
+
+
+@lru_cache(maxsize=64)
+def _learned(returns: bytes) -> tuple[float, ...]:
+    """Mean, ω, α, γ, β and degrees of freedom.  returns: of float64; several rows of a backtest ask for the same."""
+    return tuple(_gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False).params)
+
+
+def _variances(returns: Floats, at: Indices, furthest: int, learned: tuple[float, ...]) -> Floats:
+    """(m, furthest) variance of each day to come: ω + (α + γ 1[ε < 0]) ε² + β σ², then ω + (α + γ/2 + β) · the last.
+
+    In one line for all origins, where arch's own forecast goes through them one by one.
+    """
+    _, omega, alpha, gamma, beta, _ = learned
+    fixed, found = _gjr_garch(returns).fix(learned), np.empty((len(at), furthest))
+    shock, variance = np.asarray(fixed.resid)[at], np.asarray(fixed.conditional_volatility)[at] ** 2
+    found[:, 0] = omega + (alpha + gamma * (shock < 0)) * shock**2 + beta * variance
+    for day in range(1, furthest):
+        found[:, day] = omega + (alpha + gamma / 2 + beta) * found[:, day - 1]
+    return found
 
 
 def _gjr_garch(returns: Floats) -> Any:

@@ -5,7 +5,7 @@ in a crash. What is computed of a segment knows nothing of those before it: it i
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ FAR = 5.0  # times the close before: less is no change of units
 HOLE, UNITS = "hole", "change of units"
 
 
+@lru_cache(maxsize=4)  # of the very object, which never changes
 def starts(series: PriceSeries) -> Indices:
     """(segments,) the first session of each."""
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
