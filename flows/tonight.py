@@ -44,8 +44,8 @@ class NightRequest:
     settings: Settings
     calendar: str | None
     force: bool
-    late_retries: int
-    late_wait_s: float
+    late_retries: int = 0
+    late_wait_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:

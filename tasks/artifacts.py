@@ -21,7 +21,7 @@ from stockml.home import Home, home
 from stockml.nights.glance import newest, night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
-from stockml.nights.universe import NightRow, ending, table
+from stockml.nights.universe import NightRow, ending
 from stockml.settings import FailWhen
 from stockml.tickers import as_key
 from stockml.training.checkpoint import EpochProgress
@@ -103,9 +103,8 @@ def _rounded(value: float | None) -> float | None:
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     """The row of a night by the state that it ended in; without an end its process died."""
     if not state.is_final():
-        return NightRow(
-            ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory"
-        )
+        why = "its worker process died twice; see the machine's memory"
+        return NightRow(ticker, session, "failed", "Crashed", why=why)
     ended = state.result(raise_on_failure=False)
     if isinstance(ended, NightRow):
         return ended
@@ -116,13 +115,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
 
 
-def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
-    """A table artifact: numbers stay numbers, so that its columns can be sorted."""
-    create_table_artifact(table(rows), key=key, description=description)
-
-
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
-    """The flow's final state; it carries the rows."""
     end = ending(rows, fail_when)
     if end.failed:
         return Failed(message=end.message, data=list(rows))

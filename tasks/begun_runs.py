@@ -89,10 +89,6 @@ def relate_to_run_only() -> None:
     run = context.flow_run if context else None
     at: Any = now("UTC")
     if run:
-        for kind, known in (
-            ("flow", run.flow_id),
-            ("deployment", run.deployment_id),
-            ("work-queue", run.work_queue_id),
-            ("work-pool", run.work_pool_name),
-        ):
-            RESOURCE_CACHE[f"{kind}.{known}"] = {"kind": kind, "object": None}, at
+        known = {"flow": run.flow_id, "deployment": run.deployment_id, "work-queue": run.work_queue_id}
+        for kind, identity in {**known, "work-pool": run.work_pool_name}.items():
+            RESOURCE_CACHE[f"{kind}.{identity}"] = {"kind": kind, "object": None}, at

@@ -42,15 +42,11 @@ def _key_from_block() -> str | None:
 
 def second_provider() -> Tiingo | None:
     """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
-    if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
-        return None
-    return Tiingo(os.environ, _notes(), sleep=clock.wait)
+    return Tiingo(os.environ, _notes(), sleep=clock.wait) if has_second_provider() else None
 
 
 def has_second_provider() -> bool:
-    if second := second_provider():
-        second.close()
-    return second is not None
+    return bool(os.environ.get("TIINGO_API_KEY")) and price_source.kind_here(home(), os.environ) != "replay"
 
 
 def come(lasts: Mapping[str, date | None]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -200,12 +201,10 @@ def runs_of(
 
 def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
     """What the client's method finds on all pages, each read when it is needed."""
-    page: list[T] = []
-    offset = 0
-    while not offset or len(page) == PAGE:  # a short page is the last
-        page = read(limit=PAGE, offset=offset, **filters)
-        yield from page
-        offset += PAGE
+    for offset in count(0, PAGE):
+        yield from (page := read(limit=PAGE, offset=offset, **filters))
+        if len(page) < PAGE:
+            return
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from deployments.servers.prefect_api import OWN_SERVER
+from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import InvalidFile
 from stockml.home import home
 
@@ -62,6 +62,18 @@ def foreseen(
     return night
 
 
+def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
+    """The outcome of a flow, named `module.function`, with a Prefect API of its own if none is up.
+
+    pages: the deployments to have a page by then, the run's own first.
+    """
+    with prefect_api(home()):
+        from deployments.registration.prefect_deployments import flow_of
+
+        announce_pages(*pages)
+        return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
+
+
 def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
     """One run of the nightly flow. Raises what the night raised."""
     from flows.nightly import nightly
@@ -97,7 +109,7 @@ def announce_pages(*names: str) -> None:
 
     So a later `up` shows the nights that were run before it.
     """
-    if not os.environ.get(OWN_SERVER):
+    if not (names and os.environ.get(OWN_SERVER)):
         return
     from deployments.registration.own_list import tickers_of
     from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
-from deployments.cli.runs import check_bars, outcome, quiet_libraries
-from deployments.servers.prefect_api import prefect_api
+from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
@@ -33,10 +32,7 @@ def learn_base(
     as_json: Json = False,
 ) -> None:
     """Learn a base network, from which nights start. It learns from the store's tickers, or from a folder of files."""
-    with prefect_api(home()):
-        from flows.studies import pretrain
-
-        base = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+    base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
@@ -70,10 +66,7 @@ def search(
     else:
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         check_bars([ticker := as_ticker(what)], calendar)
-        with prefect_api(home()):
-            from flows.studies import tune
-
-            tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
+        tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
     found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"

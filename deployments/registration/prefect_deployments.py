@@ -124,7 +124,7 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
-        flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
+        flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in wanted}
         theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
         known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
         for each in wanted:
@@ -156,14 +156,14 @@ def make_pool(client: SyncPrefectClient) -> None:
 
 
 @cache
-def _flow(flow: str) -> Flow[..., Any]:
+def flow_of(flow: str) -> Flow[..., Any]:
     module, _, function = flow.partition(".")
     return getattr(import_module(f"flows.{module}"), function)  # type: ignore[no-any-return]
 
 
 @cache
 def form_of(flow: str) -> dict[str, Any]:
-    return parameter_schema(_flow(flow).fn).model_dump_for_openapi()
+    return parameter_schema(flow_of(flow).fn).model_dump_for_openapi()
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import MutableHeaders, QueryParams
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import QueryParams
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
@@ -45,7 +46,7 @@ CHOSEN = {
     "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
 }
 CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
-HEAD, SCRIPT = b"<head>", f"<script>{CHOOSES}</script>".encode()
+UNCACHED = {"cache-control": "no-cache"}
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -53,7 +54,7 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
     with left_uncollected():
         replace(Tracking.of(home(environ)), uri=database).prepare()
-        from mlflow.server import constants
+        from mlflow.server import app, constants
 
         # as patterns for any port; the bracket of an IPv6 address would open a set of characters
         any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
@@ -68,40 +69,21 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
         from mlflow.server.handlers import initialize_backend_stores
 
         initialize_backend_stores(database, database, "mlflow-artifacts:/")
-        pages = FirstVisit(OpenedPlots(create_fastapi_app(), database))
+        index = (Path(str(app.static_folder)) / "index.html").read_text(encoding="utf-8")
+        pages = first_visit(OpenedPlots(create_fastapi_app(), database), index)
     guarded = Guard(pages, access, asks_password=True, open_path="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
-class FirstVisit:
-    """An ASGI application around MLflow's: the page itself chooses what nobody has chosen in this browser."""
+def first_visit(application: ASGIApp, index: str) -> ASGIApp:
+    """An application around MLflow's, whose page itself chooses what nobody has chosen in this browser."""
+    page = HTMLResponse(index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1), headers=UNCACHED)
 
-    def __init__(self, application: ASGIApp) -> None:
-        self._application = application
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", "/")
+        await (page if is_page else application)(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "GET", "/"):
-            await self._application(scope, receive, send)
-            return
-        start: list[Message] = []
-        content = b""
-
-        async def changed(message: Message) -> None:
-            nonlocal content
-            if message["type"] == "http.response.start":
-                start.append(message)
-                return
-            content += message.get("body", b"")
-            if not message.get("more_body"):
-                body = content.replace(HEAD, HEAD + SCRIPT, 1)
-                headers = MutableHeaders(scope=start[0])
-                del headers["content-length"]
-                if body:
-                    headers["content-length"] = str(len(body))
-                await send(start[0])
-                await send({"type": "http.response.body", "body": body})
-
-        await self._application(scope, receive, changed)
+    return answer
 
 
 class OpenedPlots:

@@ -164,18 +164,11 @@ def _bring_up_to_date(folder: Path) -> None:
     """Migrate the database once for each version of Prefect; two processes never do it at once."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
-    local = local_database(os.environ)
-
-    def is_up_to_date() -> bool:
-        return local is not None and local.is_file() and head.is_file() and head.read_bytes() == wanted
-
-    if is_up_to_date():
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    if local:
+    if local := local_database(os.environ):
         lay_out(local)
     with FileLock(folder / "migrated.lock"):
-        if not is_up_to_date():
+        if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
             migrate()
             write_atomically(head, wanted)
 
