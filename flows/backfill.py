@@ -127,8 +127,7 @@ def past_night(
 def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
     """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
 
-    Of a ticker of which nothing is stored all, as its first night does. Returns those that have no bar then. Raises
-    QuotaSpent.
+    Of a new ticker all, as its first night does. Returns those that have no bar then. Raises QuotaSpent.
     """
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):

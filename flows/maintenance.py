@@ -79,7 +79,6 @@ def maintenance(
 
 
 def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
-    """What the step did, or why it could not."""
     result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
     if isinstance(result, StepReport):
         return [result]

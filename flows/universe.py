@@ -105,11 +105,7 @@ def universe(
 def plan_requests(
     tickers: Sequence[str], session: date | None, calendar: str | None
 ) -> tuple[tuple[str, ...], dict[str, NextTurn]]:
-    """Who is run tonight, and who has to wait until when.
-
-    A ticker that has its session's bar costs no request, or its own night says that it would. The stalest come first,
-    in the queue as well.
-    """
+    """Who is run tonight, the stalest first, and who has to wait until when; a ticker with its bar costs no request."""
     now = clock.now()
     behind: dict[str, date | None] = {}
     wanted: dict[str, date] = {}

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import cast
 from uuid import UUID
@@ -28,8 +28,6 @@ from stockml.training.checkpoint import EpochProgress
 
 
 class ProgressBar:
-    """A bar on the run's page, there from its first move on."""
-
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
         self._artifact: UUID | None = None
@@ -42,20 +40,19 @@ class ProgressBar:
             update_progress_artifact(self._artifact, progress=min(percent, 100.0))
 
 
-class EpochReport:
-    """A progress bar on the run's page, and a log line an epoch. The bar appears with the first epoch."""
+def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
+    """To be told each epoch: a log line, and a progress bar that appears with the first.
 
-    def __init__(self, ticker: str, session: str) -> None:
-        self.bar = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}")
-        self.logger = get_run_logger()
+    The network that is scored is the first half of the way, the published one the second.
+    """
+    bar, logger = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}"), get_run_logger()
 
-    def on_epoch(self, row: EpochProgress) -> None:
-        """Both networks count: the one that is scored is the first half of the way, the published one the second."""
-        self.logger.info(
-            "%s: epoch %d of %d, loss %.4f, validation %.4f (%.1f s)",
-            row.network.replace("_", " "), row.epoch, row.epochs, row.loss, row.validation_loss, row.seconds,
-        )  # fmt: skip
-        self.bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
+    def on_epoch(row: EpochProgress) -> None:
+        losses = f"loss {row.loss:.4f}, validation {row.validation_loss:.4f} ({row.seconds:.1f} s)"
+        logger.info("%s: epoch %d of %d, %s", row.network.replace("_", " "), row.epoch, row.epochs, losses)
+        bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
+
+    return on_epoch
 
 
 def show_night(night: Night) -> None:
@@ -131,8 +128,6 @@ def time_left(done: int, count: int, elapsed_s: float) -> str:
 
 
 class NightProgress:
-    """A progress bar on the run's page that counts nights, and a log line for each."""
-
     def __init__(self, key: str, count: int) -> None:
         self._began = time.monotonic()
         self._bar = ProgressBar(f"{key}-progress", "nights that ended")

@@ -80,10 +80,9 @@ def sign(run_id: UUID) -> None:
 
 
 def relate_to_run_only() -> None:
-    """Let the events of this run's tasks name the run and no more of what belongs to it.
+    """Let the events of this run's tasks name the run alone; the run's own name its flow, deployment, queue and pool.
 
-    Prefect asks its server for the flow, the deployment, the queue and the pool, and keeps a row of each with each of a
-    night's thirty events: half of what a night writes into its database. The run's own events name them all.
+    Prefect would ask for these, and keep a row of each with each event: half of what a night writes into its database.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None

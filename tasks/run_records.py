@@ -70,10 +70,9 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 
 
 def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's night whose process died back into the queue; False for one that is not to go on.
+    """Put a worker's night whose process died back into the queue, where it is not there already.
 
-    That is one that is being cancelled, that another run waits for, or that has died too often. What is in the queue,
-    as a night that had just put itself off, stays there.
+    False for one that is not to go on: that is being cancelled, that another run waits for, or that died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
@@ -119,7 +118,7 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """As `keep_last_attempt`, of a run. Raises StockmlError, OSError."""
+    """As `keep_last_attempt`, of a run."""
     why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
     keep_last_attempt(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
 
@@ -150,9 +149,8 @@ def why_gone(process: str | None) -> str | None:
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
 
-    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. A night of a
-    schedule is done again instead. What a command in a terminal works on is left alone. To be called on the Prefect API
-    that is set, before any worker is started.
+    A power cut leaves such behind, and they would hold their deployments' only slots. A night of a schedule is done
+    again instead; what a command in a terminal works on is left alone. To be called before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
@@ -190,12 +188,8 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
 
 
 def runs_of(
-    client: SyncPrefectClient,
-    wanted: FlowRunFilter,
-    sort: FlowRunSort | None = None,
-    flows: FlowFilter | None = None,
+    client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
 ) -> Iterator[FlowRun]:
-    """The runs that the filters let through."""
     return all_of(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
 
 

@@ -33,7 +33,7 @@ from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
 from stockml.tracking.client import Tracking
-from tasks.artifacts import EpochReport, mlflow_pages
+from tasks.artifacts import epoch_report, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
@@ -140,8 +140,8 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
     from stockml.pipeline import train
 
-    report = EpochReport(dataset.ticker, str(dataset.session))
-    return train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    on_epoch = epoch_report(dataset.ticker, dataset.session)
+    return train.train_night(home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
 @step("evaluate", of="dataset", modules=("pipeline.evaluate",))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
@@ -38,10 +38,9 @@ BAR = 24  # characters
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str]]:
-    """The series of a folder's price files, without one of the store; and what is left out, with the reason.
+    """The series of a folder's price files, without one of the store's; and what is left out, with the reason.
 
-    Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, InvalidFile,
-    StoreError, HistoryError.
+    Where no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
     left_out: dict[str, str] = {}
     if folder is None:
@@ -78,10 +77,7 @@ def backtest_tickers(
     settings: Settings,
     vintages: Path | None = None,
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
-    """Every ticker's, and those left out with the reason; as many at once as there are cores.
-
-    vintages: the folder whose regressions and bases are used; None for the home's and the shipped ones.
-    """
+    """Every ticker's, and those left out with the reason. vintages: None for the home's and the shipped ones."""
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
     for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
@@ -155,32 +151,28 @@ def tune_settings(
     series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
     within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
     search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
-    return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
+    return tune(home(), search, trials=trials, on_trial=trial_report(ticker))
 
 
-class TrialReport:
-    """A log line, an MLflow run and a step of the progress bar for each trial."""
+def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
+    """To be told each trial: a log line, an MLflow run and a step of the progress bar."""
+    bar, logger = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}"), get_run_logger()
+    seconds: list[float] = []
 
-    def __init__(self, ticker: str) -> None:
-        self.bar = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}")
-        self.done = 0
-        self.spent = 0.0
-        self.logger = get_run_logger()
-
-    def on_trial(self, trial: TrialRecord) -> None:
-        self.done += 1
-        self.spent += trial.seconds
+    def on_trial(trial: TrialRecord) -> None:
+        seconds.append(trial.seconds)
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-        share = min(1.0, self.done / trial.of)
-        bar = f"{'█' * round(BAR * share):░<{BAR}}"
-        left = time_left(self.done, trial.of, self.spent)
-        self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
-        self.bar.move(100 * share)
+        share, left = min(1.0, len(seconds) / trial.of), time_left(len(seconds), trial.of, sum(seconds))
+        drawn = f"{'█' * round(BAR * share):░<{BAR}}"
+        logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
+        bar.move(100 * share)
         try:
             Tracking.of(home()).log_trial(trial)
         except TrackingUnavailable as error:
-            self.logger.warning("the next run of this search logs the trial: %s", error)
+            logger.warning("the next run of this search logs the trial: %s", error)
+
+    return on_trial
 
 
 def show_tuned(tuned: TuningResult) -> None:

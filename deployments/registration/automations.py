@@ -151,7 +151,8 @@ def _ordered(value: Any) -> Any:
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
     """What gives the actions that tell a line, a template of Prefect's, to whom it concerns. Raises InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        _keep_webhook(url)
+        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
+        webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
     log = _notice_deployment(client)
@@ -190,12 +191,6 @@ def webhook_address(url: str) -> str:
     asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
-
-
-def _keep_webhook(url: str) -> None:
-    """The block that holds the address, which is a secret; it is replaced when the address changes."""
-    webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
-    webhook.save(BLOCK, overwrite=True, _sync=True)
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:

@@ -66,14 +66,9 @@ class TickerEntry(BaseModel):
     tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _settings_exist(self) -> "TickerEntry":
+    def _has_settings_that_exist_and_starts_when_bars_are_final(self) -> "TickerEntry":
         with _refused():
             settings_for(self.profile, self.settings)
-        return self
-
-    @model_validator(mode="after")
-    def _starts_when_bars_are_final(self) -> "TickerEntry":
-        with _refused():
             final = _final_moment(self)
         if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
