@@ -61,9 +61,9 @@ def create(home: Home) -> None:
 
 
 def vacuum() -> None:
-    """Delete Prefect's runs that ended longer ago than its settings keep them, with their logs and artifacts.
+    """Delete Prefect's runs that ended longer ago than its settings keep them, as `stockml up`'s server does hourly.
 
-    To be called where its settings name the database, as within `prefect_api()`; `stockml up`'s server does it hourly.
+    To be called where these settings name the database, as within `prefect_api()`.
     """
     import asyncio
 

@@ -3,13 +3,11 @@
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
 
-A first visit opens on models, where MLflow 3.17 would show its view of language models, empty, and without what comes
-by itself: the assistant over a third of the page, a notice of data that this server does not let it collect, a dialog
-over the models. There is no setting for these: the page asks the browser what was chosen before, and what a person
-chooses stays.
+A first visit opens on models, not on MLflow 3.17's empty view of language models, and without its assistant, notice
+and dialog. There is no setting for these: the page asks the browser what was chosen before, and what is chosen stays.
 
-Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
-draws its forecast; the others cost more than all the rest of it, and most are never seen.
+Plots are drawn before MLflow answers a page that asks for a run's. A night draws its forecast; the others cost more
+than all the rest of it, and most are never seen.
 """
 
 import asyncio
@@ -87,10 +85,7 @@ def first_visit(application: ASGIApp, index: str) -> ASGIApp:
 
 
 class OpenedPlots:
-    """An ASGI application around MLflow's: what of a run's plots is missing is drawn before it answers.
-
-    What could not be drawn is tried again after `pause_s`.
-    """
+    """Around MLflow's: a run's missing plots are drawn before it answers, and tried again after `pause_s`."""
 
     pause_s = 60.0
 

@@ -86,10 +86,9 @@ def page_folder(environ: Mapping[str, str]) -> str | None:
 
 
 def write_from_the_start() -> None:
-    """Have Prefect's transactions on SQLite take their turn to write when they begin.
+    """Have Prefect's transactions on SQLite take their turn to write when they begin, as it does with some itself.
 
-    Those that read first are refused at once, with 503, whenever another has written in between: a run that a person
-    starts, as soon as nights are at work. Prefect begins some of its own so for that reason.
+    Those that read first are refused at once, with 503, whenever another has written in between.
     """
     from prefect.server.database import dependencies
     from prefect.server.database.configurations import AioSqliteConfiguration
@@ -108,11 +107,9 @@ def write_from_the_start() -> None:
 
 
 def compute_tokens(key: bytes) -> None:
-    """Have the tokens that a change needs computed, where Prefect keeps one a client in its database.
+    """Have the tokens that a change needs computed, where Prefect writes and looks up one a client in its database.
 
-    Each client of a night would write its token there before it changes anything, and every change would look it up.
-    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read. It
-    is good for as long as the key; clients ask again when Prefect's time is over.
+    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read.
     """
     from prefect.server.models import csrf_token
     from prefect.server.schemas.core import CsrfToken

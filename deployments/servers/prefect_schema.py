@@ -1,8 +1,6 @@
-"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment.
+"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment, not in seven seconds.
 
-Its migrations, one by one from the first version on, take a processor seven seconds, at a person's first command.
-Alembic, which runs them, knows no shortcut, and SQLAlchemy's `create_all` fails on Prefect's tables: an index stands
-there twice.
+Alembic, which runs them, knows no shortcut; SQLAlchemy's `create_all` fails on Prefect's tables: an index stands twice.
 
 `python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` writes the tables of the
 installed version down; a test compares the two. With any other version nothing is laid out, and its migrations run.

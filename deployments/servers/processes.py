@@ -26,10 +26,7 @@ PATIENCE_S = 15.0
 
 @dataclass(frozen=True)
 class Child:
-    """A started program: what it is called, where it writes to.
-
-    `reports`: it reports how its own children ended, so they are stopped first.
-    """
+    """A started program. `reports`: it reports how its own children ended, so they are stopped first."""
 
     name: str
     process: "subprocess.Popen[bytes]"
@@ -52,10 +49,7 @@ def start(
     reports: bool = False,
     pass_fds: Sequence[int] = (),
 ) -> Child:
-    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
-
-    It ends when this process does, however that ends. What it writes is for its owner only. pass_fds: what it inherits.
-    """
+    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process."""
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:

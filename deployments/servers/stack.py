@@ -53,7 +53,7 @@ def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
 
 
 def worker(environ: Mapping[str, str], *more: str) -> Part:
-    """The one that starts runs, two at once; PREFECT_API_URL and MLFLOW_TRACKING_URI say where."""
+    """The one that starts runs, two at once."""
     arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
     return Part("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
@@ -132,10 +132,7 @@ def start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """In a process of its own, which reads its settings afresh and leaves this one small; as long as it takes.
-
-    The first time that is a third of a second a ticker: minutes for hundreds.
-    """
+    """In a process of its own, which reads its settings afresh and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
     arguments = ["deploy", "--crash-orphans"]

@@ -1,10 +1,8 @@
 """A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
 
 The worker asks there for a child (`warm_run`), with its environment, working folder and standard streams; the child
-becomes `python -m prefect.engine` in them. What a run would import takes longer than its night. Weighed against
-Prefect's own: its process worker starts an interpreter a run, and so do `flow.serve` and its runner; multiprocessing's
-fork server starts functions only, and hands on neither environment nor streams. Linux only: elsewhere a fork after
-imports is not safe.
+becomes `python -m prefect.engine` in them. What a run would import takes longer than its night, and multiprocessing's
+fork server hands on neither environment nor streams. Linux only: elsewhere a fork after imports is not safe.
 """
 
 import contextlib
@@ -183,7 +181,7 @@ class Server:
             each.close()
 
     def _left(self, pid: int) -> None:
-        """Whoever asked waits no more, and says nothing else: the child goes too."""
+        """Whoever asked waits no more: the child goes too."""
         self._selector.unregister(self._children[pid])
         os.kill(pid, signal.SIGKILL)
 

@@ -1,8 +1,4 @@
-"""`prefect worker start` whose runs are children of a warm process: its arguments are Prefect's own.
-
-Prefect's process worker starts an interpreter a run. Here it has the run done in a fork of `warm_server`. One
-deployment a ticker stays as it is, and so do its runs, logs, limits and cancellation.
-"""
+"""`prefect worker start`, whose process worker has each run done in a fork of `warm_server`, not by an interpreter."""
 
 import os
 import runpy
