@@ -118,7 +118,7 @@ def replay(
 
 
 def shown(lines: Sequence[str]) -> list[str]:
-    """Lines with Markdown tables among them, as a terminal shows them."""
+    """Lines of Markdown, its tables in columns."""
     found: list[str] = []
     for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
         rows = list(block)
@@ -127,7 +127,7 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def aligned(markdown: Sequence[str]) -> list[str]:
-    """A Markdown table's rows in columns, as a terminal shows them; numbers to the right."""
+    """A Markdown table's rows in columns; numbers to the right."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown if set(line) - set("|-: ")]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = [column[-1][:1] in "+-0123456789" for column in zip(*rows, strict=True)]

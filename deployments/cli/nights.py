@@ -145,7 +145,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
 
 
 def _next_runs(place: Home) -> dict[str, datetime] | None:
-    """By ticker, from the server that is set or up; None where none is."""
+    """By ticker; None where no server is set or up."""
     if not (os.environ.get("PREFECT_API_URL") or running_server(place)):
         return None
     with prefect_api(place):

@@ -86,7 +86,6 @@ def search(
 def _tuned_tutorial(
     file: Path, changed: dict[str, Any], trials: int, sampler: Sampler, *, quiet: bool
 ) -> "TuningResult":
-    """The search on a price file, trial by trial on standard error and in MLflow."""
     import numpy as np
 
     from stockml.evaluation.tutorial_report import prices_of, share_of
@@ -150,7 +149,6 @@ def tutorial(
 
 
 def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
-    """One training: every epoch on standard error, the table on standard output, the pictures drawn and logged."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
     from stockml.settings import tutorial_settings

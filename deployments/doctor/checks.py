@@ -70,10 +70,7 @@ def home_folder(home: Home) -> Check:
 
 
 def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all.
-
-    The pages it does not close: they are asked over the loopback, which all users of a machine have in common.
-    """
+    """Whether others on this machine can read what the servers keep and log. The pages are open to them anyway."""
     if not home.root.exists():
         return
     logs = home.root / "logs"
@@ -97,7 +94,6 @@ def databases(home: Home) -> Iterator[Check]:
 
 
 def shared_state(home: Home) -> Iterator[Check]:
-    """Whether the state that machines share answers, and the database with its locks."""
     if (state := SharedState.of(home)) is None:
         return
     try:

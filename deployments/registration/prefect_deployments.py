@@ -117,10 +117,7 @@ def digest_time(environ: Mapping[str, str]) -> time:
 
 
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
-    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays.
-
-    Those of a flow that an earlier version had are others too.
-    """
+    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
@@ -167,10 +164,7 @@ def form_of(flow: str) -> dict[str, Any]:
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
-    """What Prefect is told; `version` is the identity of all of it, the schedule included.
-
-    A worker runs the flow of its own installation, wherever that lies.
-    """
+    """What Prefect is told; `version` is the hash of all of it. A worker runs the flow of its own installation."""
     spec = {
         "name": wanted.name,
         "description": wanted.description,

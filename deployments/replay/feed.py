@@ -1,7 +1,7 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-It answers GET /query as the provider would, at the feed's own clock; nights are played by moving that on. Without a key
-a command plays one in its own process, and its environment points the night there.
+It answers GET /query at its own clock; nights are played by moving that on. Without a key a command plays one in its
+own process, and its environment points the night there.
 """
 
 import sys
@@ -33,7 +33,6 @@ class Asked(NamedTuple):
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
@@ -67,10 +66,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed:
-    """A running feed; a context manager. `address` is what ALPHAVANTAGE_URL takes.
+    """A running feed; `address` is what ALPHAVANTAGE_URL takes.
 
-    `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
-    "premium" may. `on_request` sees each request after it was answered.
+    premium: let every key ask for the full series, not only those that begin with "premium". on_request: sees each
+    request after it was answered.
     """
 
     handler = Handler
@@ -144,7 +143,6 @@ def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterato
 
 
 def replay_environment(feed: Feed) -> dict[str, str]:
-    """What points a night at the feed, at the feed's own time."""
     return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
 
 
