@@ -44,9 +44,8 @@ def _begun(
     with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
         # what was not asked for is the form's own default, not the deployment's
-        usual: dict[str, Any] = {
-            name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
-        }
+        empty: dict[str, Any] = {"settings": {}, "calendar": ""}
+        usual = {name: empty[name] for name in empty.keys() & found.parameters.keys()}
         parameters, parent = {**usual, **parameters}, _parent(client, flow)
         run = client.create_flow_run_from_deployment(
             found.id, parameters=parameters, state=Running(), parent_task_run_id=parent

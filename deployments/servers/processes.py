@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -22,6 +22,16 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
+
+    name: str
+    module: str
+    arguments: Sequence[str]
+    environ: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -39,30 +49,21 @@ class Child:
             raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
 
-def start(
-    name: str,
-    module: str,
-    arguments: Sequence[str],
-    environ: Mapping[str, str],
-    log: Path,
-    *,
-    reports: bool = False,
-    pass_fds: Sequence[int] = (),
-) -> Child:
-    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process."""
+def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Sequence[int] = ()) -> Child:
+    """Start the program in a session of its own, so that Ctrl-C reaches only this process."""
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.servers.processes", module, *arguments],
-                env=dict(environ),
+                [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
+                env=dict(program.environ),
                 stdin=subprocess.PIPE,  # held open for as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
-    return Child(name, process, log, reports)
+    return Child(program.name, process, log, reports)
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:

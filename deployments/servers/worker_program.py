@@ -48,8 +48,8 @@ class Keeper:
 
     def _started(self) -> processes.Child:
         Path(self._address).unlink(missing_ok=True)
-        log = home().root / "logs" / "warm.log"
-        return processes.start("warm", "deployments.servers.warm_server", [self._address], os.environ, log)
+        program = processes.Program("warm", "deployments.servers.warm_server", [self._address], os.environ)
+        return processes.start(program, home().root / "logs" / "warm.log")
 
     def _keep(self) -> None:
         while True:
