@@ -76,19 +76,12 @@ def _plainly(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-def _sections() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, usual in PROFILES["tutorial"]:  # where a setting acts on both profiles, they agree
-        if isinstance(usual, Checked):
-            made = form_of(usual)
-            shown = Field(default_factory=made, title=name.capitalize(), description=made.__doc__)
-            found[name] = (made, shown)
-    return found
-
-
-SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **_sections())
-
-
+SECTIONS: Any = {  # where a setting acts on both profiles, they agree
+    name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
+    for name, usual in PROFILES["tutorial"]
+    if isinstance(usual, Checked)
+}
+SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
 Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]
 
 

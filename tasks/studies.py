@@ -2,9 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -80,28 +82,17 @@ def backtest_tickers(
     """Every ticker's, and those left out with the reason. vintages: None for the home's and the shipped ones."""
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
-    for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
-        if isinstance(came, StockmlError):
-            left_out[ticker] = str(came)
-        else:
-            found[ticker] = came
-        left = time_left(done, len(series), time.monotonic() - began)
-        get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
+    one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext() as pool:
+        results = (pool.map if pool else map)(one, series, series.values())
+        for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
+            if isinstance(result, StockmlError):
+                left_out[ticker] = str(result)
+            else:
+                found[ticker] = result
+            left = time_left(done, len(series), time.monotonic() - began)
+            get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
     return [found[ticker] for ticker in sorted(found)], left_out
-
-
-def _each(
-    series: Mapping[str, PriceSeries], span: Span, settings: Settings, folders: tuple[Path, ...]
-) -> Iterator[tuple[str, TickerBacktest | StockmlError]]:
-    workers = min(len(series), os.cpu_count() or 1)
-    if workers < 2:
-        for ticker, bars in series.items():
-            yield ticker, _one(ticker, bars, span, settings, folders)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_one, ticker, bars, span, settings, folders): ticker for ticker, bars in series.items()}
-        for each in as_completed(waiting):
-            yield waiting[each], each.result()
 
 
 def _one(
@@ -116,31 +107,23 @@ def _one(
 @task(name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
     """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
-    report = PretrainReport()
-    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=report.on_epoch)
-    try:
-        version = Tracking.of(home()).log_base(base, path, report.losses, now=datetime.now(UTC))
-        report.logger.info("lstm-base version %s: %s", version, path)
-    except TrackingUnavailable as error:
-        report.logger.warning("%s; the base is kept in %s, and used all the same", error, path)
-    return base
+    bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
-
-class PretrainReport:
-    """A progress bar on the run's page, and a log line an epoch with the time left."""
-
-    def __init__(self) -> None:
-        self.bar = ProgressBar("pretraining", "the base network")
-        self.spent = 0.0
-        self.losses: list[tuple[str, float]] = []
-        self.logger = get_run_logger()
-
-    def on_epoch(self, row: PretrainProgress) -> None:
-        self.losses.append((row.member, row.loss))
-        self.spent += row.seconds
+    def on_epoch(row: PretrainProgress) -> None:
+        rows.append(row)
         told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
-        self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
-        self.bar.move(100 * self.spent / max(self.spent + row.seconds_left, 1e-9))
+        logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
+        spent = sum(each.seconds for each in rows)
+        bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
+
+    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
+    try:
+        losses = [(row.member, row.loss) for row in rows]
+        version = Tracking.of(home()).log_base(base, path, losses, now=datetime.now(UTC))
+        logger.info("lstm-base version %s: %s", version, path)
+    except TrackingUnavailable as error:
+        logger.warning("%s; the base is kept in %s, and used all the same", error, path)
+    return base
 
 
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import (
-    Calendar,
-    Json,
-    Session,
-    Settings,
-    Ticker,
-    Tickers,
-    as_session,
-    as_settings,
-    folder,
-)
+from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_session, as_settings, folder
 from deployments.cli.runs import check_bars, recorded_prices, run_flow
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile

@@ -85,10 +85,7 @@ def serve(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
         databases.create(place)
-        if part == "prefect":
-            program = stack.prefect(prefect_port, os.environ)
-        else:
-            program = stack.mlflow(place, mlflow_port, os.environ)
+        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(place, port, os.environ)
     os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
 
 
