@@ -1,6 +1,18 @@
 """What keeps the local servers (Prefect, MLflow, the feed) from being there, and what the recording does not have."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from stockml.errors import InvalidInput, StockmlError
+
+
+@contextmanager
+def refused_as(error: Callable[[str], Exception]) -> Iterator[None]:
+    """What the library refuses is an error of this type where it was given."""
+    try:
+        yield
+    except InvalidInput as refused:
+        raise error(str(refused)) from refused
 
 
 class ServerError(StockmlError):

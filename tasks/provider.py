@@ -23,8 +23,7 @@ def provider() -> AlphaVantage:
 
 
 def plan_gives_history() -> bool:
-    """Whether the key's plan has `outputsize=full`: any but the free one."""
-    return Plan.of(os.environ) != FREE
+    return Plan.of(os.environ) != FREE  # which has no `outputsize=full`
 
 
 def _key_from_block() -> str | None:

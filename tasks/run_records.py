@@ -65,7 +65,6 @@ def zombies(
 
 
 def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    """End a run, and what of its tasks is said to be running, as Crashed."""
     end(client, run, Crashed(message=f"Ended from outside: {why}"))
 
 

@@ -39,7 +39,6 @@ from tasks.provider import provider, second_provider
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    """Ask again only where the error's type says that it may help."""
     return isinstance(state.data, TransientFeedError)
 
 

@@ -1,14 +1,13 @@
 """What the command line accepts: every ticker, session, time and setting is checked before anything is done with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from stockml.errors import InvalidInput
+from deployments.errors import refused_as
 from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
@@ -16,17 +15,8 @@ SHOWN_ROWS = 10  # of a long list
 YEARS = range(1700, 2200)  # what pandas counts in nanoseconds, in every time zone
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the library refuses is wrong usage of the command."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def as_ticker(text: str) -> str:
-    with _refused():
+    with refused_as(typer.BadParameter):
         return validated_ticker(text)
 
 
@@ -53,7 +43,7 @@ def as_time(text: str) -> datetime:
 def as_calendar(name: str) -> str:
     from stockml.prices.calendar import sessions_for
 
-    with _refused():
+    with refused_as(typer.BadParameter):
         sessions_for("", name)
     return name
 
@@ -61,7 +51,7 @@ def as_calendar(name: str) -> str:
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
     """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
     form = _form(assignments)
-    with _refused():
+    with refused_as(typer.BadParameter):
         settings_for("nightly", _dotted(form))
     return form or None
 
@@ -69,7 +59,7 @@ def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
 def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:
     """`network.cell=gru` as `{"network.cell": "gru"}`, refused where it would do nothing on the tutorial."""
     dotted = _dotted(_form(assignments))
-    with _refused():
+    with refused_as(typer.BadParameter):
         tutorial_settings(dotted)
     return dotted
 

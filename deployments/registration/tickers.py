@@ -1,7 +1,6 @@
 """`tickers.yaml`, checked: what is run every night, when, and with which settings."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stockml.errors import InvalidFile, StockmlError
+from deployments.errors import refused_as
+from stockml.errors import InvalidFile
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, settings_for
 from stockml.tickers import validated_ticker
@@ -39,17 +39,8 @@ def _in_quotes(time_of_day: Any) -> Any:
     return time_of_day
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the library refuses is a wrong value, as pydantic knows one."""
-    try:
-        yield
-    except StockmlError as error:
-        raise ValueError(str(error)) from error
-
-
 def _spelled(text: str) -> str:
-    with _refused():
+    with refused_as(ValueError):
         return validated_ticker(text)
 
 
@@ -67,7 +58,7 @@ class TickerEntry(BaseModel):
 
     @model_validator(mode="after")
     def _has_settings_that_exist_and_starts_when_bars_are_final(self) -> "TickerEntry":
-        with _refused():
+        with refused_as(ValueError):
             settings_for(self.profile, self.settings)
             final = _final_moment(self)
         if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():

@@ -82,8 +82,7 @@ class Feed:
         premium: bool = False,
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
-        self.premium, self.on_request = premium, on_request
-        self.now = _aware(now)
+        self.now, self.premium, self.on_request = now, premium, on_request
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -112,16 +111,11 @@ class Feed:
         return newest_session(self.now)
 
     def set_clock(self, now: datetime | date) -> None:
-        """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
-        moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
-        self.now = _aware(moment)
+        """Move the clock: to a moment with its zone, or to 23:00 New York time of a day."""
+        self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
         return answer(query, self.now, premium=self.premium)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=NEW_YORK)
 
 
 @contextmanager

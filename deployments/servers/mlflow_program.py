@@ -153,7 +153,6 @@ def is_whole(night: Night) -> bool:
 
 
 def draw(ticker: str, key: str) -> None:
-    """Draw what of the night's plots is missing."""
     from stockml.pipeline.plots import draw_rest
 
     gc.disable()  # imports leave little to collect

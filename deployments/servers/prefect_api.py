@@ -97,7 +97,6 @@ def _drain() -> None:
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
-    """Whether a Prefect API answers there."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
             return bool(reply.status == 200)

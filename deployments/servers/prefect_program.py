@@ -48,7 +48,6 @@ def protection(access: Access, port: int) -> dict[str, str]:
 
 
 def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Serve until SIGTERM."""
     access = Access.of(environ)
     environ.update(protection(access, port))
     environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened

@@ -105,7 +105,6 @@ def end(family: list[psutil.Process], patience_s: float) -> None:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last; empty when nothing can be read."""
     try:
         lines = log.read_text(errors="replace").split("\n")
     except OSError:

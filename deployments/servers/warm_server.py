@@ -70,7 +70,6 @@ def main(address: str) -> None:
 
 
 def prepare() -> None:
-    """What every child needs, done once."""
     from tasks.short_runs import suit_short_runs
 
     for name in IMPORTED:
@@ -120,8 +119,6 @@ def sources() -> float:
 
 
 class Server:
-    """The listening socket, and the connection of each child that runs."""
-
     def __init__(self, listening: socket.socket, imported: float) -> None:
         self._listening, self._imported = listening, imported
         self._children: dict[int, socket.socket] = {}

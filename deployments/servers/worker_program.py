@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from deployments.servers import processes
@@ -19,16 +20,15 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & has it ignored; Prefect's worker ends by it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
-    if sys.platform == "linux":
-        with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
+    with ExitStack() as stack:
+        if sys.platform == "linux":
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="stockml-")
+            )  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
-            keeper = Keeper(address)
-            try:
-                _work(arguments)
-            finally:
-                keeper.stop()
-    else:
-        _work(arguments)
+            stack.callback(Keeper(address).stop)
+        sys.argv = ["prefect", "worker", "start", *arguments]
+        runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 class Keeper:
@@ -59,11 +59,6 @@ class Keeper:
             if self._stopped.is_set() or not served:
                 return
             self._child = self._started()
-
-
-def _work(arguments: list[str]) -> None:
-    sys.argv = ["prefect", "worker", "start", *arguments]
-    runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
