@@ -36,7 +36,7 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of
 from tasks.begun_runs import run_shown
-from tasks.provider import come, turn_of
+from tasks.provider import join_turns, turn_of
 from tasks.run_records import end_children, keep_last_attempt
 from tasks.status_page import show_status
 
@@ -115,7 +115,7 @@ def plan_requests(
             wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
             if last is None or last < wanted[ticker]:
                 behind[ticker] = last
-    come(behind)
+    join_turns(behind)
     turns = {
         name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in stalest_first(behind)
     }

@@ -48,7 +48,7 @@ def has_second_provider() -> bool:
     return bool(os.environ.get("TIINGO_API_KEY")) and price_source.kind_here(home(), os.environ) != "replay"
 
 
-def come(lasts: Mapping[str, date | None]) -> None:
+def join_turns(lasts: Mapping[str, date | None]) -> None:
     """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
     if Plan.of(os.environ).requests_per_day is not None:
         Turns(_notes()).come(lasts, clock.now())
@@ -57,7 +57,7 @@ def come(lasts: Mapping[str, date | None]) -> None:
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
     """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is.
 
-    `last`: the newest session that it has, of which `come` has been told.
+    `last`: the newest session that it has, of which `join_turns` has been told.
     """
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):

@@ -160,14 +160,14 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             is_old = began is None or began < long_ago
             if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
                 if run.auto_scheduled and not is_old and done_again(client, run.id, "nothing worked on it any more"):
-                    names.append(f"{called(run)}, which is done again")
+                    names.append(f"{name_of(run)}, which is done again")
                     continue
                 end(client, run, Crashed(message="nothing works on this run any more; run it again"))
-                names.append(called(run))
+                names.append(name_of(run))
     return tuple(names)
 
 
-def called(run: FlowRun) -> str:
+def name_of(run: FlowRun) -> str:
     """The run's name, with its ticker where the flow had not yet begun: Prefect's own names say nothing."""
     ticker = str(run.parameters.get("ticker") or "")
     return run.name if ticker in run.name else f"{ticker} ({run.name})"

@@ -30,7 +30,7 @@ def suit_short_runs() -> None:
     engine: Any = flow_engine
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
     of_tasks: Any = task_engine
-    of_tasks.emit_task_run_state_change_event = told
+    of_tasks.emit_task_run_state_change_event = tell_of_task_state
     of_leases: Any = _leases
     of_leases._lease_renewal_loop = renewals
 
@@ -74,7 +74,7 @@ def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event)
         _renew(lease_id, lease_duration, stop_event)
 
 
-def told(
+def tell_of_task_state(
     task_run: TaskRun, initial_state: State | None, validated_state: State, follows: Event | None = None
 ) -> Event | None:
     """Prefect's `emit_task_run_state_change_event`: an end at once, a beginning a second later, Pending never."""

@@ -100,7 +100,7 @@ def _tuned_tutorial(
     search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
     with quiet_libraries() as terminal:
 
-        def heard(trial: "TrialRecord") -> None:
+        def on_trial(trial: "TrialRecord") -> None:
             loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
             if not quiet:
                 said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
@@ -110,7 +110,7 @@ def _tuned_tutorial(
             except TrackingUnavailable as error:
                 print(f"MLflow has not got it: {error}", file=terminal)
 
-        return tune(home(), search, trials=trials, on_trial=heard)
+        return tune(home(), search, trials=trials, on_trial=on_trial)
 
 
 @app.command()

@@ -141,11 +141,8 @@ def replay_environment(feed: Feed) -> dict[str, str]:
 
 
 @contextmanager
-def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iterator[None]:
+def night_before(replay: Feed, environ: MutableMapping[str, str]) -> Iterator[None]:
     """The replay one session earlier."""
-    if replay is None:
-        yield
-        return
     from stockml.prices.calendar import sessions_for
 
     tonight = replay.now

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
-from deployments.servers.prefect_schema import DATABASE, lay_out, local_database, migrate
+from deployments.servers.prefect_schema import DATABASE, create_database, local_database, migrate
 from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     if folder := page_folder(environ):
         environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
     if database := local_database(environ):
-        lay_out(database)
+        create_database(database)
     with left_uncollected():
         import uvicorn
         from prefect.server.api.server import create_app
@@ -162,7 +162,7 @@ def _bring_up_to_date(folder: Path) -> None:
     wanted = f"{version('prefect')}\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     if local := local_database(os.environ):
-        lay_out(local)
+        create_database(local)
     with FileLock(folder / "migrated.lock"):
         if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
             migrate()

@@ -31,7 +31,7 @@ def local_database(environ: Mapping[str, str]) -> Path | None:
     return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") and "?" not in url else None
 
 
-def lay_out(database: Path, tables: Path = TABLES) -> None:
+def create_database(database: Path, tables: Path = TABLES) -> None:
     """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it.
 
     Not where the log of one that was taken away has stayed: SQLite would play it into the new one.

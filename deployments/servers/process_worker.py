@@ -91,7 +91,7 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         super().prepare_for_flow_run(flow_run, deployment, *others, **more)
         if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
             self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # a module that is here: no run asks where
-        self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
+        self.env = {**settings_of_a_run({name: value or "" for name, value in self.env.items()}), **self.env}
 
 
 class WarmWorker(process.ProcessWorker):
@@ -232,7 +232,7 @@ def install() -> None:
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 
 
-def spared(environ: Mapping[str, str]) -> dict[str, str]:
+def settings_of_a_run(environ: Mapping[str, str]) -> dict[str, str]:
     """Settings that spare a run what its worker has done, and what its server's address rules out.
 
     To `http://` no TLS is spoken, for which each client of a run would read a hundred certificates: they read one.
