@@ -100,9 +100,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     join_turns({tonight.ticker: last})
     later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
     if later is None:
-        join_turns(
-            {tonight.ticker: max(session, last or session)}
-        )  # from here on its request is counted, not its turn too
+        join_turns({tonight.ticker: max(session, last or session)})  # its request is counted, not its turn too
     return later
 
 
