@@ -15,18 +15,14 @@ def refused_as(error: Callable[[str], Exception]) -> Iterator[None]:
         raise error(str(refused)) from refused
 
 
-class ServerError(StockmlError):
-    """A server that this needs is not there, or cannot start."""
-
-
-class ServerUnavailable(ServerError):
+class ServerUnavailable(StockmlError):
     name: str
     address: str
     advice: str
     text = "expected {name} at {address}, found no answer; {advice}"
 
 
-class ServerFailed(ServerError):
+class ServerFailed(StockmlError):
     """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
 
     name: str
@@ -39,13 +35,13 @@ class ServerFailed(ServerError):
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
 
-class AlreadyUp(ServerError):
+class AlreadyUp(StockmlError):
     address: str
     record: str
     text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
 
 
-class PasswordNeeded(ServerError):
+class PasswordNeeded(StockmlError):
     """The pages would listen where others can reach them."""
 
     address: str
@@ -57,7 +53,7 @@ class PasswordNeeded(ServerError):
     )
 
 
-class PortTaken(ServerError):
+class PortTaken(StockmlError):
     name: str
     port: int
     option: str

@@ -194,10 +194,7 @@ def wait_for(late: Outcome, seconds: float) -> None:
 
 
 def _scheduled_run() -> FlowRun | None:
-    """This run, where a schedule or a form began it, not another run.
-
-    None as well where a replay's clock stands still: there is no later.
-    """
+    """This run, where a schedule or a form began it; None where a replay's clock stands still: there is no later."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     is_own = run and run.deployment_id and run.parent_task_run_id is None

@@ -88,9 +88,7 @@ def mlflow_pages(place: Home) -> str | None:
     """Where MLflow's page is: STOCKML_MLFLOW_PAGE; the server that is tracked to; what `stockml up` says; or None."""
     if named := os.environ.get("STOCKML_MLFLOW_PAGE"):
         return named.rstrip("/")
-    if place.tracking_uri.startswith("http"):
-        return place.tracking_uri
-    return place.server("mlflow")
+    return place.tracking_uri if place.tracking_uri.startswith("http") else place.server("mlflow")
 
 
 def _rounded(value: float | None) -> float | None:

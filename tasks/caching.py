@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 @dataclass
 class ContentPolicy(CachePolicy):
-    """The key of a step: its name, the code of the stockml `modules` it uses, and its inputs by content."""
+    """The key of a step: its name, the code of the stockml `modules` it uses, and its inputs but `now` by content."""
 
     modules: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
@@ -38,7 +38,8 @@ class ContentPolicy(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         name = task_ctx.task.name
-        content = {argument: identity(value) for argument, value in inputs.items() if argument not in self.aside}
+        counted = inputs.keys() - {"now", *self.aside}
+        content = {argument: identity(value) for argument, value in inputs.items() if argument in counted}
         if self.salt:
             content["salt"] = self.salt(inputs)
         text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
@@ -87,7 +88,7 @@ def step(
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work, `options` Prefect's.
 
-    `of`: the input whose ticker and session name the run. Inputs that are named `aside` (the clock, say) do not count;
+    `of`: the input whose ticker and session name the run. `now` and the inputs that are named `aside` do not count;
     `salt` names, from the inputs, what the work depends on beside them.
     """
     if of:

@@ -55,10 +55,7 @@ def join_turns(lasts: Mapping[str, date | None]) -> None:
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is.
-
-    `last`: the newest session that it has, of which `join_turns` has been told.
-    """
+    """None when it is the ticker's turn to ask for `tonight`; else when it is. last: as it was told to `join_turns`."""
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):
         return None

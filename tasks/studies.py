@@ -74,10 +74,7 @@ def read_prices(
 
 @task(name="backtest", cache_policy=NO_CACHE)
 def backtest_tickers(
-    series: Mapping[str, PriceSeries],
-    span: Span,
-    settings: Settings,
-    vintages: Path | None = None,
+    series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
     """Every ticker's, and those left out with the reason. vintages: None for the home's and the shipped ones."""
     folders = (vintages,) if vintages else (home().bases, SHIPPED)

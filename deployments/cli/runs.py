@@ -91,10 +91,7 @@ def recorded_prices(*tickers: str) -> AbstractContextManager[object]:
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
-    """Refuse a ticker of which nothing is stored before a run is begun: a typo is no failed run. Raises NoBars.
-
-    Where machines share state, what is here is not all that there is, and the run looks itself.
-    """
+    """Raises NoBars for a ticker of which nothing is stored: a typo is no failed run. Shared state the run looks at."""
     from stockml.prices.store import BarStore
 
     place = home()

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
 from shlex import quote
 from urllib.parse import urlsplit
 
@@ -31,7 +31,7 @@ WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
     """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
-    yield python()
+    yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from rights(home, environ)
     yield prices(home, environ)
@@ -49,13 +49,6 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from kept.bases(home)
     yield from kept.nights(home)
     yield from kept.artifacts(home)
-
-
-def python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    if (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return Check("Python", "ok", found)
-    return Check("Python", "problem", found, "use Python 3.11 to 3.13")
 
 
 def home_folder(home: Home) -> Check:

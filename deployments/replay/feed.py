@@ -120,10 +120,7 @@ class Feed:
 
 @contextmanager
 def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
-    """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
-
-    Raises NotRecorded.
-    """
+    """None for Alpha Vantage itself, with a key; else a replay feed of this process. Raises NotRecorded."""
     if environ.get("ALPHAVANTAGE_API_KEY"):
         yield None
         return

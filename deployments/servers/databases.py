@@ -37,10 +37,7 @@ def check(home: Home) -> None:
 
 
 def create(home: Home) -> None:
-    """Create what is missing on the server that STOCKML_DATABASE_URL names; nothing without it.
-
-    Raises ServerUnavailable, without the address's password.
-    """
+    """Create what is missing on STOCKML_DATABASE_URL's server, if any. Raises ServerUnavailable, without a password."""
     if home.database is None:
         return
     place = home.database.rpartition("@")[2]

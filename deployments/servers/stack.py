@@ -1,8 +1,7 @@
 """Both pages and a worker on this machine: `stockml up`; each part is a program that `stockml serve` runs alone.
 
 Order: Prefect's server and MLflow's together, then the deployments, then the worker; stopped the other way round, so
-that a run that is cut short can still report its state. Everything listens on 127.0.0.1, unless STOCKML_ADDRESS says
-otherwise: then both pages ask for a password.
+that a run that is cut short can still report its state.
 """
 
 import json
@@ -52,7 +51,7 @@ def worker(environ: Mapping[str, str], *more: str) -> Program:
 def up(
     home: Home, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[list[Child]]:
-    """Start everything; yield the children to watch; stop everything. Raises ServerError.
+    """Start everything; yield the children to watch; stop everything. Raises AlreadyUp, PortTaken, ServerFailed.
 
     Meanwhile `servers.json` in the home tells other commands what is up.
     """
