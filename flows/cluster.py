@@ -120,13 +120,9 @@ class SameWorkplace(WorkerPlugin):
         try:
             check(self.expected, home(), worker.address)
         except Exception as refused:
-            if self.late and await self._lasts(worker):
+            # a run that was killed leaves its check with the scheduler, which knows its marker no more
+            if self.late and (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):
                 worker.log_event(self.marker, str(refused))
                 worker.status = Status.paused
                 worker.loop.add_callback(worker.close_gracefully, restart=False, reason=str(refused))
             raise
-
-    async def _lasts(self, worker: Worker) -> bool:
-        """Whether the run is still there: a run that was killed leaves its check with the scheduler."""
-        states = await worker.scheduler.get_task_status(keys=[self.marker])
-        return states.get(self.marker) is not None
