@@ -4,10 +4,10 @@ import os
 import runpy
 import signal
 import sys
-import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from deployments.servers import processes
 from deployments.servers.warm_run import ADDRESS
@@ -22,9 +22,7 @@ def main(arguments: list[str]) -> None:
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:
         if sys.platform == "linux":
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="stockml-")
-            )  # for its owner only, and short
+            folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
             stack.callback(Keeper(address).stop)
         sys.argv = ["prefect", "worker", "start", *arguments]
