@@ -1,20 +1,28 @@
 """What keeps the local servers (Prefect, MLflow, the feed) from being there, and what the recording does not have."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from stockml.errors import InvalidInput, StockmlError
 
 
-class ServerError(StockmlError):
-    """A server that this needs is not there, or cannot start."""
+@contextmanager
+def refused_as(error: Callable[[str], Exception]) -> Iterator[None]:
+    """What the library refuses is an error of this type where it was given."""
+    try:
+        yield
+    except InvalidInput as refused:
+        raise error(str(refused)) from refused
 
 
-class ServerUnavailable(ServerError):
+class ServerUnavailable(StockmlError):
     name: str
     address: str
     advice: str
     text = "expected {name} at {address}, found no answer; {advice}"
 
 
-class ServerFailed(ServerError):
+class ServerFailed(StockmlError):
     """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
 
     name: str
@@ -27,13 +35,13 @@ class ServerFailed(ServerError):
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
 
-class AlreadyUp(ServerError):
+class AlreadyUp(StockmlError):
     address: str
     record: str
     text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
 
 
-class PasswordNeeded(ServerError):
+class PasswordNeeded(StockmlError):
     """The pages would listen where others can reach them."""
 
     address: str
@@ -45,7 +53,7 @@ class PasswordNeeded(ServerError):
     )
 
 
-class PortTaken(ServerError):
+class PortTaken(StockmlError):
     name: str
     port: int
     option: str

@@ -13,7 +13,6 @@ from typing import NoReturn
 
 @contextlib.contextmanager
 def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterator[None]:
-    """Whatever these variables are meanwhile, they are afterwards what they were before."""
     before = {name: environ.get(name) for name in names}
     try:
         yield

@@ -6,7 +6,7 @@ Without a key of your own it plays recorded prices over real HTTP; with ALPHAVAN
 import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from deployments.cli.app import reported
 from deployments.cli.options import as_ticker
@@ -63,7 +63,7 @@ def _bring_history(ticker: str, replay: Feed | None, environ: MutableMapping[str
         _say(f"a free key has no history of {ticker}, and a premium one says its ALPHAVANTAGE_PLAN: {newest}")
         return
     _say(f"giving {ticker} its history")
-    with night_before(replay, environ):
+    with night_before(replay, environ) if replay else nullcontext():
         try:
             outcome(history, ticker)
         except PremiumOnly as refused:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 
 from prefect import flow
+from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
@@ -20,6 +21,7 @@ from stockml.errors import QuotaSpent
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.summary import message
+from stockml.nights.universe import table
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -27,7 +29,7 @@ from stockml.provider.http import OutputSize
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
-from tasks.artifacts import NightProgress, final_state, row_of, show_night, show_rows
+from tasks.artifacts import NightProgress, final_state, row_of, show_night
 from tasks.caching import with_home_storage
 from tasks.provider import has_second_provider, plan_gives_history
 from tasks.status_page import show_status
@@ -82,7 +84,7 @@ def backfill(
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     refresh(home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
-    asked = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), named, force, 0, 0.0)
+    asked = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), named, force)
     try:
         with exclusive_run(ticker):
             missing = fetch_missing(asked, sessions, now)
@@ -96,7 +98,7 @@ def backfill(
         )
         rows.append(row_of(ticker, session, state))
         progress.advance()
-    show_rows(rows, key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
+    create_table_artifact(table(rows), key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     show_status()
     return final_state(rows)
 
@@ -113,8 +115,7 @@ def past_night(
     settings: Changes = NO_CHANGES,
 ) -> State:
     """One night from what the store has, as `nightly` does it once its bars have been fetched."""
-    wanted = chosen(profile, mode, settings, ticker=ticker)
-    tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries=0, late_wait_s=0.0)
+    tonight = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
     if not has_bar:
         return skipped(states.NO_BAR, tonight, session, "the store has no bar of this session that is believed")
     with exclusive_run(ticker):
@@ -126,8 +127,7 @@ def past_night(
 def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
     """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
 
-    Of a ticker of which nothing is stored all, as its first night does. Returns those that have no bar then. Raises
-    QuotaSpent.
+    Of a new ticker all, as its first night does. Returns those that have no bar then. Raises QuotaSpent.
     """
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):

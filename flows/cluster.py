@@ -54,7 +54,8 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
-    with dask.config.set(CONFIG), marked(home()) as here, sent_settings():
+    own = get_settings_context()
+    with dask.config.set(CONFIG), marked(home()) as here, SentSettings(profile=own.profile, settings=own.settings):
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
         with ExitStack() as started:
             try:
@@ -68,19 +69,10 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
 
 
 class SentSettings(SettingsContext):
-    """Goes to a worker as it is: Prefect's own is written out and validated again for each night, a tenth of a second
-    of its work."""
+    """Goes to a worker as it is; Prefect's own takes a tenth of a second a night to serialise and validate."""
 
     def serialize(self, include_secrets: bool = True) -> dict[str, Any]:
         return {"profile": self.profile, "settings": self.settings}
-
-
-@contextmanager
-def sent_settings() -> Iterator[None]:
-    """What is submitted within has this process's settings."""
-    here = get_settings_context()
-    with SentSettings(profile=here.profile, settings=here.settings):
-        yield
 
 
 @contextmanager
@@ -128,13 +120,9 @@ class SameWorkplace(WorkerPlugin):
         try:
             check(self.expected, home(), worker.address)
         except Exception as refused:
-            if self.late and await self._lasts(worker):
+            # a run that was killed leaves its check with the scheduler, which knows its marker no more
+            if self.late and (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):
                 worker.log_event(self.marker, str(refused))
                 worker.status = Status.paused
                 worker.loop.add_callback(worker.close_gracefully, restart=False, reason=str(refused))
             raise
-
-    async def _lasts(self, worker: Worker) -> bool:
-        """Whether the run is still there: a run that was killed leaves its check with the scheduler."""
-        states = await worker.scheduler.get_task_status(keys=[self.marker])
-        return states.get(self.marker) is not None

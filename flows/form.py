@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from operator import methodcaller
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
@@ -9,11 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from stockml.home import home
 from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, only_tutorial, settings_for
 from stockml.training.tuned_settings import tuned_settings
-
-
-def unfilled(schema: dict[str, Any]) -> None:
-    """Leave None out of a field's schema: the page would fill it in, and the server refuse it as no number."""
-    schema.pop("default", None)
 
 
 class Form(BaseModel):
@@ -47,10 +43,7 @@ NO_CHANGES: Any = {}
 
 
 def form_of(settings: Checked) -> type[Form]:
-    """A pydantic model with a field for each setting, without those that are settings themselves.
-
-    `settings` are what holds where a field stays empty; of one that acts on the tutorial's network alone, with that.
-    """
+    """A pydantic model with a field for each setting; `settings` are what holds where a field stays empty."""
     found: dict[str, Any] = {}
     for name, described in settings.model_json_schema()["properties"].items():
         kind: Any = list[Units] if "items" in described else type(settings).model_fields[name].annotation
@@ -59,7 +52,7 @@ def form_of(settings: Checked) -> type[Form]:
             None,
             title=name.replace("_", " ").capitalize(),
             description=_described(described, f"{word} {_plainly(getattr(settings, name))}"),
-            json_schema_extra=unfilled,
+            json_schema_extra=methodcaller("pop", "default", None),  # the page would fill in None, the server refuse it
             ge=described.get("minimum"),
             le=described.get("maximum"),
         )
@@ -83,19 +76,12 @@ def _plainly(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-def _sections() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, usual in PROFILES["tutorial"]:  # where a setting acts on both profiles, they agree
-        if isinstance(usual, Checked):
-            made = form_of(usual)
-            shown = Field(default_factory=made, title=name.capitalize(), description=made.__doc__)
-            found[name] = (made, shown)
-    return found
-
-
-SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **_sections())
-
-
+SECTIONS: Any = {  # where a setting acts on both profiles, they agree
+    name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
+    for name, usual in PROFILES["tutorial"]
+    if isinstance(usual, Checked)
+}
+SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
 Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]
 
 

@@ -63,12 +63,12 @@ def maintenance(
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
     steps = [
-        *account(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
-        *account(resume_what_waited, now, dry_run),
-        *account(clear_folders, days, now, dry_run),
-        *account(clear_mlflow_files, days, now, dry_run),
-        *account(clear_mlflow, days, now, mlflow_trash_days, dry_run),
-        *(account(clear_shared_state, now, dry_run) if home().state else ()),
+        *reports_of(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
+        *reports_of(resume_what_waited, now, dry_run),
+        *reports_of(clear_folders, days, now, dry_run),
+        *reports_of(clear_mlflow_files, days, now, dry_run),
+        *reports_of(clear_mlflow, days, now, mlflow_trash_days, dry_run),
+        *(reports_of(clear_shared_state, now, dry_run) if home().state else ()),
     ]
     create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))
     get_run_logger().info("%s", summary(steps))
@@ -78,8 +78,7 @@ def maintenance(
     return Completed(name=states.WITH_FAILURES if bad else "Completed", message=summary(steps), data=steps)
 
 
-def account(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
-    """What the step did, or why it could not."""
+def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
     result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
     if isinstance(result, StepReport):
         return [result]

@@ -88,12 +88,12 @@ def nightly(
     outcome = tonight.outcome(session)
     if outcome.state:
         return skipped(outcome.state, tonight, outcome.session, outcome)
-    wanted_session = outcome.session
+    session = outcome.session
     with at_work(home().locks), exclusive_run(ticker):
-        found = bars_of(tonight, wanted_session)
+        found = bars_of(tonight, session)
         sharing.commit(home(), ticker)
         if isinstance(found, Outcome):
-            return skipped(str(found.state), tonight, wanted_session, found)
+            return skipped(str(found.state), tonight, session, found)
         night = train_and_publish(tonight, found)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)
@@ -155,7 +155,6 @@ def exclusive_run(ticker: str) -> Iterator[None]:
 
 
 def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:
-    """A completed state that says why nothing was done."""
     told = f"{why}{tonight.aged()}"
     night = Night.skipped(tonight.ticker, session, told, datetime.now(UTC), tonight.settings.sha256())
     get_run_logger().info("%s: %s", name.lower(), told)

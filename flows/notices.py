@@ -19,7 +19,6 @@ from stockml.tickers import validated_ticker
 
 
 def run_name() -> str:
-    """The morning: `2026-11-25`."""
     return f"{clock.now():%Y-%m-%d}"
 
 

@@ -16,7 +16,6 @@ from stockml.errors import TooFewTickers
 from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import BacktestTable, backtest_table, markdown
 from stockml.home import home
-from stockml.models.base_network import BaseNetwork
 from stockml.nights import states
 from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
@@ -24,14 +23,14 @@ from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.studies import backtest_tickers, learn_base, read_prices, show_tuned, tune_settings
 
-Seeds = Annotated[int, Field(ge=1, le=10)]
-
 
 @flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
-    seeds: Seeds = Field(2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"),
+    seeds: Annotated[int, Field(ge=1, le=10)] = Field(
+        2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
+    ),
 ) -> State:
     """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
     place = home()
@@ -43,15 +42,11 @@ def pretrain(
         get_run_logger().warning("%s", few)
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     commit_common(place)
-    create_markdown_artifact(base_summary(base), key="base", description=f"base network through {base.through}")
-    return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
-
-
-def base_summary(base: BaseNetwork) -> str:
-    """What it learned from, and what it scored."""
-    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
-    return f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
+    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
+    text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
+    create_markdown_artifact(text, key="base", description=f"base network through {base.through}")
+    return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 
 
 @flow(name="tune", flow_run_name="tune {ticker}")

@@ -29,7 +29,7 @@ from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
-from tasks.provider import come, plan_gives_history, turn_of
+from tasks.provider import join_turns, plan_gives_history, turn_of
 from tasks.run_records import deaths, put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
@@ -44,8 +44,8 @@ class NightRequest:
     settings: Settings
     calendar: str | None
     force: bool
-    late_retries: int
-    late_wait_s: float
+    late_retries: int = 0
+    late_wait_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
@@ -85,7 +85,7 @@ def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
             return rest
         raise
     finally:
-        come({ticker: store.last_session(ticker)})
+        join_turns({ticker: store.last_session(ticker)})
     if outcome.state is None:
         return bars
     return (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
@@ -97,10 +97,10 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
         return None
     store = BarStore.of(home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
-    come({tonight.ticker: last})
+    join_turns({tonight.ticker: last})
     later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
     if later is None:
-        come({tonight.ticker: max(session, last or session)})  # from here on its request is counted, not its turn too
+        join_turns({tonight.ticker: max(session, last or session)})  # its request is counted, not its turn too
     return later
 
 
@@ -194,10 +194,7 @@ def wait_for(late: Outcome, seconds: float) -> None:
 
 
 def _scheduled_run() -> FlowRun | None:
-    """This run, where a schedule or a form began it, not another run.
-
-    None as well where a replay's clock stands still: there is no later.
-    """
+    """This run, where a schedule or a form began it; None where a replay's clock stands still: there is no later."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     is_own = run and run.deployment_id and run.parent_task_run_id is None

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import TerminationSignal
 from prefect.futures import as_completed
@@ -25,7 +26,7 @@ from stockml.errors import StockmlError, StoreError
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.status import Attempt
-from stockml.nights.universe import NightRow, write_csv
+from stockml.nights.universe import NightRow, table, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn, stalest_first
@@ -33,9 +34,9 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import NightProgress, final_state, row_of, show_rows
+from tasks.artifacts import NightProgress, final_state, row_of
 from tasks.begun_runs import run_shown
-from tasks.provider import come, turn_of
+from tasks.provider import join_turns, turn_of
 from tasks.run_records import end_children, keep_last_attempt
 from tasks.status_page import show_status
 
@@ -44,7 +45,6 @@ Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
 def run_name() -> str:
-    """`universe of 2013-03-01`, or of the newest session."""
     return f"universe of {flow_run.parameters.get('session') or 'the newest session'}"
 
 
@@ -96,7 +96,8 @@ def universe(
     finally:
         end_children(UUID(flow_run.id), left_over)
     write_csv(home(), rows)
-    show_rows(rows, key="universe", description=f"{len(rows)} tickers, {session or 'the newest session'}")
+    description = f"{len(rows)} tickers, {session or 'the newest session'}"
+    create_table_artifact(table(rows), key="universe", description=description)
     show_status()
     return final_state(rows, fail_when)
 
@@ -104,11 +105,7 @@ def universe(
 def plan_requests(
     tickers: Sequence[str], session: date | None, calendar: str | None
 ) -> tuple[tuple[str, ...], dict[str, NextTurn]]:
-    """Who is run tonight, and who has to wait until when.
-
-    A ticker that has its session's bar costs no request, or its own night says that it would. The stalest come first,
-    in the queue as well.
-    """
+    """Who is run tonight, the stalest first, and who has to wait until when; a ticker with its bar costs no request."""
     now = clock.now()
     behind: dict[str, date | None] = {}
     wanted: dict[str, date] = {}
@@ -118,7 +115,7 @@ def plan_requests(
             wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
             if last is None or last < wanted[ticker]:
                 behind[ticker] = last
-    come(behind)
+    join_turns(behind)
     turns = {
         name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in stalest_first(behind)
     }

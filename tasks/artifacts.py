@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import cast
 from uuid import UUID
@@ -21,15 +21,13 @@ from stockml.home import Home, home
 from stockml.nights.glance import newest, night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
-from stockml.nights.universe import NightRow, ending, table
+from stockml.nights.universe import NightRow, ending
 from stockml.settings import FailWhen
 from stockml.tickers import as_key
 from stockml.training.checkpoint import EpochProgress
 
 
 class ProgressBar:
-    """A bar on the run's page, there from its first move on."""
-
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
         self._artifact: UUID | None = None
@@ -42,20 +40,19 @@ class ProgressBar:
             update_progress_artifact(self._artifact, progress=min(percent, 100.0))
 
 
-class EpochReport:
-    """A progress bar on the run's page, and a log line an epoch. The bar appears with the first epoch."""
+def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
+    """To be told each epoch: a log line, and a progress bar that appears with the first.
 
-    def __init__(self, ticker: str, session: str) -> None:
-        self.bar = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}")
-        self.logger = get_run_logger()
+    The network that is scored is the first half of the way, the published one the second.
+    """
+    bar, logger = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}"), get_run_logger()
 
-    def on_epoch(self, row: EpochProgress) -> None:
-        """Both networks count: the one that is scored is the first half of the way, the published one the second."""
-        self.logger.info(
-            "%s: epoch %d of %d, loss %.4f, validation %.4f (%.1f s)",
-            row.network.replace("_", " "), row.epoch, row.epochs, row.loss, row.validation_loss, row.seconds,
-        )  # fmt: skip
-        self.bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
+    def on_epoch(row: EpochProgress) -> None:
+        losses = f"loss {row.loss:.4f}, validation {row.validation_loss:.4f} ({row.seconds:.1f} s)"
+        logger.info("%s: epoch %d of %d, %s", row.network.replace("_", " "), row.epoch, row.epochs, losses)
+        bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
+
+    return on_epoch
 
 
 def show_night(night: Night) -> None:
@@ -91,9 +88,7 @@ def mlflow_pages(place: Home) -> str | None:
     """Where MLflow's page is: STOCKML_MLFLOW_PAGE; the server that is tracked to; what `stockml up` says; or None."""
     if named := os.environ.get("STOCKML_MLFLOW_PAGE"):
         return named.rstrip("/")
-    if place.tracking_uri.startswith("http"):
-        return place.tracking_uri
-    return place.server("mlflow")
+    return place.tracking_uri if place.tracking_uri.startswith("http") else place.server("mlflow")
 
 
 def _rounded(value: float | None) -> float | None:
@@ -103,9 +98,8 @@ def _rounded(value: float | None) -> float | None:
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     """The row of a night by the state that it ended in; without an end its process died."""
     if not state.is_final():
-        return NightRow(
-            ticker, session, "failed", "Crashed", why="its worker process died twice; see the machine's memory"
-        )
+        why = "its worker process died twice; see the machine's memory"
+        return NightRow(ticker, session, "failed", "Crashed", why=why)
     ended = state.result(raise_on_failure=False)
     if isinstance(ended, NightRow):
         return ended
@@ -116,13 +110,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
 
 
-def show_rows(rows: Sequence[NightRow], *, key: str, description: str) -> None:
-    """A table artifact: numbers stay numbers, so that its columns can be sorted."""
-    create_table_artifact(table(rows), key=key, description=description)
-
-
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
-    """The flow's final state; it carries the rows."""
     end = ending(rows, fail_when)
     if end.failed:
         return Failed(message=end.message, data=list(rows))
@@ -138,8 +126,6 @@ def time_left(done: int, count: int, elapsed_s: float) -> str:
 
 
 class NightProgress:
-    """A progress bar on the run's page that counts nights, and a log line for each."""
-
     def __init__(self, key: str, count: int) -> None:
         self._began = time.monotonic()
         self._bar = ProgressBar(f"{key}-progress", "nights that ended")

@@ -44,9 +44,8 @@ def _begun(
     with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
         # what was not asked for is the form's own default, not the deployment's
-        usual: dict[str, Any] = {
-            name: empty for name, empty in (("settings", {}), ("calendar", "")) if name in found.parameters
-        }
+        empty: dict[str, Any] = {"settings": {}, "calendar": ""}
+        usual = {name: empty[name] for name in empty.keys() & found.parameters.keys()}
         parameters, parent = {**usual, **parameters}, _parent(client, flow)
         run = client.create_flow_run_from_deployment(
             found.id, parameters=parameters, state=Running(), parent_task_run_id=parent
@@ -80,19 +79,14 @@ def sign(run_id: UUID) -> None:
 
 
 def relate_to_run_only() -> None:
-    """Let the events of this run's tasks name the run and no more of what belongs to it.
+    """Let the events of this run's tasks name the run alone; the run's own name its flow, deployment, queue and pool.
 
-    Prefect asks its server for the flow, the deployment, the queue and the pool, and keeps a row of each with each of a
-    night's thirty events: half of what a night writes into its database. The run's own events name them all.
+    Prefect would ask for these, and keep a row of each with each event: half of what a night writes into its database.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     at: Any = now("UTC")
     if run:
-        for kind, known in (
-            ("flow", run.flow_id),
-            ("deployment", run.deployment_id),
-            ("work-queue", run.work_queue_id),
-            ("work-pool", run.work_pool_name),
-        ):
-            RESOURCE_CACHE[f"{kind}.{known}"] = {"kind": kind, "object": None}, at
+        known = {"flow": run.flow_id, "deployment": run.deployment_id, "work-queue": run.work_queue_id}
+        for kind, identity in {**known, "work-pool": run.work_pool_name}.items():
+            RESOURCE_CACHE[f"{kind}.{identity}"] = {"kind": kind, "object": None}, at

@@ -1,8 +1,7 @@
 """How a step is cached: by its name, its code, and the content of what it was handed; never by where or when.
 
-A result is a receipt, kept as JSON under `STOCKML_HOME/results`. Before a cached receipt is trusted, what it speaks of
-is looked at: when that is gone or changed, the result is forgotten and the step runs again. Two runs of one ticker
-never look at once: each holds its lock.
+A result is a receipt, kept as JSON under `STOCKML_HOME/results`. When what it speaks of is gone or changed, the result
+is forgotten and the step runs again. Two runs of one ticker never look at once: each holds its lock.
 """
 
 import hashlib
@@ -29,10 +28,7 @@ R = TypeVar("R")
 
 @dataclass
 class ContentPolicy(CachePolicy):
-    """The key of a step: its name, the source of the stockml `modules` it uses, and its inputs by content.
-
-    Inputs that are named `aside` (the clock, say) do not count.
-    """
+    """The key of a step: its name, the code of the stockml `modules` it uses, and its inputs but `now` by content."""
 
     modules: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
@@ -42,7 +38,8 @@ class ContentPolicy(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         name = task_ctx.task.name
-        content = {argument: identity(value) for argument, value in inputs.items() if argument not in self.aside}
+        counted = inputs.keys() - {"now", *self.aside}
+        content = {argument: identity(value) for argument, value in inputs.items() if argument in counted}
         if self.salt:
             content["salt"] = self.salt(inputs)
         text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
@@ -89,10 +86,10 @@ def step(
     salt: Callable[[dict[str, Any]], str] | None = None,
     **options: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task that is cached by content. `modules` are the stockml modules that do its work.
+    """A task that is cached by content. `modules` are the stockml modules that do its work, `options` Prefect's.
 
-    `of`: the input whose ticker and session name the run. Inputs that are named `aside` do not count; `salt` names,
-    from the inputs, what the work depends on beside them. `options` are Prefect's, such as retries.
+    `of`: the input whose ticker and session name the run. `now` and the inputs that are named `aside` do not count;
+    `salt` names, from the inputs, what the work depends on beside them.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"

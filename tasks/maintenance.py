@@ -30,9 +30,8 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
         if not dry_run:
             for run, why in dead:
                 run_records.crash(client, run, why)
-    return StepReport(
-        "zombie runs ended", len(dead), things=tuple(f"{run_records.called(run)}: {why}" for run, why in dead)
-    )
+    things = tuple(f"{run_records.name_of(run)}: {why}" for run, why in dead)
+    return StepReport("zombie runs ended", len(dead), things=things)
 
 
 @task(name="resume what waited")

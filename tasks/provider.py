@@ -23,8 +23,7 @@ def provider() -> AlphaVantage:
 
 
 def plan_gives_history() -> bool:
-    """Whether the key's plan has `outputsize=full`: any but the free one."""
-    return Plan.of(os.environ) != FREE
+    return Plan.of(os.environ) != FREE  # which has no `outputsize=full`
 
 
 def _key_from_block() -> str | None:
@@ -42,28 +41,21 @@ def _key_from_block() -> str | None:
 
 def second_provider() -> Tiingo | None:
     """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
-    if not os.environ.get("TIINGO_API_KEY") or price_source.kind_here(home(), os.environ) == "replay":
-        return None
-    return Tiingo(os.environ, _notes(), sleep=clock.wait)
+    return Tiingo(os.environ, _notes(), sleep=clock.wait) if has_second_provider() else None
 
 
 def has_second_provider() -> bool:
-    if second := second_provider():
-        second.close()
-    return second is not None
+    return bool(os.environ.get("TIINGO_API_KEY")) and price_source.kind_here(home(), os.environ) != "replay"
 
 
-def come(lasts: Mapping[str, date | None]) -> None:
+def join_turns(lasts: Mapping[str, date | None]) -> None:
     """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
     if Plan.of(os.environ).requests_per_day is not None:
         Turns(_notes()).come(lasts, clock.now())
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None when it is the ticker's turn to ask for `tonight`, whoever started this run; else when it is.
-
-    `last`: the newest session that it has, of which `come` has been told.
-    """
+    """None when it is the ticker's turn to ask for `tonight`; else when it is. last: as it was told to `join_turns`."""
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):
         return None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -64,15 +65,13 @@ def zombies(
 
 
 def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    """End a run, and what of its tasks is said to be running, as Crashed."""
     end(client, run, Crashed(message=f"Ended from outside: {why}"))
 
 
 def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's night whose process died back into the queue; False for one that is not to go on.
+    """Put a worker's night whose process died back into the queue, where it is not there already.
 
-    That is one that is being cancelled, that another run waits for, or that has died too often. What is in the queue,
-    as a night that had just put itself off, stays there.
+    False for one that is not to go on: that is being cancelled, that another run waits for, or that died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
@@ -118,7 +117,7 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """As `keep_last_attempt`, of a run. Raises StockmlError, OSError."""
+    """As `keep_last_attempt`, of a run."""
     why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
     keep_last_attempt(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
 
@@ -149,9 +148,8 @@ def why_gone(process: str | None) -> str | None:
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
 
-    A power cut, or a kill of everything, leaves such behind: it would hold its deployment's only slot. A night of a
-    schedule is done again instead. What a command in a terminal works on is left alone. To be called on the Prefect API
-    that is set, before any worker is started.
+    A power cut leaves such behind, and they would hold their deployments' only slots. A night of a schedule is done
+    again instead; what a command in a terminal works on is left alone. To be called before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
@@ -162,14 +160,14 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             is_old = began is None or began < long_ago
             if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
                 if run.auto_scheduled and not is_old and done_again(client, run.id, "nothing worked on it any more"):
-                    names.append(f"{called(run)}, which is done again")
+                    names.append(f"{name_of(run)}, which is done again")
                     continue
                 end(client, run, Crashed(message="nothing works on this run any more; run it again"))
-                names.append(called(run))
+                names.append(name_of(run))
     return tuple(names)
 
 
-def called(run: FlowRun) -> str:
+def name_of(run: FlowRun) -> str:
     """The run's name, with its ticker where the flow had not yet begun: Prefect's own names say nothing."""
     ticker = str(run.parameters.get("ticker") or "")
     return run.name if ticker in run.name else f"{ticker} ({run.name})"
@@ -189,23 +187,17 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
 
 
 def runs_of(
-    client: SyncPrefectClient,
-    wanted: FlowRunFilter,
-    sort: FlowRunSort | None = None,
-    flows: FlowFilter | None = None,
+    client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
 ) -> Iterator[FlowRun]:
-    """The runs that the filters let through."""
     return all_of(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
 
 
 def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
     """What the client's method finds on all pages, each read when it is needed."""
-    page: list[T] = []
-    offset = 0
-    while not offset or len(page) == PAGE:  # a short page is the last
-        page = read(limit=PAGE, offset=offset, **filters)
-        yield from page
-        offset += PAGE
+    for offset in count(0, PAGE):
+        yield from (page := read(limit=PAGE, offset=offset, **filters))
+        if len(page) < PAGE:
+            return
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:

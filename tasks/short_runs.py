@@ -1,10 +1,8 @@
-"""Prefect's engine for runs of seconds: what a run that lasts needs is begun once it lasts.
+"""Prefect's engine for runs of seconds: heartbeats, leases and the socket for suspension are begun once a run lasts.
 
-Prefect tells of a run's first heartbeat at once, renews the lease on its deployment's slot that it has just been given,
-and opens a socket by which the run would hear that it is to be suspended. Most nights are over in three seconds, and
-then waited half a second for the threads. A run that dies before its first heartbeat is ended by its worker, or, where
-that died as well, by `run_records.zombies`. Of a step of tenths of a second the page shows the end, which has its
-beginning with it.
+Most nights are over in three seconds, and would wait half a second for those threads. A run that dies before its first
+heartbeat is ended by its worker, or, where that died as well, by `run_records.zombies`. Of a step of tenths of a second
+the page shows the end, which has its beginning with it.
 """
 
 import contextvars
@@ -29,11 +27,10 @@ _begun: dict[UUID, threading.Timer] = {}
 
 
 def suit_short_runs() -> None:
-    """For the runs of this process and of its forks."""
     engine: Any = flow_engine
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
     of_tasks: Any = task_engine
-    of_tasks.emit_task_run_state_change_event = told
+    of_tasks.emit_task_run_state_change_event = tell_of_task_state
     of_leases: Any = _leases
     of_leases._lease_renewal_loop = renewals
 
@@ -77,13 +74,10 @@ def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event)
         _renew(lease_id, lease_duration, stop_event)
 
 
-def told(
+def tell_of_task_state(
     task_run: TaskRun, initial_state: State | None, validated_state: State, follows: Event | None = None
 ) -> Event | None:
-    """Prefect's `emit_task_run_state_change_event`: of an end at once, of a beginning a second later.
-
-    Never of the Pending that was before it.
-    """
+    """Prefect's `emit_task_run_state_change_event`: an end at once, a beginning a second later, Pending never."""
     if late := _begun.pop(task_run.id, None):
         late.cancel()
     if initial_state is None and validated_state.is_pending():

@@ -1,7 +1,7 @@
 """The status of all tickers on one page of Prefect's, brought up to date as nights end.
 
-Not by each: the page costs as much as there are tickers, and five hundred nights would cost their square. The last of
-those that are due does it, or one that finds the page a minute old, or so old that it has cost little of that time.
+Not by each, as the page costs as much as there are tickers: by the last of those that are due, or by one that finds the
+page a minute old, or so old that it has cost little of that time.
 """
 
 import fcntl
@@ -107,10 +107,7 @@ def at_work(locks: Path) -> Iterator[None]:
 
 
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
-    """Whether this night, which has ended, brings the pages up to date; the next is then asked again after a while.
-
-    is_last: whether it does as the last one, too; asked where nobody else on this machine is at work.
-    """
+    """Whether this night, which has ended, brings the page up to date; `is_last` is asked where no other is at work."""
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
     if _is_fresh(shown) and not (_is_nobody_at_work(locks) and is_last()):

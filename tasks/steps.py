@@ -33,13 +33,12 @@ from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
 from stockml.tracking.client import Tracking
-from tasks.artifacts import EpochReport, mlflow_pages
+from tasks.artifacts import epoch_report, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    """Ask again only where the error's type says that it may help."""
     return isinstance(state.data, TransientFeedError)
 
 
@@ -51,7 +50,7 @@ AGAIN: dict[str, Any] = {
 }
 
 
-@step("fetch", modules=("pipeline.ingest",), aside=("now",), task_run_name="fetch {ticker} {session}", **AGAIN)
+@step("fetch", modules=("pipeline.ingest",), task_run_name="fetch {ticker} {session}", **AGAIN)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
@@ -64,13 +63,7 @@ def fetch_daily(
     return kept
 
 
-@step(
-    "fetch history",
-    modules=("pipeline.ingest",),
-    aside=("now",),
-    task_run_name="fetch history {ticker} {session}",
-    **AGAIN,
-)
+@step("fetch history", modules=("pipeline.ingest",), task_run_name="fetch history {ticker} {session}", **AGAIN)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
     try:
@@ -103,13 +96,13 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
         return ingest.ask_who_is_delisted(home(), asked, ticker, now)
 
 
-@step("append", of="payload", modules=("pipeline.ingest",), aside=("now",))
+@step("append", of="payload", modules=("pipeline.ingest",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; say how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step("explain jumps", of="bars", modules=("pipeline.ingest",), aside=("now",), **AGAIN)
+@step("explain jumps", of="bars", modules=("pipeline.ingest",), **AGAIN)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
@@ -140,8 +133,8 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
     from stockml.pipeline import train
 
-    report = EpochReport(dataset.ticker, str(dataset.session))
-    return train.train_night(home(), dataset, decision, settings, on_epoch=report.on_epoch)
+    on_epoch = epoch_report(dataset.ticker, dataset.session)
+    return train.train_night(home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
 @step("evaluate", of="dataset", modules=("pipeline.evaluate",))
@@ -156,7 +149,7 @@ def evaluate_model(
     return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
-@step("publish", of="evaluation", modules=("pipeline.publish",), aside=("now",))
+@step("publish", of="evaluation", modules=("pipeline.publish",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
     """Put tonight's path into the ledger, once a key."""
     return publish.publish(home(), evaluation, key, now=now)
@@ -165,7 +158,7 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
 @step(
     "log run",
     modules=("pipeline.log",),
-    aside=("now", "flow_run_url", "seconds"),
+    aside=("flow_run_url", "seconds"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
@@ -181,7 +174,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
     )
 
 
-@step("promote", of="model", modules=("pipeline.promote",), aside=("now",))
+@step("promote", of="model", modules=("pipeline.promote",))
 def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict

@@ -2,9 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,9 @@ BAR = 24  # characters
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str]]:
-    """The series of a folder's price files, without one of the store; and what is left out, with the reason.
+    """The series of a folder's price files, without one of the store's; and what is left out, with the reason.
 
-    Where no ticker is named all that can be read: the others are left out with a warning. Raises NoBars, InvalidFile,
-    StoreError, HistoryError.
+    Where no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
     left_out: dict[str, str] = {}
     if folder is None:
@@ -73,39 +74,22 @@ def read_prices(
 
 @task(name="backtest", cache_policy=NO_CACHE)
 def backtest_tickers(
-    series: Mapping[str, PriceSeries],
-    span: Span,
-    settings: Settings,
-    vintages: Path | None = None,
+    series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
-    """Every ticker's, and those left out with the reason; as many at once as there are cores.
-
-    vintages: the folder whose regressions and bases are used; None for the home's and the shipped ones.
-    """
+    """Every ticker's, and those left out with the reason. vintages: None for the home's and the shipped ones."""
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
-    for done, (ticker, came) in enumerate(_each(series, span, settings, folders), start=1):
-        if isinstance(came, StockmlError):
-            left_out[ticker] = str(came)
-        else:
-            found[ticker] = came
-        left = time_left(done, len(series), time.monotonic() - began)
-        get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
+    one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext() as pool:
+        results = (pool.map if pool else map)(one, series, series.values())
+        for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
+            if isinstance(result, StockmlError):
+                left_out[ticker] = str(result)
+            else:
+                found[ticker] = result
+            left = time_left(done, len(series), time.monotonic() - began)
+            get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
     return [found[ticker] for ticker in sorted(found)], left_out
-
-
-def _each(
-    series: Mapping[str, PriceSeries], span: Span, settings: Settings, folders: tuple[Path, ...]
-) -> Iterator[tuple[str, TickerBacktest | StockmlError]]:
-    workers = min(len(series), os.cpu_count() or 1)
-    if workers < 2:
-        for ticker, bars in series.items():
-            yield ticker, _one(ticker, bars, span, settings, folders)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_one, ticker, bars, span, settings, folders): ticker for ticker, bars in series.items()}
-        for each in as_completed(waiting):
-            yield waiting[each], each.result()
 
 
 def _one(
@@ -120,31 +104,23 @@ def _one(
 @task(name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
     """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
-    report = PretrainReport()
-    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=report.on_epoch)
-    try:
-        version = Tracking.of(home()).log_base(base, path, report.losses, now=datetime.now(UTC))
-        report.logger.info("lstm-base version %s: %s", version, path)
-    except TrackingUnavailable as error:
-        report.logger.warning("%s; the base is kept in %s, and used all the same", error, path)
-    return base
+    bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
-
-class PretrainReport:
-    """A progress bar on the run's page, and a log line an epoch with the time left."""
-
-    def __init__(self) -> None:
-        self.bar = ProgressBar("pretraining", "the base network")
-        self.spent = 0.0
-        self.losses: list[tuple[str, float]] = []
-        self.logger = get_run_logger()
-
-    def on_epoch(self, row: PretrainProgress) -> None:
-        self.losses.append((row.member, row.loss))
-        self.spent += row.seconds
+    def on_epoch(row: PretrainProgress) -> None:
+        rows.append(row)
         told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
-        self.logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
-        self.bar.move(100 * self.spent / max(self.spent + row.seconds_left, 1e-9))
+        logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
+        spent = sum(each.seconds for each in rows)
+        bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
+
+    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
+    try:
+        losses = [(row.member, row.loss) for row in rows]
+        version = Tracking.of(home()).log_base(base, path, losses, now=datetime.now(UTC))
+        logger.info("lstm-base version %s: %s", version, path)
+    except TrackingUnavailable as error:
+        logger.warning("%s; the base is kept in %s, and used all the same", error, path)
+    return base
 
 
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
@@ -155,32 +131,28 @@ def tune_settings(
     series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
     within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
     search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
-    return tune(home(), search, trials=trials, on_trial=TrialReport(ticker).on_trial)
+    return tune(home(), search, trials=trials, on_trial=trial_report(ticker))
 
 
-class TrialReport:
-    """A log line, an MLflow run and a step of the progress bar for each trial."""
+def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
+    """To be told each trial: a log line, an MLflow run and a step of the progress bar."""
+    bar, logger = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}"), get_run_logger()
+    seconds: list[float] = []
 
-    def __init__(self, ticker: str) -> None:
-        self.bar = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}")
-        self.done = 0
-        self.spent = 0.0
-        self.logger = get_run_logger()
-
-    def on_trial(self, trial: TrialRecord) -> None:
-        self.done += 1
-        self.spent += trial.seconds
+    def on_trial(trial: TrialRecord) -> None:
+        seconds.append(trial.seconds)
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-        share = min(1.0, self.done / trial.of)
-        bar = f"{'█' * round(BAR * share):░<{BAR}}"
-        left = time_left(self.done, trial.of, self.spent)
-        self.logger.info("%s trial %d of %d, %s: %s%s", bar, self.done, trial.of, left, loss, best)
-        self.bar.move(100 * share)
+        share, left = min(1.0, len(seconds) / trial.of), time_left(len(seconds), trial.of, sum(seconds))
+        drawn = f"{'█' * round(BAR * share):░<{BAR}}"
+        logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
+        bar.move(100 * share)
         try:
             Tracking.of(home()).log_trial(trial)
         except TrackingUnavailable as error:
-            self.logger.warning("the next run of this search logs the trial: %s", error)
+            logger.warning("the next run of this search logs the trial: %s", error)
+
+    return on_trial
 
 
 def show_tuned(tuned: TuningResult) -> None:

@@ -1,8 +1,7 @@
 """Where nights work: the home, the addresses and the code that one process has, held against those of another.
 
-Two processes share a workplace when they name the same home and it is the very same folder: the path alone says
-nothing on another machine. The folder is told by a file that stands in it while a run lasts. Where state is shared by
-address each has a home of its own, and the address tells the workplace.
+The path of a home says nothing on another machine: a file that stands in it while a run lasts tells the folder. Where
+state is shared by address each has a home of its own, and the address tells the workplace.
 """
 
 import re
@@ -65,15 +64,16 @@ def check(expected: Workplace, place: Home, worker: str) -> None:
     _refuse_unlike(worker, pairs)
 
 
-def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None:
-    """pairs: what it is, what was expected, what was found."""
+def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None:  # what it is, expected, found
     if differences := tuple(pair for pair in pairs if pair[1] != pair[2]):
         raise UnlikeWorker(worker, differences)
 
 
 def _found(place: Home, mark: str, content: str) -> Workplace:
-    state, store, tracking = (_shown(each, place) for each in (place.state or "", place.store, place.tracking_uri))
-    return Workplace(str(place.root), mark, content, state, store, tracking, own_code())
+    root, given = str(place.root), (place.state or "", place.store, place.tracking_uri)
+    # the home by its name: where it differs, that is told once
+    state, store, tracking = (USER.sub("", each).partition("?")[0].replace(root, "STOCKML_HOME") for each in given)
+    return Workplace(root, mark, content, state, store, tracking, own_code())
 
 
 def own_code() -> str:
@@ -94,8 +94,3 @@ def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], wo
     own_state = environ.get(STATE, "").rstrip("/") or state
     code = ("the code", scheduled.get(CODE_OF, "")[:12], own_code()[:12])
     _refuse_unlike(worker, [(STATE, state[:200], own_state[:200]), code])
-
-
-def _shown(address: str, place: Home) -> str:
-    """Without user, password and query; the home's own path by its name, so that one difference is told once."""
-    return USER.sub("", address).partition("?")[0].replace(str(place.root), "STOCKML_HOME")

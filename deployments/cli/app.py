@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. Without any, the list of commands."""
+    """Run one command, `--help` without any; its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     return reported(lambda: _run(given))
 
@@ -72,7 +72,7 @@ def _run(given: list[str]) -> int:
 
 
 def reported(command: Callable[[], int]) -> int:
-    """The command's exit code; what it raises is said in one line, and what it said is written out."""
+    """The command's exit code; what it raises is said in one line."""
     try:
         code = command()
         sys.stdout.flush()

@@ -136,7 +136,6 @@ def _sessions(number: int) -> str:
 
 
 def _notes(file: "History | ImportReport") -> list[str]:
-    """What was left out of a file, changed or not found."""
     notes = [f"{file.empty} rows without prices left out"] if file.empty else []
     notes += [f"{file.repaired} rows repaired within rounding"] if file.repaired else []
     columns = ", ".join(file.no_volume_among)
@@ -207,13 +206,11 @@ def _show_bars(
 
 
 def rows_of(bars: "pd.DataFrame", ends: int) -> str:
-    """The first and last rows, or all if they are few."""
     shown = bars if len(bars) <= 2 * ends else bars.iloc[[*range(ends), *range(-ends, 0)]]
     return str(shown.to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
 
 
 def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
-    """Every session without a bar that is believed: set aside with its reason, or never given."""
     view = store.view(ticker)
     holes = view.holes(store.sessions(ticker))
     if as_json:
@@ -243,7 +240,6 @@ def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: 
 
 
 def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
-    """A line for each value that the provider changed: session, column, before and after, when it was recorded."""
     changes = store.restatements(ticker)
     if as_json:
         rows = json.loads(changes.to_json(orient="records", date_format="iso"))

@@ -27,10 +27,7 @@ WHEN: dict[Timing, str] = {
 def record_text(
     ticker: str, today: Record, first_known: Record, restated: Sequence[RestatedBar], entries: Sequence[str]
 ) -> str:
-    """The record in lines of at most 100 columns.
-
-    today, first_known: against the bars as they are known now, and as they first were.
-    """
+    """today, first_known: against the bars as they are known now, and as they first were."""
     live, late, backfilled = today.live, today.late, today.backfilled
     lines = [
         f"{ticker}: {counted(live.forecasts, 'live forecast')}, {live.matured} complete, "

@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import (
-    Calendar,
-    Json,
-    Session,
-    Settings,
-    Ticker,
-    Tickers,
-    as_session,
-    as_settings,
-    folder,
-)
-from deployments.cli.runs import announce_pages, check_bars, outcome, recorded_prices
-from deployments.servers.prefect_api import prefect_api
+from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_session, as_settings, folder
+from deployments.cli.runs import check_bars, recorded_prices, run_flow
 from stockml.home import home
 from stockml.settings import FailWhen, Mode, Profile
 
@@ -54,12 +43,9 @@ def catch_up(
     learn = "every night" if every_night else "once at the end"
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
     past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
-    with recorded_prices(ticker), prefect_api(home()):
-        from flows.backfill import backfill
-
-        announce_pages(page := "catch up a ticker")
-        arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
-        rows = outcome(backfill, ticker, quiet=as_json, deployment=page, **arguments)
+    arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
+    with recorded_prices(ticker):
+        rows = run_flow("backfill.backfill", ticker, pages=["catch up a ticker"], quiet=as_json, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
 
 
@@ -80,12 +66,10 @@ def many_tickers(
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
-    with recorded_prices(*named), prefect_api(home()):
-        from flows.universe import universe
-
-        announce_pages(page := "all tickers, one night", *named)
-        arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
-        rows = outcome(universe, named, late_retries=0, quiet=as_json, deployment=page, **arguments)
+    arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
+    pages = ["all tickers, one night", *named]
+    with recorded_prices(*named):
+        rows = run_flow("universe.universe", named, pages=pages, late_retries=0, quiet=as_json, **arguments)
     return _show_rows(rows, fail_when, as_json=as_json)
 
 
@@ -106,6 +90,7 @@ def replay(
     With --prices, all files of the folder where no ticker is named.
     """
     from stockml.evaluation.backtest import FEWEST_NIGHTS
+    from stockml.evaluation.backtest_table import markdown
 
     if not tickers and prices is None:
         raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
@@ -118,17 +103,12 @@ def replay(
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings or [])}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)
-    with prefect_api(home()):
-        from flows.studies import backtest
-
-        table = outcome(backtest, tickers or [], quiet=as_json, **arguments)
-        from stockml.evaluation.backtest_table import markdown
-
+    table = run_flow("studies.backtest", tickers or [], quiet=as_json, **arguments)
     print(json.dumps(asdict(table)) if as_json else "\n".join(shown(markdown(table))))
 
 
 def shown(lines: Sequence[str]) -> list[str]:
-    """Lines with Markdown tables among them, as a terminal shows them."""
+    """Lines of Markdown, its tables in columns."""
     found: list[str] = []
     for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
         rows = list(block)
@@ -137,7 +117,7 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def aligned(markdown: Sequence[str]) -> list[str]:
-    """A Markdown table's rows in columns, as a terminal shows them; numbers to the right."""
+    """A Markdown table's rows in columns; numbers to the right."""
     head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in markdown)
     rows, right = [head, *rows], [cell.endswith(":") for cell in rule]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import foreseen, outcome, quiet_libraries, recorded_prices, run_night
+from deployments.cli.runs import foreseen, quiet_libraries, recorded_prices, run_flow, run_night
 from deployments.servers.prefect_api import prefect_api, running_server
 from stockml import clock
 from stockml.errors import TrackingUnavailable
@@ -59,10 +59,8 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
 
     Without one: `stockml import`.
     """
-    with recorded_prices(ticker), prefect_api(home()):
-        from flows.backfill import history
-
-        bars, told = outcome(history, ticker, calendar=calendar, quiet=as_json)
+    with recorded_prices(ticker):
+        bars, told = run_flow("backfill.history", ticker, calendar=calendar, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     said = "; ".join(filter(None, (bars.counted, told)))
     print(json.dumps(found | {"second_provider": told or None}) if as_json else f"{ticker}: {said}")
@@ -147,7 +145,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
 
 
 def _next_runs(place: Home) -> dict[str, datetime] | None:
-    """By ticker, from the server that is set or up; None where none is."""
+    """By ticker; None where no server is set or up."""
     if not (os.environ.get("PREFECT_API_URL") or running_server(place)):
         return None
     with prefect_api(place):

@@ -1,14 +1,14 @@
 """What the command line accepts: every ticker, session, time and setting is checked before anything is done with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from stockml.errors import InvalidInput
+from deployments.errors import refused_as
 from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
@@ -16,17 +16,8 @@ SHOWN_ROWS = 10  # of a long list
 YEARS = range(1700, 2200)  # what pandas counts in nanoseconds, in every time zone
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the library refuses is wrong usage of the command."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def as_ticker(text: str) -> str:
-    with _refused():
+    with refused_as(typer.BadParameter):
         return validated_ticker(text)
 
 
@@ -53,39 +44,38 @@ def as_time(text: str) -> datetime:
 def as_calendar(name: str) -> str:
     from stockml.prices.calendar import sessions_for
 
-    with _refused():
+    with refused_as(typer.BadParameter):
         sessions_for("", name)
     return name
 
 
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
     """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
-    form = _form(assignments)
-    with _refused():
-        settings_for("nightly", _dotted(form))
+    form: dict[str, dict[str, Any]] = {}
+    for name, value in _by_name(assignments, partial(settings_for, "nightly")).items():
+        section, _, setting = name.partition(".")
+        form.setdefault(section, {})[setting] = value
     return form or None
 
 
 def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:
     """`network.cell=gru` as `{"network.cell": "gru"}`, refused where it would do nothing on the tutorial."""
-    dotted = _dotted(_form(assignments))
-    with _refused():
-        tutorial_settings(dotted)
-    return dotted
+    return _by_name(assignments, tutorial_settings)
 
 
-def _form(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    form: dict[str, dict[str, Any]] = {}
+def _by_name(assignments: Sequence[str], check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        section, dot, setting = name.strip().partition(".")
-        if not (equals and dot and section and setting):
+        if not (equals and all(name.strip().partition("."))):
             raise typer.BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
         try:
-            form.setdefault(section, {})[setting] = _value(value)
+            found[name.strip()] = _value(value)
         except yaml.YAMLError as error:
             raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
-    return form
+    with refused_as(typer.BadParameter):
+        check(found)
+    return found
 
 
 def _value(text: str) -> Any:
@@ -95,10 +85,6 @@ def _value(text: str) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def _dotted(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{section}.{name}": value for section, part in form.items() for name, value in part.items()}
 
 
 def day(text: str, metavar: str = "DATE") -> Any:

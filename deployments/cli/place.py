@@ -30,11 +30,10 @@ NO_PROXY = ("no_proxy", "NO_PROXY")  # of two that differ, the first counts
 
 @contextmanager
 def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[Home]:
-    """Yield the home that the environment names, and let the environment name it meanwhile.
+    """Yield the home that the environment names, and let the environment name it meanwhile. Raises InvalidFile.
 
     Without a key and without a home in use it is the replay's, where the clock stands at the recording's end. Secrets
-    are also read from the files that NAME_FILE names. A proxy is not asked for this machine's own servers. Raises
-    InvalidFile.
+    are also read from the files that NAME_FILE names. A proxy is not asked for this machine's own servers.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # else the system's proxies would count no more

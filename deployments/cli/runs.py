@@ -1,8 +1,6 @@
-"""Runs of the flows in this process, with their progress on standard error. To be called within `prefect_api()`.
+"""Runs of the flows in this process, with their progress on standard error: a line a step, and a live one on terminals.
 
-A line a step, and the epochs as they pass; a live line on a terminal. Libraries that write to standard error on their
-own (TensorFlow's C++ side, progress bars of MLflow) are sent to a file meanwhile, whole, so that what a person reads is
-the night and nothing else.
+What libraries write there on their own (TensorFlow's C++ side, MLflow's progress bars) goes to a file meanwhile.
 """
 
 import gc
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from deployments.servers.prefect_api import OWN_SERVER
+from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import InvalidFile
 from stockml.home import home
 
@@ -39,9 +37,9 @@ _NOISE = re.compile(
 def foreseen(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
-    """The night, where nothing is to be done: no session, or all stands as it was left. Nothing is started for it.
+    """The night, where nothing is to be done: no session, or all stands as it was left. Raises InvalidSession.
 
-    Where machines share state, what is here is not all that there is, and the run looks itself. Raises InvalidSession.
+    Where machines share state, what is here is not all that there is, and the run looks itself.
     """
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
@@ -62,8 +60,20 @@ def foreseen(
     return night
 
 
+def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
+    """The outcome of a flow, named `module.function`, with a Prefect API of its own if none is up.
+
+    pages: the deployments to have a page by then, the run's own first.
+    """
+    with prefect_api(home()):
+        from deployments.registration.prefect_deployments import flow_of
+
+        announce_pages(*pages)
+        return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
+
+
 def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
-    """One run of the nightly flow. Raises what the night raised."""
+    """One run of the nightly flow, as `outcome`."""
     from flows.nightly import nightly
 
     announce_pages(ticker)
@@ -81,10 +91,7 @@ def recorded_prices(*tickers: str) -> AbstractContextManager[object]:
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
-    """Refuse a ticker of which nothing is stored before a run is begun: a typo is no failed run. Raises NoBars.
-
-    Where machines share state, what is here is not all that there is, and the run looks itself.
-    """
+    """Raises NoBars for a ticker of which nothing is stored: a typo is no failed run. Shared state the run looks at."""
     from stockml.prices.store import BarStore
 
     place = home()
@@ -93,11 +100,8 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
 
 
 def announce_pages(*names: str) -> None:
-    """Let these have a page for the runs to come, tickers of the list and other deployments; a server that is up has.
-
-    So a later `up` shows the nights that were run before it.
-    """
-    if not os.environ.get(OWN_SERVER):
+    """Make these deployments, so that a later `up` shows the runs before it; a server that is up has them."""
+    if not (names and os.environ.get(OWN_SERVER)):
         return
     from deployments.registration.own_list import tickers_of
     from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers
@@ -112,7 +116,7 @@ def outcome(
 ) -> Any:
     """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default.
 
-    deployment: on whose page the run is shown too, where there is one of this name.
+    To be called within `prefect_api()`. deployment: on whose page the run is shown, where there is one of this name.
     """
     from prefect.exceptions import ParameterTypeError
 
@@ -132,7 +136,7 @@ def outcome(
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[None]:
-    """Show what the runs of this process log. To be entered after Prefect was imported; `quiet` shows nothing."""
+    """Show what the runs of this process log, unless `quiet`. To be entered after Prefect was imported."""
     with quiet_libraries() as terminal, ExitStack() as stack:
         if not quiet:
             plain = partial(print, file=terminal, flush=True)
@@ -172,8 +176,6 @@ def _live(terminal: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[s
 
 
 class _Steps(logging.Handler):
-    """Turn the runs' log records into steps that are done and news of the one that is at work."""
-
     def __init__(self, step: Callable[[str], None], news: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
         self._step, self._news = step, news

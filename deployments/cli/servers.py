@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from deployments.cli.options import Json, as_time
+from stockml.home import home
 
 app = typer.Typer()
 PrefectPort = Annotated[
@@ -32,7 +33,6 @@ def up(
     """Start both pages and a worker here, until Ctrl-C."""
     from deployments.servers import stack
     from deployments.servers.access import ADDRESS
-    from stockml.home import home
 
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
@@ -65,7 +65,6 @@ def serve(
     from deployments.servers import databases, stack
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
-    from stockml.home import home
 
     place = home()
     place.prefect.mkdir(parents=True, exist_ok=True)
@@ -86,10 +85,7 @@ def serve(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
         databases.create(place)
-        if part == "prefect":
-            program = stack.prefect(prefect_port, os.environ)
-        else:
-            program = stack.mlflow(place, mlflow_port, os.environ)
+        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(place, port, os.environ)
     os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
 
 
@@ -138,7 +134,6 @@ def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_
     """
     from deployments.doctor import examine
     from stockml import clock
-    from stockml.home import home
 
     ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
     checks = []

@@ -52,9 +52,12 @@ def add(
 ) -> None:
     """Run these tickers every night too."""
     from deployments.registration import own_list
+    from deployments.replay.recording import recorded_rows
+    from stockml.provider.price_source import plays_recorded
 
     place = home()
-    _check_recorded(place, tickers)
+    for ticker in tickers if plays_recorded(place, os.environ) else ():  # other nights would fail, every night
+        recorded_rows(ticker)
     added = own_list.add(place, tickers, {"calendar": calendar, "at": at, "profile": profile})
     there = [ticker for ticker in tickers if ticker not in added]
     _tell(place, _phrases({"added {}": added, "{} there already": there}))
@@ -154,13 +157,3 @@ def _tell(place: Home, done: str) -> None:
         print(*register_all(place, tickers_of(place)), sep="\n")
     else:
         print("`stockml up` schedules them")
-
-
-def _check_recorded(place: Home, tickers: list[str]) -> None:
-    """A replay has no prices of others: their nights would fail, every night. Raises NotRecorded."""
-    from deployments.replay.recording import recorded_rows
-    from stockml.provider.price_source import plays_recorded
-
-    if plays_recorded(place, os.environ):
-        for ticker in tickers:
-            recorded_rows(ticker)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
-from deployments.cli.runs import check_bars, outcome, quiet_libraries
-from deployments.servers.prefect_api import prefect_api
+from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.clock import now
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
@@ -33,10 +32,7 @@ def learn_base(
     as_json: Json = False,
 ) -> None:
     """Learn a base network, from which nights start. It learns from the store's tickers, or from a folder of files."""
-    with prefect_api(home()):
-        from flows.studies import pretrain
-
-        base = outcome(pretrain, quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
+    base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
@@ -70,10 +66,7 @@ def search(
     else:
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
         check_bars([ticker := as_ticker(what)], calendar)
-        with prefect_api(home()):
-            from flows.studies import tune
-
-            tuned = outcome(tune, ticker, calendar=calendar, quiet=as_json, **arguments)
+        tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
     found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
     own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
@@ -93,7 +86,6 @@ def search(
 def _tuned_tutorial(
     file: Path, changed: dict[str, Any], trials: int, sampler: Sampler, *, quiet: bool
 ) -> "TuningResult":
-    """The search on a price file, trial by trial on standard error and in MLflow."""
     import numpy as np
 
     from stockml.evaluation.tutorial_report import prices_of, share_of
@@ -108,7 +100,7 @@ def _tuned_tutorial(
     search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
     with quiet_libraries() as terminal:
 
-        def heard(trial: "TrialRecord") -> None:
+        def on_trial(trial: "TrialRecord") -> None:
             loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
             if not quiet:
                 said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
@@ -118,7 +110,7 @@ def _tuned_tutorial(
             except TrackingUnavailable as error:
                 print(f"MLflow has not got it: {error}", file=terminal)
 
-        return tune(home(), search, trials=trials, on_trial=heard)
+        return tune(home(), search, trials=trials, on_trial=on_trial)
 
 
 @app.command()
@@ -157,7 +149,6 @@ def tutorial(
 
 
 def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
-    """One training: every epoch on standard error, the table on standard output, the pictures drawn and logged."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
     from stockml.settings import tutorial_settings

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
 from shlex import quote
 from urllib.parse import urlsplit
 
@@ -31,7 +31,7 @@ WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
     """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
-    yield python()
+    yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from rights(home, environ)
     yield prices(home, environ)
@@ -51,13 +51,6 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from kept.artifacts(home)
 
 
-def python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    if (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return Check("Python", "ok", found)
-    return Check("Python", "problem", found, "use Python 3.11 to 3.13")
-
-
 def home_folder(home: Home) -> Check:
     there = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
@@ -70,10 +63,7 @@ def home_folder(home: Home) -> Check:
 
 
 def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether others on this machine can read what the servers keep and log; a closed home keeps them from all.
-
-    The pages it does not close: they are asked over the loopback, which all users of a machine have in common.
-    """
+    """Whether others on this machine can read what the servers keep and log. The pages are open to them anyway."""
     if not home.root.exists():
         return
     logs = home.root / "logs"
@@ -97,7 +87,6 @@ def databases(home: Home) -> Iterator[Check]:
 
 
 def shared_state(home: Home) -> Iterator[Check]:
-    """Whether the state that machines share answers, and the database with its locks."""
     if (state := SharedState.of(home)) is None:
         return
     try:

@@ -86,7 +86,6 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
 
 
 def settings(home: Home) -> Iterator[Check]:
-    """The person's list of tickers and every ticker's own settings can be read."""
     try:
         tickers_of(home)
     except (StockmlError, OSError) as error:
@@ -99,7 +98,6 @@ def settings(home: Home) -> Iterator[Check]:
 
 
 def bases(home: Home) -> Iterator[Check]:
-    """Every base network and regression that was learned here can be read."""
     for fault in damaged_bases(home):
         yield Check("a base", "problem", fault)
 

@@ -1,7 +1,6 @@
 """Prefect's automations: failed, crashed, late runs and missing forecasts are told, a run without heartbeat is ended.
 
-Called again, it changes what differs and nothing else: one that a person switched off stays off. Told are the runs of
-the deployments made here, whoever starts them; a ticker that was mistyped at the command line has none.
+Told are the runs of the deployments made here, whoever starts them. One that a person switched off stays off.
 
 Who is told: each of Prefect's notification blocks that is named `stockml-notices`, be it Slack, mail or another. A
 person makes it in Prefect's page; from STOCKML_WEBHOOK_URL it is made here, for a webhook that takes `{"text": …}`, as
@@ -68,7 +67,7 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
 
 
 def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
-    """The automations; `notify` gives the actions that tell a line, `silence` is how long a heartbeat may be missing.
+    """notify: gives the actions that tell a line. silence: how long a heartbeat may be missing.
 
     What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
     """
@@ -134,7 +133,6 @@ def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
 
 
 def _content(automation: AutomationCore) -> Any:
-    """What decides an automation, without what the server adds."""
     decides = {"name", "description", "trigger", "actions", "enabled"}
     return _ordered(automation.model_dump(mode="json", include=decides))
 
@@ -151,7 +149,8 @@ def _ordered(value: Any) -> Any:
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
     """What gives the actions that tell a line, a template of Prefect's, to whom it concerns. Raises InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        _keep_webhook(url)
+        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
+        webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
     log = _notice_deployment(client)
@@ -175,10 +174,7 @@ def forget_earlier(client: SyncPrefectClient) -> None:
 
 
 def webhook_address(url: str) -> str:
-    """The webhook as Prefect's notifications (Apprise) name one to which `{"text": …}` is posted, and nothing else.
-
-    Raises InvalidSetting, which does not say what was given.
-    """
+    """The webhook as Apprise names one to which `{"text": …}` is posted. Raises InvalidSetting, without the address."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -190,12 +186,6 @@ def webhook_address(url: str) -> str:
     asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
-
-
-def _keep_webhook(url: str) -> None:
-    """The block that holds the address, which is a secret; it is replaced when the address changes."""
-    webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
-    webhook.save(BLOCK, overwrite=True, _sync=True)
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:

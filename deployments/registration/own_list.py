@@ -131,5 +131,5 @@ def _checked(home: Home, before: str, items: Sequence[str], after: str, expected
 
 
 def _quoted(ticker: str) -> str:
-    """As YAML reads it back as text: `ON` and `0005` alone would be a truth value and a number."""
+    """Quoted where YAML would not read text: `ON` and `0005` alone are a truth value and a number."""
     return ticker if yaml.safe_load(ticker) == ticker else f'"{ticker}"'

@@ -117,14 +117,11 @@ def digest_time(environ: Mapping[str, str]) -> time:
 
 
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
-    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays.
-
-    Those of a flow that an earlier version had are others too.
-    """
+    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
-        flows = {each.flow: client.create_flow_from_name(_flow(each.flow).name) for each in wanted}
+        flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in wanted}
         theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
         known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
         for each in wanted:
@@ -156,21 +153,18 @@ def make_pool(client: SyncPrefectClient) -> None:
 
 
 @cache
-def _flow(flow: str) -> Flow[..., Any]:
+def flow_of(flow: str) -> Flow[..., Any]:
     module, _, function = flow.partition(".")
     return getattr(import_module(f"flows.{module}"), function)  # type: ignore[no-any-return]
 
 
 @cache
 def form_of(flow: str) -> dict[str, Any]:
-    return parameter_schema(_flow(flow).fn).model_dump_for_openapi()
+    return parameter_schema(flow_of(flow).fn).model_dump_for_openapi()
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
-    """What Prefect is told; `version` is the identity of all of it, the schedule included.
-
-    A worker runs the flow of its own installation, wherever that lies.
-    """
+    """What Prefect is told; `version` is the hash of all of it. A worker runs the flow of its own installation."""
     spec = {
         "name": wanted.name,
         "description": wanted.description,

@@ -1,7 +1,6 @@
 """`tickers.yaml`, checked: what is run every night, when, and with which settings."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stockml.errors import InvalidFile, StockmlError
+from deployments.errors import refused_as
+from stockml.errors import InvalidFile
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, settings_for
 from stockml.tickers import validated_ticker
@@ -39,17 +39,8 @@ def _in_quotes(time_of_day: Any) -> Any:
     return time_of_day
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the library refuses is a wrong value, as pydantic knows one."""
-    try:
-        yield
-    except StockmlError as error:
-        raise ValueError(str(error)) from error
-
-
 def _spelled(text: str) -> str:
-    with _refused():
+    with refused_as(ValueError):
         return validated_ticker(text)
 
 
@@ -66,23 +57,18 @@ class TickerEntry(BaseModel):
     tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _settings_exist(self) -> "TickerEntry":
-        with _refused():
+    def _has_settings_that_exist_and_starts_when_bars_are_final(self) -> "TickerEntry":
+        with refused_as(ValueError):
             settings_for(self.profile, self.settings)
-        return self
-
-    @model_validator(mode="after")
-    def _starts_when_bars_are_final(self) -> "TickerEntry":
-        with _refused():
             final = _final_moment(self)
-        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
+        if self.at and (final - FINAL_AFTER_CLOSE).time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
         """Weekdays at the start time; the morning after each when it starts before the exchange has closed."""
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
-        evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
+        evening = start.date() == _A_WINTER_DAY and start.time() > (_final_moment(self) - FINAL_AFTER_CLOSE).time()
         start += timedelta(minutes=minutes_later)
         if evening:  # not past midnight, where clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
@@ -183,10 +169,6 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
 
 def _final_moment(entry: TickerEntry) -> datetime:
     return sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY)
-
-
-def _closing(entry: TickerEntry) -> datetime:
-    return _final_moment(entry) - FINAL_AFTER_CLOSE
 
 
 def _default_start(entry: TickerEntry) -> datetime:

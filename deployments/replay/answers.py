@@ -70,7 +70,6 @@ def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
 
 
 def publication(session: date) -> datetime:
-    """When the session's bar appears in the feed."""
     return datetime.combine(session, PUBLISHED_AT, NEW_YORK)
 
 

@@ -1,7 +1,7 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-It answers GET /query as the provider would, at the feed's own clock; nights are played by moving that on. Without a key
-a command plays one in its own process, and its environment points the night there.
+It answers GET /query at its own clock; nights are played by moving that on. Without a key a command plays one in its
+own process, and its environment points the night there.
 """
 
 import sys
@@ -33,7 +33,6 @@ class Asked(NamedTuple):
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
@@ -67,10 +66,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed:
-    """A running feed; a context manager. `address` is what ALPHAVANTAGE_URL takes.
+    """A running feed; `address` is what ALPHAVANTAGE_URL takes.
 
-    `port` 0 takes a free one. `premium` lets every key ask for the full series; otherwise only keys that begin with
-    "premium" may. `on_request` sees each request after it was answered.
+    premium: let every key ask for the full series, not only those that begin with "premium". on_request: sees each
+    request after it was answered.
     """
 
     handler = Handler
@@ -83,8 +82,7 @@ class Feed:
         premium: bool = False,
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
-        self.premium, self.on_request = premium, on_request
-        self.now = _aware(now)
+        self.now, self.premium, self.on_request = now, premium, on_request
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -113,24 +111,16 @@ class Feed:
         return newest_session(self.now)
 
     def set_clock(self, now: datetime | date) -> None:
-        """Move the clock: to a moment (New York time when naive), or to 23:00 New York time of a day."""
-        moment = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
-        self.now = _aware(moment)
+        """Move the clock: to a moment with its zone, or to 23:00 New York time of a day."""
+        self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
         return answer(query, self.now, premium=self.premium)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=NEW_YORK)
-
-
 @contextmanager
 def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
-    """Where prices come from: None for Alpha Vantage itself, with a key; else a replay feed of this process.
-
-    Raises NotRecorded.
-    """
+    """None for Alpha Vantage itself, with a key; else a replay feed of this process. Raises NotRecorded."""
     if environ.get("ALPHAVANTAGE_API_KEY"):
         yield None
         return
@@ -144,16 +134,12 @@ def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterato
 
 
 def replay_environment(feed: Feed) -> dict[str, str]:
-    """What points a night at the feed, at the feed's own time."""
     return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
 
 
 @contextmanager
-def night_before(replay: Feed | None, environ: MutableMapping[str, str]) -> Iterator[None]:
+def night_before(replay: Feed, environ: MutableMapping[str, str]) -> Iterator[None]:
     """The replay one session earlier."""
-    if replay is None:
-        yield
-        return
     from stockml.prices.calendar import sessions_for
 
     tonight = replay.now

@@ -34,11 +34,7 @@ _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{
 
 @dataclass(frozen=True)
 class Access:
-    """Both servers' rules.
-
-    address: where they listen. named: what else they may be called, `name` or `name:port`, in lower case. password:
-    `user:password`, asked for by both when it is set.
-    """
+    """Where both servers listen, what else they may be called (`name` or `name:port`), and `user:password`, if any."""
 
     address: str = "127.0.0.1"
     named: tuple[str, ...] = ()
@@ -126,8 +122,7 @@ class Guard:
 
     Refused are a Host header that is none of this server's names (403: a name may be rebound to this machine), and
     every request and web socket of a page of another origin (403; its preflight 400). Programs send no Origin and pass.
-    asks_password: whether the application leaves asking for `access.password` to this; `open_path` is answered
-    without, so that a server can be waited for.
+    asks_password: for `access.password`, except on `open_path`, so that a server can be waited for.
     """
 
     def __init__(

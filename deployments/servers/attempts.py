@@ -20,8 +20,8 @@ from tasks.run_records import done_again
 class ControlChannel(_control_channel.ControlChannel):
     """What a run that is cancelled comes to is for whoever cancels it to record, whether or not the run answered.
 
-    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well, whatever the run's
-    state is by then: somebody who pressed Retry as soon as the page said Cancelled saw the new attempt end as Crashed.
+    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well: an attempt that
+    was begun with Retry in the meantime would end as Crashed.
     """
 
     async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:

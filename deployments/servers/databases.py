@@ -37,10 +37,7 @@ def check(home: Home) -> None:
 
 
 def create(home: Home) -> None:
-    """Create what is missing on the server that STOCKML_DATABASE_URL names; nothing without it.
-
-    Raises ServerUnavailable, without the address's password.
-    """
+    """Create what is missing on STOCKML_DATABASE_URL's server, if any. Raises ServerUnavailable, without a password."""
     if home.database is None:
         return
     place = home.database.rpartition("@")[2]
@@ -61,9 +58,9 @@ def create(home: Home) -> None:
 
 
 def vacuum() -> None:
-    """Delete Prefect's runs that ended longer ago than its settings keep them, with their logs and artifacts.
+    """Delete Prefect's runs that ended longer ago than its settings keep them, as `stockml up`'s server does hourly.
 
-    To be called where its settings name the database, as within `prefect_api()`; `stockml up`'s server does it hourly.
+    To be called where these settings name the database, as within `prefect_api()`.
     """
     import asyncio
 

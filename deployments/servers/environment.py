@@ -15,7 +15,6 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The settings of this installation, by the name of their environment variable."""
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # the servers of this home ask for it; a server elsewhere shall not be told
     as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
@@ -57,7 +56,6 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
 
 
 def prefect_database(home: Home) -> str:
-    """Prefect's database: SQLite in the home, or `prefect` on the server that STOCKML_DATABASE_URL names."""
     if home.database:
         return f"postgresql+asyncpg://{home.database}/prefect"
     return f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"

@@ -3,13 +3,11 @@
 MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
 database that nobody can open again. So they are made the way a night makes them, before the server starts.
 
-A first visit opens on models, where MLflow 3.17 would show its view of language models, empty, and without what comes
-by itself: the assistant over a third of the page, a notice of data that this server does not let it collect, a dialog
-over the models. There is no setting for these: the page asks the browser what was chosen before, and what a person
-chooses stays.
+A first visit opens on models, not on MLflow 3.17's empty view of language models, and without its assistant, notice
+and dialog. There is no setting for these: the page asks the browser what was chosen before, and what is chosen stays.
 
-Plots are drawn when somebody opens them: before MLflow answers a page that asks for a run's, they are made. A night
-draws its forecast; the others cost more than all the rest of it, and most are never seen.
+Plots are drawn before MLflow answers a page that asks for a run's. A night draws its forecast; the others cost more
+than all the rest of it, and most are never seen.
 """
 
 import asyncio
@@ -23,8 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import MutableHeaders, QueryParams
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import QueryParams
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
@@ -45,7 +44,7 @@ CHOSEN = {
     "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
 }
 CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
-HEAD, SCRIPT = b"<head>", f"<script>{CHOOSES}</script>".encode()
+UNCACHED = {"cache-control": "no-cache"}
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -53,7 +52,7 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
     with left_uncollected():
         replace(Tracking.of(home(environ)), uri=database).prepare()
-        from mlflow.server import constants
+        from mlflow.server import app, constants
 
         # as patterns for any port; the bracket of an IPv6 address would open a set of characters
         any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
@@ -68,47 +67,25 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
         from mlflow.server.handlers import initialize_backend_stores
 
         initialize_backend_stores(database, database, "mlflow-artifacts:/")
-        pages = FirstVisit(OpenedPlots(create_fastapi_app(), database))
+        index = (Path(str(app.static_folder)) / "index.html").read_text(encoding="utf-8")
+        pages = first_visit(OpenedPlots(create_fastapi_app(), database), index)
     guarded = Guard(pages, access, asks_password=True, open_path="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
-class FirstVisit:
-    """An ASGI application around MLflow's: the page itself chooses what nobody has chosen in this browser."""
+def first_visit(application: ASGIApp, index: str) -> ASGIApp:
+    """An application around MLflow's, whose page itself chooses what nobody has chosen in this browser."""
+    page = HTMLResponse(index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1), headers=UNCACHED)
 
-    def __init__(self, application: ASGIApp) -> None:
-        self._application = application
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", "/")
+        await (page if is_page else application)(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "GET", "/"):
-            await self._application(scope, receive, send)
-            return
-        start: list[Message] = []
-        content = b""
-
-        async def changed(message: Message) -> None:
-            nonlocal content
-            if message["type"] == "http.response.start":
-                start.append(message)
-                return
-            content += message.get("body", b"")
-            if not message.get("more_body"):
-                body = content.replace(HEAD, HEAD + SCRIPT, 1)
-                headers = MutableHeaders(scope=start[0])
-                del headers["content-length"]
-                if body:
-                    headers["content-length"] = str(len(body))
-                await send(start[0])
-                await send({"type": "http.response.body", "body": body})
-
-        await self._application(scope, receive, changed)
+    return answer
 
 
 class OpenedPlots:
-    """An ASGI application around MLflow's: what of a run's plots is missing is drawn before it answers.
-
-    What could not be drawn is tried again after `pause_s`.
-    """
+    """Around MLflow's: a run's missing plots are drawn before it answers, and tried again after `pause_s`."""
 
     pause_s = 60.0
 
@@ -176,7 +153,6 @@ def is_whole(night: Night) -> bool:
 
 
 def draw(ticker: str, key: str) -> None:
-    """Draw what of the night's plots is missing."""
     from stockml.pipeline.plots import draw_rest
 
     gc.disable()  # imports leave little to collect

@@ -59,9 +59,9 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
     log = home.prefect / "temporary-server.log"
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         port, descriptor = listening.getsockname()[1], listening.fileno()
-        arguments = (str(descriptor), str(home.prefect))
         without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-        child = processes.start(NAME, MODULE, arguments, without_api, log, pass_fds=[descriptor])
+        program = processes.Program(NAME, MODULE, (str(descriptor), str(home.prefect)), without_api)
+        child = processes.start(program, log, pass_fds=[descriptor])
     environ[OWN_SERVER] = "1"
     try:
         yield f"http://127.0.0.1:{port}/api"
@@ -97,7 +97,6 @@ def _drain() -> None:
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
-    """Whether a Prefect API answers there."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
             return bool(reply.status == 200)

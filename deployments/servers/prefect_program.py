@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from deployments.process import left_uncollected
 from deployments.servers.access import Access, Guard
-from deployments.servers.prefect_schema import DATABASE, lay_out, local_database, migrate
+from deployments.servers.prefect_schema import DATABASE, create_database, local_database, migrate
 from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -48,14 +48,13 @@ def protection(access: Access, port: int) -> dict[str, str]:
 
 
 def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Serve until SIGTERM."""
     access = Access.of(environ)
     environ.update(protection(access, port))
     environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened
     if folder := page_folder(environ):
         environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
     if database := local_database(environ):
-        lay_out(database)
+        create_database(database)
     with left_uncollected():
         import uvicorn
         from prefect.server.api.server import create_app
@@ -86,10 +85,9 @@ def page_folder(environ: Mapping[str, str]) -> str | None:
 
 
 def write_from_the_start() -> None:
-    """Have Prefect's transactions on SQLite take their turn to write when they begin.
+    """Have Prefect's transactions on SQLite take their turn to write when they begin, as it does with some itself.
 
-    Those that read first are refused at once, with 503, whenever another has written in between: a run that a person
-    starts, as soon as nights are at work. Prefect begins some of its own so for that reason.
+    Those that read first are refused at once, with 503, whenever another has written in between.
     """
     from prefect.server.database import dependencies
     from prefect.server.database.configurations import AioSqliteConfiguration
@@ -108,11 +106,9 @@ def write_from_the_start() -> None:
 
 
 def compute_tokens(key: bytes) -> None:
-    """Have the tokens that a change needs computed, where Prefect keeps one a client in its database.
+    """Have the tokens that a change needs computed, where Prefect writes and looks up one a client in its database.
 
-    Each client of a night would write its token there before it changes anything, and every change would look it up.
-    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read. It
-    is good for as long as the key; clients ask again when Prefect's time is over.
+    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read.
     """
     from prefect.server.models import csrf_token
     from prefect.server.schemas.core import CsrfToken
@@ -164,18 +160,11 @@ def _bring_up_to_date(folder: Path) -> None:
     """Migrate the database once for each version of Prefect; two processes never do it at once."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
-    local = local_database(os.environ)
-
-    def is_up_to_date() -> bool:
-        return local is not None and local.is_file() and head.is_file() and head.read_bytes() == wanted
-
-    if is_up_to_date():
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    if local:
-        lay_out(local)
+    if local := local_database(os.environ):
+        create_database(local)
     with FileLock(folder / "migrated.lock"):
-        if not is_up_to_date():
+        if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
             migrate()
             write_atomically(head, wanted)
 

@@ -1,8 +1,6 @@
-"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment.
+"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment, not in seven seconds.
 
-Its migrations, one by one from the first version on, take a processor seven seconds, at a person's first command.
-Alembic, which runs them, knows no shortcut, and SQLAlchemy's `create_all` fails on Prefect's tables: an index stands
-there twice.
+Alembic, which runs them, knows no shortcut; SQLAlchemy's `create_all` fails on Prefect's tables: an index stands twice.
 
 `python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` writes the tables of the
 installed version down; a test compares the two. With any other version nothing is laid out, and its migrations run.
@@ -33,7 +31,7 @@ def local_database(environ: Mapping[str, str]) -> Path | None:
     return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") and "?" not in url else None
 
 
-def lay_out(database: Path, tables: Path = TABLES) -> None:
+def create_database(database: Path, tables: Path = TABLES) -> None:
     """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it.
 
     Not where the log of one that was taken away has stayed: SQLite would play it into the new one.

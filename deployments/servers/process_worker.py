@@ -1,12 +1,10 @@
 """Prefect's process worker whose runs are forks of a warm process, and whose slots do not stand idle.
 
-Prefect's own asks every few seconds, for all runs that are due: of hundreds that are due at once it starts as many as
-it has slots, throws the rest of the answer away, and lets a slot that is free again wait for the next turn. This one
-asks for what its slots can do until the next turn; one that is free again takes the next of these at once, and asks
-where none is left. To be asked is dear for the server: it sorts all runs that are due, and writes down of every
-deployment that somebody looks after it. This worker watches over the cancellation of all its runs by one connection
-instead of two a run, and does not tell that a run was handed over or that its process is gone: the run's own states
-say so.
+Prefect's own asks every few seconds for all runs that are due, starts as many as it has slots, and lets a slot that is
+free again wait for the next turn. This one asks for what its slots can do until then; one that is free again takes the
+next of these at once, and asks where none is left. To be asked is dear for the server: it sorts all runs that are due,
+and writes to each deployment. Cancellation is watched by one connection for all runs, not two a run, and no event tells
+that a run was handed over or that its process is gone: the run's own states say so.
 """
 
 import math
@@ -81,10 +79,7 @@ class Client:
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
-    """Refuses runs of another state or code, and has the others done in forks, told where their flow is.
-
-    A deployment that names a command of its own has that.
-    """
+    """Refuses runs of another state or code; the others are done in forks, unless their deployment has a command."""
 
     def prepare_for_flow_run(
         self, flow_run: FlowRun, deployment: DeploymentResponse | None = None, *others: Any, **more: Any
@@ -96,7 +91,7 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         super().prepare_for_flow_run(flow_run, deployment, *others, **more)
         if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
             self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # a module that is here: no run asks where
-        self.env = {**spared({name: value or "" for name, value in self.env.items()}), **self.env}
+        self.env = {**settings_of_a_run({name: value or "" for name, value in self.env.items()}), **self.env}
 
 
 class WarmWorker(process.ProcessWorker):
@@ -108,10 +103,9 @@ class WarmWorker(process.ProcessWorker):
     _next: Sequence[WorkerFlowRunResponse] = ()  # due when it was asked last, and without a slot
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """The next due runs, as many as the slots may do until the next turn; what is on its way into one among them.
+        """The next due runs, as many as the slots may do until the next turn; first those that somebody began by hand.
 
-        Before more nights than that come runs that somebody has begun by hand, who would wait for all of them. Also
-        asked without a free slot: the page shows a pool as ready by when it was asked last.
+        Also asked without a free slot: the page shows a pool as ready by when it was asked last.
         """
         soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
         asked: dict[str, Any] = {"scheduled_before": str(soon)}
@@ -150,7 +144,6 @@ class WarmWorker(process.ProcessWorker):
         ]
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Begin as many as there are free slots."""
         begun = await super()._submit_scheduled_flow_runs(flow_run_response)
         in_slots = self._limiter.statistics().borrowers if self._limiter else ()
         self._next = [each for each in flow_run_response if each.flow_run.id not in in_slots]
@@ -161,11 +154,7 @@ class WarmWorker(process.ProcessWorker):
         await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """Only of a run that is still due.
-
-        One that another worker has done meanwhile the server would let begin again; for one that was put off it would
-        let the slot wait.
-        """
+        """Only of a run that is still due: neither put off nor done by another worker meanwhile."""
         try:
             state = (await self.client.read_flow_run(flow_run.id)).state
         except (HTTPError, ObjectNotFound):  # the server is away, or the run is gone: a matter for the next turn
@@ -228,7 +217,6 @@ class WarmWorker(process.ProcessWorker):
         """Not told, and so neither that the process has ended: the run's own states tell of both."""
 
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
-        """Do the run; its slot is then free."""
         found = await super()._submit_run_and_capture_errors(*arguments, **named)
         if not await self._submit_scheduled_flow_runs([*self._next]):
             with suppress(Exception):  # a server that is away is a matter for the next turn
@@ -244,11 +232,10 @@ def install() -> None:
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 
 
-def spared(environ: Mapping[str, str]) -> dict[str, str]:
-    """Settings that spare a run of the environment what its worker has done, and what its server's address rules out.
+def settings_of_a_run(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings that spare a run what its worker has done, and what its server's address rules out.
 
-    The worker has compared versions. To `http://` no TLS is spoken, for which each client of a run would read a hundred
-    certificates: they read one.
+    To `http://` no TLS is spoken, for which each client of a run would read a hundred certificates: they read one.
     """
     found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
     one = home().prefect / CERTIFICATE

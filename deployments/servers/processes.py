@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -25,11 +25,18 @@ PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True)
-class Child:
-    """A started program: what it is called, where it writes to.
+class Program:
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
 
-    `reports`: it reports how its own children ended, so they are stopped first.
-    """
+    name: str
+    module: str
+    arguments: Sequence[str]
+    environ: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A started program. `reports`: it reports how its own children ended, so they are stopped first."""
 
     name: str
     process: "subprocess.Popen[bytes]"
@@ -42,33 +49,21 @@ class Child:
             raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
 
-def start(
-    name: str,
-    module: str,
-    arguments: Sequence[str],
-    environ: Mapping[str, str],
-    log: Path,
-    *,
-    reports: bool = False,
-    pass_fds: Sequence[int] = (),
-) -> Child:
-    """Start `python -m module arguments...` in a session of its own, so that Ctrl-C reaches only this process.
-
-    It ends when this process does, however that ends. What it writes is for its owner only. pass_fds: what it inherits.
-    """
+def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Sequence[int] = ()) -> Child:
+    """Start the program in a session of its own, so that Ctrl-C reaches only this process."""
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.servers.processes", module, *arguments],
-                env=dict(environ),
+                [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
+                env=dict(program.environ),
                 stdin=subprocess.PIPE,  # held open for as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
-    return Child(name, process, log, reports)
+    return Child(program.name, process, log, reports)
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
@@ -110,7 +105,6 @@ def end(family: list[psutil.Process], patience_s: float) -> None:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last; empty when nothing can be read."""
     try:
         lines = log.read_text(errors="replace").split("\n")
     except OSError:

@@ -1,8 +1,7 @@
 """Both pages and a worker on this machine: `stockml up`; each part is a program that `stockml serve` runs alone.
 
 Order: Prefect's server and MLflow's together, then the deployments, then the worker; stopped the other way round, so
-that a run that is cut short can still report its state. Everything listens on 127.0.0.1, unless STOCKML_ADDRESS says
-otherwise: then both pages ask for a password.
+that a run that is cut short can still report its state.
 """
 
 import json
@@ -10,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 from deployments.errors import AlreadyUp
@@ -21,7 +19,7 @@ from deployments.servers import databases, processes
 from deployments.servers.access import PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
-from deployments.servers.processes import Child
+from deployments.servers.processes import Child, Program, start
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.provider.price_source import plays_recorded
@@ -32,38 +30,28 @@ PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" fo
 MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
 
 
-@dataclass(frozen=True)
-class Part:
-    """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
-
-    name: str
-    module: str
-    arguments: tuple[str, ...]
-    environ: Mapping[str, str] = field(repr=False)
-
-
-def prefect(port: int, environ: Mapping[str, str]) -> Part:
+def prefect(port: int, environ: Mapping[str, str]) -> Program:
     without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-    return Part("Prefect", "deployments.servers.prefect_program", (str(port),), without_api)
+    return Program("Prefect", "deployments.servers.prefect_program", (str(port),), without_api)
 
 
-def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Part:
+def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Program:
     database = {"MLFLOW_BACKEND_STORE_URI": home.mlflow_database}
-    return Part("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
+    return Program("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
 
 
-def worker(environ: Mapping[str, str], *more: str) -> Part:
-    """The one that starts runs, two at once; PREFECT_API_URL and MLFLOW_TRACKING_URI say where."""
+def worker(environ: Mapping[str, str], *more: str) -> Program:
+    """The one that starts runs, two at once."""
     arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return Part("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
+    return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
 
 
 @contextmanager
 def up(
     home: Home, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[list[Child]]:
-    """Start everything; yield the children to watch; stop everything. Raises ServerError.
+    """Start everything; yield the children to watch; stop everything. Raises AlreadyUp, PortTaken, ServerFailed.
 
     Meanwhile `servers.json` in the home tells other commands what is up.
     """
@@ -78,20 +66,20 @@ def up(
     environ = {**settings_of(home, environ), **environ}
     databases.create(home)
     pages = {"prefect": access.url(prefect_port), "mlflow": access.url(mlflow_port)}
-    api = f"{pages['prefect']}/api"
+    api, logs = f"{pages['prefect']}/api", home.root / "logs"
     with ExitStack() as stack:
         environ, feed = _prices(home, environ, stack, say)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
-        children.append(start(home, prefect(prefect_port, environ), "prefect.log"))
-        children.append(start(home, mlflow(home, mlflow_port, environ), "mlflow.log"))
+        children.append(start(prefect(prefect_port, environ), logs / "prefect.log"))
+        children.append(start(mlflow(home, mlflow_port, environ), logs / "mlflow.log"))
         deadline = time.monotonic() + START_S
         for child, server in zip(children, (api, pages["mlflow"]), strict=True):
             processes.wait_until_healthy(child, f"{server}/health", deadline)
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
-        children.append(start(home, worker(environ), "worker.log", reports=True))
+        children.append(start(worker(environ), logs / "worker.log", reports=True))
         record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
@@ -126,20 +114,12 @@ def _prices(
     return {**environ, **replay_environment(feed)}, feed
 
 
-def start(home: Home, part: Part, log: str, *, reports: bool = False) -> Child:
-    place = home.root / "logs" / log
-    return processes.start(part.name, part.module, part.arguments, part.environ, place, reports=reports)
-
-
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """In a process of its own, which reads its settings afresh and leaves this one small; as long as it takes.
-
-    The first time that is a third of a second a ticker: minutes for hundreds.
-    """
+    """In a process of its own, which reads its settings afresh and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    arguments = ["deploy", "--crash-orphans"]
-    child = processes.start("stockml deploy", "deployments.cli", arguments, environ, home.root / "logs" / "deploy.log")
+    program = Program("stockml deploy", "deployments.cli", ("deploy", "--crash-orphans"), environ)
+    child = start(program, home.root / "logs" / "deploy.log")
     if child.process.wait():
         child.check()
     say(child.log.read_text().strip())

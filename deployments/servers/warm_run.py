@@ -43,10 +43,7 @@ async def run_process(
     cwd: str | Path,
     **others: Any,
 ) -> Any:
-    """Prefect's own, with a fork in the place of `COMMAND` where a warm server makes one.
-
-    The fork writes where this process does. It is killed when the wait for it is cancelled, and when this process ends.
-    """
+    """Prefect's own, with a fork for `COMMAND` where a warm server makes one; it is killed when this wait is."""
     if command == COMMAND and ADDRESS in os.environ and (connection := _asked(env, cwd, stream_output)):
         with connection:
             if (answer := await _line(connection)) not in (b"", ALONE):

@@ -1,10 +1,8 @@
 """A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
 
 The worker asks there for a child (`warm_run`), with its environment, working folder and standard streams; the child
-becomes `python -m prefect.engine` in them. What a run would import takes longer than its night. Weighed against
-Prefect's own: its process worker starts an interpreter a run, and so do `flow.serve` and its runner; multiprocessing's
-fork server starts functions only, and hands on neither environment nor streams. Linux only: elsewhere a fork after
-imports is not safe.
+becomes `python -m prefect.engine` in them. What a run would import takes longer than its night, and multiprocessing's
+fork server hands on neither environment nor streams. Linux only: elsewhere a fork after imports is not safe.
 """
 
 import contextlib
@@ -72,7 +70,6 @@ def main(address: str) -> None:
 
 
 def prepare() -> None:
-    """What every child needs, done once."""
     from tasks.short_runs import suit_short_runs
 
     for name in IMPORTED:
@@ -122,8 +119,6 @@ def sources() -> float:
 
 
 class Server:
-    """The listening socket, and the connection of each child that runs."""
-
     def __init__(self, listening: socket.socket, imported: float) -> None:
         self._listening, self._imported = listening, imported
         self._children: dict[int, socket.socket] = {}
@@ -183,7 +178,7 @@ class Server:
             each.close()
 
     def _left(self, pid: int) -> None:
-        """Whoever asked waits no more, and says nothing else: the child goes too."""
+        """Whoever asked waits no more: the child goes too."""
         self._selector.unregister(self._children[pid])
         os.kill(pid, signal.SIGKILL)
 

@@ -1,16 +1,13 @@
-"""`prefect worker start` whose runs are children of a warm process: its arguments are Prefect's own.
-
-Prefect's process worker starts an interpreter a run. Here it has the run done in a fork of `warm_server`. One
-deployment a ticker stays as it is, and so do its runs, logs, limits and cancellation.
-"""
+"""`prefect worker start`, whose process worker has each run done in a fork of `warm_server`, not by an interpreter."""
 
 import os
 import runpy
 import signal
 import sys
-import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from deployments.servers import processes
 from deployments.servers.warm_run import ADDRESS
@@ -23,16 +20,13 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & has it ignored; Prefect's worker ends by it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
-    if sys.platform == "linux":
-        with tempfile.TemporaryDirectory(prefix="stockml-") as folder:  # for its owner only, and short
+    with ExitStack() as stack:
+        if sys.platform == "linux":
+            folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # for its owner only, and short
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
-            keeper = Keeper(address)
-            try:
-                _work(arguments)
-            finally:
-                keeper.stop()
-    else:
-        _work(arguments)
+            stack.callback(Keeper(address).stop)
+        sys.argv = ["prefect", "worker", "start", *arguments]
+        runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 class Keeper:
@@ -52,8 +46,8 @@ class Keeper:
 
     def _started(self) -> processes.Child:
         Path(self._address).unlink(missing_ok=True)
-        log = home().root / "logs" / "warm.log"
-        return processes.start("warm", "deployments.servers.warm_server", [self._address], os.environ, log)
+        program = processes.Program("warm", "deployments.servers.warm_server", [self._address], os.environ)
+        return processes.start(program, home().root / "logs" / "warm.log")
 
     def _keep(self) -> None:
         while True:
@@ -63,11 +57,6 @@ class Keeper:
             if self._stopped.is_set() or not served:
                 return
             self._child = self._started()
-
-
-def _work(arguments: list[str]) -> None:
-    sys.argv = ["prefect", "worker", "start", *arguments]
-    runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 
+from deployments.replay.answers import NEW_YORK
 from deployments.replay.recording import recorded_rows
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import RESET, SHORT_READ, Fault, ScriptedFeed
@@ -101,7 +102,7 @@ def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: Scr
     [
         (date(2013, 3, 1), "AAPL", [("2005-02-28", "2.0000"), ("2000-06-21", "2.0000")]),
         (date(2001, 1, 2), "AAPL", [("2000-06-21", "2.0000")]),
-        (datetime(2005, 2, 28, 9), "AAPL", [("2000-06-21", "2.0000")]),
+        (datetime(2005, 2, 28, 9, tzinfo=NEW_YORK), "AAPL", [("2000-06-21", "2.0000")]),
         (date(2013, 3, 1), "IBM", []),
     ],
 )

@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deployments.servers.prefect_schema import DATABASE, TABLES, lay_out, local_database, tables_of
+from deployments.servers.prefect_schema import DATABASE, TABLES, create_database, local_database, tables_of
 
 
 def test_the_tables_are_what_the_installed_prefects_migrations_make(tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_the_tables_are_what_the_installed_prefects_migrations_make(tmp_path: Pa
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     written = TABLES.read_text(encoding="utf-8")
     assert lines_of(made) == lines_of(written), "after an upgrade of Prefect, write its tables down again"
-    lay_out(tmp_path / "prefect" / "prefect.db")
+    create_database(tmp_path / "prefect" / "prefect.db")
     assert tables_of(tmp_path / "prefect" / "prefect.db") == written.partition("\n")[2]
 
 
@@ -25,27 +25,27 @@ def lines_of(tables: str) -> list[str]:
 def test_what_is_there_stays_an_empty_file_too(tmp_path: Path) -> None:
     there = tmp_path / "prefect.db"
     there.touch()
-    lay_out(there)
+    create_database(there)
     assert there.stat().st_size == 0
 
 
 def test_the_log_of_a_database_that_was_taken_away_is_not_played_into_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "prefect.db-wal").write_bytes(b"frames of another")
-    lay_out(tmp_path / "prefect.db")
+    create_database(tmp_path / "prefect.db")
     assert not (tmp_path / "prefect.db").exists()
 
 
 def test_another_version_of_prefect_makes_its_tables_itself(tmp_path: Path) -> None:
     older = tmp_path / "older.sql"
     older.write_text(TABLES.read_text(encoding="utf-8").replace("-- Prefect ", "-- Prefect 1."))
-    lay_out(tmp_path / "prefect.db", older)
+    create_database(tmp_path / "prefect.db", older)
     assert [path.name for path in tmp_path.iterdir()] == ["older.sql"]
 
 
 def test_many_at_once_make_one(tmp_path: Path) -> None:
     database = tmp_path / "prefect.db"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lay_out, [database] * 16))
+        list(pool.map(create_database, [database] * 16))
     assert tables_of(database).count("CREATE TABLE") == TABLES.read_text(encoding="utf-8").count("CREATE TABLE")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layout.lock", "prefect.db"]
 

@@ -13,15 +13,15 @@ from tests.deployments.test_servers import wait_for
 from tests.support.patience import PATIENCE_S
 
 
-def module_in(folder: Path, code: str) -> tuple[str, dict[str, str]]:
-    """A module of this code, and the environment in which it is found."""
+def started(name: str, folder: Path, code: str) -> processes.Child:
+    """A program of this code."""
     (folder / "program.py").write_text(textwrap.dedent(code))
-    return "program", {**os.environ, "PYTHONPATH": str(folder)}
+    environ = {**os.environ, "PYTHONPATH": str(folder)}
+    return processes.start(processes.Program(name, "program", [], environ), folder / "log")
 
 
 def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, "print('no such table'); raise SystemExit(3)")
-    child = processes.start("Prefect", module, [], environ, tmp_path / "log")
+    child = started("Prefect", tmp_path, "print('no such table'); raise SystemExit(3)")
     child.process.wait(20)
     with pytest.raises(ServerFailed, match=r"ended with code 3 \(no such table\); see .*log"):
         child.check()
@@ -41,8 +41,7 @@ ORDERLY = """
 
 
 def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, ORDERLY)
-    child = processes.start("orderly", module, [], environ, tmp_path / "log")
+    child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
     wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
     child.process.stdin.close()  # as the end of this process would
@@ -59,8 +58,7 @@ STUBBORN = """
 
 
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
-    module, environ = module_in(tmp_path, STUBBORN)
-    child = processes.start("stubborn", module, [], environ, tmp_path / "log")
+    child = started("stubborn", tmp_path, STUBBORN)
     wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
     family = [child.process.pid, *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True))]
     assert len(family) == 2

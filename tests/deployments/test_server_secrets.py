@@ -21,7 +21,8 @@ import pytest
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
-from deployments.servers.stack import mlflow, prefect, start
+from deployments.servers.processes import start
+from deployments.servers.stack import mlflow, prefect
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
@@ -222,8 +223,8 @@ def test_a_server_whose_database_went_away_does_not_log_its_password(
     home = home_of()
     environ = {**os.environ, **settings_of(home)}
     impatient = replace(mlflow(home, free_port(), environ), module="tests.support.impatient_mlflow")
-    parts = {"prefect.log": prefect(free_port(), environ), "mlflow.log": impatient}
-    children = [start(home, part, log) for log, part in parts.items()]
+    programs = {"prefect.log": prefect(free_port(), environ), "mlflow.log": impatient}
+    children = [start(program, home.root / "logs" / log) for log, program in programs.items()]
     try:
         deadline = time.monotonic() + PATIENCE_S
         while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:

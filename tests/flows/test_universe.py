@@ -34,7 +34,7 @@ from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import Turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
-from tasks.provider import come, provider, turn_of
+from tasks.provider import join_turns, provider, turn_of
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -178,7 +178,7 @@ def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
     fill(home, ["IBM"], date(2013, 2, 19))
     with provider() as asked:
         spend(home, (asked.remaining() or 0) - 2)
-    come({"AAPL": date(2013, 2, 20)})
+    join_turns({"AAPL": date(2013, 2, 20)})
     turns = []
 
     def another(request: Asked) -> None:

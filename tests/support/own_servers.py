@@ -14,8 +14,8 @@ import psutil
 
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
-from deployments.servers.processes import Child
-from deployments.servers.stack import Part, mlflow, prefect, start
+from deployments.servers.processes import Child, Program, start
+from deployments.servers.stack import mlflow, prefect
 from stockml.home import Home
 from tests.support.patience import PATIENCE_S
 
@@ -34,7 +34,7 @@ class OwnServer:
     """
 
     home: Home
-    part: Callable[[int, Mapping[str, str]], Part]
+    program: Callable[[int, Mapping[str, str]], Program]
     log: str
     health: str
     more: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class OwnServer:
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
         environ = {**os.environ, **settings_of(self.home, self.more), **self.more}
-        self.child = start(self.home, self.part(self.port, environ), self.log)
+        self.child = start(self.program(self.port, environ), self.home.root / "logs" / self.log)
         return self
 
     def wait(self) -> Self:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.servers.prefect_schema import lay_out
+from deployments.servers.prefect_schema import create_database
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def temporary_prefect() -> Iterator[None]:
 
     folder = tempfile.mkdtemp()  # which Prefect's harness removes in the end
     database = Path(folder) / "prefect-test.db"
-    lay_out(database)
+    create_database(database)
     quiet = {
         PREFECT_API_BLOCKS_REGISTER_ON_START: False,
         PREFECT_CLIENT_MAX_RETRIES: 7,

@@ -1,7 +1,7 @@
 """What is learned and measured off the nights: whose prices are read, and what is said while one waits."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
-from tasks.artifacts import EpochReport
-from tasks.studies import TrialReport, read_prices
+from tasks.artifacts import epoch_report
+from tasks.studies import read_prices, trial_report
 from tests.support.replaying import fill
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -76,9 +76,9 @@ def trial(number: int, seconds: float, of: int) -> TrialRecord:
 
 @flow
 def searching(*trials: TrialRecord) -> None:
-    report = TrialReport("IBM")
+    on_trial = trial_report("IBM")
     for each in trials:
-        report.on_trial(each)
+        on_trial(each)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_the_time_that_a_search_still_takes_is_told_by_what_its_trials_took_when
 
 @flow
 def training(*rows: EpochProgress) -> None:
-    report = EpochReport("PUB", "2013-03-01")
+    on_epoch = epoch_report("PUB", date(2013, 3, 1))
     for row in rows:
-        report.on_epoch(row)
+        on_epoch(row)
 
 
 def test_where_only_the_published_network_is_still_to_be_learned_half_the_way_is_behind() -> None:
