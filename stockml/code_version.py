@@ -99,7 +99,6 @@ def _file(module: str) -> Path:
 
 
 def _named(node: ast.AST) -> Iterator[str]:
-    """The stockml modules that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
     elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":

@@ -33,7 +33,6 @@ class ApiKey:
         return None if FORM.fullmatch(self._key) else "one with characters that no key has"
 
     def reveal(self) -> str:
-        """The key itself, for the request's parameters only."""
         return self._key
 
 
@@ -48,7 +47,6 @@ def redacted(text: str, key: str | None = None) -> str:
 
 
 def redacted_bytes(content: bytes, key: str) -> bytes:
-    """As `redacted`; bytes that are not text stay as they are."""
     return redacted(content.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
 
 

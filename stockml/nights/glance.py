@@ -134,7 +134,6 @@ def history(nights: Path, ticker: str) -> list[Glance]:
 
 
 def night_age(night: Night, now: datetime) -> Age | None:
-    """How old the night's forecast is; None where it has none."""
     if night.forecast is None:
         return None
     return age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)

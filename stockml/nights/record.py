@@ -125,7 +125,6 @@ class Night:
 
 
 def model_name(ticker: str) -> str:
-    """The ticker's registered model in MLflow."""
     return f"lstm-{ticker}"
 
 
@@ -135,7 +134,6 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
 
 
 def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
-    """The night's record; None where there is none that can be read."""
     path = night_path(nights, ticker, key)
     try:
         return read_night(path) if path.is_file() else None

@@ -73,7 +73,6 @@ class Row:
     brief: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """The row in words, by COLUMNS."""
         found = self.glance
         return (
             self.ticker,
@@ -93,12 +92,10 @@ class Row:
 
 
 def keep_attempt(nights: Path, ticker: str, attempt: Attempt) -> None:
-    """Keep how a run ended, whether it had a night or not."""
     write_atomically(nights / ticker / ATTEMPT, written_record(attempt))
 
 
 def known_tickers(home: Home) -> set[str]:
-    """Those that a forecast was ever published of, here."""
     return {path.stem for path in home.ledger.glob("*.parquet")}
 
 
@@ -137,7 +134,6 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
 
 
 def last_attempt(nights: Path, ticker: str) -> Attempt | None:
-    """How the ticker's last run ended; None where it is not known."""
     try:
         return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
     except (OSError, ValueError):

@@ -22,6 +22,10 @@ from stockml.nights.tables import (
 )
 
 PAGES = "make up"
+AS_THEY_ARE = (  # of `--json`, in its order
+    *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
+    *("code_hash", "mode", "mlflow_run_id", "model_version"),
+)
 
 
 def text(night: Night, age: Age | None = None) -> str:
@@ -74,19 +78,8 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
 def as_json(night: Night) -> dict[str, Any]:
     """The object that `--json` prints: these keys, always all of them."""
     return {
-        "ticker": night.ticker,
+        **{name: getattr(night, name) for name in AS_THEY_ARE},
         "session": night.session.isoformat(),
-        "status": night.status,
-        "reason": night.reason,
-        "rows_added": night.rows_added,
-        "rows_restated": night.rows_restated,
-        "data_notes": list(night.data_notes),
-        "data_hash": night.data_hash,
-        "config_hash": night.config_hash,
-        "code_hash": night.code_hash,
-        "mode": night.mode,
-        "mlflow_run_id": night.mlflow_run_id,
-        "model_version": night.model_version,
         "promoted": bool(night.verdict and night.verdict.promoted),
         "metrics": dict(night.metrics),
         "forecast": forecast_json(night.forecast) if night.forecast else None,

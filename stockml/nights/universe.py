@@ -127,7 +127,6 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[NightRow]) -> bytes:
-    """The same as CSV with a header; what is not known is an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
     writer.writeheader()

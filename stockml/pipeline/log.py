@@ -30,8 +30,6 @@ from stockml.tracking.client import Tracking
 
 @dataclass(frozen=True)
 class StepReceipts:
-    """What the steps before have handed over, and the night's key."""
-
     bars: StoreReceipt
     dataset: DatasetReceipt
     model: ModelReceipt

@@ -45,7 +45,6 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
 def figures(
     ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
-    """Those of the night by itself."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == span), None)
@@ -132,5 +131,4 @@ def _before(home: Home, tonight: Night) -> Night:
 
 
 def _earlier(home: Home, tonight: Night) -> list[Night]:
-    """The ticker's completed nights of earlier sessions, oldest first."""
     return [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]

@@ -118,11 +118,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     for name in (name for name in NOT_DRAWN if name in skills):
         ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
-    axes.set_ylim(floor, ceiling)
-    axes.set_xlim(1, evaluation.horizon)
+    axes.set(xlim=(1, evaluation.horizon), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])
-    axes.set_xlabel("lead, sessions")
-    axes.set_ylabel("skill")
     label_ends(axes, [*ends, (LAST_CLOSE, 0.0, TRUTH)])
     return figure
 

@@ -100,7 +100,6 @@ def ticker_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> tuple[Path, ...]:
-    """The CSV files of a folder and its subfolders, in order of their names."""
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
 
 

@@ -51,7 +51,6 @@ class BarStore:
         return TableFiles(self.root, self.locks)
 
     def path(self, ticker: str) -> str:
-        """The address of the ticker's file of bars."""
         return self.files.address(_file(ticker))
 
     def addresses_beside(self, ticker: str) -> tuple[str, ...]:
@@ -87,7 +86,6 @@ class BarStore:
         return StoreReceipt(ticker, self.path(ticker), sha256, session, *counts)
 
     def rows(self, ticker: str) -> int:
-        """How many rows were ever recorded."""
         return len(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
@@ -141,10 +139,9 @@ class BarStore:
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
         judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
 
-        def with_judgement(table: Table) -> tuple[Table, None]:
-            return believed.with_judgement(table, judgement, recorded_at, source), None
-
-        self._update(ticker, "judgements/", with_judgement)
+        self._update(
+            ticker, "judgements/", lambda table: (believed.with_judgement(table, judgement, recorded_at, source), None)
+        )
 
     def first_known(self, ticker: str) -> Bars:
         """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
@@ -237,7 +234,6 @@ class BarStore:
         return self._update(ticker, "history/", with_import)[0]
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
-        """The bars that are final by `now`, checked."""
         sessions = self.sessions(ticker)
         is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
         return checked(ticker, bars[is_final], sessions)
@@ -256,7 +252,6 @@ class BarStore:
         return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
-        """What was fetched, and each import, broken bars included."""
         return self._fetched(ticker, as_of, until), revisions.batches(self._table(ticker, "history/"), as_of, until)
 
 

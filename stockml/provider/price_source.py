@@ -22,7 +22,6 @@ def kind_of(environ: Mapping[str, str]) -> Kind:
 
 
 def is_named(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says where prices come from."""
     return any(environ.get(name) for name in ELSEWHERE)
 
 

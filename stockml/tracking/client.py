@@ -125,7 +125,6 @@ class Tracking:
                 runs.log_plots(client, run, night)
 
     def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[study_runs.Loss], *, now: datetime) -> str:
-        """Log and register a base network, once for its content; returns its version."""
         with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
             found = experiments.named(client, self.artifacts, "base", views.base_note())
             return study_runs.log_base(client, found.experiment_id, base, path, losses, now)
@@ -145,13 +144,11 @@ class Tracking:
         return attempts(self.log_night, night, experiment_id)
 
     def log_trial(self, trial: TrialRecord) -> str:
-        """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
         with self.client() as client:
             found = experiments.named(client, self.artifacts, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
             return study_runs.log_trial(client, found.experiment_id, trial)
 
     def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
-        """Log a training by the tutorial once, with the pictures in `plots`."""
         with self.client() as client:
             found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
             return study_runs.log_tutorial(client, found.experiment_id, report, plots, now)
@@ -235,7 +232,6 @@ class Tracking:
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
-        """The experiment of all tickers."""
         found = experiments.named(client, self.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)

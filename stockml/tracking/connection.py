@@ -9,7 +9,7 @@ import socket
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +57,6 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
-    """An MLflow client; whatever keeps it from answering becomes TrackingUnavailable."""
     _check_listening(uri)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -77,6 +76,16 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
             first_line = str(error).strip().partition("\n")[0][:300]
             raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
         raise
+
+
+class Suppressed(AbstractContextManager[None]):
+    """As `contextlib.suppress`, of MLflow's errors with one of these codes."""
+
+    def __init__(self, *codes: str) -> None:
+        self._codes = codes
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        return getattr(error, "error_code", None) in self._codes
 
 
 def without_password(uri: str) -> str:

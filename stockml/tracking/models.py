@@ -20,6 +20,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
+from stockml.tracking.connection import Suppressed
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -88,21 +89,15 @@ def version_of(client: "MlflowClient", night: Night) -> str | None:
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
-    """The version of the registered model that the night with this key made."""
     found = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
     return str(min(found, key=lambda version: int(version.version)).version) if found else None
 
 
 def aliased(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     """The version that the alias names; None as long as there is none, which MLflow answers in two ways."""
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with Suppressed("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return None
 
 
 def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
@@ -209,7 +204,6 @@ def _signature() -> "ModelSignature":
 
 
 def _example(night: Night) -> "pd.DataFrame | None":
-    """The newest bars that the model saw, as `predict` wants them."""
     if night.dataset_path is None or not Path(night.dataset_path).is_file():
         return None
     import pandas as pd
@@ -234,16 +228,8 @@ def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[
 
     version: what MLflow's `create_model_version` takes.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-    try:
+    with Suppressed("RESOURCE_ALREADY_EXISTS"):  # another process was first
         client.create_registered_model(name, tags=model_tags, description=about)
-    except MlflowException as error:  # another process was first
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
     return str(client.create_model_version(name, **version).version)

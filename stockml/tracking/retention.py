@@ -44,9 +44,8 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client):
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
-        spared = {run.info.run_id for run in newest}
         runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
-        found += [run for run in runs if run.info.run_id not in spared]
+        found += [run for run in runs if run.info.run_id != newest[0].info.run_id]
     return _removable(client, found, kept_keys)
 
 
@@ -105,12 +104,8 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
 
     `database` may hold a password: it goes through the environment. Raises CalledProcessError.
     """
-    own = {
-        "MLFLOW_BACKEND_STORE_URI": database,
-        "MLFLOW_TRACKING_URI": tracking_uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    environ = {**os.environ, **own}
+    addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
+    environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
     return done.stdout.strip()
