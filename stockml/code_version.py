@@ -64,10 +64,7 @@ def number_libraries() -> list[str]:
 
 
 def checkout() -> tuple[str | None, str | None]:
-    """The commit of these sources, and the SHA-256 of the tracked changes since: None for a clean checkout.
-
-    Both None where they have no checkout of their own, as within another project's .venv.
-    """
+    """The commit, and the SHA-256 of tracked changes since (None: none); both None without a checkout of their own."""
     known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the latter fails in a checkout of something else
     changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
     return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()

@@ -190,10 +190,7 @@ PROFILES: dict[str, Settings] = {
 
 
 def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The named profile with dotted overrides, such as `{"training.epochs": 3, "mode": "retrain"}`.
-
-    Raises InvalidSetting for an unknown profile, an unknown name or a value out of bounds.
-    """
+    """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
     usual = PROFILES[profile]
     changes: dict[str, Any] = {}

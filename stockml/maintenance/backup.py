@@ -47,10 +47,7 @@ class Archived:
 
 
 def back_up(home: Home, file: Path, now: datetime) -> Archived:
-    """Write the archive, which must not exist yet. What is damaged is archived as it is, and named.
-
-    Raises InvalidFile, OSError; then no archive is left.
-    """
+    """Write the archive to a new file, damage as it is, and named. Raises InvalidFile, OSError; then none is left."""
     if file.exists():
         raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
     if not file.parent.is_dir():

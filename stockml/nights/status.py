@@ -141,10 +141,7 @@ def last_attempt(nights: Path, ticker: str) -> Attempt | None:
 
 
 def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
-    """A sentence for the forecast and for the champion, where they are past their limit at `now`.
-
-    What cannot be read is not judged here: whoever needs it says so.
-    """
+    """A sentence each for a forecast and a champion past their limit; what cannot be read is not judged here."""
     found = []
     try:
         last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)

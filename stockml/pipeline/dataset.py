@@ -34,11 +34,7 @@ def _shipped() -> str:
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
-    """Write the adjusted series up to the session; its SHA-256 is the night's data hash, equal for equal series.
-
-    The scale is fitted where the model is, since what may be learned from depends on the parts.
-    Raises NoBars where the session's own bar is missing or set aside, HistoryError.
-    """
+    """Write the adjusted series to the session; its SHA-256 is the night's data hash. Raises NoBars, HistoryError."""
     store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
     if (newest := view.bars.index[-1].date()) < bars.session:

@@ -63,10 +63,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
-    """The folder of the champion beside which it was decided, if any; and why there is one that cannot be read.
-
-    Raises StoreError for a damaged one.
-    """
+    """The champion's folder, and why there is one that cannot be read. Raises StoreError for a damaged one."""
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
         return None, kept.unreadable

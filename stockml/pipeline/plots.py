@@ -86,10 +86,7 @@ def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
-    """Draw what of the night's figures is not there; returns what was drawn.
-
-    Raises InvalidFile where the series, the evaluation or the model that they are drawn from was cleared away.
-    """
+    """Draw and return what of the night's figures is not there. Raises InvalidFile where its sources are gone."""
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()

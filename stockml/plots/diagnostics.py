@@ -120,10 +120,7 @@ def volatility(
 
 
 def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
-    """(m,) root mean square of the closes' daily log moves over the `span` sessions after each origin, annualised.
-
-    NaN where a long hole lies among these.
-    """
+    """(m,) annualised volatility of the closes over `span` sessions after each origin; NaN over a long hole."""
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
     first = np.minimum(origins, len(means) - 1)

@@ -68,10 +68,7 @@ def fan(
     linewidth: float,
     scale: float = 1.0,
 ) -> Days:
-    """Draw the bands that `alphas` has, the widest first, and the path, all times `scale`; returns the days.
-
-    start: the price at the origin.
-    """
+    """Draw the path and the bands that `alphas` has, times `scale`; the days.  start: the price at the origin."""
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
         if band.coverage in alphas:
@@ -91,10 +88,7 @@ def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill at each lead on the same origins, above zero beats the last close: networks, what is published, the rest.
-
-    The averages, far below most nights, are named at the edge instead of flattening all.
-    """
+    """Skill over the last close at each lead, same origins; the averages, far below, are named at the edge."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
     skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved

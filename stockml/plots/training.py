@@ -50,10 +50,7 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 
 
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the mid price in units of the volatility that was known on each day, and smoothed.
-
-    No move is over a long hole, after which volatility and smoothing begin anew.
-    """
+    """Daily moves of the mid price in units of the volatility that was known, and smoothed; none over a long hole."""
     parts = segments(series)
     scaled = [np.diff(np.log(part.mid), prepend=np.log(part.mid[:1])) / ewma_volatility(part) for part in parts]
     inside = float((np.abs(np.concatenate(scaled)) <= 3).mean())

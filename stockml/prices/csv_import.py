@@ -73,10 +73,7 @@ class History:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import brought; `recorded` is False when the same history was there already.
-
-    not_over: sessions of the file that were not over, and are left out.
-    """
+    """What an import brought; not `recorded`: it was there already; `not_over`: sessions that are left out."""
 
     ticker: str
     path: str
@@ -160,10 +157,7 @@ def import_folder(
     readings: Readings = AS_FOUND,
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
-    """Bring in every CSV file under a folder; a file that is refused does not stop the others.
-
-    `on_file(done, total, path)` is called after each file. Returns the reports, and the refusals by path.
-    """
+    """Import every file under a folder: reports, and refusals by path. `on_file(done, total, path)` follows each."""
     reports, refusals, paths = [], {}, files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
@@ -176,10 +170,7 @@ def import_folder(
 
 
 def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file.
-
-    A second file of a ticker is refused. calendar: as of a store's, for tickers whose suffix does not tell it.
-    """
+    """Every price file under a folder as a believed series by its ticker, and the refusals, of second files too."""
     series: dict[str, PriceSeries] = {}
     refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):
@@ -194,10 +185,7 @@ def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, Pr
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
-    """Move a low or high that misses the open or close by rounding to it; how many rows were moved.
-
-    Rounding is one unit of the row's last decimal place, or one in ten thousand: adjusted prices have five digits.
-    """
+    """Move a low or high that misses open or close by a unit of the last place or 1e-4 to it; how many were moved."""
     ends = bars[["open", "close"]].to_numpy()
     low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
     high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))

@@ -40,10 +40,7 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
 
 
 def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
-    """Why the bars from `at` on are not believed, and how many; ("", 0) for a bar like any other.
-
-    prices: (n, 4), volume: (n,).  before: the last bar that is believed.
-    """
+    """Why the bars from `at` on are not believed, and how many; ("", 0) for others.  before: the last believed one."""
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)

@@ -65,11 +65,7 @@ class PriceSeries:
 
     @classmethod
     def read(cls, path: Path) -> "PriceSeries":
-        """What `write` wrote; while the file is the same, the very same series, which nobody can change.
-
-        So a night's steps share what is computed from it. Raises InvalidFile when the file is missing or something
-        else.
-        """
+        """What `write` wrote; while the file is the same, the very same read-only series. Raises InvalidFile."""
         try:
             found = path.stat()
             return _read(path, found.st_ino, found.st_size, found.st_mtime_ns)

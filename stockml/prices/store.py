@@ -75,10 +75,7 @@ class BarStore:
         session: date,
         rows_before: int | None = None,
     ) -> StoreReceipt:
-        """Record bars: unknown sessions are added, differing values are restatements, equal ones change no byte.
-
-        Bars that are not final at `recorded_at` are left out. Raises BadPayload and StoreError.
-        """
+        """Record final bars: new sessions, restatements; equal ones change no byte. Raises BadPayload, StoreError."""
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
             ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
@@ -110,10 +107,7 @@ class BarStore:
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """One continuous series: raw bars adjusted for the splits up to `until`, behind the imported history.
-
-        Knows nothing recorded after `as_of`. Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
-        """
+        """Bars adjusted for splits up to `until`, behind the imports. Raises NoBars, HistoryError, StoreUnreadable."""
         return self.view(ticker, as_of=as_of, until=until).bars
 
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
@@ -144,10 +138,7 @@ class BarStore:
         )
 
     def first_known(self, ticker: str) -> Bars:
-        """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
-
-        The newest of one whose first was broken, and what was only imported. In the units of `adjusted`; raises as it.
-        """
+        """The adjusted series as first recorded: of a restated bar the first sound row. Raises as `adjusted`."""
         series = self.adjusted(ticker)
         first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
         if first is None:

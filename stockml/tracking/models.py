@@ -37,10 +37,7 @@ EXAMPLE_SESSIONS = 300
 
 
 def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
-    """Log and register what was trained tonight, if anything was; the version that the night has, as `version_of`.
-
-    A killed attempt's steps are not done again: a run that `is_new` has no model yet.
-    """
+    """Log and register what was trained tonight, once; the night's version.  is_new: the run has no model yet."""
     name, version = model_name(night.ticker), version_of(client, night)
     if night.keeps_champion or not _can_be_served(night):
         return version
@@ -224,10 +221,7 @@ def _version_tags(night: Night) -> dict[str, str]:
 
 
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
-    """Register a version; returns its number.  about, model_tags: of the model, which is made where it is missing.
-
-    version: what MLflow's `create_model_version` takes.
-    """
+    """Register a `version`; returns its number.  about, model_tags: of the model, made where it is missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)
     with Suppressed("RESOURCE_ALREADY_EXISTS"):  # another process was first

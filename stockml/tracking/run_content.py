@@ -163,10 +163,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
-    """The skill by lead and the published path, a step a session ahead: MLflow draws nights over each other.
-
-    All leads of two weeks, then the last of every week: the lines are the same, and a night's rows half as many.
-    """
+    """Skill and path by lead, a step a session ahead: all leads of two weeks, then the last of every week."""
     found: list[Point] = []
     path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if path and naive:
