@@ -1,7 +1,4 @@
-"""The one configuration: frozen, checked, in sensible units. One `asdict` feeds MLflow, the cache keys and the form.
-
-A setting's bounds and its description stand beside its default, once; the run form is made from them.
-"""
+"""The one configuration, frozen and checked; a setting's bounds and description stand beside its default, once."""
 
 import hashlib
 import json

@@ -1,6 +1,4 @@
-"""The morning at a glance: a row a ticker, for the terminal, for Prefect's page and for MLflow's; in one sentence on
-how many tickers the network adds something, and in one line which of them have no forecast of the newest session.
-"""
+"""The morning at a glance, a row a ticker: for the terminal and for both pages; and who misses a forecast."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

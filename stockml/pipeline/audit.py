@@ -147,10 +147,7 @@ def _copy(store: BarStore, place: Home, ticker: str) -> None:
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
-    """Other bars for every later session, and a split among them: recorded later than all that is known.
-
-    They are fetched ones, or another import's where nothing had been fetched by then: a series of imports alone.
-    """
+    """Other bars for every later session, fetched ones or, where nothing was fetched, an import's; and a split."""
     exchange = store.sessions(ticker)
     for table in ("", "history/"):  # an import's later bars would contradict the others
         store.files.update(f"{table}{ticker}.parquet", ticker, BAR_SCHEMA, partial(_cut, session))

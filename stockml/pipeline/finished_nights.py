@@ -39,10 +39,7 @@ class FinishedNight:
 def keep_finished(
     home: Home, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
 ) -> None:
-    """Remember what the ticker's newest night left; one that waits for MLflow is not finished.
-
-    Not where machines share state: what stands in one home is not all that there is.
-    """
+    """Remember what the newest night left; not one that waits for MLflow, nor where machines share state."""
     if run.run_id is None or home.state is not None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}

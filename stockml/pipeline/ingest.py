@@ -25,11 +25,8 @@ COMPACT_SESSIONS = 100
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
-    They are recorded at the time they were received: an old answer that is appended once more, because its night is
-    run again, does not undo what was restated since, even where the clock was ahead when it came. The receipt counts
-    what the answer brought, then or now: a night that was killed right after it had appended still knows.
-
-    Raises StoreError, BadPayload.
+    They are recorded as of when they were received, so that an old answer does not undo what was restated since. The
+    receipt counts what the answer brought, then or now. Raises StoreError, BadPayload.
     """
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)

@@ -97,10 +97,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
 
 
 def drawn_when_opened(home: Home) -> bool:
-    """Whether MLflow's pages draw what is opened: those of `stockml up` do; a server elsewhere knows no home.
-
-    Nor does one of machines that share their state, each of which has the evaluations of its own nights only.
-    """
+    """Whether MLflow's pages draw what is opened: those of `stockml up` do, where one home has all evaluations."""
     if home.state:
         return False
     if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:

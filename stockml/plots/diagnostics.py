@@ -1,6 +1,4 @@
-"""How good such forecasts are: residuals, calibration, how far the price was expected to go and went, and what became
-of those that were published.
-"""
+"""How good such forecasts are: residuals, calibration, the volatility that came, and what became of published ones."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

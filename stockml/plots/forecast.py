@@ -79,10 +79,7 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in the series' shares over the forecast's own: a split since then moves a past forecast too.
-
-    sessions, mid: (n,).  1 where the origin has no bar.
-    """
+    """The origin's price in the series' shares over the forecast's own, which a split changes; 1 without its bar."""
     found = mid[sessions == np.datetime64(forecast.origin)]
     return float(found[0]) / forecast.last_value if len(found) else 1.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.storage.files import write_atomically
-from stockml.tickers import currency
+from stockml.tickers import exchange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def canvas(
 
 def mid_price(ticker: str) -> str:
     """What a price axis shows, with its currency where the ticker's exchange tells it."""
-    unit = currency(ticker)
+    unit = exchange(ticker)[1]
     return f"mid price, {unit}" if unit else "mid price"
 
 

@@ -1,8 +1,7 @@
 """Bars that no market gives without a reason: kept in the store, out of the model's series, and named.
 
 A *doubtful* bar is well formed, but stands to its neighbours as a misprint does. A true crash does not: it stays where
-it went, or was traded heavily. On a hundred files of US shares (0.8 million bars to 2017) these rules set aside
-100 bars, 93 of them of 2010-04-26, a day without volumes in that collection; `bars.broken` finds six more.
+it went, or was traded heavily.
 """
 
 import numpy as np

@@ -72,10 +72,7 @@ class PriceProvider(ABC):
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
     ) -> None:
-        """With the key that `key_variable` names (unless `key` is given), at the address that `variable` names.
-
-        quota: where requests are counted.  clock: gives moments with their zone.
-        """
+        """With the key of `key_variable`, or `key`, at the address of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
         address = environ.get(self.variable) or self.usual_address
         self._key, self._address = ApiKey(key), _checked_address(address, self.variable)

@@ -57,7 +57,9 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
-    _check_listening(uri)
+    # in milliseconds, before mlflow is imported
+    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
+        raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -94,12 +96,6 @@ def without_password(uri: str) -> str:
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _check_listening(uri: str) -> None:
-    """Fail in milliseconds, before mlflow is imported, when nothing listens at a server's address."""
-    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
-        raise TrackingUnavailable(without_password(uri), str(fault)) from fault
 
 
 def host_and_port(url: str) -> tuple[str, int]:

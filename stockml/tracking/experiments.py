@@ -32,10 +32,7 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
 
 
 def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), made where it is missing; its files below `artifacts`.
-
-    note: what stands above its runs, unless a person wrote something. Raises TrackingUnavailable.
-    """
+    """A ticker's experiment (None: that of all), made where missing; `note` stands above it unless a person's does."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
