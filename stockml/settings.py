@@ -244,9 +244,5 @@ def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, part in settings.items():
-        found |= (
-            {f"{name}.{each}": value for each, value in part.items()} if isinstance(part, Mapping) else {name: part}
-        )
-    return found
+    sections = {name: part if isinstance(part, Mapping) else {"": part} for name, part in settings.items()}
+    return {f"{name}.{each}".rstrip("."): value for name, part in sections.items() for each, value in part.items()}

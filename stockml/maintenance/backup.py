@@ -1,9 +1,7 @@
 """One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
 
-In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions and the bases that
-the home has learned, settings, the list of tickers, the nights' records (from which MLflow's runs can be made again)
-and what the newest champions were assessed to be, without which MLflow could not serve them.
-Not in it: what is computed again, MLflow's and Prefect's own databases, secrets.
+In it: what ARCHITECTURE names under State. Not in it: what is computed again, MLflow's and Prefect's own databases,
+secrets.
 
 What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
 model. Files are replaced whole, never changed, so that such a copy is of a home as it stood, or a little newer.

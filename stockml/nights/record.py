@@ -160,10 +160,7 @@ def write_night(night: Night, path: Path) -> None:
 
 
 def read_night(path: Path) -> Night:
-    """The inverse of `write_night`; what was moved or renamed with its home is named where it is now.
-
-    Raises InvalidFile when the file is not a night, or not as it was written.
-    """
+    """The inverse of `write_night`; what moved with its home is named where it is now. Raises InvalidFile."""
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
     except ValueError as error:

@@ -56,10 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning. `session` is the newest that was forecast; `glance` its night, None before the first.
-
-    brief: in the table, where `state` is too long for it and is told below.
-    """
+    """One ticker this morning: `session` its newest forecast, `glance` that night; `brief` where `state` is long."""
 
     ticker: str
     session: date | None

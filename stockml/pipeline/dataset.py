@@ -43,14 +43,5 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(str(path)) or ""
     notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
-    return DatasetReceipt(
-        bars.ticker,
-        str(path),
-        sha256,
-        bars.session,
-        len(view.bars),
-        view.adjustment,
-        notes,
-        bases=bases_of(home, bars.session),
-        calendar=calendar,
-    )
+    bases, count = bases_of(home, bars.session), len(view.bars)
+    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, count, view.adjustment, notes, bases, calendar)

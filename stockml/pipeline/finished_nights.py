@@ -1,8 +1,4 @@
-"""Whether a night that is asked for once more would change anything.
-
-Every step is cached by what it was handed, so a night whose results all stand as it left them only looks them up. This
-says so beforehand, in a tenth of the time: nothing is started, nobody is asked.
-"""
+"""Whether a night that is asked for once more would change anything: said beforehand, with nothing started."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,4 @@
-"""Imported history: CSV files in Kaggle's, Stooq's and Yahoo's layouts, as bars that are checked like any others.
-
-A file with `Adj Close` is scaled to it, so that what is imported is adjusted already. What a file says wrongly is
-refused with its line; what is left out is counted.
-"""
+"""Imported history: CSV files of many layouts as bars like any others; one with `Adj Close` is scaled to it."""
 
 import hashlib
 import re

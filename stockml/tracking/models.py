@@ -101,17 +101,11 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
     """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
     from mlflow.entities import LoggedModelOutput
 
-    of_run = f"source_run_id = '{run.info.run_id}'"
-    found = [] if is_new else client.search_logged_models([run.info.experiment_id], of_run)
-    model = (
-        found[0]
-        if found
-        else client.create_logged_model(
-            run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=_version_tags(night)
-        )
-    )
+    experiment_id, run_id = run.info.experiment_id, run.info.run_id
+    found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if not (run.outputs and run.outputs.model_outputs):
-        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY":
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
@@ -160,11 +154,7 @@ def _requirements() -> tuple[str, ...]:
 
 @cache
 def zipped_code() -> bytes:
-    """What the served model imports of this package, a zip from which Python imports; equal code, equal bytes.
-
-    A model brings its own code wherever it is loaded, also where no tracking server is. MLflow's own way, `code_paths`,
-    would upload each file of the package every night.
-    """
+    """What the served model imports of stockml, as one importable zip: `code_paths` would upload each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
     packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
