@@ -27,7 +27,6 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
 
 
 def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is a replay's clock."""
     return bool(environ.get("STOCKML_CLOCK"))
 
 

@@ -64,10 +64,7 @@ def number_libraries() -> list[str]:
 
 
 def checkout() -> tuple[str | None, str | None]:
-    """The commit of these sources, and the SHA-256 of the tracked changes since: None for a clean checkout.
-
-    Both None where they have no checkout of their own, as within another project's .venv.
-    """
+    """The commit, and the SHA-256 of tracked changes since (None: none); both None without a checkout of their own."""
     known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the latter fails in a checkout of something else
     changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
     return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
@@ -99,7 +96,6 @@ def _file(module: str) -> Path:
 
 
 def _named(node: ast.AST) -> Iterator[str]:
-    """The stockml modules that an import statement names."""
     if isinstance(node, ast.Import):
         yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
     elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":

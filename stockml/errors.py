@@ -66,8 +66,6 @@ class InvalidFile(InvalidInput):
 
 
 class MixedPrices(InvalidInput):
-    """A replay and the market in one home."""
-
     root: str
     held: str
     wanted: str
@@ -81,8 +79,6 @@ class MixedPrices(InvalidInput):
 
 
 class FeedError(StockmlError):
-    """The price provider's answer cannot be used."""
-
     ticker: str
     notice: str
     text = "{ticker}: {notice}"
@@ -131,8 +127,6 @@ class BadPayload(FeedError):
 
 
 class StoreError(StockmlError):
-    """What stands on disk cannot be used."""
-
     path: str
     why: str
     text = "{path}: {why}"
@@ -153,8 +147,6 @@ class RecordUnreadable(StoreError):
 
 
 class DiskFull(StoreError):
-    """There is no room for a file, or the user may write no more."""
-
     text = "{path}: expected room on the disk, found none ({why}); make room, then run this again"
 
 
@@ -171,8 +163,6 @@ class HistoryError(StockmlError):
 
 
 class NoOverlap(HistoryError):
-    """No session is in both; `missing` are the sessions that would bridge the gap."""
-
     ticker: str
     missing: tuple[date, ...]
 
@@ -254,8 +244,6 @@ class LooksAhead(ModelError):
 
 
 class NoRow(ModelError):
-    """One of the simple forecasts cannot be had; the others can."""
-
     row: str
     why: str
     text = "{row} {why}"

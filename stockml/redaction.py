@@ -33,22 +33,17 @@ class ApiKey:
         return None if FORM.fullmatch(self._key) else "one with characters that no key has"
 
     def reveal(self) -> str:
-        """The key itself, for the request's parameters only."""
         return self._key
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """`text` without the key: wherever one is echoed or is a URL's parameter, and each mention of `key` itself.
-
-    A key of fewer than five characters (`demo`) is no secret, and could be a part of any word or price.
-    """
+    """`text` without keys: those of a URL or an echo, and each mention of `key`, unless it is as short as `demo`."""
     if key and len(key) >= SHORTEST_SECRET:
         text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
     return KEY_IN_TEXT.sub(r"\1***", text)
 
 
 def redacted_bytes(content: bytes, key: str) -> bytes:
-    """As `redacted`; bytes that are not text stay as they are."""
     return redacted(content.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
 
 

@@ -1,7 +1,4 @@
-"""The one configuration: frozen, checked, in sensible units. One `asdict` feeds MLflow, the cache keys and the form.
-
-A setting's bounds and its description stand beside its default, once; the run form is made from them.
-"""
+"""The one configuration, frozen and checked; a setting's bounds and description stand beside its default, once."""
 
 import hashlib
 import json
@@ -42,7 +39,11 @@ class Checked(BaseModel):
     """Frozen settings. Raises InvalidSetting, by name, for a value out of bounds, of another kind, or unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-    PREFIX: ClassVar[str] = ""
+    PREFIX: ClassVar[str]
+
+    def __init_subclass__(cls, prefix: str = "") -> None:
+        """prefix: what stands before a setting's name in a refusal."""
+        cls.PREFIX = prefix
 
     @model_validator(mode="wrap")
     @classmethod
@@ -81,10 +82,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidSetting(name, value, "one of " + ", ".join(choices))
 
 
-class NetworkSettings(Checked):
+class NetworkSettings(Checked, prefix="network."):
     """The tutorial's network; the nightly one is the base's, which `stockml pretrain` learns."""
-
-    PREFIX: ClassVar[str] = "network."
 
     cell: Cell = Field("lstm", description="Recurrent cell")
     units: Layers = Field((16,), description="Units of each recurrent layer, first to last")
@@ -92,10 +91,8 @@ class NetworkSettings(Checked):
     look_back: int = Field(20, description="Sessions that the network sees before an origin", ge=5, le=500)
 
 
-class TrainingSettings(Checked):
+class TrainingSettings(Checked, prefix="training."):
     """How the tutorial's network learns."""
-
-    PREFIX: ClassVar[str] = "training."
 
     optimizer: Optimizer = Field("adam", description="Optimiser")
     loss: Loss = Field("mse", description="Loss of the scaled path")
@@ -111,10 +108,8 @@ class TrainingSettings(Checked):
     seed: int = Field(7, description="Seed of weights and shuffles", ge=0, le=2**31 - 1)
 
 
-class EvaluationSettings(Checked):
+class EvaluationSettings(Checked, prefix="evaluation."):
     """What is forecast, and on which origins it is measured. All counts are sessions."""
-
-    PREFIX: ClassVar[str] = "evaluation."
 
     horizon: FewSessions = Field(50, description="Sessions that are forecast")
     direction_step: FewSessions = Field(30, description="Lead at which the direction is judged")
@@ -133,10 +128,8 @@ class EvaluationSettings(Checked):
         return self
 
 
-class PolicySettings(Checked):
+class PolicySettings(Checked, prefix="policy."):
     """When `auto` retrains from scratch rather than fine-tunes."""
-
-    PREFIX: ClassVar[str] = "policy."
 
     retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
     scale_drift: float = Field(
@@ -148,10 +141,8 @@ class PolicySettings(Checked):
     live_skill_floor: float = Field(-0.2, description="Live skill below which one is due", ge=-100.0, le=1.0)
 
 
-class AgeingSettings(Checked):
+class AgeingSettings(Checked, prefix="ageing."):
     """When something has grown too old to stand without a word. Counts are sessions; no number depends on them."""
-
-    PREFIX: ClassVar[str] = "ageing."
 
     # A week of trading days: longer is no late bar. By then a tenth of a path of 50 sessions is past as well, and bands
     # from an old price are off by about what they allow for 5 sessions.
@@ -196,10 +187,7 @@ PROFILES: dict[str, Settings] = {
 
 
 def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The named profile with dotted overrides, such as `{"training.epochs": 3, "mode": "retrain"}`.
-
-    Raises InvalidSetting for an unknown profile, an unknown name or a value out of bounds.
-    """
+    """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
     usual = PROFILES[profile]
     changes: dict[str, Any] = {}
@@ -256,9 +244,5 @@ def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, part in settings.items():
-        found |= (
-            {f"{name}.{each}": value for each, value in part.items()} if isinstance(part, Mapping) else {name: part}
-        )
-    return found
+    sections = {name: part if isinstance(part, Mapping) else {"": part} for name, part in settings.items()}
+    return {f"{name}.{each}".rstrip("."): value for name, part in sections.items() for each, value in part.items()}

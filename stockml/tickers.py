@@ -29,11 +29,6 @@ def exchange(ticker: str) -> tuple[str, str]:
     return EXCHANGES.get(ticker.upper().rpartition(".")[2] if "." in ticker else "", ("XNYS", ""))
 
 
-def currency(ticker: str) -> str:
-    """`$` for IBM, `€` for SAP.DEX; empty where the suffix is not known."""
-    return exchange(ticker)[1]
-
-
 def as_key(ticker: str) -> str:
     """The ticker within a Prefect artifact's key, which has small letters, digits and dashes only: `tsco-lon`."""
     return ticker.lower().replace(".", "-")

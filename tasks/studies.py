@@ -28,6 +28,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
+from stockml.tracking.study_runs import log_base, log_trial
 from stockml.training.pretrain import PretrainProgress
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, before_the_nights_parts, space_beside, tune
@@ -116,7 +117,7 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
     base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
     try:
         losses = [(row.member, row.loss) for row in rows]
-        version = Tracking.of(home()).log_base(base, path, losses, now=datetime.now(UTC))
+        version = log_base(Tracking.of(home()), base, path, losses, now=datetime.now(UTC))
         logger.info("lstm-base version %s: %s", version, path)
     except TrackingUnavailable as error:
         logger.warning("%s; the base is kept in %s, and used all the same", error, path)
@@ -148,7 +149,7 @@ def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
         logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
         bar.move(100 * share)
         try:
-            Tracking.of(home()).log_trial(trial)
+            log_trial(Tracking.of(home()), trial)
         except TrackingUnavailable as error:
             logger.warning("the next run of this search logs the trial: %s", error)
 

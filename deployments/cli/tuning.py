@@ -92,6 +92,7 @@ def _tuned_tutorial(
     from stockml.prices.series import PriceSeries
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
+    from stockml.tracking.study_runs import log_trial
     from stockml.training.tuning import SPACE, Search, tune
 
     sessions, mid = prices_of(file)
@@ -106,7 +107,7 @@ def _tuned_tutorial(
                 said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
                 print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {said}", file=terminal)
             try:
-                Tracking.of(home()).log_trial(trial)
+                log_trial(Tracking.of(home()), trial)
             except TrackingUnavailable as error:
                 print(f"MLflow has not got it: {error}", file=terminal)
 
@@ -153,6 +154,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -
     from stockml.plots.tutorial import draw
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
+    from stockml.tracking.study_runs import log_tutorial
 
     # by all settings: an interrupted training must outlive another that is tried meanwhile
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
@@ -162,7 +164,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -
         found = report(file, changed, folder=folder, on_epoch=lambda row: print(row, file=terminal, flush=True))
         drawn = draw(found, pictures)
         try:
-            run = Tracking.of(home()).log_tutorial(found, pictures, now=now())
+            run = log_tutorial(Tracking.of(home()), found, pictures, now=now())
             logged = f"run {run} in MLflow's experiment stockml/tutorial"
         except TrackingUnavailable as error:
             logged = f"not in MLflow: {error}"

@@ -1,9 +1,7 @@
 """One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
 
-In it: bars with splits, imports and judgements, the ledger, promotion histories with their champions and the bases that
-the home has learned, settings, the list of tickers, the nights' records (from which MLflow's runs can be made again)
-and what the newest champions were assessed to be, without which MLflow could not serve them.
-Not in it: what is computed again, MLflow's and Prefect's own databases, secrets.
+In it: what ARCHITECTURE names under State. Not in it: what is computed again, MLflow's and Prefect's own databases,
+secrets.
 
 What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
 model. Files are replaced whole, never changed, so that such a copy is of a home as it stood, or a little newer.
@@ -47,10 +45,7 @@ class Archived:
 
 
 def back_up(home: Home, file: Path, now: datetime) -> Archived:
-    """Write the archive, which must not exist yet. What is damaged is archived as it is, and named.
-
-    Raises InvalidFile, OSError; then no archive is left.
-    """
+    """Write the archive to a new file, damage as it is, and named. Raises InvalidFile, OSError; then none is left."""
     if file.exists():
         raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
     if not file.parent.is_dir():

@@ -31,7 +31,6 @@ def faults(home: Home) -> Iterator[str]:
 
 
 def damaged_bases(home: Home) -> Iterator[str]:
-    """The base networks and regressions that the home has learned and that cannot be read, a line each."""
     for kind in KINDS.values():
         kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{kind.pattern}")]
         yield from _faults(read, sorted(kept))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -24,13 +24,11 @@ REMOVED = ".removed"
 Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
-class RetentionSettings(Checked):
+class RetentionSettings(Checked, prefix="keep."):
     """For how many days each thing is kept after it was last written; the newest of each ticker in any case.
 
     A year of fifty tickers is to fit 2 GB: `python -m tests.bench --only disk` prints what each part takes of it.
     """
-
-    PREFIX: ClassVar[str] = "keep."
 
     payload_days: Count = Field(400, description="The provider's answers; they can be parsed again")
     model_days: Count = Field(30, description="Models that are neither champion nor needed for a rollback")

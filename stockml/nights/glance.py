@@ -87,10 +87,7 @@ class Glance:
         return any((gain or 0) > 0 and (is_clear(p) or not clearly) for gain, p in gains)
 
     def metrics(self) -> dict[str, float]:
-        """The track record's figures under the names that MLflow shows, in percent; a count; 1 for a promotion, else 0.
-
-        What is unknown is left out.
-        """
+        """The track record's known figures under MLflow's names, in percent; a count; promoted: 1 or 0."""
         shares = {
             "published_skill_pct": self.published_skill,
             "crps_skill_pct": self.crps_skill,
@@ -134,7 +131,6 @@ def history(nights: Path, ticker: str) -> list[Glance]:
 
 
 def night_age(night: Night, now: datetime) -> Age | None:
-    """How old the night's forecast is; None where it has none."""
     if night.forecast is None:
         return None
     return age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)

@@ -125,7 +125,6 @@ class Night:
 
 
 def model_name(ticker: str) -> str:
-    """The ticker's registered model in MLflow."""
     return f"lstm-{ticker}"
 
 
@@ -135,7 +134,6 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
 
 
 def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
-    """The night's record; None where there is none that can be read."""
     path = night_path(nights, ticker, key)
     try:
         return read_night(path) if path.is_file() else None
@@ -162,10 +160,7 @@ def write_night(night: Night, path: Path) -> None:
 
 
 def read_night(path: Path) -> Night:
-    """The inverse of `write_night`; what was moved or renamed with its home is named where it is now.
-
-    Raises InvalidFile when the file is not a night, or not as it was written.
-    """
+    """The inverse of `write_night`; what moved with its home is named where it is now. Raises InvalidFile."""
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
     except ValueError as error:

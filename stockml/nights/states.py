@@ -1,7 +1,4 @@
-"""What the states that runs end with are called: flows end with these names, and the automations know them by these.
-
-Beside them there are only Prefect's own.
-"""
+"""What a run's own end states are called, by which the automations know them; beside them are Prefect's."""
 
 NO_SESSION = "No session"
 NO_BAR = "No bar"

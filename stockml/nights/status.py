@@ -1,6 +1,4 @@
-"""The morning at a glance: a row a ticker, for the terminal, for Prefect's page and for MLflow's; in one sentence on
-how many tickers the network adds something, and in one line which of them have no forecast of the newest session.
-"""
+"""The morning at a glance, a row a ticker: for the terminal and for both pages; and who misses a forecast."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -58,10 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning. `session` is the newest that was forecast; `glance` its night, None before the first.
-
-    brief: in the table, where `state` is too long for it and is told below.
-    """
+    """One ticker this morning: `session` its newest forecast, `glance` that night; `brief` where `state` is long."""
 
     ticker: str
     session: date | None
@@ -73,7 +68,6 @@ class Row:
     brief: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """The row in words, by COLUMNS."""
         found = self.glance
         return (
             self.ticker,
@@ -93,12 +87,10 @@ class Row:
 
 
 def keep_attempt(nights: Path, ticker: str, attempt: Attempt) -> None:
-    """Keep how a run ended, whether it had a night or not."""
     write_atomically(nights / ticker / ATTEMPT, written_record(attempt))
 
 
 def known_tickers(home: Home) -> set[str]:
-    """Those that a forecast was ever published of, here."""
     return {path.stem for path in home.ledger.glob("*.parquet")}
 
 
@@ -137,7 +129,6 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
 
 
 def last_attempt(nights: Path, ticker: str) -> Attempt | None:
-    """How the ticker's last run ended; None where it is not known."""
     try:
         return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
     except (OSError, ValueError):
@@ -145,10 +136,7 @@ def last_attempt(nights: Path, ticker: str) -> Attempt | None:
 
 
 def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
-    """A sentence for the forecast and for the champion, where they are past their limit at `now`.
-
-    What cannot be read is not judged here: whoever needs it says so.
-    """
+    """A sentence each for a forecast and a champion past their limit; what cannot be read is not judged here."""
     found = []
     try:
         last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)

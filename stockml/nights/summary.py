@@ -10,18 +10,14 @@ from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import counted, with_independent
+from stockml.nights import tables
 from stockml.nights.record import Night, model_name
-from stockml.nights.tables import (
-    distribution_lines,
-    distribution_markdown,
-    outlook_lines,
-    outlook_markdown,
-    path_lines,
-    path_markdown,
-    rise,
-)
 
 PAGES = "make up"
+AS_THEY_ARE = (  # of `--json`, in its order
+    *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
+    *("code_hash", "mode", "mlflow_run_id", "model_version"),
+)
 
 
 def text(night: Night, age: Age | None = None) -> str:
@@ -34,9 +30,9 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += [*_row("history", _short_history(night)), "", *path_lines(night)]
+    lines += [*_row("history", _short_history(night)), "", *tables.path_lines(night)]
     lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
-    lines += [*distribution_lines(night), ""]
+    lines += [*tables.distribution_lines(night), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
@@ -45,7 +41,7 @@ def text(night: Night, age: Age | None = None) -> str:
         lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night, night.forecast))
     lines += _row("so far", _live(night))
-    lines += outlook_lines(night.forecast) if night.forecast else []
+    lines += tables.outlook_lines(night.forecast) if night.forecast else []
     lines += _where(night)
     return "\n".join(lines)
 
@@ -58,15 +54,15 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(path_markdown(night))
+    parts.append(tables.path_markdown(night))
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts.append(distribution_markdown(night))
+    parts.append(tables.distribution_markdown(night))
     if night.forecast:
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(outlook_markdown(night.forecast))
+        parts.append(tables.outlook_markdown(night.forecast))
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
@@ -74,19 +70,8 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
 def as_json(night: Night) -> dict[str, Any]:
     """The object that `--json` prints: these keys, always all of them."""
     return {
-        "ticker": night.ticker,
+        **{name: getattr(night, name) for name in AS_THEY_ARE},
         "session": night.session.isoformat(),
-        "status": night.status,
-        "reason": night.reason,
-        "rows_added": night.rows_added,
-        "rows_restated": night.rows_restated,
-        "data_notes": list(night.data_notes),
-        "data_hash": night.data_hash,
-        "config_hash": night.config_hash,
-        "code_hash": night.code_hash,
-        "mode": night.mode,
-        "mlflow_run_id": night.mlflow_run_id,
-        "model_version": night.model_version,
         "promoted": bool(night.verdict and night.verdict.promoted),
         "metrics": dict(night.metrics),
         "forecast": forecast_json(night.forecast) if night.forecast else None,
@@ -202,7 +187,7 @@ def _published(night: Night, forecast: Forecast) -> str:
 
 
 def _rise(night: Night, forecast: Forecast) -> str:
-    return rise(night, forecast.probability_of_rise, forecast.direction_step)
+    return tables.rise(night, forecast.probability_of_rise, forecast.direction_step)
 
 
 def _live(night: Night) -> str:

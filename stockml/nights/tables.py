@@ -56,10 +56,7 @@ def outlook_markdown(forecast: Forecast) -> str:
 
 
 def rise(night: Night | None, chance: float, step: int) -> str:
-    """With how often it rose on the test part, and how good such chances were: a chance says little without that.
-
-    night: the forecast's own, None where its record is gone.  chance: 0 to 1, at this step.
-    """
+    """With how often it rose, and how good such chances were.  night: None where it is gone.  chance: 0 to 1."""
     said = f"{chance:.0%} that the price is higher in {step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said

@@ -109,10 +109,7 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page: columns that 1,280 pixels hold, numbers that can be sorted; why, where any failed.
-
-    The reasons come last: they are wider than the page, and the run's message beside it has those of the failed.
-    """
+    """The rows for a page of 1,280 pixels, numbers that can be sorted; last the reasons, where any failed."""
     shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change, %"}
     shown |= {"rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
@@ -127,7 +124,6 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[NightRow]) -> bytes:
-    """The same as CSV with a header; what is not known is an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
     writer.writeheader()

@@ -78,10 +78,7 @@ def audit(
     say: Callable[[str], None] = lambda _: None,
     night: Night | None = None,
 ) -> Audit:
-    """Replay the session's night in two homes below `folder`, and compare.  now: with its zone.
-
-    Raises NoBars, TooFewBars, InvalidSession for a day without a bar, or the first.
-    """
+    """Replay the night in two homes below `folder`, and compare. Raises NoBars, TooFewBars, InvalidSession."""
     store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date
     if session not in days[1:]:
@@ -150,10 +147,7 @@ def _copy(store: BarStore, place: Home, ticker: str) -> None:
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
-    """Other bars for every later session, and a split among them: recorded later than all that is known.
-
-    They are fetched ones, or another import's where nothing had been fetched by then: a series of imports alone.
-    """
+    """Other bars for every later session, fetched ones or, where nothing was fetched, an import's; and a split."""
     exchange = store.sessions(ticker)
     for table in ("", "history/"):  # an import's later bars would contradict the others
         store.files.update(f"{table}{ticker}.parquet", ticker, BAR_SCHEMA, partial(_cut, session))

@@ -13,10 +13,7 @@ MOST_SESSIONS = 1_000
 
 
 def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
-    """The sessions from `first` to `last`, both included, oldest first. `now` is a time with its zone.
-
-    Raises InvalidSession for an empty range, one of more than 1,000 sessions, or one that is not over.
-    """
+    """The sessions from `first` to `last`, oldest first. Raises InvalidSession for none, too many, or one not over."""
     if last < first:
         raise InvalidSession(str(last), f"the last day of a range that begins on {first}; exchange the two")
     if last > (final := exchange.last_final(now)):

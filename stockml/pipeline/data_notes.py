@@ -56,7 +56,6 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
 
 
 def listed(days: Sequence[date]) -> str:
-    """The first five, and how many more."""
     more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
     return ", ".join(map(str, days[:NAMED])) + more
 

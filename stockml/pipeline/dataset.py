@@ -34,11 +34,7 @@ def _shipped() -> str:
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
-    """Write the adjusted series up to the session; its SHA-256 is the night's data hash, equal for equal series.
-
-    The scale is fitted where the model is, since what may be learned from depends on the parts.
-    Raises NoBars where the session's own bar is missing or set aside, HistoryError.
-    """
+    """Write the adjusted series to the session; its SHA-256 is the night's data hash. Raises NoBars, HistoryError."""
     store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
     if (newest := view.bars.index[-1].date()) < bars.session:
@@ -47,14 +43,5 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(str(path)) or ""
     notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
-    return DatasetReceipt(
-        bars.ticker,
-        str(path),
-        sha256,
-        bars.session,
-        len(view.bars),
-        view.adjustment,
-        notes,
-        bases=bases_of(home, bars.session),
-        calendar=calendar,
-    )
+    bases, count = bases_of(home, bars.session), len(view.bars)
+    return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, count, view.adjustment, notes, bases, calendar)

@@ -63,10 +63,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
-    """The folder of the champion beside which it was decided, if any; and why there is one that cannot be read.
-
-    Raises StoreError for a damaged one.
-    """
+    """The champion's folder, and why there is one that cannot be read. Raises StoreError for a damaged one."""
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
         return None, kept.unreadable
@@ -86,10 +83,7 @@ def _kept(path: Path) -> KeptDecision | None:
 def _champion_and_facts(
     home: Home, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
-    """The champion that tonight may know, how tonight compares with it, and why one cannot be read.
-
-    One that an earlier version of the code wrote, in a form that is not read any more, is not continued.
-    """
+    """The champion that tonight may know, how tonight compares with it, and why one of another form cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
     try:
         if champion:

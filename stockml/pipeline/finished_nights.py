@@ -1,8 +1,4 @@
-"""Whether a night that is asked for once more would change anything.
-
-Every step is cached by what it was handed, so a night whose results all stand as it left them only looks them up. This
-says so beforehand, in a tenth of the time: nothing is started, nobody is asked.
-"""
+"""Whether a night that is asked for once more would change anything: said beforehand, with nothing started."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -39,10 +35,7 @@ class FinishedNight:
 def keep_finished(
     home: Home, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
 ) -> None:
-    """Remember what the ticker's newest night left; one that waits for MLflow is not finished.
-
-    Not where machines share state: what stands in one home is not all that there is.
-    """
+    """Remember what the newest night left; not one that waits for MLflow, nor where machines share state."""
     if run.run_id is None or home.state is not None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}

@@ -25,11 +25,8 @@ COMPACT_SESSIONS = 100
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
-    They are recorded at the time they were received: an old answer that is appended once more, because its night is
-    run again, does not undo what was restated since, even where the clock was ahead when it came. The receipt counts
-    what the answer brought, then or now: a night that was killed right after it had appended still knows.
-
-    Raises StoreError, BadPayload.
+    They are recorded as of when they were received, so that an old answer does not undo what was restated since. The
+    receipt counts what the answer brought, then or now. Raises StoreError, BadPayload.
     """
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
@@ -68,10 +65,7 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
 def explain_jumps(
     home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
 ) -> StoreReceipt:
-    """Ask the provider for the ticker's splits, once a jump, and keep what it says beside the bars.
-
-    An answer that cannot be parsed is refused before it is kept. Raises FeedError.
-    """
+    """Ask for the ticker's splits, once a jump, and keep what is said beside the bars. Raises FeedError."""
     store = BarStore.of(home, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
@@ -82,10 +76,7 @@ def explain_jumps(
 
 
 def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> Outcome | None:
-    """None, or why the session's own bar is not believed: what was published before it stands.
-
-    Raises what `BarStore.view` does.
-    """
+    """None, or why the session's own bar is not believed: what was published before it stands."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
     if reason is None:
@@ -116,10 +107,7 @@ def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: da
 
 
 def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime) -> bool:
-    """Bring all that another provider has of the ticker, adjusted for its splits, as imported history.
-
-    False when it has no session that is lacking. Raises FeedError, HistoryError; then nothing is kept.
-    """
+    """Bring all that another provider has, adjusted, as history; False without news. Raises FeedError, HistoryError."""
     store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
@@ -146,10 +134,7 @@ def fetch(
     now: datetime,
     outputsize: OutputSize = "compact",
 ) -> PayloadReceipt:
-    """Ask for the daily bars known after `session`, keep the answer, and say which session is its newest.
-
-    An answer that cannot be parsed is refused before it is kept. Raises FeedError.
-    """
+    """Ask for the daily bars known after `session`, and keep an answer that can be parsed. Raises FeedError."""
     rows_before = BarStore.of(home).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()

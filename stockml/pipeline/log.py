@@ -30,8 +30,6 @@ from stockml.tracking.client import Tracking
 
 @dataclass(frozen=True)
 class StepReceipts:
-    """What the steps before have handed over, and the night's key."""
-
     bars: StoreReceipt
     dataset: DatasetReceipt
     model: ModelReceipt
@@ -50,10 +48,7 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw the plots that no page draws when it is opened, keep the night's record, and log it under its key, once.
-
-    Where MLflow does not take it the record waits, the receipt has no run id, and `missed` is told why.
-    """
+    """Draw what no page draws, keep the night's record, and log it under its key, once; or tell `missed` why not."""
     tracking = Tracking.of(home)
     path = night_path(home.nights, done.dataset.ticker, done.key)
     night = kept_night(home.nights, done.dataset.ticker, done.key)

@@ -45,7 +45,6 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
 def figures(
     ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
-    """Those of the night by itself."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == span), None)
@@ -87,10 +86,7 @@ def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
-    """Draw what of the night's figures is not there; returns what was drawn.
-
-    Raises InvalidFile where the series, the evaluation or the model that they are drawn from was cleared away.
-    """
+    """Draw and return what of the night's figures is not there. Raises InvalidFile where its sources are gone."""
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
@@ -101,10 +97,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
 
 
 def drawn_when_opened(home: Home) -> bool:
-    """Whether MLflow's pages draw what is opened: those of `stockml up` do; a server elsewhere knows no home.
-
-    Nor does one of machines that share their state, each of which has the evaluations of its own nights only.
-    """
+    """Whether MLflow's pages draw what is opened: those of `stockml up` do, where one home has all evaluations."""
     if home.state:
         return False
     if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
@@ -132,5 +125,4 @@ def _before(home: Home, tonight: Night) -> Night:
 
 
 def _earlier(home: Home, tonight: Night) -> list[Night]:
-    """The ticker's completed nights of earlier sessions, oldest first."""
     return [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]

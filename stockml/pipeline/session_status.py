@@ -33,10 +33,9 @@ def night_outcome(
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
     `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
-    do, unless an earlier night was missed (`last_stored`, the newest session that is done, is behind): it is caught
-    up. A half day is ordinary. A feed that lacks fewer sessions than `stale_after` is late: it is asked again tonight;
-    with more it is stale, and asking again does not help.
-    Raises InvalidSession for a requested day whose bar is not final at `now`.
+    do, unless `last_stored`, the newest session that is done, is behind: it is caught up. A feed that lacks fewer
+    sessions than `stale_after` is late, and asked again tonight; else stale. Raises InvalidSession for a requested day
+    whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()

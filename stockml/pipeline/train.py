@@ -25,10 +25,7 @@ def train_night(
     *,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> ModelReceipt:
-    """Train as decided; called again with the same content it ends with the same model.
-
-    Raises TooFewBars, Diverged.
-    """
+    """Train as decided; again with the same content it ends with the same model. Raises TooFewBars, Diverged."""
     name = f"{dataset.sha256} {dataset.bases} {decision.sha256} {learning_sha256(settings)} {training_code()}"
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)

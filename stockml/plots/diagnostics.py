@@ -1,6 +1,4 @@
-"""How good such forecasts are: residuals, calibration, how far the price was expected to go and went, and what became
-of those that were published.
-"""
+"""How good such forecasts are: residuals, calibration, the volatility that came, and what became of published ones."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -76,11 +74,9 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
         axes.plot(leads, score.coverage_by_lead, color=colour, linewidth=2)
         axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
-    axes.set_ylim(0.2, 1.02)
-    axes.set_xlim(1, len(leads))
+    axes.set(xlim=(1, len(leads)), xlabel="lead, sessions (dashed: what was promised)")
+    axes.set(ylim=(0.2, 1.02), ylabel="inside the band")
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_xlabel("lead, sessions (dashed: what was promised)")
-    axes.set_ylabel("inside the band")
     label_ends(axes, ends)
     return figure
 
@@ -115,18 +111,14 @@ def volatility(
     if tonight is not None:
         axes.plot(series.sessions[-1:], [100 * tonight.volatility], "o", color=MODEL, markersize=7)
         ends[0] = (f"tonight {tonight.volatility:.1%}", 100 * tonight.volatility, MODEL)
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("volatility, % a year")
+    axes.set(ylim=(0, None), ylabel="volatility, % a year")
     dates(axes)
     label_ends(axes, ends)
     return figure
 
 
 def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
-    """(m,) root mean square of the closes' daily log moves over the `span` sessions after each origin, annualised.
-
-    NaN where a long hole lies among these.
-    """
+    """(m,) annualised volatility of the closes over `span` sessions after each origin; NaN over a long hole."""
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
     first = np.minimum(origins, len(means) - 1)

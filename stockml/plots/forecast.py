@@ -68,10 +68,7 @@ def fan(
     linewidth: float,
     scale: float = 1.0,
 ) -> Days:
-    """Draw the bands that `alphas` has, the widest first, and the path, all times `scale`; returns the days.
-
-    start: the price at the origin.
-    """
+    """Draw the path and the bands that `alphas` has, times `scale`; the days.  start: the price at the origin."""
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
         if band.coverage in alphas:
@@ -82,19 +79,13 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in the series' shares over the forecast's own: a split since then moves a past forecast too.
-
-    sessions, mid: (n,).  1 where the origin has no bar.
-    """
+    """The origin's price in the series' shares over the forecast's own, which a split changes; 1 without its bar."""
     found = mid[sessions == np.datetime64(forecast.origin)]
     return float(found[0]) / forecast.last_value if len(found) else 1.0
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill at each lead on the same origins, above zero beats the last close: networks, what is published, the rest.
-
-    The averages, far below most nights, are named at the edge instead of flattening all.
-    """
+    """Skill over the last close at each lead, same origins; the averages, far below, are named at the edge."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
     skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved
@@ -118,11 +109,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     for name in (name for name in NOT_DRAWN if name in skills):
         ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
-    axes.set_ylim(floor, ceiling)
-    axes.set_xlim(1, evaluation.horizon)
+    axes.set(xlim=(1, evaluation.horizon), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])
-    axes.set_xlabel("lead, sessions")
-    axes.set_ylabel("skill")
     label_ends(axes, [*ends, (LAST_CLOSE, 0.0, TRUTH)])
     return figure
 

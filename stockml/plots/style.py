@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.storage.files import write_atomically
-from stockml.tickers import currency
+from stockml.tickers import exchange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def canvas(
 
 def mid_price(ticker: str) -> str:
     """What a price axis shows, with its currency where the ticker's exchange tells it."""
-    unit = currency(ticker)
+    unit = exchange(ticker)[1]
     return f"mid price, {unit}" if unit else "mid price"
 
 
@@ -92,10 +92,7 @@ def dates(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as PNG; equal figures give equal bytes.
-
-    Drawn once, where `savefig` draws twice, and in 256 colours: a third of the bytes, and less to compress.
-    """
+    """The figure as PNG, drawn once and in 256 colours: a third of the bytes. Equal figures give equal bytes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

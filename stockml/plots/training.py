@@ -12,18 +12,7 @@ from stockml.features.segments import segments
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import BASELINES
-from stockml.plots.style import (
-    ACCENT,
-    COLOURS,
-    MODEL,
-    MUTED,
-    TRUTH,
-    canvas,
-    label_ends,
-    mark,
-    mid_price,
-    over_time,
-)
+from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, label_ends, mark, mid_price, over_time
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -61,10 +50,7 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 
 
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the mid price in units of the volatility that was known on each day, and smoothed.
-
-    No move is over a long hole, after which volatility and smoothing begin anew.
-    """
+    """Daily moves of the mid price in units of the volatility that was known, and smoothed; none over a long hole."""
     parts = segments(series)
     scaled = [np.diff(np.log(part.mid), prepend=np.log(part.mid[:1])) / ewma_volatility(part) for part in parts]
     inside = float((np.abs(np.concatenate(scaled)) <= 3).mean())
@@ -116,13 +102,10 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
     below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
     rates = sorted({row["learning_rate"] for row in rows})
     rates = rates[:: max(1, len(rates) // 3)]
-    below.set_yscale("log")
+    axes.set_ylabel("loss")
+    below.set(xlabel="epoch", xticks=epochs[:: max(1, len(epochs) // 10)], yscale="log", ylabel="learning rate")
     below.set_yticks(rates, [f"{rate:g}" for rate in rates])
     below.minorticks_off()
-    below.set_xlabel("epoch")
-    below.set_xticks(epochs[:: max(1, len(epochs) // 10)])
-    axes.set_ylabel("loss")
-    below.set_ylabel("learning rate")
     label_ends(axes, [("validation", validation[-1], MODEL), ("training", rows[-1]["loss"], COLOURS["EMA"])])
     return figure
 

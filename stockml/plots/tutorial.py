@@ -37,7 +37,6 @@ EPOCHS_BETWEEN = 3  # the page draws every third
 
 
 def history(report: TutorialReport) -> "Figure":
-    """The mid price, and where the training part ends."""
     end = report.fitted.recipe.prepared.train_end
     figure, (axes,) = canvas(
         f"{report.name}: “data with various patterns occurring over time”",
@@ -120,16 +119,12 @@ def many_steps(report: TutorialReport) -> "Figure":
         xytext=(0, 14),
         textcoords="offset points",
     )
-    axes.set_ylim(0.36, 0.54)
-    axes.set_xlim(-1, horizon + 1)
-    axes.set_xlabel("step")
-    axes.set_ylabel("the page's example")
+    axes.set(xlim=(-1, horizon + 1), xlabel="step", ylim=(0.36, 0.54), ylabel="the page's example")
     _from_starts(below, report)
     return figure
 
 
 def _from_starts(axes: "Axes", report: TutorialReport) -> None:
-    """The truth of the test part's starts in price, and what the EMA says after each."""
     recipe = report.fitted.recipe
     prepared, horizon = recipe.prepared, recipe.settings.evaluation.horizon
     means = exponential_mean(prepared.values, start=0.0)
@@ -224,5 +219,4 @@ FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
 
 
 def draw(report: TutorialReport, folder: Path) -> tuple[Path, ...]:
-    """Write every figure of the page as PNG into `folder`, named in the page's order; returns the files."""
     return style.save({name: partial(figure, report) for name, figure in FIGURES.items()}, folder)

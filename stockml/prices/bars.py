@@ -92,7 +92,6 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
 
 
 def too_many(found: int, of: int, share: float) -> bool:
-    """Whether more than one, and more than this share, are faulty."""
     return found > max(1, share * of)
 
 
@@ -109,7 +108,6 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
 
 
 def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
-    """The bars of all other sessions."""
     if not set_aside:
         return bars
     gone = np.array(sorted({bar.session for bar in set_aside}), dtype="datetime64[D]")

@@ -130,7 +130,6 @@ def chained(
 
 
 def with_judgement(table: Table, judgement: Judgement, recorded_at: datetime, source: str) -> Table:
-    """The table with one more row."""
     values = [judgement.session, int(judgement.accepted), *judgement.prices, recorded_at, source]
     row = pa.table([[value] for value in values], schema=JUDGEMENT_SCHEMA)
     return added(table, row)

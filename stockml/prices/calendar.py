@@ -71,10 +71,7 @@ class Sessions:
         return day in _days(self.name).early
 
     def open_time(self, day: date) -> datetime:
-        """When trading starts on `day`, in the exchange's zone, late openings included.
-
-        A day that the calendar does not know as a session, or only supposes to be one, has the exchange's usual open.
-        """
+        """When trading starts on `day`, late openings too; the usual open where the calendar does not know the day."""
         known, at = _days(self.name), self._at(day, "left")
         if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
             opened: datetime = known.opens[at].item()
@@ -82,10 +79,7 @@ class Sessions:
         return datetime.combine(day, known.usual_open, known.tz)
 
     def final_time(self, day: date) -> datetime:
-        """When the bar of `day` counts as final: 6 h 45 min after the exchange's usual close, half day or not.
-
-        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing; London has 23:15.
-        """
+        """When the bar of `day` is final: 6 h 45 min after the usual close (22:45 in New York), half day or not."""
         known = _days(self.name)
         return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
 

@@ -123,10 +123,7 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
 
 
 def _plain(path: Path, content: bytes) -> tuple[str, int]:
-    """The text with its header first, and how many lines before the first row were left out.
-
-    Excel writes UTF-16 with tabs, or a line `sep=;`; yfinance three header lines: Price, Ticker, Date.
-    """
+    """The text from its header on, and how many lines before the first row it leaves out (Excel's, yfinance's)."""
     if content.startswith(b"PK"):
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"

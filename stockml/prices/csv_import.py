@@ -1,8 +1,4 @@
-"""Imported history: CSV files in Kaggle's, Stooq's and Yahoo's layouts, as bars that are checked like any others.
-
-A file with `Adj Close` is scaled to it, so that what is imported is adjusted already. What a file says wrongly is
-refused with its line; what is left out is counted.
-"""
+"""Imported history: CSV files of many layouts as bars like any others; one with `Adj Close` is scaled to it."""
 
 import hashlib
 import re
@@ -73,10 +69,7 @@ class History:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import brought; `recorded` is False when the same history was there already.
-
-    not_over: sessions of the file that were not over, and are left out.
-    """
+    """What an import brought; not `recorded`: it was there already; `not_over`: sessions that are left out."""
 
     ticker: str
     path: str
@@ -100,7 +93,6 @@ def ticker_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> tuple[Path, ...]:
-    """The CSV files of a folder and its subfolders, in order of their names."""
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
 
 
@@ -161,10 +153,7 @@ def import_folder(
     readings: Readings = AS_FOUND,
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
-    """Bring in every CSV file under a folder; a file that is refused does not stop the others.
-
-    `on_file(done, total, path)` is called after each file. Returns the reports, and the refusals by path.
-    """
+    """Import every file under a folder: reports, and refusals by path. `on_file(done, total, path)` follows each."""
     reports, refusals, paths = [], {}, files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
@@ -177,10 +166,7 @@ def import_folder(
 
 
 def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker, and the refusals by the name of the file.
-
-    A second file of a ticker is refused. calendar: as of a store's, for tickers whose suffix does not tell it.
-    """
+    """Every price file under a folder as a believed series by its ticker, and the refusals, of second files too."""
     series: dict[str, PriceSeries] = {}
     refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):
@@ -195,10 +181,7 @@ def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, Pr
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
-    """Move a low or high that misses the open or close by rounding to it; how many rows were moved.
-
-    Rounding is one unit of the row's last decimal place, or one in ten thousand: adjusted prices have five digits.
-    """
+    """Move a low or high that misses open or close by a unit of the last place or 1e-4 to it; how many were moved."""
     ends = bars[["open", "close"]].to_numpy()
     low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
     high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))

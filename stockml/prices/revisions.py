@@ -77,7 +77,6 @@ def newest_rows(table: Table, as_of: datetime | None, until: date | None) -> Bar
 
 
 def first_rows(table: Table) -> Bars | None:
-    """The row of each session that was recorded first; None when there is none."""
     return _bars_of(table, np.unique(_days(table, "session"), return_index=True)[1])
 
 
@@ -191,7 +190,6 @@ def _compared(current: Bars | None, days: Days, values: Floats) -> tuple[NDArray
 
 
 def _recorded_since(rows: Table, days: Days, values: Floats) -> NDArray[np.bool_]:
-    """For each day, whether its values stand in one of the rows."""
     columns = [_days(rows, "session").tolist(), *(rows[name].to_pylist() for name in COLUMNS)]
     recorded = set(zip(*columns, strict=True))
     wanted = zip(days.tolist(), values.tolist(), strict=True)

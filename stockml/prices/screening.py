@@ -1,8 +1,7 @@
 """Bars that no market gives without a reason: kept in the store, out of the model's series, and named.
 
 A *doubtful* bar is well formed, but stands to its neighbours as a misprint does. A true crash does not: it stays where
-it went, or was traded heavily. On a hundred files of US shares (0.8 million bars to 2017) these rules set aside
-100 bars, 93 of them of 2010-04-26, a day without volumes in that collection; `bars.broken` finds six more.
+it went, or was traded heavily.
 """
 
 import numpy as np
@@ -40,10 +39,7 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
 
 
 def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
-    """Why the bars from `at` on are not believed, and how many; ("", 0) for a bar like any other.
-
-    prices: (n, 4), volume: (n,).  before: the last bar that is believed.
-    """
+    """Why the bars from `at` on are not believed, and how many; ("", 0) for others.  before: the last believed one."""
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)

@@ -28,7 +28,6 @@ class PriceSeries:
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
-        """From a Bars frame: DatetimeIndex of sessions; columns open, high, low, close, volume."""
         prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
         return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
 
@@ -66,11 +65,7 @@ class PriceSeries:
 
     @classmethod
     def read(cls, path: Path) -> "PriceSeries":
-        """What `write` wrote; while the file is the same, the very same series, which nobody can change.
-
-        So a night's steps share what is computed from it. Raises InvalidFile when the file is missing or something
-        else.
-        """
+        """What `write` wrote; while the file is the same, the very same read-only series. Raises InvalidFile."""
         try:
             found = path.stat()
             return _read(path, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -50,10 +50,7 @@ def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
-    """Raw bars in terms of the shares of their last session: prices divided and volume multiplied by the factors.
-
-    With the splits that do it: those `within` that the bars do not contradict.
-    """
+    """Raw bars in shares of their last session, and the splits that do it: those `within` that no bar contradicts."""
     applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
     if not applied:
         return bars, []
@@ -63,10 +60,7 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
-    """Whether no close within a week of the split went a fifth of its way: it is none, or the bars have it already.
-
-    Of a factor below 1.5, and next to a hole, nothing can be said.
-    """
+    """Whether no close within a week of the split went a fifth of its way; False where nothing can be said."""
     days, whole = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
     near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)

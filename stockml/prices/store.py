@@ -51,7 +51,6 @@ class BarStore:
         return TableFiles(self.root, self.locks)
 
     def path(self, ticker: str) -> str:
-        """The address of the ticker's file of bars."""
         return self.files.address(_file(ticker))
 
     def addresses_beside(self, ticker: str) -> tuple[str, ...]:
@@ -76,10 +75,7 @@ class BarStore:
         session: date,
         rows_before: int | None = None,
     ) -> StoreReceipt:
-        """Record bars: unknown sessions are added, differing values are restatements, equal ones change no byte.
-
-        Bars that are not final at `recorded_at` are left out. Raises BadPayload and StoreError.
-        """
+        """Record final bars: new sessions, restatements; equal ones change no byte. Raises BadPayload, StoreError."""
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
             ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
@@ -87,7 +83,6 @@ class BarStore:
         return StoreReceipt(ticker, self.path(ticker), sha256, session, *counts)
 
     def rows(self, ticker: str) -> int:
-        """How many rows were ever recorded."""
         return len(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
@@ -112,10 +107,7 @@ class BarStore:
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """One continuous series: raw bars adjusted for the splits up to `until`, behind the imported history.
-
-        Knows nothing recorded after `as_of`. Raises NoBars, NoOverlap, UnevenOverlap, StoreUnreadable.
-        """
+        """Bars adjusted for splits up to `until`, behind the imports. Raises NoBars, HistoryError, StoreUnreadable."""
         return self.view(ticker, as_of=as_of, until=until).bars
 
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
@@ -141,16 +133,12 @@ class BarStore:
             raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
         judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
 
-        def with_judgement(table: Table) -> tuple[Table, None]:
-            return believed.with_judgement(table, judgement, recorded_at, source), None
-
-        self._update(ticker, "judgements/", with_judgement)
+        self._update(
+            ticker, "judgements/", lambda table: (believed.with_judgement(table, judgement, recorded_at, source), None)
+        )
 
     def first_known(self, ticker: str) -> Bars:
-        """The adjusted series as it was first recorded: of each bar that the provider restated, the first row.
-
-        The newest of one whose first was broken, and what was only imported. In the units of `adjusted`; raises as it.
-        """
+        """The adjusted series as first recorded: of a restated bar the first sound row. Raises as `adjusted`."""
         series = self.adjusted(ticker)
         first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
         if first is None:
@@ -237,7 +225,6 @@ class BarStore:
         return self._update(ticker, "history/", with_import)[0]
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
-        """The bars that are final by `now`, checked."""
         sessions = self.sessions(ticker)
         is_final = days_of(bars) <= np.datetime64(sessions.last_final(now), "D")
         return checked(ticker, bars[is_final], sessions)
@@ -256,7 +243,6 @@ class BarStore:
         return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
-        """What was fetched, and each import, broken bars included."""
         return self._fetched(ticker, as_of, until), revisions.batches(self._table(ticker, "history/"), as_of, until)
 
 

@@ -18,8 +18,6 @@ OK = 200
 
 
 class AlphaVantage(PriceProvider):
-    """Alpha Vantage with one key; arguments as for any client."""
-
     name = "alphavantage"
     usual_address = BASE_URL
     variable = "ALPHAVANTAGE_URL"

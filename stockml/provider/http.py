@@ -46,8 +46,6 @@ class PriceProvider(ABC):
     Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
     UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
 
-    A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
-
     Each attempt is counted in the quota before it is sent, and waits for its slot there.
     """
 
@@ -72,10 +70,7 @@ class PriceProvider(ABC):
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
     ) -> None:
-        """With the key that `key_variable` names (unless `key` is given), at the address that `variable` names.
-
-        quota: where requests are counted.  clock: gives moments with their zone.
-        """
+        """With the key of `key_variable`, or `key`, at the address of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
         address = environ.get(self.variable) or self.usual_address
         self._key, self._address = ApiKey(key), _checked_address(address, self.variable)

@@ -1,7 +1,4 @@
-"""Which tickers are no longer listed, from LISTING_STATUS: one request a week serves all of them.
-
-Asked only when a feed has stopped or knows a symbol no more. The answer is CSV, a refusal JSON as everywhere.
-"""
+"""Which tickers are no longer listed, from LISTING_STATUS (CSV): one request a week serves all of them."""
 
 import csv
 import io

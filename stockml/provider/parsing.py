@@ -60,10 +60,7 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
-    """Read an answer to SPLITS, oldest first; spin-off factors such as 1.0460 are included, and so are announced ones.
-
-    An entry without a date (the text "None") is skipped. Raises BadPayload by name, NoData, or the refusal.
-    """
+    """The splits of an answer to SPLITS, spin-offs and announced ones too. Raises BadPayload, NoData, a refusal."""
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
@@ -84,10 +81,7 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
 
 
 def decoded(content: bytes, ticker: str) -> dict[str, Any]:
-    """The JSON object in `content`, its numbers as text. The size is bounded, a name given twice is refused.
-
-    Raises NoData for anything that is not a JSON object, BadPayload for a duplicate name (a date, say).
-    """
+    """The JSON object in `content`, its numbers as text. Raises NoData for none, BadPayload for a name given twice."""
     if len(content) > MAX_BYTES:
         raise NoData(ticker, f"more than {MAX_BYTES // 2**20} MiB")
 

@@ -26,10 +26,7 @@ class Payload:
 
 
 def archive(payload: Payload, folder: Path) -> Path:
-    """Keep the content, gzipped without a time, atomically; the same content again changes no byte. Returns the file.
-
-    A file that does not hold what its name says (a disk fault) is written anew: the content is at hand.
-    """
+    """Keep the content, gzipped without a time; written anew only where its file is damaged. Returns the file."""
     path = folder / validated_ticker(payload.ticker) / f"{hashlib.sha256(payload.content).hexdigest()}.json.gz"
     try:
         read_archived(path)

@@ -22,7 +22,6 @@ def kind_of(environ: Mapping[str, str]) -> Kind:
 
 
 def is_named(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says where prices come from."""
     return any(environ.get(name) for name in ELSEWHERE)
 
 
@@ -61,10 +60,7 @@ def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 
 def replay_home(environ: Mapping[str, str]) -> Home:
-    """The replay's own place: the folder `replay` within the home, or the home itself where it holds recorded prices.
-
-    Its bars never go to STOCKML_STORE, where the market's are.
-    """
+    """The folder `replay` within the home, or the home itself where it holds recorded prices; not STOCKML_STORE."""
     place = home_of(environ)
     inner = place.root if REPLAY in (kind_in(place), place.root.name) else place.root / REPLAY
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})

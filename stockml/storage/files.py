@@ -35,10 +35,7 @@ def sha256_of(address: str) -> str | None:
 
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there. What has no `://` is a path here, whatever is in it.
-
-    answer_s: how long an object store may be silent; it is asked five times.
-    """
+    """The fsspec file system of an address, and the path there.  answer_s: how long it may be silent, five times."""
     if "://" not in address:
         return fsspec.filesystem("file"), address
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}

@@ -13,12 +13,9 @@ from stockml.errors import StoreBusy
 def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock `path` for the block's duration.  Raises StoreBusy when it is not free within `timeout_s`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=timeout_s)
     try:
-        lock.acquire()
+        held = FileLock(path).acquire(timeout_s)
     except Timeout as error:
         raise StoreBusy(str(path), f"waited {timeout_s:.0f} s") from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
@@ -29,16 +29,6 @@ TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea 
 # a machine that is cut off is noticed within a minute, by itself and by the server
 ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
 HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
-
-
-class Notes(Protocol):
-    """Documents by name, and a lock by name under which one is read and written."""
-
-    def read(self, name: str) -> bytes | None: ...
-    def write(self, name: str, content: bytes) -> None: ...
-    def locked(self, name: str, timeout_s: float) -> AbstractContextManager[None]: ...
-    def place(self, name: str) -> str:
-        """Where it stands, for a message."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +50,7 @@ class FileNotes:
         return file_lock(self.folder / f"{name}.lock", timeout_s)
 
     def place(self, name: str) -> str:
+        """Where a note stands, for a message."""
         return str(self.folder / name)
 
 
@@ -80,7 +71,6 @@ class Database:
         return f"postgresql://{self.account.rpartition('@')[2]}/{DATABASE}"
 
     def place(self, name: str) -> str:
-        """Where a note stands, for a message."""
         return f"{self.server}: {name}"
 
     @contextmanager
@@ -94,12 +84,10 @@ class Database:
                 server.close()
 
     def read(self, name: str) -> bytes | None:
-        """A note's content; None where there is none."""
         found = self._after_a_restart(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
         return bytes(found[0]) if found else None
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace a note, or begin it."""
         statement = "INSERT INTO notes VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = EXCLUDED.content"
         self._after_a_restart(lambda: self._executed(f"{statement} RETURNING name", name, content))
 
@@ -153,6 +141,9 @@ class Database:
         except driver.Error as error:
             why = f"{type(error).__name__}; see that it runs, that STOCKML_DATABASE_URL names it, and run again"
             raise StoreError(self.server, f"the database did not answer ({why})") from None
+
+
+Notes: TypeAlias = FileNotes | Database
 
 
 def notes_of(home: Home, folder: Path) -> Notes:

@@ -74,7 +74,6 @@ class Objects:
             self._write(contents)
 
     def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Many at once, by name."""
         asked = list(names)
         with self._refused(next(iter(asked), "")):
             try:

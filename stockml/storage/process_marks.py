@@ -10,7 +10,6 @@ INEXACT_S = 2.0  # when a process began is told from when the machine did, in wh
 
 
 def mark() -> str:
-    """This process's own mark."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

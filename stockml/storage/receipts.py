@@ -134,7 +134,5 @@ class PromotionReceipt(Receipt):
 
 @dataclass(frozen=True)
 class LedgerReceipt(Receipt):
-    """The ticker's ledger with tonight's path in it."""
-
     key: str
     added: int

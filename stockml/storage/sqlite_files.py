@@ -1,7 +1,4 @@
-"""Whether an SQLite file of somebody else's program is whole.
-
-Changes nothing of what was committed: what a killed process left half done, SQLite takes back as soon as it may write.
-"""
+"""Whether an SQLite file of somebody else's program is whole; nothing that was committed is changed."""
 
 import sqlite3
 from contextlib import closing

@@ -4,8 +4,8 @@ What a run holds is decided in `run_content`; here it is carried there, so that 
 logging a night twice adds nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -20,16 +20,12 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
-from stockml.tracking import connection, experiments, models, runs, study_runs, track_record, views
+from stockml.tracking import connection, experiments, models, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
-from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-    from stockml.evaluation.tutorial_report import TutorialReport
-    from stockml.models.base_network import BaseNetwork
 
 RETURN_S = 60.0  # a server that is restarted is back by then
 WAITING = "waiting"  # beside a night's record until MLflow has it
@@ -93,10 +89,7 @@ class Tracking:
         return known
 
     def log_night(self, night: Night, experiment_id: str | None = None) -> Logged:
-        """Log the night under its key: a new run, the unfinished one resumed, or nothing when it is finished.
-
-        experiment_id: the ticker's, where it was asked for already.
-        """
+        """Log the night: a new run, the unfinished one resumed, or nothing.  experiment_id: where it is known."""
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
@@ -124,12 +117,6 @@ class Tracking:
             if run:
                 runs.log_plots(client, run, night)
 
-    def log_base(self, base: "BaseNetwork", path: Path, losses: Sequence[study_runs.Loss], *, now: datetime) -> str:
-        """Log and register a base network, once for its content; returns its version."""
-        with self.client() as client, FileLock(self.locks / "mlflow-base.lock", timeout=60):
-            found = experiments.named(client, self.artifacts, "base", views.base_note())
-            return study_runs.log_base(client, found.experiment_id, base, path, losses, now)
-
     def _log_patiently(self, night: Night) -> Logged:
         """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
         if urlsplit(self.uri).scheme not in {"http", "https"}:
@@ -144,23 +131,14 @@ class Tracking:
         )
         return attempts(self.log_night, night, experiment_id)
 
-    def log_trial(self, trial: TrialRecord) -> str:
-        """Log a tuning trial once, as a run of the ticker's own experiment for trials."""
+    @contextmanager
+    def study(self, name: str, note: str) -> "Iterator[tuple[MlflowClient, str]]":
+        """A client, and the id of the experiment, which has the note above its runs unless a person wrote something."""
         with self.client() as client:
-            found = experiments.named(client, self.artifacts, f"{trial.ticker}/trials", views.trials_note(trial.ticker))
-            return study_runs.log_trial(client, found.experiment_id, trial)
-
-    def log_tutorial(self, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
-        """Log a training by the tutorial once, with the pictures in `plots`."""
-        with self.client() as client:
-            found = experiments.named(client, self.artifacts, "tutorial", views.tutorial_note())
-            return study_runs.log_tutorial(client, found.experiment_id, report, plots, now)
+            yield client, experiments.named(client, self.artifacts, name, note).experiment_id
 
     def sweep_orphans(self, *, now: datetime, pages: str | None = None) -> dict[str, str]:
-        """End every run that a dead process left RUNNING; returns run id → "resumed" or "failed".
-
-        It is resumed when the night's record is here, else marked FAILED.
-        """
+        """End each run that a dead process left RUNNING: run id → "resumed" where its record is here, or "failed"."""
         with self.client() as client:
             return {run.info.run_id: self._end(client, run, pages) for run in runs.orphans(client, now)}
 
@@ -235,7 +213,6 @@ class Tracking:
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
-        """The experiment of all tickers."""
         found = experiments.named(client, self.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)

@@ -9,7 +9,7 @@ import socket
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,8 +57,9 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
-    """An MLflow client; whatever keeps it from answering becomes TrackingUnavailable."""
-    _check_listening(uri)
+    # in milliseconds, before mlflow is imported
+    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
+        raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -79,18 +80,22 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
         raise
 
 
+class Suppressed(AbstractContextManager[None]):
+    """As `contextlib.suppress`, of MLflow's errors with one of these codes."""
+
+    def __init__(self, *codes: str) -> None:
+        self._codes = codes
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        return getattr(error, "error_code", None) in self._codes
+
+
 def without_password(uri: str) -> str:
     """The address without user and password, fit for a message."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _check_listening(uri: str) -> None:
-    """Fail in milliseconds, before mlflow is imported, when nothing listens at a server's address."""
-    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
-        raise TrackingUnavailable(without_password(uri), str(fault)) from fault
 
 
 def host_and_port(url: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, without_password
+from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, Suppressed, without_password
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
 
 
 def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), made where it is missing; its files below `artifacts`.
-
-    note: what stands above its runs, unless a person wrote something. Raises TrackingUnavailable.
-    """
+    """A ticker's experiment (None: that of all), made where missing; `note` stands above it unless a person's does."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
@@ -75,8 +72,6 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     """Give the experiment, the track records and the registered model of `old` to `new`, where that has none."""
-    from mlflow.exceptions import MlflowException
-
     moved = []
     found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
@@ -90,10 +85,7 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
             client.set_tag(run.info.run_id, "ticker", new)
             client.update_run(run.info.run_id, name=new)
-    try:
+    with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
         moved.append("MLflow's model")
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
-            raise
     return moved

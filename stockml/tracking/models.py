@@ -20,6 +20,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
+from stockml.tracking.connection import Suppressed
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ EXAMPLE_SESSIONS = 300
 
 
 def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
-    """Log and register what was trained tonight, if anything was; the version that the night has, as `version_of`.
-
-    A killed attempt's steps are not done again: a run that `is_new` has no model yet.
-    """
+    """Log and register what was trained tonight, once; the night's version.  is_new: the run has no model yet."""
     name, version = model_name(night.ticker), version_of(client, night)
     if night.keeps_champion or not _can_be_served(night):
         return version
@@ -88,38 +86,26 @@ def version_of(client: "MlflowClient", night: Night) -> str | None:
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
-    """The version of the registered model that the night with this key made."""
     found = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
     return str(min(found, key=lambda version: int(version.version)).version) if found else None
 
 
 def aliased(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     """The version that the alias names; None as long as there is none, which MLflow answers in two ways."""
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with Suppressed("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return None
 
 
 def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
     """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
     from mlflow.entities import LoggedModelOutput
 
-    of_run = f"source_run_id = '{run.info.run_id}'"
-    found = [] if is_new else client.search_logged_models([run.info.experiment_id], of_run)
-    model = (
-        found[0]
-        if found
-        else client.create_logged_model(
-            run.info.experiment_id, name="model", source_run_id=run.info.run_id, tags=_version_tags(night)
-        )
-    )
+    experiment_id, run_id = run.info.experiment_id, run.info.run_id
+    found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if not (run.outputs and run.outputs.model_outputs):
-        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY":
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
@@ -168,11 +154,7 @@ def _requirements() -> tuple[str, ...]:
 
 @cache
 def zipped_code() -> bytes:
-    """What the served model imports of this package, a zip from which Python imports; equal code, equal bytes.
-
-    A model brings its own code wherever it is loaded, also where no tracking server is. MLflow's own way, `code_paths`,
-    would upload each file of the package every night.
-    """
+    """What the served model imports of stockml, as one importable zip: `code_paths` would upload each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
     packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
@@ -209,7 +191,6 @@ def _signature() -> "ModelSignature":
 
 
 def _example(night: Night) -> "pd.DataFrame | None":
-    """The newest bars that the model saw, as `predict` wants them."""
     if night.dataset_path is None or not Path(night.dataset_path).is_file():
         return None
     import pandas as pd
@@ -230,20 +211,9 @@ def _version_tags(night: Night) -> dict[str, str]:
 
 
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
-    """Register a version; returns its number.  about, model_tags: of the model, which is made where it is missing.
-
-    version: what MLflow's `create_model_version` takes.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
+    """Register a `version`; returns its number.  about, model_tags: of the model, made where it is missing."""
+    with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-    try:
+    with Suppressed("RESOURCE_ALREADY_EXISTS"):  # another process was first
         client.create_registered_model(name, tags=model_tags, description=about)
-    except MlflowException as error:  # another process was first
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
     return str(client.create_model_version(name, **version).version)

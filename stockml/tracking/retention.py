@@ -36,25 +36,18 @@ class OldRun:
 
 
 def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """The ended runs begun before the moment, oldest first.
-
-    Left out: nights whose key is in `kept_keys`, those with a version that has an alias, the newest of each experiment.
-    """
+    """What may go of the ended runs begun before the moment, oldest first; the newest of each experiment stays."""
     found: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client):
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
-        spared = {run.info.run_id for run in newest}
         runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
-        found += [run for run in runs if run.info.run_id not in spared]
+        found += [run for run in runs if run.info.run_id != newest[0].info.run_id]
     return _removable(client, found, kept_keys)
 
 
 def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """The nights that still have files, but for the newest `count` of each experiment, newest first.
-
-    Left out: nights whose key is in `kept_keys`, and those with a version that has an alias.
-    """
+    """What may go of the nights with files beyond the newest `count` of each experiment, newest first."""
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
     for experiment in experiment_ids(client):
@@ -101,22 +94,16 @@ def _remove(client: "MlflowClient", address: str) -> None:
 
 
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
-    """Remove what has been in MLflow's trash for that long, files too; returns what mlflow said.
-
-    `database` may hold a password: it goes through the environment. Raises CalledProcessError.
-    """
-    own = {
-        "MLFLOW_BACKEND_STORE_URI": database,
-        "MLFLOW_TRACKING_URI": tracking_uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    environ = {**os.environ, **own}
+    """Remove what was in MLflow's trash for so long; what mlflow said. `database`, with its password, is not shown."""
+    addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
+    environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
     return done.stdout.strip()
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+    """Those whose key is not in `kept_keys`, and of which no version has an alias."""
     old = (_old(client, run) for run in runs if run.data.tags.get("stockml.key") not in kept_keys)
     return tuple(run for run in old if run is not None)
 

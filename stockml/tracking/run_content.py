@@ -144,7 +144,6 @@ def version_note(night: Night) -> str:
 
 
 def points(night: Night, at: int) -> list[Point]:
-    """All of the night's metrics: single figures, one step an epoch, and one step a lead."""
     return [*metric_points(night.metrics, at), *curve_points(night.history, at), *lead_points(night, at)]
 
 
@@ -164,10 +163,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
-    """The skill by lead and the published path, a step a session ahead: MLflow draws nights over each other.
-
-    All leads of two weeks, then the last of every week: the lines are the same, and a night's rows half as many.
-    """
+    """Skill and path by lead, a step a session ahead: all leads of two weeks, then the last of every week."""
     found: list[Point] = []
     path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if path and naive:
@@ -187,7 +183,6 @@ def _is_drawn(lead: int) -> bool:
 
 
 def dataset(night: Night) -> dict[str, str]:
-    """The bars as MLflow's dataset entity: what the model saw, and its digest."""
     columns = {"session": "datetime"} | dict.fromkeys(COLUMNS, "double")
     schema = [{"type": kind, "name": name, "required": True} for name, kind in columns.items()]
     return {
@@ -201,7 +196,6 @@ def dataset(night: Night) -> dict[str, str]:
 
 
 def night_json(night: Night) -> str:
-    """The whole night as JSON, kept as the run's artifact."""
     bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None)
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
 
@@ -221,5 +215,4 @@ def plot_names(night: Night) -> tuple[str, ...]:
 
 
 def image(run_id: str, name: str) -> str:
-    """One of the run's plots, as Markdown."""
     return f"![{name}](get-artifact?path=plots%2F{name}.png&run_uuid={run_id})"

@@ -5,8 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import digest
+from stockml.tracking import views
+from stockml.tracking.client import Tracking
 from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
 from stockml.tracking.runs import log_points, milliseconds
@@ -24,79 +28,78 @@ CURVES = ("loss", "test_loss", "last_value_loss", "validation_loss", "correlatio
 Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 
 
-def log_base(
-    client: "MlflowClient", experiment_id: str, base: BaseNetwork, path: Path, losses: Sequence[Loss], now: datetime
-) -> str:
+def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence[Loss], *, now: datetime) -> str:
     """Log the base, and register it with its vintage as a version of `lstm-base`; returns the version."""
-    sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
-    known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
-    if known:
-        return str(known[0].version)
-    run = _begun(client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
-    points = [
-        (_metric_name(f"training/loss, {member}"), loss, at, step) for step, (member, loss) in enumerate(losses, 1)
-    ]
-    points += [(_metric_name(name), value, at, 0) for name, value in base.scores.items()]
-    params = {"through": base.through, "tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
-    tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
-    log_points(client, run.info.run_id, points, tags, params)
-    client.log_artifact(run.info.run_id, str(path))
-    client.set_terminated(run.info.run_id, "FINISHED", at)
-    return new_version(
-        client,
-        BASE_MODEL,
-        "One LSTM learned across tickers: how far a price spreads.",
-        {},
-        source=f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}",
-        run_id=run.info.run_id,
-        tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))},
-        description=f"Learned through {base.through} across {len(base.tickers)} tickers, {base.origins:,} origins. "
-        "Daily bars of a ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, "
-        "symmetric about 0.",
-    )
+    lock = FileLock(tracking.locks / "mlflow-base.lock", timeout=60)
+    with tracking.study("base", views.base_note()) as (client, experiment_id), lock:
+        sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
+        known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
+        if known:
+            return str(known[0].version)
+        run = _begun(client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
+        named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
+        scores = ((name, value, 0) for name, value in base.scores.items())
+        points = [(_metric_name(name), value, at, step) for name, value, step in (*named, *scores)]
+        params = {"through": base.through, "tickers": len(base.tickers)}
+        params |= {"sessions": base.sessions, "origins": base.origins}
+        tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
+        log_points(client, run.info.run_id, points, tags, params)
+        client.log_artifact(run.info.run_id, str(path))
+        client.set_terminated(run.info.run_id, "FINISHED", at)
+        return new_version(
+            client,
+            BASE_MODEL,
+            "One LSTM learned across tickers: how far a price spreads.",
+            {},
+            source=f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}",
+            run_id=run.info.run_id,
+            tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))},
+            description=f"Learned through {base.through} across {len(base.tickers)} tickers, {base.origins:,} origins. "
+            "Daily bars of a ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, "
+            "symmetric about 0.",
+        )
 
 
-def log_trial(client: "MlflowClient", experiment_id: str, trial: TrialRecord) -> str:
+def log_trial(tracking: Tracking, trial: TrialRecord) -> str:
     """Log a trial, which its study and number tell from others; returns the run's id."""
-    start = milliseconds(trial.began)
-    end = start + int(trial.seconds * 1000)
-    same = {STUDY: trial.study, TRIAL: str(trial.number)}
-    run = _begun(client, experiment_id, same, start, f"trial {trial.number}")
-    if run.info.status == "RUNNING":
-        points = [
-            point
-            for epoch, loss in enumerate(trial.losses, 1)
-            for point in metric_points({"validation_loss": loss}, end, epoch)
-        ]
-        points += [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
-        tags = {"ticker": trial.ticker, "state": trial.state}
-        log_points(client, run.info.run_id, points, tags, trial.settings)
-        client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
-    return str(run.info.run_id)
+    with tracking.study(f"{trial.ticker}/trials", views.trials_note(trial.ticker)) as (client, experiment_id):
+        start = milliseconds(trial.began)
+        end = start + int(trial.seconds * 1000)
+        same = {STUDY: trial.study, TRIAL: str(trial.number)}
+        run = _begun(client, experiment_id, same, start, f"trial {trial.number}")
+        if run.info.status == "RUNNING":
+            points = [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
+            for epoch, loss in enumerate(trial.losses, 1):
+                points += metric_points({"validation_loss": loss}, end, epoch)
+            tags = {"ticker": trial.ticker, "state": trial.state}
+            log_points(client, run.info.run_id, points, tags, trial.settings)
+            client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
+        return str(run.info.run_id)
 
 
-def log_tutorial(
-    client: "MlflowClient", experiment_id: str, report: "TutorialReport", plots: Path, now: datetime
-) -> str:
+def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
     """Log a training, which its recipe tells from others, with the pictures in `plots`; returns the run's id."""
-    recipe, at = report.fitted.recipe, milliseconds(now)
-    name = f"{report.name} seed {recipe.settings.training.seed}"
-    run = _begun(client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
-    run_id = str(run.info.run_id)
-    if run.info.status != "FINISHED":
-        pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
-        note = "\n".join([f"```\n{report.table()}\n```", *pictures])
-        points = [
-            point
-            for row in report.fitted.history
-            for point in metric_points({f"epoch/{n}": row[n] for n in CURVES if row[n] is not None}, at, row["epoch"])
-        ]
-        points += metric_points(report.figures(), at)
-        tags = {"share": report.name, "mlflow.note.content": note}
-        log_points(client, run_id, points, tags, recipe.settings.flat())
-        client.log_artifacts(run_id, str(plots), "plots")
-        client.set_terminated(run_id, "FINISHED", at)
-    return run_id
+    with tracking.study("tutorial", views.tutorial_note()) as (client, experiment_id):
+        recipe, at = report.fitted.recipe, milliseconds(now)
+        name = f"{report.name} seed {recipe.settings.training.seed}"
+        run = _begun(client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
+        run_id = str(run.info.run_id)
+        if run.info.status != "FINISHED":
+            pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
+            note = "\n".join([f"```\n{report.table()}\n```", *pictures])
+            points = [
+                point
+                for row in report.fitted.history
+                for point in metric_points(
+                    {f"epoch/{n}": row[n] for n in CURVES if row[n] is not None}, at, row["epoch"]
+                )
+            ]
+            points += metric_points(report.figures(), at)
+            tags = {"share": report.name, "mlflow.note.content": note}
+            log_points(client, run_id, points, tags, recipe.settings.flat())
+            client.log_artifacts(run_id, str(plots), "plots")
+            client.set_terminated(run_id, "FINISHED", at)
+        return run_id
 
 
 def _begun(client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str) -> "Run":

@@ -34,8 +34,7 @@ class TrackRecord:
     def keep(self, tonight: Glance, earlier: Callable[[], Iterable[Glance]], page: str) -> None:
         """Add the session as its last finished night had it; one that stands there with other figures is replaced.
 
-        earlier: the ticker's kept sessions, asked for when tonight's is not simply the next.  page: the link to its
-        nights.
+        earlier: the ticker's kept sessions, asked for when tonight's is not the next.  page: the link to its nights.
         """
         run = self._whole()
         if run and str(tonight.session) > run.data.tags["session"]:

@@ -193,14 +193,8 @@ def _view(
 
 
 def _section(uuid: str, name: str, *, shown: bool) -> dict[str, Any]:
-    return {
-        "uuid": uuid,
-        "name": name,
-        "display": shown,
-        "isReordered": True,
-        "deleted": False,
-        "isGenerated": not shown,
-    }
+    own = {"display": shown, "isReordered": True, "deleted": False, "isGenerated": not shown}
+    return {"uuid": uuid, "name": name, **own}
 
 
 def _quoted(column: str) -> str:

@@ -19,6 +19,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.manifests import COMMON, files_of
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
+from stockml.tracking.study_runs import log_base
 from stockml.training.pretrain import PretrainProgress
 from tests.stockml.tracking.logged import unexplained
 from tests.support.walks import walk
@@ -87,7 +88,7 @@ def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Hom
     from mlflow import MlflowClient
 
     tracking, now = Tracking.of(installation), datetime(2026, 1, 2, tzinfo=UTC)
-    versions = {tracking.log_base(*learned, [("correction, seed 1", 0.25)], now=now) for _ in range(2)}
+    versions = {log_base(tracking, *learned, [("correction, seed 1", 0.25)], now=now) for _ in range(2)}
     assert versions == {"1"}
     found = MlflowClient(tracking.uri, tracking.uri).get_model_version("lstm-base", "1")
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"

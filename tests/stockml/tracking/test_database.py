@@ -17,6 +17,7 @@ from stockml.nights.record import Night, night_path, read_night
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import missing_folders
+from stockml.tracking.study_runs import log_trial
 from stockml.training.tuned_settings import TrialRecord
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import recorded_night, with_files
@@ -72,7 +73,7 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, nigh
     before = Tracking.of(home)
     before.rename("IBM", "BIM")
     trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
-    before.log_trial(trial)
+    log_trial(before, trial)
     shutil.rmtree(home.root / "artifacts" / "AAPL", ignore_errors=True)
     moved = home_of({"STOCKML_HOME": str(tmp_path / "moved")})
     shutil.move(home.root, moved.root)
