@@ -25,7 +25,7 @@ from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_toni
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.turns import NextTurn
+from stockml.provider.turns import REFUSED, NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
@@ -80,6 +80,7 @@ def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
         return Outcome(session, str(spent), states.QUOTA)
     except UnknownSymbol:
         last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
+        come({ticker: last or REFUSED})
         silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
         if silent and (rest := newly_at_rest(ticker, session)):
             return rest
@@ -97,10 +98,10 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
         return None
     store = BarStore.of(home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
-    come({tonight.ticker: last})
+    noted = come({tonight.ticker: last})[tonight.ticker]
     later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
     if later is None:
-        come({tonight.ticker: max(session, last or session)})  # from here on its request is counted, not its turn too
+        come({tonight.ticker: max(session, noted or session)})  # from here on its request is counted, not its turn too
     return later
 
 

@@ -12,7 +12,7 @@ from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
-from stockml.provider.turns import NextTurn, Turns, next_turn
+from stockml.provider.turns import REFUSED, NextTurn, Turns, next_turn
 from stockml.storage.notes import Notes, notes_of
 
 
@@ -53,10 +53,16 @@ def has_second_provider() -> bool:
     return second is not None
 
 
-def come(lasts: Mapping[str, date | None]) -> None:
-    """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
-    if Plan.of(os.environ).requests_per_day is not None:
-        Turns(_notes()).come(lasts, clock.now())
+def come(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
+    """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each; what is
+    noted of them."""
+    capped = Plan.of(os.environ).requests_per_day is not None
+    return Turns(_notes()).come(lasts, clock.now()) if capped else lasts
+
+
+def is_refused(ticker: str) -> bool:
+    """Whether the provider knew nothing of it on an earlier night, and the home has no bar of it."""
+    return Turns(_notes()).waiting(clock.now()).get(ticker) == REFUSED
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:

@@ -35,12 +35,12 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, Evaluation
 from stockml.tracking.client import Tracking
 from tasks.artifacts import EpochReport, mlflow_pages
 from tasks.caching import step
-from tasks.provider import provider, second_provider
+from tasks.provider import is_refused, provider, second_provider
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    """Ask again only where the error's type says that it may help."""
-    return isinstance(state.data, TransientFeedError)
+    """Only where the error's type says that it may help; a ticker that was refused costs one request a night."""
+    return isinstance(state.data, TransientFeedError) and not is_refused(state.data.ticker)
 
 
 AGAIN: dict[str, Any] = {
@@ -57,6 +57,7 @@ def fetch_daily(
 ) -> receipts.PayloadReceipt:
     """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
     with provider() as asked:
+        asked.attempts = 1 if is_refused(ticker) else asked.attempts
         exchange = sessions_for(ticker, calendar)
         kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
     price_source.claim(home(), price_source.kind_of(os.environ))

@@ -139,7 +139,7 @@ class PriceProvider(ABC):
         retrying = Retrying(
             # "Invalid API call" is also said of valid symbols, as a passing fault.
             retry=retry_if_exception_type(UnknownSymbol if few else (TransientFeedError, UnknownSymbol)),
-            stop=stop_after_attempt(2 if few else self.attempts),
+            stop=stop_after_attempt(min(2, self.attempts) if few else self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
             reraise=True,

@@ -19,6 +19,7 @@ from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 TURNS = "turns.json"
+REFUSED = date.max  # noted of a ticker that the provider knows nothing of, and the home has no bar of: after all others
 GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker that has not come since waits for nothing
 
 
@@ -28,12 +29,16 @@ class Turns:
 
     notes: Notes
 
-    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
-        """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
+    def come(self, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
+        """Note that these tickers are there, with the newest session of each; what is noted of them: one without any
+        stays REFUSED, if it was. Raises RecordUnreadable, StoreBusy."""
         with self.notes.locked("turns", LOCK_TIMEOUT_S):
             notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
-            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
+            refused = {name for name, (_, last) in notes.items() if last == REFUSED}
+            noted = {t: REFUSED if last is None and t in refused else last for t, last in lasts.items()}
+            notes |= {validated_ticker(ticker): (now, last) for ticker, last in noted.items()}
             self.notes.write(TURNS, json.dumps(notes, default=str).encode())
+        return noted
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
         """The newest session of each ticker that came lately. Raises RecordUnreadable."""
@@ -86,7 +91,7 @@ def next_turn(
     today's requests that are left, per_day: those of another day; None means no cap.
     """
     last = waiting.get(ticker)
-    if remaining is None or per_day is None or (last is not None and last >= tonight):
+    if remaining is None or per_day is None or (last is not None and tonight <= last < REFUSED):
         return None
     behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
     ahead = stalest_first({**behind, ticker: last}).index(ticker)

@@ -17,6 +17,7 @@ from prefect.states import State
 from deployments.replay.feed import Asked
 from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
+from flows.universe import plan_requests
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -167,6 +168,22 @@ def test_an_outage_costs_a_free_key_two_requests_a_ticker(
     feed.outage(Fault.of(HEROKU, 503))
     assert named(nightly(**ASKED, return_state=True)) == "Failed: NoData"
     assert feed.requests == 2
+
+
+def test_a_misspelt_ticker_costs_a_free_key_one_request_a_night_once_it_was_refused(
+    ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the answer is; and it goes after those that have bars."""
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
+    unknown, nothing = (Fault.file(PAYLOADS / name) for name in ("err_invalid_symbol.json", "empty_object.json"))
+    requests = []
+    for night in ((unknown, unknown), (unknown, nothing), (nothing, nothing)):
+        feed.script(*night, symbol="NOPE")
+        before = feed.requests
+        assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
+        requests.append(feed.requests - before)
+    assert requests == [2, 1, 1]
+    assert plan_requests(["NOPE", "IBM"], THURSDAY, None) == (("IBM", "NOPE"), {})
 
 
 def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(

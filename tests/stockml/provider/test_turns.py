@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stockml.errors import RecordUnreadable
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import FREE
-from stockml.provider.turns import GONE_AFTER, Turns, next_turn, stalest_first
+from stockml.provider.turns import GONE_AFTER, REFUSED, Turns, next_turn, stalest_first
 from stockml.storage.notes import FileNotes
 
 NEW_YORK = sessions_for("IBM")
@@ -85,6 +85,19 @@ def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
     assert len(asked) == min(remaining, len(last))
     age = {ticker: session or date.min for ticker, session in last.items()}
     assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
+
+
+def test_a_ticker_that_was_refused_goes_after_those_that_have_bars_until_it_has_some(tmp_path: Path) -> None:
+    turns, now, tonight = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC), NIGHTS[-1]
+    left = {"remaining": 2, "per_day": 25, "sessions": NEW_YORK}
+    turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-2], "NEW": None, "NOPE": REFUSED}, now)
+    assert turns.come({"NOPE": None}, now) == {"NOPE": REFUSED}
+    waiting = turns.waiting(now)
+    assert stalest_first(waiting) == ["NEW", "IBM", "KO", "NOPE"]
+    reached = [next_turn(ticker, waiting, tonight, **left) is None for ticker in waiting]
+    assert reached == [True, False, True, False]
+    assert next_turn("NOPE", waiting, tonight, **left | {"remaining": 4}) is None
+    assert turns.come({"NOPE": NIGHTS[-2]}, now) == {"NOPE": NIGHTS[-2]}
 
 
 def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
