@@ -38,7 +38,7 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
-from stockml.prices.screening import is_tenfold
+from stockml.prices.screening import is_crash, is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import DecimalMark
@@ -224,11 +224,13 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
 
 
 def _check_scale(path: Path, believed: Bars) -> None:
-    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it."""
-    days, close = days_of(believed), believed["close"].to_numpy()
+    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it,
+    but of a share that crashed."""
+    days, close, volume = days_of(believed), believed["close"].to_numpy(), believed["volume"].to_numpy()
     steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
-    if steps.any():
-        at = int(np.argmax(steps)) + 1
+    for at in (np.flatnonzero(steps) + 1).tolist():
+        if is_crash(close, volume, at):
+            continue
         why = f"expected prices of one scale, found {close[at]:g} on {days[at]} after {close[at - 1]:g}"
         raise InvalidFile(str(path), f"{why}; correct the file, nothing was imported")
 
