@@ -140,10 +140,7 @@ def import_file(
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
-    days = days_of(history.bars)
-    days = days[days <= np.datetime64(store.sessions(ticker).last_final(recorded_at), "D")]
-    if not len(days):
-        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    days = days_of(those_over(path, history.bars, store.sessions(ticker), recorded_at))
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     same = {name: getattr(history, name) for name in vars(history) if name in ImportReport.__dataclass_fields__}
     first, last = days[0].item(), days[-1].item()
@@ -151,6 +148,14 @@ def import_file(
     return ImportReport(
         path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last, **same
     )
+
+
+def those_over(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
+    """Without the sessions that are not over at `now`. Raises InvalidFile where none is."""
+    over = bars.loc[: str(sessions.last_final(now))]
+    if over.empty:
+        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    return over
 
 
 def import_folder(
