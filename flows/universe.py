@@ -115,10 +115,8 @@ def plan_requests(
             wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
             if last is None or last < wanted[ticker]:
                 behind[ticker] = last
-    join_turns(behind)
-    turns = {
-        name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in stalest_first(behind)
-    }
+    first = stalest_first(join_turns(behind))
+    turns = {name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in first}
     asked = tuple(name for name, later in turns.items() if later is None)
     up_to_date = tuple(ticker for ticker in tickers if ticker not in behind)
     return asked + up_to_date, {name: later for name, later in turns.items() if later}

@@ -48,10 +48,10 @@ def has_second_provider() -> bool:
     return bool(os.environ.get("TIINGO_API_KEY")) and price_source.kind_here(home(), os.environ) != "replay"
 
 
-def join_turns(lasts: Mapping[str, date | None]) -> None:
-    """Note that these tickers take part in the plan of a key with a daily cap, and the newest session of each."""
-    if Plan.of(os.environ).requests_per_day is not None:
-        Turns(_notes()).come(lasts, clock.now())
+def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
+    """Note that these tickers take part in the plan of a capped key, by the newest session of each; as noted."""
+    capped = Plan.of(os.environ).requests_per_day is not None
+    return Turns(_notes()).come(lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:

@@ -57,8 +57,8 @@ def import_history(
         )
     if dry_run:
         files = [(file, as_ticker(ticker))] if file else [(path, ticker_of(path)) for path in files_in(Path(ticker))]
-        understood = (read_history(path, store.sessions(named), named, readings) for path, named in files)
-        _show_understood(understood, as_json)
+        understood = ((path, read_history(path, store.sessions(named), named, readings)) for path, named in files)
+        _show_understood(understood, store, as_json)
         return 0
     replay = replay_home(os.environ)
     leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
@@ -77,16 +77,28 @@ def import_history(
     return code
 
 
-def _show_understood(histories: Iterable["History"], as_json: bool) -> None:
+def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
+    from stockml.prices.csv_import import those_over
+
     found = []
-    for history in histories:
-        name, days = history.source.split(" sha256:")[0], history.bars.index
+    for path, history in files:
+        over = those_over(path, history.bars, store.sessions(history.ticker), datetime.now(UTC))
+        name, days = path.name, over.index
         if as_json:
             first, last = str(days[0].date()), str(days[-1].date())
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
         print(f"{history.ticker}: {_sessions(len(days))} as understood from {name}; nothing was imported")
-        print("\n".join([rows_of(history.bars, ends=3), *_notes(history), *_set_aside(history)]))
+        print(
+            "\n".join(
+                [
+                    rows_of(over, ends=3),
+                    *_not_over(len(history.bars) - len(over)),
+                    *_notes(history),
+                    *_set_aside(history),
+                ]
+            )
+        )
     if as_json:
         print(json.dumps({"understood": found}))
 
@@ -125,10 +137,14 @@ def _plain_report(report: "ImportReport") -> dict[str, Any]:
 def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [*([f"{report.not_over} left out, not over yet"] if report.not_over else []), *_notes(report)]
+    notes = [*_not_over(report.not_over), *_notes(report)]
     told = f" ({'; '.join(notes)})" if notes else ""
     found = f"{report.ticker}: {_sessions(report.sessions)} from {report.first} to {report.last} imported{told}"
     return "\n".join([found, *_set_aside(report)])
+
+
+def _not_over(number: int) -> list[str]:
+    return [f"{number} left out, not over yet"] if number else []
 
 
 def _sessions(number: int) -> str:

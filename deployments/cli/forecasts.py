@@ -89,15 +89,17 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
     restated = kept.restated(ticker, first, series, sessions)
+    across = kept.across_units(ticker, series, sessions)
     if not as_json:
         listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
-        print(ledger_text.record_text(ticker, today, first_known, restated, listed))
+        print(ledger_text.record_text(ticker, today, first_known, restated, across, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
     apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
     bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
     found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
-    print(json.dumps({**found, "first_known": vars(first_known.live), "restated_bars": bars}))
+    found |= {"first_known": vars(first_known.live), "restated_bars": bars}
+    print(json.dumps({**found, "across_units": {str(day): steps for day, steps in across.items()}}))
 
 
 @app.command()

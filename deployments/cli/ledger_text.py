@@ -1,6 +1,7 @@
 """What `stockml ledger` prints: counts first, then each figure with its observations; late forecasts apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 from deployments.cli.options import SHOWN_ROWS
 from stockml.forecasts.forecast import price_text
@@ -25,9 +26,17 @@ WHEN: dict[Timing, str] = {
 
 
 def record_text(
-    ticker: str, today: Record, first_known: Record, restated: Sequence[RestatedBar], entries: Sequence[str]
+    ticker: str,
+    today: Record,
+    first_known: Record,
+    restated: Sequence[RestatedBar],
+    across: Mapping[date, int],
+    entries: Sequence[str],
 ) -> str:
-    """today, first_known: against the bars as they are known now, and as they first were."""
+    """today, first_known: against the bars as they are known now, and as they first were.
+
+    across: steps not scored, by the change of units that they lie across.
+    """
     live, late, backfilled = today.live, today.late, today.backfilled
     lines = [
         f"{ticker}: {counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
@@ -38,6 +47,9 @@ def record_text(
     if live.steps or late.steps or backfilled.steps:
         lines.append(f"independent: no two of them cover the same session; below {FEWEST_INDEPENDENT}, {TOO_FEW}")
         lines += _restated(restated)
+    lines += [
+        f"change of units on {day}: in no figure {counted(steps, 'step')} across it" for day, steps in across.items()
+    ]
     return "\n".join([*lines, *entries])
 
 

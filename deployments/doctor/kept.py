@@ -12,7 +12,7 @@ from deployments.registration.own_list import tickers_of
 from stockml.errors import NoBars, StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights
+from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
 from stockml.models.registry import FILE
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
@@ -103,9 +103,11 @@ def bases(home: Home) -> Iterator[Check]:
 
 
 def nights(home: Home) -> Iterator[Check]:
-    """Every night's record is as it was written; how many MLflow lacks."""
+    """Every night's record is as it was written, and what it speaks of is there; how many MLflow lacks."""
     for fault in damaged_nights(home):
         yield Check("a night", "problem", fault)
+    for fault in missing(home):
+        yield Check("a night's outcome", "problem", fault)
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 

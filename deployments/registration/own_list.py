@@ -61,7 +61,8 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
         known = [entry.ticker for entry in tickers_of(home).tickers]
         before, items, after = _parts(list_file(home))
         at = [_ticker(item) for item in items].index(old)
-        items[at] = re.sub(rf"(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-])", named, items[at], count=1)
+        symbol = rf"(?i)(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-]|\s*:)"
+        items[at] = re.sub(symbol, named, items[at], count=1)
         text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
         if not only_check:
             write_atomically(home.tickers, text)
@@ -118,7 +119,7 @@ def _parts(path: Path) -> tuple[str, list[str], str]:
 
 def _ticker(item: str) -> str:
     [entry] = yaml.safe_load(textwrap.dedent(item))
-    return str(entry["ticker"] if isinstance(entry, dict) else entry).upper()
+    return str(entry["ticker"] if isinstance(entry, dict) else entry).strip().upper()
 
 
 def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:

@@ -9,6 +9,7 @@ from functools import lru_cache, wraps
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stockml.prices.screening import is_busy, is_tenfold
 from stockml.prices.series import PriceSeries
@@ -34,6 +35,11 @@ def divided_by(series: PriceSeries, first: int) -> str:
     """What the segment that begins with session `first` follows."""
     apart = np.busday_count(series.sessions[first - 1], series.sessions[first])
     return HOLE if apart > LONGEST_CLOSURE else UNITS
+
+
+def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
+    """The first session of each segment that prices in other units begin."""
+    return series.sessions[[at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]]
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:

@@ -29,6 +29,7 @@ from stockml.forecasts.ledger_scores import (
     restated_bars,
     scored_steps,
     scores_of,
+    steps_across,
     steps_that_count,
     timing_of,
 )
@@ -167,6 +168,10 @@ class Ledger:
     ) -> tuple[RestatedBar, ...]:
         """The bars for which the record as first known differs from today's."""
         return restated_bars(scored_steps(self.counting(ticker, sessions), series), first_known, series)
+
+    def across_units(self, ticker: str, series: PriceSeries, sessions: Sessions) -> dict[date, int]:
+        """How many steps of the record are not scored, by the change of units that they lie across."""
+        return steps_across(self.counting(ticker, sessions), series)
 
     def _sha256(self, ticker: str) -> str | None:
         path = str(self.file(ticker))

@@ -17,8 +17,10 @@ from datetime import date, datetime
 from operator import itemgetter
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
+from stockml.features.segments import changes_of_units
 from stockml.forecasts.proper_scores import BANDS, brier
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
@@ -147,7 +149,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
 
     Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; prices
     in the origin's shares: last_close, reached; inside_50/80/95, and matured: whether every step of its forecast is
-    past.  A session without a bar is left out, never invented.
+    past.  A session without a bar is left out, never invented, and a step across a change of units.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
     actual = counting["due"].map(price) / counting["session"].map(price)
@@ -164,7 +166,19 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
         matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),
         **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},
     )
-    return found[actual.notna()].reset_index(drop=True)
+    across = [_lies_across(found, day) for day in changes_of_units(series)]
+    return found[actual.notna() & ~np.logical_or.reduce(across)].reset_index(drop=True)
+
+
+def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
+    """How many steps that came due lie across each change of units, by its first session: they are not scored."""
+    due = counting[counting["due"] <= series.sessions[-1]]
+    found = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
+    return {day: steps for day, steps in found.items() if steps}
+
+
+def _lies_across(steps: pd.DataFrame, day: np.datetime64) -> "pd.Series[bool]":
+    return (steps["session"] < day) & (steps["due"] >= day)
 
 
 def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":

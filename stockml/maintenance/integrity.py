@@ -1,5 +1,7 @@
-"""Whether everything that cannot be made again is as it was written. Changes nothing."""
+"""Whether everything that cannot be made again is there, and as it was written. Changes nothing."""
 
+import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from stockml.home import Home
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
-from stockml.nights.record import check_night
+from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.prices.store import BarStore
 from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
@@ -20,7 +22,7 @@ T = TypeVar("T")
 
 
 def faults(home: Home) -> Iterator[str]:
-    """What is damaged of bars, forecasts, champions, settings, bases and nights: a line each, with the way back."""
+    """What is damaged or gone of bars, forecasts, champions, settings, bases and nights: a line each, with advice."""
     store, ledger = BarStore.of(home), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
     yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))
@@ -28,6 +30,20 @@ def faults(home: Home) -> Iterator[str]:
     yield from _faults(partial(tuned_settings, home), _stems(home.settings, "*.json"))
     yield from damaged_bases(home)
     yield from damaged_nights(home)
+    yield from missing(home)
+
+
+def missing(home: Home) -> Iterator[str]:
+    """The ledgers and promotion histories that records of nights speak of and that are not there, a line each."""
+    tickers = () if home.state else sorted(path.name for path in home.nights.glob("*") if TICKER.fullmatch(path.name))
+    for ticker in tickers:  # machines that share their state have here what their own nights needed
+        ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
+        nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
+        promoted = [night for night in nights if night.verdict and night.verdict.promoted]
+        for path, tell, what in ((ledger, nights, "forecasts"), (promotions, promoted, "promotions")):
+            if tell and not path.exists():
+                told = f"expected the {what} that records of nights tell of, found no file"
+                yield f"{path}: {told}; restore it from a backup"
 
 
 def damaged_bases(home: Home) -> Iterator[str]:
@@ -52,10 +68,27 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
 
 
 def check_champion(home: Home, ticker: str) -> None:
-    """Raises StoreError or InvalidFile where the champion, or a base that it stands on, is not as it was promoted."""
+    """Raises StoreError or InvalidFile where the champion, or a base that it stands on, is not as it was promoted, or
+    its evaluation, which MLflow's model is made of, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         pool_files(Path(champion.path))
+        night = None if home.state else kept_night(home.nights, ticker, champion.key)
+        if night and night.evaluation_folder:
+            _check_evaluation(Path(night.evaluation_folder))
+
+
+def _check_evaluation(folder: Path) -> None:
+    """By its files alone: an earlier version's holds other figures, which is no damage. Raises InvalidFile."""
+    try:
+        json.loads((folder / "assessment.json").read_bytes())
+        with zipfile.ZipFile(folder / "paths.npz") as arrays:
+            damaged = arrays.testzip()
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        damaged = "no " + Path(error.filename).name if isinstance(error, FileNotFoundError) else str(error)
+    if damaged:
+        way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
+        raise InvalidFile(str(folder), f"expected the champion's evaluation, found {damaged}; {way_back}")
 
 
 def _stems(folder: Path, pattern: str) -> list[str]:

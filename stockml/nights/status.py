@@ -31,6 +31,7 @@ LEGEND = (
 )
 LINE = 100  # characters of the terminal's
 A_NIGHT = timedelta(hours=2)  # from a bar's final time to the end of its night, which asks for a late one for an hour
+FEW = "too few origins"  # to test: of three or four a figure says nothing
 NAMED = 20  # tickers in the line of missing forecasts; `stockml status` has all of them
 WHY = 160
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
@@ -153,6 +154,8 @@ def _path(found: Glance) -> str:
     """The published path's skill, which is a formula's, but for a network that forecasts one."""
     if not found.published_skill:
         return "–"
+    if _is_untested(found):
+        return FEW
     whose = "network's " if _publishes_a_path(found) else ""
     return f"{whose}{found.published_skill:+.3f}"
 
@@ -168,8 +171,15 @@ def _publishes_a_path(found: Glance) -> bool:
     return found.path_adds is not None and found.publisher != POOLED
 
 
+def _is_untested(found: Glance) -> bool:
+    """Whether gains are known, and of none how likely it is by luck; all are of the same origins."""
+    return {found.network_adds, found.path_adds} != {None} == {found.network_adds_p, found.path_adds_p}
+
+
 def _adds(found: Glance) -> str:
     """Both gains, or the one that there is; a dash where neither is known."""
+    if _is_untested(found):
+        return FEW
     gains = (
         ("path ", found.path_adds, found.path_adds_p, "+.3f"),
         ("", found.network_adds, found.network_adds_p, "+z.2%"),

@@ -21,8 +21,8 @@ from stockml.storage.files import write_atomically
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
 LEGEND = (
-    "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise; "
-    "rise: the chance of it, rose: how often it did"
+    "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise, "
+    "or of too few origins to test; rise: the chance of it, rose: how often it did"
 )
 NAMED = 20  # tickers in a message; the table has all of them
 

@@ -34,7 +34,7 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
-from stockml.prices.screening import is_tenfold
+from stockml.prices.screening import is_crash, is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import DecimalMark
@@ -132,10 +132,7 @@ def import_file(
     """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
-    days = days_of(history.bars)
-    days = days[days <= np.datetime64(store.sessions(ticker).last_final(recorded_at), "D")]
-    if not len(days):
-        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    days = days_of(those_over(path, history.bars, store.sessions(ticker), recorded_at))
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     same = {name: getattr(history, name) for name in vars(history) if name in ImportReport.__dataclass_fields__}
     first, last = days[0].item(), days[-1].item()
@@ -143,6 +140,14 @@ def import_file(
     return ImportReport(
         path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last, **same
     )
+
+
+def those_over(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
+    """Without the sessions that are not over at `now`. Raises InvalidFile where none is."""
+    over = bars.loc[: str(sessions.last_final(now))]
+    if over.empty:
+        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    return over
 
 
 def import_folder(
@@ -207,11 +212,13 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
 
 
 def _check_scale(path: Path, believed: Bars) -> None:
-    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it."""
-    days, close = days_of(believed), believed["close"].to_numpy()
+    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it,
+    but of a share that crashed."""
+    days, close, volume = days_of(believed), believed["close"].to_numpy(), believed["volume"].to_numpy()
     steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
-    if steps.any():
-        at = int(np.argmax(steps)) + 1
+    for at in (np.flatnonzero(steps) + 1).tolist():
+        if is_crash(close, volume, at):
+            continue
         why = f"expected prices of one scale, found {close[at]:g} on {days[at]} after {close[at - 1]:g}"
         raise InvalidFile(str(path), f"{why}; correct the file, nothing was imported")
 

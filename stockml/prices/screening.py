@@ -43,7 +43,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
-    if (wrong := is_tenfold(times)).any():
+    if (wrong := is_tenfold(times)).any() and not is_crash(prices[:, CLOSE], volume, at):
         off = int(np.argmax(wrong))
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
@@ -65,6 +65,13 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 def is_busy(volume: Floats, at: int) -> bool:
     """Whether so much was traded that the session's prices are no misprint's; never where volumes are unknown."""
     return bool(volume[at] > BUSY * _usual(volume, at))
+
+
+def is_crash(close: Floats, volume: Floats, at: int) -> bool:
+    """Whether the close fell to less than a third and was traded for much more than usual, which neither a split nor
+    other units nor a misprint is."""
+    recent = slice(max(at - USUAL_SESSIONS, 0), at + 1)
+    return bool(close[at] < close[at - 1] / 3) and is_busy((close * volume)[recent], at - recent.start)
 
 
 def _usual(volume: Floats, at: int) -> float:

@@ -28,12 +28,19 @@ class Turns:
 
     notes: Notes
 
-    def come(self, lasts: Mapping[str, date | None], now: datetime) -> None:
-        """Note that these tickers are there, with the newest session of each. Raises RecordUnreadable, StoreBusy."""
+    def come(self, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
+        """Note that these tickers are there, with the newest session of each; what is noted of them.
+
+        One without any keeps the session that was last asked for: misspelt, it waits as long as all others. Raises
+        RecordUnreadable, StoreBusy.
+        """
         with self.notes.locked("turns", LOCK_TIMEOUT_S):
             notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
-            notes |= {validated_ticker(ticker): (now, last) for ticker, last in lasts.items()}
+            asked = {name: last for name, (_, last) in notes.items()}
+            noted = {validated_ticker(name): last or asked.get(name) for name, last in lasts.items()}
+            notes |= {name: (now, last) for name, last in noted.items()}
             self.notes.write(TURNS, json.dumps(notes, default=str).encode())
+        return noted
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
         """The newest session of each ticker that came lately. Raises RecordUnreadable."""

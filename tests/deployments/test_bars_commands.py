@@ -165,6 +165,12 @@ def test_an_import_says_what_of_a_file_is_still_to_come(home: Home, tmp_path: Pa
     assert run(["import", "IBM", str(file)]) == 0
     said = "IBM: 1 session from 2013-02-28 to 2013-02-28 imported (1 left out, not over yet; volumes unknown: "
     assert capsys.readouterr().out.startswith(said)
+    assert run(["import", "IBM", str(file), "--dry-run"]) == 0
+    dry = capsys.readouterr().out.splitlines()
+    assert dry[0].startswith("IBM: 1 session as understood from ")
+    assert dry[-2] == "1 left out, not over yet"
+    assert run(["import", "IBM", str(file), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
 
 
 def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:

@@ -14,8 +14,11 @@ from deployments.doctor import Check
 from deployments.servers import databases
 from deployments.servers.stack import up
 from stockml.errors import StoreError
+from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.models.registry import Registry
+from stockml.nights.record import night_path, write_night
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from tests.deployments.test_doctor import NOW, found
@@ -95,6 +98,32 @@ def test_a_champion_that_is_gone_and_bars_that_are_gone_are_named(home: Home) ->
     check = problem(home)
     assert str(bars) in check.found
     assert "restore it from a backup" in check.advice
+
+
+def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home: Home) -> None:
+    kept, promoted = kinds(home.root), recorded_night(key="of a champion", verdict=Verdict(True, "better", {}))
+    write_night(promoted, night_path(home.nights, "IBM", promoted.key))
+    for of in ("ledger", "promotions"):
+        [file] = kept[of].files
+        aside = file.rename(home.root.with_name("aside"))
+        assert problem(home).found.startswith(f"{file}: expected the ")
+        assert "that records of nights tell of, found no file; restore it from a backup" in problem(home).found
+        aside.rename(file)
+
+
+@pytest.mark.parametrize("arrays", [None, b"PK, cut off"])
+def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arrays: bytes | None) -> None:
+    kinds(home.root)
+    champion = Registry(home.models).champion("IBM")
+    assert champion
+    folder = home.evaluations / "IBM" / "of the champion"
+    told = recorded_night(key=champion.key, evaluation_folder=str(folder))
+    write_night(told, night_path(home.nights, "IBM", champion.key))
+    folder.mkdir(parents=True)
+    (folder / "assessment.json").write_text("{}")
+    if arrays:
+        (folder / "paths.npz").write_bytes(arrays)
+    assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found ")
 
 
 def test_a_list_of_tickers_that_cannot_be_read_is_named(home: Home) -> None:

@@ -145,6 +145,16 @@ def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home:
     assert bar["restated"] > bar["first_known"]
 
 
+def test_steps_across_a_change_of_units_are_named_and_not_scored(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").tail(300)
+    bars.loc["2013-02-21":, ["open", "high", "low", "close"]] /= 10
+    record(home, bars, date(2013, 3, 2))
+    publish(home, date(2013, 2, 19))
+    assert "change of units on 2013-02-21: in no figure 7 steps across it" in shown(capsys, "ledger", "IBM")
+    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    assert (found["steps"], found["across_units"]) == (1, {"2013-02-21": 7})
+
+
 def test_the_ledger_in_json_keeps_the_keys_it_had(home: Home, capsys: Captured) -> None:
     record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 28))

@@ -102,6 +102,15 @@ def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_what_was_written_in_lower_case_or_padded_is_renamed_and_taken_out(home: Home) -> None:
+    home.root.mkdir()
+    home.tickers.write_text('tickers:\n  - {at: "23:40", ticker: at}\n  - msft\n  - " ibm "\n')
+    rename(home, "AT", "T")
+    rename(home, "MSFT", "META")
+    assert remove(home, ["IBM"]) == ("IBM",)
+    assert home.tickers.read_text() == 'tickers:\n  - {at: "23:40", ticker: T}\n  - META\n'
+
+
 def test_a_rename_asks_mlflow_where_its_database_is(
     home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

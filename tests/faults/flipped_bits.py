@@ -130,7 +130,7 @@ def _settings(place: Home) -> Kind:
 
 
 def _night(place: Home) -> Kind:
-    kept = recorded_night("AAPL", share=0.4)
+    kept = recorded_night("IBM", share=0.4)
     path = night_path(place.nights, kept.ticker, kept.key)
     write_night(kept, path)
     return Kind("night", (path,), lambda: read_night(path))

@@ -17,6 +17,7 @@ from prefect.states import State
 from deployments.replay.feed import Asked
 from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
+from flows.universe import plan_requests
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -167,6 +168,17 @@ def test_an_outage_costs_a_free_key_two_requests_a_ticker(
     feed.outage(Fault.of(HEROKU, 503))
     assert named(nightly(**ASKED, return_state=True)) == "Failed: NoData"
     assert feed.requests == 2
+
+
+def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_again(
+    ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
+    assert plan_requests(["NOPE", "IBM"], THURSDAY, None) == (("NOPE", "IBM"), {})
+    feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="NOPE")
+    assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
+    assert feed.requests == 2
+    assert plan_requests(["NOPE", "IBM"], THURSDAY, None) == (("IBM", "NOPE"), {})
 
 
 def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(

@@ -84,6 +84,18 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
 
 
+@pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (8.0, {})])
+def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: float, across: dict[date, int]) -> None:
+    for at in (10, 36, 70):
+        ledger.publish(entry(at))
+    fell = bars(100)
+    fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
+    fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily: a crash
+    now = PriceSeries.from_bars(fell)
+    assert ledger.across_units("IBM", now, NEW_YORK) == across
+    assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
+
+
 def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))

@@ -135,12 +135,12 @@ def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() ->
     assert all(line.count("|") == len(status.COLUMNS) + 1 for line in shown.splitlines() if line.startswith("|"))
 
 
-@pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "+1.00% ~")])
-def test_a_gain_without_a_p_value_is_within_the_noise_as_one_with_a_high_one(p_value: float | None, shown: str) -> None:
-    glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value)
+@pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few origins")])
+def test_a_gain_of_too_few_origins_to_test_is_called_that_and_so_is_its_path(p_value: float | None, shown: str) -> None:
+    glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1)
     listed = [status.Row("IBM", NIGHT.session, "", 0, False, glance)]
-    assert listed[0].cells()[5] == shown
-    assert f"on {int('~' not in shown)} by more than the noise" in status.share_sentence(listed)
+    assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
+    assert f"on {int(shown == '+1.00%')} by more than the noise" in status.share_sentence(listed)
 
 
 def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None:

@@ -1,5 +1,6 @@
 """Which bars are set aside: misprints are, crashes are not, whatever a person settles holds until it is restated."""
 
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.errors import InvalidSession
+from stockml.errors import InvalidFile, InvalidSession
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
@@ -70,6 +71,22 @@ def test_a_move_that_was_traded_heavily_or_that_stays_is_believed():
     crash = altered([MIDDLE], **dict.fromkeys(ALL, 0.55), volume=5.0)
     assert doubtful(crash) == ()
     assert doubtful(altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.4))) == ()
+
+
+@pytest.mark.parametrize(("sold", "until", "believed"), [(60.0, 200, True), (60.0, 103, True), (10.0, 103, False)])
+def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, until, believed):
+    """As many dollars as usual are a split's; an import believes a crash as well, and refuses a raw split."""
+    bars = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.1))
+    bars.iloc[MIDDLE, bars.columns.get_loc("volume")] *= sold
+    assert (doubtful(bars.iloc[:until]) == ()) == believed
+    bars.to_csv(path := tmp_path / "IBM.csv", index_label="Date")
+    with nullcontext() if believed else pytest.raises(InvalidFile, match="expected prices of one scale"):
+        assert read_history(path, sessions_for("IBM")).set_aside == ()
+
+
+@pytest.mark.parametrize("wrong", [ALL, ("high",)])
+def test_a_tenfold_price_of_a_busy_session_is_a_misprint_all_the_same(wrong):
+    assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
 
 
 def test_a_volume_that_is_never_given_says_nothing():

@@ -87,6 +87,15 @@ def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
     assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
 
 
+def test_a_ticker_without_bars_is_the_stalest_once_and_waits_as_long_as_all_others_from_then_on(tmp_path: Path) -> None:
+    turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
+    noted = turns.come({"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
+    assert stalest_first(noted) == ["NOPE", "IBM", "KO"]
+    turns.come({"NOPE": NIGHTS[-2]}, now)  # it is asked for, in vain
+    noted = turns.come({"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
+    assert stalest_first(noted) == stalest_first(turns.waiting(now)) == ["IBM", "KO", "NOPE"]
+
+
 def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "turns.json"
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
