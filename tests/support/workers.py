@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -17,7 +18,7 @@ from tests.support.patience import PATIENCE_S
 
 
 @contextmanager
-def one_slot(folder: Path, pool: str, every_s: int = 3600) -> Iterator[None]:
+def one_slot(folder: Path, pool: str, every_s: int = 3600) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker with one slot that asks of itself every so often, and after each run; begun as by `&` in a script."""
     program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
     command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
@@ -25,7 +26,7 @@ def one_slot(folder: Path, pool: str, every_s: int = 3600) -> Iterator[None]:
     server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
     worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
     try:
-        yield
+        yield worker
     finally:
         worker.terminate()
         worker.wait(PATIENCE_S)
@@ -35,6 +36,13 @@ def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, po
     (folder / f"{name}.py").write_text(source)
     place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
     return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
+
+
+def until_left(worker: "subprocess.Popen[bytes]") -> None:
+    """Wait until the worker has no process but its warm one."""
+    Retrying(
+        retry=retry_if_result(lambda found: len(found) > 1), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+    )(lambda: psutil.Process(worker.pid).children(recursive=True))
 
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
