@@ -6,6 +6,7 @@ They share a home with recorded bars up to a week before Thursday's night, a fee
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -61,7 +62,7 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Iterator[Home]:
+def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None, empty_database: Path) -> Iterator[Home]:
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
@@ -73,6 +74,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> It
         feed.set_clock(THURSDAY)
         home = home_of()
         fill(home, TICKERS)
+        shutil.copy(empty_database, home.root / "mlflow.db")
         with restored(os.environ, settings_of(home)):  # which commands set
             yield home
 
@@ -115,7 +117,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 ) -> None:
     caplog.set_level(logging.INFO, logger="prefect")  # as in a process of its own
     before = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
-    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=5", *QUICK)
+    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=8", *QUICK)
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1

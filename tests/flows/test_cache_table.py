@@ -3,7 +3,9 @@
 The changes, and the table of them for people, stand in cache_table.py.
 """
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,8 +50,10 @@ ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behi
 
 
 @pytest.fixture(scope="module")
-def nights(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+def nights(prefect_server: None, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("nights")
+    (folder / "home").mkdir()
+    shutil.copy(empty_database, folder / "home" / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch, Feed() as feed, own_sources(folder / "stockml", patch):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("STOCKML_HOME", str(folder / "home"))

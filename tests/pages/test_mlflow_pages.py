@@ -1,9 +1,11 @@
 """What a person sees: three nights of one ticker as charts, side by side, and one night's run with its plots."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,8 +40,10 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
+def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+    root = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, root / "mlflow.db")
+    return home({"STOCKML_HOME": str(root)})
 
 
 @pytest.fixture(scope="module")
