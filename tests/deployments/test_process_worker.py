@@ -21,7 +21,6 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
 from prefect.utilities.processutils import command_from_string
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.servers import process_worker
 from deployments.servers.process_worker import (
@@ -36,8 +35,7 @@ from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
-from tests.support.patience import PATIENCE_S
-from tests.support.workers import deployed, one_slot, until
+from tests.support.workers import deployed, one_slot, until, until_true
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
 BUSY = """
@@ -194,12 +192,11 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
-PROCESS = {"command": f"{sys.executable} -u -m prefect.engine"}
 PUT_OFF = AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))
 CASES: dict[str, tuple[dict[str, str], Sequence[State]]] = {
     # how the busy run is started, and what the others are when their turn comes
     "fork": ({}, (Cancelled(), PUT_OFF)),
-    "process": (PROCESS, (Completed(),)),  # done by another worker
+    "process": ({"command": f"{sys.executable} -u -m prefect.engine"}, (Completed(),)),  # done by another worker
 }
 
 
@@ -219,21 +216,19 @@ def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_aga
             (folder := tmp_path / case).mkdir()
             variables, no_more = CASES[case]
             holds = deployed(client, folder, BUSY.format(folder=str(folder)), "busy", pool, job_variables=variables)
-            others = 1 + len(no_more)
-            assert others + 1 <= AHEAD, "it is asked for all of them before they change"
-            run = client.create_flow_run_from_deployment(holds).id
-            return run, [client.create_flow_run_from_deployment(deployment).id for _ in range(others)]
+            assert len(no_more) + 2 <= AHEAD, "it is asked for all of them before they change"
+            run, *others = (
+                client.create_flow_run_from_deployment(holds if n == 0 else deployment).id
+                for n in range(len(no_more) + 2)
+            )
+            return run, others
 
         now, following = due("fork"), "process"
         with one_slot(tmp_path, pool):
             for case, (_, no_more) in CASES.items():
                 run, (*unwanted, wanted) = now
                 until(client, run, "Running")
-                Retrying(
-                    retry=retry_if_result(lambda there: not there),
-                    wait=wait_fixed(0.1),
-                    stop=stop_after_delay(PATIENCE_S),
-                )((tmp_path / case / "busy").exists)
+                until_true((tmp_path / case / "busy").exists)
                 for each, state in zip(unwanted, no_more, strict=True):
                     client.set_flow_run_state(each, state, force=True)
                 if case != following:

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -38,15 +37,13 @@ def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, po
     return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
 
 
-def until_left(worker: "subprocess.Popen[bytes]") -> None:
-    """Wait until the worker has no process but its warm one."""
-    Retrying(
-        retry=retry_if_result(lambda found: len(found) > 1), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-    )(lambda: psutil.Process(worker.pid).children(recursive=True))
-
-
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     """Wait until the run's state has this name."""
-    Retrying(
-        retry=retry_if_result(lambda found: found != name), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
-    )(lambda: client.read_flow_run(run).state_name)
+    until_true(lambda: client.read_flow_run(run).state_name == name)
+
+
+def until_true(holds: Callable[[], bool]) -> None:
+    """Ask again and again."""
+    Retrying(retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))(
+        holds
+    )
