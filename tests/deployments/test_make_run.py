@@ -87,20 +87,8 @@ def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
 def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(twice: TwoRuns) -> None:
     first, second = twice.ran
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
-    for line in (
-        "tonight's network",
-        "last close",
-        "trend prior",
-        "published",
-        "network adds",
-        "pooled regression",
-        "standard average",
-        "EMA",
-        "drift",
-        "forecast",
-        "chance of a rise",
-        "MLflow run",
-    ):
+    rows = "tonight's network, last close, trend prior, published, network adds, pooled regression, standard average"
+    for line in f"{rows}, EMA, drift, forecast, chance of a rise, MLflow run".split(", "):
         assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
     assert second.stdout == first.stdout
     assert shown_nights(twice.place) == [("MSFT", "COMPLETED")] * 2, "before the first `make up`"
@@ -150,25 +138,23 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None
 
 @pytest.mark.slow
 def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns, server: dict[str, str]) -> None:
-    usual = finished_night(twice.place, "MSFT", SESSION, USUAL, None)
     other = ("nightly", "MSFT", "--json", "--set", "evaluation.direction_step=20")
+    asked = twice.place, "MSFT", SESSION
+    usual = finished_night(*asked, USUAL, None)
     changed = stockml(*other, **server, STOCKML_HOME=str(twice.place.root))
-    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False), (
-        f"the newest night has other settings: {changed.stderr}"
-    )
+    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False), "the newest night has other settings"
     again = stockml(*other, PYTHONPROFILEIMPORTTIME="1")
     assert (again.returncode, shown(again)) == (0, shown(changed))
     assert NOTHING_NEW in again.stderr
     assert " | prefect" not in again.stderr.replace("|   ", "| ")
-    assert isinstance(usual, Night)
+    assert usual
     assert shown(changed)["config_hash"] != usual.config_hash
-    assert finished_night(twice.place, "MSFT", SESSION, USUAL, None) is None, "another night was finished since"
-    asked = twice.place, "MSFT", SESSION, chosen("nightly", "auto", {"evaluation": {"direction_step": 20}}), None
-    assert isinstance(finished_night(*asked), Night)
-    BarStore.of(twice.place).judge(
-        "MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test"
-    )
-    assert finished_night(*asked) is None, "its bars are others"
+    assert finished_night(*asked, USUAL, None) is None, "another night was finished since"
+    settings = chosen("nightly", "auto", {"evaluation": {"direction_step": 20}})
+    assert finished_night(*asked, settings, None)
+    store = BarStore.of(twice.place)
+    store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
+    assert finished_night(*asked, settings, None) is None, "its bars are others"
 
 
 @pytest.mark.slow
