@@ -6,7 +6,6 @@ They share a home with recorded bars up to a week before Thursday's night, a fee
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -62,19 +61,18 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None, empty_database: Path) -> Iterator[Home]:
+def filled(installation: Home, prefect_server: None) -> Iterator[Home]:
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
         for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "STOCKML_CLOCK", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("commands")))
+        patch.setenv("STOCKML_HOME", str(installation.root))
         patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         use(feed, patch)
         feed.set_clock(THURSDAY)
         home = home_of()
         fill(home, TICKERS)
-        shutil.copy(empty_database, home.root / "mlflow.db")
         with restored(os.environ, settings_of(home)):  # which commands set
             yield home
 

@@ -1,16 +1,14 @@
 """What a person sees: three nights of one ticker as charts, side by side, and one night's run with its plots."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stockml.home import Home, home
+from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
@@ -37,13 +35,6 @@ class Pages:
     overview_id: str
     experiment_id: str
     runs: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
-    root = tmp_path_factory.mktemp("home")
-    shutil.copy(empty_database, root / "mlflow.db")
-    return home({"STOCKML_HOME": str(root)})
 
 
 @pytest.fixture(scope="module")

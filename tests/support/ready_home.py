@@ -30,6 +30,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+    """A module's home, with MLflow's tables."""
+    root = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, root / "mlflow.db")
+    return home_of({"STOCKML_HOME": str(root)})
+
+
 @pytest.fixture
 def with_tables(home: Home, empty_database: Path) -> Home:
     """The test's home, with MLflow's tables."""

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -21,7 +20,7 @@ from stockml.evaluation.assessment import assess, write_assessment
 from stockml.evaluation.candidates import Candidate, Pools
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
-from stockml.home import Home, home
+from stockml.home import Home
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import pool_files
@@ -54,13 +53,6 @@ for uri, name in zip(sys.argv[1::2], sys.argv[2::2]):
     all_found.append({"code": stockml.__file__, "tensorflow": "tensorflow" in sys.modules, **found})
 json.dump(all_found, open("found.json", "w"))
 """
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
-    root = tmp_path_factory.mktemp("home")
-    shutil.copy(empty_database, root / "mlflow.db")
-    return home({"STOCKML_HOME": str(root)})
 
 
 @pytest.fixture(scope="module")
