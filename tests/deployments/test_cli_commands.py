@@ -61,13 +61,13 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Iterator[Home]:
+def filled(installation: Home, prefect_server: None) -> Iterator[Home]:
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
         for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "STOCKML_CLOCK", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("commands")))
+        patch.setenv("STOCKML_HOME", str(installation.root))
         patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         use(feed, patch)
         feed.set_clock(THURSDAY)
@@ -115,7 +115,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 ) -> None:
     caplog.set_level(logging.INFO, logger="prefect")  # as in a process of its own
     before = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
-    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=5", *QUICK)
+    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=8", *QUICK)
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1

@@ -26,35 +26,39 @@ from prefect import flow
 
 @flow
 def nightly(ticker: str, deaths: int) -> None:
-    with Path({attempts!r}).open("a") as attempts:
-        attempts.write(ticker)
+    with Path({folder!r}, ticker).open("a") as attempts:
+        attempts.write("T")
         if attempts.tell() <= deaths:
             attempts.flush()
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize(("deaths", "end", "attempts"), [(1, "Completed", 2), (9, "Crashed", MOST_DEATHS + 1)])
-def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(
-    tmp_path: Path, deaths: int, end: str, attempts: int
-) -> None:
+def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(tmp_path: Path) -> None:
+    """One that dies once, and one that has died before and always will."""
     pool = f"killed {uuid4()}"
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        deployment = deployed(client, tmp_path, DIES.format(attempts=str(tmp_path / "attempts")), "nightly", pool)
-        asked = {"ticker": "T", "deaths": deaths}
-        run_id = client.create_flow_run_from_deployment(deployment, parameters=asked).id
+        deployment = deployed(client, tmp_path, DIES.format(folder=str(tmp_path)), "nightly", pool)
+        once, always = (
+            client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": deaths}).id
+            for name, deaths in (("ONCE", 1), ("ALWAYS", 9))
+        )
+        for _ in range(1, MOST_DEATHS):
+            client.set_flow_run_state(always, Running(), force=True)
+            assert done_again(client, always, "killed")
+        client.set_flow_run_state(always, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
         with one_slot(tmp_path, pool, every_s=1):
-            for _ in range(1, attempts):
+            for run_id, end, attempts in ((once, "Completed", 2), (always, "Crashed", MOST_DEATHS + 1)):
                 until(client, run_id, "AwaitingRetry")
                 run = client.read_flow_run(run_id)
                 assert run.state
                 assert "its process was killed by signal 9; done again at " in str(run.state.message)
                 assert run.infrastructure_pid is None, "cancelled, it would wait for that process"
                 client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-            until(client, run_id, end)
-        assert client.read_flow_run(run_id).run_count == attempts
-    assert (tmp_path / "attempts").read_text() == "T" * attempts
+                until(client, run_id, end)
+                assert client.read_flow_run(run_id).run_count == attempts
+    assert [(tmp_path / name).read_text() for name in ("ONCE", "ALWAYS")] == ["TT", "TT"]
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])

@@ -70,6 +70,14 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
         yield TwoRuns(replay_home(os.environ), (make_run("MSFT"), make_run("MSFT")))
 
 
+@pytest.fixture
+def server(prefect_server: None) -> dict[str, str]:
+    """For commands whose own server is not what is tested: it takes half of their time."""
+    from prefect.settings import PREFECT_API_URL
+
+    return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
 def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "deployments.run", ticker]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
@@ -79,20 +87,8 @@ def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
 def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(twice: TwoRuns) -> None:
     first, second = twice.ran
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
-    for line in (
-        "tonight's network",
-        "last close",
-        "trend prior",
-        "published",
-        "network adds",
-        "pooled regression",
-        "standard average",
-        "EMA",
-        "drift",
-        "forecast",
-        "chance of a rise",
-        "MLflow run",
-    ):
+    rows = "tonight's network, last close, trend prior, published, network adds, pooled regression, standard average"
+    for line in f"{rows}, EMA, drift, forecast, chance of a rise, MLflow run".split(", "):
         assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
     assert second.stdout == first.stdout
     assert shown_nights(twice.place) == [("MSFT", "COMPLETED")] * 2, "before the first `make up`"
@@ -103,21 +99,6 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_the_cache(twice
     assert (shown["origin"], len(shown["path"])) == ("2013-03-01", 50)
     kept = json.loads(stockml("ledger", "MSFT", "--json").stdout)
     assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
-
-
-@pytest.mark.slow
-def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns) -> None:
-    usual = ("nightly", "MSFT", "--json")
-    other = (*usual, "--set", "evaluation.direction_step=20")
-    changed = stockml(*other)
-    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False), "the newest night has other settings"
-    again = stockml(*other, PYTHONPROFILEIMPORTTIME="1")
-    assert (again.returncode, shown(again)) == (0, shown(changed))
-    assert NOTHING_NEW in again.stderr
-    assert " | prefect" not in again.stderr.replace("|   ", "| ")
-    back = stockml(*usual)
-    assert (back.returncode, NOTHING_NEW in back.stderr) == (0, False), "another night was finished since"
-    assert shown(back)["config_hash"] != shown(changed)["config_hash"]
 
 
 def shown(ran: "subprocess.CompletedProcess[str]") -> dict[str, object]:
@@ -153,15 +134,35 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None
     assert finished_night(*asked) == night
     copied = shutil.copytree(place.root, place.root.with_name("copied"))
     assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, "what it left stands elsewhere"
-    store = BarStore.of(place)
-    store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
-    assert finished_night(*asked) is None
 
 
 @pytest.mark.slow
-def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(twice: TwoRuns, feed: ScriptedFeed) -> None:
+def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns, server: dict[str, str]) -> None:
+    other = ("nightly", "MSFT", "--json", "--set", "evaluation.direction_step=20")
+    asked = twice.place, "MSFT", SESSION
+    usual = finished_night(*asked, USUAL, None)
+    changed = stockml(*other, **server, STOCKML_HOME=str(twice.place.root))
+    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False), "the newest night has other settings"
+    again = stockml(*other, PYTHONPROFILEIMPORTTIME="1")
+    assert (again.returncode, shown(again)) == (0, shown(changed))
+    assert NOTHING_NEW in again.stderr
+    assert " | prefect" not in again.stderr.replace("|   ", "| ")
+    assert usual
+    assert shown(changed)["config_hash"] != usual.config_hash
+    assert finished_night(*asked, USUAL, None) is None, "another night was finished since"
+    settings = chosen("nightly", "auto", {"evaluation": {"direction_step": 20}})
+    assert finished_night(*asked, settings, None)
+    store = BarStore.of(twice.place)
+    store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
+    assert finished_night(*asked, settings, None) is None, "its bars are others"
+
+
+@pytest.mark.slow
+def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(
+    twice: TwoRuns, feed: ScriptedFeed, server: dict[str, str]
+) -> None:
     """The README's own order; the last that is done in this home."""
-    of_ones_own = {"ALPHAVANTAGE_API_KEY": "mine12345", "ALPHAVANTAGE_URL": feed.url}
+    of_ones_own = server | {"ALPHAVANTAGE_API_KEY": "mine12345", "ALPHAVANTAGE_URL": feed.url}
     mine = stockml("nightly", "MSFT", "--json", **of_ones_own)
     assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
     more = stockml("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
@@ -178,8 +179,9 @@ def shown_nights(home: Home) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
-    home: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    with_tables: Home, feed: ScriptedFeed, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home = with_tables
     feed.set_clock(date(2013, 3, 1))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.url)
@@ -196,7 +198,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     assert "bring history with `stockml import`" in shown
     assert "freekey12345" not in ran.stdout + ran.stderr
     assert len(BarStore.of(home).read("IBM")) == 100
-    refused = stockml("history", "IBM")
+    refused = stockml("history", "IBM", **server)
     assert refused.returncode == 1
     advice = (
         "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"

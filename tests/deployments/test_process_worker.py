@@ -21,7 +21,6 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed
 from prefect.utilities.processutils import command_from_string
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.servers import process_worker
 from deployments.servers.process_worker import (
@@ -36,8 +35,7 @@ from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
-from tests.support.patience import PATIENCE_S
-from tests.support.workers import deployed, one_slot, until
+from tests.support.workers import deployed, one_slot, until, until_true
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
 BUSY = """
@@ -194,45 +192,53 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
-FORK, PROCESS = None, f"{sys.executable} -u -m prefect.engine"
 PUT_OFF = AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))
+CASES: dict[str, tuple[dict[str, str], Sequence[State]]] = {
+    # how the busy run is started, and what the others are when their turn comes
+    "fork": ({}, (Cancelled(), PUT_OFF)),
+    "process": ({"command": f"{sys.executable} -u -m prefect.engine"}, (Completed(),)),  # done by another worker
+}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize(
-    ("command", "no_more"),
-    [(FORK, (Cancelled(), PUT_OFF)), (PROCESS, (Completed(),))],
-    ids=["a fork; cancelled, put off", "a process; done by another worker"],
-)
-def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_again_stays_so(
-    tmp_path: Path, command: str | None, no_more: Sequence[State]
-) -> None:
+def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_again_stays_so(tmp_path: Path) -> None:
     """A run holds a worker's only slot until `let-go` is there; one that is due is wanted, and behind the others.
 
     The first is too busy to answer, and the output of a process closes only after somebody has pressed Retry.
     """
-    pool, variables = f"busy {uuid4()}", {"command": command} if command else {}
+    pool = f"busy {uuid4()}"
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        holds = deployed(client, tmp_path, BUSY.format(folder=str(tmp_path)), "busy", pool, job_variables=variables)
-        run = client.create_flow_run_from_deployment(holds).id
         deployment = deployed(client, tmp_path, QUICK, "quick", pool)
-        *unwanted, wanted = (client.create_flow_run_from_deployment(deployment).id for _ in range(len(no_more) + 1))
-        assert len(unwanted) + 2 <= AHEAD, "it is asked for all of them before they change"
+
+        def due(case: str) -> tuple[UUID, list[UUID]]:
+            (folder := tmp_path / case).mkdir()
+            variables, no_more = CASES[case]
+            holds = deployed(client, folder, BUSY.format(folder=str(folder)), "busy", pool, job_variables=variables)
+            assert len(no_more) + 2 <= AHEAD, "it is asked for all of them before they change"
+            run, *others = (
+                client.create_flow_run_from_deployment(holds if n == 0 else deployment).id
+                for n in range(len(no_more) + 2)
+            )
+            return run, others
+
+        now, following = due("fork"), "process"
         with one_slot(tmp_path, pool):
-            until(client, run, "Running")
-            Retrying(
-                retry=retry_if_result(lambda there: not there), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-            )((tmp_path / "busy").exists)
-            for each, state in zip(unwanted, no_more, strict=True):
-                client.set_flow_run_state(each, state, force=True)
-            client.set_flow_run_state(run, Cancelling())
-            until(client, run, "Cancelled")
-            client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
-            (tmp_path / "let-go").touch()
-            until(client, wanted, "Completed")  # the slot is free, so the first is over for the worker
-            assert client.read_flow_run(run).state_name == "AwaitingRetry"
-            for each, state in zip(unwanted, no_more, strict=True):
-                names = [known.name for known in client.read_flow_run_states(each)]
-                assert names == ["Scheduled", state.name]
+            for case, (_, no_more) in CASES.items():
+                run, (*unwanted, wanted) = now
+                until(client, run, "Running")
+                until_true((tmp_path / case / "busy").exists)
+                for each, state in zip(unwanted, no_more, strict=True):
+                    client.set_flow_run_state(each, state, force=True)
+                if case != following:
+                    now = due(following)  # which it asks for once the slot is free
+                client.set_flow_run_state(run, Cancelling())
+                until(client, run, "Cancelled")
+                client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
+                (tmp_path / case / "let-go").touch()
+                until(client, wanted, "Completed")  # the slot is free, so the first is over for the worker
+                assert client.read_flow_run(run).state_name == "AwaitingRetry"
+                for each, state in zip(unwanted, no_more, strict=True):
+                    names = [known.name for known in client.read_flow_run_states(each)]
+                    assert names == ["Scheduled", state.name]

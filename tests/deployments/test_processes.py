@@ -22,7 +22,7 @@ def started(name: str, folder: Path, code: str) -> processes.Child:
 
 def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
     child = started("Prefect", tmp_path, "print('no such table'); raise SystemExit(3)")
-    child.process.wait(20)
+    child.process.wait(PATIENCE_S)
     with pytest.raises(ServerFailed, match=r"ended with code 3 \(no such table\); see .*log"):
         child.check()
     processes.stop([child])

@@ -199,8 +199,8 @@ def test_everything_runs_on_passwords_that_nobody_sees(
             assert [each.returncode for each in ran] == [0, 0, 0, 0], [each.stderr for each in ran]
             assert len(json.loads(ran[1].stdout)["unchanged"]) == 9
             assert f"{prefect}/api answers" in ran[2].stdout
-            assert called.wait(120)
-            wait_for(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout, seconds=120)
+            assert called.wait(PATIENCE_S)
+            wait_for(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout)
             ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
             assert "stockml-notices" in ran[-1].stdout
             assert in_process_list() == []

@@ -150,9 +150,9 @@ def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 
-def wait_for(holds: "object", seconds: float = 60) -> None:
+def wait_for(holds: "object") -> None:
     """Look again and again until `holds()`; the condition is what is waited for, not the time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
@@ -174,7 +174,7 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
 def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     process = started(TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)"))
     assert process.stdout is not None
-    wait_for(lambda: "done" in process.stdout.readline(), seconds=180)
+    wait_for(lambda: "done" in process.stdout.readline())
     servers = psutil.Process(process.pid).children()
     assert ["prefect_program" in " ".join(each.cmdline()) for each in servers] == [True]
     process.kill()
@@ -243,7 +243,7 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
-        _, alive = psutil.wait_procs(family, timeout=1)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
         assert alive == []
         assert not place.servers.exists()
     for port in ports:

@@ -58,11 +58,9 @@ def stopper() -> Stopper:
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with nothing but MLflow's tables, which take seconds to make and none to copy."""
-    home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("empty"))})
-    Tracking.of(home).prepare()
-    return home
+def empty(empty_database: Path) -> Home:
+    """A home with nothing but MLflow's tables."""
+    return home_of({"STOCKML_HOME": str(empty_database.parent)})
 
 
 @pytest.fixture(scope="module")

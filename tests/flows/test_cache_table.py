@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.replay.feed import Feed
-from stockml.home import home as home_of
+from stockml.home import Home
 from tests.support.cache_table import CHANGES, STEPS, THURSDAY, Nights, own_sources
 from tests.support.night_process import Standing, standing
 from tests.support.replaying import use
@@ -48,14 +48,14 @@ ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behi
 
 
 @pytest.fixture(scope="module")
-def nights(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+def nights(prefect_server: None, installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("nights")
     with pytest.MonkeyPatch.context() as patch, Feed() as feed, own_sources(folder / "stockml", patch):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("STOCKML_HOME", str(folder / "home"))
+        patch.setenv("STOCKML_HOME", str(installation.root))
         use(feed, patch)
         feed.set_clock(THURSDAY)
-        yield Nights.begun(home_of(), feed, folder)
+        yield Nights.begun(installation, feed, folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """A worker's run whose bar is late goes back into Prefect's queue, and holds neither process nor lock meanwhile."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
@@ -10,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectAlreadyExists, Pause
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Cancelling, Running, State
 
 from flows.nightly import nightly
@@ -24,9 +21,9 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.run_records import MOST_DEATHS, done_again
 from tests.support.night_process import held_locks, nights
-from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, store_of
 from tests.support.scripted_feed import ScriptedFeed
+from tests.support.workers import one_slot, until, until_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -120,28 +117,18 @@ def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, 
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def work_once() -> str:
-    """A worker that takes up what is due, waits for it, and ends; what it said."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--run-once"]
-    environ = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
-    ended = subprocess.run(
-        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout + ended.stderr
-
-
-def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: ScriptedFeed) -> None:
-    with deployed_run(late_retries=1) as (client, run_id):
+def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: ScriptedFeed, tmp_path: Path) -> None:
+    with deployed_run(late_retries=1) as (client, run_id), one_slot(tmp_path, POOL, every_s=1) as worker:
         began = datetime.now(UTC)
-        said = work_once()
+        until(client, run_id, "AwaitingRetry")
+        until_true(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm one
         assert_waits(client.read_flow_run(run_id), ready, began, TWENTY_MINUTES)
-        assert "crashed" not in said.lower(), said
         feed.set_clock(FRIDAY)
         is_due(client, run_id)
-        said = work_once()
-        run = client.read_flow_run(run_id)
-    assert (run.state_name, run.run_count) == ("Completed", 2), said
+        until(client, run_id, "Completed")
+        assert client.read_flow_run(run_id).run_count == 2
+        names = [state.name for state in client.read_flow_run_states(run_id)]
+        assert "Crashed" not in names, names
     [night] = nights(ready)
     assert (night.session, night.rows_added, night.rows_restated) == (FRIDAY, 7, 1), "what both attempts brought"
     assert feed.requests == 2

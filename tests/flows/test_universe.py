@@ -107,6 +107,7 @@ def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_tables")
 def test_neither_a_failure_nor_a_dying_process_stops_the_others(
     home: Home, replay: ScriptedFeed, killer: Killer
 ) -> None:
@@ -158,7 +159,7 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
     spend_all_but_one(home)
     asked, later = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
     assert (asked, list(map(str, later.values()))) == (("IBM", "MSFT"), [NEXT])
-    state = run(["AAPL", "IBM"])
+    state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert [(asked.function, asked.symbol) for asked in replay.asked] == [("TIME_SERIES_DAILY", "IBM")]
     with (home.universe / "2013-02-28.csv").open() as file:

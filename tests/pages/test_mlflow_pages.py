@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stockml.home import Home, home
+from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
@@ -35,11 +35,6 @@ class Pages:
     overview_id: str
     experiment_id: str
     runs: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
 
 
 @pytest.fixture(scope="module")

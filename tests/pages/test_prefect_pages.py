@@ -127,7 +127,7 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
     pages: Up, page: "Page"
 ) -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
-    run_id = pages.start("nightly/AAPL", profile="tutorial", settings=LONG)
+    run_id = pages.warm().start("nightly/AAPL", profile="tutorial", settings=LONG)
     run = pages.until(run_id, "Running")
     open_run(page, pages.prefect, run_id)
     kept = pages.training("AAPL")
@@ -152,7 +152,7 @@ def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its
     pages: Up, page: "Page"
 ) -> None:
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
-    run_id = pages.start("universe/all tickers, one night", **asked)
+    run_id = pages.warm().start("universe/all tickers, one night", **asked)
     run = pages.until(run_id, "Running")
     open_run(page, pages.prefect, run_id)
     pages.training("[GM]*", epochs=1)  # one of them; the other waits

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from tests.support.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -22,7 +24,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 60_000
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium")
 
@@ -43,7 +44,7 @@ def chromium() -> "Iterator[Browser]":
 def browser_page(browser: "Browser", width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
     """A page of a fresh profile; more: of Playwright's options."""
     with browser.new_context(viewport={"width": width, "height": height}, **more) as context:
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(1000 * PATIENCE_S)
         yield context.new_page()
 
 

@@ -14,11 +14,11 @@ from tests.support import replaying
 
 
 @pytest.fixture(scope="session")
-def before_the_night(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """IBM's bars up to a week before Thursday, and an empty MLflow: its tables take seconds to make, none to copy."""
+def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+    """IBM's bars up to a week before Thursday, and an empty MLflow."""
     home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
     replaying.fill(home, ["IBM"])
-    Tracking.of(home).sweep_orphans(now=datetime.now(UTC))
+    shutil.copy(empty_database, home.root / "mlflow.db")
     return home
 
 
@@ -28,6 +28,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlflow")
     Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=datetime.now(UTC))
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+    """A module's home, with MLflow's tables."""
+    root = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, root / "mlflow.db")
+    return home_of({"STOCKML_HOME": str(root)})
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_S
 
 
 @contextmanager
-def one_slot(folder: Path, pool: str, every_s: int = 3600) -> Iterator[None]:
+def one_slot(folder: Path, pool: str, every_s: int = 3600) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker with one slot that asks of itself every so often, and after each run; begun as by `&` in a script."""
     program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
     command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
@@ -25,7 +25,7 @@ def one_slot(folder: Path, pool: str, every_s: int = 3600) -> Iterator[None]:
     server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
     worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
     try:
-        yield
+        yield worker
     finally:
         worker.terminate()
         worker.wait(PATIENCE_S)
@@ -39,6 +39,11 @@ def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, po
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     """Wait until the run's state has this name."""
-    Retrying(
-        retry=retry_if_result(lambda found: found != name), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
-    )(lambda: client.read_flow_run(run).state_name)
+    until_true(lambda: client.read_flow_run(run).state_name == name)
+
+
+def until_true(holds: Callable[[], bool]) -> None:
+    """Ask again and again."""
+    Retrying(retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))(
+        holds
+    )

@@ -11,6 +11,7 @@ import pytest
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.storage.notes import Database
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed
 
 pytestmark = [
@@ -53,7 +54,7 @@ def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Databas
         waiting.wait()
         with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        assert got.wait(20)
+        assert got.wait(PATIENCE_S)
     other.join()
 
 

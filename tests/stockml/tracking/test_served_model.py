@@ -20,7 +20,7 @@ from stockml.evaluation.assessment import assess, write_assessment
 from stockml.evaluation.candidates import Candidate, Pools
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
-from stockml.home import Home, home
+from stockml.home import Home
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import pool_files
@@ -43,18 +43,16 @@ COLUMNS = ["lead", "session", "path", "low_50", "high_50", "low_80", "high_80", 
 PREDICT = """
 import json, sys
 import mlflow, pandas as pd
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model(sys.argv[2])
-import stockml
 frames = {"csv": pd.read_csv("bars.csv"), "parquet": pd.read_parquet("bars.parquet")}
-found = {kind: model.predict(bars).astype({"session": str}).to_dict("list") for kind, bars in frames.items()}
-json.dump({"code": stockml.__file__, "tensorflow": "tensorflow" in sys.modules, **found}, open("found.json", "w"))
+all_found = []
+for uri, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pyfunc.load_model(name)
+    import stockml
+    found = {kind: model.predict(bars).astype({"session": str}).to_dict("list") for kind, bars in frames.items()}
+    all_found.append({"code": stockml.__file__, "tensorflow": "tensorflow" in sys.modules, **found})
+json.dump(all_found, open("found.json", "w"))
 """
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +80,24 @@ def champion(installation: Home, night: Night) -> Tracking:
     return tracking
 
 
-def predicted(uri: str, folder: Path, ticker: str = "IBM", version: str = "@champion") -> dict[str, Any]:
-    """What the ticker's model predicts in a process of its own, in a folder without this repository."""
+def predicted(folder: Path, *models: str, ticker: str = "IBM") -> list[dict[str, Any]]:
+    """What the ticker's models, an address and a name each, predict in a process and folder without this repository."""
     bars = _bars(ticker)
     bars.to_csv(folder / "bars.csv", index=False)
     bars.to_parquet(folder / "bars.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", PREDICT, uri, f"models:/lstm-{ticker}{version}"]
+    command = [sys.executable, "-c", PREDICT, *models]
     ended = subprocess.run(
         command, cwd=folder, env=environ, check=False, timeout=PATIENCE_S, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    return dict(json.loads((folder / "found.json").read_text()))
+    return list(json.loads((folder / "found.json").read_text()))
 
 
 @pytest.fixture(scope="module")
 def prediction(champion: Tracking, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return predicted(champion.uri, tmp_path_factory.mktemp("elsewhere"))
+    [found] = predicted(tmp_path_factory.mktemp("elsewhere"), champion.uri, "models:/lstm-IBM@champion")
+    return found
 
 
 def _bars(ticker: str) -> Any:
@@ -189,7 +188,7 @@ def test_the_tutorials_network_is_served_without_tensorflow_and_with_width_and_c
     path = str(tmp_path / "series.parquet")
     night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="XLON", **folders)
     version = Tracking.of(installation).log_night(night).model_version
-    found = predicted(Tracking.of(installation).uri, tmp_path, "MSFT", f"/{version}")
+    [found] = predicted(tmp_path, Tracking.of(installation).uri, f"models:/lstm-MSFT/{version}", ticker="MSFT")
     pools = Pools.of(model, series, model.parts)
     tonight = Candidate.of(series, model.parts, settings.evaluation, pools, model).tonight
     low, high = band(tonight.quantiles[0], LEVELS, 0.8)
@@ -223,10 +222,10 @@ def test_the_server_shows_what_was_logged_without_it_and_the_other_way_round(
         second = served.log_night(replace(night, key="e" * 64))
         assert second.model_version not in (None, direct.model_version)
         assert _artifact(address, second.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
-        assert len(predicted(address, tmp_path)["csv"]["path"]) == 50
+        champion.follow_champion("IBM", "e" * 64)
+        both = (address, f"models:/lstm-IBM/{direct.model_version}", champion.uri, "models:/lstm-IBM@champion")
+        assert [len(found["csv"]["path"]) for found in predicted(tmp_path, *both)] == [50, 50]
     assert champion.log_night(replace(night, key="e" * 64)) == second
-    champion.follow_champion("IBM", "e" * 64)
-    assert len(predicted(champion.uri, tmp_path)["csv"]["path"]) == 50
 
 
 def _artifact(address: str, run_id: str, path: str) -> bytes:

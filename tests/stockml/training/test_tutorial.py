@@ -42,6 +42,9 @@ def small(**changed: Any) -> Settings:
     return settings_for("tutorial", SMALL | {name.replace("__", "."): value for name, value in changed.items()})
 
 
+NIGHTLY = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=2)
+
+
 def random_prices(n: int = 700, seed: int = 0) -> np.ndarray:
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
@@ -154,42 +157,36 @@ def test_the_streams_state_is_carried_from_step_to_step() -> None:
     assert np.concatenate(in_two, axis=1) == pytest.approx(in_one, abs=1e-6)
 
 
-def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, whole: TutorialFit
-) -> None:
-    def stop_after_two(progress: EpochProgress) -> None:
+def stopped_after_two(folder: Path) -> None:
+    """Two epochs of the whole training, and then Ctrl-C."""
+
+    def stop(progress: EpochProgress) -> None:
         if progress.epoch == 2:
             raise KeyboardInterrupt
 
-    mid = random_prices()
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "cut", mid, small(), on_epoch=stop_after_two)
+        fitted(folder, random_prices(), small(), on_epoch=stop)
+
+
+def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, whole: TutorialFit
+) -> None:
+    """So the same seed gives the same weights there; that another gives others, test_tutorial_settings says."""
+    script = (
+        "from pathlib import Path\n"
+        "from tests.stockml.training.test_tutorial import stopped_after_two\n"
+        f"stopped_after_two(Path({str(tmp_path)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
     epochs: list[int] = []
-    resumed = fitted(tmp_path / "cut", mid, small(), on_epoch=lambda progress: epochs.append(progress.epoch))
+    resumed = fitted(tmp_path, random_prices(), small(), on_epoch=lambda progress: epochs.append(progress.epoch))
     assert epochs == [3, 4]
     assert digest(resumed.weights) == digest(whole.weights)
     assert resumed.test_predictions.tolist() == whole.test_predictions.tolist()
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
-
-
-def test_a_checkpoint_of_another_training_is_not_continued(tmp_path: Path) -> None:
-    first = fitted(tmp_path, random_prices(seed=1), small())
     other = fitted(tmp_path, random_prices(seed=2), small())
-    assert digest(first.weights) != digest(other.weights)
+    assert digest(other.weights) != digest(whole.weights), "a checkpoint of another training is not continued"
     assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
-
-
-def test_the_same_seed_gives_the_same_weights_in_another_process_and_another_seed_others(
-    tmp_path: Path, whole: TutorialFit
-) -> None:
-    script = (
-        "from pathlib import Path\n"
-        "from tests.stockml.training.test_tutorial import digest, fitted, random_prices, small\n"
-        f"print(digest(fitted(Path({str(tmp_path / 'there')!r}), random_prices(), small()).weights))"
-    )
-    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert there.stdout.split()[-1] == digest(whole.weights)
-    assert digest(fitted(tmp_path / "other", random_prices(), small(training__seed=8)).weights) != digest(whole.weights)
 
 
 def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(whole: TutorialFit) -> None:
@@ -241,10 +238,17 @@ def test_a_short_training_part_is_refused_with_what_is_missing() -> None:
     assert (refused.value.needed, refused.value.found) == (110, 100)
 
 
-def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path: Path) -> None:
-    series = random_series()
-    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=2)
-    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "first")
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A night's model."""
+    folder = tmp_path_factory.mktemp("first")
+    train(random_series(), NIGHTLY, Decision("retrain", "asked for"), champion=None, folder=folder)
+    return folder
+
+
+def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path: Path, first: Path) -> None:
+    series, settings = random_series(), NIGHTLY
+    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
@@ -252,21 +256,18 @@ def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path
     assert model.history[1]["watched"] == np.round(paths, 4).tolist(), "epoch 2 is kept"
     assert "watched" not in model.history[2]
     at = np.array([600, 650, 699])
-    paths = load_model(tmp_path / "first").published.paths(series, at, 10)
+    paths = load_model(tmp_path / "second").published.paths(series, at, 10)
     assert paths.tolist() == model.published.paths(series, at, 10).tolist()
     assert paths.shape == (3, 10)
     assert np.isfinite(paths).all()
-    train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
-    assert sha256_of(str(tmp_path / "first")) == sha256_of(str(tmp_path / "second"))
-    tuned = train(series, settings, Decision("fine-tune", "asked"), champion=tmp_path / "first", folder=tmp_path / "3")
+    assert sha256_of(str(first)) == sha256_of(str(tmp_path / "second"))
+    tuned = train(series, settings, Decision("fine-tune", "asked"), champion=first, folder=tmp_path / "3")
     assert len(tuned.history) == 2 * settings.training.fine_tune_epochs
     assert digest(tuned.published.weights) != digest(model.published.weights)
 
 
-def test_after_what_it_learned_from_a_path_sees_no_later_bar(tmp_path: Path) -> None:
-    series = random_series()
-    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=1)
-    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path)
+def test_after_what_it_learned_from_a_path_sees_no_later_bar(first: Path) -> None:
+    series, model = random_series(), load_model(first)
     at = np.arange(model.parts.test.start, 690)
     for t in (600, 650):
         later = replace(series, high=np.where(np.arange(700) > t, series.high * 2, series.high))
