@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.prices.screening import is_busy, is_tenfold
+from stockml.prices.screening import is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -26,7 +26,8 @@ def starts(series: PriceSeries) -> Indices:
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
     times = series.close[1:] / series.close[:-1]
     far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of each would double what this takes
-    units = [at for at in far[is_tenfold(np.log10(times[far]))] if not is_busy(series.volume, at + 1)]
+    tenfold = far[is_tenfold(np.log10(times[far]))]
+    units = [at for at in tenfold if not is_traded_heavily(series.close, series.volume, at + 1)]
     found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), units)
     return np.concatenate([[0], found + 1]).astype(np.int64)
 

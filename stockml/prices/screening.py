@@ -68,10 +68,15 @@ def is_busy(volume: Floats, at: int) -> bool:
 
 
 def is_crash(close: Floats, volume: Floats, at: int) -> bool:
-    """Whether the close fell to less than a third and was traded for much more than usual, which neither a split nor
-    other units nor a misprint is."""
+    """Whether the close fell to less than a third and was traded heavily: no misprint."""
+    return bool(close[at] < close[at - 1] / 3) and is_traded_heavily(close, volume, at)
+
+
+def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
+    """By shares and by money: neither a split, which multiplies the shares, nor other units, which do the money."""
     recent = slice(max(at - USUAL_SESSIONS, 0), at + 1)
-    return bool(close[at] < close[at - 1] / 3) and is_busy((close * volume)[recent], at - recent.start)
+    traded = volume[recent], (close * volume)[recent]
+    return all(is_busy(each, len(each) - 1) for each in traded)
 
 
 def _usual(volume: Floats, at: int) -> float:

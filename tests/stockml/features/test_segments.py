@@ -106,8 +106,10 @@ def test_a_tenfold_price_that_stays_begins_another_segment_and_a_crash_does_not(
     quoted = with_prices(series, np.where(np.arange(len(series)) < at, 1.0, times))
     assert starts(quoted).tolist() == [0, at]
     assert starts(with_prices(series, np.where(np.arange(len(series)) < at, 1.0, 0.3))).tolist() == [0]
-    sold = np.where(np.arange(len(series)) == at, 10.0, 1.0) * series.volume
+    sold = np.where(np.arange(len(series)) == at, 1_000.0, 1.0) * series.volume
     assert starts(replace(quoted, volume=sold)).tolist() == [0], "also of nine tenths: it is traded heavily"
+    split = np.where(np.arange(len(series)) < at, 1.0, 1 / times) * series.volume
+    assert starts(replace(quoted, volume=split)).tolist() == [0, at], "as many times the shares, for the same money"
     assert starts(replace(quoted, volume=np.full(len(series), np.nan))).tolist() == [0, at]
 
 
