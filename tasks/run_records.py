@@ -31,6 +31,7 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
+SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run whose whole machine is lost
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
@@ -77,7 +78,7 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     if run.state_type == StateType.SCHEDULED:
         return True
     is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
-    is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING)
+    is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING) or _is_lost(run)
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False
     _end_tasks(client, run, Crashed(message=why))
@@ -85,6 +86,24 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     with suppress(Abort):
         return put_off(client, run_id, due, f"{why}; {AGAIN} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
     return False
+
+
+def do_lost_again(now: datetime | None = None) -> None:
+    """Put back the nights that were lately lost with their worker, or with its machine; while the server is away, none.
+
+    Such a worker sees to none of its runs: another does, or it, once it is started again.
+    """
+    lately = in_state([StateType.CRASHED], end_time={"after_": (now or datetime.now(UTC)) - A_NIGHT})
+    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+        for run in filter(_is_lost, tuple(runs_of(client, lately))):
+            slept = run.start_time and is_at_work(run.infrastructure_pid, run.start_time)  # with this machine
+            stopped = any(state.is_cancelling() for state in client.read_flow_run_states(run.id))  # by a person
+            if not (slept or stopped):
+                done_again(client, run.id, str(run.state and run.state.message))
+
+
+def _is_lost(run: FlowRun) -> bool:
+    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith(SILENT)
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:

@@ -27,7 +27,7 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import Registered, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
-from tasks.run_records import HEARTBEAT
+from tasks.run_records import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
 PREFIX = "stockml: "
@@ -97,7 +97,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         within=silence,
     )
     dead = ChangeFlowRunState(
-        state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {silence.total_seconds():.0f} s"
+        state=StateType.CRASHED, name="Crashed", message=f"{SILENT} {silence.total_seconds():.0f} s"
     )
     nights = (
         "A night ended in an error, or its process kept dying. Only the first of an hour is told: an outage ends all"
@@ -113,7 +113,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         telling("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
-            description="A run that says it is running, and whose heartbeat stopped, is ended as Crashed",
+            description="A run that says it is running without a heartbeat is ended as Crashed; a night is done again",
             trigger=silent,
             actions=[dead],
         ),

@@ -43,7 +43,7 @@ from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
-from tasks.run_records import in_state
+from tasks.run_records import do_lost_again, in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
 AHEAD = 4  # runs a slot: what it does of the shortest nights from one turn to the next
@@ -169,6 +169,10 @@ class WarmWorker(process.ProcessWorker):
         await super().setup()
         asked: Any = Client(self.client)
         self._client = asked
+
+    async def sync_with_backend(self) -> None:
+        await super().sync_with_backend()
+        await anyio.to_thread.run_sync(do_lost_again)
 
     async def run(
         self,

@@ -9,9 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.states import Pending, Running, Scheduled, State
+from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled, State
 
-from tasks.run_records import MOST_DEATHS, crash_orphans, done_again
+from stockml.storage.process_marks import mark
+from tasks.run_records import A_NIGHT, MOST_DEATHS, SILENT, crash_orphans, do_lost_again, done_again
 from tests.support.workers import deployed, one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -59,6 +60,33 @@ def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(tmp_path
                 until(client, run_id, end)
                 assert client.read_flow_run(run_id).run_count == attempts
     assert [(tmp_path / name).read_text() for name in ("ONCE", "ALWAYS")] == ["TT", "TT"]
+
+
+def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_path: Path) -> None:
+    """What else is Crashed stays so: of another end, died too often, cancelled, long ago, or at work again."""
+    pool, silent = f"lost {uuid4()}", Crashed(message=f"{SILENT} 300 s")
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        deployment = deployed(client, tmp_path, DIES.format(folder=str(tmp_path)), "nightly", pool)
+        made = {name: client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": 0}).id
+                for name in ("LOST", "FAILED", "OFTEN", "ASLEEP", "STOPPED")}  # fmt: skip
+        for _ in range(MOST_DEATHS):
+            client.set_flow_run_state(made["OFTEN"], Running(), force=True)
+            assert done_again(client, made["OFTEN"], "killed")
+        for name, run_id in made.items():
+            process = {"infrastructure_pid": mark() if name == "ASLEEP" else "elsewhere:1"}
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
+            client.set_flow_run_state(run_id, Cancelling() if name == "STOPPED" else Running(), force=True)
+            client.set_flow_run_state(run_id, Crashed(message="died") if name == "FAILED" else silent, force=True)
+        do_lost_again(datetime.now(UTC) + 2 * A_NIGHT)
+        assert client.read_flow_run(made["LOST"]).state_name == "Crashed"
+        with one_slot(tmp_path, pool, every_s=1):
+            until(client, made["LOST"], "AwaitingRetry")
+            assert "300 s; done again at " in str(client.read_flow_run(made["LOST"]).state)
+            client.set_flow_run_state(made["LOST"], Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+            until(client, made["LOST"], "Completed")
+        found = {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
+        assert found == dict.fromkeys(made, "Crashed") | {"LOST": "Completed"}
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
