@@ -31,7 +31,8 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
-SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run whose whole machine is lost
+SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run that was lost, after 5 min
+LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: of a worker that is there before the server
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
@@ -89,21 +90,35 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
 
 
 def do_lost_again(now: datetime | None = None) -> None:
-    """Put back the nights that were lately lost with their worker, or with its machine; while the server is away, none.
+    """Put nights back into the queue that were lost with their worker, or with its machine; end other runs that were.
 
-    Such a worker sees to none of its runs: another does, or it, once it is started again.
+    Such a worker sees to none of its runs: another does, or it, once it is started again. Nothing while the server is
+    away.
     """
-    lately = in_state([StateType.CRASHED], end_time={"after_": (now or datetime.now(UTC)) - A_NIGHT})
+    now = now or datetime.now(UTC)
+    silent = in_state([StateType.RUNNING], start_time={"before_": now - LOST_AFTER})
+    ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        for run in filter(_is_lost, tuple(runs_of(client, lately))):
-            slept = run.start_time and is_at_work(run.infrastructure_pid, run.start_time)  # with this machine
-            stopped = any(state.is_cancelling() for state in client.read_flow_run_states(run.id))  # by a person
-            if not (slept or stopped):
-                done_again(client, run.id, str(run.state and run.state.message))
+        for run in (*runs_of(client, silent), *filter(_is_lost, runs_of(client, ended))):
+            why = _why_lost(client, run, now) if run.deployment_id else None
+            if why and not done_again(client, run.id, why) and not _is_lost(run):
+                crash(client, run, why)
 
 
 def _is_lost(run: FlowRun) -> bool:
     return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith(SILENT)
+
+
+def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
+    """None for one that is at work: it, or its machine, may have slept; nor for one that a person has cancelled."""
+    states = client.read_flow_run_states(run.id)
+    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or any(state.is_cancelling() for state in states):
+        return None
+    if _is_lost(run):
+        return states[-1].message
+    if states[-1].timestamp > now - LOST_AFTER:  # it was put back, and has just begun again
+        return None
+    return why_dead(run, now, LOST_AFTER, parent_ended=False, heartbeat=_last_heartbeat(client, run))
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:

@@ -178,7 +178,7 @@ class WarmWorker(process.ProcessWorker):
         self,
         flow_run: FlowRun,
         configuration: process.ProcessJobConfiguration,
-        task_status: TaskStatus[int] | None = None,
+        task_status: TaskStatus[Any] | None = None,
     ) -> process.ProcessWorkerResult:
         """Prefect's own, with what it makes for each run made once; once that is blind, Prefect's own again."""
         if self._attempts.is_blind or not configuration._command_configured:
@@ -205,7 +205,7 @@ class WarmWorker(process.ProcessWorker):
 
             async with anyio.create_task_group() as group:
                 handle = await group.start(execute)
-                (task_status or anyio.TASK_STATUS_IGNORED).started(handle.pid)
+                (task_status or anyio.TASK_STATUS_IGNORED).started(f"{gethostname()}:{handle.pid}")
         found = results[0]
         if found is None or found.status_code is None:
             raise RuntimeError("Failed to start flow run process.")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -63,30 +64,38 @@ def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(tmp_path
 
 
 def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_path: Path) -> None:
-    """What else is Crashed stays so: of another end, died too often, cancelled, long ago, or at work again."""
-    pool, silent = f"lost {uuid4()}", Crashed(message=f"{SILENT} 300 s")
+    """Whether the server has ended it or not; what died too often or otherwise, was cancelled or slept, is left."""
+    pool = f"lost {uuid4()}"
+    ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
+    ends |= {"FAILED": Crashed(message="died"), "SILENT": Running(), "AT WORK": Running()}
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         deployment = deployed(client, tmp_path, DIES.format(folder=str(tmp_path)), "nightly", pool)
-        made = {name: client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": 0}).id
-                for name in ("LOST", "FAILED", "OFTEN", "ASLEEP", "STOPPED")}  # fmt: skip
+        made = {
+            name: client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": 0}).id
+            for name in ends
+        }
+
+        def found() -> dict[str, str | None]:
+            return {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
+
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(made["OFTEN"], Running(), force=True)
             assert done_again(client, made["OFTEN"], "killed")
         for name, run_id in made.items():
-            process = {"infrastructure_pid": mark() if name == "ASLEEP" else "elsewhere:1"}
+            process = {"infrastructure_pid": mark() if name in ("ASLEEP", "AT WORK") else "elsewhere:1"}
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
             client.set_flow_run_state(run_id, Cancelling() if name == "STOPPED" else Running(), force=True)
-            client.set_flow_run_state(run_id, Crashed(message="died") if name == "FAILED" else silent, force=True)
+            client.set_flow_run_state(run_id, ends[name], force=True)
+        left = {name: str(end.name) for name, end in ends.items()}
         do_lost_again(datetime.now(UTC) + 2 * A_NIGHT)
-        assert client.read_flow_run(made["LOST"]).state_name == "Crashed"
+        assert found() == left | {"SILENT": "AwaitingRetry"}, "what ended long ago stays so"
         with one_slot(tmp_path, pool, every_s=1):
             until(client, made["LOST"], "AwaitingRetry")
-            assert "300 s; done again at " in str(client.read_flow_run(made["LOST"]).state)
+            assert "done again at " in str(client.read_flow_run(made["LOST"]).state)
             client.set_flow_run_state(made["LOST"], Scheduled(scheduled_time=datetime.now(UTC)), force=True)
             until(client, made["LOST"], "Completed")
-        found = {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
-        assert found == dict.fromkeys(made, "Crashed") | {"LOST": "Completed"}
+        assert found() == left | {"SILENT": "AwaitingRetry", "LOST": "Completed"}
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
