@@ -39,7 +39,7 @@ def forecast(
     from stockml.nights.glance import calendar_of, newest
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
-    from stockml.nights.tables import outlook_lines, rise
+    from stockml.nights.tables import outlook, rise
     from stockml.prices.store import BarStore
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
@@ -72,7 +72,7 @@ def forecast(
     print(rise(night, published.probability_of_rise, published.direction_step))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
-    print("\n".join(outlook_lines(published)).lstrip("\n"))
+    print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))
 
 
 @app.command()

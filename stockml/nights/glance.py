@@ -81,10 +81,14 @@ class Glance:
             width_against_usual=_share(figures.get(WIDTH)),
         )
 
-    def adds(self, *, clearly: bool = False) -> bool:
-        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise."""
+    def adds(self, *, clearly: bool = False) -> bool | None:
+        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise.
+
+        None where nothing was measured, or on too few origins to test.
+        """
         gains = ((self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p))
-        return any((gain or 0) > 0 and (is_clear(p) or not clearly) for gain, p in gains)
+        tested = [(gain, p) for gain, p in gains if gain is not None and p is not None]
+        return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names, in percent; a count; promoted: 1 or 0."""

@@ -30,9 +30,9 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += [*_row("history", _short_history(night)), "", *tables.path_lines(night)]
+    lines += [*_row("history", _short_history(night)), *tables.paths(night).lines()]
     lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
-    lines += [*tables.distribution_lines(night), ""]
+    lines += [*tables.distributions(night).lines(), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
@@ -41,7 +41,7 @@ def text(night: Night, age: Age | None = None) -> str:
         lines += _row("chance of a rise", _rise(night, night.forecast))
         lines += _row("published", _published(night, night.forecast))
     lines += _row("so far", _live(night))
-    lines += tables.outlook_lines(night.forecast) if night.forecast else []
+    lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast).lines()) else []
     lines += _where(night)
     return "\n".join(lines)
 
@@ -54,15 +54,15 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(tables.path_markdown(night))
+    parts.append(tables.paths(night).markdown())
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts.append(tables.distribution_markdown(night))
+    parts.append(tables.distributions(night).markdown())
     if night.forecast:
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(tables.outlook_markdown(night.forecast))
+        parts.append(tables.outlook(night.forecast).markdown())
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
