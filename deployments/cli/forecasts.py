@@ -80,6 +80,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     """Show how a ticker's forecasts turned out. Live ones, and apart those that came late."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
+    from stockml.forecasts.ledger_scores import restated_bars, steps_across
     from stockml.nights.glance import calendar_of, newest
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import BarStore
@@ -88,8 +89,8 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
-    restated = kept.restated(ticker, first, series, sessions)
-    across = kept.across_units(ticker, series, sessions)
+    counting = kept.counting(ticker, sessions)
+    restated, across = restated_bars(counting, first, series), steps_across(counting, series)
     if not as_json:
         listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
         print(ledger_text.record_text(ticker, today, first_known, restated, across, listed))

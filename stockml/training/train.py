@@ -86,7 +86,11 @@ def _train_tutorial(
         fits[name] = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
-    networks: dict[str, Any] = {name: _forecaster(series, fits[name]) for name in NETWORKS}
+    networks: dict[str, Any] = {}
+    for name in NETWORKS:
+        prepared, days = fits[name].recipe.prepared, series.sessions
+        scale, until = TutorialScale.of(prepared, days), days[prepared.train_end - 1]
+        networks[name] = TutorialForecaster(fits[name].recipe.settings, fits[name].weights, scale, until)
     return TrainedModel(
         settings=settings,
         decision=decision,
@@ -97,12 +101,6 @@ def _train_tutorial(
         history=tuple(row for name in NETWORKS for row in _history_rows(fits[name])),
         **networks,
     )
-
-
-def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
-    prepared = fitted.recipe.prepared
-    scale = TutorialScale.of(prepared, series.sessions)
-    return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
 
 
 def _history_rows(fitted: TutorialFit) -> list[dict[str, Any]]:
