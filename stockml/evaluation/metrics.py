@@ -91,7 +91,14 @@ class Evaluation:
         for name, step in self.one_step.items():
             found[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
         for comparison in self.comparisons:
-            found[comparison.name] |= _flat_comparison(comparison)
+            prefix, interval, test = f"vs_{slug(comparison.against)}", comparison.interval, comparison.test
+            found[comparison.name] |= {
+                f"{prefix}_skill_difference": comparison.skill_difference,
+                f"{prefix}_skill_low": interval.low if interval else None,
+                f"{prefix}_skill_high": interval.high if interval else None,
+                f"{prefix}_dm": test.statistic if test else None,
+                f"{prefix}_dm_p_value": comparison.p_value,
+            }
         return {
             slug(name): {figure: value for figure, value in figures.items() if value is not None}
             for name, figures in found.items()
@@ -101,15 +108,3 @@ class Evaluation:
 def slug(name: str) -> str:
     """`standard average` as it stands in a metric's name: `standard_average`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
-    prefix = f"vs_{slug(comparison.against)}"
-    interval, test = comparison.interval, comparison.test
-    return {
-        f"{prefix}_skill_difference": comparison.skill_difference,
-        f"{prefix}_skill_low": interval.low if interval else None,
-        f"{prefix}_skill_high": interval.high if interval else None,
-        f"{prefix}_dm": test.statistic if test else None,
-        f"{prefix}_dm_p_value": comparison.p_value,
-    }

@@ -67,7 +67,12 @@ class Pool:
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; beyond the furthest lead that was learned by √lead."""
         if self.regression is None:
-            return normal_quantiles(series, origins, leads)
+            from scipy.special import ndtri  # a random walk of the EWMA 60 volatility
+
+            volatilities = Volatilities.of(series)
+            check_history(volatilities, origins)
+            spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
+            return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
         known, further = _learned(leads)
         return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
 
@@ -83,16 +88,6 @@ class Pool:
         known, further = _learned(leads)
         scale = further if coefficients is None else np.exp(lead_basis(known) @ coefficients)[:, None] * further
         return np.asarray(self.base.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
-
-
-def normal_quantiles(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads, 21): a random walk of the EWMA 60 volatility."""
-    from scipy.special import ndtri
-
-    volatilities = Volatilities.of(series)
-    check_history(volatilities, origins)
-    spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
-    return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
 
 
 def widths_of(quantiles: Floats) -> Floats:

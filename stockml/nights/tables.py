@@ -45,9 +45,9 @@ class Table:
         return "\n\n".join(part for part in (table, notes) if part) if self.rows else ""
 
 
-def rise(night: Night | None, chance: float, step: int) -> str:
-    """With how often it rose, and how good such chances were.  night: None where it is gone.  chance: 0 to 1."""
-    said = f"{chance:.0%} that the price is higher in {step} sessions"
+def rise(night: Night | None, forecast: Forecast) -> str:
+    """With how often it rose, and how good such chances were.  night: None where it is gone."""
+    said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
     said += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
