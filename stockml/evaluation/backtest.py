@@ -215,22 +215,20 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
     """Each origin's by the newest pool that ends before it; the rows that every pool gives."""
     pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
     firsts = [i for i, pool in enumerate(pools) if i == 0 or pool.identity() != pools[i - 1].identity()]
-    pieces = zip(np.split(at, firsts[1:]), firsts, strict=True)
-    parts = [_rows_of_pool(series, piece, leads, pools[first]) for piece, first in pieces]
+    pieces = zip(np.split(at, firsts[1:]), (pools[first] for first in firsts), strict=True)
+    parts = []
+    for piece, pool in pieces:
+        assert pool.regression is not None
+        reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
+        quantiles = {BASE: pool.network(series, piece, leads)}
+        for shape_of in SHAPE_SOURCES:
+            found = simple_distributions(series, piece, leads, pool.regression, shape_of, IN_BACKTESTS)
+            quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
+            reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
+        parts.append(DistributionRows(piece, leads, quantiles, reasons))
     names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
     reasons = {name: why for part in parts for name, why in part.reasons.items()}
     quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}
-    return DistributionRows(at, leads, quantiles, reasons)
-
-
-def _rows_of_pool(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> DistributionRows:
-    assert pool.regression is not None
-    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    quantiles = {BASE: pool.network(series, at, leads)}
-    for shape_of in SHAPE_SOURCES:
-        found = simple_distributions(series, at, leads, pool.regression, shape_of, IN_BACKTESTS)
-        quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
-        reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
     return DistributionRows(at, leads, quantiles, reasons)
 
 

@@ -61,8 +61,12 @@ def paths(night: Night) -> Table:
     origins = f"{night.evaluation.origins:,} origins" if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
-    heading = (f"path, {origins}", "MSE", "skill", "RMSE", direction)
-    rows = [heading, *((name, *_cells(score)) for name, score in _scores(night).items())]
+    heading: tuple[str, ...] = (f"path, {origins}", "MSE", "skill", "RMSE", direction)
+    rows = [heading]
+    for name, score in _scores(night).items():
+        values = score.mse, score.skill, score.rmse, score.direction.accuracy
+        cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
+        rows.append((name, *("–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True))))
     return Table(rows, "{:<18} {:>10} {:>8} {:>9} {:>20}")
 
 
@@ -70,13 +74,6 @@ def _scores(night: Night) -> dict[str, Score]:
     scores = night.evaluation.scores if night.evaluation else {}
     between = sorted(name for name in scores if name not in (*FIRST, *LAST))
     return {name: scores[name] for name in (*FIRST, *between, *LAST) if name in scores}
-
-
-def _cells(score: Score) -> list[str]:
-    """MSE, skill, RMSE and direction; a dash where a figure is not defined."""
-    values = score.mse, score.skill, score.rmse, score.direction.accuracy
-    cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
-    return ["–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True)]
 
 
 def _base_rate(night: Night) -> float | None:

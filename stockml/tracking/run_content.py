@@ -43,6 +43,7 @@ CURVES = {
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
+HASHES = ("data_hash", "config_hash", "code_hash")
 WHOLE = ("lstm", "champion", "published", "without_network")  # all their figures are shown; of others, MSE and skill
 
 
@@ -99,11 +100,7 @@ def tags(night: Night) -> dict[str, str]:
     """What a night is found, grouped and compared by."""
     verdict = night.verdict
     found = {
-        "stockml.key": night.key,
-        "stockml.ticker": night.ticker,
-        "stockml.data_hash": night.data_hash,
-        "stockml.config_hash": night.config_hash,
-        "stockml.code_hash": night.code_hash,
+        **{f"stockml.{name}": getattr(night, name) for name in ("key", "ticker", *HASHES)},
         "ticker": night.ticker,
         "session": night.session.isoformat(),
         "mode": night.mode,

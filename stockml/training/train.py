@@ -124,23 +124,16 @@ def facts_about(
     champion: TrainedModel,
     series: PriceSeries,
     settings: Settings,
-    *,
-    same_code: bool = True,
-    same_adjustment: bool = True,
-    live_skill: float | None = None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
-    """What `retrain_policy.decide` wants to know, as of the last session of `series`. Raises TooFewBars."""
+    """What model and series say to `retrain_policy.decide`, as of the last session. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(
         unscored=unscored(champion, series.sessions[first]),
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
-        same_code=same_code,
-        same_adjustment=same_adjustment,
         same_base=not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
         new_sessions=int((series.sessions > champion.last_session).sum()),
         sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),
         scale_drift=1.0 if isinstance(network, TickerNetwork) else network.scale.drift(series),
-        live_skill=live_skill,
     )
