@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from stockml.errors import InvalidSetting
 from stockml.features.windows import OriginSplit, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
@@ -78,7 +79,9 @@ class Candidate:
 
         Raises InvalidSetting for a pool that has seen the first unseen origin.
         """
-        pools.held_out.check_unseen(series.sessions[split.validation.start].item())
+        first, through = series.sessions[split.validation.start].item(), pools.held_out.through
+        if through and through >= first:
+            raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)

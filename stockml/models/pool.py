@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork, lead_basis
@@ -44,11 +44,6 @@ class Pool:
     def through(self) -> date | None:
         """The last session that any of it has seen."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
-
-    def check_unseen(self, first: date) -> None:
-        """Raises InvalidSetting where any of it has seen the session `first`, or a later one, that it is scored on."""
-        if self.through and self.through >= first:
-            raise InvalidSetting("the last session of the pool", str(self.through), f"before the origin {first}")
 
     def identity(self) -> dict[str, str | None]:
         """Which files it is made of: name and SHA-256 of the content."""

@@ -194,11 +194,6 @@ def _known(values: Floats) -> dict[str, Floats]:
     return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
 
 
-def one_step_forecasts(known: Floats) -> Floats:
-    """(n,) the forecast of each point: what was known at the one before; of the first, 0 as the page has it."""
-    return np.concatenate([[0.0], known[:-1]])
-
-
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:
     """(steps,) what the exponential mean forecasts when each forecast is taken for the next value: ever the first."""
     return np.full(steps, EMA_DECAY * mean + (1 - EMA_DECAY) * value)
