@@ -86,7 +86,11 @@ class Candidate:
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
         now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
-        found = combine(series, np.concatenate([unseen, newest]), _joined(past, now))
+        network = None  # also where there is a vintage for the one and none for the other
+        if past.network is not None and now.network is not None:
+            network = np.concatenate([past.network, now.network])
+        location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
+        found = combine(series, np.concatenate([unseen, newest]), Components(location, simple, network))
         earlier = found.at(slice(0, len(unseen)))
         own = None
         if model is not None and isinstance(model.held_out, ForecastsPath):
@@ -121,10 +125,3 @@ def forecast_after(
         return Components(np.log(path / series.close[origins, None]), simple, None)
     location = published_moves(series, origins, leads)
     return Components(location, simple, network.network(series, origins, leads) if network is not None else None)
-
-
-def _joined(past: Components, now: Components) -> Components:
-    network = None  # also where there is a vintage for the one and none for the other
-    if past.network is not None and now.network is not None:
-        network = np.concatenate([past.network, now.network])
-    return Components(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)

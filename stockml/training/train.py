@@ -23,7 +23,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
+from stockml.training.tutorial import VALIDATION_SHARE, Recipe, fit
 
 
 def train(
@@ -76,21 +76,23 @@ def _train_tutorial(
     training = settings.training
     if start is not None:
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
-    fits = {}
+    networks: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
     for name, end, watched in (
         ("held_out", split.train_end + horizon, every_nth(split.test, horizon)),
         ("published", len(series), np.empty(0, np.int64)),
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
         weights = None if start is None else getattr(start, name).weights
-        fits[name] = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+        fitted = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+        scale = TutorialScale.of(recipe.prepared, series.sessions)
+        networks[name] = TutorialForecaster(recipe.settings, fitted.weights, scale, series.sessions[end - 1])
+        for row, paths in zip(fitted.history, fitted.test_predictions, strict=True):
+            history.append({figure: value for figure, value in row.items() if figure != "seconds_left"})
+            if len(watched):  # its paths in price
+                history[-1]["watched"] = np.round(recipe.prepared.prices(watched, paths), 4).tolist()
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
-    networks: dict[str, Any] = {}
-    for name in NETWORKS:
-        prepared, days = fits[name].recipe.prepared, series.sessions
-        scale, until = TutorialScale.of(prepared, days), days[prepared.train_end - 1]
-        networks[name] = TutorialForecaster(fits[name].recipe.settings, fits[name].weights, scale, until)
     return TrainedModel(
         settings=settings,
         decision=decision,
@@ -98,19 +100,9 @@ def _train_tutorial(
         sessions=len(series),
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
-        history=tuple(row for name in NETWORKS for row in _history_rows(fits[name])),
+        history=tuple(history),
         **networks,
     )
-
-
-def _history_rows(fitted: TutorialFit) -> list[dict[str, Any]]:
-    """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
-    recipe = fitted.recipe
-    rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
-    if not len(recipe.test):
-        return rows
-    paths = [recipe.prepared.prices(recipe.test - 1, each) for each in fitted.test_predictions]
-    return [row | {"watched": np.round(each, 4).tolist()} for row, each in zip(rows, paths, strict=True)]
 
 
 def learning_sha256(settings: Settings) -> str:
