@@ -120,7 +120,10 @@ def backtest(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits = _splits(series, within_segment(series, np.arange(start, last, span.every), furthest), settings, folders)
+    splits: dict[int, OriginSplit] = {}  # of every night that could have been run: not of one soon after a long hole
+    for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
+        with suppress(TooFewBars):
+            splits[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
     if len(splits) < FEWEST_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     origins, leads = np.array(list(splits)), np.array(LEADS)
@@ -160,15 +163,6 @@ def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) 
         if Pool.before(series.sessions[split.test.start].item(), folders).base is not None:
             return stop
     return len(series)
-
-
-def _splits(series: PriceSeries, at: Indices, settings: Settings, folders: Sequence[Path]) -> dict[int, OriginSplit]:
-    """By origin, of every night that could have been run: not of one soon after a long hole."""
-    found = {}
-    for origin in at.tolist():
-        with suppress(TooFewBars):
-            found[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
-    return found
 
 
 def _nights(
