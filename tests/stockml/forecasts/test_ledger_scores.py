@@ -9,16 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stockml.forecasts import ledger_scores
 from stockml.forecasts.ledger import Ledger, entries_of
-from stockml.forecasts.ledger_scores import (
-    FIGURES,
-    independent_count,
-    restated_bars,
-    scored_steps,
-    steps_across,
-    timing_of,
-    with_independent,
-)
+from stockml.forecasts.ledger_scores import FIGURES, independent_count, scored_steps, timing_of, with_independent
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, series
@@ -100,7 +93,7 @@ def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: f
     fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
     fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily: a crash
     now = PriceSeries.from_bars(fell)
-    assert steps_across(ledger.counting("IBM", NEW_YORK), now) == across
+    assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
     assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
 
 
@@ -270,12 +263,12 @@ def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_ba
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
     counting = ledger.counting("IBM", NEW_YORK)
-    [bar] = restated_bars(counting, first, now)
+    [bar] = ledger_scores.restated_bars(counting, first, now)
     assert (bar.session, bar.steps) == (day(13), 1 + HORIZON)
     assert bar.restated == pytest.approx(bar.first_known * 1.02)
-    assert restated_bars(counting, first, series(60)) == ()
+    assert ledger_scores.restated_bars(counting, first, series(60)) == ()
     rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
-    assert restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding"
+    assert ledger_scores.restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding"
 
 
 def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledger: Ledger) -> None:
@@ -286,7 +279,7 @@ def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledg
     now, first = PriceSeries.from_bars(corrected), series(60)
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
-    [bar] = restated_bars(ledger.counting("IBM", NEW_YORK), first, now)
+    [bar] = ledger_scores.restated_bars(ledger.counting("IBM", NEW_YORK), first, now)
     assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
 
 
