@@ -85,7 +85,7 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
 
 
-@pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (8.0, {})])
+@pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (80.0, {})])
 def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: float, across: dict[date, int]) -> None:
     for at in (10, 36, 70):
         ledger.publish(entry(at))
