@@ -39,7 +39,7 @@ def forecast(
     from stockml.nights.glance import calendar_of, newest
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
-    from stockml.nights.tables import outlook_lines, rise
+    from stockml.nights.tables import outlook, rise
     from stockml.prices.store import BarStore
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
@@ -69,10 +69,10 @@ def forecast(
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
-    print(rise(night, published.probability_of_rise, published.direction_step))
+    print(rise(night, published))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
-    print("\n".join(outlook_lines(published)).lstrip("\n"))
+    print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))
 
 
 @app.command()
@@ -80,6 +80,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     """Show how a ticker's forecasts turned out. Live ones, and apart those that came late."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
+    from stockml.forecasts.ledger_scores import restated_bars, steps_across
     from stockml.nights.glance import calendar_of, newest
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import BarStore
@@ -88,8 +89,8 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
-    restated = kept.restated(ticker, first, series, sessions)
-    across = kept.across_units(ticker, series, sessions)
+    counting = kept.counting(ticker, sessions)
+    restated, across = restated_bars(counting, first, series), steps_across(counting, series)
     if not as_json:
         listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
         print(ledger_text.record_text(ticker, today, first_known, restated, across, listed))

@@ -148,7 +148,12 @@ def judge_models(
     simple_rows: whether the table has the simple forecasts too. Otherwise as `assess`.
     """
     test = scored_origins(series, split.test, settings)
-    incumbent = None if kept else _incumbent(champion, series, split, unreadable)
+    incumbent = None
+    if champion and not kept:
+        age = int((series.sessions > champion.published.learned_until).sum())
+        incumbent = promotion_gate.Incumbent(age, unscored(champion, series.sessions[split.validation.start]))
+    elif unreadable and not kept:
+        incumbent = promotion_gate.Incumbent(0, unreadable)
     pools = Pools.of(model, series, split)
     models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}
     if champion and incumbent and incumbent.unscored is None:
@@ -182,15 +187,6 @@ def _evaluated(
     rises = {name: candidates[name].rises(settings.direction_step) for name in paths if name in candidates}
     rises[PUBLISHED] = author.rises(settings.direction_step)
     return evaluate(series.mid, test, paths, settings, rises, close=series.close)
-
-
-def _incumbent(
-    champion: TrainedModel | None, series: PriceSeries, split: OriginSplit, unreadable: str | None
-) -> promotion_gate.Incumbent | None:
-    if champion is None:
-        return None if unreadable is None else promotion_gate.Incumbent(0, unreadable)
-    age = int((series.sessions > champion.published.learned_until).sum())
-    return promotion_gate.Incumbent(age, unscored(champion, series.sessions[split.validation.start]))
 
 
 def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:

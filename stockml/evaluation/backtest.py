@@ -120,7 +120,10 @@ def backtest(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits = _splits(series, within_segment(series, np.arange(start, last, span.every), furthest), settings, folders)
+    splits: dict[int, OriginSplit] = {}  # of every night that could have been run: not of one soon after a long hole
+    for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
+        with suppress(TooFewBars):
+            splits[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
     if len(splits) < FEWEST_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     origins, leads = np.array(list(splits)), np.array(LEADS)
@@ -160,15 +163,6 @@ def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) 
         if Pool.before(series.sessions[split.test.start].item(), folders).base is not None:
             return stop
     return len(series)
-
-
-def _splits(series: PriceSeries, at: Indices, settings: Settings, folders: Sequence[Path]) -> dict[int, OriginSplit]:
-    """By origin, of every night that could have been run: not of one soon after a long hole."""
-    found = {}
-    for origin in at.tolist():
-        with suppress(TooFewBars):
-            found[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
-    return found
 
 
 def _nights(
@@ -215,22 +209,20 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
     """Each origin's by the newest pool that ends before it; the rows that every pool gives."""
     pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
     firsts = [i for i, pool in enumerate(pools) if i == 0 or pool.identity() != pools[i - 1].identity()]
-    pieces = zip(np.split(at, firsts[1:]), firsts, strict=True)
-    parts = [_rows_of_pool(series, piece, leads, pools[first]) for piece, first in pieces]
+    pieces = zip(np.split(at, firsts[1:]), (pools[first] for first in firsts), strict=True)
+    parts = []
+    for piece, pool in pieces:
+        assert pool.regression is not None
+        reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
+        quantiles = {BASE: pool.network(series, piece, leads)}
+        for shape_of in SHAPE_SOURCES:
+            found = simple_distributions(series, piece, leads, pool.regression, shape_of, IN_BACKTESTS)
+            quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
+            reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
+        parts.append(DistributionRows(piece, leads, quantiles, reasons))
     names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
     reasons = {name: why for part in parts for name, why in part.reasons.items()}
     quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}
-    return DistributionRows(at, leads, quantiles, reasons)
-
-
-def _rows_of_pool(series: PriceSeries, at: Indices, leads: Indices, pool: Pool) -> DistributionRows:
-    assert pool.regression is not None
-    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    quantiles = {BASE: pool.network(series, at, leads)}
-    for shape_of in SHAPE_SOURCES:
-        found = simple_distributions(series, at, leads, pool.regression, shape_of, IN_BACKTESTS)
-        quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
-        reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
     return DistributionRows(at, leads, quantiles, reasons)
 
 

@@ -214,8 +214,5 @@ def _bands(lines: Sequence[Line]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_row(heads), "|---|" + "--:|" * (len(heads) - 1), *map(_row, rows), ""]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    heading, *lines = [f"| {' | '.join(row)} |" for row in (heads, *rows)]
+    return [heading, "|---|" + "--:|" * (len(heads) - 1), *lines, ""]

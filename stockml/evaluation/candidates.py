@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from stockml.errors import InvalidSetting
 from stockml.features.windows import OriginSplit, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
@@ -78,12 +79,18 @@ class Candidate:
 
         Raises InvalidSetting for a pool that has seen the first unseen origin.
         """
-        pools.held_out.check_unseen(series.sessions[split.validation.start].item())
+        first, through = series.sessions[split.validation.start].item(), pools.held_out.through
+        if through and through >= first:
+            raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
         now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
-        found = combine(series, np.concatenate([unseen, newest]), _joined(past, now))
+        network = None  # also where there is a vintage for the one and none for the other
+        if past.network is not None and now.network is not None:
+            network = np.concatenate([past.network, now.network])
+        location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
+        found = combine(series, np.concatenate([unseen, newest]), Components(location, simple, network))
         earlier = found.at(slice(0, len(unseen)))
         own = None
         if model is not None and isinstance(model.held_out, ForecastsPath):
@@ -118,10 +125,3 @@ def forecast_after(
         return Components(np.log(path / series.close[origins, None]), simple, None)
     location = published_moves(series, origins, leads)
     return Components(location, simple, network.network(series, origins, leads) if network is not None else None)
-
-
-def _joined(past: Components, now: Components) -> Components:
-    network = None  # also where there is a vintage for the one and none for the other
-    if past.network is not None and now.network is not None:
-        network = np.concatenate([past.network, now.network])
-    return Components(np.concatenate([past.location, now.location]), np.concatenate([past.simple, now.simple]), network)

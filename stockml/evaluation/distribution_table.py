@@ -4,7 +4,7 @@ Never here: who wins, or a vintage that has seen what it is scored on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -17,7 +17,7 @@ from stockml.evaluation.simple_distributions import POOLED, DistributionRows, si
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import moves
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
@@ -71,6 +71,16 @@ def row_of(publisher: str) -> str:
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
+def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Pool) -> DistributionRows:
+    """The base as it is, and every simple row.  pool: ends before the first of the origins, (m,)."""
+    found = DistributionRows(origins, leads, {}, {})
+    if pool.regression is not None:
+        found = simple_distributions(series, origins, leads, pool.regression)
+    base = {BASE: pool.network(series, origins, leads)} if pool.base is not None else {}
+    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
+    return replace(found, quantiles=found.quantiles | base, reasons=reasons | found.reasons)
+
+
 def distribution_table(
     series: PriceSeries,
     origins: Indices,
@@ -85,24 +95,18 @@ def distribution_table(
     simple_rows: whether the simple ones are scored too."""
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
-    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    quantiles: dict[str, Floats] = {}
-    if pool.regression is not None and simple_rows:
-        simple = simple_distributions(series, origins, leads, pool.regression)
-        quantiles, reasons = {**simple.quantiles}, reasons | simple.reasons
-    if pool.base is not None and simple_rows:
-        quantiles[BASE] = pool.network(series, origins, leads)
-    quantiles |= {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
-    rows = DistributionRows(origins, leads, quantiles, reasons)
+    simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})
+    own = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
+    rows = replace(simple, quantiles=simple.quantiles | own)
     over_simple = compared(rows, actual, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: scored(each, actual, leads) for name, each in quantiles.items()},
+        scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
         widths=compared(rows, actual, reference=POOLED, symmetric=True),
         whole=compared(rows, actual, reference=POOLED),
         against_champion=compared(rows, actual, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=pool.through,
-        reasons=reasons,
+        reasons=rows.reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
     )

@@ -51,11 +51,11 @@ def evaluate(
     for name, path in paths.items():
         if path.shape != actual.shape:
             raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
-    start = close[origins]
+    start, rolling = close[origins], pd.Series(mid).rolling(settings.scale_sessions, min_periods=1)
     scorer = _Scorer(
         actual=actual,
         start=start,
-        scale=past_range(mid, settings.scale_sessions)[origins],
+        scale=np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins],
         step=mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins],
         overlap=overlap(origins, horizon),
         direction_lead=settings.direction_step,
@@ -142,12 +142,6 @@ class _Scorer:
             base_rate=_mean(rose),
             brier=None if rise is None else _mean(brier(rise, rose)),
         )
-
-
-def past_range(mid: Floats, sessions: int) -> Floats:
-    """Highest minus lowest of the `sessions` values up to each session, or as many as there are.  Returns (n,)."""
-    rolling = pd.Series(mid).rolling(sessions, min_periods=1)
-    return np.asarray(rolling.max() - rolling.min(), dtype=np.float64)
 
 
 def _finite(value: float) -> float | None:

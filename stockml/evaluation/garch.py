@@ -27,24 +27,19 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
     """
     found, start = np.empty((len(origins), len(leads))), 0
     for segment in segments(series):
-        rows = (origins >= start) & (origins < start + len(segment))
-        if rows.any():
-            found[rows] = _of_segment(segment, origins[rows] - start, leads)
+        rows = np.flatnonzero((origins >= start) & (origins < start + len(segment)))
+        percent = 100 * since_last_close(segment, segment.close)[1:]
+        known = Volatilities.of(segment).return_count[origins[rows] - start]
+        if known.min(initial=MIN_RETURNS) < MIN_RETURNS:
+            raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
+        learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, MIN_RETURNS)
+        for stop in np.unique(learned_from):
+            at = learned_from == stop
+            learned = _learned(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())
+            variances = _variances(percent, known[at] - 1, int(leads.max()), learned)
+            found[rows[at]] = np.sqrt(np.cumsum(variances, axis=1)[:, leads - 1]) / 100
         start += len(segment)
     return found
-
-
-def _of_segment(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    percent, known = 100 * since_last_close(series, series.close)[1:], Volatilities.of(series).return_count[origins]
-    if known.min() < MIN_RETURNS:
-        raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
-    learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, MIN_RETURNS)
-    variances = np.empty((len(origins), int(leads.max())))
-    for stop in np.unique(learned_from):
-        rows = learned_from == stop
-        learned = _learned(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())
-        variances[rows] = _variances(percent, known[rows] - 1, variances.shape[1], learned)
-    return np.asarray(np.sqrt(np.cumsum(variances, axis=1)[:, leads - 1]) / 100, dtype=np.float64)
 
 
 @lru_cache(maxsize=64)

@@ -10,9 +10,9 @@ import numpy as np
 
 from stockml.errors import LooksAhead
 from stockml.evaluation.candidates import forecast_after, trend_prior_paths
-from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.distribution_table import BASE, rows_of_pool
 from stockml.evaluation.evaluate import TREND_PRIOR
-from stockml.evaluation.simple_distributions import SHAPES, simple_distributions
+from stockml.evaluation.simple_distributions import SHAPES
 from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.publishing import combine
 from stockml.models.baselines import baseline_paths
@@ -65,12 +65,8 @@ def rows_of_a_night(
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
-    if pool.regression is not None:
-        simple = simple_distributions(series, last, known, pool.regression).quantiles
-        rows |= {name: [simple.get(name)] for name in SHAPES}
-    if pool.base is not None:
-        rows[BASE] = [pool.network(series, last, known)]
-    return rows
+    simple = rows_of_pool(series, last, known, pool).quantiles
+    return rows | {name: [simple.get(name)] for name in (*SHAPES, BASE)}
 
 
 def check_look_ahead(

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.storage.records import record
 
+WHOLE_PATH = ("mse", "half_mse", "rmse", "mae", "mase", "skill")
+
 
 @dataclass(frozen=True)
 class Direction:
@@ -81,11 +83,22 @@ class Evaluation:
 
         Undefined figures are left out.
         """
-        found = {name: _flat_score(score) for name, score in self.scores.items()}
+        found: dict[str, dict[str, float | None]] = {}
+        for name, score in self.scores.items():
+            leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
+            direction = {f"direction_{figure}": value for figure, value in asdict(score.direction).items()}
+            found[name] = {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
         for name, step in self.one_step.items():
             found[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
         for comparison in self.comparisons:
-            found[comparison.name] |= _flat_comparison(comparison)
+            prefix, interval, test = f"vs_{slug(comparison.against)}", comparison.interval, comparison.test
+            found[comparison.name] |= {
+                f"{prefix}_skill_difference": comparison.skill_difference,
+                f"{prefix}_skill_low": interval.low if interval else None,
+                f"{prefix}_skill_high": interval.high if interval else None,
+                f"{prefix}_dm": test.statistic if test else None,
+                f"{prefix}_dm_p_value": comparison.p_value,
+            }
         return {
             slug(name): {figure: value for figure, value in figures.items() if value is not None}
             for name, figures in found.items()
@@ -95,21 +108,3 @@ class Evaluation:
 def slug(name: str) -> str:
     """`standard average` as it stands in a metric's name: `standard_average`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _flat_score(score: Score) -> dict[str, float | None]:
-    direct = {name: getattr(score, name) for name in ("mse", "half_mse", "rmse", "mae", "mase", "skill")}
-    leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
-    return direct | leads | {f"direction_{name}": value for name, value in asdict(score.direction).items()}
-
-
-def _flat_comparison(comparison: Comparison) -> dict[str, float | None]:
-    prefix = f"vs_{slug(comparison.against)}"
-    interval, test = comparison.interval, comparison.test
-    return {
-        f"{prefix}_skill_difference": comparison.skill_difference,
-        f"{prefix}_skill_low": interval.low if interval else None,
-        f"{prefix}_skill_high": interval.high if interval else None,
-        f"{prefix}_dm": test.statistic if test else None,
-        f"{prefix}_dm_p_value": comparison.p_value,
-    }

@@ -90,15 +90,13 @@ def verdict(
 ) -> Verdict:
     """The decision with the numbers that it, and what is published, rest on.  weights: the network's by lead."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    own, champion, published = (scores.get(name) for name in (LSTM, CHAMPION, PUBLISHED))
+    own = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
     numbers = {
         "origins": float(evaluation.origins),
-        "challenger_mse": own.mse if own else None,
-        "champion_mse": champion.mse if champion else None,
-        "published_skill": published.skill if published else None,
+        **{f"{who}_mse": score.mse for who, score in own.items()},
+        **{f"{who}_skill": score.skill for who, score in own.items()},
+        "published_skill": scores[PUBLISHED].skill,
         "last_close_mse": scores[LAST_CLOSE].mse,
-        "challenger_skill": own.skill if own else None,
-        "champion_skill": champion.skill if champion else None,
         "network_adds": adds.skill_difference if adds else None,
         "network_adds_p_value": adds.p_value if adds else None,
         **table.figures(),

@@ -7,7 +7,6 @@ before the first origin.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -32,6 +31,7 @@ SHAPES = {
     OWN_HAR: POOLED,  # the same regression, so in the same units
     POOLED: POOLED,
 }
+VOLATILITIES = {CONSTANT_WIDTH: "constant", EWMA_20: "ewma_20", EWMA_60: "ewma_60"}
 IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's standard deviation, close to close
 
 CALIBRATION_SESSIONS = 1_000
@@ -116,16 +116,11 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
         if len(known) < OWN_SESSIONS:
             raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")
         return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
-    if name == CONSTANT_WIDTH:
-        volatilities = Volatilities.of(known)
-        pooled.check_history(volatilities, np.array([len(known) - 1]))
-        usual = float(volatilities.constant[-1])
-        return lambda series, origins, leads: np.tile(usual * np.sqrt(leads), (len(origins), 1))
-    return partial(_ewma_widths, name)
 
+    def widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        volatilities = Volatilities.of(series)
+        at = np.full_like(origins, len(known) - 1) if name == CONSTANT_WIDTH else origins
+        pooled.check_history(volatilities, at)
+        return np.asarray(getattr(volatilities, VOLATILITIES[name])[at, None] * np.sqrt(leads), dtype=np.float64)
 
-def _ewma_widths(name: str, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    volatilities = Volatilities.of(series)
-    pooled.check_history(volatilities, origins)
-    volatility = volatilities.ewma_20 if name == EWMA_20 else volatilities.ewma_60
-    return np.asarray(volatility[origins, None] * np.sqrt(leads), dtype=np.float64)
+    return widths

@@ -24,12 +24,9 @@ from stockml.forecasts.ledger_scores import (
     TIMINGS,
     LiveScores,
     Record,
-    RestatedBar,
     Timing,
-    restated_bars,
     scored_steps,
     scores_of,
-    steps_across,
     steps_that_count,
     timing_of,
 )
@@ -145,11 +142,6 @@ class Ledger:
         """The steps of the forecasts that are scored: one a session, as `ledger_scores.steps_that_count` chooses."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
-    def live_steps(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The live ones among those: made before the market opened on their first day."""
-        counting = self.counting(ticker, sessions)
-        return counting[counting["timing"] == "live"]
-
     def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
         """The record so far, of live forecasts and, apart, of late and of backfilled ones.
 
@@ -162,16 +154,6 @@ class Ledger:
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """Of that record the live forecasts' part alone, without those made after the series' last session."""
         return _live(self, ticker, series, sessions, self._sha256(ticker))
-
-    def restated(
-        self, ticker: str, first_known: PriceSeries, series: PriceSeries, sessions: Sessions
-    ) -> tuple[RestatedBar, ...]:
-        """The bars for which the record as first known differs from today's."""
-        return restated_bars(scored_steps(self.counting(ticker, sessions), series), first_known, series)
-
-    def across_units(self, ticker: str, series: PriceSeries, sessions: Sessions) -> dict[date, int]:
-        """How many steps of the record are not scored, by the change of units that they lie across."""
-        return steps_across(self.counting(ticker, sessions), series)
 
     def _sha256(self, ticker: str) -> str | None:
         path = str(self.file(ticker))
@@ -246,21 +228,20 @@ def _check(entry: LedgerEntry) -> None:
 
 def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
     """The forecasts that these whole steps are of, in the order in which they come."""
-    return tuple(_entry(ticker, rows) for _, rows in steps.groupby("key", sort=False))
-
-
-def _entry(ticker: str, rows: pd.DataFrame) -> LedgerEntry:
-    first = rows.iloc[0]
-    bands = tuple(Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
-    forecast = Forecast(
-        origin=first["session"].date(),
-        last_value=float(first["last_value"]),
-        sessions=tuple(day.date() for day in rows["due"]),
-        path=tuple(rows["path"].tolist()),
-        bands=bands,
-        probability_of_rise=float(first["probability_of_rise"]),
-        direction_step=int(first["direction_step"]),
-        weights=tuple(rows["weight"].tolist()),
-    )
-    run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
-    return LedgerEntry(ticker, str(first["key"]), first["published_at"].to_pydatetime(), forecast, run_id, version)
+    found = []
+    for key, rows in steps.groupby("key", sort=False):
+        first = rows.iloc[0]
+        bands = (Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
+        forecast = Forecast(
+            origin=first["session"].date(),
+            last_value=float(first["last_value"]),
+            sessions=tuple(day.date() for day in rows["due"]),
+            path=tuple(rows["path"].tolist()),
+            bands=tuple(bands),
+            probability_of_rise=float(first["probability_of_rise"]),
+            direction_step=int(first["direction_step"]),
+            weights=tuple(rows["weight"].tolist()),
+        )
+        run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
+        found.append(LedgerEntry(ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version))
+    return tuple(found)

@@ -223,9 +223,9 @@ def _mean(values: "pd.Series[float]") -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def restated_bars(scored: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
+def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted in one way."""
-    found: dict[date, RestatedBar] = {}
+    found, scored = dict[date, RestatedBar](), scored_steps(counting, series)
     # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
     uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
         "close": scored["session"],

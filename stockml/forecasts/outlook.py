@@ -38,32 +38,23 @@ class Outlook:
             return "too short a history to say"
         low, high = USUAL
         word = "calmer than" if self.percentile < low else "wilder than" if self.percentile > high else "as"
-        return f"{word} usual, {_ordinal(round(self.percentile))} percentile"
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
+        place = round(self.percentile)
+        ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+        return f"{word} usual, {place}{ending} percentile"
 
 
 def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
     """quantiles: (m, leads, 21) of earlier origins, of log(price / close) at LEVELS.  tonight: (leads, 21)."""
-    return tuple(_outlook(quantiles[:, span - 1], tonight[span - 1], span) for span in SPANS if span <= len(tonight))
-
-
-def _outlook(earlier: Floats, tonight: Floats, span: int) -> Outlook:
-    now, before = float(annualised(tonight, span)), annualised(earlier, span)
-    known = len(before) >= FEWEST_USUAL
-    low, high = np.quantile(before, [0.1, 0.9]).tolist() if known else (0.0, 0.0)
+    found, known = [], len(quantiles) >= FEWEST_USUAL
     sides = [np.log1p([move, -move]) for move in MOVES]
-    return Outlook(
-        sessions=span,
-        volatility=now,
-        usual=(low, high) if known else None,
-        percentile=float(100 * (before < now).mean()) if known else None,
-        rise=chance_above(tonight, 0.0),
-        beyond=tuple(chance_above(tonight, up) + 1 - chance_above(tonight, down) for up, down in sides),
-    )
+    for span in (span for span in SPANS if span <= len(tonight)):
+        said = tonight[span - 1]
+        now, before = float(annualised(said, span)), annualised(quantiles[:, span - 1], span)
+        usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if known else None
+        percentile = float(100 * (before < now).mean()) if known else None
+        beyond = tuple(chance_above(said, up) + 1 - chance_above(said, down) for up, down in sides)
+        found.append(Outlook(span, now, usual, percentile, chance_above(said, 0.0), beyond))
+    return tuple(found)
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:

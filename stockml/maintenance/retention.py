@@ -16,7 +16,7 @@ from pydantic import Field
 from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import Home
 from stockml.models.registry import Registry
-from stockml.nights.record import Night, kept_night, night_path, read_night
+from stockml.nights.record import kept_night, night_path, read_night
 from stockml.settings import Checked
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
@@ -159,12 +159,9 @@ def _of_nights(folder: Path) -> set[Path]:
     pending = {path for path, night in records.items() if night.status == "completed" and night.mlflow_run_id is None}
     newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
     kept = pending | ({newest} if newest else set())
-    return kept | {part for path in kept for part in _parts(records[path])}
-
-
-def _parts(night: Night) -> set[Path]:
-    named = (night.model_folder, night.evaluation_folder, night.dataset_path, night.plots_folder)
-    return {Path(path) for path in named if path}
+    parts = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
+    named = (getattr(records[path], part) for path in kept for part in parts)
+    return kept | {Path(each) for each in named if each}
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_array, check_history, hat_basis
+from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_array, hat_basis
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -102,10 +102,8 @@ class BaseNetwork:
 
         pooled: whose width is corrected, the base's own vintage or a fresher one.  Else as `PooledRegression.widths`.
         """
-        volatilities = Volatilities.of(series)
-        check_history(volatilities, origins)
         regression = pooled.widths(series, origins, leads)
-        volatility = volatilities.ewma_60[origins, None] * np.sqrt(leads)
+        volatility = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
             log_change = coefficients.astype(np.float64) @ lead_basis(leads).T

@@ -1,11 +1,4 @@
-"""The averaging forecasts that every model must be measured against: no fitting, no memory of the future.
-
-A level and a trend per session, each from the sessions up to it, and a shape over the leads:
-path(origin)[k] = level[origin] + trend[origin] · shape[k].
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""The averaging forecasts that every model must be measured against: no fitting, no memory of the future."""
 
 import numpy as np
 import pandas as pd
@@ -17,6 +10,7 @@ EMA_DECAY = 0.5
 DRIFT_SESSIONS = 2_500
 MOMENTUM_SESSIONS = 20
 MOMENTUM_DAMPING = 0.9
+LAST_MID = "last mid price"
 
 
 def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
@@ -39,46 +33,17 @@ def mean_step(mid: Floats, sessions: int) -> Floats:
     return steps
 
 
-def straight(horizon: int) -> Floats:
-    return np.arange(1.0, horizon + 1)
-
-
-def damped(horizon: int) -> Floats:
-    """d + d² + … up to each lead, d MOMENTUM_DAMPING: a trend that goes on, ever weaker (Gardner and McKenzie 1985)."""
-    return np.asarray(np.cumsum(MOMENTUM_DAMPING ** straight(horizon)), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One averaging forecast. What it says after session i depends on mid[: i + 1] alone."""
-
-    name: str
-    level: Callable[[Floats], Floats]
-    trend: Callable[[Floats], Floats] = np.zeros_like
-    shape: Callable[[int], Floats] = np.zeros
-
-    def path(self, mid: Floats, origins: Indices, horizon: int) -> Floats:
-        """mid: (n,), price.  origins: (m,), session indices.  Returns (m, horizon), price at leads 1 … horizon."""
-        level, trend = self.level(mid)[origins], self.trend(mid)[origins]
-        paths: Floats = np.multiply.outer(trend, self.shape(horizon))
-        paths += level[:, None]
-        return paths
-
-
-LAST_MID = "last mid price"
-
-BASELINES: dict[str, Baseline] = {
-    baseline.name: baseline
-    for baseline in (
-        Baseline("standard average", trailing_mean),
-        Baseline("EMA", exponential_mean),
-        Baseline(LAST_MID, np.asarray),
-        Baseline("drift", np.asarray, lambda mid: mean_step(mid, DRIFT_SESSIONS), straight),
-        Baseline("momentum", np.asarray, lambda mid: mean_step(mid, MOMENTUM_SESSIONS), damped),
-    )
-}
-
-
 def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
-    """Every baseline's path from the same origins.  Returns {name: (m, horizon)}."""
-    return {name: baseline.path(mid, origins, horizon) for name, baseline in BASELINES.items()}
+    """{name: (m, horizon)} price at leads 1 … horizon by every baseline, from the same origins.
+
+    mid: (n,), price.  origins: (m,), session indices.  What is said after session i depends on mid[: i + 1] alone.
+    """
+    last, still, straight = mid[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
+    damped = np.cumsum(MOMENTUM_DAMPING**straight)  # a trend that goes on, ever weaker (Gardner and McKenzie 1985)
+    return {
+        "standard average": trailing_mean(mid)[origins, None] + still,
+        "EMA": exponential_mean(mid)[origins, None] + still,
+        LAST_MID: last + still,
+        "drift": mean_step(mid, DRIFT_SESSIONS)[origins, None] * straight + last,
+        "momentum": mean_step(mid, MOMENTUM_SESSIONS)[origins, None] * damped + last,
+    }

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork, lead_basis
@@ -45,11 +45,6 @@ class Pool:
         """The last session that any of it has seen."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
 
-    def check_unseen(self, first: date) -> None:
-        """Raises InvalidSetting where any of it has seen the session `first`, or a later one, that it is scored on."""
-        if self.through and self.through >= first:
-            raise InvalidSetting("the last session of the pool", str(self.through), f"before the origin {first}")
-
     def identity(self) -> dict[str, str | None]:
         """Which files it is made of: name and SHA-256 of the content."""
         return {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
@@ -67,7 +62,12 @@ class Pool:
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; beyond the furthest lead that was learned by √lead."""
         if self.regression is None:
-            return normal_quantiles(series, origins, leads)
+            from scipy.special import ndtri  # a random walk of the EWMA 60 volatility
+
+            volatilities = Volatilities.of(series)
+            check_history(volatilities, origins)
+            spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
+            return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
         known, further = _learned(leads)
         return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
 
@@ -83,16 +83,6 @@ class Pool:
         known, further = _learned(leads)
         scale = further if coefficients is None else np.exp(lead_basis(known) @ coefficients)[:, None] * further
         return np.asarray(self.base.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
-
-
-def normal_quantiles(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads, 21): a random walk of the EWMA 60 volatility."""
-    from scipy.special import ndtri
-
-    volatilities = Volatilities.of(series)
-    check_history(volatilities, origins)
-    spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
-    return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
 
 
 def widths_of(quantiles: Floats) -> Floats:

@@ -43,8 +43,6 @@ class VintageKind:
     layout: Mapping[str, Any]
     parts: Callable[[Any], tuple[Header, Arrays]]
     build: Callable[[Header, Header, Arrays], Vintage]
-    serialise: Callable[[Header, Arrays], bytes]
-    parse: Callable[[bytes], tuple[Header, Arrays]]
 
     def file_name(self, through: date) -> str:
         """`base-2005-06.npz`: the month of the last session that was seen."""
@@ -58,7 +56,13 @@ def file_name(vintage: Vintage) -> str:
 def write(vintage: Vintage, folder: Path) -> Path:
     """Write the vintage, atomically, under the name of its last month; equal values give equal bytes."""
     path, (header, arrays) = folder / file_name(vintage), _described(vintage)
-    write_atomically(path, _kind(vintage).serialise(header | {"sha256": _digest(header, arrays)}, arrays))
+    header |= {"sha256": _digest(header, arrays)}
+    if arrays:
+        content = labelled(header, arrays)
+    else:
+        lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in header.items()]
+        content = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    write_atomically(path, content)
     return path
 
 
@@ -73,7 +77,8 @@ def read(path: Path) -> Any:
     try:
         if (size := path.stat().st_size) > LARGEST:
             raise ValueError(f"{size:,} bytes")
-        header, arrays = kind.parse(path.read_bytes())
+        content = path.read_bytes()
+        header, arrays = unlabelled(content) if path.suffix == ".npz" else (json.loads(content), [])
         signed, found = header.pop("sha256"), _digest(header, arrays)
         if signed != found:
             expected = f"expected content of SHA-256 {str(signed)[:64]}"
@@ -131,11 +136,6 @@ def _regression(learned_from: Header, header: Header, _: Arrays) -> PooledRegres
     return PooledRegression(**learned_from, **fitted, shapes=shapes)
 
 
-def _lines(header: Header, _: Arrays) -> bytes:
-    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in header.items()]
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-
-
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
     """Of each network its weights in half precision, then its shape in single."""
     header = {
@@ -186,8 +186,6 @@ KINDS = {
         layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
         parts=_regression_parts,
         build=_regression,
-        serialise=_lines,
-        parse=lambda content: (json.loads(content), ()),
     ),
     "base": VintageKind(
         name="base network",
@@ -195,7 +193,5 @@ KINDS = {
         layout={"format": "stockml base network, 1", **WINDOWS, **GRID},
         parts=_base_parts,
         build=_base,
-        serialise=labelled,
-        parse=unlabelled,
     ),
 }

@@ -11,18 +11,24 @@ import os
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from stockml.clock import now
 from stockml.errors import NoForecast
+from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
+from stockml.forecasts.ledger import Ledger, entries_of
+from stockml.forecasts.ledger_scores import scored_steps
 from stockml.home import home
+from stockml.nights.glance import calendar_of, newest
+from stockml.nights.record import kept_night, read_night
+from stockml.nights.tables import rise
+from stockml.nights.universe import NightRow
+from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
 from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from stockml.prices.store import BarStore
 
 
 class Home:
@@ -43,11 +49,9 @@ class Home:
 
     def tickers(self) -> tuple[str, ...]:
         """Those that have bars, in alphabetical order."""
-        from stockml.prices.store import BarStore
-
         return BarStore.of(self._place).tickers()
 
-    def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> "pd.DataFrame":
+    def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> pd.DataFrame:
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume, shares.
 
         adjusted: for splits, behind imported history; else raw as traded, the newest value of each restated session.
@@ -56,7 +60,7 @@ class Home:
         store, named = self._store(ticker), validated_ticker(ticker)
         return store.adjusted(named, as_of=as_of) if adjusted else store.read(named, as_of=as_of)
 
-    def forecast(self, ticker: str) -> "pd.DataFrame":
+    def forecast(self, ticker: str) -> pd.DataFrame:
         """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
 
         lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
@@ -64,44 +68,35 @@ class Home:
         (0 to 1) that the price is higher at the lead `direction_step`; in words `age`, which calls an old one expired,
         and `rise`, that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
-        from stockml.clock import now
-        from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
-        from stockml.forecasts.ledger import Ledger
-        from stockml.nights.record import kept_night
-        from stockml.nights.tables import rise
-
         named = validated_ticker(ticker)
         steps = Ledger(self._place.ledger).steps(named)
         if steps.empty:
             raise NoForecast(named, str(self._place.root))
-        newest = steps.sort_values(["session", "published_at"], kind="stable").iloc[-1]
-        found = steps[steps["key"] == newest["key"]].rename(columns={"due": "session", "session": "origin"})
+        newest = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
+        [entry] = entries_of(named, newest)
         bands = [f"{side}_{band}" for band in (50, 80, 95) for side in ("low", "high")]
-        shown = found.set_index("session").rename(columns={"path": "forecast"})[["lead", "forecast", *bands, "weight"]]
-        night = kept_night(self._place.nights, named, str(newest["key"]))
+        shown = newest.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
+        shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
+        night, forecast = kept_night(self._place.nights, named, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
         shown.attrs = {
-            "age": str(age_of(newest["session"].date(), self._store(named).sessions(named), now(), limit)),
-            "origin": newest["session"].date(),
-            "published_at": newest["published_at"].to_pydatetime(),
-            "key": str(newest["key"]),
-            "rise": rise(night, float(newest["probability_of_rise"]), int(newest["direction_step"])),
-            "probability_of_rise": float(newest["probability_of_rise"]),
-            "direction_step": int(newest["direction_step"]),
+            "age": str(age_of(forecast.origin, self._store(named).sessions(named), now(), limit)),
+            "origin": forecast.origin,
+            "published_at": entry.published_at,
+            "key": entry.key,
+            "rise": rise(night, forecast),
+            "probability_of_rise": forecast.probability_of_rise,
+            "direction_step": forecast.direction_step,
         }
         return shown
 
-    def ledger(self, ticker: str) -> "pd.DataFrame":
+    def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts, one forecast a session, beside what happened: a row a (origin, lead).
 
         origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80, last_close
         and actual: mid prices in the origin's shares, the close of the origin, and NaN for what has not come due.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
-        from stockml.forecasts.ledger import Ledger
-        from stockml.forecasts.ledger_scores import scored_steps
-        from stockml.prices.series import PriceSeries
-
         store, named = self._store(ticker), validated_ticker(ticker)
         counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
         came = scored_steps(counting, PriceSeries.from_bars(store.adjusted(named)))
@@ -111,24 +106,16 @@ class Home:
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
         return both.rename(columns=named_so)[columns]
 
-    def nights(self, ticker: str) -> "pd.DataFrame":
+    def nights(self, ticker: str) -> pd.DataFrame:
         """Every completed night, oldest first: index `session`; columns as `stockml.nights.universe.NightRow` says.
 
         Skills and changes are shares: 0.05 is 5 %. What a night lacks is None. Raises InvalidFile.
         """
-        import pandas as pd
-
-        from stockml.nights.record import read_night
-        from stockml.nights.universe import NightRow
-
         kept = sorted((self._place.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))
         rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
         columns = [*NightRow.__dataclass_fields__, "key"]
         return pd.DataFrame(rows, columns=columns).set_index("session")
 
-    def _store(self, ticker: str) -> "BarStore":
-        from stockml.nights.glance import calendar_of, newest
-        from stockml.prices.store import BarStore
-
+    def _store(self, ticker: str) -> BarStore:
         return BarStore.of(self._place, calendar_of(newest(self._place.nights, validated_ticker(ticker))))

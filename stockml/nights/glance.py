@@ -57,6 +57,7 @@ class Glance:
     @classmethod
     def of(cls, night: Night) -> "Glance":
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
+        shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -74,17 +75,21 @@ class Glance:
             path_adds=path_adds.skill_difference if path_adds else None,
             path_adds_p=path_adds.p_value if path_adds else None,
             crps_skill=night.crps_skill,
-            coverage_80=_share(figures.get("answer/coverage_80_pct")),
+            coverage_80=shares.get("answer/coverage_80_pct"),
             live_skill=figures.get("live/skill"),
             live_coverage_80=figures.get("live/coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
-            width_against_usual=_share(figures.get(WIDTH)),
+            width_against_usual=shares.get(WIDTH),
         )
 
-    def adds(self, *, clearly: bool = False) -> bool:
-        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise."""
+    def adds(self, *, clearly: bool = False) -> bool | None:
+        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise.
+
+        None where nothing was measured, or on too few origins to test.
+        """
         gains = ((self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p))
-        return any((gain or 0) > 0 and (is_clear(p) or not clearly) for gain, p in gains)
+        tested = [(gain, p) for gain, p in gains if gain is not None and p is not None]
+        return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names, in percent; a count; promoted: 1 or 0."""
@@ -134,7 +139,3 @@ def night_age(night: Night, now: datetime) -> Age | None:
     if night.forecast is None:
         return None
     return age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)
-
-
-def _share(percent: float | None) -> float | None:
-    return None if percent is None else percent / 100

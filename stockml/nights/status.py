@@ -172,8 +172,7 @@ def _publishes_a_path(found: Glance) -> bool:
 
 
 def _is_untested(found: Glance) -> bool:
-    """Whether gains are known, and of none how likely it is by luck; all are of the same origins."""
-    return {found.network_adds, found.path_adds} != {None} == {found.network_adds_p, found.path_adds_p}
+    return found.adds() is None and {found.network_adds, found.path_adds} != {None}
 
 
 def _adds(found: Glance) -> str:
@@ -191,10 +190,10 @@ def _adds(found: Glance) -> str:
 
 def share_sentence(listed: Sequence[Row]) -> str:
     """On how many tickers the network adds something to what is published, and on how many by more than the noise."""
-    known = [row.glance for row in listed if row.glance and {row.glance.network_adds, row.glance.path_adds} != {None}]
+    known = [row.glance for row in listed if row.glance and row.glance.adds() is not None]
     if not known:
         return "No night yet says whether the network adds anything."
-    adding, clearly = (sum(each.adds(clearly=beyond) for each in known) for beyond in (False, True))
+    adding, clearly = (sum(bool(each.adds(clearly=beyond)) for each in known) for beyond in (False, True))
     counted = f"{adding} of {len(known)} ticker{'' if len(known) == 1 else 's'} ({adding / len(known):.0%})"
     return f"The network adds something on {counted}, on {clearly} by more than the noise."
 

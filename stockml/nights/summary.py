@@ -30,18 +30,18 @@ def text(night: Night, age: Age | None = None) -> str:
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
     lines += _row("model", f"{night.mode}: {night.reason}")
-    lines += [*_row("history", _short_history(night)), "", *tables.path_lines(night)]
+    lines += [*_row("history", _short_history(night)), *tables.paths(night).lines()]
     lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
-    lines += [*tables.distribution_lines(night), ""]
+    lines += [*tables.distributions(night).lines(), ""]
     if night.verdict:
         lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
         lines += _row("forecast", _end_point(night.forecast))
         lines += _row("", str(age or ""))
-        lines += _row("chance of a rise", _rise(night, night.forecast))
+        lines += _row("chance of a rise", tables.rise(night, night.forecast))
         lines += _row("published", _published(night, night.forecast))
     lines += _row("so far", _live(night))
-    lines += tables.outlook_lines(night.forecast) if night.forecast else []
+    lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast).lines()) else []
     lines += _where(night)
     return "\n".join(lines)
 
@@ -54,15 +54,15 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(tables.path_markdown(night))
+    parts.append(tables.paths(night).markdown())
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts.append(tables.distribution_markdown(night))
+    parts.append(tables.distributions(night).markdown())
     if night.forecast:
         made = f"; {age}" if age else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {_rise(night, night.forecast)}{made}.")
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{made}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(tables.outlook_markdown(night.forecast))
+        parts.append(tables.outlook(night.forecast).markdown())
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 
@@ -107,7 +107,10 @@ def _heading(night: Night) -> list[str]:
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:
         learned = night.distributions is None or POOLED in night.distributions.scores
-        return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", _not_published(night)]
+        why = f"the network did worse: {_crps_adds(night)}"
+        if night.distributions and night.network_adds is None:
+            why = "no network: " + "; ".join(night.distributions.reasons.values())
+        return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", why]
     if night.publishes_a_path:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
@@ -127,12 +130,6 @@ def _crps_adds(night: Night) -> str:
         return "what was not measured"
     inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
     return f"{found.skill:+z.2%} of CRPS{inside}, {_luck(found.p_value)}"
-
-
-def _not_published(night: Night) -> str:
-    if night.distributions and night.network_adds is None:
-        return "no network: " + "; ".join(night.distributions.reasons.values())
-    return f"the network did worse: {_crps_adds(night)}"
 
 
 def _path_adds(night: Night) -> str:
@@ -184,10 +181,6 @@ def _published(night: Night, forecast: Forecast) -> str:
         return f"median: {median}; width: the {POOLED}'s alone"
     shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
     return f"median: {median}; width: the network's share {shares}, the rest the {POOLED}'s"
-
-
-def _rise(night: Night, forecast: Forecast) -> str:
-    return tables.rise(night, forecast.probability_of_rise, forecast.direction_step)
 
 
 def _live(night: Night) -> str:

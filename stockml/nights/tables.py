@@ -1,6 +1,8 @@
 """A night's tables, for the terminal and as Markdown: the paths, the distributions by CRPS, how far it may go."""
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, row_of
@@ -21,43 +23,31 @@ DISTRIBUTIONS = {  # the rows that are more than their name says
 }
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
-Rows = list[tuple[str, ...]]  # the heading first; none where there is no table
+
+@dataclass(frozen=True)
+class Table:
+    """rows: the heading first; none where there is nothing to show.  shape: a line's in the terminal.  notes: below."""
+
+    rows: Sequence[tuple[str, ...]]
+    shape: str
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """For the terminal, after an empty line."""
+        told = [line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")]
+        return ["", *(self.shape.format(*row) for row in self.rows), *told] if self.rows else []
+
+    def markdown(self) -> str:
+        rule = "|" + "".join("--:|" if ">" in cell else "---|" for cell in self.shape.split())
+        heading, *lines = [f"| {' | '.join(row)} |" for row in self.rows] or [""]
+        table = "\n".join([heading, rule, *lines]).replace(" | ", "&emsp;| ")  # MLflow pads no cell
+        notes = "\n".join(f"- {note}" for note in self.notes)
+        return "\n\n".join(part for part in (table, notes) if part) if self.rows else ""
 
 
-def path_lines(night: Night) -> list[str]:
-    return _lines("{:<18} {:>10} {:>8} {:>9} {:>20}", _path_rows(night))
-
-
-def path_markdown(night: Night) -> str:
-    return _markdown("|---|--:|--:|--:|--:|", _path_rows(night))
-
-
-def distribution_lines(night: Night) -> list[str]:
-    if not (rows := _distribution_rows(night)):
-        return []
-    told = [textwrap.wrap(reason, 100, subsequent_indent="  ") for reason in _reasons(night)]
-    return ["", *_lines("{:<36} {:>7} {:>20} {:>12} {:>17}", rows), *(line for lines in told for line in lines)]
-
-
-def distribution_markdown(night: Night) -> str:
-    if not (rows := _distribution_rows(night)):
-        return ""
-    reasons = "\n".join(f"- {reason}" for reason in _reasons(night))
-    return "\n\n".join(part for part in (_markdown("|---|--:|--:|--:|--:|", rows), reasons) if part)
-
-
-def outlook_lines(forecast: Forecast) -> list[str]:
-    rows = _outlook_rows(forecast)
-    return ["", *_lines("{:<12} {:>6} {:>11}  {:<36} {:>4} {:>15}", rows), ""] if rows else []
-
-
-def outlook_markdown(forecast: Forecast) -> str:
-    return _markdown("|---|--:|--:|---|--:|--:|", _outlook_rows(forecast))
-
-
-def rise(night: Night | None, chance: float, step: int) -> str:
-    """With how often it rose, and how good such chances were.  night: None where it is gone.  chance: 0 to 1."""
-    said = f"{chance:.0%} that the price is higher in {step} sessions"
+def rise(night: Night | None, forecast: Forecast) -> str:
+    """With how often it rose, and how good such chances were.  night: None where it is gone."""
+    said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
     said += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
@@ -67,12 +57,17 @@ def rise(night: Night | None, chance: float, step: int) -> str:
     return f"{said} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
 
 
-def _path_rows(night: Night) -> Rows:
+def paths(night: Night) -> Table:
     origins = f"{night.evaluation.origins:,} origins" if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
-    heading = (f"path, {origins}", "MSE", "skill", "RMSE", direction)
-    return [heading, *((name, *_cells(score)) for name, score in _scores(night).items())]
+    heading: tuple[str, ...] = (f"path, {origins}", "MSE", "skill", "RMSE", direction)
+    rows = [heading]
+    for name, score in _scores(night).items():
+        values = score.mse, score.skill, score.rmse, score.direction.accuracy
+        cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
+        rows.append((name, *("–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True))))
+    return Table(rows, "{:<18} {:>10} {:>8} {:>9} {:>20}")
 
 
 def _scores(night: Night) -> dict[str, Score]:
@@ -81,62 +76,35 @@ def _scores(night: Night) -> dict[str, Score]:
     return {name: scores[name] for name in (*FIRST, *between, *LAST) if name in scores}
 
 
-def _cells(score: Score) -> list[str]:
-    """MSE, skill, RMSE and direction; a dash where a figure is not defined."""
-    values = score.mse, score.skill, score.rmse, score.direction.accuracy
-    cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
-    return ["–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True)]
-
-
 def _base_rate(night: Night) -> float | None:
     return next((score.direction.base_rate for score in _scores(night).values()), None)
 
 
-def _distribution_rows(night: Night) -> Rows:
+def distributions(night: Night) -> Table:
     """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
-    table = night.distributions
+    table, shape = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
     if table is None or not table.scores:
-        return []
+        return Table([], shape)
 
     def skill(found: CrpsComparison | None) -> str:
         return "–" if found is None else f"{found.skill:+z.2%}"
 
     origins = next(iter(table.scores.values())).origins
-    ordered = [name for name in (*SHAPES, BASE, *LAST) if name in table.scores]  # a night that is read has them by name
-    return [
-        (f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%"),
-        *(
-            (
-                DISTRIBUTIONS.get(name, name) + (", published" if name == row_of(night.publisher) else ""),
-                f"{100 * table.scores[name].crps:.4f}",
-                skill(table.whole.get(name)),
-                skill(table.widths.get(name)),
-                " ".join(f"{table.scores[name].coverage[level]:.0%}" for level in BANDS),
-            )
-            for name in ordered
-        ),
-    ]
+    rows = [(f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
+    for name in (*SHAPES, BASE, *LAST):  # a night that is read has them by name
+        if score := table.scores.get(name):
+            published = ", published" if name == row_of(night.publisher) else ""
+            held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
+            skills = skill(table.whole.get(name)), skill(table.widths.get(name))
+            rows.append((DISTRIBUTIONS.get(name, name) + published, f"{100 * score.crps:.4f}", *skills, held))
+    return Table(rows, shape, tuple(f"{name}: {why}" for name, why in table.reasons.items()))
 
 
-def _reasons(night: Night) -> list[str]:
-    """Why a row is not there."""
-    return [f"{name}: {why}" for name, why in night.distributions.reasons.items()] if night.distributions else []
-
-
-def _outlook_rows(forecast: Forecast) -> Rows:
-    rows: Rows = []
+def outlook(forecast: Forecast) -> Table:
+    rows = [OUTLOOK] if forecast.outlook else []
     for each in forecast.outlook:
         usual = "{:.0%} to {:.0%}".format(*each.usual) if each.usual else "–"
         beyond = ", ".join(f"{chance:.0%}" for chance in each.beyond)
-        cells = f"{each.sessions} sessions", f"{each.volatility:.1%}", usual, each.place, f"{each.rise:.0%}", beyond
-        rows.append(cells)
-    return [OUTLOOK, *rows] if rows else []
-
-
-def _lines(shape: str, rows: Rows) -> list[str]:
-    return [shape.format(*row) for row in rows]
-
-
-def _markdown(rule: str, rows: Rows) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines[:1], rule, *lines[1:]]).replace(" | ", "&emsp;| ") if lines else ""  # MLflow pads no cell
+        spread, rise = f"{each.volatility:.1%}", f"{each.rise:.0%}"
+        rows.append((f"{each.sessions} sessions", spread, usual, each.place, rise, beyond))
+    return Table(rows, "{:<12} {:>6} {:>11}  {:<36} {:>4} {:>15}")

@@ -14,6 +14,7 @@ from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import price_text
 from stockml.home import Home
 from stockml.nights import states
+from stockml.nights.glance import Glance
 from stockml.nights.record import Night, Status
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
@@ -63,20 +64,20 @@ class NightRow:
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
-        path, adds = night.forecast, night.network_adds
+        path, seen = night.forecast, Glance.of(night)
         return cls(
             ticker=night.ticker,
             session=night.session,
             status=night.status,
             outcome=outcome,
             mode=night.mode or None,
-            skill=_rounded(model.skill) if model else None,
+            skill=_rounded(seen.published_skill),
             mse=_rounded(model.mse) if model else None,
             naive_mse=_rounded(naive.mse) if naive else None,
-            network_adds=_rounded(adds.skill) if adds else None,
-            noise_p=_rounded(adds.p_value) if adds else None,
-            crps_skill=_rounded(night.crps_skill),
-            promoted=night.verdict.promoted if night.verdict else None,
+            network_adds=_rounded(seen.network_adds),
+            noise_p=_rounded(seen.network_adds_p),
+            crps_skill=_rounded(seen.crps_skill),
+            promoted=seen.promoted,
             now=_rounded(path.now, 6) if path else None,
             forecast=_rounded(path.path[-1], 6) if path else None,
             change=_rounded(path.path[-1] / path.now - 1) if path else None,

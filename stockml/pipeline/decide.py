@@ -1,7 +1,7 @@
 """Retrain, fine-tune or keep: the facts are gathered here, `retrain_policy` decides, and the decision is kept."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -99,13 +99,10 @@ def _champion_and_facts(
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return (
         champion,
-        facts_about(
-            model,
-            series,
-            settings,
+        replace(
+            facts_about(model, series, settings, vintage_folders(Path(champion.path))),
             same_code=provenance.code == training_code(),
             same_adjustment=provenance.adjustment == dataset.adjustment,
-            folders=vintage_folders(Path(champion.path)),
             live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None,
         ),
         None,

@@ -33,7 +33,8 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
     scores, made = ledger.live(night.ticker, series, exchange), figures(night.ticker, series, assessment, model)
 
     def published() -> list[Forecast]:
-        return [entry.forecast for entry in entries_of(night.ticker, ledger.live_steps(night.ticker, exchange))]
+        counting = ledger.counting(night.ticker, exchange)
+        return [each.forecast for each in entries_of(night.ticker, counting[counting["timing"] == "live"])]
 
     if scores.steps:
         made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, series.sessions, series.mid)

@@ -9,7 +9,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast, price_text
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import baseline_paths
 from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
@@ -44,7 +44,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     for each in forecast.bands:
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
-        path = BASELINES[name].path(mid, np.array([len(mid) - 1]), len(forecast.path))[0]
+        path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
         ends.append((name, float(path[-1]), COLOURS[name]))
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))

@@ -11,7 +11,7 @@ from stockml.features.range_volatility import ewma_volatility
 from stockml.features.segments import segments
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.forecast import price_text
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import baseline_paths
 from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, label_ends, mark, mid_price, over_time
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
@@ -79,7 +79,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
-        said = BASELINES[name].path(mid, np.arange(len(mid) - 1), 1)[:, 0]  # entry i is about session i + 1
+        said = baseline_paths(mid, np.arange(len(mid) - 1), 1)[name][:, 0]  # entry i is about session i + 1
         axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
         ends.append((name, float(said[-1]), colour))
     over_time(axes, mid_price(ticker), ends)

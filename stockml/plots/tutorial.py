@@ -18,7 +18,6 @@ from stockml.models.tutorial.recipe import (
     Streams,
     ema_ahead,
     one_step_errors,
-    one_step_forecasts,
     scaled,
     windows,
 )
@@ -78,7 +77,7 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
     """The mean of the sessions before, said of every session from `first` on, over the whole truth; scaled."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
-    said = one_step_forecasts(mean(values))
+    said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; of the first 0, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "

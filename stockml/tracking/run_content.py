@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
@@ -20,6 +20,15 @@ from stockml.tracking.views import view_url
 if TYPE_CHECKING:
     from stockml.evaluation.assessment import Assessment
 
+ANSWERS = {  # of the verdict's numbers
+    "network_adds_crps_pct": "network_adds_crps",
+    "base_adds_to_width_crps_pct": "base_crps_skill",
+    "published_beats_last_close_pct": "published_skill",
+    "network_adds_pct": "network_adds",  # its first name, of the path
+    "crps_skill_pct": "crps_skill",  # tonight's network's, whoever is published
+    "width_crps_skill_pct": "crps_skill_of_the_width",
+    "lstm_beats_last_close_pct": "challenger_skill",
+}
 Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 
 CURVES = {
@@ -34,6 +43,7 @@ CURVES = {
 FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
+HASHES = ("data_hash", "config_hash", "code_hash")
 WHOLE = ("lstm", "champion", "published", "without_network")  # all their figures are shown; of others, MSE and skill
 
 
@@ -62,27 +72,19 @@ def metrics(
 
 
 def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
-    evaluation = assessment.evaluation
-    rival, path_adds = evaluation.comparison(LSTM, CHAMPION), evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    table, said = assessment.distributions, assessment.distributions.whole.get(row_of(assessment.publisher))
-    whole, width, base = table.whole.get(LSTM), table.widths.get(LSTM), table.widths.get(BASE)
-    network_adds, rival_crps = table.network_adds, table.against_champion
+    numbers, forecast = assessment.verdict.numbers, assessment.forecast
+    rival, said = assessment.evaluation.comparison(LSTM, CHAMPION), assessment.distributions.whole
+    published = said.get(row_of(assessment.publisher))
     return {
-        "network_adds_crps_pct": network_adds.skill if network_adds else None,
-        "base_adds_to_width_crps_pct": base.skill if base else None,
-        "beats_champion_pct": rival.skill_difference if rival else rival_crps.skill if rival_crps else None,
-        "published_beats_last_close_pct": evaluation.scores[PUBLISHED].skill,
-        "network_adds_pct": path_adds.skill_difference if path_adds else None,  # its first name, of the path
-        "crps_skill_pct": whole.skill if whole else None,  # tonight's network's, whoever is published
-        "published_crps_skill_pct": said.skill if said else None,
-        "width_crps_skill_pct": width.skill if width else None,
-        "lstm_beats_last_close_pct": own.skill if (own := evaluation.scores.get(LSTM)) else None,
+        **{name: numbers.get(number) for name, number in ANSWERS.items()},
+        "beats_champion_pct": rival.skill_difference if rival else numbers.get("crps_against_champion"),
+        "published_crps_skill_pct": published.skill if published else None,
         "live_beats_last_close_pct": live.get("live/skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
-        "forecast_change_pct": assessment.forecast.path[-1] / assessment.forecast.now - 1,
-        "forecast_model_share_pct": fmean(assessment.forecast.weights),
-        "rise_chance_pct": assessment.forecast.probability_of_rise,
-    } | {f"volatility_{each.sessions}_pct": each.volatility for each in assessment.forecast.outlook}
+        "forecast_change_pct": forecast.path[-1] / forecast.now - 1,
+        "forecast_model_share_pct": fmean(forecast.weights),
+        "rise_chance_pct": forecast.probability_of_rise,
+    } | {f"volatility_{each.sessions}_pct": each.volatility for each in forecast.outlook}
 
 
 def params(night: Night) -> dict[str, str]:
@@ -98,11 +100,7 @@ def tags(night: Night) -> dict[str, str]:
     """What a night is found, grouped and compared by."""
     verdict = night.verdict
     found = {
-        "stockml.key": night.key,
-        "stockml.ticker": night.ticker,
-        "stockml.data_hash": night.data_hash,
-        "stockml.config_hash": night.config_hash,
-        "stockml.code_hash": night.code_hash,
+        **{f"stockml.{name}": getattr(night, name) for name in ("key", "ticker", *HASHES)},
         "ticker": night.ticker,
         "session": night.session.isoformat(),
         "mode": night.mode,

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
 from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, UPPER, Member, lead_basis
-from stockml.models.pooled_regression import EWMA_60, LEADS, ORIGIN_STRIDE, POOLED, PooledRegression, symmetrised
+from stockml.models.pooled_regression import (
+    EWMA_60,
+    LEADS,
+    MEDIAN,
+    ORIGIN_STRIDE,
+    POOLED,
+    PooledRegression,
+    symmetrised,
+)
 from stockml.models.tensorflow import tensorflow
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import STRETCH, TrainingSet
@@ -55,8 +63,9 @@ class Trainer:
 
         self.settings = settings
         self.model = build(settings)
-        shape = symmetrised(pooled.shapes[POOLED if settings.corrects else EWMA_60])
-        self.shape = keras.Variable(_steps(shape), name="shape")
+        upper = symmetrised(pooled.shapes[POOLED if settings.corrects else EWMA_60])[:, MEDIAN:]
+        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # whose cumulated softplus it is
+        self.shape = keras.Variable(np.asarray(steps, dtype=np.float32), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
         self._optimizer = keras.optimizers.AdamW(
             settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM
@@ -155,10 +164,3 @@ def mean_loss(upper: Any, size: Any, mask: Any) -> Any:
     mirrored = (1 - levels) * (size[..., None] + upper)
     loss = (tf.maximum(levels * above, (levels - 1) * above) + mirrored) / 2
     return tf.reduce_sum(tf.reduce_mean(loss, axis=[-2, -1]) * mask) / tf.reduce_sum(mask)
-
-
-def _steps(shape: Floats) -> NDArray[np.float32]:
-    """(11, 10) whose cumulated softplus is the upper half of a shape (11, 21)."""
-    middle = shape.shape[1] // 2
-    steps = np.maximum(np.diff(shape[:, middle:], axis=1), SMALLEST_STEP)
-    return np.asarray(np.log(np.expm1(steps)), dtype=np.float32)

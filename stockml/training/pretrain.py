@@ -19,7 +19,6 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
 from stockml.training.base_trainer import MemberSettings, Trainer, member_of, members_of
-from stockml.training.checkpoint import TrainingProgress
 from stockml.training.training_set import TrainingSet
 
 MEMBERS = members_of()
@@ -61,47 +60,33 @@ def pretrain(
     for row in progress.history:
         on_epoch(PretrainProgress(**row))
 
-    def ended(row: PretrainProgress) -> None:
-        progress.history.append(asdict(row))
-        checkpoint.save(folder, fingerprint, progress)
-        on_epoch(row)
-
     for place, settings in enumerate(members):
         if settings.name in progress.finished:
             continue
         if progress.network != settings.name:
             progress.network, progress.epoch, progress.state = settings.name, 0, None
-        left = sum(each.epochs for each in members[place + 1 :])
-        trainer = _trained(examples, settings, pooled, progress, left, ended)
+        later = sum(each.epochs for each in members[place + 1 :])
+        trainer = Trainer(settings, pooled)
+        if progress.state is not None:
+            trainer.restore(progress.state)
+        for epoch in range(progress.epoch + 1, settings.epochs + 1):
+            began = time.monotonic()
+            order = batches(len(examples.starts), settings.batch, (settings.seed, epoch))
+            rates = cosine_rates(settings, epoch, len(order))
+            loss = trainer.fit_epoch(examples, order, rates, (settings.seed, epoch))
+            if not np.isfinite(loss):
+                raise Diverged(epoch, loss)
+            progress.epoch, progress.state = epoch, trainer.state()
+            seconds = time.monotonic() - began
+            left = seconds * (settings.epochs - epoch + later)
+            ended = PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left)
+            progress.history.append(asdict(ended))
+            checkpoint.save(folder, fingerprint, progress)
+            on_epoch(ended)
         progress.finished[settings.name] = trainer.state()
     found = [member_of(settings, progress.finished[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
     return BaseNetwork(**examples.learned_from, scale=examples.scale, members=tuple(found), scores=scores)
-
-
-def _trained(
-    examples: TrainingSet,
-    settings: MemberSettings,
-    pooled: PooledRegression,
-    progress: TrainingProgress,
-    later_epochs: int,
-    ended: Callable[[PretrainProgress], None],
-) -> Trainer:
-    trainer = Trainer(settings, pooled)
-    if progress.state is not None:
-        trainer.restore(progress.state)
-    for epoch in range(progress.epoch + 1, settings.epochs + 1):
-        began = time.monotonic()
-        order = batches(len(examples.starts), settings.batch, (settings.seed, epoch))
-        rates = cosine_rates(settings, epoch, len(order))
-        loss = trainer.fit_epoch(examples, order, rates, (settings.seed, epoch))
-        if not np.isfinite(loss):
-            raise Diverged(epoch, loss)
-        progress.epoch, progress.state = epoch, trainer.state()
-        seconds = time.monotonic() - began
-        left = seconds * (settings.epochs - epoch + later_epochs)
-        ended(PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left))
-    return trainer
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:

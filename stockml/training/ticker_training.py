@@ -79,21 +79,16 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
             # parts may begin earlier than last night, by other settings; nothing is unlearned
             errors = before.errors if before.learned_until <= seen else errors
-        errors = _continued(errors, pool, known)
+        origins = new_origins(errors, known)
+        for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
+            errors = errors.updated(errors_of(pool, known, at), known.sessions[at[-1]])
         seen = max(seen, np.datetime64(pool.through))
     return TickerNetwork(pool, errors, own=True, learned_until=seen)
 
 
-def _continued(errors: OwnErrors, pool: Pool, known: PriceSeries) -> OwnErrors:
-    """With every fifth origin after those that the errors stand for, as far as their outcomes are known."""
-    origins = new_origins(errors, known)
-    for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
-        errors = errors.updated(errors_of(pool, known, at), known.sessions[at[-1]])
-    return errors
-
-
 def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
-    """On one grid of sessions, whenever it is asked, so that going on equals beginning anew."""
+    """(m,) every fifth after those that the errors stand for, as far as outcomes are known; on one grid of sessions,
+    whenever it is asked, so that going on equals beginning anew."""
     first = ORIGIN_STRIDE * (FEWEST_RETURNS // ORIGIN_STRIDE + 1)
     grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]

@@ -23,7 +23,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
+from stockml.training.tutorial import VALIDATION_SHARE, Recipe, fit
 
 
 def train(
@@ -76,17 +76,23 @@ def _train_tutorial(
     training = settings.training
     if start is not None:
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
-    fits = {}
+    networks: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
     for name, end, watched in (
         ("held_out", split.train_end + horizon, every_nth(split.test, horizon)),
         ("published", len(series), np.empty(0, np.int64)),
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
         weights = None if start is None else getattr(start, name).weights
-        fits[name] = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+        fitted = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+        scale = TutorialScale.of(recipe.prepared, series.sessions)
+        networks[name] = TutorialForecaster(recipe.settings, fitted.weights, scale, series.sessions[end - 1])
+        for row, paths in zip(fitted.history, fitted.test_predictions, strict=True):
+            history.append({figure: value for figure, value in row.items() if figure != "seconds_left"})
+            if len(watched):  # its paths in price
+                history[-1]["watched"] = np.round(recipe.prepared.prices(watched, paths), 4).tolist()
     for name in NETWORKS:
         shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
-    networks: dict[str, Any] = {name: _forecaster(series, fits[name]) for name in NETWORKS}
     return TrainedModel(
         settings=settings,
         decision=decision,
@@ -94,25 +100,9 @@ def _train_tutorial(
         sessions=len(series),
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
-        history=tuple(row for name in NETWORKS for row in _history_rows(fits[name])),
+        history=tuple(history),
         **networks,
     )
-
-
-def _forecaster(series: PriceSeries, fitted: TutorialFit) -> TutorialForecaster:
-    prepared = fitted.recipe.prepared
-    scale = TutorialScale.of(prepared, series.sessions)
-    return TutorialForecaster(fitted.recipe.settings, fitted.weights, scale, series.sessions[prepared.train_end - 1])
-
-
-def _history_rows(fitted: TutorialFit) -> list[dict[str, Any]]:
-    """A night's history: the network's own figures, and its paths in price after each watched origin, if any."""
-    recipe = fitted.recipe
-    rows = [{name: value for name, value in row.items() if name != "seconds_left"} for row in fitted.history]
-    if not len(recipe.test):
-        return rows
-    paths = [recipe.prepared.prices(recipe.test - 1, each) for each in fitted.test_predictions]
-    return [row | {"watched": np.round(each, 4).tolist()} for row, each in zip(rows, paths, strict=True)]
 
 
 def learning_sha256(settings: Settings) -> str:
@@ -126,23 +116,16 @@ def facts_about(
     champion: TrainedModel,
     series: PriceSeries,
     settings: Settings,
-    *,
-    same_code: bool = True,
-    same_adjustment: bool = True,
-    live_skill: float | None = None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
-    """What `retrain_policy.decide` wants to know, as of the last session of `series`. Raises TooFewBars."""
+    """What model and series say to `retrain_policy.decide`, as of the last session. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(
         unscored=unscored(champion, series.sessions[first]),
         same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
-        same_code=same_code,
-        same_adjustment=same_adjustment,
         same_base=not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
         new_sessions=int((series.sessions > champion.last_session).sum()),
         sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),
         scale_drift=1.0 if isinstance(network, TickerNetwork) else network.scale.drift(series),
-        live_skill=live_skill,
     )

@@ -51,7 +51,6 @@ class TuningResult:
     """What the search came to; default_loss: of the settings it started from, None where the space is without them."""
 
     ticker: str
-    study: str
     trials: int
     pruned: int
     loss: float
@@ -209,7 +208,6 @@ def _write_best(home: Home, search: Search, study: "Study") -> TuningResult | No
     found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
     return TuningResult(
         ticker=search.ticker,
-        study=search.study,
         trials=trials,
         pruned=len(_trials(study, "PRUNED")),
         loss=study.best_value,

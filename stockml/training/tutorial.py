@@ -16,12 +16,12 @@ from stockml.code_version import code_hash
 from stockml.errors import Diverged, TooFewBars
 from stockml.models.tutorial.network import StreamNetwork
 from stockml.models.tutorial.recipe import (
-    Decay,
     Prepared,
     Streams,
     Weights,
     futures,
     half_mse,
+    learning_rate,
     move_correlation,
     pasts,
     prepare,
@@ -152,26 +152,23 @@ def fit(
         cursors, *state = progress.state
         network.restore(state)
         streams = replace(streams, cursors=cursors)
-    decay = Decay(training.learning_rate)
-    for row in progress.history:
-        decay = decay.after(row[f"{training.decay_on}_loss"])
     for epoch in range(progress.epoch + 1, training.epochs + 1):
         began = time.perf_counter()
+        rate = learning_rate(training.learning_rate, (row[f"{training.decay_on}_loss"] for row in progress.history))
         x, y, streams = epoch_of(streams, recipe.steps, np.random.default_rng((training.seed, epoch)))
-        loss = network.fit_epoch(x, y, decay.rate)
+        loss = network.fit_epoch(x, y, rate)
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
         judged, paths = _judged(recipe, network.weights())
         seconds = time.perf_counter() - began
         took = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
-        ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=decay.rate, **took, **judged)
+        ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **took, **judged)
         progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
         if judged["validation_loss"] < progress.best_loss:
             progress.best, progress.best_epoch = network.weights(), epoch
             progress.best_loss = judged["validation_loss"]
         progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
         checkpoint.save(folder, fingerprint, progress)
-        decay = decay.after(judged[f"{training.decay_on}_loss"])
         if on_epoch:
             on_epoch(ended)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])

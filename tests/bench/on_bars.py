@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.models.baselines import BASELINES, baseline_paths
+from stockml.models.baselines import baseline_paths
 from stockml.prices.bars import Bars, Split, checked
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file
@@ -80,8 +80,7 @@ def baselines(scene: Scene) -> Iterator[Measured]:
 
     def action(run: int) -> None:
         baseline_paths(mid, origins, HORIZON)
-        for baseline in BASELINES.values():
-            baseline.path(mid, np.arange(STORED_SESSIONS), 1)
+        baseline_paths(mid, np.arange(STORED_SESSIONS), 1)
 
     remark = f"{what}; one step everywhere, 50-step paths from {len(origins):,} origins"
     yield timed("baselines", action, runs=scene.runs(50, 15), remark=remark)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, save
 from stockml.nights.record import Night
@@ -44,7 +44,7 @@ class DriftPart:
 
     def paths(self, series: PriceSeries, origins: np.ndarray, horizon: int) -> np.ndarray:
         start = series.mid[origins][:, None]
-        drift = BASELINES["drift"].path(series.mid, origins, horizon)
+        drift = baseline_paths(series.mid, origins, horizon)["drift"]
         return start + self.share * (drift - start)
 
 

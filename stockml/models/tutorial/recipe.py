@@ -6,7 +6,8 @@ It reproduces published figures, and it looks ahead in two places, which is why 
 The second is a switch, off by default; the first is the recipe. Both are shown by tests.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -159,24 +160,15 @@ class Streams:
         return at, at + ahead, replace(self, cursors=cursors)
 
 
-@dataclass(frozen=True)
-class Decay:
-    """The learning rate: halved after more than 2 epochs in a row without improvement, never below 1e-6."""
-
-    initial: float
-    halvings: int = 0
-    waited: int = 0
-    best: float = float("inf")
-
-    @property
-    def rate(self) -> float:
-        return max(self.initial * 0.5**self.halvings, RATE_FLOOR)
-
-    def after(self, loss: float) -> "Decay":
-        """As it stands after an epoch that ended with this loss."""
-        waited = self.waited + 1 if loss > self.best else 0
-        halved = waited > PATIENCE
-        return Decay(self.initial, self.halvings + halved, 0 if halved else waited, min(self.best, loss))
+def learning_rate(initial: float, losses: Iterable[float]) -> float:
+    """After epochs with these losses: halved after more than 2 in a row without improvement, never below 1e-6."""
+    best, waited, halvings = math.inf, 0, 0
+    for loss in losses:
+        waited = waited + 1 if loss > best else 0
+        best = min(best, loss)
+        if waited > PATIENCE:
+            halvings, waited = halvings + 1, 0
+    return max(initial * 0.5**halvings, RATE_FLOOR)
 
 
 def half_mse(predicted: Floats, real: Floats) -> float:
@@ -200,11 +192,6 @@ def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, floa
 def _known(values: Floats) -> dict[str, Floats]:
     """(n,) each, what is known at each point and taken for the next: the page's two averages, and the last value."""
     return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
-
-
-def one_step_forecasts(known: Floats) -> Floats:
-    """(n,) the forecast of each point: what was known at the one before; of the first, 0 as the page has it."""
-    return np.concatenate([[0.0], known[:-1]])
 
 
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:

@@ -18,7 +18,7 @@ from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import baseline_paths
 from stockml.models.pooled_regression import LEADS, LEVELS, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
@@ -86,12 +86,13 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
     """The very rows of a night's table, by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
-    assert list(found().paths) == [LAST_CLOSE, *BASELINES, TREND_PRIOR, PUBLISHED]
-    for name, baseline in BASELINES.items():
+    simple = baseline_paths(SERIES.mid, at, 50)
+    assert list(found().paths) == [LAST_CLOSE, *simple, TREND_PRIOR, PUBLISHED]
+    for name in simple:
         own, naive = [], []
         for origin in at.tolist():
             known = SERIES.mid[: origin + 1]
-            path = baseline.path(known, np.array([origin]), 50)[0]
+            path = baseline_paths(known, np.array([origin]), 50)[name][0]
             for lead in LEADS:
                 came, close = SERIES.mid[origin + lead], SERIES.close[origin]
                 own.append(np.log(came / path[lead - 1]) ** 2 / lead)
@@ -107,7 +108,7 @@ def test_a_line_that_falls_below_zero_is_scored_all_the_same() -> None:
     price = np.r_[np.linspace(100.0, 40.0, len(SERIES) - 80), np.full(80, 0.5)]
     fallen = PriceSeries(SERIES.sessions, price, price, price, price, price)
     at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
-    assert BASELINES["drift"].path(fallen.mid, at, 50)[0, -1] < 0
+    assert baseline_paths(fallen.mid, at, 50)["drift"][0, -1] < 0
     assert all(np.isfinite(path).all() for path in paths(fallen, at, leads, np.zeros((1, 2))).values())
 
 
@@ -213,7 +214,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / centred))
     assert (table.rise["brier"], table.rise["lead"]) == (pytest.approx(found().rise.brier), 30)
     of_paths = {line.row: line for line in table.paths}
-    assert list(of_paths) == [*BASELINES, TREND_PRIOR, PUBLISHED]
+    assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
         expected = pooled_test([found().path_losses[name]] * 2)
         assert line.p_value == (expected.p_value if expected else None), name

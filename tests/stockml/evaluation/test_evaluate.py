@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stockml.errors import TooFewBars
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.metrics import Evaluation, slug
-from stockml.models.baselines import BASELINES, LAST_MID
+from stockml.models.baselines import LAST_MID, baseline_paths
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 
@@ -77,7 +77,9 @@ def test_direction_has_its_base_rate_and_the_brier_score_of_the_given_chance() -
 
 def test_every_baseline_stands_beside_the_model_and_the_last_close_has_no_skill_and_no_direction() -> None:
     found = evaluation()
-    assert set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, LAST_CLOSE, *BASELINES}
+    assert (
+        set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, LAST_CLOSE, *baseline_paths(prices(), ORIGINS, 1)}
+    )
     assert found.scores[LAST_CLOSE].skill == 0.0
     assert found.scores[LAST_CLOSE].direction.accuracy is None
 

@@ -9,7 +9,7 @@ from stockml.evaluation.candidates import Pools
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_rows, rows_of_a_night, with_other_future
-from stockml.models.baselines import BASELINES
+from stockml.models.baselines import baseline_paths
 from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, SPLIT, TEST, USUAL, Model, after, assessed
 from tests.stockml.evaluation.test_assessment import seeing
 
@@ -35,7 +35,7 @@ def test_every_row_of_both_tables_is_asked() -> None:
     rows = rows_of_a_night(SERIES, TEST[:3], models, Pools.of(USUAL, SERIES).held_out, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, "the last close is the price, the published one of the networks"
-    assert {BASE, TREND_PRIOR, *BASELINES} <= {*rows}
+    assert {BASE, TREND_PRIOR, *baseline_paths(SERIES.mid, TEST, 1)} <= {*rows}
 
 
 @pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stockml.forecasts import ledger_scores
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import FIGURES, independent_count, scored_steps, timing_of, with_independent
 from stockml.prices.calendar import sessions_for
@@ -84,7 +85,7 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
 
 
-@pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (8.0, {})])
+@pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (80.0, {})])
 def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: float, across: dict[date, int]) -> None:
     for at in (10, 36, 70):
         ledger.publish(entry(at))
@@ -92,7 +93,7 @@ def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: f
     fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
     fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily: a crash
     now = PriceSeries.from_bars(fell)
-    assert ledger.across_units("IBM", now, NEW_YORK) == across
+    assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
     assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
 
 
@@ -141,8 +142,8 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
     found = ledger.record("IBM", series(60), NEW_YORK)
     assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
     assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
-    in_time = entries_of("IBM", ledger.live_steps("IBM", NEW_YORK))
-    assert [each.key for each in in_time] == [entry(11).key]
+    counting = ledger.counting("IBM", NEW_YORK)
+    assert [each.key for each in entries_of("IBM", counting[counting["timing"] == "live"])] == [entry(11).key]
 
 
 MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)
@@ -261,12 +262,13 @@ def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_ba
     now, first = PriceSeries.from_bars(corrected), series(60)
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
-    [bar] = ledger.restated("IBM", first, now, NEW_YORK)
+    counting = ledger.counting("IBM", NEW_YORK)
+    [bar] = ledger_scores.restated_bars(counting, first, now)
     assert (bar.session, bar.steps) == (day(13), 1 + HORIZON)
     assert bar.restated == pytest.approx(bar.first_known * 1.02)
-    assert ledger.restated("IBM", first, series(60), NEW_YORK) == ()
+    assert ledger_scores.restated_bars(counting, first, series(60)) == ()
     rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
-    assert ledger.restated("IBM", first, rounded, NEW_YORK) == (), "two ways of adjusting differ by rounding"
+    assert ledger_scores.restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding"
 
 
 def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledger: Ledger) -> None:
@@ -277,7 +279,7 @@ def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledg
     now, first = PriceSeries.from_bars(corrected), series(60)
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
-    [bar] = ledger.restated("IBM", first, now, NEW_YORK)
+    [bar] = ledger_scores.restated_bars(ledger.counting("IBM", NEW_YORK), first, now)
     assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
 
 

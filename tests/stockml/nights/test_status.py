@@ -140,7 +140,8 @@ def test_a_gain_of_too_few_origins_to_test_is_called_that_and_so_is_its_path(p_v
     glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1)
     listed = [status.Row("IBM", NIGHT.session, "", 0, False, glance)]
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
-    assert f"on {int(shown == '+1.00%')} by more than the noise" in status.share_sentence(listed)
+    clearly = f"on 1 of 1 ticker (100%), on {int(shown == '+1.00%')} by more than the noise"
+    assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
 
 
 def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None:

@@ -62,9 +62,9 @@ def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
     share, brier = direction.base_rate, direction.brier
     assert share
     assert brier
-    told = rise(night, night.forecast.probability_of_rise, 30)
+    told = rise(night, night.forecast)
     assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
-    assert rise(None, night.forecast.probability_of_rise, 30) == told.partition(";")[0]
+    assert rise(None, night.forecast) == told.partition(";")[0]
 
 
 @pytest.mark.parametrize("page", [summary.text, summary.markdown])

@@ -273,7 +273,7 @@ def test_a_vintage_of_the_installations_own_is_used_when_it_is_newer(tmp_path: P
     assert "base-2001-06" in str(before.published.pool.identity()["base"])
     assert "base-2002-03" in str(after.published.pool.identity()["base"])
     assert load_model(folder).published.pool.identity() == after.published.pool.identity()
-    assert not facts_about(before, SERIES, ONE, folders=[bases, SHIPPED]).same_base
+    assert not facts_about(before, SERIES, ONE, [bases, SHIPPED]).same_base
     assert facts_about(before, SERIES, ONE).same_base
 
 

@@ -8,7 +8,7 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
 from stockml.models.tutorial.cells import CELLS
-from stockml.models.tutorial.recipe import Decay, Streams, prepare, windows
+from stockml.models.tutorial.recipe import Streams, learning_rate, prepare, windows
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.checkpoint import EpochProgress
@@ -115,15 +115,11 @@ def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None
 
 
 def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> None:
-    decay, rates = Decay(1e-4), []
-    for loss in (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3):
-        decay = decay.after(loss)
-        rates.append(decay.rate)
+    losses = (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3)
+    rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, len(losses) + 1)]
     # 4.0 again is no worse than the best: the count starts afresh, as in the tutorial
     assert rates == [1e-4] * 6 + [5e-5] * 3 + [2.5e-5]
-    for _ in range(100):
-        decay = decay.after(9.0)
-    assert decay.rate == 1e-6
+    assert learning_rate(1e-4, (*losses, *[9.0] * 100)) == 1e-6
 
 
 def test_the_baselines_err_as_the_tutorials_loops_do() -> None:
