@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
@@ -106,7 +107,7 @@ def text(rows: Sequence[NightRow]) -> str:
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
         figures[1] += "" if clear else " ~"
         lines.append(shape.format(row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
-    return "\n".join([*lines, LEGEND])
+    return "\n".join([*lines, fill(LEGEND, len(lines[0]))])
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
