@@ -16,16 +16,15 @@ from prefect.states import State
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from flows.nightly import nightly
-from stockml.errors import BadKey, TooFewBars, UnknownSymbol
+from stockml.errors import TooFewBars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from tests.support import PAYLOADS
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, THURSDAY
-from tests.support.scripted_feed import Fault, ScriptedFeed
+from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -139,13 +138,6 @@ def test_a_night_killed_as_soon_as_its_bars_stood_still_counts_them_when_it_is_r
     assert replay.feed.requests == asked
 
 
-def test_a_day_without_a_session_ends_at_once(replay: Replay) -> None:
-    state = replay.night(session=date(2013, 3, 2))
-    assert (state.name, state.result().status) == ("No session", "skipped")
-    assert "2013-03-04" in state.message
-    assert replay.feed.requests == 0
-
-
 def test_a_late_bar_is_asked_for_again_and_then_reported(replay: Replay) -> None:
     state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
     assert state.name == "Late"
@@ -160,28 +152,6 @@ def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
     assert state.name == "Stale"
     assert "8 sessions" in state.message
     assert replay.feed.requests == 2, "the bars, and once whether the share is still listed"
-
-
-def test_a_spent_quota_skips_the_night_and_loses_nothing(replay: Replay) -> None:
-    replay.feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
-    state = replay.night()
-    assert (state.name, state.is_completed()) == ("Skipped: quota", True)
-    assert "ABCDEF" not in str(state)
-    assert replay.store.last_session("IBM") == date(2013, 2, 20)
-
-
-def test_a_bad_key_fails_at_once(replay: Replay) -> None:
-    replay.feed.script(Fault.file(PAYLOADS / "err_apikey_missing.json"))
-    state = replay.night()
-    assert state.is_failed()
-    with pytest.raises(BadKey):
-        state.result()
-    assert replay.feed.requests == 1
-
-
-def test_an_unknown_symbol_fails_with_a_clear_message(replay: Replay) -> None:
-    with pytest.raises(UnknownSymbol, match="check the spelling"):
-        replay.night(ticker="NOPE").result()
 
 
 def test_a_hundred_sessions_are_enough_for_a_night_and_too_few_say_what_is_missing(replay: Replay) -> None:

@@ -167,16 +167,8 @@ def test_back_adjusted_prices_times_the_shares_that_one_has_become_are_those_tra
         np.testing.assert_allclose(adjusted[name] * shares, bars[name], rtol=1e-13)
     np.testing.assert_allclose(adjusted["volume"] / shares, bars["volume"], rtol=1e-13)
     assert adjusted.index.equals(bars.index)
-
-
-@settings(deadline=None)
-@given(strategies.series(), strategies.splits)
-def test_adjusted_bars_keep_the_rules_and_the_money_traded(bars, splits):
-    adjusted, _ = back_adjusted(bars, splits)
-    checked("IBM", adjusted, NEW_YORK)
-    money, was = (b["close"].to_numpy() * b["volume"].to_numpy() for b in (adjusted, bars))
-    np.testing.assert_allclose(money, was, rtol=1e-12)
     assert adjusted.iloc[-1].equals(bars.iloc[-1])
+    checked("IBM", adjusted, NEW_YORK)
 
 
 def test_share_factors_against_a_loop():
@@ -184,11 +176,6 @@ def test_share_factors_against_a_loop():
     days = days_of(flat_bars(9))
     expected = [np.prod([s.factor for s in splits if day < s.effective <= days[-1].item()]) for day in days.tolist()]
     assert share_factors(days, splits).tolist() == expected
-
-
-def test_an_announced_split_changes_nothing_before_its_day():
-    bars = flat_bars(9)
-    assert back_adjusted(bars, [Split(DAYS[9], 2.0)])[0].equals(bars)
 
 
 def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:

@@ -15,6 +15,7 @@ from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
+from tests.stockml.prices.stored import append
 from tests.support import strategies
 from tests.support.strategies import RECORDING_STARTS, bars_of
 
@@ -23,10 +24,6 @@ from tests.support.strategies import RECORDING_STARTS, bars_of
 def empty_store():
     with tempfile.TemporaryDirectory() as folder:
         yield BarStore(f"{folder}/store", Path(folder) / "locks")
-
-
-def append(store: BarStore, bars: Bars, recorded_at: datetime):
-    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 
 def values_of(bars: Bars) -> dict:

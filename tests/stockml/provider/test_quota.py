@@ -56,15 +56,6 @@ def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:
     assert list(ledger.notes.folder.iterdir()) == []
 
 
-def test_requests_are_counted_until_the_day_is_spent_and_begin_anew_on_the_next(ledger: QuotaLedger) -> None:
-    for left in range(24, -1, -1):
-        ledger.spend("IBM", NOW)
-        assert ledger.remaining(NOW) == left
-    with pytest.raises(QuotaSpent, match="25 of 25 on 2026-11-20"):
-        ledger.spend("IBM", NOW)
-    assert ledger.remaining(NOW + timedelta(days=1)) == 25
-
-
 def test_a_premium_plan_has_no_cap_unless_the_provider_says_so(tmp_path: Path) -> None:
     ledger = QuotaLedger.of(FileNotes(tmp_path), KEY, FAST)
     for _ in range(30):
