@@ -18,8 +18,8 @@ import yaml
 
 from deployments.cli.app import run
 from stockml.home import Home
-from tests.deployments.test_servers import free_port
 from tests.support.commands import Captured
+from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"

@@ -203,23 +203,6 @@ def test_a_folder_or_a_file_in_the_way_is_an_error_that_names_it(store):
         append(store, slice(0, 100))
 
 
-def test_a_clock_that_goes_backwards_loses_no_restatement_and_rewrites_no_past(store):
-    append(store, slice(0, 100))
-    known_then = store.read("IBM", as_of=NOW)
-    restated = IBM.iloc[:101].copy()
-    restated.iloc[99, 4] *= 1.015
-    an_hour_back = NOW - timedelta(hours=1)
-    receipt = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
-    assert (receipt.added, receipt.restated) == (1, 1)
-    assert store.read("IBM").equals(restated)
-    assert store.read("IBM", as_of=NOW).equals(known_then)
-    times = pq.read_table(receipt.path)["recorded_at"].to_pylist()
-    assert times == sorted(times)
-    assert times[-1] == NOW + timedelta(microseconds=1)
-    again = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
-    assert again.sha256 == receipt.sha256
-
-
 def test_an_empty_store_folder_that_is_removed_comes_back(store):
     Path(store.root).mkdir()
     store.tickers()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.states import State
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from flows.nightly import nightly
 from stockml.errors import TooFewBars
@@ -22,7 +21,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from tests.support.recordings import recorded_bars
+from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -60,16 +59,9 @@ class Replay:
 
 
 @pytest.fixture
-def replay(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
-    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
-    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")
-    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
-    feed.set_clock(THURSDAY)
-    past = recorded_bars("IBM").loc[:"2013-02-20"]
-    recorded_at = datetime(2013, 2, 21, 8, tzinfo=UTC)
-    store = BarStore.of(with_tables)
-    store.append("IBM", past, recorded_at=recorded_at, source="recording", session=date(2013, 2, 20))
-    return Replay(with_tables, feed)
+def replay(ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")  # no premium one
+    return Replay(ready, feed)
 
 
 def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:
@@ -173,14 +165,10 @@ def ends_of_steps(state: State) -> dict[str, str]:
     def ends() -> dict[str, str]:
         with get_client(sync_client=True) as client:
             runs = client.read_task_runs(flow_run_filter=this_run)
-        return {run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()}
+        found = {run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()}
+        return found if any(name.startswith("promote") for name in found) else {}
 
-    recorded = Retrying(
-        retry=retry_if_result(lambda found: not any(name.startswith("promote") for name in found)),
-        wait=wait_fixed(0.1),
-        stop=stop_after_delay(60),
-    )
-    return recorded(ends)
+    return until(ends)
 
 
 def test_importing_the_flow_loads_no_heavy_library() -> None:

@@ -20,7 +20,7 @@ from stockml.home import Home
 from tests.support.patience import PATIENCE_S
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -38,7 +38,7 @@ class OwnServer:
     log: str
     health: str
     more: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     child: Child | None = None
 
     @classmethod

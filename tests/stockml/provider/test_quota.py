@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -170,22 +170,15 @@ def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path) -> None:
 
 
 def test_threads_of_one_process_share_the_quota(ledger: QuotaLedger) -> None:
-    outcomes: list[str] = []
+    def slot(_: int) -> datetime | None:
+        try:
+            return ledger.spend("IBM", NOW)
+        except QuotaSpent:
+            return None
 
-    def ask() -> None:
-        for _ in range(10):
-            try:
-                outcomes.append(ledger.spend("IBM", NOW).isoformat())
-            except QuotaSpent:
-                outcomes.append("")
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    slots = [slot for slot in outcomes if slot]
-    assert (len(slots), len(set(slots)), len(outcomes)) == (25, 25, 40)
+    with ThreadPoolExecutor(4) as asking:
+        slots = [given for given in asking.map(slot, range(40)) if given]
+    assert len(slots) == len(set(slots)) == 25
 
 
 ASKING = """
