@@ -22,9 +22,9 @@ from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import commit_all, refresh
 from tests.support import replaying
 from tests.support.machines import machine
-from tests.support.mlflow_server import mlflow_server
 from tests.support.night_process import standing
 from tests.support.object_store import object_store
+from tests.support.own_servers import mlflow_server
 from tests.support.patience import until
 from tests.support.postgres_server import is_installed
 

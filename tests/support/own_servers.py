@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -84,3 +84,10 @@ class OwnServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@contextlib.contextmanager
+def mlflow_server(home: Home) -> Iterator[str]:
+    """The address of a healthy one."""
+    with OwnServer.mlflow(home) as server:
+        yield server.start().wait().address
