@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -177,10 +176,8 @@ def test_a_server_whose_database_went_away_does_not_log_its_password(
     programs = {"prefect.log": prefect(free_port(), environ), "mlflow.log": impatient}
     children = [start(program, home.root / "logs" / log) for log, program in programs.items()]
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
-            assert in_process_list() == []
-            time.sleep(0.2)
+        until(lambda: in_process_list() or all(child.process.poll() is not None for child in children), every_s=0.2)
+        assert in_process_list() == []
     finally:
         processes.stop(children)
     assert all(child.process.returncode > 0 for child in children), "none had to be stopped"
