@@ -59,10 +59,7 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
-        (
-            "tickers: [{ticker: IBM, calender: XNYS}]",
-            "tickers.0.calender: expected one of at, calendar, profile",
-        ),
+        ("tickers: [{ticker: IBM, calender: XNYS}]", "tickers.0.calender: expected one of at, calendar, profile"),
         ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
         ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
         ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
@@ -218,10 +215,7 @@ def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(p
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
     newcomer = [*of_tickers(read_tickers().tickers), *others]
     assert len(newcomer) + 1 <= 10, "with the notices'"
-    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
-        "30 9 * * 0",
-        "flows.maintenance.maintenance",
-    )
+    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
 
 

@@ -8,15 +8,7 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
-from stockml.models.pooled_regression import (
-    LEADS,
-    LEVELS,
-    POOLED,
-    PooledRegression,
-    hat_basis,
-    moves,
-    symmetrised,
-)
+from stockml.models.pooled_regression import LEADS, LEVELS, POOLED, PooledRegression, hat_basis, moves, symmetrised
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk, with_prices

@@ -210,11 +210,7 @@ def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outc
 
 @pytest.mark.parametrize(
     ("now", "final"),
-    [
-        ("2026-11-24T12:00", "22:45 EST"),
-        ("2012-11-23T13:01", "23 22:45 EST"),
-        ("2012-03-12T22:44", "22:45 EDT"),
-    ],
+    [("2026-11-24T12:00", "22:45 EST"), ("2012-11-23T13:01", "23 22:45 EST"), ("2012-03-12T22:44", "22:45 EDT")],
 )
 def test_an_unfinished_session_cannot_be_asked_for_nor_a_half_day_that_has_closed(now, final):
     with pytest.raises(InvalidSession, match=final):

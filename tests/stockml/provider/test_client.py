@@ -184,11 +184,7 @@ def test_full_on_a_free_key_says_what_needs_a_premium_one(connected: Connected) 
 
 def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
-        environ = {
-            "ALPHAVANTAGE_API_KEY": KEY,
-            "ALPHAVANTAGE_PLAN": "1200/min",
-            "ALPHAVANTAGE_URL": server.address,
-        }
+        environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min", "ALPHAVANTAGE_URL": server.address}
         with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep) as client:
             client.daily("IBM")
         with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER") as client:

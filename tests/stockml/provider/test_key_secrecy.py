@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import (
-    FeedError,
-    NoData,
-    QuotaSpent,
-)
+from stockml.errors import FeedError, NoData, QuotaSpent
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.redaction import ApiKey, redacted

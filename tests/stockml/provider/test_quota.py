@@ -33,12 +33,7 @@ def ledger(tmp_path: Path) -> QuotaLedger:
 
 @pytest.mark.parametrize(
     ("text", "plan"),
-    [
-        ("free", FREE),
-        (" Free ", FREE),
-        ("75/min", Plan(75, None)),
-        ("1200 / minute", Plan(1_200, None)),
-    ],
+    [("free", FREE), (" Free ", FREE), ("75/min", Plan(75, None)), ("1200 / minute", Plan(1_200, None))],
 )
 def test_a_plan_is_named_as_people_write_it(text: str, plan: Plan) -> None:
     assert Plan.of({"ALPHAVANTAGE_PLAN": text}) == plan
@@ -94,10 +89,7 @@ def test_keys_have_ledgers_of_their_own_and_are_not_written(tmp_path: Path) -> N
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    per_minute=st.integers(1, 1_200),
-    pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12),
-)
+@given(per_minute=st.integers(1, 1_200), pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12))
 def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
     tmp_path_factory: pytest.TempPathFactory, per_minute: int, pauses: list[float]
 ) -> None:

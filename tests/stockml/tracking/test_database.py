@@ -94,11 +94,7 @@ def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, ni
 
 
 def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are_kept(
-    home: Home,
-    night: Night,
-    empty_database: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKML_MLFLOW_PAGE", "http://pages.example")
     shutil.copy(empty_database, home.root / "mlflow.db")
