@@ -18,7 +18,7 @@ def test_each_reason_stands_once_with_its_number() -> None:
 
 
 def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None:
-    one = "tests/stockml/models/test_baselines.py::test_the_published_figures_on_hpq_are_found_again"
+    one = "tests/stockml/models/tutorial/test_recipe.py::test_on_hpq_the_baselines_are_the_published_ones"
     full = "tests/stockml/training/test_tutorial_full.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, full]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": ""}

@@ -37,7 +37,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
         self.feed = feed
-        super().__init__(address, feed.handler)
+        super().__init__(address, Handler)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,8 +71,6 @@ class Feed:
     premium: let every key ask for the full series, not only those that begin with "premium". on_request: sees each
     request after it was answered.
     """
-
-    handler = Handler
 
     def __init__(
         self,

@@ -42,15 +42,6 @@ def test_regressions_are_made_from_a_folder_described_and_the_refused_are_named(
     assert again.read_bytes() == first.read_bytes()
 
 
-def test_more_bars_after_an_end_change_no_regression() -> None:
-    whole = {f"T{i}": walk(2_000, seed=i) for i in range(2)}
-    cut = {ticker: series.until(1_500) for ticker, series in whole.items()}
-    until = whole["T0"].sessions[1_499].item()
-    short, long = PooledRegression.fit(cut, until), PooledRegression.fit(whole, until)
-    np.testing.assert_array_equal(short.coefficients, long.coefficients)
-    assert short.intercepts == pytest.approx(long.intercepts)
-
-
 def test_a_score_is_the_mean_over_tickers_of_what_each_gains() -> None:
     pooled = PooledRegression.fit({f"T{i}": walk(1_200, seed=i) for i in range(3)}, date(2004, 6, 30))
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)

@@ -2,11 +2,9 @@
 
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -25,7 +23,6 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
-from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.cli.runs import outcome
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
@@ -34,7 +31,8 @@ from flows.notices import missing_forecasts, notice
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states
-from tests.support.patience import PATIENCE_S
+from tests.support.loopback import Exchange, Loopback
+from tests.support.patience import PATIENCE_S, until
 
 KINDS = tuple(
     f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts", "zombie runs")
@@ -60,19 +58,12 @@ def webhook() -> Iterator[Posted]:
     """An address on the loopback, and what was posted to it."""
     posted: queue.Queue[Any] = queue.Queue()
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.put((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-            self.send_response(204)
-            self.end_headers()
+    def receive(exchange: Exchange) -> None:
+        posted.put((exchange.path, json.loads(exchange.posted)))
+        exchange.send(b"")
 
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}{HOOK}", posted
-        server.shutdown()
+    with Loopback(receive) as server:
+        yield f"{server.address}{HOOK}", posted
 
 
 def told(posted: "queue.Queue[Any]", timeout: float = 60) -> str:
@@ -197,11 +188,7 @@ def test_without_a_block_a_run_of_notice_is_asked_for(prefect_client: SyncPrefec
     install({})
     work(prefect_client, failing)
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
-    for attempt in Retrying(
-        retry=retry_if_exception_type(IndexError), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-    ):
-        with attempt:
-            asked = prefect_client.read_flow_runs(flow_run_filter=notices)[0]
+    asked, *_ = until(lambda: prefect_client.read_flow_runs(flow_run_filter=notices))
     assert asked.parameters == {"what": FAILED}
 
 
@@ -228,10 +215,7 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_wai
     assert told(posted, 120) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
-    recorded = Retrying(
-        retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S)
-    )
-    assert recorded(taken_for_zombies, prefect_client) == {f"prefect.flow-run.{dead.id}"}
+    assert until(lambda: taken_for_zombies(prefect_client)) == {f"prefect.flow-run.{dead.id}"}
 
 
 @pytest.mark.slow

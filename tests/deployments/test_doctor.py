@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -45,7 +44,8 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "much"}, "quota", "problem", "ALPHAVANTAGE_PLAN"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:9"}, "price service", "problem", "check the network"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
+        ({"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
+        ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "127.0.0.1:9"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
     ],
 )
@@ -54,7 +54,7 @@ def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, 
     check = found(home_of(environ), environ)[name]
     assert check.verdict == verdict
     assert says in str(check)
-    assert "K3Y12345" not in str(check)
+    assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
 def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(home: Home) -> None:
@@ -70,12 +70,6 @@ def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(hom
 def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: ScriptedFeed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
-
-
-def test_a_mlflow_server_that_is_away_is_a_problem(home: Home) -> None:
-    check = found(replace(home, tracking_uri="http://me:secret@127.0.0.1:9"))["MLflow"]
-    assert check.verdict == "problem"
-    assert "secret" not in str(check)
 
 
 def test_a_database_of_mlflow_that_is_gone_is_made_again_from_the_nights(home: Home) -> None:
@@ -141,12 +135,6 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     )
     assert found(home, {"PREFECT_SERVER_API_AUTH_STRING": "me:word"})["rights"].advice == ""
     assert [path.stat().st_mode & 0o777 for path in (home.root, *kept)] == [0o700, 0o600, 0o600, 0o600]
-
-
-def test_a_password_in_the_address_of_prefect_is_not_shown(home: Home) -> None:
-    check = found(home, {"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"})["Prefect"]
-    assert check.verdict == "problem"
-    assert "secret" not in str(check)
 
 
 def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> None:

@@ -10,7 +10,7 @@ import requests
 from deployments.replay.answers import NEW_YORK
 from deployments.replay.recording import recorded_rows
 from tests.support.patience import PATIENCE_S
-from tests.support.scripted_feed import RESET, SHORT_READ, Fault, ScriptedFeed
+from tests.support.scripted_feed import ScriptedFeed
 
 
 def ask(feed: ScriptedFeed, key: str = "somekey", **query: str) -> Any:
@@ -118,34 +118,6 @@ def test_splits_are_those_known_at_the_clock_newest_first(
 def test_there_is_nothing_else_to_ask_for(feed: ScriptedFeed) -> None:
     assert requests.get(f"{feed.address}/other", timeout=PATIENCE_S).status_code == 404
     assert requests.post(feed.url, data={"symbol": "IBM"}, timeout=PATIENCE_S).status_code == 501
-
-
-def test_scripted_faults_answer_in_order_and_then_the_feed_is_well_again(feed: ScriptedFeed) -> None:
-    feed.script(Fault.of(b"{}"), Fault.of(b"<html></html>", 503))
-    assert ask(feed) == {}
-    broken = requests.get(feed.url, params={"apikey": "k"}, timeout=PATIENCE_S)
-    assert (broken.status_code, broken.content) == (503, b"<html></html>")
-    assert "Meta Data" in ask(feed)
-
-
-def test_a_fault_for_one_symbol_leaves_the_others_alone(feed: ScriptedFeed) -> None:
-    feed.script(Fault.of(b"{}"), symbol="MSFT")
-    assert "Meta Data" in ask(feed)
-    assert ask(feed, symbol="MSFT") == {}
-
-
-@pytest.mark.parametrize("fault", [RESET, SHORT_READ])
-def test_the_connection_itself_can_fail(feed: ScriptedFeed, fault: Fault) -> None:
-    feed.script(fault)
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        ask(feed)
-
-
-def test_an_outage_lasts_until_it_is_lifted(feed: ScriptedFeed) -> None:
-    feed.outage(Fault.of(b"{}"))
-    assert [ask(feed), ask(feed)] == [{}, {}]
-    feed.outage(None)
-    assert "Meta Data" in ask(feed)
 
 
 def test_requests_are_counted_and_the_key_is_not_kept(feed: ScriptedFeed) -> None:

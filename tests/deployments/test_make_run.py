@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,8 +23,7 @@ from stockml.nights.record import Night
 from stockml.pipeline.finished_nights import FILE, finished_night
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
-from tests.support.commands import stockml
-from tests.support.patience import PATIENCE_S
+from tests.support.commands import make_run, stockml
 from tests.support.scripted_feed import ScriptedFeed
 
 SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
@@ -76,11 +74,6 @@ def server(prefect_server: None) -> dict[str, str]:
     from prefect.settings import PREFECT_API_URL
 
     return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-
-
-def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "deployments.run", ticker]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.mark.slow

@@ -100,8 +100,6 @@ def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
     assert home.tickers.read_text() == before.replace('"FB"', '"META"')
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_what_was_written_in_lower_case_or_padded_is_renamed_and_taken_out(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text('tickers:\n  - {at: "23:40", ticker: at}\n  - msft\n  - " ibm "\n')
@@ -111,6 +109,8 @@ def test_what_was_written_in_lower_case_or_padded_is_renamed_and_taken_out(home:
     assert home.tickers.read_text() == 'tickers:\n  - {at: "23:40", ticker: T}\n  - META\n'
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_a_rename_asks_mlflow_where_its_database_is(
     home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -35,7 +35,8 @@ from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
-from tests.support.workers import deployed, one_slot, until, until_true
+from tests.support import patience
+from tests.support.workers import deployed, one_slot, until
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
 BUSY = """
@@ -228,7 +229,7 @@ def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_aga
             for case, (_, no_more) in CASES.items():
                 run, (*unwanted, wanted) = now
                 until(client, run, "Running")
-                until_true((tmp_path / case / "busy").exists)
+                patience.until((tmp_path / case / "busy").exists)
                 for each, state in zip(unwanted, no_more, strict=True):
                     client.set_flow_run_state(each, state, force=True)
                 if case != following:

@@ -9,8 +9,7 @@ import pytest
 
 from deployments.errors import ServerFailed
 from deployments.servers import processes
-from tests.deployments.test_servers import wait_for
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 
 def started(name: str, folder: Path, code: str) -> processes.Child:
@@ -43,7 +42,7 @@ ORDERLY = """
 def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
-    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
+    until(lambda: (tmp_path / "log").read_text() == "ready\n")
     child.process.stdin.close()  # as the end of this process would
     assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
 
@@ -59,7 +58,7 @@ STUBBORN = """
 
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     child = started("stubborn", tmp_path, STUBBORN)
-    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n")
+    until(lambda: (tmp_path / "log").read_text() == "ready\n")
     family = [child.process.pid, *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True))]
     assert len(family) == 2
     processes.stop([child], patience_s=0.2)

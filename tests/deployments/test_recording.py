@@ -1,7 +1,5 @@
 """The recording is complete, in order, and jumps exactly where its splits say."""
 
-from datetime import date
-
 import exchange_calendars
 import pytest
 
@@ -32,14 +30,6 @@ def test_a_split_divides_the_raw_close_by_its_factor(symbol: str) -> None:
     for split in recorded_splits(symbol):
         at = list(raw.index.date).index(split.effective)
         assert raw.iloc[at - 1] / raw.iloc[at] == pytest.approx(split.factor, rel=0.1)
-
-
-def test_a_crash_is_not_in_the_list_of_splits() -> None:
-    assert date(2000, 9, 29) not in {split.effective for split in recorded_splits("AAPL")}
-
-
-def test_the_last_recorded_session_is_known() -> None:
-    assert recorded_rows("IBM")[-1].session == date(2013, 3, 1)
 
 
 def test_an_unknown_symbol_says_what_the_recording_holds() -> None:

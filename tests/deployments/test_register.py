@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter
 
 from deployments.registration import MANAGED, NIGHTS
@@ -58,10 +59,7 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
-        (
-            "tickers: [{ticker: IBM, calender: XNYS}]",
-            "tickers.0.calender: expected one of at, calendar, profile",
-        ),
+        ("tickers: [{ticker: IBM, calender: XNYS}]", "tickers.0.calender: expected one of at, calendar, profile"),
         ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
         ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
         ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
@@ -158,8 +156,6 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
 
 @pytest.mark.slow
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
-    from prefect.client.orchestration import get_client
-
     first = register(of_tickers(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True)
     assert first == Registered(created=("AAA", "BBB", "CCC", "FFF"), updated=(), unchanged=(), deleted=first.deleted)
     with get_client(sync_client=True) as client:
@@ -191,8 +187,6 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 def test_a_deployment_of_an_earlier_version_no_longer_leads_to_the_folder_that_it_was_made_in(
     prefect_server: None,
 ) -> None:
-    from prefect.client.orchestration import get_client
-
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")
@@ -204,8 +198,6 @@ def test_a_deployment_of_an_earlier_version_no_longer_leads_to_the_folder_that_i
 
 @pytest.mark.slow
 def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(prefect_server: None) -> None:
-    from prefect.client.orchestration import get_client
-
     others = of_other_flows(listed("IBM", "MSFT").tickers)
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)
@@ -223,17 +215,12 @@ def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(p
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
     newcomer = [*of_tickers(read_tickers().tickers), *others]
     assert len(newcomer) + 1 <= 10, "with the notices'"
-    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
-        "30 9 * * 0",
-        "flows.maintenance.maintenance",
-    )
+    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
 
 
 @pytest.mark.slow
 def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registered(prefect_server: None) -> None:
-    from prefect.client.orchestration import get_client
-
     wanted = of_tickers(listed("OLD", "NEW").tickers)
     register(wanted[:1], delete_others=False)
     announce(wanted)

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ import yaml
 
 from deployments.cli.app import run
 from stockml.home import Home
-from tests.deployments.test_servers import free_port
 from tests.support.commands import Captured
-from tests.support.patience import PATIENCE_S
+from tests.support.own_servers import free_port
+from tests.support.patience import PATIENCE_S, until
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
@@ -84,11 +83,8 @@ def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home,
     look = [sys.executable, *(part.replace("4200", str(port)) for part in service["healthcheck"]["test"][2:])]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        deadline = time.monotonic() + 120
-        while ended(look) and time.monotonic() < deadline:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.1)
-        assert ended(look) == 0
+        until(lambda: ended(look) == 0 or process.poll() is not None, every_s=0.1)
+        assert process.poll() is None, process.communicate()[0]
         closed = [part.replace("/health", "/flows/filter") for part in look]
         assert ended(closed) == 1, "everything else asks for the password"
     finally:

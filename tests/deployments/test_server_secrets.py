@@ -6,12 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -26,8 +21,10 @@ from deployments.servers.stack import mlflow, prefect
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
-from tests.deployments.test_servers import free_port, wait_for
-from tests.support.patience import PATIENCE_S
+from tests.support.commands import up
+from tests.support.loopback import Loopback, whole
+from tests.support.own_servers import free_port
+from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import is_installed, postgres_server
 
 pytestmark = pytest.mark.slow
@@ -94,33 +91,6 @@ def test_pages_that_others_can_reach_do_not_start_without_a_password(home: Home)
     assert not home.root.exists()
 
 
-@contextmanager
-def up_for_others(ports: tuple[int, int], **more: str) -> 'Iterator[tuple["subprocess.Popen[str]", list[str]]]':
-    """`stockml up` on every address of this machine, and what it says; killed in the end."""
-    command = [sys.executable, "-m", "deployments.cli", "up", "--address", "0.0.0.0"]
-    command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    process = subprocess.Popen(
-        command,
-        env=os.environ | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        umask=PUBLIC_UMASK,
-    )
-    assert process.stdout
-    said: list[str] = []
-    try:
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        assert process.poll() is None, "".join(said)
-        yield process, said
-    finally:
-        process.kill()
-        said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
-
-
 def status(address: str, password: str | None, content: object = None) -> int:
     headers = {"Content-Type": "application/json"}
     if password:
@@ -131,26 +101,6 @@ def status(address: str, password: str | None, content: object = None) -> int:
             return int(reply.status)
     except HTTPError as refused:
         return refused.code
-
-
-@contextmanager
-def refusing_hook() -> "Iterator[tuple[str, threading.Event]]":
-    """A webhook that is gone, and whether it was called."""
-    called = threading.Event()
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_error(404)
-            called.set()
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/services/{HOOK}", called
-        server.shutdown()
 
 
 FAILED_NIGHT = """
@@ -179,14 +129,14 @@ def test_everything_runs_on_passwords_that_nobody_sees(
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     ports = free_port(), free_port()
     prefect, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as database, refusing_hook() as (hook, called):
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as database, Loopback(whole(b"", 404)) as gone:
         secret = {
             "STOCKML_DATABASE_URL": database.replace("stockml@", f"stockml:{DATABASE}@"),
-            "STOCKML_WEBHOOK_URL": hook,
+            "STOCKML_WEBHOOK_URL": f"{gone.address}/services/{HOOK}",
             "PREFECT_SERVER_API_AUTH_STRING": f"me:{PAGES}",
         }
         as_client = {"PREFECT_API_URL": f"{prefect}/api", "PREFECT_API_AUTH_STRING": f"me:{PAGES}"}
-        with up_for_others(ports, **secret) as (process, said):
+        with up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret) as (process, said):
             assert any("both ask for the user and password" in line for line in said)
             for address in (f"{prefect}/api/admin/version", f"{mlflow}/version"):
                 assert [status(address, given) for given in (None, "me:other", f"me:{PAGES}")] == [401, 401, 200]
@@ -199,8 +149,8 @@ def test_everything_runs_on_passwords_that_nobody_sees(
             assert [each.returncode for each in ran] == [0, 0, 0, 0], [each.stderr for each in ran]
             assert len(json.loads(ran[1].stdout)["unchanged"]) == 9
             assert f"{prefect}/api answers" in ran[2].stdout
-            assert called.wait(PATIENCE_S)
-            wait_for(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout)
+            until(lambda: gone.asked)
+            until(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout)
             ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
             assert "stockml-notices" in ran[-1].stdout
             assert in_process_list() == []
@@ -226,10 +176,8 @@ def test_a_server_whose_database_went_away_does_not_log_its_password(
     programs = {"prefect.log": prefect(free_port(), environ), "mlflow.log": impatient}
     children = [start(program, home.root / "logs" / log) for log, program in programs.items()]
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
-            assert in_process_list() == []
-            time.sleep(0.2)
+        until(lambda: in_process_list() or all(child.process.poll() is not None for child in children), every_s=0.2)
+        assert in_process_list() == []
     finally:
         processes.stop(children)
     assert all(child.process.returncode > 0 for child in children), "none had to be stopped"

@@ -3,14 +3,10 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,8 +21,9 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
-from tests.support.commands import stockml
-from tests.support.patience import PATIENCE_S
+from tests.support.commands import stockml, up
+from tests.support.own_servers import free_port
+from tests.support.patience import PATIENCE_S, until
 
 TRIVIAL_FLOW = """
     from deployments.servers.prefect_api import prefect_api
@@ -56,12 +53,6 @@ def recorded(home: Home, table: str) -> list[tuple[str, int]]:
     """How many rows there are by state in Prefect's database."""
     with sqlite3.connect(home.prefect / "prefect.db") as database:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_what_the_person_has_set_is_left_alone(home: Home) -> None:
@@ -139,7 +130,7 @@ def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(
     asked = psutil.Process(process.pid)
     place = replay_home(os.environ)
     try:
-        wait_for(lambda: "deployments.servers.worker_program" in asked.cmdline())
+        until(lambda: "deployments.servers.worker_program" in asked.cmdline())
         environ = asked.environ()
     finally:
         process.kill()
@@ -148,14 +139,6 @@ def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(
     assert environ["PREFECT_HOME"] == str(place.prefect)
     assert place.server("prefect_api") == "http://127.0.0.1:9/api"  # for commands in its home: in its container
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-
-
-def wait_for(holds: "object") -> None:
-    """Look again and again until `holds()`; the condition is what is waited for, not the time."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -174,33 +157,13 @@ def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) 
 def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     process = started(TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)"))
     assert process.stdout is not None
-    wait_for(lambda: "done" in process.stdout.readline())
+    until(lambda: "done" in process.stdout.readline())
     servers = psutil.Process(process.pid).children()
     assert ["prefect_program" in " ".join(each.cmdline()) for each in servers] == [True]
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
-
-
-@contextmanager
-def up(ports: tuple[int, int]) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    """`stockml up`, once it has said that Ctrl-C stops it; and what it said."""
-    command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", str(ports[0])]
-    command += ["--mlflow-port", str(ports[1])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    said: list[str] = []
-    try:
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        yield process, said
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -219,26 +182,11 @@ def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monk
         place = replay_home(os.environ)
         assert running_server(place) == f"http://127.0.0.1:{ports[0]}/api"
 
-        again = subprocess.run(
-            [sys.executable, "-m", "deployments.cli", "up"],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        again = stockml("up")
         assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
         assert "expected no running `stockml up` in this home" in again.stderr
 
-        deployed = json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "deployments.cli", "deploy", "--json"],
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_S,
-                check=True,
-            ).stdout
-        )
-        assert len(deployed["unchanged"]) == 9
+        assert len(json.loads(stockml("deploy", "--json").stdout)["unchanged"]) == 9
 
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=PATIENCE_S)

@@ -22,7 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from deployments.servers.warm_run import ADDRESS, COMMAND, Fork, run_process
 from deployments.servers.worker_program import Keeper
 from stockml.home import Home
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,10 +39,6 @@ async def run():
 
 print("ended with", anyio.run(run).returncode)
 """
-
-
-class NotYet(Exception):
-    """What is waited for has not happened."""
 
 
 @dataclass
@@ -72,12 +68,10 @@ class Warm:
         whole = os.environ | {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.folder / "home")} | environ
         return subprocess.Popen(command, cwd=self.folder, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
     def serves(self) -> None:
         """Wait until it listens."""
+        until(lambda: self.address.exists() or self.process.poll() is not None)
         assert self.process.poll() is None, self.process.communicate()[0]
-        if not self.address.exists():
-            raise NotYet
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +117,9 @@ def asking(
             run.kill()
 
 
-@retry(retry=retry_if_exception_type(ValueError), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
 def fork_of(warm: Warm) -> psutil.Process:
     """The one of the run, once those of earlier runs are gone."""
-    [fork] = warm.forks()
+    [fork] = until(lambda: found if len(found := warm.forks()) == 1 else [])
     return fork
 
 

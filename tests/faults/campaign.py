@@ -7,8 +7,6 @@
 import argparse
 import os
 import random
-import select
-import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,8 +27,6 @@ from tests.stockml.provider import test_parsing_fuzz as fuzz
 from tests.support import appending
 from tests.support.forecasts import entry
 from tests.support.replaying import THURSDAY
-
-LONGEST_LIFE_S = 0.06
 
 
 @dataclass(frozen=True)
@@ -86,23 +82,9 @@ def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
     """Kill the writer at random moments and look each time; how many writes were acknowledged, and how many lost."""
     lost = total = 0
     for _ in range(kills):
-        reading, writing = os.pipe()
-        begun = writer.kept()
-        if (process := os.fork()) == 0:
-            for number in range(begun + 1, 1 << 30):
-                writer.write(number)
-                os.write(writing, number.to_bytes(4, "big"))
-        os.close(writing)
-        acknowledged = os.read(reading, 4)
-        select.select([], [], [], chance.uniform(0, LONGEST_LIFE_S))
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        while more := os.read(reading, 4096):
-            acknowledged += more
-        os.close(reading)
-        said, kept = int.from_bytes(acknowledged[-4:], "big"), writer.kept()
-        total += len(acknowledged) // 4
-        lost += kept not in (said, said + 1)  # the last one may stand without having been said
+        said = appending.live_until_killed(writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S))
+        total += len(said)
+        lost += writer.kept() not in (said[-1], said[-1] + 1)  # the last one may stand without having been said
     return total, lost
 
 

@@ -1,7 +1,5 @@
 """Beyond one machine: `make run` on PostgreSQL, and eight nights at once on both its servers."""
 
-import subprocess
-import sys
 import time
 from datetime import date
 from typing import Any
@@ -12,14 +10,14 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import replaying
+from tests.support.commands import make_run
 from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import is_installed, postgres_server
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -38,13 +36,7 @@ def test_both_servers_on_postgresql_take_eight_nights_at_once(
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
         monkeypatch.setenv("STOCKML_DATABASE_URL", address)
-        ran = subprocess.run(
-            [sys.executable, "-m", "deployments.run", "IBM"],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        ran = make_run("IBM")
         assert ran.returncode == 0, ran.stderr
         place = home_of()
         with OwnServer.prefect(place).start() as prefect, OwnServer.mlflow(place).start() as mlflow:
@@ -74,7 +66,7 @@ def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
             night.join(PATIENCE_S)
         seconds = time.monotonic() - began
     assert [night.exitcode for night in at_work] == [0] * len(PLAYED_BY)
-    recorded = completed(len(PLAYED_BY))
+    recorded = until(lambda: completed(len(PLAYED_BY)))
     longest = max(run.total_run_time.total_seconds() for run in recorded)
     print(f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest {longest:.1f} s")
     for ticker in PLAYED_BY:
@@ -83,7 +75,6 @@ def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.versions == found.entries == found.promotions == (night.key,)
 
 
-@retry(retry=retry_if_result(lambda runs: not runs), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
 def completed(count: int) -> list[FlowRun]:
     """The nights of these tickers, once all are Completed on the server."""
     with get_client(sync_client=True) as client:

@@ -16,13 +16,12 @@ from datetime import date
 
 import psutil
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support import replaying
 from tests.support.night_process import held_locks, nights, standing
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -40,13 +39,14 @@ def make_run() -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@retry(retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.01), stop=stop_after_delay(PATIENCE_S))
-def until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> bool:
+def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[str]":
+    """One that has come so far."""
+    process = make_run()
+    until(lambda: reached(home) or process.poll() is not None, every_s=0.01)
     assert process.poll() is None, process.communicate()[0]
-    return reached(home)
+    return process
 
 
-@retry(retry=retry_if_result(bool), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
 def left_of(home: Home) -> list[str]:
     """The programs that still work in this home."""
     return [" ".join(found.cmdline()) for found in psutil.process_iter() if works_in(found, home)]
@@ -65,13 +65,12 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
     replaying.fill(home, ["IBM"], date(2013, 2, 28))
     chance = random.Random(SEED)
     for reached in REACHED.values():
-        process = make_run()
-        until(reached, home, process)
+        process = run_that(reached, home)
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=0.2 * chance.random())
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        left_of(home)
+        until(lambda: not left_of(home))
     last = make_run()
     said, _ = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, said
@@ -80,7 +79,8 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
     assert found.versions == found.entries == found.promotions == (night.key,)
     assert found.waiting == 0
     assert set(states(home)) == {"COMPLETED", "CRASHED"}
-    assert left_of(home) == list(held_locks(home)) == []
+    until(lambda: not left_of(home))
+    assert list(held_locks(home)) == []
 
 
 def states(home: Home) -> list[str]:

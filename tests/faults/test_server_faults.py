@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import Asked, Feed
 from stockml.home import Home
@@ -22,7 +21,7 @@ from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, nights, standing, start_night
 from tests.support.own_servers import OwnServer
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -34,10 +33,6 @@ ASKED: dict[str, Any] = {
     "quiet": False,
 }
 AWAY_S = 10.0
-
-until_true = retry(
-    retry=retry_if_result(lambda holds: not holds), wait=wait_fixed(0.02), stop=stop_after_delay(PATIENCE_S)
-)
 
 
 class Stopper:
@@ -91,7 +86,6 @@ def undisturbed(prefect: OwnServer, empty: Home, tmp_path_factory: pytest.TempPa
     return standing(home)
 
 
-@until_true
 def has_ended(server: OwnServer, count: int) -> bool:
     """Whether `count` runs are on the server and none of them is said to be under way."""
     with get_client(sync_client=True) as client:
@@ -99,7 +93,6 @@ def has_ended(server: OwnServer, count: int) -> bool:
     return len(states) == count and set(states) == {"Completed"}
 
 
-@until_true
 def decided(home: Home) -> bool:
     """Whether the decision stands: what comes next is training."""
     return any(home.root.rglob("decision*.json"))
@@ -115,16 +108,16 @@ def test_a_night_outlives_a_restart_of_prefect(
         stopper.stop = prefect.stop
     night = start_night(home, **ASKED)
     if when == "it trains":
-        decided(home)
+        until(lambda: decided(home))
         prefect.kill()
     else:
-        until_true(lambda: prefect.child is None)()
+        until(lambda: prefect.child is None)
     assert night.is_alive()
     prefect.start().wait()
     night.join(PATIENCE_S)
     assert night.exitcode == 0
     assert standing(home) == undisturbed
-    has_ended(prefect, count=2 if when == "the feed is asked" else 3)
+    until(lambda: has_ended(prefect, count=2 if when == "the feed is asked" else 3))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +130,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
 def test_an_mlflow_server_killed_while_it_makes_its_tables_starts_again(mlflow: OwnServer) -> None:
     database = mlflow.home.root / "mlflow.db"
     mlflow.start()
-    until_true(lambda: has_tables(database.with_name(".mlflow.db.making")))()
+    until(lambda: has_tables(database.with_name(".mlflow.db.making")), every_s=0.02)
     mlflow.kill()
     assert not database.exists()
     mlflow.start().wait()
@@ -153,7 +146,7 @@ def test_a_night_outlives_a_restart_of_mlflow(
         mlflow.start().wait()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.address)
     night = start_night(mlflow.home, **ASKED)
-    until_true(run_begun)(mlflow.home)
+    until(lambda: run_begun(mlflow.home))
     mlflow.stop()
     night.join(AWAY_S)
     assert night.is_alive(), "it waits for the server"

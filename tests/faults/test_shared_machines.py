@@ -10,7 +10,6 @@ from typing import Any
 import fsspec
 import psycopg
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.replay.feed import Feed
 from flows.nightly import nightly
@@ -23,10 +22,10 @@ from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import commit_all, refresh
 from tests.support import replaying
 from tests.support.machines import machine
-from tests.support.mlflow_server import mlflow_server
 from tests.support.night_process import standing
 from tests.support.object_store import object_store
-from tests.support.patience import PATIENCE_S
+from tests.support.own_servers import mlflow_server
+from tests.support.patience import until
 from tests.support.postgres_server import is_installed
 
 pytestmark = [
@@ -116,7 +115,7 @@ def test_nights_on_machines_of_which_one_dies_are_those_of_one_machine_byte_for_
         with at(feed, session, monkeypatch) as asked, shared.machine(name) as there:
             there.night(**asked)
             if name == "dying":
-                changed(shared, before)
+                until(lambda: shared.committed() != before, every_s=0.02)
                 there.kill()
             else:
                 assert there.outcome() == "Completed"
@@ -142,7 +141,7 @@ def test_two_machines_that_do_one_night_at_once_do_it_once(
         before = shared.committed()
         for each in (one, other):
             each.night(**asked)
-        changed(shared, before)
+        until(lambda: shared.committed() != before, every_s=0.02)
         with psycopg.connect(shared.environ["STOCKML_DATABASE_URL"] + "/stockml", autocommit=True) as database:
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
         ends = {one.outcome(), other.outcome()}
@@ -160,9 +159,3 @@ def test_a_backtest_reads_what_another_machine_has_committed(
         monkeypatch.setenv(name, value)
     with pytest.raises(NoRow, match="20 nights from"):
         backtest(["IBM"], first=date(2012, 6, 1), last=date(2012, 6, 8))
-
-
-@retry(retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.02), stop=stop_after_delay(PATIENCE_S))
-def changed(shared: Shared, before: Manifest | None) -> bool:
-    """Once the state has moved on."""
-    return shared.committed() != before

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,27 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
-from stockml.prices.bars import Split
+from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import TableFiles
+from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S
-from tests.support.recordings import recorded
-
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
-IBM = recorded("IBM")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
     return BarStore(str(tmp_path / "store"), tmp_path / "locks")
-
-
-def append(store: BarStore, rows: slice, recorded_at: datetime = NOW):
-    bars = IBM.iloc[rows]
-    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -65,7 +57,7 @@ def test_two_writers_at_once_store_every_session_once(store):
 
 def test_two_writers_of_the_same_bars_store_them_once(store):
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda _: append(store, slice(0, 100)), range(8)))
+        list(pool.map(lambda _: append(store, IBM.iloc[:100]), range(8)))
     assert len(pq.read_table(store.path("IBM"))) == 100
 
 
@@ -89,10 +81,10 @@ def files_of_10_kib():
     signal.signal(signal.SIGXFSZ, ignored)
 
 
-def check_full_disk(store: BarStore, rows: slice) -> None:
-    before = append(store, slice(0, 20))
+def check_full_disk(store: BarStore, bars: Bars) -> None:
+    before = append(store, IBM.iloc[:20])
     with pytest.raises(StoreError, match=re.escape(store.path("IBM")) + ".*make room") as refusal:
-        append(store, rows, NOW + timedelta(days=1))
+        append(store, bars, NOW + timedelta(days=1))
     assert refusal.value.path == store.path("IBM")
     assert sha256_of(before.path) == before.sha256
     assert store.read("IBM").equals(IBM.iloc[:20])
@@ -100,7 +92,7 @@ def check_full_disk(store: BarStore, rows: slice) -> None:
 
 
 def test_a_failing_write_leaves_the_file_as_it_was(store, files_of_10_kib):
-    check_full_disk(store, slice(0, 1000))
+    check_full_disk(store, IBM.iloc[:1000])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root; the failing write is tested anyway")
@@ -113,9 +105,9 @@ def test_a_full_disk_leaves_the_file_as_it_was(store):
     if mounted.returncode != 0:
         pytest.skip(f"this machine mounts nothing: {mounted.stderr.decode().strip()}")
     try:
-        check_full_disk(store, slice(0, 3000))
+        check_full_disk(store, IBM.iloc[:3000])
         subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
-        assert append(store, slice(0, 3000), NOW + timedelta(days=1)).added == 2980
+        assert append(store, IBM.iloc[:3000], NOW + timedelta(days=1)).added == 2980
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -134,7 +126,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, damage):
-    path = Path(append(store, slice(0, 1000)).path)
+    path = Path(append(store, IBM.iloc[:1000]).path)
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
     damaged = path.read_bytes()
@@ -142,16 +134,16 @@ def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, dama
         with pytest.raises(StoreUnreadable, match=re.escape(str(path)) + ".*restore it from a backup"):
             use("IBM")
     with pytest.raises(StoreUnreadable):
-        append(store, slice(0, 1100))
+        append(store, IBM.iloc[:1100])
     assert path.read_bytes() == damaged
     path.write_bytes(whole)
-    assert append(store, slice(900, 1100), NOW + timedelta(days=1)).added == 100
+    assert append(store, IBM.iloc[900:1100], NOW + timedelta(days=1)).added == 100
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 3000), flipped=st.integers(1, 255), gone=st.integers(0, 3))
 def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, at, flipped, gone):
-    path = Path(append(store, slice(0, 50)).path)
+    path = Path(append(store, IBM.iloc[:50]).path)
     whole = path.read_bytes()
     at %= len(whole)
     path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 + gone :])
@@ -165,7 +157,7 @@ def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, 
 
 @pytest.mark.parametrize("kind", ["splits", "history"])
 def test_damage_beside_the_bars_is_an_error_too(store, kind):
-    append(store, slice(-1000, None))
+    append(store, IBM.iloc[-1000:])
     store.record_splits("IBM", [Split(IBM.index[-1100].date(), 2.0)], recorded_at=NOW, source="test")
     store.record_import("IBM", IBM.iloc[:-900], recorded_at=NOW, source="test")
     path = Path(store.root) / kind / "IBM.parquet"
@@ -176,7 +168,7 @@ def test_damage_beside_the_bars_is_an_error_too(store, kind):
 
 
 def test_another_tickers_file_and_other_layouts_are_refused(store):
-    path = Path(append(store, slice(0, 100)).path)
+    path = Path(append(store, IBM.iloc[:100]).path)
     shutil.copy(path, path.with_name("MSFT.parquet"))
     with pytest.raises(StoreUnreadable, match="a file of IBM, expected MSFT"):
         store.read("MSFT")
@@ -187,7 +179,7 @@ def test_another_tickers_file_and_other_layouts_are_refused(store):
         store.read("IBM")
     pq.write_table(table.drop_columns(["volume"]), path)
     with pytest.raises(StoreUnreadable, match="unexpected names or types"):
-        append(store, slice(0, 100))
+        append(store, IBM.iloc[:100])
     pq.write_table(pa.table({"x": [1]}), path)
     with pytest.raises(StoreUnreadable, match="schema version none"):
         store.read("IBM")
@@ -196,39 +188,22 @@ def test_another_tickers_file_and_other_layouts_are_refused(store):
 def test_a_folder_or_a_file_in_the_way_is_an_error_that_names_it(store):
     Path(store.path("IBM")).mkdir(parents=True)
     with pytest.raises(StoreError, match=r"IBM\.parquet.*restore access"):
-        append(store, slice(0, 100))
+        append(store, IBM.iloc[:100])
     shutil.rmtree(store.root)
     Path(store.root).write_text("not a folder")
     with pytest.raises(StoreError, match=r"IBM\.parquet"):
-        append(store, slice(0, 100))
-
-
-def test_a_clock_that_goes_backwards_loses_no_restatement_and_rewrites_no_past(store):
-    append(store, slice(0, 100))
-    known_then = store.read("IBM", as_of=NOW)
-    restated = IBM.iloc[:101].copy()
-    restated.iloc[99, 4] *= 1.015
-    an_hour_back = NOW - timedelta(hours=1)
-    receipt = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
-    assert (receipt.added, receipt.restated) == (1, 1)
-    assert store.read("IBM").equals(restated)
-    assert store.read("IBM", as_of=NOW).equals(known_then)
-    times = pq.read_table(receipt.path)["recorded_at"].to_pylist()
-    assert times == sorted(times)
-    assert times[-1] == NOW + timedelta(microseconds=1)
-    again = store.append("IBM", restated, recorded_at=an_hour_back, source="test", session=IBM.index[100].date())
-    assert again.sha256 == receipt.sha256
+        append(store, IBM.iloc[:100])
 
 
 def test_an_empty_store_folder_that_is_removed_comes_back(store):
     Path(store.root).mkdir()
     store.tickers()
     Path(store.root).rmdir()
-    assert append(store, slice(0, 100)).added == 100
+    assert append(store, IBM.iloc[:100]).added == 100
 
 
 def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
-    append(store, slice(0, 100))
+    append(store, IBM.iloc[:100])
 
     def removing(table: pa.Table) -> tuple[pa.Table, None]:
         shutil.rmtree(store.root)
@@ -239,6 +214,6 @@ def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
 
 
 def test_locks_that_were_removed_come_back(store):
-    append(store, slice(0, 100))
+    append(store, IBM.iloc[:100])
     shutil.rmtree(store.locks)
-    assert append(store, slice(0, 101), NOW + timedelta(days=1)).added == 1
+    assert append(store, IBM.iloc[:101], NOW + timedelta(days=1)).added == 1

@@ -1,7 +1,4 @@
-"""Exactly what a change touches runs again, on real servers; the rest comes from the cache, and nothing is kept twice.
-
-The changes, and the table of them for people, stand in cache_table.py.
-"""
+"""Exactly what a change touches runs again, on real servers; the rest is cached, and nothing is kept twice."""
 
 from collections.abc import Iterator
 
@@ -9,33 +6,50 @@ import pytest
 
 from deployments.replay.feed import Feed
 from stockml.home import Home
-from tests.support.cache_table import CHANGES, STEPS, THURSDAY, Nights, own_sources
+from tests.support.cache_table import (
+    STEPS,
+    THURSDAY,
+    Change,
+    Nights,
+    Steps,
+    a_comment_in,
+    a_line_of,
+    a_lost,
+    a_new_session,
+    a_setting,
+    a_vintage_less,
+    nothing,
+    own_sources,
+    the_newest_bar,
+)
 from tests.support.night_process import Standing, standing
 from tests.support.replaying import use
 
 pytestmark = pytest.mark.slow
 
 FROM_APPEND, FROM_DECIDE = STEPS[1:], STEPS[3:]
-RUNS_AGAIN = {
-    "nothing": (),
-    "a new session": STEPS,
-    "the newest bar restated": FROM_APPEND,
-    "setting evaluation.origin_every": FROM_DECIDE,
-    "a line of provider/client.py": ("fetch", "append"),
-    "a line of prices/store.py": ("fetch", "append", "renormalise"),
-    "a line of models/pooled_regression.py": ("renormalise", *FROM_DECIDE),
-    "a line of training/ticker_training.py": FROM_DECIDE,
-    "a line of pipeline/train.py": ("train",),
-    "a line of pipeline/evaluate.py": ("evaluate",),
-    "a line of plots/forecast.py": ("log run",),
-    "a line of tracking/runs.py": ("log run",),
-    "a line of pipeline/publish.py": ("publish",),
-    "a line of nights/universe.py": (),
-    "a comment in errors.py and ticker_training.py": (),
-    "a shipped vintage": ("renormalise", *FROM_DECIDE),
-    "the models lost": ("train", "promote"),
-    "the plots lost": (),
-    "--force": STEPS,
+A_COMMENT = a_comment_in("errors", "training/ticker_training")
+CHANGES: dict[str, tuple[Change, Steps]] = {
+    # what changed: how it is done, and what then runs again
+    "nothing": (nothing, ()),
+    "a new session": (a_new_session, STEPS),
+    "the newest bar restated": (the_newest_bar, FROM_APPEND),
+    "setting evaluation.origin_every": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE),
+    "a line of provider/client.py": (a_line_of("provider/client"), ("fetch", "append")),
+    "a line of prices/store.py": (a_line_of("prices/store"), ("fetch", "append", "renormalise")),
+    "a line of models/pooled_regression.py": (a_line_of("models/pooled_regression"), ("renormalise", *FROM_DECIDE)),
+    "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
+    "a line of pipeline/train.py": (a_line_of("pipeline/train"), ("train",)),
+    "a line of pipeline/evaluate.py": (a_line_of("pipeline/evaluate"), ("evaluate",)),
+    "a line of plots/forecast.py": (a_line_of("plots/forecast"), ("log run",)),
+    "a line of tracking/runs.py": (a_line_of("tracking/runs"), ("log run",)),
+    "a line of pipeline/publish.py": (a_line_of("pipeline/publish"), ("publish",)),
+    "a line of nights/universe.py": (a_line_of("nights/universe"), ()),
+    "a comment in errors.py and ticker_training.py": (A_COMMENT, ()),
+    "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE)),
+    "the models lost": (a_lost("models"), ("train", "promote")),
+    "the plots lost": (a_lost("plots"), ()),
+    "--force": (lambda nights: {"force": True}, STEPS),
 }
 ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behind its numbers
     "a new session",
@@ -66,10 +80,10 @@ def first(nights: Nights) -> Standing:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_runs_again_what_depends_on_it(nights: Nights, first: Standing, change: str) -> None:
-    assert nights.after(CHANGES[change]).steps == RUNS_AGAIN[change]
+    made, runs_again = CHANGES[change]
+    assert nights.after(made) == runs_again
     assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
 
 
 def test_in_a_fresh_process_nothing_runs_again_after_a_comment_and_tensorflow_is_not_imported(nights: Nights) -> None:
-    ran, _, has_tensorflow = nights.in_a_fresh_process(CHANGES["a comment in errors.py and ticker_training.py"])
-    assert (ran.steps, has_tensorflow) == ((), False)
+    assert nights.in_a_fresh_process(A_COMMENT) == ((), False)

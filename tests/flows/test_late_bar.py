@@ -20,10 +20,11 @@ from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.run_records import MOST_DEATHS, done_again
+from tests.support import patience
 from tests.support.night_process import held_locks, nights
 from tests.support.replaying import SMALL, THURSDAY, store_of
 from tests.support.scripted_feed import ScriptedFeed
-from tests.support.workers import one_slot, until, until_true
+from tests.support.workers import one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -121,7 +122,7 @@ def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: Sc
     with deployed_run(late_retries=1) as (client, run_id), one_slot(tmp_path, POOL, every_s=1) as worker:
         began = datetime.now(UTC)
         until(client, run_id, "AwaitingRetry")
-        until_true(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm one
+        patience.until(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm one
         assert_waits(client.read_flow_run(run_id), ready, began, TWENTY_MINUTES)
         feed.set_clock(FRIDAY)
         is_due(client, run_id)

@@ -33,7 +33,7 @@ from flows.maintenance import maintenance
 from stockml.home import Home
 from stockml.maintenance.report import StepReport, markdown, readable, summary
 from stockml.models.registry import Promotion, Registry
-from stockml.nights.record import night_path, write_night
+from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
@@ -156,11 +156,22 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
         prefect_client.delete_flow_run(run.id)
 
 
-def log(home: Home, tmp_path: Path, day: date) -> Any:
+def log(home: Home, tmp_path: Path, day: date) -> Night:
     night, plots = with_files(recorded_night(day=day), tmp_path / str(day)), tmp_path / str(day) / "plots"
     plots.mkdir()
     (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
     return Tracking.of(home).keep_and_log(replace(night, plots_folder=str(plots)))
+
+
+@pytest.fixture
+def three_nights(home: Home, tmp_path: Path) -> list[Night]:
+    """The first is champion; no version is the challenger."""
+    logged = [log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28)]
+    first = logged[0]
+    line = ("IBM", "promote", first.key, first.model_folder, "", None, first.session, "", first.finished_at)
+    Registry(home.models).promote(Promotion(*line))
+    MlflowClient(home.tracking_uri).delete_registered_model_alias("lstm-IBM", "challenger")
+    return logged
 
 
 def runs(home: Home) -> set[str]:
@@ -171,14 +182,9 @@ def runs(home: Home) -> set[str]:
 
 @pytest.mark.slow
 def test_old_mlflow_runs_go_but_never_a_champions_nor_the_newest(
-    home: Home, tmp_path: Path, prefect_client: SyncPrefectClient
+    home: Home, three_nights: list[Night], prefect_client: SyncPrefectClient
 ) -> None:
-    champion, other, newest = (log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28))
-    line = Promotion(
-        "IBM", "promote", champion.key, champion.model_folder, "", None, champion.session, "", champion.finished_at
-    )
-    Registry(home.models).promote(line)
-    MlflowClient(home.tracking_uri).delete_registered_model_alias("lstm-IBM", "challenger")
+    champion, other, newest = three_nights
     promised = steps(dry_run=True)["MLflow runs"]
     assert promised.things == (other.run_name,)
     assert promised.size > 10_000
@@ -194,15 +200,10 @@ def test_old_mlflow_runs_go_but_never_a_champions_nor_the_newest(
 
 @pytest.mark.slow
 def test_only_champions_and_the_newest_nights_keep_plots_and_models_in_mlflow(
-    home: Home, tmp_path: Path, prefect_client: SyncPrefectClient
+    home: Home, three_nights: list[Night], prefect_client: SyncPrefectClient
 ) -> None:
-    champion, other, newest = (log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28))
-    line = Promotion(
-        "IBM", "promote", champion.key, champion.model_folder, "", None, champion.session, "", champion.finished_at
-    )
-    Registry(home.models).promote(line)
+    champion, other, newest = three_nights
     client, keep = MlflowClient(home.tracking_uri), {"mlflow_nights": 1, "mlflow_days": 36_500}
-    client.delete_registered_model_alias("lstm-IBM", "challenger")
     before = client.get_run(other.mlflow_run_id)
     promised = steps(dry_run=True, keep=keep)["plots and models in MLflow"]
     assert promised.things == (other.run_name,)

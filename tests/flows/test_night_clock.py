@@ -12,7 +12,6 @@ import pytest
 from prefect.states import State
 
 from flows.nightly import nightly
-from stockml.errors import InvalidSession
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import replaying
@@ -94,14 +93,6 @@ def ended(state: State) -> str:
     return f"{night.mode} {night.session}" if night.status == "completed" else str(state.name)
 
 
-def test_a_half_day_that_is_not_final_yet_says_when_it_will_be(evening: Evening, home: Home) -> None:
-    with pytest.raises(InvalidSession, match="its bar is final at 2012-11-23 22:45 EST"):
-        evening.night(at("2012-11-23T13:01"), date(2012, 11, 23)).result()
-    with pytest.raises(InvalidSession, match="its bar is final at 2012-03-12 22:45 EDT"):
-        evening.night(at("2012-03-12T22:44"), date(2012, 3, 12)).result()
-    assert evening.feed.requests == 0
-
-
 FORWARD = (
     # New York time, fold; the newest bar that the feed shows, and the newest that may be stored
     ("2012-03-09T18:29", 0, date(2012, 3, 9), date(2012, 3, 8)),
@@ -140,31 +131,3 @@ def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_change_of_the
         newest = replaying.store_of(home_of()).last_session("IBM")
         found.append((moment, fold, evening.feed.newest, newest))
     assert found == list(moments)
-
-
-PAST_THE_RECORDING = (
-    # New York time; the session that the night is of, and by how many sessions the feed, which ends on March 1, is late
-    ("2013-03-08T22:44", date(2013, 3, 7), 4),
-    ("2013-03-08T22:45", date(2013, 3, 8), 5),
-    ("2013-03-10T01:59", date(2013, 3, 8), 5),
-    ("2013-03-10T03:00", date(2013, 3, 8), 5),  # a minute later
-    ("2013-03-11T18:31", date(2013, 3, 8), 5),
-    ("2013-03-11T22:44", date(2013, 3, 8), 5),
-    ("2013-03-11T22:45", date(2013, 3, 11), 6),
-)
-
-
-def test_a_late_feed_is_measured_in_sessions_across_a_change_of_the_clock(
-    evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = []
-    for number, (moment, _, _) in enumerate(PAST_THE_RECORDING):
-        monkeypatch.setenv("STOCKML_HOME", str(tmp_path / str(number)))
-        state = evening.night(at(moment))
-        found.append((moment, state.name, state.message))
-    assert found == [
-        (moment, "Stale", f"the feed is stale: its last bar is of 2013-03-01, {age} sessions before {session}")
-        if age >= 5
-        else (moment, "Late", f"the bar of {session} is late; the newest published is 2013-03-01")
-        for moment, session, age in PAST_THE_RECORDING
-    ]

@@ -156,7 +156,7 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
     fill(home, ["IBM"], date(2013, 2, 19))
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
-    spend_all_but_one(home)
+    spend_all_but(home, 1)
     asked, later = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
     assert (asked, list(map(str, later.values()))) == (("IBM", "MSFT"), [NEXT])
     state = run(["AAPL", "IBM"], processes=1)
@@ -177,8 +177,7 @@ def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
     """Its request is counted, its bar not yet there: the one that is left is the next ticker's."""
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], date(2013, 2, 19))
-    with provider() as asked:
-        spend(home, (asked.remaining() or 0) - 2)
+    spend_all_but(home, 2)
     join_turns({"AAPL": date(2013, 2, 20)})
     turns = []
 
@@ -200,15 +199,12 @@ def test_a_past_session_that_is_asked_for_makes_nobody_the_stalest(
     assert Turns(FileNotes(home.quota)).waiting(clock.now()) == {"IBM": THURSDAY}
 
 
-def spend_all_but_one(home: Home) -> None:
-    with provider() as asked:
-        spend(home, (asked.remaining() or 0) - 1)
-
-
-def spend(home: Home, requests: int) -> None:
+def spend_all_but(home: Home, left: int) -> None:
     """Use up requests of today's quota, as so many nights would have."""
     ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"])
-    for _ in range(requests):
+    with provider() as asked:
+        requests = asked.remaining() or 0
+    for _ in range(requests - left):
         ledger.spend("IBM", datetime.now(UTC))
 
 

@@ -12,7 +12,7 @@ from stockml.home import home
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import EXPERIMENT, view_url
 from tests.support.chromium import browser_page, chromium, keep_picture
-from tests.support.mlflow_server import mlflow_server
+from tests.support.own_servers import mlflow_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

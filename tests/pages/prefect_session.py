@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
 from tests.pages.prefect_pages import BUSY
+from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
 CLIENT = "tests"
@@ -169,7 +169,7 @@ def epochs_of(kept: Path) -> int:
 @contextmanager
 def up(home: Path, **more: str) -> Iterator[Up]:
     """Start both pages and a worker, with `more` in their environment; stop them as Ctrl-C does."""
-    ports = [str(_free_port()) for _ in range(2)]
+    ports = [str(free_port()) for _ in range(2)]
     command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
     environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     process = subprocess.Popen(
@@ -188,12 +188,6 @@ def up(home: Path, **more: str) -> Iterator[Up]:
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(root: str, folder: str) -> None:

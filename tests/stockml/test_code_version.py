@@ -105,9 +105,7 @@ def test_the_hash_of_whole_folders_follows_each_of_their_sources(
     assert (sources_hash(package) != before) == moves
 
 
-def test_the_commit_is_of_a_checkout_that_has_these_sources_and_of_no_project_around_them(
-    package: Path,
-) -> None:
+def test_the_commit_is_of_a_checkout_that_has_these_sources_and_of_no_project_around_them(package: Path) -> None:
     def git(*arguments: str) -> None:
         user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
         subprocess.run(["git", "-C", str(package), *user, *arguments], check=True, capture_output=True)

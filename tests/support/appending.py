@@ -10,6 +10,7 @@ import random
 import select
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,19 +38,16 @@ def stored(store: BarStore) -> int:
     return len(bars)
 
 
-def write_on(store: BarStore, acknowledge: int) -> None:
-    """Append one session after the other, and say after each how many there are."""
-    for stop in range(stored(store) + 1, len(BARS) + 1):
-        append(store, stop)
-        os.write(acknowledge, stop.to_bytes(4, "big"))
+def live_until_killed(write: Callable[[int], object], begun: int, life_s: float) -> list[int]:
+    """Fork a process that writes number after number behind `begun`; kill it after `life_s` of work.
 
-
-def live_until_killed(store: BarStore, life_s: float) -> int:
-    """Fork a writer, kill it after `life_s` of work; how many sessions it had acknowledged."""
+    Returns the numbers whose writes it had acknowledged.
+    """
     reading, writing = os.pipe()
     if (writer := os.fork()) == 0:
-        write_on(store, writing)
-        os._exit(0)
+        for number in range(begun + 1, 1 << 30):
+            write(number)
+            os.write(writing, number.to_bytes(4, "big"))
     os.close(writing)
     acknowledged = os.read(reading, 4)
     select.select([], [], [], life_s)
@@ -58,7 +56,7 @@ def live_until_killed(store: BarStore, life_s: float) -> int:
     while more := os.read(reading, 4096):
         acknowledged += more
     os.close(reading)
-    return int.from_bytes(acknowledged[-4:], "big")
+    return [int.from_bytes(acknowledged[at : at + 4], "big") for at in range(0, len(acknowledged), 4)]
 
 
 def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
@@ -67,7 +65,9 @@ def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
     store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
     caught_writing = 0
     for _ in range(kills):
-        acknowledged = live_until_killed(store, chance.uniform(0, LONGEST_LIFE_S))
+        *_, acknowledged = live_until_killed(
+            lambda stop: append(store, stop), stored(store), chance.uniform(0, LONGEST_LIFE_S)
+        )
         assert stored(store) - acknowledged in (0, 1), (stored(store), acknowledged)
         caught_writing += any(Path(root).glob(".*.tmp"))
     reached = stored(store) + 1

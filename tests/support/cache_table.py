@@ -1,7 +1,4 @@
-"""What a night runs again when something has changed: a bar, a setting, a line of `stockml/`, a file, or nothing.
-
-`python -m tests.support.cache_table` prints the table that test_cache_table.py checks, with the seconds of each night.
-"""
+"""What a night runs again when something has changed: a bar, a setting, a line of `stockml/`, a file, or nothing."""
 
 import json
 import os
@@ -9,8 +6,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,12 +18,11 @@ import pytest
 from deployments.replay.feed import Feed
 from stockml import code_version
 from stockml.home import Home
-from stockml.home import home as home_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.recordings import recorded_bars
-from tests.support.replaying import SMALL, fill, store_of, use
+from tests.support.replaying import SMALL, fill, store_of
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
 STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "publish", "log run", "promote")
@@ -36,23 +30,16 @@ ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL
 VINTAGES = SHIPPED.relative_to(code_version.PACKAGE)
 MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
 A_NIGHT = """
-import json, pathlib, sys, time
+import json, pathlib, sys
 from stockml import code_version
 from flows.nightly import nightly
 code_version.PACKAGE = pathlib.Path(sys.argv[2])
-began = time.perf_counter(), time.process_time()
 state = nightly(**json.loads(sys.argv[1]), return_state=True)
-seconds = time.perf_counter() - began[0], time.process_time() - began[1]
-print(json.dumps([str(state.state_details.flow_run_id), *seconds, "tensorflow" in sys.modules]))
+print(json.dumps([str(state.state_details.flow_run_id), "tensorflow" in sys.modules]))
 """
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A night's steps that were computed, in the chain's order; the others came from the cache. Seconds of the flow."""
-
-    steps: tuple[str, ...]
-    seconds: float
+Steps = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,55 +77,49 @@ class Nights:
         shutil.copytree(self.before / "sources", self.sources, dirs_exist_ok=True)
         self.feed.set_clock(THURSDAY)
 
-    def night(self, **changes: Any) -> Ran:
+    def night(self, **changes: Any) -> Steps:
+        """The steps that were computed, in the chain's order; the others came from the cache."""
         from flows.nightly import nightly
 
-        began = time.perf_counter()
         state = nightly(**ASKED | changes, return_state=True)
-        seconds = time.perf_counter() - began
         assert state.is_completed(), state.message
-        return Ran(computed(state.state_details.flow_run_id), seconds)
+        return computed(state.state_details.flow_run_id)
 
-    def after(self, change: "Callable[[Nights], dict[str, Any]]") -> Ran:
+    def after(self, change: "Change") -> Steps:
         """Thursday's night, run once more after a change."""
         self.put_back()
         return self.night(**change(self))
 
-    def in_a_fresh_process(self, change: "Callable[[Nights], dict[str, Any]] | None" = None) -> tuple[Ran, float, bool]:
-        """After a change: what ran, the flow's processor seconds, and whether TensorFlow was imported."""
+    def in_a_fresh_process(self, change: "Change") -> tuple[Steps, bool]:
+        """After a change: what ran, and whether TensorFlow was imported."""
         from prefect.settings import PREFECT_API_URL
 
         self.put_back()
-        asked = json.dumps(ASKED | (change or nothing)(self), default=str)
+        asked = json.dumps(ASKED | change(self), default=str)
         environ = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
         command = [sys.executable, "-c", A_NIGHT, asked, str(self.sources)]
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
-        run_id, seconds, processor_s, has_tensorflow = json.loads(done.stdout)
-        return Ran(computed(run_id), seconds), processor_s, has_tensorflow
+        run_id, has_tensorflow = json.loads(done.stdout)
+        return computed(run_id), has_tensorflow
 
 
-def computed(flow_run_id: Any) -> tuple[str, ...]:
+Change = Callable[[Nights], dict[str, Any]]
+
+
+def computed(flow_run_id: Any) -> Steps:
     """The run's steps that did not come from the cache, once the server has recorded all their ends."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
-    from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
     this_run = FlowRunFilter(id={"any_": [flow_run_id]})
 
     def states() -> dict[str, str]:
         with get_client(sync_client=True) as client:
             runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
-        return {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
+        found = {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
+        return found if len(found) == len(STEPS) else {}
 
-    waiting = Retrying(
-        retry=retry_if_result(lambda found: len(found) < len(STEPS)),
-        wait=wait_fixed(0.1),
-        stop=stop_after_delay(PATIENCE_S),
-    )
-    try:
-        found = waiting(states)
-    except RetryError as error:
-        raise AssertionError(f"expected the steps {STEPS}, found {error.last_attempt.result()}") from error
+    found = until(states)
     return tuple(step for step in STEPS if found[step] == "Completed")
 
 
@@ -164,12 +145,12 @@ def the_newest_bar(nights: Nights) -> dict[str, Any]:
     return {}
 
 
-def a_setting(**section: dict[str, Any]) -> Callable[[Nights], dict[str, Any]]:
+def a_setting(**section: dict[str, Any]) -> Change:
     changed = SMALL | {name: {**SMALL.get(name, {}), **values} for name, values in section.items()}
     return lambda nights: {"settings": changed}
 
 
-def a_line_of(module: str) -> Callable[[Nights], dict[str, Any]]:
+def a_line_of(module: str) -> Change:
     """A name more at the end of a source: the same work, but who knows."""
 
     def change(nights: Nights) -> dict[str, Any]:
@@ -180,7 +161,7 @@ def a_line_of(module: str) -> Callable[[Nights], dict[str, Any]]:
     return change
 
 
-def a_comment_in(*modules: str) -> Callable[[Nights], dict[str, Any]]:
+def a_comment_in(*modules: str) -> Change:
     """A comment before and a docstring after each source, a line in the vintages' README: the same meaning."""
 
     def change(nights: Nights) -> dict[str, Any]:
@@ -194,7 +175,7 @@ def a_comment_in(*modules: str) -> Callable[[Nights], dict[str, Any]]:
     return change
 
 
-def a_lost(folder: str) -> Callable[[Nights], dict[str, Any]]:
+def a_lost(folder: str) -> Change:
     def change(nights: Nights) -> dict[str, Any]:
         shutil.rmtree(nights.home.root / folder)
         return {}
@@ -207,29 +188,6 @@ def a_vintage_less(nights: Nights) -> dict[str, Any]:
     return {}
 
 
-CHANGES: dict[str, Callable[[Nights], dict[str, Any]]] = {
-    "nothing": nothing,
-    "a new session": a_new_session,
-    "the newest bar restated": the_newest_bar,
-    "setting evaluation.origin_every": a_setting(evaluation={"origin_every": 20}),
-    "a line of provider/client.py": a_line_of("provider/client"),
-    "a line of prices/store.py": a_line_of("prices/store"),
-    "a line of models/pooled_regression.py": a_line_of("models/pooled_regression"),
-    "a line of training/ticker_training.py": a_line_of("training/ticker_training"),
-    "a line of pipeline/train.py": a_line_of("pipeline/train"),
-    "a line of pipeline/evaluate.py": a_line_of("pipeline/evaluate"),
-    "a line of plots/forecast.py": a_line_of("plots/forecast"),
-    "a line of tracking/runs.py": a_line_of("tracking/runs"),
-    "a line of pipeline/publish.py": a_line_of("pipeline/publish"),
-    "a line of nights/universe.py": a_line_of("nights/universe"),
-    "a comment in errors.py and ticker_training.py": a_comment_in("errors", "training/ticker_training"),
-    "a shipped vintage": a_vintage_less,
-    "the models lost": a_lost("models"),
-    "the plots lost": a_lost("plots"),
-    "--force": lambda nights: {"force": True},
-}
-
-
 @contextmanager
 def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Cache keys are made of a copy of stockml/, in which lines may be changed."""
@@ -239,29 +197,3 @@ def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
     patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)
     yield
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch, Feed() as feed:
-        folder = Path(name)
-        patch.setenv("STOCKML_HOME", str(folder / "home"))
-        use(feed, patch)
-        feed.set_clock(THURSDAY)
-        from deployments.servers.prefect_api import prefect_api
-
-        with own_sources(folder / "stockml", patch), prefect_api(home_of()):
-            nights = Nights.begun(home_of(), feed, folder)
-            fresh, _, has_tensorflow = nights.in_a_fresh_process()
-            print(f"| what changed | {' | '.join(STEPS)} | flow, s |")
-            print(f"|---|{':-:|' * len(STEPS)}--:|")
-            print(_row(f"nothing, fresh process, TensorFlow {'' if has_tensorflow else 'not '}imported", fresh))
-            for change, make in CHANGES.items():
-                print(_row(change, nights.after(make)), flush=True)
-
-
-def _row(change: str, ran: Ran) -> str:
-    return f"| {change} | {' | '.join('runs' if s in ran.steps else '·' for s in STEPS)} | {ran.seconds:.1f} |"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,13 @@
 """The command line as tests call it."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -21,6 +25,35 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
     )
+
+
+@contextmanager
+def up(
+    ports: tuple[int, int], *arguments: str, umask: int = -1, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """`stockml up`, once it has said that Ctrl-C stops it, which is done in the end; and what it said."""
+    command = [sys.executable, "-m", "deployments.cli", "up", *arguments]
+    command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, env=os.environ | more, umask=umask, **streams)
+    assert process.stdout
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        assert process.poll() is None, "".join(said)
+        yield process, said
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
+
+
+def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "deployments.run", ticker]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:

@@ -42,6 +42,10 @@ class Loopback:
 class Exchange(BaseHTTPRequestHandler):
     """One request and its scripted answer."""
 
+    def do_POST(self) -> None:
+        self.posted = self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.loopback: Loopback = self.server.loopback  # type: ignore[attr-defined]
         self.asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}

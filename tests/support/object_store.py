@@ -1,6 +1,5 @@
 """An S3-compatible object store of a test's own, a process on a free loopback port; what it is asked is counted."""
 
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ import fsspec
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
 SERVE = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
@@ -42,9 +42,7 @@ class ObjectStore:
 def object_store(folder: Path, bucket: str) -> Iterator[ObjectStore]:
     """Start it with one bucket; `folder` gets its log."""
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "testing",

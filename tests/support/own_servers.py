@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -20,7 +20,7 @@ from stockml.home import Home
 from tests.support.patience import PATIENCE_S
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -38,7 +38,7 @@ class OwnServer:
     log: str
     health: str
     more: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     child: Child | None = None
 
     @classmethod
@@ -84,3 +84,10 @@ class OwnServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@contextlib.contextmanager
+def mlflow_server(home: Home) -> Iterator[str]:
+    """The address of a healthy one."""
+    with OwnServer.mlflow(home) as server:
+        yield server.start().wait().address

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers import databases
 from stockml.home import home
+from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -40,9 +40,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
 @retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(3), reraise=True)
 def _started(folder: Path, cluster: Path) -> int:
     """Its port: one that is free now; another's test may be quicker to take it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     options, log = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off", str(folder / "postgres.log")
     waiting = ("-w", "-t", str(int(PATIENCE_S)))
     _run("pg_ctl", "-D", str(cluster), "-l", log, *waiting, "-o", options, "start", folder=folder)

@@ -1,17 +1,15 @@
 """A replay feed that counts, plays other shares, and goes wrong as it is told, one fault a request, in order."""
 
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from deployments.replay.answers import LISTING_HEADER, Answer, answer, publication, published
-from deployments.replay.feed import Asked, Feed, Handler
+from deployments.replay.feed import Asked, Feed
 from deployments.replay.recording import RecordedRow
 
 # what becomes of a symbol's row at a time: another row, or None for one that is lost
@@ -20,11 +18,10 @@ Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
 
 @dataclass(frozen=True)
 class Fault(Answer):
-    """One answer that goes wrong: another content or status, a reset connection, or half of what was promised."""
+    """One answer that goes wrong: another content or status."""
 
     status: int = 200
     content: bytes = b""
-    connection: Literal["whole", "reset", "short"] = "whole"
 
     @classmethod
     def of(cls, content: bytes, status: int = 200) -> Self:
@@ -35,35 +32,12 @@ class Fault(Answer):
         return cls(status, path.read_bytes())
 
 
-RESET = Fault(connection="reset")
-SHORT_READ = Fault(content=b'{"Meta Data": {"1. Information": "Daily Prices', connection="short")
-
-
-class FaultyHandler(Handler):
-    def _send(self, reply: Answer) -> None:
-        if not isinstance(reply, Fault) or reply.connection == "whole":
-            super()._send(reply)
-        elif reply.connection == "short":
-            self.send_response(reply.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(2 * len(reply.content)))
-            self.end_headers()
-            self.wfile.write(reply.content)
-        else:
-            # lingering for zero seconds makes the closing socket send RST instead of FIN
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-
 class ScriptedFeed(Feed):
     """A feed with faults; arguments as for any feed.
 
     `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on; `edit`
     changes or loses rows.
     """
-
-    handler = FaultyHandler
 
     def __init__(
         self,

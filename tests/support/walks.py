@@ -33,8 +33,8 @@ def altered_after(series: PriceSeries, t: int) -> PriceSeries:
     return PriceSeries(series.sessions, *columns)
 
 
-def with_prices(series: PriceSeries, times: np.ndarray) -> PriceSeries:
-    """The series with every price of a session times a factor, (n,)."""
+def with_prices(series: PriceSeries, times: np.ndarray | float) -> PriceSeries:
+    """The series with every price of a session times a factor, (n,) or one for all."""
     return replace(series, **{name: getattr(series, name) * times for name in COLUMNS[:4]})
 
 
@@ -44,9 +44,9 @@ def constant(n: int = 1_200) -> PriceSeries:
     return PriceSeries(walk(n).sessions, flat, flat, flat, flat, flat)
 
 
-def begins_tenfold(n: int = 1_200) -> PriceSeries:
-    """A first bar of ten times the price."""
-    return with_prices(walk(n), np.where(np.arange(n) < 1, 10.0, 1.0))
+def begins_tenfold(n: int = 1_200, bars: int = 1) -> PriceSeries:
+    """First bars of ten times the price."""
+    return with_prices(walk(n), np.where(np.arange(n) < bars, 10.0, 1.0))
 
 
 def hole_of_a_year(n: int = 1_200) -> PriceSeries:

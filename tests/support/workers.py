@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from tests.support import patience
 from tests.support.patience import PATIENCE_S
 
 
@@ -39,11 +39,4 @@ def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, po
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     """Wait until the run's state has this name."""
-    until_true(lambda: client.read_flow_run(run).state_name == name)
-
-
-def until_true(holds: Callable[[], bool]) -> None:
-    """Ask again and again."""
-    Retrying(retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))(
-        holds
-    )
+    patience.until(lambda: client.read_flow_run(run).state_name == name)

@@ -16,15 +16,10 @@ from prefect.events import Event
 from prefect.events.filters import EventFilter, EventRelatedFilter
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Running, Suspended
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tasks import short_runs
 from tasks.begun_runs import relate_to_run_only, run_shown
-from tests.support.patience import PATIENCE_S
-
-UNTIL = Retrying(
-    retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
-)
+from tests.support.patience import PATIENCE_S, until
 
 
 class Beating(flow_engine.FlowRunEngine[Any, Any]):
@@ -68,7 +63,7 @@ def test_a_run_that_lasts_hears_that_it_is_suspended(monkeypatch: pytest.MonkeyP
         run = client.create_flow_run(lasting, state=Running())
         with short_runs.suspension(run.id, request):
             client.set_flow_run_state(run.id, Suspended(timeout_seconds=600), force=True)
-            assert UNTIL(request.is_requested)
+            assert until(request.is_requested)
 
 
 def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +124,8 @@ def test_a_short_run_tells_of_its_steps_ends_and_names_itself_alone() -> None:
     run_id = state.state_details.flow_run_id
     assert run_id
     with get_client(sync_client=True) as client:
-        events = UNTIL(told, client, run_id)
-        assert UNTIL(states, client, run_id) == ["Completed"]
+        events = until(lambda: told(client, run_id))
+        assert until(lambda: states(client, run_id)) == ["Completed"]
     assert set(events) == {"prefect.task-run.Completed"}
     assert {each.role for event in events.values() for each in event.related} == {"flow-run"}
 
@@ -145,7 +140,7 @@ def shown_at_work() -> None:
     run_id = TaskRunContext.get().task_run.flow_run_id  # type: ignore[union-attr]
     assert run_id
     with get_client(sync_client=True) as client:
-        assert UNTIL(states, client, run_id, {"RUNNING"}) == ["Running"]
+        assert until(lambda: states(client, run_id, {"RUNNING"})) == ["Running"]
 
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
@@ -156,4 +151,4 @@ def test_a_step_that_lasts_is_shown_at_work(monkeypatch: pytest.MonkeyPatch) -> 
     run_id = state.state_details.flow_run_id
     assert run_id
     with get_client(sync_client=True) as client:
-        assert UNTIL(states, client, run_id) == ["Completed"]
+        assert until(lambda: states(client, run_id)) == ["Completed"]

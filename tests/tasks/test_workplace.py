@@ -88,9 +88,7 @@ def test_where_state_is_shared_each_machine_has_a_home_of_its_own(tmp_path: Path
     assert refused.value.differences == (("STOCKML_STATE", "s3://bucket/state", "s3://other/state"),)
 
 
-def test_a_worker_takes_the_state_from_its_runs_and_is_refused_with_another(
-    tmp_path: Path,
-) -> None:
+def test_a_worker_takes_the_state_from_its_runs_and_is_refused_with_another(tmp_path: Path) -> None:
     environ = {**SHARED, "ALPHAVANTAGE_PLAN": "75/min", "ALPHAVANTAGE_API_KEY": "SECRET"}
     scheduled = of_scheduler(home_of({"STOCKML_HOME": str(tmp_path), **SHARED}), environ)
     assert scheduled == {

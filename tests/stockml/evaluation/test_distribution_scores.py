@@ -1,10 +1,10 @@
-"""Scores of distributions: what loops say, widths alone when asked, and honest tests across tickers."""
+"""Scores of distributions: those of scoringrules, widths alone when asked, and honest tests across tickers."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import scoringrules
 
 from stockml.evaluation.distribution_scores import DatedLosses, compared, crps_skills, losses, pooled_test, scored
 from stockml.evaluation.significance import diebold_mariano
@@ -35,27 +35,21 @@ def outcomes(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.01, (len(ORIGINS), len(LEADS))) * np.sqrt(LEADS)
 
 
-def loop_crps(forecast: np.ndarray, actual: float) -> float:
-    pinballs = [max(p * (actual - q), (p - 1) * (actual - q)) for p, q in zip(LEVELS, forecast, strict=True)]
-    return float(2 * sum(pinballs) / len(pinballs))
-
-
-def test_scores_are_what_a_loop_says() -> None:
+def test_scores_are_those_of_scoringrules() -> None:
     forecast, actual = quantiles(0.012), outcomes()
     found = scored(forecast, actual, LEADS)
-    each = [[loop_crps(forecast[i, k], actual[i, k]) for k in range(3)] for i in range(len(ORIGINS))]
+    each = scoringrules.crps_quantile(actual, forecast, LEVELS)
     assert found.origins == len(ORIGINS)
-    for k in range(3):
-        assert found.crps_by_lead[k] == pytest.approx(sum(row[k] for row in each) / len(each))
-    over = [sum(row[k] / math.sqrt(LEADS[k]) for k in range(3)) / 3 for row in each]
+    np.testing.assert_allclose(found.crps_by_lead, each.mean(axis=0))
+    over = (each / np.sqrt(LEADS)).mean(axis=1)
     np.testing.assert_allclose(losses(forecast, actual, LEADS), over)
-    assert found.crps == pytest.approx(sum(over) / len(over))
+    assert found.crps == pytest.approx(over.mean())
     low, high = forecast[..., 2], forecast[..., -3]
-    inside = [[low[i, k] <= actual[i, k] <= high[i, k] for k in range(3)] for i in range(len(ORIGINS))]
-    assert found.coverage["80"] == pytest.approx(np.mean(inside))
-    assert found.coverage_by_lead["80"][1] == pytest.approx(np.mean([row[1] for row in inside]))
-    missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
-    assert found.interval_scores["80"] == pytest.approx((high - low + 2 / 0.2 * missed).mean())
+    inside = (low <= actual) & (actual <= high)
+    assert found.coverage["80"] == pytest.approx(inside.mean())
+    np.testing.assert_allclose(found.coverage_by_lead["80"], inside.mean(axis=0))
+    expected = scoringrules.interval_score(actual, low, high, 0.2).mean()
+    assert found.interval_scores["80"] == pytest.approx(expected)
 
 
 def test_skill_names_its_reference_and_the_right_width_wins() -> None:

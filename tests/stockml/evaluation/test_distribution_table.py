@@ -19,7 +19,7 @@ from stockml.forecasts.publishing import CombinedForecast
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEVELS
 from stockml.storage.records import read_record, written_record
-from tests.support.walks import altered_after, walk
+from tests.support.walks import walk
 
 SERIES, AT = walk(2_600), np.arange(2_200, 2_550, 5)
 LEADS, ALL = np.array([1, 5, 10, 20, 50]), np.arange(1, 51)
@@ -141,16 +141,6 @@ def test_a_history_too_short_for_a_row_gives_its_reason_and_leaves_the_others() 
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
     assert set(found.scores) == {*SHAPES, BASE} - {OWN_HAR}
-
-
-def test_nothing_after_an_origin_but_its_outcome_has_a_say() -> None:
-    assert POOL.regression is not None
-    pair = [
-        simple_distributions(each, AT, LEADS, POOL.regression).quantiles
-        for each in (SERIES, altered_after(SERIES, int(AT[0])))
-    ]
-    for name in pair[0]:
-        np.testing.assert_array_equal(pair[0][name][0], pair[1][name][0])
 
 
 def test_the_figures_are_those_of_the_network() -> None:

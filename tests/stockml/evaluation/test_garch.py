@@ -9,7 +9,7 @@ import pytest
 from stockml.errors import NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk, with_prices
+from tests.support.walks import altered_after, constant, walk, with_prices
 
 LEADS, AT = np.array([1, 5, 50]), np.arange(1_100, 1_250, 5)
 
@@ -65,9 +65,8 @@ def test_a_fall_widens_more_than_a_rise() -> None:
 def test_too_few_sessions_and_a_price_that_stood_still_are_refused_with_the_reason() -> None:
     with pytest.raises(TooFewBars, match="501 sessions for a GJR-GARCH of the ticker's own, found 500"):
         gjr_garch_widths(SERIES, np.array([499]), LEADS)
-    flat = np.full(1_300, 12.5)
     with pytest.raises(NoRow, match="GJR-GARCH expected a price that moves"):
-        gjr_garch_widths(PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat), AT, LEADS)
+        gjr_garch_widths(constant(1_300), AT, LEADS)
 
 
 def test_without_the_extra_the_row_is_a_reason_and_the_others_stand() -> None:

@@ -1,5 +1,6 @@
 """Simple distributions: what each row says by loop, nothing of the ticker's future, reasons instead of refusals."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -21,9 +22,8 @@ from stockml.evaluation.simple_distributions import (
 )
 from stockml.features.range_volatility import Volatilities
 from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
-from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, constant, walk
 
 LEADS = np.array([1, 5, 10, 20, 50])
 LATE = np.arange(3_700, 3_900, 5)
@@ -107,8 +107,7 @@ def test_a_pool_that_has_seen_the_first_origin_is_refused(pool: PooledRegression
 
 def later(n: int) -> PriceSeries:
     """A share that was first traded after the pool's last session."""
-    young = walk(n)
-    return PriceSeries(young.sessions + np.timedelta64(3_000, "D"), *(getattr(young, name) for name in COLUMNS))
+    return replace(walk(n), sessions=walk(n).sessions + np.timedelta64(3_000, "D"))
 
 
 def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:
@@ -126,10 +125,8 @@ def test_too_few_sessions_for_anything_is_every_rows_reason(pool: PooledRegressi
 
 
 def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
-    flat = np.full(4_000, 12.5)
-    halted = PriceSeries(walk(4_000).sessions, flat, flat, flat, flat, flat)
     for shape_of in SHAPE_SOURCES:
-        rows = simple_distributions(halted, LATE, LEADS, pool, shape_of)
+        rows = simple_distributions(constant(4_000), LATE, LEADS, pool, shape_of)
         assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
 
 

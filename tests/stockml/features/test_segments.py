@@ -129,13 +129,7 @@ def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> 
 def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
     """However far the price moved meanwhile: its own errors are those of the segments."""
     series = hole_of_a_year()
-    dearer = replace(
-        series,
-        **{
-            name: getattr(series, name) * np.where(np.arange(1_200) < 600, 1.0, 40.0)
-            for name in ("open", "high", "low", "close")
-        },
-    )
+    dearer = with_prices(series, np.where(np.arange(1_200) < 600, 1.0, 40.0))
     models = [train_ticker(each, SMALL, Decision("retrain", "first"), start=None) for each in (series, dearer)]
     np.testing.assert_allclose(models[0].published.errors.mean, models[1].published.errors.mean)
     assert models[0].published.errors.weight == models[1].published.errors.weight > 0
@@ -144,11 +138,7 @@ def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (
-            1_000,
-            21,
-            "22 sessions for a forecast, since the hole from 2003-09-27 to 2004-09-27, found 21",
-        ),
+        (1_000, 21, "22 sessions for a forecast, since the hole from 2003-09-27 to 2004-09-27, found 21"),
         (26, 26, "36 sessions for an earlier forecast to be scored, since the hole"),
     ],
 )

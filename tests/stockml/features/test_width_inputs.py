@@ -1,35 +1,15 @@
 """A network's inputs: what the formulas say by loop, nothing later than their row, finite whatever the prices."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities
 from stockml.features.width_inputs import FURTHEST_INPUT, INPUTS, InputScale, width_inputs
-from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
-
-
-def with_prices(series: PriceSeries, factor: np.ndarray | float) -> PriceSeries:
-    prices = [getattr(series, name) * factor for name in COLUMNS[:4]]
-    return PriceSeries(series.sessions, *prices, series.volume)
-
-
-def constant(volume: float = 1e6) -> PriceSeries:
-    flat = np.full(1_200, 12.5)
-    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, np.full(1_200, volume))
-
-
-def hole_of_a_year() -> PriceSeries:
-    series = walk(1_200)
-    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
-    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
-
-
-def begins_tenfold() -> PriceSeries:
-    return with_prices(walk(1_200), np.where(np.arange(1_200) < 1, 10.0, 1.0))
+from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 
 def test_each_input_is_what_its_name_says() -> None:
@@ -61,17 +41,9 @@ def test_each_input_is_what_its_name_says() -> None:
         assert found["rise 60"][t] == pytest.approx(rise / unit / math.sqrt(60))
 
 
-@pytest.mark.parametrize("t", [0, 1, 62, 250, 1_005])
-def test_no_row_sees_a_later_bar(t: int) -> None:
-    series = walk(1_030)
-    before, after = width_inputs(series), width_inputs(altered_after(series, t))
-    np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
-
-
 def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
     series = walk(1_100)
-    dear = with_prices(series, 1_000.0)
-    dear = PriceSeries(dear.sessions, dear.open, dear.high, dear.low, dear.close, 1e-3 * dear.volume)
+    dear = replace(with_prices(series, 1_000.0), volume=1e-3 * series.volume)
     np.testing.assert_allclose(width_inputs(dear), width_inputs(series), atol=1e-7)
 
 
@@ -91,7 +63,8 @@ def test_an_input_that_no_ticker_knows_is_taken_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    "series", [constant(), constant(volume=0.0), begins_tenfold(), hole_of_a_year(), walk(100), walk(2)]
+    "series",
+    [constant(), replace(constant(), volume=np.zeros(1_200)), begins_tenfold(), hole_of_a_year(), walk(100), walk(2)],
 )
 def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceSeries) -> None:
     scale = InputScale.fit([width_inputs(walk(1_300))[100:]])

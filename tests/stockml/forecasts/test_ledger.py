@@ -16,7 +16,6 @@ from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import scored_steps
 from stockml.prices.calendar import sessions_for
 from tests.support.forecasts import HORIZON, day, entry, forecast, series
-from tests.support.killed_writers import killed
 from tests.support.old_homes import BEFORE_ROOMS
 
 NEW_YORK = sessions_for("IBM")
@@ -128,11 +127,3 @@ def test_a_ledger_that_another_process_holds_is_busy(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     with FileLock(ledger.file("IBM").with_name(".IBM.parquet.lock")), pytest.raises(StoreBusy):
         replace(ledger, lock_timeout_s=0.05).publish(entry(11))
-
-
-def test_killing_publishers_at_any_moment_loses_nothing_that_was_said_to_be_published(ledger: Ledger) -> None:
-    rounds = killed("ledger", ledger.folder)
-    assert len(rounds[-1][0]) >= 2 * (1 + 7 + 23)
-    for said, kept in rounds:
-        assert len(kept) == len(set(kept))
-        assert set(said) <= set(kept)

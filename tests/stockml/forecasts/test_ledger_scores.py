@@ -91,7 +91,7 @@ def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: f
         ledger.publish(entry(at))
     fell = bars(100)
     fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
-    fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily: a crash
+    fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily, by money too: a crash
     now = PriceSeries.from_bars(fell)
     assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
     assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
@@ -103,29 +103,6 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
     assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
     assert ledger.record("IBM", gappy, NEW_YORK).live.matured == 1
-
-
-def test_scored_steps_stand_beside_what_happened(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    row = scored_steps(ledger.counting("IBM", NEW_YORK), series(60)).iloc[3]
-    assert row["due"] == pd.Timestamp(day(14))
-    assert row["actual"] == pytest.approx(series().mid[14] / series().mid[10])
-    assert row["error"] == pytest.approx(row["forecast"] - row["actual"])
-
-
-def test_of_two_forecasts_of_one_evening_the_later_counts_and_both_stay(ledger: Ledger) -> None:
-    ledger.publish(entry(10, key="a" * 64, slope=0.001))
-    ledger.publish(entry(10, key="b" * 64, slope=0.002, hours_later=1))
-    assert len(ledger.entries("IBM")) == 2
-    assert set(scored_steps(ledger.counting("IBM", NEW_YORK), series(60))["key"]) == {"b" * 64}
-    assert ledger.record("IBM", series(60), NEW_YORK).live.forecasts == 1
-
-
-def test_a_forecast_made_with_hindsight_never_replaces_one_made_in_time(ledger: Ledger) -> None:
-    ledger.publish(entry(10, key="a" * 64))
-    ledger.publish(entry(10, key="b" * 64, hours_later=24 * 30))
-    assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"a" * 64}
-    assert ledger.record("IBM", series(60), NEW_YORK).live.late == 0
 
 
 def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(ledger: Ledger) -> None:
@@ -196,13 +173,15 @@ def test_the_open_follows_the_clock_of_the_exchange(session: str, first: str, op
         assert timing_of(at, date.fromisoformat(first), NEW_YORK) == timing, session
 
 
-def test_counting_does_not_depend_on_the_order_of_publishing(tmp_path: Path) -> None:
+def test_of_one_evenings_forecasts_the_last_made_in_time_counts_and_all_stay_in_whatever_order(tmp_path: Path) -> None:
     late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
     for order in ((late, in_time, first), (first, late, in_time), (in_time, first, late)):
         ledger = Ledger(tmp_path / "".join(each.key[0] for each in order))
         for each in order:
             ledger.publish(each)
         assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {in_time.key}
+        live = ledger.record("IBM", series(60), NEW_YORK).live
+        assert (live.forecasts, live.late, len(ledger.entries("IBM"))) == (1, 0, 3)
 
 
 def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> None:

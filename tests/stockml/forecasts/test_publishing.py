@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, combine
 from stockml.models.pooled_regression import LEVELS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, constant, walk
 
 SERIES, LEADS = walk(400, seed=5), 5
 NORMAL = np.linspace(-2.0, 2.0, len(LEVELS))
@@ -125,10 +125,8 @@ def test_quantiles_are_finite_and_never_fall(seed: int, simple: float, network: 
 
 
 def test_a_price_that_never_moves_leaves_the_share_as_it_began() -> None:
-    flat = np.full(400, 20.0)
-    still = PriceSeries(SERIES.sessions, flat, flat, flat, flat, flat)
     at = np.arange(60, 200)
     nothing = Components(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
-    found = combine(still, at, nothing)
+    found = combine(constant(400), at, nothing)
     np.testing.assert_allclose(found.shares, 2 / 3)
     assert found.feedback[-1] < 0, "bands that hold everything are too wide"

@@ -7,8 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stockml.models.baselines import baseline_paths, exponential_mean, trailing_mean
-from tests.support.kaggle import kaggle_mid
+from stockml.models.baselines import baseline_paths
 
 
 def prices(n: int = 400, seed: int = 3) -> np.ndarray:
@@ -79,12 +78,6 @@ def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
     np.testing.assert_array_equal(before, after)
 
 
-def test_the_damped_trend_goes_on_ever_weaker() -> None:
-    mid = np.arange(1.0, 31.0)  # a step of 1 a session
-    path = baseline_paths(mid, np.array([29]), 3)["momentum"]
-    np.testing.assert_allclose(path[0] - 30.0, [0.9, 0.9 + 0.81, 0.9 + 0.81 + 0.729])
-
-
 def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:
     mid, origins = prices(14_000), np.arange(13_950)
 
@@ -94,26 +87,3 @@ def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:
         return time.process_time() - start
 
     assert min(seconds() for _ in range(10)) <= 0.020
-
-
-def smoothed_training_part(mid: np.ndarray) -> np.ndarray:
-    """The tutorial's first 11,000 points: min-max scaled in windows of 2,500, then smoothed, 0.1, from 0."""
-    scaled = np.concatenate([(part - part.min()) / (part.max() - part.min()) for part in windows(mid[:11_000])])
-    return exponential_mean(scaled, decay=0.9, start=0.0)
-
-
-def windows(mid: np.ndarray) -> list[np.ndarray]:
-    return [mid[start : start + 2_500] for start in range(0, len(mid), 2_500)]
-
-
-@pytest.fixture(scope="module")
-def hpq() -> np.ndarray:
-    return smoothed_training_part(kaggle_mid("hpq"))
-
-
-def test_the_published_figures_on_hpq_are_found_again(hpq: np.ndarray) -> None:
-    average = 0.5 * np.mean((trailing_mean(hpq)[99:-1] - hpq[100:]) ** 2)
-    ema = 0.5 * np.mean((exponential_mean(hpq, start=0.0)[:-1] - hpq[1:]) ** 2)
-    assert f"{average:.5f}" == "0.00418"
-    assert f"{ema:.5f}" == "0.00003"
-    assert ema == pytest.approx(0.0000274, abs=5e-8)

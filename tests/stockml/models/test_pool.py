@@ -18,7 +18,7 @@ from stockml.models.pool import Pool, file_of, keep_superseded, oldest_through, 
 from stockml.models.pooled_regression import LEVELS
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
+from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
 
 NONE, ALL = np.zeros(4), np.arange(1, 61)
 LATER, EARLIER = date(2018, 1, 1), date(1999, 6, 30)
@@ -187,15 +187,6 @@ def test_the_networks_words_are_the_bases_with_a_width_changed_by_the_tickers_ow
     upper = np.array([row[11:].mean() for row in plain[0]])
     np.testing.assert_allclose(widths_of(plain)[0], upper)
     np.testing.assert_allclose(pool.simple(series, at, leads), pool.regression.quantiles(series, at, leads))
-
-
-@pytest.mark.parametrize("t", [30, 200])
-def test_nothing_later_has_a_say(t: int) -> None:
-    series, at = walk(400), np.array([t])
-    for pool in (Pool.before(LATER), Pool.before(EARLIER)):
-        plain = pool.simple(series, at, ALL)
-        np.testing.assert_array_equal(pool.simple(altered_after(series, t), at, ALL), plain)
-        np.testing.assert_array_equal(pool.simple(series.until(t + 1), at, ALL), plain)
 
 
 def test_the_files_of_both_kinds_have_names_that_sort_by_date() -> None:

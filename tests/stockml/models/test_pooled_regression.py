@@ -8,19 +8,10 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
-from stockml.models.pooled_regression import (
-    LEADS,
-    LEVELS,
-    POOLED,
-    PooledRegression,
-    hat_basis,
-    moves,
-    symmetrised,
-)
+from stockml.models.pooled_regression import LEADS, LEVELS, POOLED, PooledRegression, hat_basis, moves, symmetrised
 from stockml.models.pooled_vintages import digest
-from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 UNTIL = date(2005, 12, 31)
 ALL = np.arange(1, 51)
@@ -43,11 +34,6 @@ def tickers(count: int = 6) -> dict[str, PriceSeries]:
 @pytest.fixture(scope="module")
 def fitted() -> PooledRegression:
     return PooledRegression.fit(tickers(), UNTIL)
-
-
-def with_prices(series: PriceSeries, factor: np.ndarray | float) -> PriceSeries:
-    prices = [getattr(series, name) * factor for name in COLUMNS[:4]]
-    return PriceSeries(series.sessions, *prices, series.volume)
 
 
 def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]], list[float], list[float], list[int]]:
@@ -123,22 +109,7 @@ def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(fitted
     np.testing.assert_allclose(fitted.quantiles(dear, origins, ALL), fitted.quantiles(walk(1_300), origins, ALL))
 
 
-def constant() -> PriceSeries:
-    flat = np.full(1_200, 12.5)
-    return PriceSeries(np.datetime64("2001-01-01") + np.arange(1_200), flat, flat, flat, flat, flat)
-
-
-def begins_tenfold() -> PriceSeries:
-    return with_prices(walk(1_200), np.where(np.arange(1_200) < 100, 10.0, 1.0))
-
-
-def hole_of_a_year() -> PriceSeries:
-    series = walk(1_200)
-    late = series.sessions + np.where(np.arange(1_200) < 600, 0, 365)
-    return PriceSeries(late, *(getattr(series, name) for name in COLUMNS))
-
-
-@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
+@pytest.mark.parametrize("series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
     origins = within_segment(series, np.arange(20, len(series)), 0)
     quantiles = fitted.quantiles(series, origins, ALL)
@@ -151,13 +122,13 @@ def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegress
 def test_a_price_that_begins_tenfold_or_stops_for_a_year_is_forgotten(fitted: PooledRegression) -> None:
     origins, plain = np.array([1_190]), fitted.quantiles(walk(1_200), np.array([1_190]), ALL)
     np.testing.assert_allclose(fitted.quantiles(hole_of_a_year(), origins, ALL), plain, rtol=0.1)
-    tenfold = fitted.quantiles(begins_tenfold(), origins, ALL)
+    tenfold = fitted.quantiles(begins_tenfold(bars=100), origins, ALL)
     assert (np.abs(tenfold) < 2 * np.abs(plain) + 0.02).all()
 
 
 def test_bad_tickers_in_the_pool_are_survived() -> None:
-    pool = tickers() | {"FLAT": constant(), "TENFOLD": begins_tenfold(), "HOLE": hole_of_a_year(), "NEW": walk(100)}
-    found = PooledRegression.fit(pool, UNTIL).quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
+    odd = {"FLAT": constant(), "TENFOLD": begins_tenfold(bars=100), "HOLE": hole_of_a_year(), "NEW": walk(100)}
+    found = PooledRegression.fit(tickers() | odd, UNTIL).quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
     assert np.isfinite(found).all()
 
 

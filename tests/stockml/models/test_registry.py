@@ -14,7 +14,6 @@ from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBus
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry, champion_for
 from stockml.storage.files import sha256_of
-from tests.support.killed_writers import killed
 
 EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)
 
@@ -255,11 +254,3 @@ def test_a_history_that_another_process_holds_is_busy(registry: Registry) -> Non
     impatient = replace(registry, lock_timeout_s=0.05)
     with FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock")), pytest.raises(StoreBusy):
         impatient.promote(night(registry.models, 2))
-
-
-def test_killing_writers_at_any_moment_loses_nothing_that_was_said_to_be_written(registry: Registry) -> None:
-    rounds = killed("promotions", registry.models)
-    assert len(rounds[-1][0]) >= 2 * (1 + 7 + 23)
-    for said, kept in rounds:
-        assert len(kept) == len(set(kept))
-        assert set(said) <= set(kept)

@@ -1,21 +1,18 @@
 """A night's record is kept whole, byte for byte the same, and nothing else is taken for one."""
 
 import json
-from dataclasses import replace
-from datetime import UTC
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore
-from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
-from stockml.evaluation.promotion_gate import Verdict
-from stockml.evaluation.significance import DieboldMariano, Interval
-from stockml.forecasts.forecast import Band, Forecast
 from stockml.nights.record import Night, night_path, put_aside, read_night, write_night
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 from tasks.steps import promote
@@ -38,100 +35,30 @@ def skipped() -> Night:
     )
 
 
-@pytest.mark.parametrize("night", [recorded_night(), skipped()], ids=["completed", "skipped"])
-def test_a_night_is_read_as_it_was_written(night: Night, tmp_path: Path) -> None:
-    path = night_path(tmp_path, night.ticker, night.key)
-    write_night(night, path)
-    found = read_night(path)
-    assert replace(found, settings={}, history=()) == replace(night, settings={}, history=())
-    assert [dict(row) for row in found.history] == [dict(row) for row in night.history]
-    assert {name: _listed(value) for name, value in night.settings.items()} == found.settings
+FINITE, TEXT = st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
+OF: dict[object, st.SearchStrategy[Any]] = {
+    **{float: FINITE, str: TEXT, datetime: st.datetimes(timezones=st.just(UTC))},
+    Any: TEXT | st.integers() | FINITE | st.lists(st.integers(), max_size=2),
+}
 
 
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
-FIGURE = st.none() | FINITE
-FIGURES = st.dictionaries(st.text(), FINITE, max_size=3)
-PRICES = st.lists(FINITE, max_size=3).map(tuple)
-TEXT = st.text(max_size=5)
-TEXT_OR_NONE = st.none() | TEXT
-FORECASTS = st.builds(
-    Forecast,
-    last_value=FINITE,
-    sessions=st.lists(st.dates(), max_size=3).map(tuple),
-    path=PRICES,
-    bands=st.lists(st.builds(Band, low=PRICES, high=PRICES), max_size=2).map(tuple),
-    probability_of_rise=FINITE,
-    weights=PRICES,
-    last_close=FIGURE,
-)
-SCORES = st.builds(
-    Score,
-    *[FIGURE] * 6,
-    st.dictionaries(TEXT, FIGURE, max_size=3),
-    st.lists(FIGURE, max_size=3).map(tuple),
-    st.builds(Direction, FIGURE, FIGURE, FIGURE),
-)
-TESTS = st.builds(DieboldMariano, FINITE, FINITE, FINITE, st.none() | st.integers(1, 2_000))
-EVALUATIONS = st.builds(
-    Evaluation,
-    scores=st.dictionaries(TEXT, SCORES, max_size=2),
-    one_step=st.dictionaries(TEXT, st.builds(OneStep, *[FIGURE] * 4), max_size=2),
-    comparisons=st.lists(
-        st.builds(
-            Comparison,
-            skill_difference=FIGURE,
-            interval=st.none() | st.builds(Interval, FINITE, FINITE),
-            test=st.none() | TESTS,
-        ),
-        max_size=2,
-    ).map(tuple),
-)
-FLOATS = st.lists(FINITE, max_size=3).map(tuple)
-COMPARED = st.builds(
-    CrpsComparison,
-    skill=FINITE,
-    skill_by_lead=FLOATS,
-    test=st.none() | TESTS,
-)
-DISTRIBUTIONS = st.builds(
-    DistributionTable,
-    scores=st.dictionaries(
-        TEXT,
-        st.builds(
-            DistributionScore,
-            crps=FINITE,
-            crps_by_lead=FLOATS,
-            coverage=FIGURES,
-            coverage_by_lead=st.dictionaries(TEXT, FLOATS, max_size=2),
-            interval_scores=FIGURES,
-        ),
-        max_size=2,
-    ),
-    widths=st.dictionaries(TEXT, COMPARED, max_size=2),
-    whole=st.dictionaries(TEXT, COMPARED, max_size=2),
-    against_champion=st.none() | COMPARED,
-    network_adds=st.none() | COMPARED,
-    through=st.none() | st.dates(),
-)
-NIGHTS = st.builds(
-    Night,
-    finished_at=st.datetimes(timezones=st.just(UTC)),
-    settings=st.dictionaries(TEXT, TEXT | st.integers() | FINITE | st.lists(st.integers()), max_size=3),
-    status=st.sampled_from(["completed", "skipped"]),
-    evaluation=st.none() | EVALUATIONS,
-    metrics=FIGURES,
-    history=st.lists(st.dictionaries(TEXT, TEXT | FIGURE, max_size=3), max_size=2).map(tuple),
-    verdict=st.none() | st.builds(Verdict, numbers=FIGURES),
-    forecast=st.none() | FORECASTS,
-    distributions=st.none() | DISTRIBUTIONS,
-    publisher=TEXT,
-    seconds=FINITE,
-    mlflow_run_id=TEXT_OR_NONE,
-)
+def drawn(kind: Any) -> st.SearchStrategy[Any]:
+    """Any value of a record's type, in each of its fields: numbers are finite, what may be long is short."""
+    made, of = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return st.builds(kind, **{each.name: drawn(hints[each.name]) for each in fields(kind)})  # type: ignore[arg-type]
+    if made is tuple:
+        return st.lists(drawn(of[0]), max_size=2).map(tuple) if ... in of else st.tuples(*map(drawn, of))
+    if made in (dict, Mapping):
+        return st.dictionaries(TEXT, drawn(of[1]), max_size=2)
+    if made in (Union, UnionType):
+        return st.one_of(map(drawn, of))
+    return OF[kind] if kind in OF else st.from_type(kind)
 
 
 @settings(deadline=None)  # the first example makes the reader of records
-@given(night=NIGHTS)
+@given(night=drawn(Night))
 def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("night") / "night.json"
     write_night(night, path)
@@ -204,7 +131,3 @@ def test_a_night_is_kept_under_its_ticker_and_key(tmp_path: Path) -> None:
 
 def test_a_run_is_named_by_ticker_session_and_mode() -> None:
     assert recorded_night().run_name == "IBM 2013-02-28 fine-tune"
-
-
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -17,10 +17,9 @@ from stockml.home import Home
 from stockml.nights import status
 from stockml.nights.glance import FILE, Glance, history, keep_newest, newest, night_age
 from stockml.nights.record import Night, night_path, write_night
-from stockml.prices.series import PriceSeries
 from stockml.storage.records import read_record, written_record
 from tests.support.nights import recorded_night, series_until
-from tests.support.walks import walk
+from tests.support.walks import constant, walk
 
 NIGHT = recorded_night()
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
@@ -153,8 +152,7 @@ def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None
     inside = np.quantile(moves, 0.9) - np.quantile(moves, 0.1)
     assert found == pytest.approx(np.log(band.high[step - 1] / band.low[step - 1]) / inside)
     assert width_against_usual(night, walk(200)) is None
-    flat = np.full(600, 12.5)
-    assert width_against_usual(night, PriceSeries(walk(600).sessions, flat, flat, flat, flat, flat)) is None
+    assert width_against_usual(night, constant(600)) is None
 
 
 def test_the_command_needs_no_server(

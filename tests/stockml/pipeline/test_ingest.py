@@ -1,6 +1,5 @@
 """From kept answers into the store: in whatever order nights are run again, the newest answer counts."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,6 +11,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.payload_archive import Payload, archive
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+from tests.bench import material
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
@@ -21,19 +21,8 @@ LAST = BARS.index[-1].date()
 
 def answer(last: date, volume_factor: float) -> bytes:
     """What the provider says after `last`: every volume restated by a factor."""
-    series = {
-        str(day.date()): {
-            "1. open": f"{bar.open:.4f}",
-            "2. high": f"{bar.high:.4f}",
-            "3. low": f"{bar.low:.4f}",
-            "4. close": f"{bar.close:.4f}",
-            "5. volume": str(round(bar.volume * volume_factor)),
-        }
-        for day, bar in BARS[::-1].iterrows()
-        if day.date() <= last
-    }
-    meta = {"1. Information": "Daily Prices", "2. Symbol": "IBM", "3. Last Refreshed": str(last)}
-    return json.dumps({"Meta Data": meta, "Time Series (Daily)": series}).encode()
+    bars = BARS.loc[: str(last)]
+    return material.payload(bars.assign(volume=(bars["volume"] * volume_factor).round()))
 
 
 def kept(home: Home, last: date, volume_factor: float, received_at: datetime) -> PayloadReceipt:

@@ -4,6 +4,7 @@ What is learned, chosen and published as of t is shown beside it: test_train.py,
 The `tutorial` profile is the exception; its two known leaks are shown in test_tutorial.py and test_tutorial_lstm.py.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from stockml.features.width_inputs import width_inputs
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.trend_prior import prior_path, published_moves
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats
 from stockml.training.ticker_training import unseen_parts
 from stockml.training.train import facts_about, train
 from tests.support.walks import SMALL, altered_after, walk
 
 SERIES, LEADS = walk(400), np.arange(1, 6)
 HORIZON = SMALL.evaluation.horizon
+VOLATILITIES = ("range", "ewma_20", "ewma_60", "constant", "return_count")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +34,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     return load_model(folder)
 
 
-@pytest.mark.parametrize("t", [0, 1, 30, 250, 398])
+@pytest.mark.parametrize("t", [0, 1, 30, 62, 250, 1_005])
 def test_inputs_volatility_and_usual_paths_as_of_t(t: int) -> None:
-    other, at = altered_after(SERIES, t), np.array([t])
-    assert not np.array_equal(other.mid, SERIES.mid)
-    for causal in (ewma_volatility, width_inputs, lambda series: Volatilities.of(series).range):
-        np.testing.assert_array_equal(causal(other)[: t + 1], causal(SERIES)[: t + 1])
-    np.testing.assert_array_equal(prior_path(other, at, HORIZON), prior_path(SERIES, at, HORIZON))
-    np.testing.assert_array_equal(published_moves(other, at, LEADS), published_moves(SERIES, at, LEADS))
+    series, at = walk(1_030), np.array([t])
+    other = altered_after(series, t)
+    assert not np.array_equal(other.mid, series.mid)
+    for causal in (ewma_volatility, width_inputs, *(partial(volatility, name) for name in VOLATILITIES)):
+        np.testing.assert_array_equal(causal(other)[: t + 1], causal(series)[: t + 1])
+    np.testing.assert_array_equal(prior_path(other, at, HORIZON), prior_path(series, at, HORIZON))
+    np.testing.assert_array_equal(published_moves(other, at, LEADS), published_moves(series, at, LEADS))
+
+
+def volatility(name: str, series: PriceSeries) -> Floats:
+    found: Floats = getattr(Volatilities.of(series), name)
+    return found
 
 
 @pytest.mark.parametrize("t", [60, 250, 398])

@@ -65,10 +65,7 @@ def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_shares() ->
 def test_every_figure_stands_in_its_nights_column() -> None:
     _, axes = drawn("changes").axes
     before, tonight = (shown(night) for night in (night_before(), last_night()))
-    assert table(axes) == [
-        ("", "2013-02-27", "2013-02-28"),
-        *((name, before[name], tonight[name]) for name in before),
-    ]
+    assert table(axes) == [("", "2013-02-27", "2013-02-28"), *((name, before[name], tonight[name]) for name in before)]
 
 
 def shown(night: Night) -> dict[str, str]:
@@ -116,11 +113,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
     said = last_night().forecast
     assert said
     days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
-    check_curves(
-        axes,
-        (TRUTH, series().sessions[-40:], series().mid[-40:]),
-        (MODEL, days, [said.now, *said.path]),
-    )
+    check_curves(axes, (TRUTH, series().sessions[-40:], series().mid[-40:]), (MODEL, days, [said.now, *said.path]))
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill of what is published"] == ("–", shown(last_night())["skill of what is published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])

@@ -119,9 +119,7 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
     best = (MODEL, [5], [min(validation)])
     check_curves(axes, (COLOURS["EMA"], epochs, loss), (MODEL, epochs, validation), best)
     check_curves(below, (ACCENT, epochs, [row["learning_rate"] for row in rows]))
-    assert labels(axes) == in_order(
-        [("training", loss[-1], COLOURS["EMA"]), ("validation", validation[-1], MODEL)],
-    )
+    assert labels(axes) == in_order([("training", loss[-1], COLOURS["EMA"]), ("validation", validation[-1], MODEL)])
     assert [text.get_text() for text in below.get_yticklabels()] == ["0.00025", "0.0005", "0.001"]
     assert below.get_yticks() == pytest.approx([0.00025, 0.0005, 0.001])
     assert (axes.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("loss", "learning rate", "epoch")

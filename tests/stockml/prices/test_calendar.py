@@ -208,9 +208,13 @@ def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outc
     assert str(found) == found.text
 
 
-def test_an_unfinished_session_cannot_be_asked_for():
-    with pytest.raises(InvalidSession, match="22:45 EST"):
-        night_outcome(NEW_YORK, requested=date(2026, 11, 24), now=at("2026-11-24T12:00"), last_stored=None)
+@pytest.mark.parametrize(
+    ("now", "final"),
+    [("2026-11-24T12:00", "22:45 EST"), ("2012-11-23T13:01", "23 22:45 EST"), ("2012-03-12T22:44", "22:45 EDT")],
+)
+def test_an_unfinished_session_cannot_be_asked_for_nor_a_half_day_that_has_closed(now, final):
+    with pytest.raises(InvalidSession, match=final):
+        night_outcome(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
 
 
 @pytest.mark.parametrize("ticker", ["IBM", "TSCO.LON", "RELIANCE.BSE"])

@@ -11,12 +11,11 @@ from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
-from stockml.prices.store import BarStore
+from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 NEW_YORK = sessions_for("IBM")
 
 
@@ -48,11 +47,6 @@ def test_a_file_that_is_not_named_for_a_ticker_needs_one(tmp_path, name):
     with pytest.raises(InvalidTicker):
         read_history(path, NEW_YORK)
     assert read_history(path, NEW_YORK, "ibm").ticker == "IBM"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
 
 
 def as_csv(symbol: str, rows: slice) -> str:
@@ -158,8 +152,3 @@ def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store,
 def test_no_day_of_adjusted_history_looks_like_a_split():
     for path in files_in(kaggle_folder()):
         assert jumps(read_history(path, NEW_YORK).bars) == ()
-
-
-def test_hewlett_packards_twelve_thousand_rows_are_imported_whole(store):
-    (path,) = [path for path in files_in(kaggle_folder()) if path.name == "hpq.us.txt"]
-    assert import_file(store, path, recorded_at=NOW).sessions == 12_075

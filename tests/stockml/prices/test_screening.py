@@ -1,8 +1,7 @@
 """Which bars are set aside: misprints are, crashes are not, whatever a person settles holds until it is restated."""
 
 from contextlib import nullcontext
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,10 @@ from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
 from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful
-from stockml.prices.store import BarStore
+from tests.stockml.prices.stored import NOW, append
 from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM").iloc[-200:]
 MIDDLE, LAST = 100, 199
 ALL = ("open", "high", "low", "close")
@@ -105,15 +103,6 @@ def test_the_crashes_of_1987_and_2008_are_believed():
         assert found <= {date(2010, 4, 26)}, path.name  # a day without volumes in all these files
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
-
-
-def append(store: BarStore, bars: Bars, day: int = 0) -> None:
-    store.append("IBM", bars, recorded_at=NOW + timedelta(days=day), source="test", session=bars.index[-1].date())
-
-
 @pytest.mark.parametrize("fault", [dict.fromkeys(ALL, 10.0), {"high": 0.5}, {"close": 0.0}])
 def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store, fault):
     bars, day = altered([MIDDLE], **fault), IBM.index[MIDDLE].date()
@@ -123,7 +112,7 @@ def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store
     assert [bar.session for bar in view.set_aside] == [day]
     assert view.bars.equals(IBM.drop(pd.Timestamp(day)))
     assert store.adjusted("IBM").equals(view.bars)
-    append(store, IBM, 1)
+    append(store, IBM, NOW + timedelta(days=1))
     assert store.view("IBM").set_aside == ()
     assert store.adjusted("IBM").equals(IBM)
     assert store.adjusted("IBM", as_of=NOW).equals(view.bars)
@@ -147,11 +136,11 @@ def test_a_person_settles_a_bar_until_its_prices_are_restated(store):
     store.judge("IBM", day, accepted=True, recorded_at=NOW + timedelta(hours=1), source="by hand")
     assert store.adjusted("IBM").equals(bars)
     assert len(store.view("IBM", as_of=NOW).set_aside) == 1
-    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), 1)
+    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), NOW + timedelta(days=1))
     assert store.view("IBM").set_aside == ()
-    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 100.0)), 2)
+    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 100.0)), NOW + timedelta(days=2))
     assert len(store.view("IBM").set_aside) == 1
-    append(store, IBM, 3)
+    append(store, IBM, NOW + timedelta(days=3))
     store.judge("IBM", day, accepted=False, recorded_at=NOW + timedelta(days=4), source="by hand")
     (rejected,) = store.view("IBM").set_aside
     assert str(rejected) == f"{day}: rejected by hand"

@@ -15,6 +15,7 @@ from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
+from tests.stockml.prices.stored import append
 from tests.support import strategies
 from tests.support.strategies import RECORDING_STARTS, bars_of
 
@@ -23,10 +24,6 @@ from tests.support.strategies import RECORDING_STARTS, bars_of
 def empty_store():
     with tempfile.TemporaryDirectory() as folder:
         yield BarStore(f"{folder}/store", Path(folder) / "locks")
-
-
-def append(store: BarStore, bars: Bars, recorded_at: datetime):
-    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 
 def values_of(bars: Bars) -> dict:
@@ -112,5 +109,6 @@ def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, s
         before, hash_before = store.adjusted("IBM"), store.view("IBM").adjustment
         store.record_splits("IBM", [split], recorded_at=RECORDING_STARTS, source="test")
         changed = not store.adjusted("IBM").equals(before)
-        assert changed == (bars.index[0].date() < split.effective <= bars.index[-1].date() and split.factor != 1)
+        is_within = bars.index[0].date() < split.effective <= bars.index[-1].date()
+        assert changed == (is_within and split.factor != 1 and not store.view("IBM").contradicted)
         assert (store.view("IBM").adjustment != hash_before) == changed

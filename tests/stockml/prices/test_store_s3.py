@@ -1,6 +1,6 @@
 """The same store on object storage: a local S3-compatible server, and what replaces a lock between machines."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import fsspec
@@ -12,10 +12,7 @@ from stockml.prices.bars import Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from tests.support.recordings import recorded
-
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
-IBM = recorded("IBM")
+from tests.stockml.prices.stored import IBM, NOW, append
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -27,19 +24,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> BarStore:
     return BarStore(request.getfixturevalue("s3_folder"), tmp_path / "locks")
 
 
-def append(store: BarStore, rows: slice, recorded_at: datetime = NOW):
-    bars = IBM.iloc[rows]
-    return store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
-
-
 def test_the_store_works_on_object_storage_with_the_same_code(store):
     assert store.tickers() == ()
     with pytest.raises(NoBars):
         store.read("IBM")
-    first = append(store, slice(0, 100))
+    first = append(store, IBM.iloc[:100])
     assert (first.path, first.sha256) == (f"{store.root}/IBM.parquet", sha256_of(first.path))
-    assert append(store, slice(0, 100), NOW + timedelta(days=1)).sha256 == first.sha256
-    assert append(store, slice(50, 150), NOW + timedelta(days=1)).added == 50
+    assert append(store, IBM.iloc[:100], NOW + timedelta(days=1)).sha256 == first.sha256
+    assert append(store, IBM.iloc[50:150], NOW + timedelta(days=1)).added == 50
     assert store.read("IBM").equals(IBM.iloc[:150])
     assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
     store.record_splits("IBM", [Split(IBM.index[120].date(), 1.25)], recorded_at=NOW, source="test")
@@ -49,21 +41,21 @@ def test_the_store_works_on_object_storage_with_the_same_code(store):
 
 def test_history_is_kept_there_too(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
-    append(store, slice(1900, 2100))
+    append(store, IBM.iloc[1900:2100])
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"].iloc[:2100])
     assert store.tickers() == ("IBM",)
 
 
 def test_a_machine_that_does_not_share_the_lock_loses_no_row(store, tmp_path):
     """The other machine writes between our reading and our writing: our change is made again, on top of its rows."""
-    append(store, slice(0, 100))
+    append(store, IBM.iloc[:100])
     elsewhere = BarStore(store.root, tmp_path / "locks of another machine")
     seen = []
 
     def overtaken_once(table):
         seen.append(len(table))
         if len(seen) == 1:
-            append(elsewhere, slice(0, 150), NOW + timedelta(days=1))
+            append(elsewhere, IBM.iloc[:150], NOW + timedelta(days=1))
         return table.slice(0, len(table)), None
 
     store.files.update("IBM.parquet", "IBM", BAR_SCHEMA, overtaken_once)
@@ -78,7 +70,7 @@ def test_two_machines_that_bring_the_first_bars_both_keep_theirs(store, tmp_path
     def overtaken_once(table):
         seen.append(table)
         if not len(table):
-            append(elsewhere, slice(0, 50))
+            append(elsewhere, IBM.iloc[:50])
             return BAR_SCHEMA.empty_table(), None
         return None, None
 
@@ -88,11 +80,11 @@ def test_two_machines_that_bring_the_first_bars_both_keep_theirs(store, tmp_path
 
 
 def test_being_overtaken_again_and_again_ends_in_an_error(store, tmp_path):
-    append(store, slice(0, 100))
+    append(store, IBM.iloc[:100])
     elsewhere = BarStore(store.root, tmp_path / "locks of another machine")
 
     def always_overtaken(table):
-        append(elsewhere, slice(0, len(table) + 1), NOW + timedelta(days=len(table)))
+        append(elsewhere, IBM.iloc[: len(table) + 1], NOW + timedelta(days=len(table)))
         return table.slice(0, 1), None
 
     with pytest.raises(StoreBusy, match="replaced by others 5 times"):
@@ -101,14 +93,14 @@ def test_being_overtaken_again_and_again_ends_in_an_error(store, tmp_path):
 
 
 def test_a_damaged_object_is_an_error_that_names_it(store):
-    path = append(store, slice(0, 100)).path
+    path = append(store, IBM.iloc[:100]).path
     fs, key = fsspec.core.url_to_fs(path)
     fs.pipe_file(key, fs.cat_file(key)[:500])
     with pytest.raises(StoreUnreadable, match=r"IBM\.parquet.*restore it from a backup"):
-        append(store, slice(0, 101))
+        append(store, IBM.iloc[:101])
 
 
 def test_a_bucket_that_is_not_there_is_an_error(s3_folder, tmp_path):
     nowhere = BarStore("s3://no-such-bucket/store", tmp_path / "locks")
     with pytest.raises(StoreError, match=r"s3://no-such-bucket/store/IBM\.parquet"):
-        append(nowhere, slice(0, 100))
+        append(nowhere, IBM.iloc[:100])

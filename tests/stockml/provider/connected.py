@@ -4,16 +4,7 @@ import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stockml.errors import (
-    BadKey,
-    BadPayload,
-    FeedError,
-    NoData,
-    PremiumOnly,
-    QuotaSpent,
-    RateLimited,
-    UnknownSymbol,
-)
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload
 from stockml.storage.notes import FileNotes
@@ -83,11 +74,7 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "endless body": (loopback.endless, NoData, 3),
     "deep nesting": (loopback.whole(b'{"a":' * 5_000), NoData, 3),
     "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
-    "compression bomb": (
-        lambda e: e.send(gzip.compress(b" " * 5_000_000), **{"Content-Encoding": "gzip"}),
-        NoData,
-        3,
-    ),
+    "compression bomb": (lambda e: e.send(gzip.compress(b" " * 5_000_000), **{"Content-Encoding": "gzip"}), NoData, 3),
     "burst": (refusing("info_burst_free_1rps.json"), RateLimited, 3),
     "minute": (refusing("info_premium_minute_limit.json"), RateLimited, 3),
     "unknown symbol": (refusing("err_invalid_symbol.json"), UnknownSymbol, 3),

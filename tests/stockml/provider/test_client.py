@@ -97,13 +97,6 @@ def test_a_fault_ends_in_its_type_after_as_many_requests_as_the_plan_can_bear(
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
 
 
-def test_nobody_listening_is_no_data_that_names_the_host(connected: Connected) -> None:
-    with Loopback() as server:
-        address = server.address
-    with pytest.raises(NoData, match=r"127\.0\.0\.1 \(ConnectionError, NewConnectionError\)"):
-        connected(address).daily("IBM")
-
-
 def test_a_body_beyond_the_bound_is_not_read_to_its_end(connected: Connected) -> None:
     with Loopback(loopback.endless) as server, pytest.raises(NoData, match="more than 1000000 bytes"):
         connected(server, max_bytes=1_000_000, total_s=20).daily("IBM")
@@ -191,11 +184,7 @@ def test_full_on_a_free_key_says_what_needs_a_premium_one(connected: Connected) 
 
 def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
-        environ = {
-            "ALPHAVANTAGE_API_KEY": KEY,
-            "ALPHAVANTAGE_PLAN": "1200/min",
-            "ALPHAVANTAGE_URL": server.address,
-        }
+        environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min", "ALPHAVANTAGE_URL": server.address}
         with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep) as client:
             client.daily("IBM")
         with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER") as client:

@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import (
-    FeedError,
-    NoData,
-    QuotaSpent,
-)
+from stockml.errors import FeedError, NoData, QuotaSpent
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.redaction import ApiKey, redacted
@@ -65,11 +61,14 @@ def test_urllib3s_own_log_lines_show_the_address_without_the_key(
     assert any("GET /query" in line and "apikey=***" in line for line in shown)
 
 
-def test_the_key_is_not_in_a_refused_connection_either(connected: Connected, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_connection_names_the_host_not_the_key(
+    connected: Connected, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     with Loopback() as server:
         address = server.address
-    with pytest.raises(NoData) as caught:
+    named = r"127\.0\.0\.1 \(ConnectionError, NewConnectionError\)"
+    with pytest.raises(NoData, match=named) as caught:
         connected(address).daily("IBM")
     assert KEY not in everything_about(caught.value) + caplog.text
 

@@ -9,16 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.errors import (
-    BadKey,
-    BadPayload,
-    FeedError,
-    NoData,
-    PremiumOnly,
-    QuotaSpent,
-    RateLimited,
-    UnknownSymbol,
-)
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import Bars
 from stockml.provider.parsing import MAX_BYTES, decoded, parse_daily, parse_splits
 from tests.stockml.provider.test_parsing_splits import SPLITS
@@ -154,10 +145,7 @@ def test_the_echoed_key_is_redacted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "ticker"),
-    [
-        ("daily_entitlement_delayed_partial_bar.json", "IBM"),
-        ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL"),
-    ],
+    [("daily_entitlement_delayed_partial_bar.json", "IBM"), ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL")],
 )
 def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
     daily = parsed((PAYLOADS / name).read_bytes(), ticker, last_final=THURSDAY)

@@ -5,9 +5,7 @@ from datetime import date
 
 import pytest
 
-from stockml.errors import (
-    BadPayload,
-)
+from stockml.errors import BadPayload
 from stockml.prices.bars import Split
 from stockml.provider.parsing import parse_splits
 from tests.support import PAYLOADS

@@ -22,7 +22,7 @@ from stockml.provider.http import PriceProvider
 from stockml.provider.payload_archive import Payload
 from stockml.provider.tiingo import PRICES, Tiingo
 from stockml.storage.notes import FileNotes
-from tests.support.loopback import Answer, Exchange, Loopback
+from tests.support.loopback import Answer, Loopback, whole
 from tests.support.recordings import recorded
 
 NOW = datetime(2013, 3, 2, 5, 0, tzinfo=UTC)
@@ -42,12 +42,7 @@ def tiingo_rows(symbol: str) -> list[dict[str, object]]:
 
 
 def sends(content: object, status: int = 200) -> Answer:
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-
-    def answer(exchange: Exchange) -> None:
-        exchange.send(body, status)
-
-    return answer
+    return whole(content if isinstance(content, bytes) else json.dumps(content).encode(), status)
 
 
 def tiingo(folder: Path, address: str) -> Tiingo:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import InvalidSetting, TrackingUnavailable
+from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.maintenance.backup import back_up, restore
@@ -94,11 +94,7 @@ def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, ni
 
 
 def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are_kept(
-    home: Home,
-    night: Night,
-    empty_database: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKML_MLFLOW_PAGE", "http://pages.example")
     shutil.copy(empty_database, home.root / "mlflow.db")
@@ -156,9 +152,3 @@ def test_a_damaged_database_is_named_and_left_as_it_is(home: Home, night: Night,
         Tracking.of(home).keep_and_log(night)
     assert [waiting.key for waiting in Tracking.of(home).pending()] == [night.key]
     assert path.read_bytes() == damaged
-
-
-@pytest.mark.parametrize("name", ["what?", "100%", "a#b", "s3::b"])
-def test_a_home_whose_path_an_address_cannot_name_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match="STOCKML_HOME"):
-        home_of({"STOCKML_HOME": str(tmp_path / name)})

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import socket
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,16 +124,10 @@ def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night:
     tracking.log_night(replace(night, ticker="HPQ"))
     elsewhere = replace(tracking, nights=tmp_path / "nights", locks=tmp_path / "locks")
     patient = Retrying(retry=retry_if_exception_type(TrackingUnavailable), wait=wait_random(0, 1))
-    found: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda by=by: found.append(patient(by.log_night, night)))
-        for by in (tracking, elsewhere if homes == 2 else tracking)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found[0] == found[1]
+    loggers = (tracking, elsewhere if homes == 2 else tracking)
+    with ThreadPoolExecutor(2) as at_once:
+        one, other = at_once.map(lambda by: patient(by.log_night, night), loggers)
+    assert one == other
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 

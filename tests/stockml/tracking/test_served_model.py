@@ -31,8 +31,8 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
 from stockml.training.ticker_training import unseen_parts
 from stockml.training.train import train
-from tests.support.mlflow_server import mlflow_server
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
+from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
