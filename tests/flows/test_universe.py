@@ -264,7 +264,7 @@ def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_fa
 def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_beside_how_often_it_came() -> None:
     good = replace(GOOD, session=THURSDAY, skill=0.05, now=200.0, forecast=210.0, rise=0.67, rose=0.69)
     told = [replace(good, network_adds=0.0123, noise_p=p) for p in (0.04, 0.05, None)]
-    head, *rows, legend = text([*told, BAD]).splitlines()
+    head, *rows = text([*told, BAD]).splitlines()
     assert head.split()[-4:] == ["now", "forecast", "rise", "rose"]
     assert [row.split()[3:] for row in rows[:2]] == [
         ["+0.050", "+1.23%", "200.00", "210.00", "67%", "69%"],
@@ -272,4 +272,5 @@ def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_besi
     ]
     assert "+1.23% ~" in rows[2], "too few origins to test"
     assert rows[3].split()[3:] == ["-"] * 6
-    assert "~ within the noise" in legend
+    assert "~ within the noise" in rows[4]
+    assert all(len(line) <= len(head) for line in rows)
