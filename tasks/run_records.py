@@ -90,16 +90,17 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
 
 
 def do_lost_again(now: datetime | None = None) -> None:
-    """Put nights back into the queue that were lost with their worker, or with its machine; end other runs that were.
+    """Put nights back into the queue that were lost with their worker, or with its machine; end what died too often.
 
     Such a worker sees to none of its runs: another does, or it, once it is started again. Nothing while the server is
-    away.
+    away. Other flows' runs are left to the server, which after an outage of its own has no heartbeat of living ones.
     """
     now = now or datetime.now(UTC)
     silent = in_state([StateType.RUNNING], start_time={"before_": now - LOST_AFTER})
     ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
+    flows = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        for run in (*runs_of(client, silent), *filter(_is_lost, runs_of(client, ended))):
+        for run in (*runs_of(client, silent, flows=flows), *filter(_is_lost, runs_of(client, ended, flows=flows))):
             why = _why_lost(client, run, now) if run.deployment_id else None
             if why and not done_again(client, run.id, why) and not _is_lost(run):
                 crash(client, run, why)

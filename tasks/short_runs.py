@@ -1,7 +1,7 @@
 """Prefect's engine for runs of seconds: heartbeats, leases and the socket for suspension are begun once a run lasts.
 
 Most nights are over in three seconds, and would wait half a second for those threads. A run that dies before its first
-heartbeat is ended by its worker, or, where that died as well, by `run_records.zombies`. Of a step of tenths of a second
+heartbeat is put back by its worker, or, where that died as well, by another. Of a step of tenths of a second
 the page shows the end, which has its beginning with it.
 """
 

@@ -79,6 +79,9 @@ def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_pat
         def found() -> dict[str, str | None]:
             return {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
 
+        other = client.create_flow_from_name("pretrain")
+        made["OTHER"] = client.create_flow_run_from_deployment(client.create_deployment(other, pool)).id
+        ends["OTHER"] = Running()
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(made["OFTEN"], Running(), force=True)
             assert done_again(client, made["OFTEN"], "killed")
