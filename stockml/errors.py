@@ -163,6 +163,8 @@ class HistoryError(StockmlError):
 
 
 class NoOverlap(HistoryError):
+    """missing: the sessions that would bridge the gap."""
+
     ticker: str
     missing: tuple[date, ...]
 

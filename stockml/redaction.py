@@ -37,7 +37,10 @@ class ApiKey:
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """`text` without keys: those of a URL or an echo, and each mention of `key`, unless it is as short as `demo`."""
+    """`text` without keys: those of a URL or an echo, and each mention of `key`.
+
+    One of fewer than five characters (`demo`) is no secret, and could be a part of any word or price.
+    """
     if key and len(key) >= SHORTEST_SECRET:
         text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
     return KEY_IN_TEXT.sub(r"\1***", text)

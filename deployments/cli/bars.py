@@ -89,16 +89,8 @@ def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore",
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
         print(f"{history.ticker}: {_sessions(len(days))} as understood from {name}; nothing was imported")
-        print(
-            "\n".join(
-                [
-                    rows_of(over, ends=3),
-                    *_not_over(len(history.bars) - len(over)),
-                    *_notes(history),
-                    *_set_aside(history),
-                ]
-            )
-        )
+        left_out = _not_over(len(history.bars) - len(over))
+        print("\n".join([rows_of(over, ends=3), *left_out, *_notes(history), *_set_aside(history)]))
     if as_json:
         print(json.dumps({"understood": found}))
 

@@ -57,18 +57,23 @@ class TickerEntry(BaseModel):
     tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _has_settings_that_exist_and_starts_when_bars_are_final(self) -> "TickerEntry":
+    def _settings_exist(self) -> "TickerEntry":
         with refused_as(ValueError):
             settings_for(self.profile, self.settings)
+        return self
+
+    @model_validator(mode="after")
+    def _starts_when_bars_are_final(self) -> "TickerEntry":
+        with refused_as(ValueError):
             final = _final_moment(self)
-        if self.at and (final - FINAL_AFTER_CLOSE).time() <= time.fromisoformat(self.at) < final.time():
+        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
         """Weekdays at the start time; the morning after each when it starts before the exchange has closed."""
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
-        evening = start.date() == _A_WINTER_DAY and start.time() > (_final_moment(self) - FINAL_AFTER_CLOSE).time()
+        evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
         start += timedelta(minutes=minutes_later)
         if evening:  # not past midnight, where clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
@@ -169,6 +174,10 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
 
 def _final_moment(entry: TickerEntry) -> datetime:
     return sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY)
+
+
+def _closing(entry: TickerEntry) -> datetime:
+    return _final_moment(entry) - FINAL_AFTER_CLOSE
 
 
 def _default_start(entry: TickerEntry) -> datetime:

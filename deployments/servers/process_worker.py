@@ -171,6 +171,7 @@ class WarmWorker(process.ProcessWorker):
         self._client = asked
 
     async def sync_with_backend(self) -> None:
+        """Every half minute: tell that this worker is there, and look for what one that is not has left."""
         await super().sync_with_backend()
         await anyio.to_thread.run_sync(do_lost_again)
 

@@ -50,7 +50,10 @@ class Child:
 
 
 def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Sequence[int] = ()) -> Child:
-    """Start the program in a session of its own, so that Ctrl-C reaches only this process."""
+    """Start the program in a session of its own, so that Ctrl-C reaches only this process.
+
+    It ends when this process does, however that ends. What it writes is for its owner only. pass_fds: what it inherits.
+    """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:

@@ -1,8 +1,9 @@
 """A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
 
 The worker asks there for a child (`warm_run`), with its environment, working folder and standard streams; the child
-becomes `python -m prefect.engine` in them. What a run would import takes longer than its night, and multiprocessing's
-fork server hands on neither environment nor streams. Linux only: elsewhere a fork after imports is not safe.
+becomes `python -m prefect.engine` in them. What a run would import takes longer than its night: Prefect's
+process worker, `flow.serve` and its runner start an interpreter a run, and multiprocessing's fork server hands on
+neither environment nor streams. Linux only: elsewhere a fork after imports is not safe.
 """
 
 import contextlib

@@ -22,7 +22,10 @@ from stockml.tracking.client import Tracking
 
 
 def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
-    """Move all that is kept of `old` to `new`; what moved, in words. Raises InvalidTicker, StoreError, StoreBusy."""
+    """Move all that is kept of `old` to `new`; what moved, in words. MLflow that is away is told to `missed`.
+
+    Raises InvalidTicker, StoreError where `new` has something of its own already, StoreBusy while a night runs.
+    """
     old, new = validated_ticker(old), validated_ticker(new)
     with ExitStack() as nights:
         for ticker in sorted({old, new}):

@@ -78,7 +78,10 @@ def audit(
     say: Callable[[str], None] = lambda _: None,
     night: Night | None = None,
 ) -> Audit:
-    """Replay the night in two homes below `folder`, and compare. Raises NoBars, TooFewBars, InvalidSession."""
+    """Replay the session's night in two homes below `folder`, and compare.  now: with its zone.
+
+    Raises NoBars, TooFewBars, InvalidSession for a day without a bar, or the first.
+    """
     store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date
     if session not in days[1:]:

@@ -79,7 +79,10 @@ class Sessions:
         return datetime.combine(day, known.usual_open, known.tz)
 
     def final_time(self, day: date) -> datetime:
-        """When the bar of `day` is final: 6 h 45 min after the usual close (22:45 in New York), half day or not."""
+        """When the bar of `day` is final: 6 h 45 min after the usual close, half day or not.
+
+        In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing.
+        """
         known = _days(self.name)
         return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
 

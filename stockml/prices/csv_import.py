@@ -171,7 +171,10 @@ def import_folder(
 
 
 def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker, and the refusals, of second files too."""
+    """Every price file under a folder as a believed series by its ticker; refusals by file name, of second files too.
+
+    calendar: for tickers whose suffix does not tell it.
+    """
     series: dict[str, PriceSeries] = {}
     refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):

@@ -28,6 +28,7 @@ class PriceSeries:
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
+        """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume."""
         prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
         return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
 

@@ -50,7 +50,10 @@ def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
-    """Raw bars in shares of their last session, and the splits that do it: those `within` that no bar contradicts."""
+    """Raw bars in shares of their last session: prices divided and volume multiplied by the factors.
+
+    With the splits that do it: those `within` that no bar contradicts.
+    """
     applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
     if not applied:
         return bars, []

@@ -75,7 +75,10 @@ class BarStore:
         session: date,
         rows_before: int | None = None,
     ) -> StoreReceipt:
-        """Record final bars: new sessions, restatements; equal ones change no byte. Raises BadPayload, StoreError."""
+        """Record new sessions and restatements; equal bars change no byte.
+
+        Bars that are not final at `recorded_at` are left out. Raises BadPayload, StoreError.
+        """
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
             ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
@@ -107,7 +110,10 @@ class BarStore:
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """Bars adjusted for splits up to `until`, behind the imports. Raises NoBars, HistoryError, StoreUnreadable."""
+        """One series: bars in the shares of `until`, behind the imports; of what was recorded by `as_of` alone.
+
+        Raises NoBars, HistoryError, StoreUnreadable.
+        """
         return self.view(ticker, as_of=as_of, until=until).bars
 
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
@@ -138,7 +144,7 @@ class BarStore:
         )
 
     def first_known(self, ticker: str) -> Bars:
-        """The adjusted series as first recorded: of a restated bar the first sound row. Raises as `adjusted`."""
+        """The series as first recorded: of a restated bar the first sound row. Units and errors as of `adjusted`."""
         series = self.adjusted(ticker)
         first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
         if first is None:

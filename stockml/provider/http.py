@@ -46,6 +46,8 @@ class PriceProvider(ABC):
     Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
     UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
 
+    A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
+
     Each attempt is counted in the quota before it is sent, and waits for its slot there.
     """
 

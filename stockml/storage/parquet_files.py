@@ -75,7 +75,10 @@ class TableFiles:
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
-        """Move a table to another name and owner (before, after); False without one. Raises StoreError over others."""
+        """Move a table to another name and owner (before, after); False without one.
+
+        The new file is there before the old one goes. Raises StoreError where the new name holds other rows.
+        """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
             if not len(table):

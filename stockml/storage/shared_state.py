@@ -3,7 +3,8 @@
 The files of a ticker are one part of the state, what belongs to no ticker another. A part is a *manifest*, the SHA-256
 of each file by its name, and the files themselves are objects that are named by their content and never changed. So a
 part changes in one step, when its manifest is replaced: a night that is killed before has changed nothing, and of two
-that began from the same state one is refused (`objects`).
+that began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets;
+the one hides the plain files, the other needs a repository and knows no conditional write.
 
 A run has the ticker here and everywhere (`ticker_lock`), checks its part out, works in the home as if alone, and
 commits. Whoever only reads refreshes first. What a commit did not take lies in `uncommitted/`.

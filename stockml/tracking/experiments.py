@@ -32,7 +32,10 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
 
 
 def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), made where missing; `note` stands above it unless a person's does."""
+    """A ticker's experiment (None: that of all), made where missing; `note` stands above it unless a person's does.
+
+    Raises TrackingUnavailable.
+    """
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
