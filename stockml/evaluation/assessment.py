@@ -27,7 +27,7 @@ from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
-from stockml.models.pooled_regression import LEVELS, MEDIAN
+from stockml.models.pooled_regression import MEDIAN
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -210,7 +210,7 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
 
 def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Floats]]:
     """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
-    sides = {coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}
+    sides = {coverage: band(quantiles, coverage) for coverage in COVERAGES}
     return {c: (close[:, None] * np.exp(low), close[:, None] * np.exp(high)) for c, (low, high) in sides.items()}
 
 

@@ -13,7 +13,7 @@ from stockml.evaluation.significance import DieboldMariano, Interval, diebold_ma
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -71,11 +71,11 @@ class DatedLosses:
 
 def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
     """quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), what then came.  leads: (leads,)."""
-    bands = score_limits({coverage: band(quantiles, LEVELS, coverage) for coverage in COVERAGES}, actual).bands
+    bands = score_limits({coverage: band(quantiles, coverage) for coverage in COVERAGES}, actual).bands
     return DistributionScore(
         origins=len(actual),
         crps=float(losses(quantiles, actual, leads).mean()),
-        crps_by_lead=tuple(crps(quantiles, LEVELS, actual).mean(axis=0).tolist()),
+        crps_by_lead=tuple(crps(quantiles, actual).mean(axis=0).tolist()),
         coverage={name: found.coverage for name, found in bands.items()},
         coverage_by_lead={name: found.coverage_by_lead for name, found in bands.items()},
         interval_scores={name: found.interval_score for name, found in bands.items()},
@@ -84,7 +84,7 @@ def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionSco
 
 def losses(quantiles: Floats, actual: Floats, leads: Indices) -> Floats:
     """(m,) an origin's CRPS over √lead, averaged over the leads."""
-    return np.asarray((crps(quantiles, LEVELS, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
+    return np.asarray((crps(quantiles, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
 
 
 def skill(loss: float, reference: float) -> float:
@@ -100,7 +100,7 @@ def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Ind
     if not actual.any():
         return (math.nan,) * (1 + len(leads))
     overall = (losses(each, actual, leads).mean() for each in (quantiles, reference))
-    by_lead = (crps(each, LEVELS, actual).mean(axis=0) for each in (quantiles, reference))
+    by_lead = (crps(each, actual).mean(axis=0) for each in (quantiles, reference))
     return (skill(*overall), *map(skill, *by_lead))
 
 

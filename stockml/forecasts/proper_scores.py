@@ -1,6 +1,6 @@
 """Proper scores of a forecast distribution, and its bands: lower is better, and only the truth is best on average.
 
-A distribution is its quantiles at ascending levels, on the last axis; a score has one number for each outcome.
+A distribution is its quantiles at LEVELS, (…, 21), rising; a score has one number for each outcome, (…).
 Units are the outcome's own (log price, say), but for Brier's, which has none.
 """
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stockml.models.pooled_regression import LEVELS
 from stockml.storage.arrays import Floats
 
-COVERAGES = (0.5, 0.8, 0.95)
-ROUNDING = 1e-9  # of a level: 1 − 0.9 is not quite 0.1
+COVERAGES = (0.5, 0.8, 0.95)  # of central bands whose ends are quantiles at LEVELS
 
 
 def percent(coverage: float) -> str:
@@ -24,29 +24,25 @@ def percent(coverage: float) -> str:
 BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
-def pinball(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
-    """(…, q) loss of each quantile (…, q) at levels (q,), beside actual (…).  Koenker and Bassett 1978."""
+def pinball(quantiles: Floats, actual: Floats) -> Floats:
+    """(…, 21) loss of each quantile beside actual (…).  Koenker and Bassett 1978."""
     above = actual[..., None] - quantiles
-    return np.asarray(np.maximum(levels * above, (levels - 1) * above), dtype=np.float64)
+    return np.asarray(np.maximum(LEVELS * above, (LEVELS - 1) * above), dtype=np.float64)
 
 
-def crps(quantiles: Floats, levels: Floats, actual: Floats) -> Floats:
-    """(…) continuous ranked probability score, as twice the mean pinball loss of its quantiles.
+def crps(quantiles: Floats, actual: Floats) -> Floats:
+    """(…) continuous ranked probability score beside actual (…): twice the mean pinball loss of the quantiles.
 
-    quantiles: (…, q), at least 19.  levels: (q,).  actual: (…).  The integral over all levels (Gneiting and Raftery
-    2007; Laio and Tamea 2007), of which this is the mean over those at hand.
+    The score is the integral over all levels (Gneiting and Raftery 2007; Laio and Tamea 2007); this is the mean over
+    LEVELS, a proper score as well.
     """
-    return np.asarray(2 * pinball(quantiles, levels, actual).mean(axis=-1), dtype=np.float64)
+    return np.asarray(2 * pinball(quantiles, actual).mean(axis=-1), dtype=np.float64)
 
 
-def band(quantiles: Floats, levels: Floats, coverage: float) -> tuple[Floats, Floats]:
-    """Low and high (…) of the central band of that coverage, between levels interpolated.  ValueError beyond them."""
-    bounds = np.array([(1 - coverage) / 2, (1 + coverage) / 2])
-    if bounds[0] < levels[0] - ROUNDING or bounds[1] > levels[-1] + ROUNDING:
-        raise ValueError(f"expected a band within levels {levels[0]:g} to {levels[-1]:g}, found {coverage:g}")
-    weights = np.stack([np.interp(bounds, levels, unit) for unit in np.eye(len(levels))], axis=-1)
-    low, high = (np.asarray(quantiles @ weight, dtype=np.float64) for weight in weights)
-    return low, high
+def band(quantiles: Floats, coverage: float) -> tuple[Floats, Floats]:
+    """Low and high (…) of the central band, whose coverage is one of COVERAGES."""
+    end = int(np.argmin(np.abs(LEVELS - (1 - coverage) / 2)))
+    return quantiles[..., end], quantiles[..., -1 - end]
 
 
 def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -> Floats:

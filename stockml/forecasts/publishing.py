@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.forecasts.proper_scores import crps
-from stockml.models.pooled_regression import LEVELS, MEDIAN, moves, symmetrised
+from stockml.forecasts.proper_scores import band, crps
+from stockml.models.pooled_regression import MEDIAN, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -21,7 +21,6 @@ FIRST_SHARE = 2 / 3  # the network's; on tickers and eras that it was not learne
 LEARNING_RATE = 0.02  # a session, in units of the simple forecast's mean loss
 FEEDBACK = 0.0005  # a session, in ln of the width for each share that the 80 % bands held too much or too little
 FURTHEST_FEEDBACK = 0.3
-LOWER_80, UPPER_80 = (int(np.flatnonzero(np.isclose(LEVELS, level))[0]) for level in (0.1, 0.9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,8 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
         for each in range(used, known):
-            outside = (actual[each] < quantiles[each, :, LOWER_80]) | (actual[each] > quantiles[each, :, UPPER_80])
+            low, high = band(quantiles[each], 0.8)
+            outside = (actual[each] < low) | (actual[each] > high)
             step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
             current = float(np.clip(current + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
         feedback[row], used = current, known
@@ -110,8 +110,8 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
 
 def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> Floats:
     """(k + 1, leads) the network's, after none, one … all of k outcomes.  actual: (k, leads).  gaps: (k,), sessions."""
-    loss = crps(spread, LEVELS, actual)
-    advantage = gaps[:, None] * (loss - crps(network, LEVELS, actual))
+    loss = crps(spread, actual)
+    advantage = gaps[:, None] * (loss - crps(network, actual))
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
     mean_loss = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
     relative = np.divide(advantage, mean_loss, out=np.zeros_like(mean_loss), where=mean_loss > 0)

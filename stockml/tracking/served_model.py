@@ -42,7 +42,7 @@ class ServedModel(PythonModel):
         from stockml.features.windows import check_newest
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
-        from stockml.models.pooled_regression import LEVELS
+        from stockml.models.pooled_regression import MEDIAN
         from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import sessions_for
         from stockml.prices.series import PriceSeries
@@ -54,10 +54,10 @@ class ServedModel(PythonModel):
         said = forecast_after(series, np.array([len(series) - 1]), leads, pool, self.model.published)
         quantiles, last = self.calibration.applied(said)[0], series.close[-1]
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
-        path = last * np.exp(quantiles[:, len(LEVELS) // 2])
+        path = last * np.exp(quantiles[:, MEDIAN])
         found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": path})
         for coverage in COVERAGES:
-            for side, values in zip(("low", "high"), band(quantiles, LEVELS, coverage), strict=True):
+            for side, values in zip(("low", "high"), band(quantiles, coverage), strict=True):
                 found[f"{side}_{percent(coverage)}"] = last * np.exp(values)
         return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
 

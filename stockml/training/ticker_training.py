@@ -15,7 +15,7 @@ from stockml.features.windows import OriginSplit, check_segments, scored_origins
 from stockml.forecasts.proper_scores import crps
 from stockml.models.base_network import lead_basis
 from stockml.models.pool import Pool, oldest_through
-from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, LEVELS, ORIGIN_STRIDE, moves
+from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, ORIGIN_STRIDE, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
@@ -104,7 +104,7 @@ def _evidence(
     actual = moves(series, at, leads)
     base = network.pool.network(series, at, leads)
     own = base * np.exp(lead_basis(leads) @ network.errors.coefficients())[:, None]
-    loss, reference = (float((crps(each, LEVELS, actual) / np.sqrt(leads)).mean()) for each in (own, base))
+    loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (own, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 

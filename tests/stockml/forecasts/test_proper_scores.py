@@ -5,7 +5,7 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.forecasts.proper_scores import band, brier, crps, interval_score, pinball, score_limits
+from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, score_limits
 from stockml.models.pooled_regression import LEVELS
 
 
@@ -17,14 +17,14 @@ def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_crps_is_that_of_scoringrules() -> None:
     quantiles, actual = forecasts()
     np.testing.assert_allclose(
-        crps(quantiles, LEVELS, actual), scoringrules.crps_quantile(actual, quantiles, LEVELS), rtol=0, atol=1e-9
+        crps(quantiles, actual), scoringrules.crps_quantile(actual, quantiles, LEVELS), rtol=0, atol=1e-9
     )
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
 def test_interval_score_is_that_of_scoringrules(coverage: float) -> None:
     quantiles, actual = forecasts(1)
-    low, high = band(quantiles, LEVELS, coverage)
+    low, high = band(quantiles, coverage)
     found = interval_score(low, high, actual, coverage)
     np.testing.assert_allclose(found, scoringrules.interval_score(actual, low, high, 1 - coverage), rtol=0, atol=1e-9)
 
@@ -39,12 +39,12 @@ def test_brier_is_that_of_scoringrules() -> None:
 def test_pinball_losses_are_those_of_scoringrules() -> None:
     quantiles, actual = forecasts(3)
     expected = scoringrules.quantile_score(actual[..., None], quantiles, LEVELS)
-    np.testing.assert_allclose(pinball(quantiles, LEVELS, actual), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(pinball(quantiles, actual), expected, rtol=0, atol=1e-9)
 
 
 def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
-    low, high = band(quantiles, LEVELS, 0.8)
+    low, high = band(quantiles, 0.8)
     actual[0] = low[0]
     found = score_limits({0.8: (low, high)}, actual).bands["80"].coverage_by_lead
     for lead in range(5):
@@ -52,20 +52,15 @@ def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
         assert found[lead] == pytest.approx(inside / 40)
 
 
-def test_a_band_is_read_off_the_levels_or_between_them_and_never_beyond() -> None:
-    quantiles, _ = forecasts(5)
-    low, high = band(quantiles, LEVELS, 0.95)
-    np.testing.assert_allclose(low, quantiles[..., 0])
-    np.testing.assert_allclose(high, quantiles[..., -1])
-    low, _ = band(quantiles, LEVELS, 0.85)
-    np.testing.assert_allclose(low, (quantiles[..., 1] + quantiles[..., 2]) / 2)
-    with pytest.raises(ValueError, match="expected a band within levels"):
-        band(quantiles, LEVELS, 0.99)
+@pytest.mark.parametrize("coverage", COVERAGES)
+def test_the_ends_of_each_band_are_the_quantiles_at_its_two_levels(coverage: float) -> None:
+    low, high = band(LEVELS, coverage)
+    assert (low, high) == (pytest.approx((1 - coverage) / 2), pytest.approx((1 + coverage) / 2))
 
 
 def test_the_truth_scores_better_than_a_wider_a_narrower_and_a_shifted_forecast() -> None:
     actual = np.random.default_rng(6).normal(size=20_000)
     truth = norm.ppf(LEVELS)
     others = {"wider": 1.2 * truth, "narrower": 0.8 * truth, "shifted": truth + 0.2}
-    best = crps(truth, LEVELS, actual).mean()
-    assert all(crps(quantiles, LEVELS, actual).mean() > best for quantiles in others.values())
+    best = crps(truth, actual).mean()
+    assert all(crps(quantiles, actual).mean() > best for quantiles in others.values())

@@ -21,7 +21,6 @@ from stockml.evaluation.candidates import Candidate, Pools
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
 from stockml.home import Home
-from stockml.models.pooled_regression import LEVELS
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import Night
@@ -191,7 +190,7 @@ def test_the_tutorials_network_is_served_without_tensorflow_and_with_width_and_c
     [found] = predicted(tmp_path, Tracking.of(installation).uri, f"models:/lstm-MSFT/{version}", ticker="MSFT")
     pools = Pools.of(model, series, model.parts)
     tonight = Candidate.of(series, model.parts, settings.evaluation, pools, model).tonight
-    low, high = band(tonight.quantiles[0], LEVELS, 0.8)
+    low, high = band(tonight.quantiles[0], 0.8)
     assert not found["tensorflow"]
     assert found["csv"]["session"] == [str(day) for day in upcoming]
     assert found["csv"]["low_80"] == pytest.approx(series.close[-1] * np.exp(low), rel=1e-3)
