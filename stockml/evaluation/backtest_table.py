@@ -41,7 +41,7 @@ class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
     not_worse: share of tickers at zero or above, at lead 1 where there are leads.  coverage: of the 50, 80 and 95 %
-    bands.  interval_score: what the 80 % band's saves over the centred regression's.
+    bands.  interval_score: what the 80 % band's saves over the regression's. All bands are as they are, not centred.
     """
 
     row: str
@@ -210,7 +210,8 @@ def _bands(lines: Sequence[Line]) -> list[str]:
         for line in lines
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
-    return ["What the bands held; what the 80 % band saves over the centred regression's", "", *_table(heads, rows)]
+    what = "What the bands held; what the 80 % band saves over the pooled regression's (both as they are)"
+    return [what, "", *_table(heads, rows)]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -51,12 +51,12 @@ class CrpsComparison:
 
     @property
     def p_value(self) -> float | None:
-        """How likely such a difference is by luck; None where there are too few origins to say."""
+        """How likely so large a difference is between equal forecasts, two-sided; None with too few origins to test."""
         return self.test.p_value if self.test else None
 
     @property
     def interval(self) -> Interval | None:
-        """95 % of the skill over all leads; None where there are too few origins to say."""
+        """The 95 % confidence interval of the skill over all leads; None with too few origins to test."""
         return self.test.around(self.skill) if self.test else None
 
 

@@ -48,7 +48,7 @@ class OneStep:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and how likely by luck."""
+    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and the test of it."""
 
     name: str
     against: str
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def p_value(self) -> float | None:
-        """How likely such a difference is by luck; None where there are too few origins to say."""
+        """How likely so large a difference is between equal forecasts, two-sided; None with too few origins to test."""
         return self.test.p_value if self.test else None
 
 

@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """`statistic` > 0 where the first loses more; `p_value` is two-sided, `p_worse` how likely so by luck.
+    """`statistic` > 0 where the first loses more.  p_value: two-sided; p_worse: one-sided, of the first losing more.
 
     freedom: the degrees of Student's t; None of equal losses, and in the records of versions that took too many.
     """
@@ -46,8 +46,8 @@ class DieboldMariano:
     freedom: int | None = None
 
     def around(self, figure: float) -> Interval | None:
-        """95 % of a figure that is the mean difference in other units, by the noise that the p-value knows: 0 is in it
-        where that is 5 % at least. None where there is no such noise.
+        """The 95 % confidence interval of `figure`, the mean difference in other units: 0 is in it where the p-value is
+        at least 5 %. None without a standard error.
         """
         if self.freedom is None or self.statistic == 0:
             return None
@@ -59,12 +59,12 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
     """Diebold and Mariano (1995), by the fixed-smoothing variance that Coroneo and Iacone (2020) ask of few origins.
 
     loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones share sessions.
-    An origin's difference is so correlated with those of 2 · `overlapping` − 1 origins, itself among them. The variance
-    is the mean square of one slow cosine of the differences for as many origins, which makes the statistic Student's
-    with one degree of freedom a cosine (Müller 2007; Lazarus, Lewis, Stock and Watson 2018). Where no origins overlap
-    that is Student's own test. Of equal forecasts 5 to 7 in a hundred are called different, however few the origins.
-    None where there are fewer than 2 · `overlapping` origins, or where these cosines see no noise: no honest answer
-    exists.
+    A difference is then correlated with those up to `overlapping` − 1 origins away. The long-run variance is the
+    equal-weighted cosine estimator: the mean square of the B lowest type II cosine transforms of the differences, which
+    makes the statistic Student's t with B degrees of freedom (Müller 2007; Lazarus, Lewis, Stock and Watson 2018).
+    B is one for each 2 · `overlapping` − 1 origins; where none overlap this is Student's paired test. Of equal
+    forecasts 5 to 7 in a hundred are called different, however few the origins. None with fewer than 2 · `overlapping`
+    origins, or where the transforms are 0: no honest answer exists.
     """
     from scipy.fft import dct
 

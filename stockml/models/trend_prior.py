@@ -44,7 +44,7 @@ def usual_rise(series: PriceSeries) -> Floats:
 def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise.
 
-    None at lead 1: the mid price of the next session is as old as new. On 99 tickers, in eras from 2003 and from 2009,
+    None at lead 1, whose mid price lies but half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
     half of the rise gained on nine of ten; its trend gained in one and lost in the other.
     """
     return np.asarray(PUBLISHED_SHARE * usual_rise(series)[origins, None] * (leads - 1), dtype=np.float64)

@@ -210,8 +210,11 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
     assert rows[PUBLISHED].coverage_80 == pytest.approx(100 * found().scores[PUBLISHED].coverage["80"])
     held = {level: 100 * share for level, share in found().scores[PUBLISHED].coverage.items()}
     assert rows[PUBLISHED].coverage == pytest.approx(held)
-    own, centred = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
-    assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / centred))
+    own, simple = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
+    assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / simple))
+    assert "80 % band saves over the pooled regression's (both as they are)" in "\n".join(markdown(table)), (
+        "not centred"
+    )
     assert (table.rise["brier"], table.rise["lead"]) == (pytest.approx(found().rise.brier), 30)
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
