@@ -12,7 +12,7 @@ MOVES = (0.05, 0.1)
 USUAL = (40, 60)  # percentiles between which nothing is said of calm or wild
 SESSIONS_A_YEAR = 252
 FEWEST_USUAL = 20  # earlier forecasts without which nothing is called usual
-BEYOND = 1.48  # of the outermost quantile's square: what lies beyond it, on average, if it falls off as a normal does
+BEYOND = 1.368  # mean square beyond the outermost quantile, in its square: so that a normal has its own variance
 
 
 @dataclass(frozen=True)
