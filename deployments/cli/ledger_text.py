@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from deployments.cli.options import SHOWN_ROWS
-from stockml.forecasts.forecast import price_text
+from stockml.forecasts.forecast import counted, price_text
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.forecasts.ledger_scores import (
     FEWEST_INDEPENDENT,
@@ -14,7 +14,6 @@ from stockml.forecasts.ledger_scores import (
     Record,
     RestatedBar,
     Timing,
-    counted,
 )
 from stockml.prices.calendar import Sessions
 

@@ -11,7 +11,7 @@ from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.significance import is_clear
-from stockml.forecasts.ledger_scores import counted
+from stockml.forecasts.forecast import counted
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
 BETTER, WORSE = "better", "worse"

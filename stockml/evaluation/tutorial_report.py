@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stockml.forecasts.forecast import counted
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_cells import cells_of, content_of, dates_of, decimal_mark, numbers_of
@@ -96,7 +97,7 @@ class TutorialReport:
         rows.append((many, f"{lstm}, best epoch {best}, by test", self.by_epoch[best - 1], None))
         right, rose = self.directions()
         moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
-        starts = f"{count} start{'s' if count > 1 else ''}"
+        starts = counted(count, "start")
         fewer = f"; {recipe.width} streams, as many as its length allows" if recipe.width < training.batch_size else ""
         return "\n".join(
             [

@@ -85,9 +85,13 @@ class Age:
         return self.sessions > self.expires_after
 
     def __str__(self) -> str:
-        ago = f"{self.sessions} session{'' if self.sessions == 1 else 's'} ago"
-        made = f"made after the close of {self.origin}, {ago}"
+        made = f"made after the close of {self.origin}, {counted(self.sessions, 'session')} ago"
         return f"expired: {made} (limit {self.expires_after})" if self.expired else made
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 step`, `1,825 steps`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def price_text(price: float) -> str:

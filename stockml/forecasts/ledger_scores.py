@@ -101,11 +101,6 @@ class RestatedBar:
     price: Literal["mid", "close"] = "mid"
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 step`, `1,825 steps`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def with_independent(value: str, independent: int) -> str:
     """A figure with the number of its independent observations, and that they are too few where they are."""
     few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""

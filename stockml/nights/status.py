@@ -10,7 +10,7 @@ from typing import Any
 from stockml.errors import RecordUnreadable, StockmlError
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.forecasts.forecast import age_of
+from stockml.forecasts.forecast import age_of, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
@@ -120,7 +120,7 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
     exchange = sessions_for(ticker, calendar_of(glance, calendar))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
-    behind = f"{age.sessions} session{'' if age.sessions == 1 else 's'} behind" if age.sessions else "up to date"
+    behind = f"{counted(age.sessions, 'session')} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
     if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
@@ -194,8 +194,8 @@ def share_sentence(listed: Sequence[Row]) -> str:
     if not known:
         return "No night yet says whether the network adds anything."
     adding, clearly = (sum(bool(each.adds(clearly=beyond)) for each in known) for beyond in (False, True))
-    counted = f"{adding} of {len(known)} ticker{'' if len(known) == 1 else 's'} ({adding / len(known):.0%})"
-    return f"The network adds something on {counted}, on {clearly} by more than the noise."
+    share = f"{adding} of {counted(len(known), 'ticker')} ({adding / len(known):.0%})"
+    return f"The network adds something on {share}, on {clearly} by more than the noise."
 
 
 def text(listed: Sequence[Row]) -> str:
@@ -236,7 +236,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
 def missing_line(found: Sequence[Row], count: int) -> str:
     """Who misses a forecast and why, in one line, of `count` tickers that were looked at."""
     if not found:
-        return f"no forecast is missing, of {count} ticker{'' if count == 1 else 's'}"
+        return f"no forecast is missing, of {counted(count, 'ticker')}"
     named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])
     rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"

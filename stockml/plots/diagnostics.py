@@ -7,8 +7,8 @@ import numpy as np
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.features.segments import segment_start
-from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores, counted
+from stockml.forecasts.forecast import Forecast, counted
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import fan, scale_of
