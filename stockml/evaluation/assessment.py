@@ -1,9 +1,9 @@
 """Tonight's measurement: networks in; scores beside the baselines, bands, the verdict and the forecast out.
 
-Everything is measured on the test part, with networks that saw nothing of it, and as it would have been published: by
-what had come by then. Tonight's forecast comes from the network that learned from all that is known, and goes through
-the same procedure. Beside it stands what that procedure gives without a network: the difference is what the network
-adds. A network that does worse is not published.
+Everything is measured on the test part, with networks that saw nothing of it, as it would have been published then.
+Tonight's forecast comes from the network that learned from all that is known, and goes through the same procedure.
+Beside it stands what that procedure gives without a network: the difference is what the network adds. A network that
+does worse is not published.
 """
 
 import io

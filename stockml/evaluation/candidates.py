@@ -33,7 +33,7 @@ class ForecastsPath(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """What many tickers taught before the first unseen origin, for what is scored; and before tonight's end."""
+    """What many tickers taught before the first unseen origin, for what is scored; and through tonight, to publish."""
 
     held_out: Pool
     tonight: Pool

@@ -145,7 +145,7 @@ def base_score(
 
 
 def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
-    """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months, so many are not more.
+    """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
     observation; blocks next to each other share outcomes. A block with less than half the usual number of origins,

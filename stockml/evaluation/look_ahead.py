@@ -1,7 +1,7 @@
-"""The check inside a night: what was said after a past session is said again of a series that goes on differently.
+"""The check for look-ahead inside a night: past forecasts are made again, from a series that has another future.
 
-Every row of the night's tables is asked, as of an origin in the middle of the test part. `stockml audit` replays whole
-nights in this way.
+It is made of every row of the night's tables, as of an origin in the middle of the test part. `stockml audit` replays
+whole nights in this way.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,11 +29,11 @@ FACTOR = 1.7  # of every later price, in turned order: no leak is as small as ro
 ROUNDING = 1e-7
 
 Rows = dict[str, list[Floats | None]]
-"""By name, all that is said of a series as of one session; equal where nothing later has a say."""
+"""By row, all that its forecasts as of one session are made of; None for a row that cannot be had."""
 
 
 def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> None:
-    """Raises LooksAhead for the first row to which a bar after session `at` makes a difference."""
+    """Raises LooksAhead for the first row that bars after session `at` change."""
     rows, others = rows_of(series), rows_of(with_other_future(series, at))
     for name, row in rows.items():
         if not all(map(_same, row, others[name])):
@@ -54,7 +54,7 @@ def rows_of_a_night(
     pool: Pool,
     settings: EvaluationSettings,
 ) -> Rows:
-    """What each row of both tables says after the last of the origins.
+    """What each row of both tables forecasts after the last of the origins.
 
     origins: (m,), the unseen ones up to it.  models: those that are scored, and None for the procedure without one.
     """
@@ -76,7 +76,7 @@ def check_look_ahead(
     models: Mapping[str, TrainedModel | None],
     pool: Pool,
 ) -> None:
-    """Ask every row as of the middle of the test part. Raises LooksAhead."""
+    """Check every row as of the middle of the test part. Raises LooksAhead."""
     test, unseen = scored_origins(series, split.test, settings), unseen_origins(series, split, settings)
     middle = int(test[len(test) // 2])
     origins = unseen[unseen <= middle][-ORIGINS:]

@@ -27,8 +27,8 @@ FURTHEST_FEEDBACK = 0.3
 class Components:
     """The forecasts that a published one is combined of, after m origins, of log(mid price / close of the origin).
 
-    location: (m, leads), the median.  simple: (m, leads, 21) quantiles at LEVELS without a network; of these the spread
-    and the skew count.  network: (m, leads, 21), symmetric about 0; None without one.
+    location: (m, leads), the median.  simple: (m, leads, 21) quantiles at LEVELS without a network, of which spread and
+    skew are used, not the median.  network: (m, leads, 21), symmetric about 0; None without one.
     """
 
     location: Floats

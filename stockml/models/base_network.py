@@ -138,7 +138,7 @@ _CACHE: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar
 
 @contextmanager
 def coefficients_cached() -> Iterator[None]:
-    """Within it no network sees a window twice, as many nights in a row would; last bits may differ from a night's."""
+    """Within it each window is computed once, though many nights need it; last bits may differ from a night's."""
     token = _CACHE.set({})
     try:
         yield

@@ -1,8 +1,8 @@
 """A ticker's network: the base that was learned across tickers, with four numbers of the ticker's own.
 
-What one ticker's history teaches is little, so it is kept small: the biases of the last layer, the coefficients of
-`lead_basis`, shrunk to zero, where the base stands. They follow from running means of how much further than the base
-said the ticker has moved; continued with what is new, these are what a full training finds.
+One ticker's history teaches little, so its part is small: the biases of the last layer, an offset to each coefficient
+of `lead_basis`, by a ridge regression that shrinks them to 0, the base left alone. They follow from running means of
+how much further the ticker has moved than the base said; going on from these equals learning anew.
 """
 
 from dataclasses import dataclass, field

@@ -19,9 +19,9 @@ PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to turn ro
 def prior_path(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
     """(m, horizon): the log move after each origin that is expected of any share, whatever its own drift.
 
-    It starts between the mid, the close and the newest week's mean, and rises the faster the more the share swings, and
-    with its trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift
-    over more than a year is left out: it says less about its next years than this does.
+    It starts between the mid, the close and the newest week's mean, and rises with the share's volatility and its
+    trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift over more
+    than a year is left out: it says less about its next years than this does.
     """
     rise = usual_rise(series) * (1 + trend(series))
     start = _start(series)[origins, None]
@@ -37,7 +37,7 @@ def _start(series: PriceSeries) -> Floats:
 
 
 def usual_rise(series: PriceSeries) -> Floats:
-    """(n,) log return a session that is usual for a share that swings so much."""
+    """(n,) log return a session that is usual for a share of that volatility."""
     return USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER
 
 
@@ -52,11 +52,11 @@ def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Fl
 
 @each_segment
 def trend(series: PriceSeries) -> Floats:
-    """(n,) how good the past year was, from -1 to 1: its log return, but for the newest month, over its usual swing.
+    """(n,) the past year's log return, but for its newest month, over a random walk's deviation; cut at -1 and 1.
 
-    The swing is a random walk's. A share without a year of history counts from its first session.
+    A share without a year of history counts from its first session.
     """
     mid, n = np.log(series.mid), np.arange(len(series))
     oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
-    swing = ewma_volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
-    return np.asarray(np.clip((mid[newest] - mid[oldest]) / swing, -1.0, 1.0), dtype=np.float64)
+    deviation = ewma_volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
+    return np.asarray(np.clip((mid[newest] - mid[oldest]) / deviation, -1.0, 1.0), dtype=np.float64)

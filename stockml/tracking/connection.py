@@ -57,7 +57,7 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
-    # in milliseconds, before mlflow is imported
+    # a server that is away is known in milliseconds, before mlflow is imported
     if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
         raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():

@@ -53,7 +53,7 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
             hidden.append(after)
 
         def gradient(slopes: Any, *_: Any) -> tuple[Any, ...]:
-            """slopes: of the outputs; those of the last states are nothing."""
+            """slopes: the loss's gradient by the outputs; that by the last states is not passed on."""
             of_x: list[Any] = []
             of_h: list[Any] = []
             of_rest, later = [tf.zeros_like(weight) for weight in rest], None
@@ -88,10 +88,10 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
         return hidden * kept[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
 
     def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
-        """Of x, h and the states, and of `rest`, added to what later steps gave.
+        """By x, h and the states, and by `rest`, added to what later steps gave.
 
-        after: the slope of this step's output; of its states, the first from the next step's product and from the next
-        step itself, None after the last step; and the sum for `rest`.
+        after: the loss's gradient by this step's output; by its states, by the first through the next step's product
+        and through the next step itself, None after the last step; and the sum for `rest`.
         """
         slope, later, total = after
         with tf.GradientTape() as tape:
