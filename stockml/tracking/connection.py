@@ -37,6 +37,7 @@ SETTINGS = {
 }
 PREFIX = "sqlite:///"
 ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
+MOST = 50_000  # runs or experiments that MLflow gives at once, unasked 1,000: more than the nights of a century
 TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
 
 ADDRESSES = (

@@ -12,7 +12,7 @@ from filelock import FileLock
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, Suppressed, without_password
+from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, MOST, Suppressed, without_password
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     moved = []
     found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
-        for run in client.search_runs([found.experiment_id]):
+        for run in client.search_runs([found.experiment_id], max_results=MOST):
             for tag in ("stockml.ticker", "ticker"):
                 client.set_tag(run.info.run_id, tag, new)
         client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # what stands above the nights names it

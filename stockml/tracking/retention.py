@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stockml.tracking.connection import folder_at
+from stockml.tracking.connection import MOST, folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-MOST = 50_000  # runs that MLflow gives at once: more than nights of a century
 CLEARED = "stockml.cleared"
 GC_TIMEOUT_S = 3600
 

@@ -12,7 +12,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
-from stockml.tracking.connection import folder_at
+from stockml.tracking.connection import MOST, folder_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -146,7 +146,8 @@ def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
 
 def experiment_ids(client: "MlflowClient") -> list[str]:
     """The experiments of tickers, bases, trials and tutorials; not that of all tickers."""
-    return [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
+    found = client.search_experiments(max_results=MOST, filter_string="name LIKE 'stockml/%'")
+    return [each.experiment_id for each in found]
 
 
 def _is_orphaned(run: "Run", now: datetime) -> bool:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from stockml.nights.record import Night
 from stockml.settings import settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking, run_url
-from stockml.tracking.experiments import artifact_location
+from stockml.tracking.experiments import artifact_location, renamed
 from stockml.tracking.views import NOTE, TAG
 from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import SETTINGS, history
@@ -66,6 +67,21 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
     assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: a run a night")
+
+
+def test_all_nights_follow_their_share_also_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
+    """A page of two runs stands for MLflow's own of a thousand, four years of nights."""
+    from mlflow import MlflowClient
+
+    class SmallPages(MlflowClient):
+        def search_runs(self, *asked: Any, max_results: int = 2, **others: Any) -> Any:
+            return super().search_runs(*asked, max_results=max_results, **others)
+
+    logged = tracking.log_night(night)
+    for key in ("1", "2"):
+        client(tracking).create_run(logged.experiment_id, tags={"ticker": "IBM", "stockml.key": key})
+    renamed(SmallPages(tracking.uri, tracking.uri), "IBM", "BIM")
+    assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"] * 3
 
 
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
