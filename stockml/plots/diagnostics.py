@@ -75,7 +75,8 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
         axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.set(xlim=(1, len(leads)), xlabel="lead, sessions (dashed: what was promised)")
-    axes.set(ylim=(0.2, 1.02), ylabel="inside the band")
+    lowest = min(share for score in scores.bands.values() for share in score.coverage_by_lead)
+    axes.set(ylim=(min(0.2, lowest - 0.02), 1.02), ylabel="inside the band")
     axes.yaxis.set_major_formatter("{x:.0%}")
     label_ends(axes, ends)
     return figure

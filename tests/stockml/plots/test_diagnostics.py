@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.proper_scores import BANDS, BandScore, BandScores
 from stockml.plots import diagnostics
 from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH
 from tests.stockml.plots.drawing import (
@@ -90,6 +91,12 @@ def test_coverage_is_drawn_lead_by_lead_beside_what_was_promised() -> None:
     assert axes.yaxis.get_major_formatter()(0.8) == "80%"
     assert axes.get_xlabel() == "lead, sessions (dashed: what was promised)"
     assert axes.get_ylabel() == "inside the band"
+
+
+def test_a_coverage_of_zero_as_of_a_short_historys_few_origins_is_on_the_page() -> None:
+    few = {name: BandScore(0.5, (0.0, 1.0), 1.0) for name in BANDS}
+    (axes,) = diagnostics.calibration("NEW", BandScores(few), 1).axes
+    check_holds(axes, [0.0, 1.0])
 
 
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
