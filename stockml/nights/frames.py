@@ -19,6 +19,7 @@ from stockml.errors import NoForecast
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import scored_steps
+from stockml.forecasts.proper_scores import BANDS
 from stockml.home import home
 from stockml.nights.glance import calendar_of, newest
 from stockml.nights.record import kept_night, read_night
@@ -74,7 +75,7 @@ class Home:
             raise NoForecast(named, str(self._place.root))
         newest = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
         [entry] = entries_of(named, newest)
-        bands = [f"{side}_{band}" for band in (50, 80, 95) for side in ("low", "high")]
+        bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
         shown = newest.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
         night, forecast = kept_night(self._place.nights, named, entry.key), entry.forecast

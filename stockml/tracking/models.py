@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stockml import code_version
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import read_assessment
-from stockml.forecasts.proper_scores import COVERAGES, percent
+from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model, pool_files
@@ -186,7 +186,7 @@ def _signature() -> "ModelSignature":
     session = AnyType()  # type: ignore[no-untyped-call]
     bars: list[Any] = [ColSpec(session, "session"), *(ColSpec("double", name) for name in COLUMNS)]
     path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
-    bands = [ColSpec("double", f"{side}_{percent(coverage)}") for coverage in COVERAGES for side in ("low", "high")]
+    bands = [ColSpec("double", f"{side}_{band}") for band in BANDS for side in ("low", "high")]
     return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))
 
 
