@@ -13,6 +13,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
 from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, MOST, Suppressed, without_password
+from stockml.tracking.models import about
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -90,5 +91,7 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
             client.update_run(run.info.run_id, name=new)
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
+        client.set_registered_model_tag(model_name(new), "ticker", new)
+        client.update_registered_model(model_name(new), about(new))
         moved.append("MLflow's model")
     return moved

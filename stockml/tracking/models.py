@@ -43,11 +43,10 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
         return version
     if version is None:
         model = _uploaded(client, run, night, is_new=is_new)
-        about = f"Forecasts {night.ticker}'s mid price: daily bars in, the path with intervals out."
         version = new_version(
             client,
             name,
-            about,
+            about(night.ticker),
             {"ticker": night.ticker},
             source=model.artifact_location,
             run_id=run.info.run_id,
@@ -59,6 +58,10 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
     if before is None or before.tags.get("session", "") <= str(night.session):  # one that is caught up moves nothing
         point(client, name, "challenger", version)
     return version
+
+
+def about(ticker: str) -> str:
+    return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
 
 
 def _can_be_served(night: Night) -> bool:

@@ -88,7 +88,7 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
 
 def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
     """(m,) every fifth after those that the errors stand for, as far as outcomes are known; on one grid of sessions,
-    whenever it is asked, so that going on equals beginning anew."""
+    whenever it is asked, so that going on equals beginning anew, which leaves out those before MOST_ORIGINS."""
     first = ORIGIN_STRIDE * (FEWEST_RETURNS // ORIGIN_STRIDE + 1)
     grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]

@@ -63,6 +63,8 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
     assert run.data.tags["ticker"] == "BIM"
     assert (runs(tracking), versions(tracking)) == ([], [])
+    model = client(tracking).get_registered_model("lstm-BIM")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
