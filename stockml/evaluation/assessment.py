@@ -210,8 +210,8 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
 
 def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Floats]]:
     """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
-    sides = {coverage: band(quantiles, coverage) for coverage in COVERAGES}
-    return {c: (close[:, None] * np.exp(low), close[:, None] * np.exp(high)) for c, (low, high) in sides.items()}
+    prices = close[:, None, None] * np.exp(quantiles)
+    return {coverage: band(prices, coverage) for coverage in COVERAGES}
 
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:
