@@ -52,13 +52,13 @@ class ServedModel(PythonModel):
         check_newest(series)
         pool = Pools.of(self.model, series, folders=[self.folder]).tonight
         said = forecast_after(series, np.array([len(series) - 1]), leads, pool, self.model.published)
-        quantiles, last = self.calibration.applied(said)[0], series.close[-1]
+        quantiles = self.calibration.applied(said)[0]
+        prices = series.close[-1] * np.exp(quantiles)
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
-        path = last * np.exp(quantiles[:, MEDIAN])
-        found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": path})
+        found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
         for coverage in COVERAGES:
-            for side, values in zip(("low", "high"), band(quantiles, coverage), strict=True):
-                found[f"{side}_{percent(coverage)}"] = last * np.exp(values)
+            for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
+                found[f"{side}_{percent(coverage)}"] = values
         return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
 
 
