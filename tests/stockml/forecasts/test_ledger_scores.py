@@ -131,6 +131,7 @@ def test_a_night_that_is_caught_up_counts_no_forecast_of_a_later_session(ledger:
         ledger.publish(entry(at, hours_later=72.0 * (at == 40)))
     then = ledger.live("IBM", series(31), NEW_YORK)
     assert (then.forecasts, then.late, then.steps) == (1, 0, 10)
+    assert ledger.live("IBM", series(21), NEW_YORK).forecasts == 1, "its own session's it knows of"
     today = ledger.live("IBM", series(), NEW_YORK)
     assert (today.forecasts, today.late) == (2, 1)
 
