@@ -95,8 +95,7 @@ def next_turn(
     last = waiting.get(ticker)
     if remaining is None or per_day is None or (last is not None and last >= tonight):
         return None
-    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
-    ahead = stalest_first({**behind, ticker: last}).index(ticker)
+    ahead = stalest_first({**waiting, ticker: last}).index(ticker)
     if ahead < remaining:
         return None
     nights = 1 + (ahead - remaining) // per_day
