@@ -63,8 +63,6 @@ def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_ba
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
-    premium = {"remaining": 0, "per_day": None}  # the provider said so
-    assert next_turn("IBM", waiting, tonight, **left | premium) is None
     assert turns.waiting(now + GONE_AFTER + timedelta(hours=1)) == {}
 
 
