@@ -152,7 +152,7 @@ def judge_models(
     if champion and not kept:
         age = int((series.sessions > champion.published.learned_until).sum())
         incumbent = promotion_gate.Incumbent(age, unscored(champion, series.sessions[split.validation.start]))
-    elif unreadable and not kept:
+    elif unreadable:
         incumbent = promotion_gate.Incumbent(0, unreadable)
     pools = Pools.of(model, series, split)
     models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}

@@ -59,13 +59,13 @@ def rows_of_a_night(
     origins: (m,), the unseen ones up to it.  models: those that are scored, and None for the procedure without one.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
-    leads, known = np.arange(1, horizon + 1), np.array([lead for lead in LEADS if lead <= horizon])
+    leads = np.arange(1, horizon + 1)
     for name, model in models.items():
         forecast = forecast_after(series, origins, leads, pool, model.held_out if model else None)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
-    simple = rows_of_pool(series, last, known, pool).quantiles
+    simple = rows_of_pool(series, last, np.array(LEADS), pool).quantiles
     return rows | {name: [simple.get(name)] for name in (*SHAPES, BASE)}
 
 

@@ -60,7 +60,7 @@ def ewma_volatility(series: PriceSeries) -> Floats:
 def close_volatility(series: PriceSeries, span: int) -> Floats:
     """(n,) daily volatility from close to close, exponentially weighted, in one segment; NaN for the first session."""
     squares = pd.Series(since_last_close(series, series.close) ** 2)
-    return _root(squares.ewm(span=span, ignore_na=True).mean())
+    return _root(squares.ewm(span=span).mean())
 
 
 @each_segment

@@ -130,8 +130,8 @@ class Ledger:
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session after which a forecast was published.  Raises RecordUnreadable."""
-        sessions = self._table(ticker)["session"]
-        return pc.max(sessions).as_py() if len(sessions) else None
+        newest: date | None = pc.max(self._table(ticker)["session"]).as_py()
+        return newest
 
     def steps(self, ticker: str) -> pd.DataFrame:
         """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""

@@ -1,7 +1,7 @@
 """Daily bars: their schema, what is checked before one is stored, and jumps that look like splits."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -45,7 +45,7 @@ class SetAside:
 
     session: date
     reason: str
-    broken: bool = field(default=False, compare=False)
+    broken: bool = False
 
     def __str__(self) -> str:
         return f"{self.session}: {self.reason}"

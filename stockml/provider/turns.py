@@ -84,19 +84,18 @@ def next_turn(
     tonight: date,
     *,
     remaining: int | None,
-    per_day: int | None,
+    per_day: int,
     sessions: Sessions,
 ) -> NextTurn | None:
     """None when the ticker may ask tonight, else when it may. Pure.
 
     waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
-    today's requests that are left, per_day: those of another day; None means no cap.
+    today's requests that are left, None without a cap.  per_day: those of another day.
     """
     last = waiting.get(ticker)
-    if remaining is None or per_day is None or (last is not None and last >= tonight):
+    if remaining is None or (last is not None and last >= tonight):
         return None
-    behind = {name: known for name, known in waiting.items() if known is None or known < tonight}
-    ahead = stalest_first({**behind, ticker: last}).index(ticker)
+    ahead = stalest_first({**waiting, ticker: last}).index(ticker)
     if ahead < remaining:
         return None
     nights = 1 + (ahead - remaining) // per_day

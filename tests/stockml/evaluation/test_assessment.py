@@ -82,6 +82,7 @@ def test_the_better_model_publishes_and_none_where_it_is_worse_than_without_a_ne
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
     author = candidate({LSTM: challenger, CHAMPION: champion}.get(publisher))
     assert found.forecast.weights == tuple(author.tonight.shares[0])
+    assert (found.forecast.last_value, found.forecast.last_close) == (SERIES.mid[-1], SERIES.close[-1])
     assert found.forecast.path == tuple(SERIES.close[-1] * np.exp(author.tonight.quantiles[0, :, 10]))
     assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES, TEST))
     numbers = found.verdict.numbers

@@ -47,6 +47,9 @@ def test_whatever_a_row_looks_at_is_found_out_and_only_what_comes_later(wanted: 
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
         with pytest.raises(LooksAhead, match="what row said"):
             told(ahead)
+    for one, two in ((None, 1.0), (1.0, None)):
+        with pytest.raises(LooksAhead, match="what row said"):
+            check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
 
 
 def test_the_other_future_is_another_from_the_next_session_on() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.evaluation.significance import diebold_mariano, overlap
+from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 
 
 def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, shared: int) -> tuple[float, float]:
@@ -63,6 +63,7 @@ def test_equal_losses_differ_by_luck_alone_and_too_few_say_nothing() -> None:
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
     assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == equal
     assert equal.around(0.0) is None
+    assert DieboldMariano(-2.0, 0.05, 0.98).around(0.1) is None, "a record of an earlier version, without its freedom"
     assert diebold_mariano(loss[:9], 1.1 * loss[:9], 5) is None
 
 

@@ -73,7 +73,7 @@ def test_the_columns_are_those_of_earlier_versions_which_read_what_this_one_writ
     [
         ({"path": (1.0,) * 3}, "different lengths"),
         ({"path": (float("nan"),) * HORIZON}, "not finite"),
-        ({"path": (-1.0,) * HORIZON}, "above 0"),
+        ({"path": (0.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
         ({"weights": (0.5,)}, "different lengths"),
         ({"weights": (1.2,) * HORIZON}, "weights"),

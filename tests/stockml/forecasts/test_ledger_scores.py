@@ -72,6 +72,9 @@ def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
     assert live.base_rate == pytest.approx(np.mean(rose))
     assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
     assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK).live.skill)
+    scored = scored_steps(ledger.counting("IBM", NEW_YORK), PriceSeries.from_bars(above))
+    assert scored["last_close"].to_numpy() == pytest.approx(above.loc[scored["session"], "close"].to_numpy())
+    assert scored["reached"].to_numpy() == pytest.approx(MID[np.add.outer(origins, range(1, HORIZON + 1)).ravel()])
 
 
 def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
@@ -131,6 +134,7 @@ def test_a_night_that_is_caught_up_counts_no_forecast_of_a_later_session(ledger:
         ledger.publish(entry(at, hours_later=72.0 * (at == 40)))
     then = ledger.live("IBM", series(31), NEW_YORK)
     assert (then.forecasts, then.late, then.steps) == (1, 0, 10)
+    assert ledger.live("IBM", series(21), NEW_YORK).forecasts == 1, "its own session's it knows of"
     today = ledger.live("IBM", series(), NEW_YORK)
     assert (today.forecasts, today.late) == (2, 1)
 

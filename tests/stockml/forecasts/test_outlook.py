@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.outlook import annualised, chance_above, chances_of_a_rise, outlooks
+from stockml.forecasts.outlook import Outlook, annualised, chance_above, chances_of_a_rise, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.pooled_regression import LEVELS
 
@@ -33,6 +33,9 @@ def test_chances_follow_the_quantiles_and_end_beyond_them() -> None:
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
     assert (chance_above(quantiles, 1.0), chance_above(quantiles, -1.0)) == (0.0, 1.0)
+    beyond = chance_above(0.1 * NORMAL, 0.22)
+    assert 0 < beyond < LEVELS[0]
+    assert chance_above(0.1 * NORMAL, -0.22) == pytest.approx(1 - beyond)
     both = chances_of_a_rise(np.stack([quantiles, 0.1 * NORMAL]))
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
@@ -54,6 +57,21 @@ def test_each_span_is_said_of_its_own_lead() -> None:
         assert each.beyond[0] == pytest.approx(above + 1 - below)
         assert each.beyond[1] <= each.beyond[0] < 1
     assert [each.sessions for each in outlooks(earlier[:, :12], tonight[:12])] == [5]
+
+
+@pytest.mark.parametrize(
+    ("percentile", "said"),
+    [
+        (None, "too short a history to say"),
+        (1.0, "calmer than usual, 1st percentile"),
+        (12.0, "calmer than usual, 12th percentile"),
+        (40.0, "as usual, 40th percentile"),
+        (60.0, "as usual, 60th percentile"),
+        (92.0, "wilder than usual, 92nd percentile"),
+    ],
+)
+def test_its_place_is_said_in_words(percentile: float | None, said: str) -> None:
+    assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
 
 
 @pytest.mark.parametrize(("nights", "known"), [(0, False), (19, False), (20, True)])

@@ -45,7 +45,7 @@ def test_pinball_losses_are_those_of_scoringrules() -> None:
 def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
     low, high = band(quantiles, 0.8)
-    actual[0] = low[0]
+    actual[:2] = low[0], high[1]
     found = score_limits({0.8: (low, high)}, actual).bands["80"].coverage_by_lead
     for lead in range(5):
         inside = sum(low[i, lead] <= actual[i, lead] <= high[i, lead] for i in range(40))

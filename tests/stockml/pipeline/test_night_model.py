@@ -44,10 +44,14 @@ class Night:
         )
 
 
-def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:
+def dataset_of(home: Home, series: PriceSeries) -> DatasetReceipt:
     path, session = home.datasets / "ABC" / f"{len(series)}.parquet", series.sessions[-1].item()
     series.write(path)
-    dataset = DatasetReceipt("ABC", str(path), sha256_of(str(path)) or "", session, len(series))
+    return DatasetReceipt("ABC", str(path), sha256_of(str(path)) or "", session, len(series))
+
+
+def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:
+    dataset, session = dataset_of(home, series), series.sessions[-1].item()
     decision = decide_mode(home, dataset, settings)
     model = train_night(home, dataset, decision, settings)
     upcoming = tuple(session + timedelta(days=k) for k in range(1, 6))
@@ -78,6 +82,8 @@ def test_a_model_of_its_own_is_continued_and_judged_beside_the_champion(home: Ho
     assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
     again = night(home, OWN.until(902))
     assert (again.decision, again.model) == (second.decision, second.model)
+    after_a_split = replace(dataset_of(home, OWN.until(903)), adjustment="of other splits")
+    assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
 
 
 def test_a_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:

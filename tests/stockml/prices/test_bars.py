@@ -48,6 +48,9 @@ def with_value(bars: Bars, row: int, column: str, value: float) -> Bars:
     [
         (3, "low", 100.2, "low ≤ open and close ≤ high"),
         (3, "high", 99.8, "low ≤ open and close ≤ high"),
+        (3, "open", 99.0, "low ≤ open and close ≤ high"),
+        (3, "open", 101.0, "low ≤ open and close ≤ high"),
+        (3, "close", 99.0, "low ≤ open and close ≤ high"),
         (3, "close", 101.0, "low ≤ open and close ≤ high"),
         (3, "open", 0.0, "finite prices above 0"),
         (3, "close", -1.0, "finite prices above 0"),
@@ -122,7 +125,9 @@ def test_apples_crash_in_2000_is_not_a_split():
     assert jumps(around) == ()
 
 
-@pytest.mark.parametrize("factor", [2.0, 3.0, 1.5, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 50.0, 0.5, 0.2, 0.1, 0.04, 1.25])
+@pytest.mark.parametrize(
+    "factor", [2, 3, 3 / 2, 4, 5, 7, 10, 15, 20, 50, 100, 1 / 2, 1 / 5, 0.1, 0.04, 5 / 4, 4 / 3, 5 / 3, 5 / 2]
+)
 @pytest.mark.parametrize("overnight", [0.985, 1.0, 1.015])
 def test_common_splits_are_seen_through_an_overnight_move(factor, overnight):
     before, after = flat_bars(30), flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e6 * factor)

@@ -47,6 +47,12 @@ def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, f
     assert reason in found.reason
 
 
+def test_the_usual_volume_is_that_of_the_sessions_just_before():
+    bars = altered([LAST], high=2.5)
+    bars.iloc[:-30, bars.columns.get_loc("volume")] /= 100
+    assert [found.session for found in doubtful(bars)] == [IBM.index[LAST].date()]
+
+
 @pytest.mark.parametrize("factor", [0.55, 1.7])
 def test_a_price_that_jumps_and_returns_is_set_aside_once_it_is_back(factor):
     bars = altered([MIDDLE], **dict.fromkeys(ALL, factor))

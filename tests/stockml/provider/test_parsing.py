@@ -155,7 +155,7 @@ def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
 def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_about_later() -> None:
     content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes()
     assert newest_of(parsed(content, "AAPL", last_final=FRIDAY)) < FRIDAY
-    after_close = content.replace(b"14:07:03", b"16:00:01")
+    after_close = content.replace(b"14:07:03", b"16:00:00")
     assert newest_of(parsed(after_close, "AAPL", last_final=FRIDAY)) == FRIDAY
 
 

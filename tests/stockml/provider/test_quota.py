@@ -119,7 +119,7 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
             assert ledger.spend("IBM", now) - now < timedelta(seconds=70)
             sent[day] = sent.get(day, 0) + 1
         else:
-            with pytest.raises(QuotaSpent):
+            with pytest.raises(QuotaSpent, match="3 of 3 on"):
                 ledger.spend("IBM", now)
 
 

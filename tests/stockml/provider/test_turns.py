@@ -63,6 +63,7 @@ def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_ba
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
+    assert turns.waiting(now + GONE_AFTER + timedelta(hours=1)) == {}
 
 
 def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:

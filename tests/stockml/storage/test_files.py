@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stockml.forecasts.ledger import Ledger
@@ -59,6 +60,13 @@ def test_ledger_and_promotions_are_durable_with_their_names(
 def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
     assert synced[1:] == [("IBM", ["2026.parquet"]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
+
+
+def test_nothing_stays_open_after_a_write(tmp_path: Path) -> None:
+    before = psutil.Process().num_fds()
+    for _ in range(9):
+        write_atomically(tmp_path / "made" / "file", b"")
+    assert psutil.Process().num_fds() < before + 9
 
 
 def test_a_folder_that_cannot_be_synced_leaves_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
