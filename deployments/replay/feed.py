@@ -61,21 +61,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed:
-    """A running feed; `address` is what ALPHAVANTAGE_URL takes.
-
-    premium: let every key ask for the full series, not only those that begin with "premium". on_request: sees each
-    request after it was answered.
-    """
+    """A running feed; `address` is what ALPHAVANTAGE_URL takes. on_request: sees each request after it was answered."""
 
     def __init__(
         self,
         *,
         now: datetime = END_OF_RECORDING,
         port: int = 0,
-        premium: bool = False,
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
-        self.now, self.premium, self.on_request = now, premium, on_request
+        self.now, self.on_request = now, on_request
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -108,7 +103,7 @@ class Feed:
         self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
-        return answer(query, self.now, premium=self.premium)
+        return answer(query, self.now)
 
 
 def replay_environment(feed: Feed) -> dict[str, str]:
