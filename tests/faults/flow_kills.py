@@ -123,7 +123,7 @@ def killings(prices: Path) -> dict[str, Killing]:
     """The flows by name; `prices`: where the files lie that a base is learned from."""
     thursday = {"session": replaying.THURSDAY, **NIGHT}
     past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
-    grid = {"trials": 3, "sampler": "grid", "space": {"network.units": [[3], [5]]}, "settings": SMALL_TUTORIAL}
+    grid = {"trials": 3, "sampler": "grid", "settings": SMALL_TUTORIAL}
     two = {"tickers": ["IBM", "AAPL"], "processes": 1, "memory_gb": 8.0}
     return {
         each.flow: each
