@@ -45,11 +45,9 @@ class PasswordNeeded(StockmlError):
     """The pages would listen where others can reach them."""
 
     address: str
-    password: str
-    setting: str
     text = (
         "expected a password for pages that listen on {address}, found none; "
-        "set {password}=user:password, or leave {setting} at 127.0.0.1"
+        "set PREFECT_SERVER_API_AUTH_STRING=user:password, or leave STOCKML_ADDRESS at 127.0.0.1"
     )
 
 

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field, WithJsonSchema
 
-from flows.form import DAY, NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
+from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from flows.nightly import exclusive_run, skipped, train_and_publish
 from flows.tonight import NightRequest, bring_history
 from stockml import clock
@@ -25,7 +25,6 @@ from stockml.nights.universe import table
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.http import OutputSize
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker
@@ -42,7 +41,6 @@ PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$
 @flow(name="history", flow_run_name="history {ticker}")
 def history(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    session: Day = Field(NO_DAY, description="Up to this trading day, YYYY-MM-DD; empty for the newest"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
@@ -51,7 +49,7 @@ def history(
     The state carries the StoreReceipt, and in words what came of the second provider.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
-    last = session or sessions_for(ticker, named).last_final(now)
+    last = sessions_for(ticker, named).last_final(now)
     elsewhere = has_second_provider() and not plan_gives_history()
     with exclusive_run(ticker):
         payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
@@ -132,17 +130,14 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):
         return ()
-    sizes: tuple[OutputSize, ...] = ("compact", "full") if plan_gives_history() else ("compact",)
     store = BarStore.of(home(), calendar)
     is_new = store.last_session(ticker) is None
-    if is_new and bring_history(asked, sessions[-1]):
-        sizes = ()
-    for outputsize in sizes:
-        if not without_bar(home(), ticker, sessions, calendar):
-            break
-        payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now, outputsize)
+    if not (is_new and bring_history(asked, sessions[-1])):
+        payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now)
         bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%s", bars.counted)
+        if without_bar(home(), ticker, sessions, calendar):
+            bring_history(asked, sessions[-1])
     if store.unexplained_jumps(ticker):
         with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1], calendar), calendar, now)
     if is_new and not plan_gives_history():

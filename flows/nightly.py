@@ -35,7 +35,7 @@ from stockml.tickers import validated_ticker
 from tasks import begun_runs, run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
-from tasks.status_page import at_work, remember
+from tasks.status_page import remember
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
 BUSY_WAIT_S = 3600.0
@@ -89,7 +89,7 @@ def nightly(
     if outcome.state:
         return skipped(outcome.state, tonight, outcome.session, outcome)
     session = outcome.session
-    with at_work(home().locks), exclusive_run(ticker):
+    with exclusive_run(ticker):
         found = bars_of(tonight, session)
         sharing.commit(home(), ticker)
         if isinstance(found, Outcome):

@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -59,9 +59,6 @@ def tune(
         "tpe",
         description="How the next settings are chosen: from what earlier trials showed, at random, or all in turn",
     ),
-    space: dict[str, list[Any]] = Field(
-        {}, description='Values to try, by setting, such as {"network.units": [[16], [32]]}; empty tries the usual ones'
-    ),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     settings: Changes = Field(
         NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
@@ -70,7 +67,7 @@ def tune(
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
     refresh(home(), [ticker])
-    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, space=space, calendar=calendar or None)
+    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
     commit_common(home())
     show_tuned(tuned)
     get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)

@@ -148,14 +148,14 @@ def bring_history(tonight: NightRequest, session: date) -> int:
     if not plan_gives_history():
         return 0
     try:
-        everything = with_home_storage(fetch_history)(ticker, session, calendar, now)
+        everything = with_home_storage(fetch_history, force=tonight.force)(ticker, session, calendar, now)
     except BadPayload as unusable:
         get_run_logger().warning("%s", unusable)
         return 0
     if isinstance(everything, State):
         get_run_logger().warning("%s", everything.message)
         return 0
-    return int(with_home_storage(append_bars)(everything, calendar, now).added)
+    return int(with_home_storage(append_bars, force=tonight.force)(everything, calendar, now).added)
 
 
 def attempts_before() -> int:

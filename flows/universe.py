@@ -4,7 +4,7 @@ import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,23 +21,19 @@ from pydantic import Field
 
 from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
 from flows.nightly import nightly
-from stockml import clock
-from stockml.errors import StockmlError, StoreError
+from stockml.errors import StoreError
 from stockml.home import home
-from stockml.nights import states
-from stockml.nights.status import Attempt
 from stockml.nights.universe import NightRow, table, write_csv
-from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.turns import NextTurn, stalest_first
+from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of
 from tasks.begun_runs import run_shown
-from tasks.provider import join_turns, turn_of
-from tasks.run_records import end_children, keep_last_attempt
+from tasks.provider import join_turns
+from tasks.run_records import end_children
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
@@ -74,19 +70,15 @@ def universe(
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
     refresh(home(), names, Depth.STATUS)
-    asked, later = plan_requests(names, session, calendar or None)
-    rows = [NightRow(ticker, session, "skipped", states.QUOTA, why=str(turn)) for ticker, turn in later.items()]
-    for row in rows:
-        with suppress(StockmlError, OSError):  # the table says it as well
-            keep_last_attempt(row.ticker, Attempt(row.outcome, row.why, datetime.now(UTC)))
     parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
     parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
     parameters["settings"] = settings.model_dump(exclude_none=True)
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
-    progress = NightProgress("universe", len(asked))
+    rows, progress = list[NightRow](), NightProgress("universe", len(names))
+    in_turn = stalest_of(names, calendar or None)
     try:
-        for row in nights(asked, parameters, address, min(processes, len(asked)), memory_gb):
+        for row in nights(in_turn, parameters, address, min(processes, len(names)), memory_gb):
             progress.advance()
             get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
             rows.append(row)
@@ -102,24 +94,13 @@ def universe(
     return final_state(rows, fail_when)
 
 
-def plan_requests(
-    tickers: Sequence[str], session: date | None, calendar: str | None
-) -> tuple[tuple[str, ...], dict[str, NextTurn]]:
-    """Who is run tonight, the stalest first, and who has to wait until when; a ticker with its bar costs no request."""
-    now = clock.now()
-    behind: dict[str, date | None] = {}
-    wanted: dict[str, date] = {}
+def stalest_of(tickers: Sequence[str], calendar: str | None) -> list[str]:
+    """The tickers by the newest session that each has, the stalest first: each night then asks whether its turn is."""
+    lasts: dict[str, date | None] = {}
     for ticker in tickers:
         with suppress(StoreError):  # its own night says what is wrong with it
-            last = BarStore.of(home(), calendar).last_session(ticker)
-            wanted[ticker] = session or sessions_for(ticker, calendar).last_final(now)
-            if last is None or last < wanted[ticker]:
-                behind[ticker] = last
-    first = stalest_first(join_turns(behind))
-    turns = {name: turn_of(name, behind[name], wanted[name], sessions_for(name, calendar)) for name in first}
-    asked = tuple(name for name, later in turns.items() if later is None)
-    up_to_date = tuple(ticker for ticker in tickers if ticker not in behind)
-    return asked + up_to_date, {name: later for name, later in turns.items() if later}
+            lasts[ticker] = BarStore.of(home(), calendar).last_session(ticker)
+    return [*stalest_first(join_turns(lasts)), *(ticker for ticker in tickers if ticker not in lasts)]
 
 
 def nights(
@@ -128,8 +109,6 @@ def nights(
     """Run every ticker's night on the workers; its row as soon as it has ended."""
     from flows.cluster import workers
 
-    if not tickers:
-        return
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
         futures: Any = as_completed(list(asked))  # the very ones that it is handed

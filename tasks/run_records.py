@@ -152,18 +152,14 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """As `keep_last_attempt`, of a run."""
-    why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-    keep_last_attempt(validated_ticker(str(run.parameters.get("ticker") or "")), Attempt(state.name or "", why, at))
-
-
-def keep_last_attempt(ticker: str, attempt: Attempt) -> None:
-    """Keep how the ticker's night ended, where no later one is kept. Raises StockmlError, OSError."""
+    """Keep how the ticker's night ended, where no later end is kept. Raises StockmlError, OSError."""
+    ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     if not home().in_use:
         return  # a run that failed before anything was kept makes no home
     kept = last_attempt(home().nights, ticker)
-    if kept is None or kept.at <= attempt.at:
-        keep_attempt(home().nights, ticker, attempt)
+    if kept is None or kept.at <= at:
+        why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
+        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
         commit_ended(home(), ticker)
 
 

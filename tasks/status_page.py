@@ -4,11 +4,10 @@ Not by each, as the page costs as much as there are tickers: by the last of thos
 page a minute old, or so old that it has cost little of that time.
 """
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from tasks.run_records import in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
-AT_WORK, SHOWN = "nights-at-work", "pages-shown"
+SHOWN = "pages-shown"
 OF_NIGHTS = {"name": {"any_": ["nightly"]}}
 
 
@@ -91,26 +90,17 @@ def is_last(flow_run: FlowRun) -> bool:
 
 
 def is_night_due() -> bool:
-    """Whether another night is about to begin: between two that take turns, nobody is at work either."""
+    """Whether another night is about to begin."""
     due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
     with get_client(sync_client=True) as client:
         return client.count_flow_runs(flow_run_filter=due, flow_filter=FlowFilter.model_validate(OF_NIGHTS)) > 0
 
 
-@contextmanager
-def at_work(locks: Path) -> Iterator[None]:
-    """A night of this machine's is at work; a process that is killed is not."""
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / AT_WORK).open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        yield
-
-
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
-    """Whether this night, which has ended, brings the page up to date; `is_last` is asked where no other is at work."""
+    """Whether this night, which has ended, brings the page up to date; `is_last` is asked where the page is fresh."""
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
-    if _is_fresh(shown) and not (_is_nobody_at_work(locks) and is_last()):
+    if _is_fresh(shown) and not is_last():
         return False
     shown.touch()
     return True
@@ -121,10 +111,3 @@ def _is_fresh(shown: Path) -> bool:
         return False
     cost, _, _ = shown.read_text().partition(" ")  # what it last took; an earlier version wrote nothing
     return time.time() - shown.stat().st_mtime < max(EVERY_S, float(cost or 0) / SHARE)
-
-
-def _is_nobody_at_work(locks: Path) -> bool:
-    with (locks / AT_WORK).open("ab") as file, suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False

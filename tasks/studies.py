@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -126,12 +125,11 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
 
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
 def tune_settings(
-    ticker: str, settings: Settings, *, trials: int, sampler: Sampler, space: Mapping[str, Any], calendar: str | None
+    ticker: str, settings: Settings, *, trials: int, sampler: Sampler, calendar: str | None
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
-    within = {name: tuple(values) for name, values in (space or space_beside(settings)).items()}
-    search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, within)
+    search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, space_beside(settings))
     return tune(home(), search, trials=trials, on_trial=trial_report(ticker))
 
 

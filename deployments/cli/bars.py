@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -67,7 +67,7 @@ def import_history(
         code = _import_folder(store, Path(ticker), readings, as_json)
     else:
         report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=as_ticker(ticker), readings=readings)
-        print(json.dumps(_plain_report(report)) if as_json else _report_text(report))
+        print(json.dumps(vars(report), default=str) if as_json else _report_text(report))
     if leaves_replay and place.in_use:
         print(
             f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
@@ -78,6 +78,7 @@ def import_history(
 
 
 def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
+    from stockml.forecasts.ledger_scores import counted
     from stockml.prices.csv_import import those_over
 
     found = []
@@ -88,7 +89,7 @@ def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore",
             first, last = str(days[0].date()), str(days[-1].date())
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
-        print(f"{history.ticker}: {_sessions(len(days))} as understood from {name}; nothing was imported")
+        print(f"{history.ticker}: {counted(len(days), 'session')} as understood from {name}; nothing was imported")
         left_out = _not_over(len(history.bars) - len(over))
         print("\n".join([rows_of(over, ends=3), *left_out, *_notes(history), *_set_aside(history)]))
     if as_json:
@@ -112,8 +113,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
             on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
         )
     if as_json:
-        refused = {path: str(error) for path, error in refusals.items()}
-        print(json.dumps({"imported": [_plain_report(report) for report in reports], "refused": refused}))
+        print(json.dumps({"imported": [vars(report) for report in reports], "refused": refusals}, default=str))
     else:
         print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
         for path, error in refusals.items():
@@ -122,25 +122,21 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
     return 1 if refusals else 0
 
 
-def _plain_report(report: "ImportReport") -> dict[str, Any]:
-    return json.loads(json.dumps(vars(report), default=str))  # type: ignore[no-any-return]
-
-
 def _report_text(report: "ImportReport") -> str:
+    from stockml.forecasts.ledger_scores import counted
+
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = [*_not_over(report.not_over), *_notes(report)]
     told = f" ({'; '.join(notes)})" if notes else ""
-    found = f"{report.ticker}: {_sessions(report.sessions)} from {report.first} to {report.last} imported{told}"
+    found = (
+        f"{report.ticker}: {counted(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
+    )
     return "\n".join([found, *_set_aside(report)])
 
 
 def _not_over(number: int) -> list[str]:
     return [f"{number} left out, not over yet"] if number else []
-
-
-def _sessions(number: int) -> str:
-    return f"{number:,} session{'s' * (number != 1)}"
 
 
 def _notes(file: "History | ImportReport") -> list[str]:

@@ -6,12 +6,12 @@ import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import foreseen, quiet_libraries, recorded_prices, run_flow, run_night
+from deployments.cli.runs import foreseen, quiet_libraries, recorded_prices, run_flow
 from deployments.servers.prefect_api import prefect_api, running_server
 from stockml import clock
 from stockml.errors import TrackingUnavailable
@@ -46,9 +46,12 @@ def nightly(
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
-        arguments = {"mode": mode, "profile": profile, "settings": changed, "calendar": calendar}
-        with recorded_prices(ticker), prefect_api(home()):
-            night = run_night(ticker, session=session, force=force, quiet=as_json, **arguments)
+        arguments: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "settings": changed}
+        arguments |= {"calendar": calendar, "force": force}
+        # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
+        arguments["late_retries"] = 0
+        with recorded_prices(ticker):
+            night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
     age = night_age(night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
 

@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from deployments.process import restored
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import InvalidFile
 from stockml.home import home
@@ -72,22 +73,25 @@ def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any
         return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
 
 
-def run_night(ticker: str, *, quiet: bool = False, **arguments: Any) -> "Night":
-    """One run of the nightly flow, as `outcome`."""
-    from flows.nightly import nightly
+@contextmanager
+def recorded_prices(*tickers: str) -> Iterator[None]:
+    """A replay feed of this process meanwhile, where the home is for recorded prices and there is no key.
 
-    announce_pages(ticker)
-    # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
-    night: Night = outcome(nightly, ticker, quiet=quiet, **arguments, late_retries=0, deployment=ticker)
-    return night
-
-
-def recorded_prices(*tickers: str) -> AbstractContextManager[object]:
-    """Recorded prices where the home is for them and there is no key; any other asks Alpha Vantage."""
-    from deployments.replay.feed import source
+    Any other asks Alpha Vantage. Raises NotRecorded.
+    """
+    from deployments.replay.feed import Feed, replay_environment
+    from deployments.replay.recording import recorded_rows
     from stockml.provider.price_source import plays_recorded
 
-    return source(tickers, os.environ) if plays_recorded(home(), os.environ) else nullcontext()
+    if not plays_recorded(home(), os.environ):
+        yield
+        return
+    for ticker in tickers:
+        recorded_rows(ticker)
+    with Feed.at(os.environ) as feed, restored(os.environ, replay_environment(feed)):
+        os.environ.update(replay_environment(feed))
+        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home().root}", file=sys.stderr, flush=True)
+        yield
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:

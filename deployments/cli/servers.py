@@ -104,22 +104,21 @@ def feed(
         datetime | None,
         typer.Option(parser=as_time, metavar="TIME", help="the feed's clock; the recording's end without it"),
     ] = None,
-    premium: Annotated[bool, typer.Option("--premium", help="let every key ask for the full series")] = False,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would. Until Ctrl-C."""
-    from deployments.replay.feed import END_OF_RECORDING, Asked, Feed
+    from deployments.replay.feed import END_OF_RECORDING, Asked, Feed, replay_environment
     from deployments.servers.access import check_port
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)
 
     check_port("the replay feed", port, "--port")
-    running = Feed(now=clock or END_OF_RECORDING, port=port, premium=premium, on_request=show)
+    running = Feed(now=clock or END_OF_RECORDING, port=port, on_request=show)
     signal.signal(signal.SIGTERM, _interrupted)
     with running:
         print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
-        settings = f"ALPHAVANTAGE_URL={running.address} ALPHAVANTAGE_API_KEY=replay ALPHAVANTAGE_PLAN=1200/min"
-        print(f"  {settings} STOCKML_CLOCK={running.now.isoformat()} stockml nightly IBM", flush=True)
+        settings = " ".join(f"{name}={value}" for name, value in replay_environment(running).items())
+        print(f"  {settings} stockml nightly IBM", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

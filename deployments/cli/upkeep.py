@@ -88,6 +88,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
+    from stockml.forecasts.ledger_scores import counted
     from stockml.maintenance.integrity import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
@@ -100,8 +101,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
         if champion := registry.champion(ticker):
             tracking.follow_champion(ticker, champion.key)
     models = sum(night.model_version is not None for night in nights)
-    runs = f"{len(nights)} run{'s' * (len(nights) != 1)}"
-    text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
+    text = f"MLflow has {counted(len(nights), 'run')} from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
     for fault in (damaged := tuple(damaged_nights(place))):
         print(f"stockml: left out: {fault}", file=sys.stderr)
@@ -109,10 +109,12 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
 
 def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
+    from stockml.forecasts.ledger_scores import counted
+
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))
     else:
-        print(f"{done.files} file{'s' * (done.files != 1)} {where} {file} ({done.size / 1e6:.1f} MB)")
+        print(f"{counted(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
         for fault in done.damaged:
             print(f"stockml: damaged, and archived as it is: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0

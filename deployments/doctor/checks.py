@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +34,12 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from rights(home, environ)
-    yield prices(home, environ)
+    yield from settled("prices", lambda: prices(home, environ))
     yield key(home, environ)
     yield from databases(home)
-    yield from shared_state(home)
-    yield from quota(home, environ, now)
-    yield price_service(home, environ)
+    yield from settled("shared state", lambda: shared_state(home))
+    yield from settled("quota", lambda: quota(home, environ, now))
+    yield from settled("price service", lambda: price_service(home, environ))
     yield clock(now, environ)
     yield prefect(home, environ)
     yield mlflow(home)
@@ -49,6 +49,16 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from kept.bases(home)
     yield from kept.nights(home)
     yield from kept.artifacts(home)
+
+
+def settled(name: str, look: Callable[[], Check | None]) -> Iterator[Check]:
+    """What the look finds; what it raises is the problem."""
+    try:
+        found = look()
+    except StockmlError as error:
+        found = Check(name, "problem", str(error))
+    if found:
+        yield found
 
 
 def home_folder(home: Home) -> Check:
@@ -86,24 +96,16 @@ def databases(home: Home) -> Iterator[Check]:
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
 
 
-def shared_state(home: Home) -> Iterator[Check]:
+def shared_state(home: Home) -> Check | None:
     if (state := SharedState.of(home)) is None:
-        return
-    try:
-        parts = state.parts()
-        replace(state.database, return_s=0).read("doctor")
-    except StockmlError as error:
-        yield Check("shared state", "problem", str(error))
-        return
-    yield Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
+        return None
+    parts = state.parts()
+    replace(state.database, return_s=0).read("doctor")
+    return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 
 
 def prices(home: Home, environ: Mapping[str, str]) -> Check:
-    try:
-        kind = kind_here(home, environ)
-    except StockmlError as error:
-        return Check("prices", "problem", str(error))
-    return Check("prices", "ok", "recorded ones" if kind == "replay" else "the market's")
+    return Check("prices", "ok", "recorded ones" if kind_here(home, environ) == "replay" else "the market's")
 
 
 def key(home: Home, environ: Mapping[str, str]) -> Check:
@@ -129,30 +131,20 @@ def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
         return False
 
 
-def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Iterator[Check]:
-    given = environ.get("ALPHAVANTAGE_API_KEY")
-    if not given:
-        return
-    try:
-        plan = Plan.of(environ)
-        left = QuotaLedger.of(notes_of(home, home.quota), given, plan).remaining(now)
-    except StockmlError as error:
-        yield Check("quota", "problem", str(error))
-        return
+def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
+    if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
+        return None
+    left = QuotaLedger.of(notes_of(home, home.quota), given, Plan.of(environ)).remaining(now)
     if left == 0:
-        yield Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
-    else:
-        yield Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
+        return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
+    return Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
 
 
 def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Whether the provider can be reached; asks nothing, so it costs no request."""
     if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
-    try:
-        url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
-    except StockmlError as error:
-        return Check("price service", "problem", str(error))
+    url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
     place = "{}:{}".format(*host_and_port(url))
     if fault := connection_fault(url):
         return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deployments.registration.own_list import tickers_of
 from stockml.errors import NoBars, StockmlError
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger_scores import counted
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
 from stockml.models.registry import FILE
@@ -77,12 +78,12 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
         advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
         return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
     last = bars.index[-1].date()
-    found = f"{len(bars):,} sessions to {last}, {forecasts} forecast{'s' * (forecasts != 1)}"
+    found = f"{len(bars):,} sessions to {last}, {counted(forecasts, 'forecast')}"
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = str(rests or f"`stockml nightly {name}`") if age > OLD_AGE else advice
-    return Check(name, "note" if advice else "ok", f"{found}, {age} session{'s' * (age != 1)} behind", advice)
+    return Check(name, "note" if advice else "ok", f"{found}, {counted(age, 'session')} behind", advice)
 
 
 def settings(home: Home) -> Iterator[Check]:

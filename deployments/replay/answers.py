@@ -42,10 +42,9 @@ def answer(
     query: Mapping[str, str],
     now: datetime,
     *,
-    premium: bool = False,
     rows: Callable[[str, datetime], Sequence[RecordedRow]] | None = None,
 ) -> Answer:
-    """The answer to a GET of /query at `now` (aware). With `premium` every key may ask for the full series.
+    """The answer to a GET of /query at `now` (aware). A key that begins with "premium" may ask for the full series.
 
     rows: what of a symbol is out at a time, if not what was recorded.
     """
@@ -56,7 +55,7 @@ def answer(
         return Answer(200, LISTING_HEADER)
     if function == "TIME_SERIES_DAILY":
         shown = (rows or published)(symbol, now)
-        return _daily(query, shown, premium or query["apikey"].startswith("premium"))
+        return _daily(query, shown, query["apikey"].startswith("premium"))
     if function == "SPLITS":
         return _splits(symbol, now)
     return _json({"Error Message": f"This API function ({function}) does not exist."})

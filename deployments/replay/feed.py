@@ -4,20 +4,15 @@ It answers GET /query at its own clock; nights are played by moving that on. Wit
 own process, and its environment points the night there.
 """
 
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from deployments.process import restored
 from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
-from deployments.replay.recording import recorded_rows
 from stockml import clock
-from stockml.home import home
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
 # the replay feed takes this key for a premium one and gives the full series for it
@@ -66,21 +61,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed:
-    """A running feed; `address` is what ALPHAVANTAGE_URL takes.
-
-    premium: let every key ask for the full series, not only those that begin with "premium". on_request: sees each
-    request after it was answered.
-    """
+    """A running feed; `address` is what ALPHAVANTAGE_URL takes. on_request: sees each request after it was answered."""
 
     def __init__(
         self,
         *,
         now: datetime = END_OF_RECORDING,
         port: int = 0,
-        premium: bool = False,
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
-        self.now, self.premium, self.on_request = now, premium, on_request
+        self.now, self.on_request = now, on_request
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
@@ -113,38 +103,8 @@ class Feed:
         self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
 
     def answered(self, query: Mapping[str, str]) -> Answer:
-        return answer(query, self.now, premium=self.premium)
-
-
-@contextmanager
-def source(tickers: Sequence[str], environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
-    """None for Alpha Vantage itself, with a key; else a replay feed of this process. Raises NotRecorded."""
-    if environ.get("ALPHAVANTAGE_API_KEY"):
-        yield None
-        return
-    for ticker in tickers:
-        recorded_rows(ticker)
-    with Feed.at(environ) as feed, restored(environ, replay_environment(feed)):
-        environ.update(replay_environment(feed))
-        place = home(environ).root
-        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {place}", file=sys.stderr, flush=True)
-        yield feed
+        return answer(query, self.now)
 
 
 def replay_environment(feed: Feed) -> dict[str, str]:
     return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
-
-
-@contextmanager
-def night_before(replay: Feed, environ: MutableMapping[str, str]) -> Iterator[None]:
-    """The replay one session earlier."""
-    from stockml.prices.calendar import sessions_for
-
-    tonight = replay.now
-    with restored(environ, ["STOCKML_CLOCK"]):
-        replay.set_clock(sessions_for("").before(replay.newest, 1)[0])
-        environ["STOCKML_CLOCK"] = replay.now.isoformat()
-        try:
-            yield
-        finally:
-            replay.set_clock(tonight)

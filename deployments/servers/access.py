@@ -54,7 +54,7 @@ class Access:
         if password and not all(password.partition(":")):
             raise InvalidSetting(PASSWORD, "…", "user:password")
         if beyond and not password:
-            raise PasswordNeeded(address, PASSWORD, ADDRESS)
+            raise PasswordNeeded(address)
         return cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
 
     @property

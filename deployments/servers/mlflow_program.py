@@ -19,7 +19,7 @@ import time
 from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse
@@ -34,6 +34,7 @@ from stockml.tracking.run_content import DRAWN_AT_ONCE
 from stockml.tracking.runs import log_plots
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 LONGEST_S = 120.0  # that plots are waited for
@@ -108,7 +109,8 @@ class OpenedPlots:
         """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
         from mlflow import MlflowClient
 
-        found = await asyncio.to_thread(night_of, run_id)
+        client = MlflowClient(self._database)
+        found = await asyncio.to_thread(night_of, client, run_id)
         if found and not is_whole(found[1]):
             run, night = found
             process = await asyncio.create_subprocess_exec(
@@ -118,7 +120,7 @@ class OpenedPlots:
                 await asyncio.wait_for(process.wait(), LONGEST_S)
             except TimeoutError:
                 process.kill()
-            await asyncio.to_thread(log_plots, MlflowClient(self._database), run, night)
+            await asyncio.to_thread(log_plots, client, run, night)
         self._seen_to[run_id] = math.inf if not found or is_whole(found[1]) else time.monotonic()
 
 
@@ -132,14 +134,12 @@ def asked_for(scope: Scope) -> str | None:
     return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
 
 
-def night_of(run_id: str) -> "tuple[Run, Night] | None":
+def night_of(client: "MlflowClient", run_id: str) -> "tuple[Run, Night] | None":
     """The run, and the kept record of the night that it is of; None for any other run."""
     from mlflow.exceptions import MlflowException
-    from mlflow.server.handlers import _get_tracking_store
 
     try:
-        store: Any = _get_tracking_store()
-        run: Run = store.get_run(run_id)
+        run = client.get_run(run_id)
     except MlflowException:
         return None
     ticker, key = (run.data.tags.get(name) for name in ("stockml.ticker", "stockml.key"))

@@ -52,7 +52,7 @@ ASKED_TWICE_WITHIN_S = 2.0
 CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
 
 
-class Client:
+class CachingClient:
     """Prefect's client for a worker, which asks for a run's deployment twice, and a thousand times for one flow."""
 
     def __init__(self, client: PrefectClient) -> None:
@@ -167,7 +167,7 @@ class WarmWorker(process.ProcessWorker):
         self._attempts = Attempts()
         await self._exit_stack.enter_async_context(self._attempts)
         await super().setup()
-        asked: Any = Client(self.client)
+        asked: Any = CachingClient(self.client)
         self._client = asked
 
     async def sync_with_backend(self) -> None:

@@ -6,22 +6,22 @@ The worker asks for the fork itself: an interpreter between the two would take 3
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskStatus, UNIXSocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
 from prefect.utilities import processutils
 
 ADDRESS = "STOCKML_WARM_SERVER"  # set by `worker_program` for its worker
 ENGINE = "prefect.engine"
 ALONE = b"alone"  # the server's answer where it makes no fork
 COMMAND = [sys.executable, "-m", ENGINE]  # what a fork becomes
-ANSWERS_WITHIN_S = 5.0
 NOBODY_SAYS = -signal.SIGKILL  # how a fork has ended whose server is gone: it dies with it
 
 
@@ -44,12 +44,13 @@ async def run_process(
     **others: Any,
 ) -> Any:
     """Prefect's own, with a fork for `COMMAND` where a warm server makes one; it is killed when this wait is."""
-    if command == COMMAND and ADDRESS in os.environ and (connection := _asked(env, cwd, stream_output)):
-        with connection:
-            if (answer := await _line(connection)) not in (b"", ALONE):
+    if command == COMMAND and ADDRESS in os.environ and (connection := await _asked(env, cwd, stream_output)):
+        async with connection:
+            answers = BufferedByteReceiveStream(connection)
+            if (answer := await _line(answers)) not in (b"", ALONE):
                 fork = Fork(int(answer))
                 task_status.started(task_status_handler(fork))
-                code = await _line(connection)
+                code = await _line(answers)
                 fork.returncode = int(code) if code else NOBODY_SAYS
                 return fork
     return await processutils.run_process(
@@ -63,39 +64,24 @@ async def run_process(
     )
 
 
-def _asked(environ: Mapping[str, str], folder: str | Path, speaks: bool) -> socket.socket | None:
+async def _asked(environ: Mapping[str, str], folder: str | Path, speaks: bool) -> UNIXSocketStream | None:
     """The connection on which the server answers; None where there is none.
 
     Sent are the fork's standard input, output and error, and a file in memory with its environment and folder as JSON.
     """
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(ANSWERS_WITHIN_S)
-        connection.connect(os.environ[ADDRESS])
-        with open(os.memfd_create("request"), "w+b") as request, open(os.devnull, "r+b") as nothing:
-            request.write(json.dumps({"environ": {**environ}, "folder": str(folder)}).encode())
-            request.seek(0)
-            streams = [nothing.fileno(), *((1, 2) if speaks else (nothing.fileno(),) * 2), request.fileno()]
-            socket.send_fds(connection, [b"\n"], streams)
-        connection.setblocking(False)
-    except OSError:
-        connection.close()
-        return None
-    return connection
+    with suppress(OSError), open(os.memfd_create("request"), "w+b") as request, open(os.devnull, "r+b") as nothing:
+        request.write(json.dumps({"environ": {**environ}, "folder": str(folder)}).encode())
+        request.seek(0)
+        streams = [nothing.fileno(), *((1, 2) if speaks else (nothing.fileno(),) * 2), request.fileno()]
+        connection = await anyio.connect_unix(os.environ[ADDRESS])
+        with suppress(anyio.BrokenResourceError):  # the server has gone, as the answer will say
+            await connection.send_fds(b"\n", streams)
+        return connection
+    return None
 
 
-async def _line(connection: socket.socket) -> bytes:
+async def _line(answers: BufferedByteReceiveStream) -> bytes:
     """The next line without its end; empty where the server has gone."""
-    said = b""
-    while not said.endswith(b"\n"):
-        try:
-            byte = connection.recv(1)
-        except BlockingIOError:
-            await anyio.wait_readable(connection)
-            continue
-        except OSError:
-            byte = b""
-        if not byte:
-            return b""
-        said += byte
-    return said.strip()
+    with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+        return await answers.receive_until(b"\n", max_bytes=100)
+    return b""

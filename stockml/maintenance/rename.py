@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stockml.errors import InvalidFile, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger_scores import counted
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights import glance
@@ -80,4 +81,4 @@ def _nights(home: Home, old: str, new: str) -> list[str]:
         if night.ticker == old:
             write_night(replace(night, ticker=new), path)
             renamed += 1
-    return [f"records of {renamed} night{'s' * (renamed != 1)}"] if renamed else []
+    return [f"records of {counted(renamed, 'night')}"] if renamed else []

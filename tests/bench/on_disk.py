@@ -13,7 +13,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-from deployments.cli.runs import outcome, run_night
+from deployments.cli.runs import outcome, run_flow
 from deployments.replay.feed import Feed, replay_environment
 from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
@@ -113,7 +113,7 @@ def part_of(path: Path) -> str:
 def _nights(feed: Feed, day: date) -> None:
     _at(feed, day)
     for ticker in TICKERS:
-        night = run_night(ticker, quiet=True)
+        night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=True)
         assert night.status == "completed", night.reason
     gc.unfreeze()  # a command freezes what it has imported, once; here every night does
     gc.collect()

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.server import handlers
-from mlflow.tracking._model_registry import utils as registry_addresses
-from mlflow.tracking._tracking_service import utils as tracking_addresses
 from starlette.responses import PlainTextResponse
 
 from deployments.servers.mlflow_program import OpenedPlots, asked_for
@@ -41,22 +38,13 @@ def test_plots_are_asked_for_by_their_folder(path: str, query: bytes, run: str |
 
 
 @pytest.mark.slow
-def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(
-    home: Home, empty_database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: Home, empty_database: Path) -> None:
     night = with_files(recorded_night(day=date(2013, 2, 28), plots_folder=str(home.plots / "IBM" / "0f")), home.root)
     write_night(replace(night, figures=("leads",)), night_path(home.nights, "IBM", night.key))
     database = f"sqlite:///{shutil.copy(empty_database, home.root / 'mlflow.db')}"
     client = MlflowClient(database)
     experiment = client.create_experiment("plots", artifact_location=home.artifacts)
     run = client.create_run(experiment, tags={"stockml.ticker": "IBM", "stockml.key": night.key}).info.run_id
-    for kept in ("_tracking_store", "_model_registry_store"):
-        monkeypatch.setattr(handlers, kept, None)
-    monkeypatch.setattr(tracking_addresses, "_tracking_uri", None)  # a server names its database to its whole process
-    monkeypatch.setattr(registry_addresses, "_registry_uri", None)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.setenv(name, "")
-    handlers.initialize_backend_stores(database, database, home.artifacts)
     pages = OpenedPlots(PlainTextResponse("the list"), database)
 
     def open_page() -> list[str]:

@@ -27,7 +27,7 @@ from deployments.servers.process_worker import (
     AHEAD,
     CERTIFICATE,
     ENTRYPOINT,
-    Client,
+    CachingClient,
     WarmConfiguration,
     keep_certificate,
 )
@@ -147,7 +147,7 @@ def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server, id_of = Asked(), uuid4()
-    told: Any = Client(server)  # type: ignore[arg-type] # of Prefect's client two questions
+    told: Any = CachingClient(server)  # type: ignore[arg-type] # of Prefect's client two questions
     assert told.flows == 0, "everything else is the client's own"
 
     async def ask(times: int) -> list[Any]:

@@ -34,6 +34,10 @@ CHANGES = {
     "prefect": ("/api/variables/", {"name": "planted", "value": "here"}),
     "mlflow": ("/api/2.0/mlflow/experiments/create", {"name": "planted"}),
 }
+PLANTED = {
+    "prefect": "/api/variables/name/planted",
+    "mlflow": "/api/2.0/mlflow/experiments/get-by-name?experiment_name=planted",
+}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
 UPGRADE = {
     "Connection": "Upgrade",
@@ -120,10 +124,7 @@ def test_another_page_changes_nothing(servers: dict[str, OwnServer], name: str, 
     port, (path, content) = servers[name].port, CHANGES[name]
     for origin in (EVIL, "null", f"http://localhost:{port + 1}"):
         assert ask(port, path, "POST", json.dumps(content), Origin=origin, Content_Type=kind).status == 403
-    if name == "prefect":
-        assert ask(port, path + "name/planted").status == 404
-    else:
-        assert ask(port, "/api/2.0/mlflow/experiments/get-by-name?experiment_name=planted").status == 404
+    assert ask(port, PLANTED[name]).status == 404
 
 
 def test_a_change_without_a_token_is_refused_by_prefect_and_with_one_is_taken(servers: dict[str, OwnServer]) -> None:
@@ -169,7 +170,7 @@ def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
         assert ask(port, path, "OPTIONS", Origin=EVIL, **PREFLIGHT).status == 400
         assert ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type="text/plain").status == 403
         assert ask(port, path, "POST", json.dumps(content), Content_Type="text/plain").status == 403
-        assert ask(port, path + "name/planted").status == 404
+        assert ask(port, PLANTED["prefect"]).status == 404
     kept = [home.root, *home.root.rglob("*")]
     assert {"prefect.db", "temporary-server.log"} <= {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
@@ -245,40 +246,28 @@ def test_the_servers_own_pages_can_read(pages: Up, page: "Page") -> None:
 
 
 @needs_chromium
-def test_a_foreign_page_reads_nothing(pages: Up, foreign: "Page") -> None:
-    for path in ("/api/admin/settings", "/api/csrf-token?client=evil", "/api/health"):
-        assert asked(foreign, pages.prefect + path) == [0, ""]
-    search = {"method": "POST", "body": '{"max_results": 9}', "headers": {"Content-Type": "application/json"}}
-    for path, request in (("/version", {}), ("/api/2.0/mlflow/experiments/search", search)):
-        assert asked(foreign, pages.mlflow + path, **request) == [0, ""]
-        assert asked(foreign, pages.mlflow + path, **request, credentials="include") == [0, ""]
-
-
-@needs_chromium
-def test_a_foreign_page_writes_nothing(pages: Up, foreign: "Page") -> None:
-    body = '{"name": "planted", "value": "here"}'
-    for more in ({"mode": "no-cors"}, {"mode": "cors"}, {"headers": {"Content-Type": "application/json"}}):
-        asked(foreign, f"{pages.prefect}/api/variables/", method="POST", body=body, **more)
-    assert "planted" not in [found["name"] for found in pages.api("/variables/filter", {})]
-    experiment = '{"name": "planted"}'
-    asked(foreign, f"{pages.mlflow}/api/2.0/mlflow/experiments/create", method="POST", body=experiment, mode="no-cors")
-    own = foreign.context.new_page()
-    own.goto(pages.mlflow)
-    found = asked(own, f"{pages.mlflow}/api/2.0/mlflow/experiments/search?max_results=99")
-    assert found[0] == 200
-    assert "planted" not in found[1]
-
-
-@needs_chromium
-def test_a_foreign_page_starts_nothing(pages: Up, foreign: "Page") -> None:
-    before = scheduled(pages)
-    asked(foreign, start_of(pages), method="POST", body=STARTED, mode="no-cors")
-    asked(foreign, start_of(pages), method="POST", body=STARTED, headers={"Content-Type": "application/json"})
+def test_a_foreign_page_reads_writes_and_starts_nothing(
+    pages: Up, foreign: "Page", servers: dict[str, OwnServer]
+) -> None:
+    before, start = scheduled(pages), start_of(pages)
+    for address in (f"{pages.prefect}/api/admin/settings", f"{pages.prefect}/api/csrf-token?client=evil"):
+        assert asked(foreign, address) == [0, ""]
+    assert asked(foreign, f"{pages.mlflow}/version", credentials="include") == [0, ""]
+    planting = {name: json.dumps(content) for name, (_, content) in CHANGES.items()}
+    for address, body in (
+        (pages.prefect + CHANGES["prefect"][0], planting["prefect"]),
+        (pages.mlflow + CHANGES["mlflow"][0], planting["mlflow"]),
+        (start, STARTED),
+    ):
+        for more in ({"mode": "no-cors"}, {"headers": {"Content-Type": "application/json"}}):
+            asked(foreign, address, method="POST", body=body, **more)
     head, _, tail = STARTED.partition("SCHEDULED")
     with foreign.expect_navigation():
-        foreign.evaluate(FORM, [start_of(pages), f'{head}SCHEDULED", "message": "', tail])
+        foreign.evaluate(FORM, [start, f'{head}SCHEDULED", "message": "', tail])
     assert "another origin" in foreign.inner_text("body")
     assert scheduled(pages) == before
+    for name, path in PLANTED.items():
+        assert ask(servers[name].port, path).status == 404
 
 
 @needs_chromium

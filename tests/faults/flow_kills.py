@@ -37,7 +37,7 @@ WEDNESDAY = date(2013, 2, 27)
 NIGHT: dict[str, Any] = {"late_retries": 0, "settings": replaying.SMALL}
 SMALL_TUTORIAL = {
     "network": {"units": [4], "look_back": 5, "dropout": 0.0},
-    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
+    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3, "optimizer": "adamw"},
     "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
 }
 
@@ -123,7 +123,7 @@ def killings(prices: Path) -> dict[str, Killing]:
     """The flows by name; `prices`: where the files lie that a base is learned from."""
     thursday = {"session": replaying.THURSDAY, **NIGHT}
     past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
-    grid = {"trials": 3, "sampler": "grid", "space": {"network.units": [[3], [5]]}, "settings": SMALL_TUTORIAL}
+    grid = {"trials": 3, "sampler": "grid", "settings": SMALL_TUTORIAL}
     two = {"tickers": ["IBM", "AAPL"], "processes": 1, "memory_gb": 8.0}
     return {
         each.flow: each
@@ -131,7 +131,7 @@ def killings(prices: Path) -> dict[str, Killing]:
             Killing("nightly", {"ticker": "IBM", **thursday}, filled("IBM"), nights("IBM")),
             Killing("backfill", {"ticker": "IBM", **past}, filled("IBM"), nights("IBM")),
             Killing("universe", {**two, **thursday}, filled("IBM", "AAPL"), nights("IBM", "AAPL")),
-            Killing("history", {"ticker": "IBM", "session": replaying.THURSDAY}, nothing, bars),
+            Killing("history", {"ticker": "IBM"}, nothing, bars),
             Killing("maintenance", {}, aged, what_is_kept),
             Killing("pretrain", {"prices": str(prices), "seeds": 1}, thirty_in(prices), bases),
             Killing("tune", {"ticker": "IBM", **grid}, filled("IBM"), trials),
@@ -213,7 +213,7 @@ def trials(place: Home) -> Counter[str]:
     client = MlflowClient(place.tracking_uri)
     found = client.search_experiments(filter_string="name LIKE '%trials%'")
     runs = client.search_runs([each.experiment_id for each in found]) if found else []
-    tried = [f"trial {run.data.params.get('network.units')}: {run.data.metrics.get('loss')}" for run in runs]
+    tried = [f"trial {run.data.params.get('network.cell')}: {run.data.metrics.get('loss')}" for run in runs]
     return Counter([f"settings {sorted(map(str, tuned_settings(place, 'IBM').items()))}", *tried])
 
 

@@ -17,7 +17,7 @@ from prefect.states import State
 from deployments.replay.feed import Asked
 from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
-from flows.universe import plan_requests
+from flows.universe import stalest_of
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -174,11 +174,11 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_a
     ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
-    assert plan_requests(["NOPE", "IBM"], THURSDAY, None) == (("NOPE", "IBM"), {})
+    assert stalest_of(["NOPE", "IBM"], None) == ["NOPE", "IBM"]
     feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="NOPE")
     assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
     assert feed.requests == 2
-    assert plan_requests(["NOPE", "IBM"], THURSDAY, None) == (("IBM", "NOPE"), {})
+    assert stalest_of(["NOPE", "IBM"], None) == ["IBM", "NOPE"]
 
 
 def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(

@@ -23,7 +23,7 @@ from deployments.registration.tickers import TickerEntry
 from deployments.replay.feed import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
-from flows.universe import plan_requests, universe
+from flows.universe import stalest_of, universe
 from stockml import clock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -39,7 +39,7 @@ from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
 THURSDAY = date(2013, 2, 28)
-NEXT = "1 ticker has waited longer for today's requests; next fetch: Friday, 2013-03-01"
+NEXT = "today's requests are used up; next fetch: Friday, 2013-03-01"
 
 
 class Killer:
@@ -157,10 +157,10 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but(home, 1)
-    asked, later = plan_requests(["IBM", "AAPL", "MSFT"], THURSDAY, None)
-    assert (asked, list(map(str, later.values()))) == (("IBM", "MSFT"), [NEXT])
+    assert stalest_of(["MSFT", "AAPL", "IBM"], None) == ["IBM", "AAPL", "MSFT"]
     state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
+    assert {run.state_name for run in nights_of(state)} == {"Completed", "Skipped: quota"}
     assert [(asked.function, asked.symbol) for asked in replay.asked] == [("TIME_SERIES_DAILY", "IBM")]
     with (home.universe / "2013-02-28.csv").open() as file:
         table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]

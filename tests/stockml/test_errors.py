@@ -44,7 +44,7 @@ SAMPLES = [
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
     AlreadyUp("http://127.0.0.1:4200", "servers.json"),
     PortTaken("MLflow", 5000, "--mlflow-port"),
-    PasswordNeeded("0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING", "STOCKML_ADDRESS"),
+    PasswordNeeded("0.0.0.0"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
 ]
 

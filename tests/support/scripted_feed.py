@@ -89,7 +89,7 @@ class ScriptedFeed(Feed):
             edited = (self.edit(symbol, row, moment) for row in published(recorded, moment))
             return [row for row in edited if row]
 
-        played = answer({**query, "symbol": recorded}, now, premium=self.premium, rows=rows_of)
+        played = answer({**query, "symbol": recorded}, now, rows=rows_of)
         return Answer(played.status, played.content.replace(f'"{recorded}"'.encode(), f'"{symbol}"'.encode()))
 
     @property

@@ -1,8 +1,6 @@
 """The pages of all tickers are brought up to date by the last night that is due, and now and then by one of many."""
 
 import os
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,22 +25,12 @@ from tasks.status_page import (
     SHARE,
     SHOWN,
     WORKERS_RUN,
-    at_work,
     is_due,
     is_last,
     is_night_due,
     next_runs,
     show_status,
 )
-
-ANOTHER = """
-import sys
-from pathlib import Path
-from tasks.status_page import at_work
-with at_work(Path(sys.argv[1])):
-    print("at work", flush=True)
-    sys.stdin.readline()
-"""
 
 
 def alone() -> bool:
@@ -53,30 +41,13 @@ def other_waits() -> bool:
     return False
 
 
-def test_the_first_night_and_one_that_is_alone_do_it(tmp_path: Path) -> None:
-    for _ in range(2):
-        with at_work(tmp_path):
-            pass
-        assert is_due(tmp_path, alone)
-    assert not is_due(tmp_path, other_waits)  # and between two that take turns nobody does
-
-
-def test_one_that_leaves_others_at_work_does_not_unless_the_pages_are_old(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", ANOTHER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdin
-        assert other.stdout
-        assert other.stdout.readline() == b"at work\n"
-        assert is_due(tmp_path, alone)  # never shown yet
-        assert not is_due(tmp_path, alone)
-        past = time.time() - EVERY_S - 1
-        os.utime(tmp_path / SHOWN, (past, past))
-        assert is_due(tmp_path, alone)
-        assert not is_due(tmp_path, alone)
-        other.kill()  # the lock goes with its process
-        other.wait()
-        assert is_due(tmp_path, alone)
+def test_the_first_night_and_one_that_no_other_follows_do_it_and_others_once_the_pages_are_old(tmp_path: Path) -> None:
+    assert is_due(tmp_path, other_waits)  # never shown yet
+    assert is_due(tmp_path, alone)
+    assert not is_due(tmp_path, other_waits)
+    past = time.time() - EVERY_S - 1
+    os.utime(tmp_path / SHOWN, (past, past))
+    assert is_due(tmp_path, other_waits)
 
 
 def test_pages_that_take_long_are_shown_the_more_rarely(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
         with Loopback(sends(tiingo_rows("MSFT"))) as service, tiingo(tmp_path, service.address) as client:
             yield client
         return
-    environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min"}
-    with Feed(premium=True) as feed:
+    environ = {"ALPHAVANTAGE_API_KEY": f"premium{KEY}", "ALPHAVANTAGE_PLAN": "1200/min"}
+    with Feed() as feed:
         environ["ALPHAVANTAGE_URL"] = feed.address
         made = AlphaVantage(environ, FileNotes(tmp_path), clock=lambda: NOW, sleep=lambda seconds: None)
         with made as client:
