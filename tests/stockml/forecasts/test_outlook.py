@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.outlook import annualised, chance_above, chances_of_a_rise, outlooks
+from stockml.forecasts.outlook import Outlook, annualised, chance_above, chances_of_a_rise, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.pooled_regression import LEVELS
 
@@ -61,6 +61,16 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
     quantiles = np.sqrt(np.arange(1, 51))[:, None] * 0.01 * NORMAL
     for each in outlooks(np.repeat(quantiles[None], nights, axis=0), quantiles):
         assert (each.usual is not None, each.percentile is not None) == (known, known)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "says"),
+    [(0.0, "calmer than usual, 1st"), (50.0, "as usual, 50th"), (100.0, "wilder than usual, 99th")],
+)
+def test_what_lies_below_or_above_all_earlier_ones_is_in_the_first_or_last_hundredth(
+    percentile: float, says: str
+) -> None:
+    assert Outlook(5, 0.2, (0.1, 0.3), percentile, 0.5, (0.0, 0.0)).place == f"{says} percentile"
 
 
 def test_a_price_that_stood_still_has_no_volatility_and_no_chances_beyond() -> None:
