@@ -96,7 +96,7 @@ class RateLimited(TransientFeedError):
 
 
 class NoData(TransientFeedError):
-    text = "{ticker}: expected a daily series, found {notice!r}; it is asked again, then try later"
+    text = "{ticker}: expected a daily series, found {notice!r}; try later, and see `stockml doctor`"
 
 
 class QuotaSpent(FeedError):

@@ -32,6 +32,7 @@ app = typer.Typer(
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
 INTERRUPTED = 130
+UNAUTHORISED = 401
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -129,9 +130,13 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
 def _unexpected(error: BaseException) -> int:
     """Keep the traceback in a file: it is of use in a report, not on the screen."""
     response: Any = getattr(error, "response", None)
-    if getattr(response, "status_code", 0) >= 500:
-        where = urlsplit(str(response.url)).netloc.rpartition("@")[2]
+    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
+    where = where.rpartition("@")[2]
+    if code >= 500:
         return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
+    if code == UNAUTHORISED:
+        own = "PREFECT_SERVER_API_AUTH_STRING as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
+        return _say(f"expected the password of the server at {where}, found none or a wrong one; set {own}")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def day(text: str, metavar: str = "DATE") -> Any:
 
 
 def folder(text: str) -> Any:
-    return typer.Option(exists=True, metavar="FOLDER", help=text)
+    return typer.Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
 
 
 Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]

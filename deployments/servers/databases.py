@@ -1,5 +1,6 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
             found = f"expected a database, found {fault}; it was left as it is: {way_back}"
             if shutil.disk_usage(path).free < SHARED_INDEX:
                 found = f"expected room on the disk, found none ({fault}); make room, then run this again"
+            elif not os.access(path.parent, os.W_OK):
+                found = f"expected a folder that can be written, found another ({fault}); correct its rights"
             yield StoreError(str(path), found)
 
 

@@ -143,7 +143,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     """The counting steps that came due, beside what happened.  series: split-adjusted, any length.
 
     Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; prices
-    in the origin's shares: last_close, reached; inside_50/80/95, and matured: whether every step of its forecast is
+    in the origin's shares: reached; inside_50/80/95, and matured: whether every step of its forecast is
     past.  A session without a bar is left out, never invented, and a step across a change of units.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
@@ -156,7 +156,6 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
         actual=actual,
         error=relative - actual,
         naive_error=start - actual,
-        last_close=start * counting["last_value"],
         reached=reached,
         matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),
         **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},

@@ -38,7 +38,7 @@ class Outlook:
             return "too short a history to say"
         low, high = USUAL
         word = "calmer than" if self.percentile < low else "wilder than" if self.percentile > high else "as"
-        place = round(self.percentile)
+        place = min(max(round(self.percentile), 1), 99)  # what lies below all of them is in the first
         ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
         return f"{word} usual, {place}{ending} percentile"
 

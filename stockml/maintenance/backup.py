@@ -47,7 +47,8 @@ class Archived:
 def back_up(home: Home, file: Path, now: datetime) -> Archived:
     """Write the archive to a new file, damage as it is, and named. Raises InvalidFile, OSError; then none is left."""
     if file.exists():
-        raise InvalidFile(str(file), "expected a name for a new file, found one there; name another")
+        there = "a folder" if file.is_dir() else "one"
+        raise InvalidFile(str(file), f"expected a name for a new file, found {there} there; name another")
     if not file.parent.is_dir():
         raise InvalidFile(str(file), f"expected a folder to archive in, found no {file.parent}; make it")
     with _staging(home, file.parent) as staged:  # the home's own disk may be full, or take no more writes

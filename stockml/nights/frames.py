@@ -100,9 +100,11 @@ class Home:
         """
         store, named = self._store(ticker), validated_ticker(ticker)
         counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
-        came = scored_steps(counting, PriceSeries.from_bars(store.adjusted(named)))
-        both = counting.merge(came[["key", "lead", "last_close", "reached"]], on=["key", "lead"], how="left")
-        both["last_close"] = both.groupby("key")["last_close"].transform("first")
+        series = PriceSeries.from_bars(store.adjusted(named))
+        came = scored_steps(counting, series)
+        both = counting.merge(came[["key", "lead", "reached"]], on=["key", "lead"], how="left")
+        of_mid = pd.Series(series.close / series.mid, pd.DatetimeIndex(series.sessions))
+        both["last_close"] = both["session"].map(of_mid) * both["last_value"]
         named_so = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
         return both.rename(columns=named_so)[columns]

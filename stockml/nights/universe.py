@@ -79,8 +79,8 @@ class NightRow:
             noise_p=_rounded(seen.network_adds_p),
             crps_skill=_rounded(seen.crps_skill),
             promoted=seen.promoted,
-            now=_rounded(path.now, 6) if path else None,
-            forecast=_rounded(path.path[-1], 6) if path else None,
+            now=_rounded(path.now) if path else None,
+            forecast=_rounded(path.path[-1]) if path else None,
             change=_rounded(path.path[-1] / path.now - 1) if path else None,
             rise=_rounded(path.probability_of_rise) if path else None,
             rose=_rounded(model.direction.base_rate) if model else None,
@@ -169,5 +169,5 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending
     return Ending(False, "Completed", line)
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else float(f"{value:.{digits}g}")
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.8g}")  # more than is shown, which is rounded once

@@ -94,6 +94,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["tutorial", "hpq.us.txt", "--seed", "2", "--set", "training.seed=3"],
             "expected training.seed once, found it as an option and in --set",
         ),
+        (["backtest", f"--prices={__file__}", "--from=2012-01-03", "--to=2012-12-03"], "test_cli.py' is a file"),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (
             ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],
@@ -161,16 +162,25 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_one(
     assert shown.out == ""
 
 
-def test_a_server_that_fails_within_is_named_with_who_can_say_why(capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (500, "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`"),
+        (
+            401,
+            "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",
+        ),
+    ],
+)
+def test_a_server_that_refuses_is_named_with_what_to_do(status: int, says: str, capsys: Captured) -> None:
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
 
     def asked() -> int:
-        httpx.Response(500, request=request).raise_for_status()
+        httpx.Response(status, request=request).raise_for_status()
         return 0
 
     assert reported(asked) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`")
+    assert capsys.readouterr().err.startswith(says)
 
 
 def test_what_is_interrupted_says_so(home: Home) -> None:

@@ -48,6 +48,15 @@ def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, 
     assert says in str(check)
 
 
+def test_a_database_where_nothing_may_be_written_is_no_damage(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.root.mkdir()
+    (home.root / "mlflow.db").write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write where others may not
+    [fault] = databases.faults(home)
+    assert "expected a folder that can be written" in str(fault)
+    assert "move it away" not in str(fault)
+
+
 def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")

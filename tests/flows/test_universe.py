@@ -35,6 +35,7 @@ from stockml.provider.turns import Turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
 from tasks.provider import join_turns, provider, turn_of
+from tests.support.nights import recorded_night
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -246,6 +247,14 @@ def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:
     read = list(csv.DictReader(as_csv(rows).decode().splitlines()))
     assert [(line["ticker"], line["skill"]) for line in read] == [("AAPL", ""), ("KO", ""), ("IBM", "")]
     assert list(read[0]) == list(records(rows)[0])
+
+
+def test_a_figure_is_rounded_once() -> None:
+    night = recorded_night()
+    assert night.forecast is not None
+    ends = replace(night.forecast, path=(*night.forecast.path[:-1], 201.864593))  # 201.865 would be shown as 201.87
+    [line] = text([NightRow.of_night(replace(night, forecast=ends), "Completed")]).splitlines()[1:2]
+    assert line.split()[-3] == "201.86"
 
 
 def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_failed() -> None:

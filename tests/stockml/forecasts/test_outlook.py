@@ -81,6 +81,16 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
         assert (each.usual is not None, each.percentile is not None) == (known, known)
 
 
+@pytest.mark.parametrize(
+    ("percentile", "says"),
+    [(0.0, "calmer than usual, 1st"), (50.0, "as usual, 50th"), (100.0, "wilder than usual, 99th")],
+)
+def test_what_lies_below_or_above_all_earlier_ones_is_in_the_first_or_last_hundredth(
+    percentile: float, says: str
+) -> None:
+    assert Outlook(5, 0.2, (0.1, 0.3), percentile, 0.5, (0.0, 0.0)).place == f"{says} percentile"
+
+
 def test_a_price_that_stood_still_has_no_volatility_and_no_chances_beyond() -> None:
     (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
     assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 0.0, (0.0, 0.0))

@@ -140,6 +140,8 @@ def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
     assert "files archived in" in said.out
     assert run(["backup", str(tmp_path / "b.zip")]) == 1
     assert "found one there; name another" in capsys.readouterr().err
+    assert run(["backup", str(tmp_path)]) == 1
+    assert "found a folder there; name another" in capsys.readouterr().err
 
 
 def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_frames_say_what_is_kept(old: stockml.Home) -> None:
     ledger = old.ledger("IBM")
     assert (len(ledger), ledger["actual"].isna().all()) == (50, True)
     assert ledger["forecast"].tolist() == forecast["forecast"].tolist()
+    assert ledger["last_close"].tolist() == pytest.approx([old.bars("IBM")["close"].iloc[-1]] * 50)
     assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
 
 
