@@ -15,7 +15,7 @@
     └── TrackingUnavailable   MLflow cannot be reached or written to
 
 An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
-and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
+and what to do. Retrying is decided by type: `TransientFeedError` and nothing else. `counted` words a number for them.
 """
 
 from dataclasses import dataclass
@@ -278,3 +278,8 @@ class TrackingUnavailable(StockmlError):
     address: str
     why: str
     text = "MLflow at {address} cannot be reached or written to ({why})"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 step`, `1,825 steps`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -78,7 +78,7 @@ def import_history(
 
 
 def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
-    from stockml.forecasts.ledger_scores import counted
+    from stockml.errors import counted
     from stockml.prices.csv_import import those_over
 
     found = []
@@ -123,7 +123,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
 
 
 def _report_text(report: "ImportReport") -> str:
-    from stockml.forecasts.ledger_scores import counted
+    from stockml.errors import counted
 
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"

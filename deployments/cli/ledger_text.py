@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from deployments.cli.options import SHOWN_ROWS
-from stockml.forecasts.forecast import counted, price_text
+from stockml.errors import counted
+from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import LedgerEntry
 from stockml.forecasts.ledger_scores import (
     FEWEST_INDEPENDENT,

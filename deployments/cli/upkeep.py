@@ -88,7 +88,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
-    from stockml.forecasts.ledger_scores import counted
+    from stockml.errors import counted
     from stockml.maintenance.integrity import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
@@ -109,7 +109,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
 
 def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
-    from stockml.forecasts.ledger_scores import counted
+    from stockml.errors import counted
 
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))

@@ -9,9 +9,8 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.registration.own_list import tickers_of
-from stockml.errors import NoBars, StockmlError
+from stockml.errors import NoBars, StockmlError, counted
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.ledger_scores import counted
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
 from stockml.models.registry import FILE

@@ -6,12 +6,12 @@ Never here: files, MLflow, or a figure that was not computed tonight on the same
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from stockml.errors import counted
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.significance import is_clear
-from stockml.forecasts.forecast import counted
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
 BETTER, WORSE = "better", "worse"

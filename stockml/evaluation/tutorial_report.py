@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stockml.forecasts.forecast import counted
+from stockml.errors import counted
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_cells import cells_of, content_of, dates_of, decimal_mark, numbers_of

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
+from stockml.errors import counted
 from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
 from stockml.prices.calendar import Sessions
@@ -87,11 +88,6 @@ class Age:
     def __str__(self) -> str:
         made = f"made after the close of {self.origin}, {counted(self.sessions, 'session')} ago"
         return f"expired: {made} (limit {self.expires_after})" if self.expired else made
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 step`, `1,825 steps`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def price_text(price: float) -> str:

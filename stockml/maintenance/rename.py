@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from stockml.errors import InvalidFile, StoreError, TrackingUnavailable
+from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, counted
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.ledger_scores import counted
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights import glance

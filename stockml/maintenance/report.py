@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stockml.errors import counted
+
 LISTED = 50  # things named a step; the count says how many there were
 
 
@@ -28,7 +30,7 @@ def summary(steps: Sequence[StepReport]) -> str:
     """One line: how much went, or would go, and which steps could not be done."""
     things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
-    line = f"{things} thing{'' if things == 1 else 's'}, {readable(size)}"
+    line = f"{counted(things, 'thing')}, {readable(size)}"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from stockml.errors import counted
 from stockml.settings import Mode, PolicySettings
 
 Chosen = Literal["retrain", "fine-tune", "keep"]
@@ -50,7 +51,7 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
     if why := facts.no_champion or _changed(facts) or _unscored(facts) or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
-        return Decision("fine-tune", f"{facts.new_sessions} new session{'s' if facts.new_sessions > 1 else ''}")
+        return Decision("fine-tune", counted(facts.new_sessions, "new session"))
     return Decision("keep", "nothing new since the champion learned")
 
 

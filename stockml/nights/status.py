@@ -7,10 +7,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from stockml.errors import RecordUnreadable, StockmlError
+from stockml.errors import RecordUnreadable, StockmlError, counted
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED
-from stockml.forecasts.forecast import age_of, counted
+from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stockml.forecasts.forecast import counted, price_text
+from stockml.errors import counted
+from stockml.forecasts.forecast import price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
 from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, mid_price, over_time

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.features.segments import segment_start
-from stockml.forecasts.forecast import Forecast, counted
+from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores

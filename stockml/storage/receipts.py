@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from stockml.errors import counted
 from stockml.storage.files import sha256_of
 
 
@@ -55,8 +56,7 @@ class StoreReceipt(Receipt):
 
     @property
     def counted(self) -> str:
-        bars = "1 bar" if self.added == 1 else f"{self.added:,} bars"
-        return f"{bars} added, {self.restated:,} restated, {self.unchanged:,} as before"
+        return f"{counted(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
 
     def identity(self) -> tuple[str, ...]:
         """One file serves every session in it."""

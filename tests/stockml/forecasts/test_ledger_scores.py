@@ -73,7 +73,6 @@ def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
     assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
     assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK).live.skill)
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), PriceSeries.from_bars(above))
-    assert scored["last_close"].to_numpy() == pytest.approx(above.loc[scored["session"], "close"].to_numpy())
     assert scored["reached"].to_numpy() == pytest.approx(MID[np.add.outer(origins, range(1, HORIZON + 1)).ravel()])
 
 
