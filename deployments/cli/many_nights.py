@@ -95,7 +95,8 @@ def replay(
     if not tickers and prices is None:
         raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
     if first is None or last is None or last <= first:
-        raise typer.BadParameter("expected --from DATE before --to DATE")
+        found = f"--from {first or 'missing'} and --to {last or 'missing'}"
+        raise typer.BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
     if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # no history helps a span that is too short
         found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"

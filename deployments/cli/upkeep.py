@@ -41,6 +41,7 @@ def clear_up(
         steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
+    from stockml.errors import counted
     from stockml.maintenance.report import readable, summary
 
     if as_json:
@@ -48,8 +49,9 @@ def clear_up(
         print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": shown}, default=list))
     else:
         for step in steps:
-            size = "" if step.size is None else readable(step.size)
-            print(f"{step.name:<28} {f'not done: {step.failed}' if step.failed else step.count} {size}")
+            size = "" if step.size is None else f", {readable(step.size)}"
+            found = f"not done: {step.failed}" if step.failed else f"{counted(step.count, 'thing')}{size}"
+            print(f"{step.name:<28} {found}")
             for thing in step.things:
                 print(f"  {thing}")
         print(f"{'would go' if dry_run else 'done'}: {summary(steps)}")

@@ -25,8 +25,9 @@ Cells: TypeAlias = pd.DataFrame
 
 LARGEST_FILE = 64 * 2**20
 NAMES = {
-    "date": "date", "datetime": "date", "timestamp": "date", "open": "open", "high": "high", "low": "low",
-    "close": "close", "closelast": "close", "last": "close", "closeadjustedforsplits": "close",
+    "date": "date", "datetime": "date", "timestamp": "date", "session": "date",
+    "open": "open", "high": "high", "low": "low", "close": "close", "closelast": "close", "last": "close",
+    "closeadjustedforsplits": "close",
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
     "volume": "volume", "vol": "volume", "shares": "volume",
