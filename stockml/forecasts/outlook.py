@@ -12,6 +12,8 @@ MOVES = (0.05, 0.1)
 USUAL = (40, 60)  # percentiles between which nothing is said of calm or wild
 SESSIONS_A_YEAR = 252
 FEWEST_USUAL = 20  # earlier forecasts without which nothing is called usual
+MID_BEHIND = 0.54  # sessions of movement that a mid price lacks: by variance it has made 0.46 of its session's,
+# the median of 100 tickers' (of their moves since 1980, 1999 and 2009 0.46, 0.46 and 0.48)
 BEYOND = 1.368  # mean square beyond the outermost quantile, in its square: so that a normal has its own variance
 
 
@@ -19,7 +21,7 @@ BEYOND = 1.368  # mean square beyond the outermost quantile, in its square: so t
 class Outlook:
     """The distribution of one lead.
 
-    volatility: expected standard deviation of the log price; 0.2 is 20 % a year.  usual: where 80 % of the earlier
+    volatility: expected, of the log close, a year's; 0.2 is 20 %.  usual: where 80 % of the earlier
     forecasts lay; percentile: the share of them that were lower, 0 to 100; both None where there are fewer than 20.
     rise: chance of a price above the last close.  beyond: chance of a move up or down by more than each of MOVES.
     """
@@ -58,10 +60,10 @@ def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:
-    """(…) standard deviation of the symmetrised quantiles (…, 21) of a move over `lead` sessions, a year's."""
+    """(…) a year's volatility from close to close, by symmetrised quantiles (…, 21) of log(mid at `lead` / close)."""
     squares = symmetrised(quantiles) ** 2
     variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * BEYOND * squares[..., -1]
-    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / lead), dtype=np.float64)
+    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_BEHIND)), dtype=np.float64)
 
 
 def chance_above(quantiles: Floats, move: float) -> float:
