@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
-from prefect.blocks.fields import SecretDict
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
+from pydantic import SecretStr
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import Registered, form_of, make_pool
@@ -52,15 +52,17 @@ NIGHT_TEXT = f"{TEXT} (other nights of this hour are not told: stockml status)"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
+# Apprise's fields of a JSON message, by what becomes of them: one is renamed, those without a name are left out
+FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
 def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
     """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
-        forget_earlier(client)
         for wanted in templates(notifier(client, environ), silence):
             done[_agree(client, wanted)].append(wanted.name)
+        forget_earlier(client)
     return Registered(**{what: tuple(names) for what, names in done.items()})
 
 
@@ -124,19 +126,30 @@ def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
         client.create_automation(wanted)
         return "created"
     kept = wanted.model_copy(update={"enabled": known[0].enabled})
-    if all(getattr(kept, part) == getattr(known[0], part) for part in ("description", "trigger", "actions")):
+    if _content(kept) == _content(known[0]):
         return "unchanged"
     client.update_automation(known[0].id, kept)
     return "updated"
 
 
+def _content(automation: AutomationCore) -> Any:
+    decides = {"name", "description", "trigger", "actions", "enabled"}
+    return _ordered(automation.model_dump(mode="json", include=decides))
+
+
+def _ordered(value: Any) -> Any:
+    """Sets arrive as lists in any order."""
+    if isinstance(value, dict):
+        return {name: _ordered(part) for name, part in value.items() if name != "id"}
+    if isinstance(value, list):
+        return sorted((_ordered(part) for part in value), key=str)
+    return value
+
+
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
     """What gives the actions that tell a line, a template of Prefect's, to whom it concerns. Raises InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        check_webhook(url)
-        webhook: Any = CustomWebhookNotificationBlock(  # its types do not know `_sync`
-            name="stockml", url="{{address}}", json_data={"text": "{{body}}"}, secrets=SecretDict({"address": url})
-        )
+        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
@@ -150,21 +163,18 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete what versions before 0.2 made: an automation, a webhook of another kind, and a limit of requests, which
-    the ledger of the key keeps for all machines."""
+    """Delete what versions before 0.2 made: an automation, a webhook, by which Prefect sends no notices, and a limit of
+    requests, which the ledger of the key keeps for all machines."""
     for crashed in client.read_automations_by_name(f"{PREFIX}crashed runs"):
         client.delete_automation(crashed.id)
     with suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name("alphavantage")
-    for kind, address in (("webhook", "http"), ("slack-webhook", "json")):
-        with suppress(ObjectNotFound):
-            earlier = client.read_block_document_by_name(BLOCK, kind)
-            if str(earlier.data.get("url")).startswith(address):  # a person's own Slack block has http's
-                client.delete_block_document(earlier.id)
+    with suppress(ObjectNotFound):
+        client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
 
-def check_webhook(url: str) -> None:
-    """Raises InvalidSetting, without the address, unless something can be posted there."""
+def webhook_address(url: str) -> str:
+    """The webhook as Apprise names one to which `{"text": …}` is posted. Raises InvalidSetting, without the address."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -172,6 +182,10 @@ def check_webhook(url: str) -> None:
         known = False
     if not known:
         raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
+    # quoted once more, since Apprise decodes a query twice
+    asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
+    return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
