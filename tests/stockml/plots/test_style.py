@@ -28,7 +28,7 @@ TITLES = {
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: 13.8% volatility a year expected, after 13.8% on 2013-02-27",
+    "changes": "IBM: 14.0% volatility a year expected, after 14.0% on 2013-02-27",
 }
 
 
