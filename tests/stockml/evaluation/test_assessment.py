@@ -95,10 +95,12 @@ def test_the_better_model_publishes_and_none_where_it_is_worse_than_without_a_ne
 
 
 def test_a_base_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
-    seen = Pool.before(SERIES.sessions[SPLIT.validation.start].item() + timedelta(days=2_000))
-    base = replace(seen, regression=USUAL.held_out.pool.regression)
-    with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{seen.base.through}'"):
-        Candidate.of(SERIES, SPLIT, SETTINGS, Pools(base, USUAL.published.pool), USUAL)
+    pool, first = USUAL.held_out.pool, SERIES.sessions[SPLIT.validation.start].item()
+    the_day_before = replace(pool, base=replace(pool.base, through=first - timedelta(days=1)))
+    Candidate.of(SERIES, SPLIT, SETTINGS, Pools(the_day_before, USUAL.published.pool), USUAL)
+    seen = replace(pool, base=replace(pool.base, through=first))
+    with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{first}'"):
+        Candidate.of(SERIES, SPLIT, SETTINGS, Pools(seen, USUAL.published.pool), USUAL)
 
 
 def test_a_network_without_a_path_of_its_own_has_no_row_among_the_paths() -> None:
