@@ -51,7 +51,7 @@ def random_prices(n: int = 700, seed: int = 0) -> np.ndarray:
 
 def random_series(n: int = 700) -> PriceSeries:
     mid = random_prices(n)
-    sessions = np.arange(np.datetime64("2000-01-03"), np.datetime64("2000-01-03") + n)
+    sessions = np.datetime64("2000-01-03") + np.arange(n)
     return PriceSeries(sessions, mid, mid * 1.01, mid * 0.99, mid, np.full(n, 1e6))
 
 
