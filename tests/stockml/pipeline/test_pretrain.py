@@ -77,7 +77,7 @@ def test_only_nights_after_its_last_session_use_it(learned: tuple[BaseNetwork, P
     base, _ = learned
     folders = (installation.bases, SHIPPED)
     day = np.datetime64(base.through)
-    before, after = (Pool.before(each.item(), folders).base for each in (day, day + 1))
+    before, after = (Pool.before(each.item(), folders).base for each in (day, day + np.timedelta64(1, "D")))
     assert after is not None
     assert after.through == base.through
     assert before is not None
