@@ -156,7 +156,7 @@ class PriceProvider(ABC):
             self._check(content, status, ticker, function)
         except QuotaSpent as spent:
             if self._ends_the_day(spent):
-                self._quota.mark_spent(spent.notice, self._clock())
+                self._quota.mark_spent(spent.notice, now)  # of the day that the request was counted on
             raise
         return Payload(ticker, function, content, self._clock())
 
