@@ -229,14 +229,11 @@ def _check_scale(path: Path, believed: Bars) -> None:
 def _in_order(path: Path, bars: Bars) -> Bars:
     """Oldest first, a line that is there twice taken once; two different bars of one day are refused."""
     ordered = bars.sort_index(kind="stable")
-    repeated = ordered.index.duplicated()
-    if not repeated.any():
-        return ordered
-    same = (ordered.diff().fillna(0.0) == 0).all(axis=1).to_numpy()
-    if (repeated & ~same).any():
-        day = days_of(ordered)[repeated & ~same][0]
+    kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
+    if (repeated := kept.index.duplicated()).any():
+        day = days_of(kept)[repeated][0]
         raise InvalidFile(str(path), f"expected one bar a session, found two different ones of {day}")
-    return ordered[~repeated]
+    return kept
 
 
 def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
