@@ -162,14 +162,19 @@ class SharedState:
         return Objects(self.address)
 
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
-        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept."""
+        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept.
+
+        Raises StoreBusy where it changed the very same.
+        """
+        mine = after.files
         for _ in range(ATTEMPTS):
             found = self.objects.read(_manifest(part))
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
-                if not is_merged(part):
+                both = merged(before.files, mine, now.files) if is_merged(part) else None
+                if both is None:
                     break
-                after = replace(after, files=merged(before.files, after.files, now.files))
+                after = replace(after, files=both)
             with suppress(Overtaken):
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
