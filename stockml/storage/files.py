@@ -16,18 +16,18 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256_of(address: str) -> str | None:
-    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there.
+    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there, or it goes meanwhile.
 
     In a folder, names that begin with `_` are side information (timings, say) and do not count, nor do those that begin
     with a dot: a writer that was killed leaves its temporary file. The address may be any fsspec URL for a file; a
     folder must be local.
     """
     local = Path(address)
-    if local.is_dir():
-        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
-        lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     try:
+        if local.is_dir():
+            files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
+            lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+            return hashlib.sha256("\n".join(lines).encode()).hexdigest()
         fs, path = file_system(address)
         return hashlib.sha256(fs.cat_file(path)).hexdigest()
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def sha256_of(address: str) -> str | None:
 
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there.  answer_s: how long it may be silent, five times."""
+    """The fsspec file system of an address, and the path there.  answer_s: seconds until a try times out; s3fs has five."""
     if "://" not in address:
         return fsspec.filesystem("file"), address
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}

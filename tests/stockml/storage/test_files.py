@@ -1,6 +1,8 @@
 """A write is durable when it returns: the file, its new name, and the folders that were made for it."""
 
 import os
+import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from stockml.forecasts.ledger import Ledger
 from stockml.home import owner_only
 from stockml.models.registry import Registry
-from stockml.storage.files import write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 
@@ -94,3 +96,16 @@ def test_what_is_written_for_the_owner_only_is_so(tmp_path: Path) -> None:
     made = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
     assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_that_is_removed_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in range(100):
+            (folder / f"{name}").write_bytes(b"x")
+        remover = threading.Thread(target=shutil.rmtree, args=(folder,))
+        remover.start()
+        sha256_of(str(folder))
+        remover.join()
+        assert sha256_of(str(folder)) is None
