@@ -35,7 +35,7 @@ def sha256_of(address: str) -> str | None:
 
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there.  answer_s: seconds until a try times out; s3fs has five."""
+    """The fsspec file system of an address, and the path there.  answer_s: how long each of s3fs's tries may take."""
     if "://" not in address:
         return fsspec.filesystem("file"), address
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
