@@ -96,7 +96,7 @@ def too_many(found: int, of: int, share: float) -> bool:
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
-    """The bars whose own values say that they are none, oldest first; `sessions` None skips the calendar."""
+    """The bars whose own values or day cannot be right, oldest first; `sessions` None skips the calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     wrong = np.stack([found for _, found in rules])
     if not wrong.any():

@@ -244,7 +244,7 @@ class BarStore:
         return revisions.newest_rows(self._table(ticker), as_of, until)
 
     def _raw(self, ticker: str) -> Bars | None:
-        """The raw bars that are bars by their own values; None without any."""
+        """The raw bars that are not broken; None without any."""
         return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
