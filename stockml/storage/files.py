@@ -60,7 +60,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
         for folder in (path, *made):
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(path), error.strerror or str(error)) from error
@@ -69,7 +69,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let the names in it outlive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

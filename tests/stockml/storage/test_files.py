@@ -4,13 +4,15 @@ import os
 import shutil
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import owner_only
+from stockml.home import Home, owner_only
+from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
 from stockml.storage.files import sha256_of, write_atomically
 from tests.stockml.models.test_registry import night
@@ -57,6 +59,11 @@ def test_ledger_and_promotions_are_durable_with_their_names(
         (content, _), (folder, names), *_ = synced
         assert content.startswith(f".{file.name}.")
         assert (folder, file.name in names) == (file.parent.name, True)
+
+
+def test_a_backup_is_durable_with_its_name(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+    back_up(home, tmp_path / "b.zip", datetime.now(UTC))
+    assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)
 
 
 def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
