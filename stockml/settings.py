@@ -32,6 +32,7 @@ Units = Annotated[int, Field(ge=1, le=1024)]
 Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MOST_LAYERS, strict=False)]  # JSON has lists
 FewSessions = Annotated[int, Field(ge=1, le=250)]
 ManySessions = Annotated[int, Field(ge=50, le=20_000)]
+KINDS = {"int_type": "a whole number", "float_type": "a number", "tuple_type": "a list such as [16]"}
 Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
@@ -68,8 +69,7 @@ class Checked(BaseModel):
         if choices := allowed.get("enum"):
             return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
         if kind.endswith("_type") and len(where) == 1:
-            wanted = "list such as [16]" if kind == "tuple_type" else kind.removesuffix("_type")
-            return InvalidSetting(cls.PREFIX + name, value, f"a {wanted}")
+            return InvalidSetting(cls.PREFIX + name, value, KINDS.get(kind, f"a {kind.removesuffix('_type')}"))
         return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
     def changed(self, /, **values: Any) -> Self:

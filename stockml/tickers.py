@@ -15,8 +15,8 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
-# by a ticker's suffix the calendar of its exchange, and in which the provider quotes; TSX Venture (TRV) keeps
-# Toronto's days, Shenzhen Shanghai's
+# a ticker's suffix: its exchange's calendar, and the currency that the provider quotes in; TSX Venture (TRV) has
+# Toronto's calendar, Shenzhen Shanghai's
 EXCHANGES = {
     "": ("XNYS", "$"), "LON": ("XLON", "pence"), "TRT": ("XTSE", "C$"), "TRV": ("XTSE", "C$"), "DEX": ("XETR", "€"),
     "FRK": ("XFRA", "€"), "PAR": ("XPAR", "€"), "AMS": ("XAMS", "€"), "BSE": ("XBOM", "₹"), "SHH": ("XSHG", "CN¥"),

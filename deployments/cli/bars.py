@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import History, ImportReport
+    from stockml.prices.csv_import import CsvNotes, History, ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
@@ -139,7 +139,7 @@ def _not_over(number: int) -> list[str]:
     return [f"{number} left out, not over yet"] if number else []
 
 
-def _notes(file: "History | ImportReport") -> list[str]:
+def _notes(file: "CsvNotes") -> list[str]:
     notes = [f"{file.empty} rows without prices left out"] if file.empty else []
     notes += [f"{file.repaired} rows repaired within rounding"] if file.repaired else []
     columns = ", ".join(file.no_volume_among)
@@ -148,7 +148,7 @@ def _notes(file: "History | ImportReport") -> list[str]:
     return [*notes, *([f"left out, no session of the exchange: {off}"] if off else [])]
 
 
-def _set_aside(file: "History | ImportReport") -> list[str]:
+def _set_aside(file: "CsvNotes") -> list[str]:
     aside = [f"  set aside {bar}" for bar in file.set_aside[:SHOWN_ROWS]]
     return aside + ([f"  and {more} more"] if (more := len(file.set_aside) - SHOWN_ROWS) > 0 else [])
 

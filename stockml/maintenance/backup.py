@@ -26,6 +26,7 @@ from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
+from stockml.storage.files import sync_folder
 from stockml.storage.objects import Found, Objects
 from stockml.storage.process_marks import is_gone, mark
 
@@ -64,6 +65,7 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
             made.flush()
             os.fsync(made.fileno())
         os.replace(staged.root / ARCHIVE, file)
+        sync_folder(file.parent)
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 

@@ -131,15 +131,20 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
 def _older(
     kind: str, paths: Iterable[Path], now: datetime, days: int, *, newest_stays: bool = False
 ) -> Iterator[Removal]:
-    measured = sorted((_measured(kind, path) for path in paths if not path.is_symlink()), key=lambda r: r.written)
+    found = (_measured(kind, path) for path in paths if not path.is_symlink())
+    measured = sorted(filter(None, found), key=lambda removal: removal.written)
     for removal in measured[:-1] if newest_stays else measured:
         if removal.written < now - timedelta(days=days):
             yield removal
 
 
-def _measured(kind: str, path: Path) -> Removal:
-    files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
-    written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
+def _measured(kind: str, path: Path) -> Removal | None:
+    """None where a file of it goes meanwhile: a process is at work on it."""
+    try:
+        files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
+        written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
+    except FileNotFoundError:
+        return None
     return Removal(kind, path, sum(each.st_size for each in files), datetime.fromtimestamp(written, UTC))
 
 

@@ -41,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A bar that is kept in the store and not believed, and why; `broken`: no word of a person's makes it one."""
+    """A bar that is kept in the store and not believed, and why; a `broken` one cannot be accepted by a person."""
 
     session: date
     reason: str
@@ -66,11 +66,11 @@ def days_of(bars: Bars) -> Days:
 
 
 def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
-    """The same bars, when they may be stored; the odd broken one is among them, and set aside by whoever reads.
+    """The same bars, with the columns in order, if they may be stored; volume may be NaN.
 
-    Columns and their order are made right; volume may be NaN. `sessions` None skips the calendar.
-    Raises BadPayload that names the first offending session and the rule, where sessions do not ascend, all bars are
-    broken, or more than one bar and one in twenty (one in a hundred by the calendar).
+    A few broken bars may be among them: views set those aside. `sessions` None skips the calendar.
+    Raises BadPayload, with the first offending session and the rule, where sessions do not ascend, all bars are broken,
+    or more than one bar and 5 % of them are (1 % for days that are no session).
     """
     absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
@@ -96,7 +96,7 @@ def too_many(found: int, of: int, share: float) -> bool:
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
-    """The bars whose own values say that they are none, oldest first; `sessions` None skips the calendar."""
+    """The bars whose own values or day cannot be right, oldest first; `sessions` None skips the calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     wrong = np.stack([found for _, found in rules])
     if not wrong.any():

@@ -1,8 +1,8 @@
 """The series that is believed: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
 
 Pure functions over what was recorded. Broken bars are left out before anything is computed, since a ratio or a move
-made with them means nothing; doubtful ones after it, since a split may explain them. What a person settled is a
-judgement of prices, not of a day: a bar restated to other prices is judged by the rules again.
+that involves one means nothing; doubtful ones are left out last, since a split may explain them. A person's judgement
+is of a bar's prices, not of its day: once the bar is restated, the rules decide again.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The series as it is believed, what of it is set aside, how the imports were joined, which splits no bar shows."""
+    """The believed series, the bars set aside, how the imports were joined, and the listed splits that no bar shows."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
@@ -85,7 +85,7 @@ def believed_series(
 
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
-    """The bars that are bars by their own values; None without any."""
+    """The bars that are not broken; None without any."""
     kept = None if bars is None else without(bars, broken(bars, sessions))
     return None if kept is None or kept.empty else kept
 
@@ -101,17 +101,17 @@ def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) 
 
 
 def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
-    """By how far they reach towards today, and of those that reach as far by when they came."""
+    """By their last session, and of one last session by when they came."""
     return [bars for _, bars in sorted(enumerate(imports), key=lambda each: (each[1].index[-1], each[0]))]
 
 
 def chained(
     ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions, *, new: Bars | None = None
 ) -> tuple[Bars | None, list[Join]]:
-    """Put imports before the bars one by one, those that reach furthest towards today first.
+    """Put the imports before the bars one by one, the one with the newest last session first.
 
-    One that begins within the bars and does not fit them is passed over, unless it is `new`: an earlier version took
-    such ones, and did not use them.
+    One that begins within the bars and does not fit them is passed over, unless it is `new`: an earlier version
+    recorded such imports without using them.
     """
     joins = []
     for imported in reversed(_newest_last(imports)):

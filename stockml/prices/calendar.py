@@ -22,7 +22,8 @@ FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 class _Days(NamedTuple):
     """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual hours.
 
-    opens: (k,) datetime64[us] in UTC, of the first k sessions; those after them are only supposed to take place.
+    opens: (k,) datetime64[us] in UTC, of the first k sessions; those after them are weekdays whose holidays are not
+    known yet.
     """
 
     sessions: Days

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
 
@@ -48,18 +48,15 @@ EXCHANGES = {
 
 
 @dataclass(frozen=True)
-class History:
-    """What a CSV file holds: adjusted bars, and what was done to get them.
+class CsvNotes:
+    """What was done to a CSV file's rows.
 
-    `believed`: without those that are `set_aside`. `empty`: rows without prices that were left out. `repaired`: rows
-    whose low or high lay within rounding of the open or close and were moved there. `off_calendar`: days on which the
-    exchange did not trade, left out. `no_volume_among`: the file's columns, where none of them is known as the volume.
+    `empty`: rows without prices that were left out. `repaired`: rows whose low or high lay within rounding of the open
+    or close and were moved there. `off_calendar`: days on which the exchange did not trade, left out.
+    `no_volume_among`: the file's columns, where none of them is known as the volume.
     """
 
     ticker: str
-    source: str
-    bars: Bars
-    believed: Bars
     set_aside: tuple[SetAside, ...]
     empty: int
     repaired: int
@@ -68,21 +65,24 @@ class History:
 
 
 @dataclass(frozen=True)
-class ImportReport:
+class History(CsvNotes):
+    """What a CSV file holds: adjusted bars. `believed`: without those that are `set_aside`."""
+
+    source: str
+    bars: Bars
+    believed: Bars
+
+
+@dataclass(frozen=True)
+class ImportReport(CsvNotes):
     """What an import brought; not `recorded`: it was there already; `not_over`: sessions that are left out."""
 
-    ticker: str
     path: str
     recorded: bool
     sessions: int
     not_over: int
     first: date
     last: date
-    empty: int
-    repaired: int
-    off_calendar: tuple[date, ...]
-    set_aside: tuple[SetAside, ...]
-    no_volume_among: tuple[str, ...]
 
 
 def ticker_of(path: Path) -> str:
@@ -123,7 +123,8 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
-    return History(ticker, source, bars, found.bars, found.set_aside, empty, repairs, off_calendar, no_volume_among)
+    notes = (ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)
+    return History(*notes, source, bars, found.bars)
 
 
 def import_file(
@@ -134,11 +135,11 @@ def import_file(
     history = read_history(path, store.sessions(ticker), ticker, readings)
     days = days_of(those_over(path, history.bars, store.sessions(ticker), recorded_at))
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
-    same = {name: getattr(history, name) for name in vars(history) if name in ImportReport.__dataclass_fields__}
+    notes = {field.name: getattr(history, field.name) for field in fields(CsvNotes)}
     first, last = days[0].item(), days[-1].item()
     not_over = len(history.bars) - len(days)
     return ImportReport(
-        path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last, **same
+        **notes, path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last
     )
 
 
@@ -229,14 +230,11 @@ def _check_scale(path: Path, believed: Bars) -> None:
 def _in_order(path: Path, bars: Bars) -> Bars:
     """Oldest first, a line that is there twice taken once; two different bars of one day are refused."""
     ordered = bars.sort_index(kind="stable")
-    repeated = ordered.index.duplicated()
-    if not repeated.any():
-        return ordered
-    same = (ordered.diff().fillna(0.0) == 0).all(axis=1).to_numpy()
-    if (repeated & ~same).any():
-        day = days_of(ordered)[repeated & ~same][0]
+    kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
+    if (repeated := kept.index.duplicated()).any():
+        day = days_of(kept)[repeated][0]
         raise InvalidFile(str(path), f"expected one bar a session, found two different ones of {day}")
-    return ordered[~repeated]
+    return kept
 
 
 def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:

@@ -43,9 +43,9 @@ def to_record(
 ) -> tuple[Table | None, Counts]:
     """The table with the rows that `bars` bring, None when they bring nothing.
 
-    A bar is unchanged when its values are the current ones, or were the known ones when it came: an old payload that is
-    appended once more does not undo what was restated since. When it came is said by the rows that stood there before
-    it, and by `recorded_at` where nobody counted them.
+    A bar is unchanged when its values are the current ones, or were current when it came: an old payload that is
+    appended once more does not undo what was restated since. `rows_before`, how many rows the table had then, says when
+    it came, and `recorded_at` where that was not counted.
     """
     days, values = days_of(bars), _values(bars)
     known, equal = _compared(newest_rows(table, None, None), days, values)

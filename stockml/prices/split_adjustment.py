@@ -35,7 +35,7 @@ class Join:
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
-    """For (n,) days, how many of the last day's shares one share has become: (n,), 1 after the last split by then."""
+    """For each of (n,) days, how many of the last day's shares one share of that day has become: (n,)."""
     factors = np.ones(len(days))
     for split in splits:
         effective = np.datetime64(split.effective, "D")

@@ -123,14 +123,12 @@ class BarStore:
         found = believed.believed_series(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
-        if found is None:
-            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
-        if found.bars.empty:
+        if found is None or found.bars.empty:
             raise NoBars(self.path(ticker), f"no bar of {ticker} is believed{_bounds(as_of, until)}")
         return found
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
-        """Let a person's word about a bar count, until its prices are restated. Raises InvalidSession without a bar."""
+        """Record that a person accepts or rejects a bar as its prices are now. Raises InvalidSession, NoBars."""
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every.loc[str(session) : str(session)]
         if bar.empty:
@@ -168,14 +166,14 @@ class BarStore:
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions of raw bars that look like a split, or follow a long hole, and are still to be asked about.
+        """The sessions of raw bars that look like a split, or follow a long hole, and about which to ask the provider.
 
-        It is asked once, and where it knew no split within 5 sessions of the jump, a last time after them.
+        It is asked at once; where it knows no split by then, a last time 5 sessions later, as one may be listed late.
         """
         raw = self._raw(ticker)
         if raw is None:
             return ()
-        days = days_of(raw)
+        days, sessions = days_of(raw), self.sessions(ticker)
         found = sorted({*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()})
         answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
 
@@ -183,8 +181,9 @@ class BarStore:
             answer = answers.get(jump)
             if answer is None or answer.factor != 1.0:
                 return answer is not None
-            listed_by = self.sessions(ticker).after(jump, SESSIONS_TO_LIST)[-1]
-            return answer.recorded_at.date() > listed_by or raw.index[-1].date() <= listed_by
+            listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
+            asked_on = answer.recorded_at.astimezone(sessions.tz).date()
+            return asked_on > listed_by or raw.index[-1].date() <= listed_by
 
         return tuple(jump for jump in found if not is_settled(jump))
 
@@ -245,11 +244,16 @@ class BarStore:
         return revisions.newest_rows(self._table(ticker), as_of, until)
 
     def _raw(self, ticker: str) -> Bars | None:
-        """The raw bars that are bars by their own values; None without any."""
+        """The raw bars that are not broken; None without any."""
         return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
-        return self._fetched(ticker, as_of, until), revisions.batches(self._table(ticker, "history/"), as_of, until)
+        """What was fetched, and the imports, at least one of the two. Raises NoBars."""
+        fetched, table = self._fetched(ticker, as_of, until), self._table(ticker, "history/")
+        imports = revisions.batches(table, as_of, until)
+        if fetched is None and not imports:
+            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
+        return fetched, imports
 
 
 def _file(ticker: str, folder: str = "") -> str:

@@ -41,7 +41,7 @@ class Request:
 
 
 class PriceProvider(ABC):
-    """One key's access. Use as a context manager, or `close()` it; it holds the key, and so cannot be pickled.
+    """One key's access to a price service: a context manager. It holds the key, and so cannot be pickled.
 
     Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
     UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
@@ -156,7 +156,7 @@ class PriceProvider(ABC):
             self._check(content, status, ticker, function)
         except QuotaSpent as spent:
             if self._ends_the_day(spent):
-                self._quota.mark_spent(spent.notice, self._clock())
+                self._quota.mark_spent(spent.notice, now)  # of the day that the request was counted on
             raise
         return Payload(ticker, function, content, self._clock())
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
+from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
 from stockml.storage.arrays import Floats
 
@@ -22,7 +23,8 @@ SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
 MAX_BYTES = 8 * 2**20  # a full history of 27 years takes 1.5 MB (2.5 MB adjusted)
 FIRST_DATE = date(1900, 1, 1)
-REGULAR_CLOSE = time(16, 0)
+REGULAR_CLOSE, EARLY_CLOSE = time(16, 0), time(13, 0)
+NEW_YORK = Sessions("XNYS")
 
 FIELDS = ("1. open", "2. high", "3. low", "4. close")
 VOLUMES = ("5. volume", "6. volume")
@@ -176,8 +178,9 @@ def _unfinished(found: object, ticker: str, today: date) -> date | None:
     except ValueError:
         raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
     # The zone is called US/Eastern for every exchange: only for a symbol without a suffix is it known to be true.
-    trading = at is not None and at < REGULAR_CLOSE and "." not in ticker
-    return day if trading else None
+    if at is None or at >= REGULAR_CLOSE or "." in ticker:
+        return None
+    return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
 
 
 def _day(found: object, ticker: str, today: date) -> date:

@@ -95,7 +95,7 @@ class QuotaLedger:
     @classmethod
     def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
-        return cls(notes, hashlib.sha256((key or "").encode()).hexdigest()[:16], plan, within)
+        return cls(notes, hashlib.sha256((key or "").strip().encode()).hexdigest()[:16], plan, within)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""

@@ -25,7 +25,7 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
     """The arrays that `packed` made these bytes of. Raises ValueError where they are not such bytes."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-            return tuple(kept[name] for name in sorted(kept.files))
+            return tuple(kept.values())
     except Exception as problem:
         raise ValueError(f"{type(problem).__name__}: {str(problem)[:160]}") from problem
 

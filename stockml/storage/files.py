@@ -16,18 +16,18 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256_of(address: str) -> str | None:
-    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there.
+    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there, or it goes meanwhile.
 
     In a folder, names that begin with `_` are side information (timings, say) and do not count, nor do those that begin
     with a dot: a writer that was killed leaves its temporary file. The address may be any fsspec URL for a file; a
     folder must be local.
     """
     local = Path(address)
-    if local.is_dir():
-        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
-        lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     try:
+        if local.is_dir():
+            files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
+            lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+            return hashlib.sha256("\n".join(lines).encode()).hexdigest()
         fs, path = file_system(address)
         return hashlib.sha256(fs.cat_file(path)).hexdigest()
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def sha256_of(address: str) -> str | None:
 
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there.  answer_s: how long it may be silent, five times."""
+    """The fsspec file system of an address, and the path there.  answer_s: how long each of s3fs's tries may take."""
     if "://" not in address:
         return fsspec.filesystem("file"), address
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
@@ -60,7 +60,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
         for folder in (path, *made):
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(path), error.strerror or str(error)) from error
@@ -69,7 +69,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let the names in it outlive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

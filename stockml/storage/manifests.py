@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from stockml.errors import StoreError
 
@@ -17,6 +17,7 @@ FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # one a t
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
 OF_ALL = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
+NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # whichever machine wrote it
 
 Entry: TypeAlias = tuple[str, int, int]  # SHA-256, bytes, the second in which it was written
 
@@ -81,8 +82,14 @@ def tickers_of(root: Path) -> Iterator[str]:
         yield from (path.name for path in (root / folder).glob("*") if path.is_dir())
 
 
-def merged(base: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Theirs with what I changed since `base`."""
-    changed = {name: entry for name, entry in mine.items() if base.get(name) != entry}
-    gone = base.keys() - mine.keys()
-    return {name: entry for name, entry in {**theirs, **changed}.items() if name not in gone}
+def merged(
+    base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]
+) -> dict[str, Entry] | None:
+    """Theirs with what I changed since `base`; None where both changed one file, unless it is of NEWEST_COUNTS."""
+    changed = {name for name in base.keys() | mine.keys() if base.get(name) != mine.get(name)}
+    for name in changed:
+        before, here, there = (files.get(name, ("",))[0] for files in (base, mine, theirs))
+        if there not in (before, here) and PurePosixPath(name).name not in NEWEST_COUNTS:
+            return None
+    kept = {name: entry for name, entry in theirs.items() if name not in changed}
+    return kept | {name: mine[name] for name in changed & mine.keys()}

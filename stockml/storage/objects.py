@@ -1,4 +1,4 @@
-"""Objects at an address, such as `s3://bucket/prefix`, or in a folder: replaced is what was read, or nothing.
+"""Objects at an address, such as `s3://bucket/prefix`, or in a folder, replaced by compare-and-swap.
 
 On S3-like stores the server refuses a PUT whose `If-Match` is no longer true, so two machines cannot lose each other's
 writes; elsewhere the content is compared right before it is written, which narrows the gap and does not close it.
@@ -40,7 +40,7 @@ class Objects:
         return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
     def read(self, name: str) -> Found:
-        """The version is asked for first: where it changes meanwhile it is the older one, and replaces nothing."""
+        """The version is read first: if the object changes in between, a `replace` with the older one is refused."""
         with self._refused(name):
             try:
                 if self.folder:
@@ -51,7 +51,9 @@ class Objects:
                 return Found(None)
 
     def replace(self, name: str, content: bytes, found: Found) -> None:
-        """Put `content` where `found` was read. Raises Overtaken; an answer that got lost on its way is asked for."""
+        """Put `content` where `found` was read. Raises Overtaken, unless what stands there is `content` by now: the
+        answer to an earlier try of the same write may have got lost.
+        """
         with self._refused(name):
             if not self._is_s3:
                 if self.read(name).content != found.content:

@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from typing import Any, TypeVar
 
@@ -47,9 +47,9 @@ def written_record(kept: Any, *, dense: bool = False) -> bytes:
 
 
 def as_text(value: object) -> str:
-    if isinstance(value, date | datetime):
+    if isinstance(value, date):  # a datetime is one too
         return value.isoformat()
-    raise TypeError(f"cannot keep a {type(value).__name__} in a night's record")
+    raise TypeError(f"cannot keep a {type(value).__name__} in a record")
 
 
 def sealed(content: bytes) -> bytes:

@@ -77,7 +77,7 @@ class SharedState:
         return cls(home.state, home.root, Database(home.database, home.state))
 
     def checkout(self, part: str, depth: Depth = Depth.EVERYTHING) -> None:
-        """Let the cache's files of the part be as committed, as far as `depth` asks; others may be absent.
+        """Bring the part's files here as they were committed, those that `depth` asks for; others may be absent.
 
         What was changed here and never committed stays while the state is as it was, and goes to `uncommitted/` where
         it has moved on. Under the part's lock. Raises StoreError, also where the cache holds files of its own.
@@ -106,7 +106,7 @@ class SharedState:
         self._remember(part, CheckedOut(manifest, now, depth, found.version))
 
     def commit(self, part: str, *, may_remove: bool = False) -> bool:
-        """Let the state be as this cache is; False where nothing changed.
+        """Commit the part's files as they are here; False where nothing changed.
 
         may_remove: a file that is gone here is gone from the state too. Raises StoreBusy where another machine
         committed meanwhile, whose state stands, and StoreError.
@@ -162,14 +162,19 @@ class SharedState:
         return Objects(self.address)
 
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
-        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept."""
+        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept.
+
+        Raises StoreBusy where it changed the very same.
+        """
+        mine = after.files
         for _ in range(ATTEMPTS):
             found = self.objects.read(_manifest(part))
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
-                if not is_merged(part):
+                both = merged(before.files, mine, now.files) if is_merged(part) else None
+                if both is None:
                     break
-                after = replace(after, files=merged(before.files, after.files, now.files))
+                after = replace(after, files=both)
             with suppress(Overtaken):
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
@@ -188,7 +193,7 @@ class SharedState:
         return known.manifest.files.get(name) == entry if untouched else not self._differs(manifest, name)
 
     def _may_stay(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
-        """Whether a file that was made or changed here goes on from what is committed now."""
+        """Whether a file that was made or changed here is based on what is committed now."""
         if known.local.get(name) == _stat(self.root / name):
             return False
         if is_merged(manifest.part):

@@ -15,9 +15,9 @@ BUSY_S = 30.0
 
 @contextmanager
 def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
-    """One at a time works on a ticker, here and on every machine that shares the state.
+    """Hold the ticker's lock, here and on every machine that shares the state.
 
-    Within, the ticker's files are as last committed, and afterwards what was made of them is. Raises StoreBusy.
+    On entry its files are checked out as last committed; on exit what was changed is committed. Raises StoreBusy.
     """
     with _lock(home, ticker, timeout_s):
         if (state := SharedState.of(home)) is None:
@@ -36,14 +36,14 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
 
 def commit(home: Home, ticker: str) -> None:
-    """Within `ticker_lock`: what was done so far is done on every machine. Raises StoreBusy, StoreError."""
+    """Commit what was changed so far, within `ticker_lock`. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
         commit_common(home)
 
 
 def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
-    """Let what is read here be as last committed: of these tickers, None for all; one that is at work here is left."""
+    """Check out, for reading, what was committed of these tickers (None: all), but of one with a run at work here."""
     if (state := SharedState.of(home)) is None:
         return
     _checkout_common(home, state)
@@ -56,21 +56,21 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
 
 
 def commit_common(home: Home) -> None:
-    """What was made of files that belong to no ticker. Raises StoreBusy where another machine changed the very same."""
+    """Commit the files that belong to no ticker. Raises StoreBusy where another machine changed the very same."""
     if state := SharedState.of(home):
         with _lock(home, COMMON):
             state.commit(COMMON)
 
 
 def commit_ended(home: Home, ticker: str) -> None:
-    """How the ticker's newest run ended, also where another run is at work on the ticker. Raises StoreBusy."""
+    """Commit how the ticker's newest run ended, also while another run is at work on the ticker. Raises StoreBusy."""
     if state := SharedState.of(home):
         with _lock(home, ticker + ENDED):
             state.commit(ticker + ENDED)
 
 
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """What a command changed of any ticker; one at work here commits by itself. Raises StoreBusy, StoreError."""
+    """Commit what a command changed of any ticker; a run at work here commits its own. Raises StoreBusy, StoreError."""
     if (state := SharedState.of(home)) is None:
         return
     with _lock(home, COMMON):
@@ -85,7 +85,7 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
 
 
 def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
-    """Objects that no part names and that were written before the moment, with their bytes; newer may be a commit's."""
+    """Objects written before the moment that no manifest names, by size; a newer one may be of a commit under way."""
     if (state := SharedState.of(home)) is None:
         return {}
     unnamed = state.unreferenced().items()
@@ -101,6 +101,6 @@ def _checkout_common(home: Home, state: SharedState) -> None:
 
 
 def _lock(home: Home, part: str, timeout_s: float = BUSY_S) -> AbstractContextManager[None]:
-    """Within, this process alone brings or commits the part here. A ticker's is its night's as well."""
+    """The lock under which this process alone checks out or commits the part here; a ticker's is its night's too."""
     name = "common" if part == COMMON else part if part.endswith(ENDED) else f"{part}.night"
     return file_lock(home.locks / f"{name}.lock", timeout_s)

@@ -14,7 +14,7 @@ from prefect.states import Failed, Running
 
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
-from stockml.storage.process_marks import is_at_work, mark
+from stockml.storage.process_marks import mark
 from tasks.begun_runs import sign
 from tasks.run_records import crash_orphans, end_killed, keep_end
 
@@ -91,15 +91,6 @@ def test_a_night_that_failed_says_why_in_its_own_words(home: Home) -> None:
     said = "Flow run encountered an exception: NoBars: no bars of FAILED"
     keep_end(run, Failed(message=said), began + timedelta(minutes=1))
     assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
-
-
-def test_a_process_is_at_work_since_a_moment_only_if_it_was_there_then() -> None:
-    """The number of one that is gone goes to another."""
-    now = datetime.now(UTC)
-    assert is_at_work(mark(), now)
-    assert not is_at_work(mark(), now - timedelta(days=7))
-    assert not is_at_work(f"elsewhere:{os.getpid()}", now)
-    assert not is_at_work(None, now)
 
 
 def test_the_next_night_of_a_ticker_ends_its_dead_runs_alone(runs: dict[str, str]) -> None:

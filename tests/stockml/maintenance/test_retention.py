@@ -1,6 +1,7 @@
 """What may go and what stays, over a home with every kind of thing in it, old and new."""
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -169,6 +170,24 @@ def test_leftovers_of_killed_writers_go(home: Home) -> None:
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
     put(home.models / "IBM" / ".m0.removed" / "model.json", 2)
     assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
+
+
+def test_what_a_running_night_writes_and_removes_meanwhile_does_not_stop_it(home: Home) -> None:
+    kept, over = put(home.payloads / "IBM" / f"{1:064x}.json.gz", 90), threading.Event()
+    newest = put(kept.with_name(f"{2:064x}.json.gz"), 1)
+
+    def write() -> None:
+        while not over.is_set():
+            write_atomically(newest, b"0123456789")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(200):
+            assert going(home) == [f"payloads {kept.relative_to(home.root)}"]
+    finally:
+        over.set()
+        writer.join()
 
 
 def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:

@@ -224,6 +224,10 @@ REFUSALS = {
         HEADER + "2026-11-20,1,1,1,1,1\n2026-11-20,2,2,2,2,1\n",
         "two different ones of 2026-11-20",
     ),
+    "two bars of one day, one without a volume": (
+        HEADER + "2026-11-20,1,1,1,1,\n2026-11-20,1,1,1,1,5\n",
+        "two different ones of 2026-11-20",
+    ),
     "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
     "more cells than columns": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "expected a CSV file of daily prices"),
     "a decimal comma and a decimal point": (

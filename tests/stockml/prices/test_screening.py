@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.errors import InvalidFile, InvalidSession
+from stockml.errors import InvalidFile, InvalidSession, NoBars
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
@@ -159,6 +159,8 @@ def test_what_cannot_be_believed_cannot_be_accepted(store):
         store.judge("IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand")
     with pytest.raises(InvalidSession, match="IBM has no bar of it"):
         store.judge("IBM", date(2013, 3, 2), accepted=False, recorded_at=NOW, source="by hand")
+    with pytest.raises(NoBars, match="no bars and no history of IBN"):
+        store.judge("IBN", date(2013, 3, 1), accepted=False, recorded_at=NOW, source="by hand")
 
 
 def test_a_file_with_a_misprint_is_imported_with_that_bar_set_aside_and_named(store, tmp_path):

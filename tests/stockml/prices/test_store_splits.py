@@ -63,6 +63,18 @@ def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
     assert store.splits("MSFT") == (Split(jump, 2.0),)
 
 
+def test_an_answer_on_the_evening_of_the_last_session_to_list_a_split_is_not_the_last(store):
+    """22:50 in New York is the next day in UTC."""
+    bars, jump, listed_by = recorded("MSFT"), date(2003, 2, 18), pd.Timestamp("2003-02-25", tz="America/New_York")
+    evening = (listed_by + pd.Timedelta("22h50min")).to_pydatetime().astimezone(UTC)
+    append(store, bars.loc[:"2003-02-25"], evening, ticker="MSFT")
+    assert store.unexplained_jumps("MSFT") == (jump,)
+    store.record_splits("MSFT", [], recorded_at=evening, source="SPLITS", asked=[jump])
+    assert store.unexplained_jumps("MSFT") == ()
+    append(store, bars.loc[:"2003-02-26"], evening + timedelta(days=1), ticker="MSFT")
+    assert store.unexplained_jumps("MSFT") == (jump,)
+
+
 def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
     bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
     append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")

@@ -1,7 +1,7 @@
 """The client over a real loopback connection: what it asks, how it waits, what a fault ends in, and no key anywhere."""
 
 import pickle
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from stockml.provider.quota import Plan, QuotaLedger
 from stockml.storage.notes import FileNotes
 from tests.stockml.provider.connected import DAILY, FAULTS, KEY, NOW, Clock, Connected, refusing
 from tests.support import PAYLOADS, loopback
-from tests.support.loopback import Answer, Loopback
+from tests.support.loopback import Answer, Exchange, Loopback
 
 SPLITS = (PAYLOADS / "splits.json").read_bytes()
 FAST = Plan(requests_per_minute=1_200, requests_per_day=None)
@@ -166,6 +166,27 @@ def test_once_the_provider_calls_the_day_spent_nobody_asks_until_the_next(connec
         assert len(server.asked) == 1
         clock.now += timedelta(days=1)
         assert connected(server).daily("IBM").content == DAILY
+
+
+def test_a_refusal_that_comes_after_midnight_spends_the_day_on_which_was_asked(
+    connected: Connected, clock: Clock
+) -> None:
+    clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(seconds=0.5)  # New York's midnight is at 05:00
+
+    def past_midnight(exchange: Exchange) -> None:
+        clock.sleep(1.0)
+        loopback.echo(exchange)
+
+    with Loopback(past_midnight, loopback.whole(DAILY)) as server:
+        with pytest.raises(QuotaSpent, match="25 requests per day"):
+            connected(server).daily("IBM")
+        assert connected(server).daily("IBM").content == DAILY
+
+
+def test_a_key_with_spaces_around_it_counts_as_the_key_that_is_sent(connected: Connected) -> None:
+    with Loopback(loopback.whole(DAILY)) as server:
+        connected(server, f" {KEY}\n").daily("IBM")
+        assert connected(server).remaining() == 24
 
 
 def test_a_clock_that_is_set_back_while_waiting_does_not_stop_the_client(connected: Connected, clock: Clock) -> None:

@@ -159,6 +159,12 @@ def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_a
     assert newest_of(parsed(after_close, "AAPL", last_final=FRIDAY)) == FRIDAY
 
 
+@pytest.mark.parametrize(("at", "newest"), [("12:59:59", date(2025, 11, 26)), ("13:00:00", date(2025, 11, 28))])
+def test_on_a_half_day_new_york_trades_until_one(at: str, newest: date) -> None:
+    meta = {"2. Symbol": "IBM", "3. Last Refreshed": f"2025-11-28 {at}"}
+    assert newest_of(parsed(answer({"2025-11-26": BAR, "2025-11-28": BAR}, meta))) == newest
+
+
 def test_a_time_in_the_answer_says_nothing_about_an_exchange_that_closed_before_new_york() -> None:
     meta = {"2. Symbol": "TSCO.LON", "3. Last Refreshed": "2026-11-20 12:00:00"}
     assert newest_of(parsed(answer({"2026-11-20": BAR}, meta), "TSCO.LON")) == FRIDAY

@@ -1,16 +1,20 @@
 """A write is durable when it returns: the file, its new name, and the folders that were made for it."""
 
 import os
+import shutil
+import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import owner_only
+from stockml.home import Home, owner_only
+from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
-from stockml.storage.files import write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 
@@ -57,6 +61,11 @@ def test_ledger_and_promotions_are_durable_with_their_names(
         assert (folder, file.name in names) == (file.parent.name, True)
 
 
+def test_a_backup_is_durable_with_its_name(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+    back_up(home, tmp_path / "b.zip", datetime.now(UTC))
+    assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)
+
+
 def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
     assert synced[1:] == [("IBM", ["2026.parquet"]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
@@ -94,3 +103,16 @@ def test_what_is_written_for_the_owner_only_is_so(tmp_path: Path) -> None:
     made = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
     assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_that_is_removed_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in range(100):
+            (folder / f"{name}").write_bytes(b"x")
+        remover = threading.Thread(target=shutil.rmtree, args=(folder,))
+        remover.start()
+        sha256_of(str(folder))
+        remover.join()
+        assert sha256_of(str(folder)) is None

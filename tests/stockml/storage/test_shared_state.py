@@ -148,6 +148,38 @@ def test_what_another_machine_changed_of_them_meanwhile_is_taken_over_and_never_
     assert (one.root / "tickers.yaml").read_text() == "mine again"
 
 
+@pytest.mark.parametrize("name", ["tickers.yaml", "settings/IBM.json", "bases/base-2020.npz"])
+def test_of_two_changes_of_one_file_that_belongs_to_no_ticker_the_second_is_refused_and_kept(
+    two: tuple[SharedState, SharedState], name: str
+) -> None:
+    one, other = two
+    for state, content in zip(two, ("the first", "the second"), strict=True):
+        state.checkout(COMMON)
+        write(state, name, content)
+        write(state, "prices.json", "the same")
+        write(state, "delistings.json", content)
+    one.commit(COMMON)
+    with pytest.raises(StoreBusy, match=r"parts/_common\.json.*run again"):
+        other.commit(COMMON)
+    other.checkout(COMMON)
+    assert (other.root / name).read_text() == "the first"
+    (aside,) = (other.root / "uncommitted").rglob(Path(name).name)
+    assert aside.read_text() == "the second"
+
+
+def test_two_machines_may_ask_for_the_delisted_at_once_and_the_newer_answer_counts(
+    two: tuple[SharedState, SharedState],
+) -> None:
+    for state, content in zip(two, ("the first", "the second"), strict=True):
+        state.checkout(COMMON)
+        write(state, "prices.json", "the same")
+        write(state, "delistings.json", content)
+    for state in two:
+        state.commit(COMMON)
+    two[0].checkout(COMMON)
+    assert (two[0].root / "delistings.json").read_text() == "the second"
+
+
 @pytest.mark.parametrize("damage", ["manifest", "object", "gone", "all gone"])
 def test_damage_is_named_and_never_checked_out(
     two: tuple[SharedState, SharedState], s3_folder: str, damage: str
