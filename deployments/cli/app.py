@@ -135,8 +135,9 @@ def _unexpected(error: BaseException) -> int:
     if code >= 500:
         return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
     if code == UNAUTHORISED:
-        own = "PREFECT_SERVER_API_AUTH_STRING as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
-        return _say(f"expected the password of the server at {where}, found none or a wrong one; set {own}")
+        from deployments.servers.access import SET_PASSWORD
+
+        return _say(f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
