@@ -133,7 +133,7 @@ def _unexpected(error: BaseException) -> int:
     code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
     where = where.rpartition("@")[2]
     if code >= 500:
-        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
+        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk")
     if code == UNAUTHORISED:
         from deployments.servers.access import SET_PASSWORD
 

@@ -5,7 +5,7 @@ import socket
 import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -94,8 +94,9 @@ def _drain() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    EventsWorker.drain_all(timeout=5)
-    APILogWorker.drain_all(timeout=5)
+    with redirect_stderr(None):  # where it would complain of lines that the server no longer takes
+        EventsWorker.drain_all(timeout=5)
+        APILogWorker.drain_all(timeout=5)
 
 
 def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:

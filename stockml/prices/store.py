@@ -123,6 +123,10 @@ class BarStore:
         found = believed.believed_series(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
+        if found is None and until:
+            first = self.view(ticker, as_of=as_of).bars.index[0]
+            late = f"the first bar of {ticker} is of {first:%Y-%m-%d}, after {until}"
+            raise NoBars(self.path(ticker), late, "name a later session")
         if found is None:
             raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
         if found.bars.empty:
