@@ -155,7 +155,8 @@ class StoreBusy(StoreError):
 
 
 class NoBars(StoreError):
-    text = "{path}: {why}; fetch with `stockml nightly`, or bring history with `stockml import`"
+    advice: str = "fetch with `stockml nightly`"
+    text = "{path}: {why}; {advice}, or bring history with `stockml import`"
 
 
 class HistoryError(StockmlError):

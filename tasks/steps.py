@@ -20,6 +20,7 @@ from stockml.errors import (
     QuotaSpent,
     TrackingUnavailable,
     TransientFeedError,
+    counted,
 )
 from stockml.home import home
 from stockml.nights import states
@@ -118,7 +119,7 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
     """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
     made = dataset.renormalise(home(), bars, calendar=calendar)
-    get_run_logger().info("%d adjusted sessions up to %s", made.sessions, made.session)
+    get_run_logger().info("%s up to %s", counted(made.sessions, "adjusted session"), made.session)
     return made
 
 

@@ -15,7 +15,7 @@ from stockml.errors import UnlikeWorker
 from stockml.home import Home
 
 STATE, CODE_OF = "STOCKML_STATE", "STOCKML_CODE"
-HANDED_ON = ("AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
+HANDED_ON = ("STOCKML_ARTIFACTS", "AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
 USER = re.compile(r"(?<=//)[^/]*@")
 
 

@@ -133,10 +133,11 @@ def _unexpected(error: BaseException) -> int:
     code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
     where = where.rpartition("@")[2]
     if code >= 500:
-        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database and the disk")
+        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk")
     if code == UNAUTHORISED:
-        own = "PREFECT_SERVER_API_AUTH_STRING as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
-        return _say(f"expected the password of the server at {where}, found none or a wrong one; set {own}")
+        from deployments.servers.access import SET_PASSWORD
+
+        return _say(f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}")
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -128,7 +128,8 @@ def register_all(
 
     with prefect_api(place):
         from deployments.registration.automations import install
-        from deployments.registration.prefect_deployments import digest_time, of_other_flows, of_tickers, register
+        from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
+        from deployments.registration.tickers import digest_time
         from tasks import run_records
         from tasks.status_page import show_status
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
-from deployments.servers.access import PASSWORD, check_port
+from deployments.registration.tickers import digest_time
+from deployments.servers.access import PASSWORD, SET_PASSWORD, check_port
 from deployments.servers.databases import faults
-from deployments.servers.prefect_api import is_healthy, running_server
+from deployments.servers.prefect_api import is_healthy, refuses, running_server
 from stockml.errors import StockmlError
 from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
@@ -41,6 +42,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("quota", lambda: quota(home, environ, now))
     yield from settled("price service", lambda: price_service(home, environ))
     yield clock(now, environ)
+    yield from settled("digest", lambda: digest(environ))
     yield prefect(home, environ)
     yield mlflow(home)
     yield from (port(name, number, home) for name, number in ports.items())
@@ -161,15 +163,20 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, newest final session {exchange.last_final(now)}")
 
 
+def digest(environ: Mapping[str, str]) -> Check:
+    return Check("digest", "ok", f"missing forecasts are told at {digest_time(environ):%H:%M} in New York")
+
+
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     configured = environ.get("PREFECT_API_URL")
-    if configured:
+    if configured and not is_healthy(configured):
         shown = without_password(configured)
-        if is_healthy(configured):
-            return Check("Prefect", "ok", f"{shown} answers")
         return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
-    if address := running_server(home):
-        return Check("Prefect", "ok", f"{address} answers")
+    if address := configured or running_server(home):
+        shown = without_password(address)
+        if refuses(address, environ, home):
+            return Check("Prefect", "problem", f"{shown} expects a password, found none or a wrong one", SET_PASSWORD)
+        return Check("Prefect", "ok", f"{shown} answers")
     if home.servers.exists():
         left = f"{home.servers} is left from a server that is gone"
         return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")

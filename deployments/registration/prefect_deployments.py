@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import time
@@ -28,13 +28,11 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.tickers import TickerEntry, staggered, start_time
-from stockml.errors import InvalidSetting
+from deployments.registration.tickers import DIGEST_AT, TickerEntry, staggered
 from stockml.home import home
 from tasks.run_records import all_of
 from tasks.workplace import of_scheduler
 
-DIGEST_AT = time(7)
 NIGHTLY = "nightly.nightly"
 
 
@@ -104,16 +102,6 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
         ),
         Wanted("studies.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
-
-
-def digest_time(environ: Mapping[str, str]) -> time:
-    """When missing forecasts are told, in New York: STOCKML_DIGEST_AT, 07:00 without it. Raises InvalidSetting."""
-    named = environ.get("STOCKML_DIGEST_AT")
-    try:
-        return time.fromisoformat(start_time(named)) if named else DIGEST_AT
-    except ValueError as error:
-        wanted = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
-        raise InvalidSetting("STOCKML_DIGEST_AT", named, wanted) from error
 
 
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:

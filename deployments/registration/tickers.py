@@ -9,13 +9,14 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from deployments.errors import refused_as
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, settings_for
 from stockml.tickers import validated_ticker
 
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
+DIGEST_AT = time(7)
 STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces requests by itself
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
@@ -31,6 +32,16 @@ def start_time(text: str) -> str:
     if is_early:
         raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
     return start.strftime("%H:%M")
+
+
+def digest_time(environ: Mapping[str, str]) -> time:
+    """When missing forecasts are told, in New York: STOCKML_DIGEST_AT, 07:00 without it. Raises InvalidSetting."""
+    named = environ.get("STOCKML_DIGEST_AT")
+    try:
+        return time.fromisoformat(start_time(named)) if named else DIGEST_AT
+    except ValueError as error:
+        wanted = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
+        raise InvalidSetting("STOCKML_DIGEST_AT", named, wanted) from error
 
 
 def _in_quotes(time_of_day: Any) -> Any:

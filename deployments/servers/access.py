@@ -27,6 +27,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
+SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
 _SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")

@@ -3,15 +3,17 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from http.client import HTTPException
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from deployments.errors import ServerUnavailable
 from deployments.process import restored
 from deployments.servers import databases
-from deployments.servers.environment import set_environment
+from deployments.servers.environment import set_environment, settings_of
 from stockml.home import Home, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
@@ -92,8 +94,20 @@ def _drain() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    EventsWorker.drain_all(timeout=5)
-    APILogWorker.drain_all(timeout=5)
+    with redirect_stderr(None):  # where it would complain of lines that the server no longer takes
+        EventsWorker.drain_all(timeout=5)
+        APILogWorker.drain_all(timeout=5)
+
+
+def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
+    """Whether a healthy server asks for another password than commands give it; Prefect Cloud asks for a key."""
+    password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
+    given = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
+    try:
+        urlopen(Request(f"{address}/admin/version", headers=given), timeout=3).close()
+    except (OSError, HTTPException) as error:
+        return isinstance(error, HTTPError) and error.code == 401 and not environ.get("PREFECT_API_KEY")
+    return False
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:

@@ -86,7 +86,8 @@ def content_of(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except OSError as problem:
-        raise InvalidFile(str(path), f"cannot be read: {problem.strerror}") from problem
+        why = f"cannot be read: {problem.strerror}; see that it is there, and that you may read it"
+        raise InvalidFile(str(path), why) from problem
     if not content.strip():
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found an empty file")
     if len(content) > LARGEST_FILE:

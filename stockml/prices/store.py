@@ -251,6 +251,11 @@ class BarStore:
         """What was fetched, and the imports, at least one of the two. Raises NoBars."""
         fetched, table = self._fetched(ticker, as_of, until), self._table(ticker, "history/")
         imports = revisions.batches(table, as_of, until)
+        if fetched is None and not imports and until:
+            later, imports = self._recorded(ticker, as_of, None)
+            first = min(bars.index[0] for bars in (later, *imports) if bars is not None)
+            late = f"the first bar of {ticker} is of {first:%Y-%m-%d}, after {until}"
+            raise NoBars(self.path(ticker), late, "name a later session")
         if fetched is None and not imports:
             raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
         return fetched, imports

@@ -144,7 +144,10 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         (["ledger", "IBM"], "no bars and no history of IBM"),
         (["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"], "no bars and no history of IBM"),
         (["rollback", "IBM"], "no earlier one in "),
-        (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (
+            ["import", "IBM", "nowhere.csv"],
+            "nowhere.csv: cannot be read: No such file or directory; see that",
+        ),
         (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
         (["nightly", "IBM", "--session", "2013-03-04"], "its bar is final at 2013-03-04 22:45 EST"),
@@ -165,7 +168,10 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_one(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (500, "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor`"),
+        (
+            500,
+            "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and",
+        ),
         (
             401,
             "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",

@@ -236,7 +236,10 @@ def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("nightly IBM --session=1999-01-04", "no bars and no history of IBM up to 1999-01-04; fetch with"),
+        (
+            "nightly IBM --session=1999-01-04",
+            "the first bar of IBM is of 2000-03-01, after 1999-01-04; name",
+        ),
         ("universe IBM --dask=somewhere", "expected the Dask scheduler to be the tcp://host:port of one that is up"),
         (f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05", "daily price files such as"),
     ],

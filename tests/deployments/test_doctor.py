@@ -9,12 +9,14 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor import Check, examine
+from deployments.servers.prefect_api import is_healthy, prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from tests.support.commands import Captured, store_of
 from tests.support.nights import recorded_night
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -47,6 +49,8 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
         ({"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
         ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "127.0.0.1:9"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
+        ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
+        ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "told at 06:30 in New York"),
     ],
 )
 def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:
@@ -65,6 +69,22 @@ def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(hom
     assert "alphavantage-api-key" in checks["key"].advice
     (home.root / "prices.json").write_text("{")
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
+
+
+def test_a_prefect_that_asks_for_another_password_is_a_problem(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its route `health` is open to all: a command is let in by the others."""
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:word")
+    with prefect_api(home) as address:
+        assert is_healthy(address, timeout_s=PATIENCE_S)
+        home.servers.write_text(json.dumps({"prefect_api": address}))
+        for password, verdict in {"": "problem", "me:wrong": "problem", "me:word": "ok"}.items():
+            for environ in (
+                {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": password},
+                {"PREFECT_SERVER_API_AUTH_STRING": password},
+            ):
+                check = found(home, environ)["Prefect"]
+                assert check.verdict == verdict, check
+                assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (verdict == "problem"), check
 
 
 def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: ScriptedFeed) -> None:

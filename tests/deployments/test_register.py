@@ -14,13 +14,12 @@ from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
     Registered,
     announce,
-    digest_time,
     form_of,
     of_other_flows,
     of_tickers,
     register,
 )
-from deployments.registration.tickers import TickerEntry, TickersFile, read_tickers, staggered
+from deployments.registration.tickers import TickerEntry, TickersFile, digest_time, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
 from tasks import run_records

@@ -76,6 +76,26 @@ def test_an_api_that_does_not_answer_is_said_at_once(home: Home) -> None:
         pass
 
 
+def test_lines_that_a_server_no_longer_takes_are_not_written_into_the_commands_own(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does on a full disk: Prefect writes its complaint to standard error, without an end of line."""
+    lost = """
+        from deployments.servers.prefect_api import prefect_api
+        from stockml.home import home
+
+        with prefect_api(home()):
+            from prefect.logging.handlers import APILogWorker
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+                APILogWorker.instance().send({"name": "a logger", "level": 20, "message": "a line"})
+    """
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    process = started(lost)
+    assert (process.communicate(timeout=PATIENCE_S)[0], process.returncode) == ("", 0)
+
+
 def test_a_record_of_servers_that_are_gone_is_not_believed(home: Home) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):

@@ -89,13 +89,10 @@ def test_where_state_is_shared_each_machine_has_a_home_of_its_own(tmp_path: Path
 
 
 def test_a_worker_takes_the_state_from_its_runs_and_is_refused_with_another(tmp_path: Path) -> None:
-    environ = {**SHARED, "ALPHAVANTAGE_PLAN": "75/min", "ALPHAVANTAGE_API_KEY": "SECRET"}
+    given = {"STOCKML_ARTIFACTS": "s3://bucket/mlflow", "ALPHAVANTAGE_PLAN": "75/min"}
+    environ = {**SHARED, **given, "ALPHAVANTAGE_API_KEY": "SECRET"}
     scheduled = of_scheduler(home_of({"STOCKML_HOME": str(tmp_path), **SHARED}), environ)
-    assert scheduled == {
-        "STOCKML_STATE": "s3://bucket/state",
-        "ALPHAVANTAGE_PLAN": "75/min",
-        "STOCKML_CODE": own_code(),
-    }
+    assert scheduled == {**given, "STOCKML_STATE": "s3://bucket/state", "STOCKML_CODE": own_code()}
     check_scheduled(scheduled, {}, "second")
     check_scheduled(scheduled, SHARED, "second")
     for scheduling, own, said in (

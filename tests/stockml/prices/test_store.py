@@ -125,6 +125,8 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     append(store, IBM)
     with pytest.raises(NoBars, match="recorded by"):
         store.read("IBM", as_of=NOW - timedelta(days=1))
+    with pytest.raises(NoBars, match="first bar of IBM is of 2000-03-01, after 1990-01-02; name a later session"):
+        store.adjusted("IBM", until=date(1990, 1, 2))
 
 
 @pytest.mark.parametrize("ticker", ["../IBM", "IBM/../X", "", "a b", "NUL"])
