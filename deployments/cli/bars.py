@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
-from stockml.errors import InvalidSetting, NoBars
+from stockml.errors import InvalidSetting, NoBars, counted
 from stockml.home import home
 from stockml.provider.price_source import replay_home
 from stockml.settings import DateOrder, DecimalMark
@@ -78,7 +78,6 @@ def import_history(
 
 
 def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
-    from stockml.errors import counted
     from stockml.prices.csv_import import those_over
 
     found = []
@@ -123,8 +122,6 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
 
 
 def _report_text(report: "ImportReport") -> str:
-    from stockml.errors import counted
-
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = [*_not_over(report.not_over), *_notes(report)]

@@ -14,6 +14,7 @@ from deployments.cli.options import Json
 from deployments.cli.runs import outcome
 from deployments.servers.databases import vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
+from stockml.errors import counted
 from stockml.home import home
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def clear_up(
         steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
-    from stockml.errors import counted
     from stockml.maintenance.report import readable, summary
 
     if as_json:
@@ -90,7 +90,6 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     Exit code 1 where a record is damaged.
     """
-    from stockml.errors import counted
     from stockml.maintenance.integrity import damaged_nights
     from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
@@ -111,8 +110,6 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
 
 def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
-    from stockml.errors import counted
-
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))
     else:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -51,7 +52,7 @@ def started(code: str) -> "subprocess.Popen[str]":
 
 def recorded(home: Home, table: str) -> list[tuple[str, int]]:
     """How many rows there are by state in Prefect's database."""
-    with sqlite3.connect(home.prefect / "prefect.db") as database:
+    with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
 
 

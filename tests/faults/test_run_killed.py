@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 
 import psutil
@@ -85,5 +86,5 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
 
 def states(home: Home) -> list[str]:
     """The states of all runs in the home's Prefect database."""
-    with sqlite3.connect(home.prefect / "prefect.db") as database:
+    with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return [state for (state,) in database.execute("SELECT state_type FROM flow_run")]

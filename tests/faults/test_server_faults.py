@@ -5,6 +5,7 @@ The night ends well and once, and what stands is as if its servers had been ther
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -160,12 +161,12 @@ def test_a_night_outlives_a_restart_of_mlflow(
 def has_tables(database: Path) -> bool:
     """Whether some are there already; a database in the making may be locked, or have none."""
     try:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as making:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as making:
             return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5
     except sqlite3.OperationalError:
         return False
 
 
 def run_begun(home: Home) -> bool:
-    with sqlite3.connect(f"file:{home.root}/mlflow.db?mode=ro", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{home.root}/mlflow.db?mode=ro", uri=True)) as database:
         return bool(database.execute("SELECT 1 FROM runs").fetchone())
