@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from stockml.errors import InvalidSetting
 
 UNFIT = re.compile(r"[?%#]|::")  # an address of MLflow, Prefect or fsspec would end there, and name another place
-KEPT = ("prices.json", "store", "ledger", "models", "bases", "nights")
+KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
 
 
@@ -74,8 +74,8 @@ class Home:
 
     @property
     def in_use(self) -> bool:
-        """Whether a night, or an import, has left something here."""
-        return _is_home(self.root)
+        """Whether a night or an import has left something here, or servers are up."""
+        return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
         """The address of `mlflow` or `prefect_api` that `stockml up` has left here; None where nothing can be read."""

@@ -154,8 +154,6 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     """Keep how the ticker's night ended, where no later end is kept. Raises StockmlError, OSError."""
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
-    if not home().in_use:
-        return  # a run that failed before anything was kept makes no home
     kept = last_attempt(home().nights, ticker)
     if kept is None or kept.at <= at:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")

@@ -50,8 +50,7 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
         return kind
     if is_named(environ):
         return kind_of(environ)
-    is_used = home.in_use or home.servers.exists()
-    return "market" if is_used and home.root.name != REPLAY else "replay"
+    return "market" if home.in_use and home.root.name != REPLAY else "replay"
 
 
 def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from flows.form import chosen
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.nights.record import Night
+from stockml.nights.status import rows
 from stockml.pipeline.finished_nights import FILE, finished_night
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
@@ -65,6 +66,8 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
             patch.delenv(name, raising=False)
         refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
         assert (refused.returncode, home_of().in_use) == (1, False), "what failed stamps nothing"
+        why = rows(home_of(), ["MSFT"], datetime.now(UTC))[0].state
+        assert why.startswith("failed: "), why
         yield TwoRuns(replay_home(os.environ), (make_run("MSFT"), make_run("MSFT")))
 
 
