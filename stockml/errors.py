@@ -212,7 +212,7 @@ class TooFewTickers(ModelError):
     found: int
     text = (
         "expected at least {needed} tickers with a history to learn a base network from, found {found}: "
-        "follow more, or name a folder of price files with --prices; until then the shipped bases are used"
+        "follow more, or name a folder of as many price files with --prices; until then the shipped bases are used"
     )
 
 

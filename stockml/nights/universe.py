@@ -17,6 +17,7 @@ from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.glance import Glance
 from stockml.nights.record import Night, Status
+from stockml.redaction import excerpt
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
@@ -26,7 +27,7 @@ LEGEND = (
     "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise, "
     "or of too few origins to test; rise: the chance of it, rose: how often it did"
 )
-NAMED = 20  # tickers in a message; the table has all of them
+NAMED, WHY = 20, 160  # tickers in a message, and characters of why; the table has all of them
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,9 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending
     line = ", ".join(f"{counts[status]} {status}" for status in named if counts[status])
     bad = [row for row in rows if row.status == "failed"]
     if bad:
-        listed = "; ".join(f"{row.ticker} {row.session or ''}".strip() + f": {row.why}" for row in bad[:NAMED])
+        listed = "; ".join(
+            f"{row.ticker} {row.session or ''}".strip() + f": {excerpt(row.why, WHY)}" for row in bad[:NAMED]
+        )
         line += f". Failed: {listed}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
     if bad and (fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows))):
         return Ending(True, "Failed", line)

@@ -237,8 +237,10 @@ def test_the_end_tells_the_truth(rows: list[NightRow], fail_when: Any, failed: b
     assert message in end.message
 
 
-def test_of_many_failures_twenty_are_named() -> None:
-    assert ending([row(f"T{i}", "failed", why="x") for i in range(30)]).message.endswith("; and 10 more")
+def test_of_many_failures_twenty_are_named_each_with_the_beginning_of_why() -> None:
+    message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)]).message
+    assert message.endswith("…; and 10 more")
+    assert len(message) < 4_000
 
 
 def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:

@@ -83,7 +83,9 @@ def test_a_ticker_is_read_in_upper_case(text: str) -> None:
     assert validated_ticker(text) == text.strip().upper()
 
 
-@pytest.mark.parametrize("text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB"])
+@pytest.mark.parametrize(
+    "text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB", "ß", "ıBM"]
+)
 def test_what_could_touch_a_path_or_a_url_is_refused(text: str) -> None:
     with pytest.raises(InvalidTicker, match="expected a ticker"):
         validated_ticker(text)
