@@ -45,6 +45,7 @@ def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
     ("facts", "wanted", "mode", "reason"),
     [
         (replace(FRESH, new_sessions=0), "retrain", "retrain", "asked for"),
+        (Facts("no champion yet"), "retrain", "retrain", "asked for"),
         (replace(FRESH, scale_drift=9.0), "fine-tune", "fine-tune", "asked for"),
         (replace(FRESH, same_code=False), "keep", "keep", "asked for"),
         (replace(FRESH, same_settings=False), "keep", "keep", "asked for"),

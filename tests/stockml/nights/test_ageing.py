@@ -22,6 +22,7 @@ NEW_YORK = sessions_for("IBM")
         (5, AgeingSettings(), []),
         (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
         (6, AgeingSettings(old_forecast=9, old_champion=5), ["the champion is 6 sessions old (limit 5)"]),
+        (6, AgeingSettings(old_forecast=9, old_champion=6), []),
     ],
 )
 def test_what_is_past_its_limit_is_named(home: Home, sessions: int, limits: AgeingSettings, said: list[str]) -> None:

@@ -134,6 +134,12 @@ def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() ->
     assert all(line.count("|") == len(status.COLUMNS) + 1 for line in shown.splitlines() if line.startswith("|"))
 
 
+@pytest.mark.parametrize(("path_adds", "shown"), [(0.0, "nothing"), (None, "–")])
+def test_a_gain_of_nothing_is_not_one_that_is_not_known(path_adds: float | None, shown: str) -> None:
+    glance = replace(Glance.of(NIGHT), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None)
+    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[5] == shown
+
+
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few origins")])
 def test_a_gain_of_too_few_origins_to_test_is_called_that_and_so_is_its_path(p_value: float | None, shown: str) -> None:
     glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1)
