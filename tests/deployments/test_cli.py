@@ -108,6 +108,12 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
         (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
         (["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"], "accepted or rejected, found both"),
+        (
+            ["bars", "IBM", "--holes", "--as-of=2013-03-01"],
+            "expected --as-of for the bars themselves, found it with --holes",
+        ),
+        (["bars", "IBM", "--restated", "--csv"], "expected --csv for the bars themselves, found it with --restated"),
+        (["bars", "IBM", "--restated", "--holes"], "expected --restated or --holes, found both"),
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["feed", "--port", "70000"], "less than or equal to 65535"),
         (["dance"], "No such command 'dance'"),
@@ -147,6 +153,11 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         (
             ["import", "IBM", "nowhere.csv"],
             "nowhere.csv: cannot be read: No such file or directory; see that",
+        ),
+        (["plots", "IBM"], "found none; `stockml nightly IBM` runs one"),
+        (
+            ["plots", "IBM", "--session", "2012-03-01"],
+            "a night of 2012-03-01, found none; `stockml nightly IBM --session 2012-03-01` runs one",
         ),
         (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
