@@ -149,6 +149,8 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
         return parsed(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise InvalidFile(str(path), "expected a list of tickers, found no file") from error
+    except IsADirectoryError as error:
+        raise InvalidFile(str(path), "expected a list of tickers, found a folder") from error
     except UnicodeDecodeError as error:
         raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
 

@@ -163,6 +163,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
         (["nightly", "IBM", "--session", "2013-03-04"], "its bar is final at 2013-03-04 22:45 EST"),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
+        (["deploy", "--file", "/"], "/: expected a list of tickers, found a folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_one(
