@@ -140,9 +140,9 @@ class StoreUnreadable(StoreError):
 
 
 class RecordUnreadable(StoreError):
+    advice: str = "move it away to begin a new one"
     text = (
-        "{path}: expected a readable record, found {why}; it was left as it is: "
-        "restore it from a backup, or move it away to begin a new one"
+        "{path}: expected a readable record, found {why}; it was left as it is: restore it from a backup, or {advice}"
     )
 
 

@@ -98,7 +98,9 @@ def owner_only() -> Iterator[None]:
 def home(environ: Mapping[str, str] = os.environ) -> Home:
     """The installation that the environment names, `usual_root()` without STOCKML_HOME. Raises InvalidSetting."""
     named = environ.get("STOCKML_HOME")
-    root = Path(named).expanduser().resolve() if named else usual_root()
+    root = _folder("STOCKML_HOME", named) if named else usual_root()
+    if root == root.parent:  # what keeps a home to its owner would keep the machine to one person
+        raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     if UNFIT.search(str(root)):
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
@@ -108,11 +110,18 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         root=root,
         state=_state(root, database, environ),
         database=database,
-        store=store if "://" in store else str(Path(store).expanduser().resolve()),
+        store=store if "://" in store else str(_folder("STOCKML_STORE", store)),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", "")),
     )
     return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
+
+
+def _folder(name: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # ~ of a person not known here; a link that leads to itself
+        raise InvalidSetting(name, path, f"a path that leads to a folder ({error})") from error
 
 
 def checked_address(name: str, url: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -172,6 +172,11 @@ def bars(
 
     if csv and as_json:
         raise typer.BadParameter("expected --csv or --json, found both")
+    if restated and holes:
+        raise typer.BadParameter("expected --restated or --holes, found both")
+    doubts = _given({"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject})
+    if doubts and (of_bars := _given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})):
+        raise typer.BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
         raise typer.BadParameter(f"expected {accept} to be accepted or rejected, found both")
     store = BarStore.of(home(), calendar)
@@ -184,6 +189,10 @@ def bars(
         _show_restated(ticker, store, as_json)
     else:
         _show_bars(ticker, store, as_of, adjusted=adjusted, csv=csv, as_json=as_json)
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    return [name for name, value in options.items() if value]
 
 
 def _show_bars(

@@ -113,9 +113,9 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     place = home()
     found = [night for night in kept_nights(place.nights, ticker) if session in (None, night.session)]
     if not found:
-        asked = f"of {session}" if session else "that was completed"
-        folder = str(place.nights / ticker)
-        raise InvalidFile(folder, f"expected a night {asked}, found none; `stockml nightly {ticker}` runs one")
+        asked, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
+        why = f"expected a night {asked}, found none; `stockml nightly {ticker}{option}` runs one"
+        raise InvalidFile(str(place.nights / ticker), why)
     night = found[-1]
     draw_rest(place, night)
     try:

@@ -58,9 +58,11 @@ def add(
     place = home()
     for ticker in tickers if plays_recorded(place, os.environ) else ():  # other nights would fail, every night
         recorded_rows(ticker)
-    added = own_list.add(place, tickers, {"calendar": calendar, "at": at, "profile": profile})
+    choices = {"calendar": calendar, "at": at, "profile": profile}
+    added = own_list.add(place, tickers, choices)
     there = [ticker for ticker in tickers if ticker not in added]
-    _tell(place, _phrases({"added {}": added, "{} there already": there}))
+    as_it_was = ", its entry as it was" if any(choices.values()) else ""
+    _tell(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
 
 
 @mine.command()

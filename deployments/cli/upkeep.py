@@ -12,6 +12,7 @@ import typer
 
 from deployments.cli.options import Json
 from deployments.cli.runs import outcome
+from deployments.errors import refused_as
 from deployments.servers.databases import vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import counted
@@ -120,11 +121,15 @@ def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
 
 
 def as_days(assignments: Sequence[str]) -> dict[str, int]:
-    """`model_days=30 plot_days=10` as a dictionary; which names there are is the library's to say."""
+    """`model_days=30 plot_days=10` as a dictionary; which names and bounds there are the library says."""
+    from stockml.maintenance.retention import RetentionSettings
+
     days = {}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
         if not value.isdecimal():
             raise typer.BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
         days[name.strip()] = int(value)
+    with refused_as(typer.BadParameter):
+        RetentionSettings().changed(**days)
     return days

@@ -43,7 +43,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("price service", lambda: price_service(home, environ))
     yield clock(now, environ)
     yield from settled("digest", lambda: digest(environ))
-    yield prefect(home, environ)
+    yield from settled("Prefect", lambda: prefect(home, environ))
     yield mlflow(home)
     yield from (port(name, number, home) for name, number in ports.items())
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
@@ -168,7 +168,7 @@ def digest(environ: Mapping[str, str]) -> Check:
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    configured = environ.get("PREFECT_API_URL")
+    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
     if configured and not is_healthy(configured):
         shown = without_password(configured)
         return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
@@ -191,8 +191,8 @@ def mlflow(home: Home) -> Check:
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
     if fault := connection_fault(home.tracking_uri):
-        where = ", or check STOCKML_DATABASE_URL" if scheme not in ("https", "http") else ""
-        advice = f"start it{where}; nights are kept and logged on the next run"
+        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else "MLFLOW_TRACKING_URI"
+        advice = f"start it, or check {named}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
 

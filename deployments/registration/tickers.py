@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from deployments.errors import refused_as
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
-from stockml.settings import Profile, settings_for
+from stockml.settings import Profile, night_settings, settings_for
 from stockml.tickers import validated_ticker
 
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
@@ -70,7 +70,9 @@ class TickerEntry(BaseModel):
     @model_validator(mode="after")
     def _settings_exist(self) -> "TickerEntry":
         with refused_as(ValueError):
-            settings_for(self.profile, self.settings)
+            if other := next((name for name in self.settings if "." not in name), None):
+                raise ValueError(f"expected a setting as evaluation.direction_step, found {other!r}")
+            night_settings(settings_for(self.profile, self.settings))
         return self
 
     @model_validator(mode="after")
@@ -147,6 +149,8 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
         return parsed(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise InvalidFile(str(path), "expected a list of tickers, found no file") from error
+    except IsADirectoryError as error:
+        raise InvalidFile(str(path), "expected a list of tickers, found a folder") from error
     except UnicodeDecodeError as error:
         raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
 

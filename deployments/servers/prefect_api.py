@@ -14,7 +14,7 @@ from deployments.errors import ServerUnavailable
 from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
-from stockml.home import Home, owner_only
+from stockml.home import Home, checked_address, owner_only
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
 NAME, MODULE = "Prefect's temporary server", "deployments.servers.prefect_program"
@@ -25,10 +25,10 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     """Yield the address of Prefect's API, set as PREFECT_API_URL meanwhile.
 
     PREFECT_API_URL if it is set; else the server of a running `stockml up`; else a server of this command's own over
-    the same database, whose runs a later `stockml up` shows. Raises ServerUnavailable.
+    the same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
     """
     set_environment(home, environ)
-    configured = environ.get("PREFECT_API_URL")
+    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
     if configured and not is_healthy(configured, timeout_s=30):
         from stockml.tracking.connection import without_password
 

@@ -53,7 +53,9 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
     if not file.parent.is_dir():
         raise InvalidFile(str(file), f"expected a folder to archive in, found no {file.parent}; make it")
     with _staging(home, file.parent) as staged:  # the home's own disk may be full, or take no more writes
-        names = list(_copied(home, staged.root))
+        if not (names := list(_copied(home, staged.root))):
+            why = "expected a home with something to archive, found nothing; name another in STOCKML_HOME"
+            raise InvalidFile(str(home.root), why)
         found = _found(staged, home)
         sums = {name: hashlib.sha256((staged.root / name).read_bytes()).hexdigest() for name in names}
         about = {"format": FORMAT, "made_at": now.isoformat(), "files": sums, "damaged": found}

@@ -130,7 +130,7 @@ class BarStore:
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
         """Record that a person accepts or rejects a bar as its prices are now. Raises InvalidSession, NoBars."""
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
-        bar = every.loc[str(session) : str(session)]
+        bar = every[days_of(every) == np.datetime64(session)]
         if bar.empty:
             raise InvalidSession(str(session), f"{ticker} has no bar of it")
         if accepted and (wrong := broken(bar, self.sessions(ticker))):

@@ -11,6 +11,7 @@ from stockml.storage.files import write_atomically
 
 Kind = Literal["replay", "market"]
 FILE = "prices.json"
+WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into it, as what the home holds is'
 REPLAY = "replay"
 # what says where prices come from; a Prefect server may hold the key in a Secret block
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
@@ -35,7 +36,7 @@ def kind_in(home: Home) -> Kind | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordUnreadable(str(path), str(error)) from error
+        raise RecordUnreadable(str(path), str(error), WRITE_AGAIN) from error
     return kind
 
 

@@ -115,12 +115,15 @@ def connection_fault(url: str) -> OSError | None:
 
 def _is_outage(error: BaseException | None) -> bool:
     """Whether the network, a disk or a database failed underneath, rather than something being asked wrongly."""
-    from mlflow.exceptions import RestException
+    from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy.exc import SQLAlchemyError
 
     while error is not None:
         code = getattr(error, "error_code", "")
         if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError) or code == "TEMPORARILY_UNAVAILABLE":
+            return True
+        # an answer that is none of MLflow's: another program listens there, or a proxy answers for it
+        if type(error) is MlflowException and str(error).startswith("API request to endpoint"):
             return True
         # of a server whose own database failed, which MLflow calls a bad request, or that failed itself
         if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or "sqlalche.me" in str(error)):

@@ -56,8 +56,9 @@ def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: C
         assert run(["bars", "MSFT", option, str(day), "--json"]) == 0
         shown = json.loads(capsys.readouterr().out)
         assert (shown["holes"], len(shown["set_aside"])) == ([str(hole)], count)
-    assert run(["bars", "MSFT", "--accept", "2013-03-02"]) == 1
-    assert "MSFT has no bar of it" in capsys.readouterr().err
+    for absent in ("2013-03-02", "2999-01-01", "0001-01-01", "9999-12-31"):
+        assert run(["bars", "MSFT", "--accept", absent]) == 1
+        assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
 def test_a_ticker_all_of_whose_bars_are_set_aside_has_none(home: Home, capsys: Captured) -> None:

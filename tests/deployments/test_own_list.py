@@ -179,6 +179,10 @@ def test_the_commands_say_what_was_done_where_and_what_a_replay_lacks(home: Home
     said = capsys.readouterr().out
     own = home.root / "replay" / "tickers.yaml"
     assert said == f"added MSFT, GOOG, AAPL; 3 in {own}\n`stockml up` schedules them\n"
+    assert run(["tickers", "add", "MSFT", "FB", "--at", "23:30"]) == 0
+    assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 4 in ")
+    assert run(["tickers", "remove", "FB"]) == 0
+    capsys.readouterr()
     assert run(["tickers", "remove", "GOOG", "IBM"]) == 0
     assert capsys.readouterr().out.startswith("removed GOOG; IBM not in the list; 2 in ")
     assert run(["tickers", "list", "--json"]) == 0

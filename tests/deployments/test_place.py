@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.place import in_home
-from stockml.errors import InvalidFile, MixedPrices
+from stockml.errors import InvalidFile, MixedPrices, RecordUnreadable
 from stockml.home import Home, home
 from stockml.provider.price_source import check, claim, kind_here, kind_in
 from tests.support.old_homes import moved_to
@@ -112,3 +112,15 @@ def test_a_proxy_is_not_asked_for_this_machines_own_servers(person: Path) -> Non
             assert environ.get("no_proxy") == environ.get("NO_PROXY")
             assert set((environ.get("no_proxy") or "").split(",")) == set((expected or "").split(","))
         assert environ == given
+
+
+def test_a_home_whose_kind_cannot_be_read_is_not_said_to_begin_anew(person: Path) -> None:
+    """Without the file, recorded prices in a folder of another name would count as the market's."""
+    (person / "prices.json").write_text("")
+    with pytest.raises(
+        RecordUnreadable, match=r'or write \{"prices": "market"\} or \{"prices": "replay"\} into it'
+    ) as told:
+        place({"STOCKML_HOME": str(person)})
+    assert "move it away" not in str(told.value)
+    (person / "prices.json").write_text('{"prices": "replay"}')
+    assert place({"STOCKML_HOME": str(person)}) == "."

@@ -62,6 +62,12 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
         ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
         ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
+        ("tickers: [{ticker: IBM, settings: {mode: keep}}]", "a setting as evaluation.direction_step, found 'mode'"),
+        ("tickers: [{ticker: IBM, settings: {profile: tutorial}}]", "evaluation.direction_step, found 'profile'"),
+        (
+            "tickers: [{ticker: IBM, profile: tutorial, settings: {training.decay_on: test}}]",
+            "expected training.decay_on of a night to be one of validation, found 'test'",
+        ),
         ("tickers: [42]", "expected a ticker, found 42; put one that YAML reads otherwise in quotes"),
         ("tickers: [ON]", 'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "ON"'),
         ("tickers: [IBM, {ticker: ON}]", "expected a ticker, found True; put one that YAML reads otherwise in quotes"),

@@ -72,6 +72,11 @@ def test_one_address_puts_both_databases_on_postgresql() -> None:
 
 
 def test_an_api_that_does_not_answer_is_said_at_once(home: Home) -> None:
+    with (
+        pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"),
+        prefect_api(home, {"PREFECT_API_URL": "http://[/api"}),
+    ):
+        pass
     environ = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     with pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"), prefect_api(home, environ):
         pass

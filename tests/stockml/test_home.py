@@ -33,6 +33,17 @@ def test_a_store_in_a_folder_is_the_same_from_every_working_folder(
     assert home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
 
 
+@pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
+def test_a_folder_that_no_path_leads_to_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"expected {name} to be a path that leads to a folder"):
+        home({name: "~nobody-of-this-name/stockml"})
+
+
+def test_the_whole_disk_is_no_home() -> None:
+    with pytest.raises(InvalidSetting, match="expected STOCKML_HOME to be a folder of its own, found '/'"):
+        home({"STOCKML_HOME": "/"})
+
+
 @pytest.mark.parametrize("store", ["bars/", "file:///bars", "s3://bucket/bars", "s3://bucket/bars/", "memory://a/"])
 def test_a_home_holds_its_own_wherever_its_store_lies_and_nothing_of_a_neighbour_whose_name_begins_so(
     store: str, tmp_path: Path

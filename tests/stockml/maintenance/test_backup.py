@@ -215,3 +215,10 @@ def test_a_backup_that_is_taken_while_nights_run_is_of_one_moment(home: Home, tm
         assert forecast <= bars.index[-1].date()
         reached.add(forecast)
     assert len(reached) > 1
+
+
+def test_a_home_with_nothing_in_it_is_no_backup(other: Home, tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="expected a home with something to archive, found nothing") as refused:
+        backup.back_up(other, tmp_path / "home.zip", NOW)
+    assert str(other.root) in str(refused.value)
+    assert not list(tmp_path.iterdir()), "neither an archive nor a home"

@@ -19,12 +19,13 @@ from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
 
 
-@pytest.fixture(params=["refused", "error", "silent"])
+@pytest.fixture(params=["refused", "error", "silent", "another program"])
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An address where no MLflow answers: nothing listens, it breaks, or it says nothing."""
+    """An address where no MLflow answers: nothing listens, it breaks, it says nothing, or knows no such page."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    with Loopback(whole(b"", 503) if request.param == "error" else silent) as server:
+    answers = {"error": whole(b"", 503), "another program": whole(b"<p>no such page</p>", 404)}
+    with Loopback(answers.get(request.param, silent)) as server:
         address = server.address
         if request.param != "refused":
             yield address
