@@ -101,7 +101,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> None:
         return
     print(text(listed))
     if due is None:
-        print(f"No server is up in {place.root}, so no run is due: `make up` starts one")
+        print(f"No server is up in {place.root}, so no run is due: `stockml up` starts one")
 
 
 @app.command()

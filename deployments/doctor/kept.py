@@ -49,7 +49,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     names: tuple[str, ...] = ()
     try:
         if not (names := store.tickers()):
-            yield Check("store", "note", "no bars yet", "`make run`, or `stockml nightly TICKER`")
+            yield Check("store", "note", "no bars yet", "`stockml nightly TICKER`")
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # bars of a ticker that has forecasts or a champion may be gone

@@ -39,7 +39,8 @@ def missing(home: Home) -> Iterator[str]:
     for ticker in tickers:  # machines that share their state have here what their own nights needed
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
-        promoted = [night for night in nights if night.verdict and night.verdict.promoted]
+        finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
+        promoted = [night for night in finished if night.verdict and night.verdict.promoted]
         for path, tell, what in ((ledger, nights, "forecasts"), (promotions, promoted, "promotions")):
             if tell and not path.exists():
                 told = f"expected the {what} that records of nights tell of, found no file"

@@ -14,7 +14,7 @@ from stockml.forecasts.ledger_scores import with_independent
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 
-PAGES = "make up"
+PAGES = "stockml up"
 AS_THEY_ARE = (  # of `--json`, in its order
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
     *("code_hash", "mode", "mlflow_run_id", "model_version"),

@@ -93,6 +93,8 @@ class Suppressed(AbstractContextManager[None]):
 
 def without_password(uri: str) -> str:
     """The address without user and password, fit for a message."""
+    if "://" not in uri:  # user:password@host, say
+        return f"…{uri[uri.rindex('@') :]}" if "@" in uri else uri
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
         return uri

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from stockml.errors import StoreError
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.maintenance.integrity import missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.storage.sqlite_files import fault_of
@@ -107,6 +109,7 @@ def test_a_champion_that_is_gone_and_bars_that_are_gone_are_named(home: Home) ->
 
 def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home: Home) -> None:
     kept, promoted = kinds(home.root), recorded_night(key="of a champion", verdict=Verdict(True, "better", {}))
+    promoted = replace(promoted, finished_at=promoted.finished_at - timedelta(days=1))
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
     for of in ("ledger", "promotions"):
         [file] = kept[of].files
@@ -114,6 +117,10 @@ def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home:
         assert problem(home).found.startswith(f"{file}: expected the ")
         assert "that records of nights tell of, found no file; restore it from a backup" in problem(home).found
         aside.rename(file)
+    kept["promotions"].files[0].unlink()
+    last = replace(promoted, finished_at=promoted.finished_at + timedelta(days=2))
+    write_night(last, night_path(home.nights, "IBM", last.key))
+    assert not list(missing(home)), "its night may be at work, and promotes after its record is kept"
 
 
 @pytest.mark.parametrize("arrays", [None, b"PK, cut off"])

@@ -109,7 +109,7 @@ def test_the_text_says(said: str) -> None:
 
 def test_who_has_no_link_is_told_how_to_see_the_pages() -> None:
     for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
-        assert ("pages make up" in " ".join(summary.text(night).split())) is is_told
+        assert ("pages stockml up" in " ".join(summary.text(night).split())) is is_told
 
 
 @pytest.mark.parametrize("night", [logged(), without_network(), by_a_path(), of_an_earlier_version()])

@@ -94,3 +94,4 @@ def test_a_message_never_shows_a_password() -> None:
     uri = "postgresql+psycopg://me:secret@db.example:5432/mlflow"
     assert without_password(uri) == "postgresql+psycopg://db.example:5432/mlflow"
     assert without_password("sqlite:////home/mlflow.db") == "sqlite:////home/mlflow.db"
+    assert without_password("user:secret@db.example") == "…@db.example"
