@@ -3,14 +3,20 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.storage.sqlite_files import fault_of
 
+if TYPE_CHECKING:
+    import psycopg
+
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
 ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is of shared state
+MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock of who makes databases and tables
 
 
 def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
@@ -41,7 +47,23 @@ def check(home: Home) -> None:
 
 def create(home: Home) -> None:
     """Create what is missing on STOCKML_DATABASE_URL's server, if any. Raises ServerUnavailable, without a password."""
+    with alone(home) as server:
+        if server is None:
+            return
+        found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
+        for name in ON_POSTGRES:
+            if name not in found:
+                server.execute(f"CREATE DATABASE {name}")
+
+
+@contextmanager
+def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
+    """A connection to STOCKML_DATABASE_URL's server: one block at a time has it, of all homes. None without a server.
+
+    Raises ServerUnavailable, without a password.
+    """
     if home.database is None:
+        yield None
         return
     place = home.database.rpartition("@")[2]
     try:
@@ -51,10 +73,8 @@ def create(home: Home) -> None:
         raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
     try:
         with psycopg.connect(f"postgresql://{home.database}/postgres", autocommit=True, connect_timeout=10) as server:
-            found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
-            for name in ON_POSTGRES:
-                if name not in found:
-                    server.execute(f"CREATE DATABASE {name}")
+            server.execute("SELECT pg_advisory_lock(%s)", (MAKING,))
+            yield server
     except psycopg.Error as error:
         why = type(error).__name__
         raise ServerUnavailable("PostgreSQL", f"{place} ({why})", "check STOCKML_DATABASE_URL") from None
