@@ -1,14 +1,16 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
+from stockml.storage.files import NO_ROOM
 from stockml.storage.sqlite_files import fault_of
 
 if TYPE_CHECKING:
@@ -32,11 +34,21 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
     ):
         if counts and (fault := fault_of(path, table, thorough=thorough)):
             found = f"expected a database, found {fault}; it was left as it is: {way_back}"
-            if shutil.disk_usage(path).free < SHARED_INDEX:
+            if not _has_room(path.parent):
                 found = f"expected room on the disk, found none ({fault}); make room, then run this again"
             elif not os.access(path.parent, os.W_OK):
                 found = f"expected a folder that can be written, found another ({fault}); correct its rights"
             yield StoreError(str(path), found)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether SQLite could write there. To be tried: a quota leaves the disk its free space."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(SHARED_INDEX))
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    return True
 
 
 def check(home: Home) -> None:
