@@ -7,11 +7,13 @@ closes it has ended, killed or not.
 import contextlib
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -22,6 +24,7 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
+RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,42 @@ def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Seque
                 start_new_session=True,
             )
     return Child(program.name, process, log, reports)
+
+
+@contextmanager
+def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
+    """Run the program, which serves `listening`; yield the check of it; stop it.
+
+    One that is killed is started anew, RESTARTS times at most: who asks waits meanwhile, for the socket stays open. Of
+    one that ends otherwise it is closed.
+    """
+
+    def begun() -> Child:
+        return start(program, log, pass_fds=[listening.fileno()])
+
+    def check() -> None:
+        children[-1].check()
+
+    def watch() -> None:
+        for _ in range(RESTARTS):
+            killed = children[-1].process.wait() < 0
+            with lock:
+                if stopping or not killed:
+                    break
+                children.append(begun())
+        children[-1].process.wait()
+        listening.close()
+
+    children, lock, stopping = [begun()], threading.Lock(), False
+    watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)
+    watching.start()
+    try:
+        yield check
+    finally:
+        with lock:
+            stopping = True
+        stop(children[-1:])
+        watching.join()
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:

@@ -27,6 +27,7 @@ from tests.support.patience import PATIENCE_S, until
 pytestmark = pytest.mark.slow
 
 SEED = 20130301
+NAME_OF_SERVER = "deployments.servers.prefect_program"
 REACHED: dict[str, Callable[[Home], bool]] = {
     "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),
     "a model is there": lambda home: any(home.models.rglob("model.json")),
@@ -58,6 +59,23 @@ def works_in(process: psutil.Process, home: Home) -> bool:
         return process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(home.root)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+@pytest.mark.parametrize("moment", REACHED)
+def test_a_night_outlives_its_own_prefect_server(home: Home, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
+    home = replay_home(os.environ)
+    replaying.fill(home, ["IBM"], date(2013, 2, 28))
+    process = run_that(REACHED[moment], home)
+    for child in psutil.Process(process.pid).children():
+        if NAME_OF_SERVER in child.cmdline():
+            child.kill()
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said
+    found, [night] = standing(home), nights(home)
+    assert found.runs == ((night.key, "FINISHED"),)
+    assert found.versions == found.entries == found.promotions == (night.key,)
+    assert "Traceback" not in said
 
 
 def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
