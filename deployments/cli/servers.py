@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -37,9 +38,10 @@ def up(
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
     environ = os.environ | ({ADDRESS: address} if address else {})
+    say = partial(print, flush=True)
     try:
-        with stack.up(home(), prefect_port, mlflow_port, environ, lambda text: print(text, flush=True)) as children:
-            stack.watch(children)
+        with stack.up(home(), prefect_port, mlflow_port, environ, say) as children:
+            stack.watch(children, say)
     except KeyboardInterrupt:
         print("stopped", flush=True)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -39,12 +40,21 @@ class Program:
 
 @dataclass(frozen=True)
 class Child:
-    """A started program. `reports`: it reports how its own children ended, so they are stopped first."""
+    """A started program. `reports`: it reports how its own children ended, so they are stopped first.
+
+    began: by `time.monotonic`.  again: starts it anew.
+    """
 
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    again: "Callable[[], Child]" = field(repr=False)
     reports: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def was_killed(self) -> bool:
+        return (self.process.poll() or 0) < 0
 
     def check(self) -> None:
         """Raises ServerFailed with the log's last line when it has ended."""
@@ -69,7 +79,14 @@ def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Seque
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
-    return Child(program.name, process, log, reports)
+    again = partial(start, program, log, reports=reports, pass_fds=pass_fds)
+    return Child(program.name, process, log, again, reports)
+
+
+def started_anew(child: Child) -> Child:
+    """In the place of one that has ended."""
+    stop([child])
+    return child.again()
 
 
 @contextmanager
@@ -80,23 +97,20 @@ def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator
     one that ends otherwise it is closed.
     """
 
-    def begun() -> Child:
-        return start(program, log, pass_fds=[listening.fileno()])
-
     def check() -> None:
         children[-1].check()
 
     def watch() -> None:
         for _ in range(RESTARTS):
-            killed = children[-1].process.wait() < 0
+            children[-1].process.wait()
             with lock:
-                if stopping or not killed:
+                if stopping or not children[-1].was_killed:
                     break
-                children.append(begun())
+                children.append(started_anew(children[-1]))
         children[-1].process.wait()
         listening.close()
 
-    children, lock, stopping = [begun()], threading.Lock(), False
+    children, lock, stopping = [start(program, log, pass_fds=[listening.fileno()])], threading.Lock(), False
     watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)
     watching.start()
     try:

@@ -25,7 +25,7 @@ from stockml.home import Home
 from stockml.provider.price_source import plays_recorded
 from stockml.storage.files import write_atomically
 
-START_S = 120.0
+START_S, SETTLED_S = 120.0, 60.0
 PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
 MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
 
@@ -93,11 +93,17 @@ def remember_api(home: Home, prefect_api: str) -> None:
         write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
 
 
-def watch(children: list[Child]) -> NoReturn:
-    """Look after the children until one ends by itself: ServerFailed."""
+def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
+    """Look after the children: one that something killed is started anew.
+
+    Raises ServerFailed for one that ended by itself, or was killed within its first minute.
+    """
     while True:
-        for child in children:
-            child.check()
+        for place, child in enumerate(children):
+            if child.was_killed and time.monotonic() - child.began > SETTLED_S:
+                children[place] = processes.started_anew(child)
+                say(f"{child.name} was killed, and is started anew")
+            children[place].check()
         time.sleep(0.5)
 
 

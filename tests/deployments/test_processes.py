@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,7 @@ import pytest
 
 from deployments.errors import ServerFailed
 from deployments.servers import processes
+from deployments.servers.stack import SETTLED_S, watch
 from tests.support.patience import PATIENCE_S, until
 
 
@@ -33,6 +35,23 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     with pytest.raises(ServerFailed, match=words):
         child.check()
     processes.stop([child])
+
+
+def test_what_is_killed_is_started_anew_but_not_again_and_again(tmp_path: Path) -> None:
+    child, said = started("Prefect", tmp_path, "import time; time.sleep(600)"), list[str]()
+    children = [replace(child, began=child.began - SETTLED_S)]
+
+    def kill(text: str = "") -> None:
+        said.append(text)
+        children[0].process.kill()
+        children[0].process.wait()
+
+    kill()
+    with pytest.raises(ServerFailed, match="ended with code -9"):
+        watch(children, kill)  # the second is killed as soon as it is told
+    assert said == ["", "Prefect was killed, and is started anew"]
+    assert children[0].process.pid != child.process.pid
+    processes.stop(children)
 
 
 ORDERLY = """
