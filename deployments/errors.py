@@ -32,6 +32,8 @@ class ServerFailed(StockmlError):
 
     def __str__(self) -> str:
         found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
+        if not self.last_line:  # a full disk keeps nothing of it
+            return f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml doctor` looks for why"
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
 

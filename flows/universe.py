@@ -30,7 +30,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import NightProgress, final_state, row_of
+from tasks.artifacts import NightProgress, can_be_sent, final_state, row_of
 from tasks.begun_runs import run_shown
 from tasks.provider import join_turns
 from tasks.run_records import end_children
@@ -120,7 +120,20 @@ def nights(
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
-    """One ticker's nightly run, within a worker. Raises what the night raised."""
+    """One ticker's nightly run, within a worker. Raises what the night raised, or its words where that cannot be sent.
+
+    Dask takes a worker that sends what nobody can read for a dead one.
+    """
+    try:
+        return _night(ticker, parameters)
+    except Exception as error:
+        if can_be_sent(error):
+            raise
+        words = f"{type(error).__name__}: {error}"
+    raise RuntimeError(words)
+
+
+def _night(ticker: str, parameters: dict[str, Any]) -> NightRow:
     # within this task a step would be kept only with the whole night
     with transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)

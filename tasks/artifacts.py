@@ -1,6 +1,7 @@
 """What a run's page in Prefect shows beside its tasks: progress, a night's text and scores, many nights in a table."""
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -108,6 +109,15 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
     return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
+
+
+def can_be_sent(error: Exception) -> bool:
+    """Whether another process can read it, which it cannot of errors whose arguments are not all in `args`: httpx's."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an error may raise whatever it likes when it is read
+        return False
+    return True
 
 
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:

@@ -1,16 +1,24 @@
 """The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
 
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
+from stockml.storage.files import NO_ROOM
 from stockml.storage.sqlite_files import fault_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
 ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is of shared state
+MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock of who makes databases and tables
 
 
 def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
@@ -26,11 +34,21 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
     ):
         if counts and (fault := fault_of(path, table, thorough=thorough)):
             found = f"expected a database, found {fault}; it was left as it is: {way_back}"
-            if shutil.disk_usage(path).free < SHARED_INDEX:
+            if not _has_room(path.parent):
                 found = f"expected room on the disk, found none ({fault}); make room, then run this again"
             elif not os.access(path.parent, os.W_OK):
                 found = f"expected a folder that can be written, found another ({fault}); correct its rights"
             yield StoreError(str(path), found)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether SQLite could write there. To be tried: a quota leaves the disk its free space."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(SHARED_INDEX))
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    return True
 
 
 def check(home: Home) -> None:
@@ -41,7 +59,23 @@ def check(home: Home) -> None:
 
 def create(home: Home) -> None:
     """Create what is missing on STOCKML_DATABASE_URL's server, if any. Raises ServerUnavailable, without a password."""
+    with alone(home) as server:
+        if server is None:
+            return
+        found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
+        for name in ON_POSTGRES:
+            if name not in found:
+                server.execute(f"CREATE DATABASE {name}")
+
+
+@contextmanager
+def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
+    """A connection to STOCKML_DATABASE_URL's server: one block at a time has it, of all homes. None without a server.
+
+    Raises ServerUnavailable, without a password.
+    """
     if home.database is None:
+        yield None
         return
     place = home.database.rpartition("@")[2]
     try:
@@ -51,10 +85,8 @@ def create(home: Home) -> None:
         raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
     try:
         with psycopg.connect(f"postgresql://{home.database}/postgres", autocommit=True, connect_timeout=10) as server:
-            found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
-            for name in ON_POSTGRES:
-                if name not in found:
-                    server.execute(f"CREATE DATABASE {name}")
+            server.execute("SELECT pg_advisory_lock(%s)", (MAKING,))
+            yield server
     except psycopg.Error as error:
         why = type(error).__name__
         raise ServerUnavailable("PostgreSQL", f"{place} ({why})", "check STOCKML_DATABASE_URL") from None

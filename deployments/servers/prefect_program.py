@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from deployments.process import left_uncollected
+from deployments.servers import databases
 from deployments.servers.access import Access, Guard
 from deployments.servers.prefect_schema import DATABASE, create_database, local_database, migrate
+from stockml.home import home
 from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -157,13 +159,13 @@ def serve_socket(descriptor: int, folder: Path) -> None:
 
 
 def _bring_up_to_date(folder: Path) -> None:
-    """Migrate the database once for each version of Prefect; two processes never do it at once."""
+    """Migrate the database once for each version of Prefect; no two processes do it at once, nor two homes' of one."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     if local := local_database(os.environ):
         create_database(local)
-    with FileLock(folder / "migrated.lock"):
+    with FileLock(folder / "migrated.lock"), databases.alone(home()):
         if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
             migrate()
             write_atomically(head, wanted)

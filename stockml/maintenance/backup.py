@@ -20,13 +20,13 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stockml.errors import InvalidFile, StockmlError
+from stockml.errors import DiskFull, InvalidFile, StockmlError
 from stockml.home import Home
 from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
-from stockml.storage.files import sync_folder
+from stockml.storage.files import NO_ROOM, sync_folder
 from stockml.storage.objects import Found, Objects
 from stockml.storage.process_marks import is_gone, mark
 
@@ -75,7 +75,8 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     """Bring the archive's files into a home that has none of them, or the very same; killed, it goes on when repeated.
 
     only: one file, or all below a folder, as `ledger/IBM.parquet` or `models/IBM`, to take the place of damaged ones.
-    Raises InvalidFile for an archive that is not whole, and for a home that holds other content; nothing is changed.
+    Raises InvalidFile for an archive that is not whole, and for a home that holds other content, DiskFull before there
+    is room for all of it; nothing is changed.
     """
     home.root.mkdir(parents=True, exist_ok=True)
     with _staging(home, home.root) as staged:
@@ -155,6 +156,8 @@ def _extracted(file: Path, root: Path) -> list[str]:
     except FileNotFoundError as error:
         raise InvalidFile(str(file), "expected a backup, found no file; check its name") from error
     except Exception as error:  # zipfile and zlib speak of damage in a dozen types
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InvalidFile(str(file), f"expected a whole backup, found {what}; {WAY_BACK}") from error
 
@@ -175,7 +178,10 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 @contextmanager
 def _staging(home: Home, beside: Path) -> Iterator[Home]:
-    """A folder of its own in another, as a home whose store is local; those that killed processes left there go."""
+    """A folder of its own in another, as a home whose store is local; those that killed processes left there go.
+
+    Raises DiskFull, which names the folder, where the block finds no room.
+    """
     for left in beside.glob(f"{STAGING}*"):
         if is_gone(left.name.removeprefix(STAGING).rpartition("-")[0].replace("@", ":")):
             shutil.rmtree(left, ignore_errors=True)
@@ -183,6 +189,10 @@ def _staging(home: Home, beside: Path) -> Iterator[Home]:
     root = Path(tempfile.mkdtemp(prefix=own, dir=beside.resolve()))
     try:
         yield replace(home, root=root, store=str(root / "store"))
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(str(beside), error.strerror or str(error)) from error
+        raise
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -33,7 +33,7 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
     assert {check.verdict for check in checks.values()} == {"ok", "note"}
     assert "recorded prices are played" in checks["key"].advice
     assert "newest final session 2026-11-23" in checks["clock"].found
-    assert "make run" in checks["store"].advice
+    assert "stockml nightly" in checks["store"].advice
     assert not home.root.exists()
 
 

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured
 from tests.support.nights import recorded_night
 from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.small_disk import files_of_at_most
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,19 @@ def test_a_database_where_nothing_may_be_written_is_no_damage(home: Home, monkey
     [fault] = databases.faults(home)
     assert "expected a folder that can be written" in str(fault)
     assert "move it away" not in str(fault)
+
+
+def test_a_database_for_which_a_quota_leaves_no_room_is_no_damage(home: Home) -> None:
+    """The disk itself has room: SQLite says `disk I/O error`, as it does of a broken one."""
+    home.root.mkdir()
+    database = home.root / "mlflow.db"
+    with closing(sqlite3.connect(database)) as written:
+        written.executescript("PRAGMA journal_mode = wal; CREATE TABLE experiments (name)")
+    with files_of_at_most(10 << 10):
+        [fault] = databases.faults(home)
+    assert str(fault).startswith(f"{database}: expected room on the disk, found none (disk I/O error)")
+    assert not list(databases.faults(home))
+    assert [path.name for path in home.root.iterdir()] == ["mlflow.db"]
 
 
 def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:

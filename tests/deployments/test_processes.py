@@ -19,10 +19,18 @@ def started(name: str, folder: Path, code: str) -> processes.Child:
     return processes.start(processes.Program(name, "program", [], environ), folder / "log")
 
 
-def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    child = started("Prefect", tmp_path, "print('no such table'); raise SystemExit(3)")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("print('no such table'); raise SystemExit(3)", r"ended with code 3 \(no such table\); see .*log"),
+        ("import os; os._exit(1)", r"ended with code 1, and .*log empty; `stockml doctor` looks for why"),
+    ],
+)
+def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code: str, words: str) -> None:
+    """One that had none may have found no room for them."""
+    child = started("Prefect", tmp_path, code)
     child.process.wait(PATIENCE_S)
-    with pytest.raises(ServerFailed, match=r"ended with code 3 \(no such table\); see .*log"):
+    with pytest.raises(ServerFailed, match=words):
         child.check()
     processes.stop([child])
 

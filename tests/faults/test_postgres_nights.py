@@ -1,7 +1,10 @@
 """Beyond one machine: `make run` on PostgreSQL, and eight nights at once on both its servers."""
 
+import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import replaying
-from tests.support.commands import make_run
+from tests.support.commands import make_run, stockml
 from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
@@ -52,6 +55,20 @@ def test_both_servers_on_postgresql_take_eight_nights_at_once(
             assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))]  # each ticker has its track record beside
     assert not (home.root / "mlflow.db").exists()
     assert not (home.prefect / "prefect.db").exists()
+
+
+def test_the_first_commands_of_two_homes_at_once_make_one_set_of_databases(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each with a Prefect server of its own, whose migrations would meet."""
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address, ThreadPoolExecutor() as pool:
+
+        def first(name: str) -> "subprocess.CompletedProcess[str]":
+            place = {"STOCKML_HOME": str(tmp_path / name), "STOCKML_DATABASE_URL": address}
+            return stockml("maintenance", "--dry-run", **place)
+
+        ends = list(pool.map(first, ("one", "other")))
+    assert [(end.returncode, end.stderr.count("stockml:")) for end in ends] == [(0, 0)] * 2, ends
 
 
 def eight_nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

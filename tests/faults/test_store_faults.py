@@ -2,9 +2,7 @@
 
 import os
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -27,6 +25,7 @@ from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import TableFiles
 from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S
+from tests.support.small_disk import files_of_at_most
 
 
 @pytest.fixture
@@ -72,13 +71,8 @@ def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
 
 @pytest.fixture
 def files_of_10_kib():
-    """No file may grow beyond 10 KiB, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10 << 10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    with files_of_at_most(10 << 10):
+        yield
 
 
 def check_full_disk(store: BarStore, bars: Bars) -> None:

@@ -1,27 +1,32 @@
 """A universe on a Dask scheduler of one's own: workers of another home get no night, whenever they join."""
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from distributed import Client, LocalCluster
 from prefect import flow, task
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import State
 
 from deployments.replay.feed import Asked
 from flows.cluster import SameWorkplace, workers
-from flows.universe import universe
+from flows.universe import night_of, universe
 from stockml.errors import UnlikeWorker
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.workplace import marked
+from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -157,3 +162,17 @@ def test_the_check_that_a_killed_run_left_behind_sends_nobody_away(
             scheduler.wait_for_workers(1, PATIENCE_S)
             assert client.submit(str, 1).result(PATIENCE_S) == "1"
             assert joining.poll() is None
+
+
+def failing(exchange: Exchange) -> None:
+    """Of a Prefect server that is healthy, and whose database is not."""
+    is_asked = urlsplit(exchange.path).path.endswith(("/health", "/version"))
+    whole(json.dumps(version("prefect")).encode(), 200 if is_asked else 500)(exchange)
+
+
+def test_an_error_of_prefects_server_in_a_worker_can_be_read_where_the_run_is() -> None:
+    """That of httpx cannot, and its worker would pass for a dead one."""
+    with Loopback(failing) as server, temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+        with pytest.raises(Exception, match="500") as raised:
+            night_of.fn("IBM", {"session": THURSDAY})
+        assert "Server error '500" in str(pickle.loads(pickle.dumps(raised.value)))

@@ -1,7 +1,14 @@
-"""A small file system of a process's own, to be filled: it is seen by that process only, and gone with it."""
+"""A small file system of a process's own, to be filled: it is seen by that process only, and gone with it.
+
+And files that cannot grow, as on such a disk, which needs no mount.
+"""
 
 import ctypes
 import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 NEW_MOUNTS, NEW_USER = 0x0002_0000, 0x1000_0000  # CLONE_NEWNS, CLONE_NEWUSER
@@ -40,6 +47,19 @@ def fill(disk: Path, free: int) -> None:
 
 def make_room(disk: Path) -> None:
     (disk / BALLAST).unlink()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def _called(name: str, *arguments: object) -> None:

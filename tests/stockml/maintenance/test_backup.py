@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import InvalidFile
+from stockml.errors import DiskFull, InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -26,6 +26,7 @@ from stockml.storage.files import write_atomically
 from tests.faults.flipped_bits import kinds
 from tests.support.forecasts import bars, day, entry
 from tests.support.nights import recorded_night
+from tests.support.small_disk import files_of_at_most
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -178,6 +179,21 @@ def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -
         with pytest.raises(InvalidFile, match=why):
             backup.restore(other, tmp_path / name)
     assert kept(other) == {}
+
+
+@pytest.mark.parametrize("size", [0, 200, 2_000])
+def test_a_full_disk_is_named_and_no_archive_is_blamed_for_it(
+    filled: Home, other: Home, tmp_path: Path, size: int
+) -> None:
+    backup.back_up(filled, tmp_path / "a.zip", NOW)
+    with files_of_at_most(size):
+        with pytest.raises(DiskFull, match=f"^{tmp_path}: .*make room"):
+            backup.back_up(filled, tmp_path / "b.zip", NOW)
+        with pytest.raises(DiskFull, match=f"^{other.root}: .*make room"):
+            backup.restore(other, tmp_path / "a.zip")
+    assert kept(other) == {}
+    assert not (tmp_path / "b.zip").exists()
+    assert not [*tmp_path.glob(f"{backup.STAGING}*"), *other.root.glob(f"{backup.STAGING}*")]
 
 
 @pytest.fixture
