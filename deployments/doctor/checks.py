@@ -195,7 +195,10 @@ def mlflow(home: Home) -> Check:
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
     if fault := mlflow_fault(home):
-        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else "MLFLOW_TRACKING_URI"
+        with_password = (
+            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        )
+        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else with_password
         advice = f"start it, or check {named}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
