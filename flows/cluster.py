@@ -5,7 +5,7 @@ Each is held against the run's home, addresses and code before it gets nights: w
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
@@ -56,16 +56,19 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
     own = get_settings_context()
     with dask.config.set(CONFIG), marked(home()) as here, SentSettings(profile=own.profile, settings=own.settings):
+        if address:
+            check_scheduler(address)
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
-        with ExitStack() as started:
-            try:
-                client = started.enter_context(runner).client
-            except (OSError, ValueError) as error:
-                if address is None:
-                    raise
-                raise InvalidSetting("the Dask scheduler", address, "the tcp://host:port of one that is up") from error
-            started.enter_context(checked(client, here))
+        with runner as started, checked(started.client, here):
             yield runner
+
+
+def check_scheduler(address: str, timeout_s: float = 30.0) -> None:
+    """Raises InvalidSetting where no scheduler answers at the address within that time."""
+    try:
+        Client(address, timeout=timeout_s, set_as_default=False).close()
+    except (OSError, ValueError) as error:
+        raise InvalidSetting("the Dask scheduler", address, "the tcp://host:port of one that is up") from error
 
 
 class SentSettings(SettingsContext):

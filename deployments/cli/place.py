@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, StoreError
+from stockml.errors import InvalidFile, RecordUnreadable, StoreError
 from stockml.home import OLD_PLACE, Home, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
@@ -62,6 +62,15 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     with suppress(StoreError) if command == "doctor" else nullcontext():
         refresh(place, ())
     environ["STOCKML_HOME"] = str(place.root)
+    try:
+        return _of_its_prices(command, place, environ)
+    except RecordUnreadable:
+        if command == "doctor":  # names it among all else
+            return place
+        raise
+
+
+def _of_its_prices(command: str, place: Home, environ: MutableMapping[str, str]) -> Home:
     if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
         return place
     if not is_named(environ):

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
+from deployments.errors import PortTaken
 from deployments.registration.tickers import digest_time
-from deployments.servers.access import PASSWORD, SET_PASSWORD, check_port
+from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import faults
 from deployments.servers.prefect_api import is_healthy, refuses, running_server
-from stockml.errors import StockmlError
+from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
@@ -24,7 +25,8 @@ from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
-from stockml.tracking.connection import PREFIX, connection_fault, host_and_port, without_password
+from stockml.tracking.client import Tracking
+from stockml.tracking.connection import CONNECT_TIMEOUT_S, PREFIX, connection_fault, host_and_port, without_password
 
 DISK_NEEDED_GB = 2.0
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
@@ -45,7 +47,9 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("digest", lambda: digest(environ))
     yield from settled("Prefect", lambda: prefect(home, environ))
     yield mlflow(home)
-    yield from (port(name, number, home) for name, number in ports.items())
+    yield from pages(home, environ, ports)
+    yield from settled("webhook", lambda: webhook(environ))
+    yield from settled("Dask", lambda: dask(environ))
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
     yield from kept.bases(home)
@@ -190,18 +194,64 @@ def mlflow(home: Home) -> Check:
         if not is_there and any(home.nights.glob("*/*/night.json")):
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
-    if fault := connection_fault(home.tracking_uri):
-        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else "MLFLOW_TRACKING_URI"
+    if fault := mlflow_fault(home):
+        with_password = (
+            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        )
+        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else with_password
         advice = f"start it, or check {named}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
 
 
-def port(name: str, number: int, home: Home) -> Check:
+def mlflow_fault(home: Home) -> OSError | str | None:
+    """Why nothing answers at MLflow's address, or none that lets a night in; of a database, that nothing listens."""
+    if fault := connection_fault(home.tracking_uri):
+        return fault
+    if urlsplit(home.tracking_uri).scheme in ("http", "https"):
+        try:
+            with Tracking.of(home).client() as client:
+                client.search_experiments(max_results=1)
+        except TrackingUnavailable as away:
+            return away.why
+    return None
+
+
+def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
+    try:
+        access = Access.of(environ)
+    except StockmlError as error:
+        yield Check("pages", "problem", str(error))
+        return
+    yield Check("pages", "ok", f"on {access.address}, {'with a' if access.password else 'without a'} password")
+    yield from (port(name, number, access.address, home) for name, number in ports.items())
+
+
+def port(name: str, number: int, address: str, home: Home) -> Check:
     if running_server(home):
         return Check(f"port {number}", "ok", f"a server is up; {name} is there or on a port of its own")
     try:
-        check_port(name, number, f"--{name.lower()}-port")
-    except StockmlError as taken:
+        check_port(name, number, f"--{name.lower()}-port", address)
+    except PortTaken as taken:
         return Check(f"port {number}", "note", str(taken))
+    except StockmlError as refused:
+        return Check(f"port {number}", "problem", str(refused))
     return Check(f"port {number}", "ok", f"free for {name}")
+
+
+def webhook(environ: Mapping[str, str]) -> Check | None:
+    if not (url := environ.get("STOCKML_WEBHOOK_URL")):
+        return None
+    from deployments.registration.automations import webhook_address
+
+    webhook_address(url)
+    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
+
+
+def dask(environ: Mapping[str, str]) -> Check | None:
+    if not (address := environ.get("STOCKML_DASK_ADDRESS")):
+        return None
+    from flows.cluster import check_scheduler
+
+    check_scheduler(address, timeout_s=CONNECT_TIMEOUT_S)
+    return Check("Dask", "ok", f"a scheduler answers at {address}")

@@ -148,7 +148,7 @@ def flow_of(flow: str) -> Flow[..., Any]:
 
 @cache
 def form_of(flow: str) -> dict[str, Any]:
-    return parameter_schema(flow_of(flow).fn).model_dump_for_openapi()
+    return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:

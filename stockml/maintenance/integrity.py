@@ -84,7 +84,7 @@ def _check_evaluation(folder: Path) -> None:
     try:
         json.loads((folder / "assessment.json").read_bytes())
         with zipfile.ZipFile(folder / "paths.npz") as arrays:
-            damaged = arrays.testzip()
+            damaged = (name := arrays.testzip()) and f"damage in {name}"
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         damaged = "no " + Path(error.filename).name if isinstance(error, FileNotFoundError) else str(error)
     if damaged:

@@ -163,6 +163,8 @@ def read_night(path: Path) -> Night:
     """The inverse of `write_night`; what moved with its home is named where it is now. Raises InvalidFile."""
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
+        if path.absolute().parts[-4:-3] == ("nights",) and path.absolute().parent.name != night.key[:16]:
+            raise ValueError(f"that of another, {night.run_name} ({night.key[:16]})")
     except ValueError as error:
         way_back = "restore it from a backup, or move it away; that night run again makes it anew"
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
@@ -176,7 +178,7 @@ def check_night(path: Path) -> None:
     """Raises InvalidFile as `read_night` does, a tenth as long in coming: what its seal fits is as it was written."""
     try:
         content = path.read_bytes()
-        if unsealed(content) != content:
+        if unsealed(content) != content and path.parent.name.encode() in content:
             return
     except ValueError:
         pass

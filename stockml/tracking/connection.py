@@ -9,7 +9,7 @@ import socket
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +58,9 @@ AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
+    is_server = urlsplit(uri).scheme in {"http", "https"}
     # a server that is away is known in milliseconds, before mlflow is imported
-    if urlsplit(uri).scheme in {"http", "https"} and (fault := connection_fault(uri)):
+    if is_server and (fault := connection_fault(uri)):
         raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -67,10 +68,8 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    locks.mkdir(parents=True, exist_ok=True)
     try:
-        # two processes that make one database at the same time spoil it for each other
-        with FileLock(locks / "mlflow-database.lock", timeout=120):
+        with nullcontext() if is_server else _making(locks):
             make_whole(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
@@ -79,6 +78,12 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
             first_line = str(error).strip().partition("\n")[0][:300]
             raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
         raise
+
+
+def _making(locks: Path) -> FileLock:
+    """Two processes that make one database at the same time spoil it for each other."""
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / "mlflow-database.lock", timeout=120)
 
 
 class Suppressed(AbstractContextManager[None]):

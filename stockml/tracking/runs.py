@@ -1,6 +1,7 @@
 """A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,10 +42,10 @@ def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]"
 
 
 def installation(nights: Path, locks: Path) -> str:
-    """What tells this home from others that log to the same MLflow, wherever its processes run."""
+    """What tells this home from others that log to the same MLflow, wherever its processes run; a damaged one anew."""
     path = nights / ".installation"
     with file_lock(locks / "installation.lock", timeout_s=60):
-        if not path.exists():
+        if not path.exists() or not re.fullmatch(rb"[0-9a-f]{32}", path.read_bytes()):
             write_atomically(path, uuid4().hex.encode())
         return path.read_text()
 

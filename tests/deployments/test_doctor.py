@@ -15,6 +15,7 @@ from stockml.home import home as home_of
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from tests.support.commands import Captured, store_of
+from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
@@ -52,6 +53,19 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
         ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "told at 06:30 in New York"),
+        ({"STOCKML_ADDRESS": "256.1.1.1"}, "pages", "problem", "an IP address of this machine"),
+        ({"STOCKML_ADDRESS": "0.0.0.0"}, "pages", "problem", "set PREFECT_SERVER_API_AUTH_STRING"),
+        ({"PREFECT_SERVER_API_AUTH_STRING": "secret"}, "pages", "problem", "user:password"),
+        ({"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}, "pages", "ok", "on 127.0.0.1, with a password"),
+        (
+            {"STOCKML_ADDRESS": "192.0.2.1", "PREFECT_SERVER_API_AUTH_STRING": "me:secret"},
+            "port 4200",
+            "problem",
+            "an IP",
+        ),
+        ({"STOCKML_WEBHOOK_URL": "hooks/secret"}, "webhook", "problem", "https://hooks.slack.com/services/"),
+        ({"STOCKML_WEBHOOK_URL": "https://hooks.example/secret"}, "webhook", "ok", "the next `stockml deploy`"),
+        ({"STOCKML_DASK_ADDRESS": "somewhere"}, "Dask", "problem", "the tcp://host:port of one that is up"),
     ],
 )
 def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:
@@ -112,6 +126,15 @@ def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: Scrip
     away = found(on_postgres("postgresql://me:secret@127.0.0.1:9"))["MLflow"]
     assert (away.verdict, "check STOCKML_DATABASE_URL" in away.advice) == ("problem", True)
     assert "secret" not in str(away)
+
+
+@pytest.mark.parametrize(("status", "content"), [(404, b"<p>no such page</p>"), (401, b"user and password, please")])
+def test_a_server_that_takes_no_night_is_a_problem_though_it_answers(home: Home, status: int, content: bytes) -> None:
+    with Loopback(whole(content, status)) as server:
+        address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
+        check = found(home_of({"STOCKML_HOME": str(home.root), **address}), address)["MLflow"]
+    assert (check.verdict, str(status) in check.found, "secret" in str(check)) == ("problem", True, False)
+    assert not home.root.exists()
 
 
 def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:

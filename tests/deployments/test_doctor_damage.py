@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deployments.cli.app import run
@@ -139,8 +140,11 @@ def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home:
     assert not list(missing(home)), "its night may be at work, and promotes after its record is kept"
 
 
-@pytest.mark.parametrize("arrays", [None, b"PK, cut off"])
-def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arrays: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [(None, "no paths.npz"), (b"PK, cut off", "File is not a zip file"), (b"one bit", "damage in medians.npy")],
+)
+def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arrays: bytes | None, says: str) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -151,7 +155,12 @@ def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arr
     (folder / "assessment.json").write_text("{}")
     if arrays:
         (folder / "paths.npz").write_bytes(arrays)
-    assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found ")
+    if arrays == b"one bit":
+        np.savez(folder / "paths.npz", medians=np.zeros(100))
+        whole = bytearray((folder / "paths.npz").read_bytes())
+        whole[500] ^= 1
+        (folder / "paths.npz").write_bytes(whole)
+    assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found {says}")
 
 
 def test_a_list_of_tickers_that_cannot_be_read_is_named(home: Home) -> None:

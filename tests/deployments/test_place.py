@@ -122,5 +122,6 @@ def test_a_home_whose_kind_cannot_be_read_is_not_said_to_begin_anew(person: Path
     ) as told:
         place({"STOCKML_HOME": str(person)})
     assert "move it away" not in str(told.value)
+    assert place({"STOCKML_HOME": str(person)}, "doctor") == ".", "it tells of this one among the others"
     (person / "prices.json").write_text('{"prices": "replay"}')
     assert place({"STOCKML_HOME": str(person)}) == "."

@@ -159,6 +159,11 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     assert found["enum"] == ["validation"]
 
 
+def test_the_form_takes_no_name_that_is_no_parameter() -> None:
+    """Prefect's engine crashes on one."""
+    assert all(form_of(each.flow)["additionalProperties"] is False for each in of_other_flows([]))
+
+
 @pytest.mark.slow
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
     first = register(of_tickers(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True)

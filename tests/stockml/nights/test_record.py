@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
-from stockml.nights.record import Night, night_path, put_aside, read_night, write_night
+from stockml.nights.record import Night, check_night, kept_night, night_path, put_aside, read_night, write_night
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 from tasks.steps import promote
 from tests.support.nights import recorded_night
@@ -114,6 +114,20 @@ def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> No
     put_aside(tmp_path / "night.json")
     assert [path.read_bytes() for path in tmp_path.glob("*")] == [b"damaged"]
     assert not (tmp_path / "night.json").exists()
+
+
+def test_the_record_of_another_night_is_none_of_this_one(tmp_path: Path) -> None:
+    """A copy to the wrong place would be shown, and logged, as the night that was asked for."""
+    one, other = recorded_night(key="1" * 64), recorded_night(key="2" * 64)
+    for night in (one, other):
+        write_night(night, night_path(tmp_path / "nights", "IBM", night.key))
+    mixed_up = night_path(tmp_path / "nights", "IBM", one.key)
+    check_night(mixed_up)
+    mixed_up.write_bytes(night_path(tmp_path / "nights", "IBM", other.key).read_bytes())
+    for look in (read_night, check_night):
+        with pytest.raises(InvalidFile, match=f"found that of another, {other.run_name} .{'2' * 16}.; restore"):
+            look(mixed_up)
+    assert kept_night(tmp_path / "nights", "IBM", one.key) is None
 
 
 def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:

@@ -141,6 +141,18 @@ def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, ni
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
 
 
+@pytest.mark.parametrize("found", [b"", b"\xb9", b"another"])
+def test_what_tells_homes_apart_is_made_anew_where_it_is_damaged(
+    found: bytes, tracking: Tracking, night: Night
+) -> None:
+    tracking.nights.mkdir(parents=True, exist_ok=True)
+    (tracking.nights / ".installation").write_bytes(found)
+    tracking.log_night(night)
+    [run] = runs(tracking)
+    assert len(run.data.tags["stockml.installation"]) == 32
+    assert (tracking.nights / ".installation").read_text() == run.data.tags["stockml.installation"]
+
+
 def test_another_homes_run_is_waited_for_until_nobody_can_be_at_work_on_it(tracking: Tracking, night: Night) -> None:
     """On another host, whose processes nobody sees from here: after two hours it is taken for dead."""
     tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
