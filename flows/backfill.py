@@ -15,7 +15,7 @@ from pydantic import Field, WithJsonSchema
 
 from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
 from flows.nightly import exclusive_run, skipped, train_and_publish
-from flows.tonight import NightRequest, bring_history, bring_newest
+from flows.tonight import NightRequest, bring_history
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home
@@ -127,20 +127,19 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
 
     Of a new ticker all, as its first night does. Returns those that have no bar then. Raises QuotaSpent.
     """
-    ticker, calendar = asked.ticker, asked.calendar
+    ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):
         return ()
     store = BarStore.of(home(), calendar)
     is_new = store.last_session(ticker) is None
     if not (is_new and bring_history(asked, sessions[-1])):
-        _, bars = bring_newest(asked, sessions[-1], force=asked.force)
+        payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now)
+        bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%s", bars.counted)
         if without_bar(home(), ticker, sessions, calendar):
             bring_history(asked, sessions[-1])
     if store.unexplained_jumps(ticker):
-        with_home_storage(explain_jumps, force=asked.force)(
-            as_stored(home(), ticker, sessions[-1], calendar), calendar, now
-        )
+        with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1], calendar), calendar, now)
     if is_new and not plan_gives_history():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(home(), ticker, sessions, calendar)

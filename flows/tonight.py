@@ -27,13 +27,11 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
-from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+from stockml.storage.receipts import StoreReceipt
 from tasks.caching import with_home_storage
 from tasks.provider import join_turns, plan_gives_history, turn_of
 from tasks.run_records import deaths, put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
-
-Brought = tuple[PayloadReceipt, StoreReceipt]
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
 
@@ -118,15 +116,16 @@ def newly_at_rest(ticker: str, session: date) -> Outcome | None:
 def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
     """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not.
 
-    All sessions hold the newest, which is then not asked for once more. The receipt counts what all of tonight's
-    answers brought. A jump in an ordinary night is asked about as well.
+    The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
     """
     added, restated = brought_before(BarStore.of(home(), tonight.calendar), tonight.ticker)
     lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
-    everything = bring_history(tonight, session) if lacks_history else None
+    added += bring_history(tonight, session) if lacks_history else 0
     for attempt in range(min(attempts_before(), tonight.late_retries), tonight.late_retries + 1):
-        again = attempt > 0
-        payload, bars = (not again and everything) or bring_newest(tonight, session, force=tonight.force or again)
+        now = clock.now()
+        force = tonight.force or attempt > 0
+        payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
+        bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         outcome = tonight.outcome(session, newest=payload.newest)
         if outcome.state != states.LATE or attempt == tonight.late_retries:
@@ -143,30 +142,20 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
 
 
-def bring_newest(tonight: NightRequest, session: date, *, force: bool) -> Brought:
-    """The newest hundred sessions, into the store."""
-    payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, clock.now())
-    return payload, _append(tonight, payload, force=force)
-
-
-def bring_history(tonight: NightRequest, session: date) -> Brought | None:
-    """All sessions, into the store; None where the key's plan does not give them, or they cannot be used."""
+def bring_history(tonight: NightRequest, session: date) -> int:
+    """All sessions, where the key's plan gives them; how many were added."""
+    ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
     if not plan_gives_history():
-        return None
-    fetched = with_home_storage(fetch_history, force=tonight.force)
+        return 0
     try:
-        everything = fetched(tonight.ticker, session, tonight.calendar, clock.now())
+        everything = with_home_storage(fetch_history, force=tonight.force)(ticker, session, calendar, now)
     except BadPayload as unusable:
         get_run_logger().warning("%s", unusable)
-        return None
+        return 0
     if isinstance(everything, State):
         get_run_logger().warning("%s", everything.message)
-        return None
-    return everything, _append(tonight, everything, force=tonight.force)
-
-
-def _append(tonight: NightRequest, payload: PayloadReceipt, *, force: bool) -> StoreReceipt:
-    return with_home_storage(append_bars, force=force)(payload, tonight.calendar, clock.now())
+        return 0
+    return int(with_home_storage(append_bars, force=tonight.force)(everything, calendar, now).added)
 
 
 def attempts_before() -> int:

@@ -158,15 +158,6 @@ def test_a_hundred_sessions_are_enough_for_a_night_and_too_few_say_what_is_missi
         replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}}).result()
 
 
-def test_a_premium_keys_first_night_asks_once_for_it_has_the_newest_bar_with_all_others(
-    replay: Replay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "premium-replay")
-    night = replay.night(ticker="FB").result()
-    assert (night.status, night.rows_added, night.sessions) == ("completed", 195, 195)
-    assert replay.feed.requests == 1
-
-
 def ends_of_steps(state: State) -> dict[str, str]:
     """How the run's steps ended, by name, once the server has recorded its last one."""
     this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
