@@ -62,6 +62,7 @@ def test_ledger_and_promotions_are_durable_with_their_names(
 
 
 def test_a_backup_is_durable_with_its_name(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+    write_atomically(home.root / "tickers.yaml", b"tickers: []\n")
     back_up(home, tmp_path / "b.zip", datetime.now(UTC))
     assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)
 
