@@ -1,5 +1,6 @@
 """A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object for scripts."""
 
+import os
 import textwrap
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,6 @@ from stockml.forecasts.ledger_scores import with_independent
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 
-PAGES = "stockml up"
 AS_THEY_ARE = (  # of `--json`, in its order
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
     *("code_hash", "mode", "mlflow_run_id", "model_version"),
@@ -201,10 +201,11 @@ def _live(night: Night) -> str:
 
 
 def _where(night: Night) -> list[str]:
+    pages = "make up" if "MAKELEVEL" in os.environ else "stockml up"
     version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
     run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
     places = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
-    places += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else PAGES)]
+    places += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else pages)]
     return [line for label, place in places for line in _row(label, place or "")]
 
 

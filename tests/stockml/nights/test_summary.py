@@ -107,9 +107,12 @@ def test_the_text_says(said: str) -> None:
     assert said in " ".join(summary.text(logged()).split())
 
 
-def test_who_has_no_link_is_told_how_to_see_the_pages() -> None:
+def test_who_has_no_link_is_told_how_to_see_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
         assert ("pages stockml up" in " ".join(summary.text(night).split())) is is_told
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert "pages make up" in " ".join(summary.text(replace(logged(), mlflow_run_url=None)).split())
 
 
 @pytest.mark.parametrize("night", [logged(), without_network(), by_a_path(), of_an_earlier_version()])
