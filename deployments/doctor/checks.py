@@ -206,14 +206,13 @@ def mlflow(home: Home) -> Check:
 
 def mlflow_fault(home: Home) -> OSError | str | None:
     """Why nothing answers at MLflow's address, or none that lets a night in; of a database, that nothing listens."""
-    if fault := connection_fault(home.tracking_uri):
-        return fault
-    if urlsplit(home.tracking_uri).scheme in ("http", "https"):
-        try:
-            with Tracking.of(home).client() as client:
-                client.search_experiments(max_results=1)
-        except TrackingUnavailable as away:
-            return away.why
+    if urlsplit(home.tracking_uri).scheme not in ("http", "https"):
+        return connection_fault(home.tracking_uri)
+    try:
+        with Tracking.of(home).client() as client:
+            client.search_experiments(max_results=1)
+    except TrackingUnavailable as away:
+        return away.why
     return None
 
 

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
-RESTARTS = 3
+RESTARTS = 3  # of what is killed again and again the machine, or its memory, is at fault
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def started_anew(child: Child) -> Child:
     return child.again()
 
 
-@contextmanager
+@contextlib.contextmanager
 def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
     """Run the program, which serves `listening`; yield the check of it; stop it.
 
