@@ -11,7 +11,7 @@ import shutil
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.storage.files import sha256_of
 from tests.support import replaying
-from tests.support.night_process import IMPORTED, PASSED_ON, Standing, copied, nights, standing, start_night, stored
+from tests.support.night_process import Standing, copied, forked, nights, standing, start_night, stored
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import fill, make_room, mount_small_disk
 
@@ -107,13 +107,8 @@ def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
     """What comes of a night that starts with so many bytes free, in a process that has a disk of its own."""
     from prefect.settings import PREFECT_API_URL
 
-    environ = {name: value for name in PASSED_ON if (value := os.environ.get(name))}
-    context = get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    here, there = context.Pipe(duplex=False)
-    arguments = (shortage.folder, ready, folder, free, environ, PREFECT_API_URL.value(), there)
-    process = context.Process(target=_short_of_room, args=arguments)
-    process.start()
+    here, there = Pipe(duplex=False)
+    process = forked(_short_of_room, shortage.folder, ready, folder, free, PREFECT_API_URL.value(), there)
     there.close()
     found = here.recv() if here.poll(PATIENCE_S) else "it did not end"
     process.join(PATIENCE_S)
@@ -121,12 +116,10 @@ def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
     return found
 
 
-def _short_of_room(
-    on_disk: str, ready: Home, folder: Path, free: int, environ: dict[str, str], api: str, result: Connection
-) -> None:
+def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str, result: Connection) -> None:
     try:
         mount_small_disk(folder / on_disk)  # first: a process with threads may not
-        os.environ.update(environ, STOCKML_HOME=str(folder))
+        os.environ["STOCKML_HOME"] = str(folder)
         if on_disk == "mlflow":
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / on_disk / 'mlflow.db'}"
         shutil.copytree(ready.root, folder, dirs_exist_ok=True)

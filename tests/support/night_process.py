@@ -7,7 +7,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -29,7 +29,6 @@ from stockml.tracking.client import Tracking
 MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}
 IMPORTED = ["flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"]
 KILLED = -9
-PASSED_ON = ("ALPHAVANTAGE_URL", "ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "MLFLOW_TRACKING_URI", "STOCKML_CLOCK")
 
 
 def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
@@ -44,19 +43,29 @@ def start_flow(home: Home, flow: str, *, quiet: bool = True, **asked: Any) -> Fo
     """
     from prefect.settings import PREFECT_API_URL
 
-    environ = {name: os.environ.get(name) for name in PASSED_ON} | {"STOCKML_HOME": str(home.root)}
+    return forked(_run, str(home.root), PREFECT_API_URL.value(), quiet, flow, asked)
+
+
+def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """Begin `target(*arguments)` in a process that has imported everything, with the environment as it is here and now.
+
+    What it is forked from has that of the test which was the first to need one, a database's address with it.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    process = context.Process(target=_run, args=(environ, PREFECT_API_URL.value(), quiet, flow, asked))
+    process = context.Process(target=_as_here, args=(dict(os.environ), target, arguments))
     process.start()
     return process
 
 
-def _run(environ: dict[str, str | None], api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> None:
-    for name, value in environ.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+def _as_here(environ: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    target(*arguments)
+
+
+def _run(root: str, api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> None:
+    os.environ["STOCKML_HOME"] = root
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
