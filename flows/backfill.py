@@ -5,15 +5,15 @@ whole range, and not at all when the store has it.
 """
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from flows.form import DAY, NO_CHANGES, CalendarName, Changes, TickerName, chosen
+from flows.form import NO_CHANGES, CalendarName, Changes, PastDay, TickerName, chosen
 from flows.nightly import exclusive_run, skipped, train_and_publish
 from flows.tonight import NightRequest, bring_history
 from stockml import clock
@@ -33,9 +33,6 @@ from tasks.caching import with_home_storage
 from tasks.provider import has_second_provider, plan_gives_history
 from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
-
-# as text: the server lets any text pass for a "date"
-PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 
 
 @flow(name="history", flow_run_name="history {ticker}")

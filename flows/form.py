@@ -32,6 +32,7 @@ Day = Annotated[
     BeforeValidator(lambda day: day or None),
     WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"}),
 ]
+PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 NightlyDecay = Annotated[  # nothing of a night's test part may lower its rate
     Literal["validation"], WithJsonSchema({"type": "string", "enum": ["validation"]})
 ]

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, TickerName, chosen
+from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, PastDay, TickerName, chosen
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.evaluation.backtest import Span
@@ -80,8 +80,8 @@ def backtest(
         ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: date = Field(date(2009, 9, 30), description="The first past night"),
-    last: date = Field(date(2012, 12, 31), description="The last; it counts if its 50 sessions have come"),
+    first: PastDay = Field(date(2009, 9, 30), description="The first past night"),
+    last: PastDay = Field(date(2012, 12, 31), description="The last; it counts if its 50 sessions have come"),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
     vintages: str = Field("", description="A folder of bases and regressions to use alone; empty for the usual ones"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),

@@ -154,6 +154,15 @@ def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None
     assert bool(re.search(pattern, day)) is passes
 
 
+@pytest.mark.parametrize(
+    ("flow", "field"), [("backfill.backfill", "last"), ("studies.backtest", "first"), ("studies.backtest", "last")]
+)
+def test_a_day_that_a_form_must_have_is_one_that_there_is(flow: str, field: str) -> None:
+    pattern = form_of(flow)["properties"][field]["pattern"]
+    days = ("2013-03-01", "2013-04-31", "")
+    assert [bool(re.search(pattern, day)) for day in days] == [True, False, False]
+
+
 def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     found = form_of("nightly.nightly")["definitions"]["TrainingSettings"]["properties"]["decay_on"]
     assert found["enum"] == ["validation"]
