@@ -138,7 +138,10 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
     for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
         if path.is_file() and _identity(_read(path)) == identity:
             return path
-    raise InvalidFile(name, f"expected content of SHA-256 {sha256} in {', '.join(map(str, folders))}; retrain")
+    there = any((folder / name).is_file() for folder in folders)
+    found = "another of that name, as another version of stockml has it," if there else "none"
+    where = ", ".join(map(str, folders))
+    raise InvalidFile(name, f"expected content of SHA-256 {sha256}, found {found} in {where}; retrain")
 
 
 def _aside(folder: Path, name: str, sha256: str) -> Path:

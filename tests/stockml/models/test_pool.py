@@ -99,8 +99,11 @@ def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(
     assert again.identity() == found.identity()
     assert again.base is found.base, "read once"
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
-    with pytest.raises(InvalidFile, match=r"base-2017-06.*expected content of SHA-256.*retrain"):
+    with pytest.raises(InvalidFile, match=r"base-2017-06.*expected content of SHA-256.*found none in.*retrain"):
         Pool.identified(found.identity(), [folder])
+    other = {**found.identity(), "base": f"{newest.name} {'0' * 64}"}
+    with pytest.raises(InvalidFile, match="found another of that name, as another version of stockml has it"):
+        Pool.identified(other, [folder, own])
     nothing = Pool.before(EARLIER)
     assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
 
