@@ -27,7 +27,8 @@ from stockml.storage.files import write_atomically
 SHIPPED = Path(__file__).parent / "vintages"
 LARGEST = 16_000_000  # bytes
 FITTED = ("means", "intercepts", "coefficients")
-WAY_BACK = "take the file from the release again, or make it anew (README.md beside it)"
+AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
+OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
 READ_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
 
 Header = dict[str, Any]
@@ -74,6 +75,7 @@ def digest(vintage: Vintage) -> str:
 def read(path: Path) -> Any:
     """What `write` wrote. Raises InvalidFile that names the file when it is missing, damaged or something else."""
     kind = KINDS["regression" if path.match(KINDS["regression"].pattern) else "base"]
+    way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
         if (size := path.stat().st_size) > LARGEST:
             raise ValueError(f"{size:,} bytes")
@@ -82,7 +84,7 @@ def read(path: Path) -> Any:
         signed, found = header.pop("sha256"), _digest(header, arrays)
         if signed != found:
             expected = f"expected content of SHA-256 {str(signed)[:64]}"
-            raise InvalidFile(str(path), f"{expected}, found {found}; {WAY_BACK}")
+            raise InvalidFile(str(path), f"{expected}, found {found}; {way_back}")
         for name, wanted in kind.layout.items():
             if header[name] != wanted:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
@@ -95,9 +97,9 @@ def read(path: Path) -> Any:
         vintage = kind.build(learned_from, header, arrays)
     except READ_ERRORS as problem:
         what = f"{type(problem).__name__}: {str(problem)[:160]}"
-        raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {WAY_BACK}") from problem
+        raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
     if path.name != file_name(vintage):
-        raise InvalidFile(str(path), f"expected the name {file_name(vintage)}; rename it, or {WAY_BACK}")
+        raise InvalidFile(str(path), f"expected the name {file_name(vintage)}; rename it, or {way_back}")
     return vintage
 
 

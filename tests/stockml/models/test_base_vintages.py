@@ -91,7 +91,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, damage: str) -> None
     with pytest.raises(InvalidFile) as refusal:
         read(path)
     assert str(path) in str(refusal.value)
-    assert "make it anew" in str(refusal.value)
+    assert "learn it anew with `stockml pretrain`" in str(refusal.value)
 
 
 def test_no_turned_bit_is_read_as_another_network(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_damaged_or_foreign_file_is_named(model: PooledRegression, tmp_path: P
     with pytest.raises(InvalidFile) as refusal:
         read(path)
     assert str(path) in str(refusal.value)
-    assert "make it anew" in str(refusal.value)
+    assert "learn it anew with `stockml pretrain`" in str(refusal.value)
 
 
 def test_a_missing_or_renamed_file_is_named(model: PooledRegression, tmp_path: Path) -> None:
@@ -78,6 +78,11 @@ def test_a_missing_or_renamed_file_is_named(model: PooledRegression, tmp_path: P
     for path in (renamed, tmp_path / "pooled-2001-01.json"):
         with pytest.raises(InvalidFile, match=path.name):
             read(path)
+
+
+def test_a_shipped_one_comes_with_the_release() -> None:
+    with pytest.raises(InvalidFile, match=r"pooled-1980-01.*take the file from the release again"):
+        read(SHIPPED / "pooled-1980-01.json")
 
 
 def test_shipped_vintages_are_sound_at_most_two_years_apart_and_described() -> None:
