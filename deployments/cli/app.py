@@ -117,7 +117,7 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
     """What could not be done to which file; a home that cannot be made is said as that."""
     if isinstance(error, UnicodeDecodeError):
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
-    why, file = error.strerror or str(error), str(error.filename or "")
+    why, file = error.strerror or str(error), str(error.filename2 or error.filename or "")
     root, place = home().root, f"{file}: " if file else ""
     if error.errno in NO_ROOM:
         return f"{place}expected room on the disk, found none ({why}); make room, then run this again"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from deployments.cli.app import run
+from deployments.cli.app import reported, run
 from deployments.process import restored
 from deployments.replay.feed import Feed
 from deployments.servers.environment import settings_of
@@ -25,7 +25,7 @@ from stockml.home import home as home_of
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
-from stockml.storage.files import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
@@ -248,3 +248,11 @@ def test_a_run_that_fails_says_what_to_do_and_nothing_else_of_why(here: Installa
     said = here.stockml(*command.split(), code=1)[1]
     assert says in said.splitlines()[-1]
     assert "Failed to write result" not in said
+
+
+def test_a_folder_in_a_files_place_is_named_not_what_was_to_take_it(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there := home.root / "model.json").mkdir(parents=True)
+    assert reported(lambda: write_atomically(there, b"{}") or 0) == 1
+    assert capsys.readouterr().err.startswith(f"stockml: {there}: Is a directory; see that it is there")
