@@ -54,7 +54,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from kept.settings(home)
     yield from kept.bases(home)
     yield from kept.nights(home)
-    yield from kept.artifacts(home)
+    yield from kept.tracked(home)
 
 
 def settled(name: str, look: Callable[[], Check | None]) -> Iterator[Check]:

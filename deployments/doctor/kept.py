@@ -1,6 +1,7 @@
 """The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, and their files in MLflow."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,13 +14,14 @@ from stockml.errors import NoBars, StockmlError, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
-from stockml.models.registry import FILE
+from stockml.models.registry import FILE, Registry
+from stockml.nights.record import kept_night
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import PREFIX, missing_folders, without_password
+from stockml.tracking.connection import PREFIX, logged_keys, missing_folders, without_password
 from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -112,13 +114,13 @@ def nights(home: Home) -> Iterator[Check]:
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 
 
-def artifacts(home: Home) -> Iterator[Check]:
-    """What MLflow keeps of nights in files is where it looks for them, also after the home was moved."""
+def tracked(home: Home) -> Iterator[Check]:
+    """MLflow has the champions' nights; what it keeps in files is where it looks for them, also of a moved home."""
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
         return  # none here, or one that `databases` names
     try:
-        missing = missing_folders(home.tracking_uri, home.artifacts)
+        missing, logged = missing_folders(home.tracking_uri, home.artifacts), logged_keys(home.tracking_uri)
     except (SQLAlchemyError, ImportError):
         return  # it is not there yet, or `mlflow` names it
     if missing:
@@ -128,3 +130,16 @@ def artifacts(home: Home) -> Iterator[Check]:
         if not file:
             back += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
         yield Check("artifacts", "problem", found, f"{back}; without it their plots and models are gone from MLflow")
+    if lost := sorted(_untracked_champions(home, logged)):
+        found = f"no run of {', '.join(lost)}, whose model is champion: its database was begun anew"
+        yield Check("MLflow's runs", "note", found, "`stockml rebuild-tracking` makes those of all nights again")
+
+
+def _untracked_champions(home: Home, logged: set[str]) -> Iterator[str]:
+    """The night of each champion that MLflow has no run of, and that does not wait for it."""
+    known = logged | {night.key for night in Tracking.of(home).pending()}
+    for name in (path.parent.name for path in home.models.glob(f"*/{FILE}")):
+        with suppress(StockmlError):  # a damaged history is named with its ticker
+            champion = Registry(home.models).champion(name)
+            if champion and champion.key not in known and kept_night(home.nights, name, champion.key):
+                yield f"{name} {champion.session}"

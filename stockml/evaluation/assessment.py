@@ -33,7 +33,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 
 VOLATILITY_SESSIONS = 20
 
@@ -221,13 +221,13 @@ def write_assessment(assessment: Assessment, folder: Path) -> None:
     np.savez(arrays, **named, **assessment.paths)  # type: ignore[arg-type]
     write_atomically(folder / "paths.npz", arrays.getvalue())
     findings = Findings(**{each.name: getattr(assessment, each.name) for each in fields(Findings)})
-    write_atomically(folder / "assessment.json", written_record(findings))
+    write_atomically(folder / "assessment.json", sealed(written_record(findings)))
 
 
 def read_assessment(folder: Path) -> Assessment:
     """The inverse of `write_assessment`. Raises InvalidFile."""
     try:
-        findings = read_record(Findings, (folder / "assessment.json").read_bytes())
+        findings = read_record(Findings, unsealed((folder / "assessment.json").read_bytes()))
         with np.load(folder / "paths.npz", allow_pickle=False) as arrays:
             kept = {name: arrays[name] for name in arrays.files}
         named = {to: kept.pop(name) for name, to in (("origins", "test_origins"), ("unseen", "unseen"))}

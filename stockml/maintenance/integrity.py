@@ -15,6 +15,7 @@ from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.prices.store import BarStore
+from stockml.storage.records import unsealed
 from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
 
@@ -82,7 +83,7 @@ def check_champion(home: Home, ticker: str) -> None:
 def _check_evaluation(folder: Path) -> None:
     """By its files alone: an earlier version's holds other figures, which is no damage. Raises InvalidFile."""
     try:
-        json.loads((folder / "assessment.json").read_bytes())
+        json.loads(unsealed((folder / "assessment.json").read_bytes()))
         with zipfile.ZipFile(folder / "paths.npz") as arrays:
             damaged = (name := arrays.testzip()) and f"damage in {name}"
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
@@ -53,6 +53,10 @@ SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id
 JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
 WHERE runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
 AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared')
+"""
+LOGGED = """
+SELECT DISTINCT tags.value FROM tags JOIN runs USING (run_uuid)
+WHERE tags.key = 'stockml.key' AND runs.lifecycle_stage = 'active'
 """
 
 
@@ -186,19 +190,28 @@ def missing_folders(uri: str, artifacts: str) -> list[Path]:
 
     To there only the addresses in an SQLite file follow. Nothing of it is changed. Raises SQLAlchemyError.
     """
+    locations = _on_this_machine((name, place) for name, place in _selected(uri, LOCATIONS))
+    with_files = {name for (name,) in _selected(uri, WITH_FILES)}
+    moved = dict(_moved(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}
+    looked = {name: [before, moved.get(before, before)] for name, before in locations.items() if name in with_files}
+    return [_folder(each[0]) for each in looked.values() if not any(_folder(place).is_dir() for place in each)]
+
+
+def logged_keys(uri: str) -> set[str]:
+    """The keys of the nights that have a run in MLflow's database. Nothing is changed. Raises SQLAlchemyError."""
+    return {key for (key,) in _selected(uri, LOGGED)}
+
+
+def _selected(uri: str, query: str) -> list[tuple[Any, ...]]:
     from sqlalchemy import create_engine, text
 
     file = quote(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
     engine = create_engine(f"{PREFIX}file:{file}?mode=ro&uri=true" if file else uri)
     try:
         with engine.connect() as database:
-            locations = _on_this_machine((name, place) for name, place in database.execute(text(LOCATIONS)))
-            with_files = set(database.execute(text(WITH_FILES)).scalars())
+            return [tuple(row) for row in database.execute(text(query))]
     finally:
         engine.dispose()
-    moved = dict(_moved(locations, artifacts.rstrip("/"))) if file else {}
-    looked = {name: [before, moved.get(before, before)] for name, before in locations.items() if name in with_files}
-    return [_folder(each[0]) for each in looked.values() if not any(_folder(place).is_dir() for place in each)]
 
 
 def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:

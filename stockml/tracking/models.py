@@ -20,6 +20,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
+from stockml.storage.records import unsealed
 from stockml.tracking.connection import Suppressed
 from stockml.tracking.run_content import version_note
 
@@ -170,7 +171,7 @@ def zipped_code() -> bytes:
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
     """Its calibration, and the model's folder with the vintages that it names, or that were the newest that night."""
-    assessment = json.loads((Path(night.evaluation_folder or "") / "assessment.json").read_bytes())
+    assessment = json.loads(unsealed((Path(night.evaluation_folder or "") / "assessment.json").read_bytes()))
     calibration = scratch / "calibration.json"
     calibration.write_text(json.dumps(assessment["calibration"]))
     trained = scratch / "trained"

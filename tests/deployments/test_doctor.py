@@ -1,6 +1,7 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
+import shutil
 import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,8 +13,11 @@ from deployments.doctor import Check, examine
 from deployments.servers.prefect_api import is_healthy, prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
+from stockml.tracking.client import WAITING, Tracking
+from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
@@ -209,3 +213,18 @@ def test_a_clock_that_was_ahead_is_named_with_the_repair(home: Home) -> None:
     assert check.verdict == "problem"
     assert "clock was ahead" in check.advice
     assert "stockml nightly IBM --force" in check.advice
+
+
+def test_a_champion_that_an_mlflow_begun_anew_does_not_know_is_said(home: Home, empty_database: Path) -> None:
+    kinds(home.root)
+    champion = Registry(home.models).champion("IBM")
+    assert champion
+    shutil.copy(empty_database, home.root / "mlflow.db")
+    write_night(recorded_night(key=champion.key), path := night_path(home.nights, "IBM", champion.key))
+    assert f"no run of IBM {champion.session}, whose model is champion" in found(home)["MLflow's runs"].found
+    (waiting := path.with_name(WAITING)).touch()
+    assert "MLflow's runs" not in found(home), "it waits, which is said"
+    waiting.unlink()
+    assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
+    Tracking.of(home).rebuild()
+    assert "MLflow's runs" not in found(home)

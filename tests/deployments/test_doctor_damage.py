@@ -24,6 +24,7 @@ from stockml.home import home as home_of
 from stockml.maintenance.integrity import missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
+from stockml.storage.records import sealed
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from tests.deployments.test_doctor import NOW, found
@@ -142,7 +143,12 @@ def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home:
 
 @pytest.mark.parametrize(
     ("arrays", "says"),
-    [(None, "no paths.npz"), (b"PK, cut off", "File is not a zip file"), (b"one bit", "damage in medians.npy")],
+    [
+        (None, "no paths.npz"),
+        (b"PK, cut off", "File is not a zip file"),
+        (b"one bit", "damage in medians.npy"),
+        (b"one figure", "damage, or a change by hand"),
+    ],
 )
 def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arrays: bytes | None, says: str) -> None:
     kinds(home.root)
@@ -155,6 +161,8 @@ def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arr
     (folder / "assessment.json").write_text("{}")
     if arrays:
         (folder / "paths.npz").write_bytes(arrays)
+    if arrays == b"one figure":
+        (folder / "assessment.json").write_bytes(sealed(b'{\n "skill": 0.1\n}').replace(b"0.1", b"0.9"))
     if arrays == b"one bit":
         np.savez(folder / "paths.npz", medians=np.zeros(100))
         whole = bytearray((folder / "paths.npz").read_bytes())
