@@ -1,4 +1,4 @@
-"""The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, and their files in MLflow."""
+"""The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, what MLflow has of them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -131,7 +131,7 @@ def tracked(home: Home) -> Iterator[Check]:
             back += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
         yield Check("artifacts", "problem", found, f"{back}; without it their plots and models are gone from MLflow")
     if lost := sorted(_untracked_champions(home, logged)):
-        found = f"no run of {', '.join(lost)}, whose model is champion: its database was begun anew"
+        found = f"no run of {', '.join(lost)}, whose model is champion: it was deleted, or the database is a new one"
         yield Check("MLflow's runs", "note", found, "`stockml rebuild-tracking` makes those of all nights again")
 
 

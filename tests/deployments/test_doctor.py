@@ -226,5 +226,9 @@ def test_a_champion_that_an_mlflow_begun_anew_does_not_know_is_said(home: Home, 
     assert "MLflow's runs" not in found(home), "it waits, which is said"
     waiting.unlink()
     assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
-    Tracking.of(home).rebuild()
-    assert "MLflow's runs" not in found(home)
+    for _ in ("begun anew", "deleted"):
+        night = next(each for each in Tracking.of(home).rebuild() if each.key == champion.key)
+        assert "MLflow's runs" not in found(home)
+        with Tracking.of(home).client() as client:
+            client.delete_run(str(night.mlflow_run_id))
+        assert "it was deleted" in found(home)["MLflow's runs"].found
