@@ -33,6 +33,7 @@ NIGHTLY = "nightly"  # the flow
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run that was lost, after 5 min
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: of a worker that is there before the server
+GONE_AFTER = timedelta(minutes=1)  # the same of one whose process this host knows to be gone: two heartbeats
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
 
 
@@ -96,7 +97,7 @@ def do_lost_again(now: datetime | None = None) -> None:
     away. Other flows' runs are left to the server, which after an outage of its own has no heartbeat of living ones.
     """
     now = now or datetime.now(UTC)
-    silent = in_state([StateType.RUNNING], start_time={"before_": now - LOST_AFTER})
+    silent = in_state([StateType.RUNNING], start_time={"before_": now - GONE_AFTER})
     ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
     flows = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
@@ -117,9 +118,13 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
         return None
     if _is_lost(run):
         return states[-1].message
-    if states[-1].timestamp > now - LOST_AFTER:  # it was put back, and has just begun again
+    silence = GONE_AFTER if is_gone(run.infrastructure_pid) else LOST_AFTER
+    if states[-1].timestamp > now - silence:  # it was put back, and has just begun again
         return None
-    return why_dead(run, now, LOST_AFTER, parent_ended=False, heartbeat=_last_heartbeat(client, run))
+    heartbeat = _last_heartbeat(client, run)
+    if heartbeat and heartbeat > now - silence:  # from another machine of this one's name
+        return None
+    return why_dead(run, now, silence, parent_ended=False, heartbeat=heartbeat)
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:

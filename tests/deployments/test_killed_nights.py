@@ -1,19 +1,34 @@
 """A night whose process dies is done again: killed alone, with the warm process, or with all of `stockml up`."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import gethostname
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events import Event
+from prefect.events.filters import EventFilter
 from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled, State
 
 from stockml.storage.process_marks import mark
-from tasks.run_records import A_NIGHT, MOST_DEATHS, SILENT, crash_orphans, do_lost_again, done_again
+from tasks.run_records import (
+    A_NIGHT,
+    GONE_AFTER,
+    HEARTBEAT,
+    MOST_DEATHS,
+    SILENT,
+    crash_orphans,
+    do_lost_again,
+    done_again,
+)
+from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -99,6 +114,36 @@ def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_pat
             client.set_flow_run_state(made["LOST"], Scheduled(scheduled_time=datetime.now(UTC)), force=True)
             until(client, made["LOST"], "Completed")
         assert found() == left | {"SILENT": "AwaitingRetry", "LOST": "Completed"}
+
+
+def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(tmp_path: Path) -> None:
+    """That of another host may be at work: of it only silence tells; and one that sends heartbeats is alive."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone = f"{gethostname()}:{ended.pid}"
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"gone {uuid4()}", type="process")).name
+        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+
+        def run(process: str) -> UUID:
+            made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "GONE"}).id
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": made}, json={"infrastructure_pid": process})
+            client.set_flow_run_state(made, Running(), force=True)
+            return made
+
+        def names_after(passed: timedelta) -> list[str | None]:
+            do_lost_again(beat.occurred + passed)
+            return [client.read_flow_run(each).state_name for each in runs]
+
+        runs = [run(gone), run("elsewhere:1"), run(gone)]
+        beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs[-1]}"}, id=uuid4())
+        client.request("POST", "/events", json=[beat.model_dump(mode="json")])
+        told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
+        patience.until(lambda: bool(client.read_events(told, limit=1).events))
+        assert names_after(timedelta(seconds=30)) == ["Running", "Running", "Running"]
+        assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running"]
+        assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
+        assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry"]
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
