@@ -48,6 +48,17 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "stockml"}}]
 
 
+def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
+    """A fresh claim is root's; and what a restricted namespace asks of every pod is said."""
+    pod = base_job_template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    (user,) = re.findall(r"useradd .*--uid (\d+) stockml", (PROJECT / "deployments/docker/Dockerfile").read_text())
+    about = pod["securityContext"]
+    assert [about[name] for name in ("runAsUser", "runAsGroup", "fsGroup")] == [int(user)] * 3
+    assert (about["runAsNonRoot"], about["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
+    allowed = pod["containers"][0]["securityContext"]
+    assert allowed == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
 def test_the_image_holds_every_package_of_the_project() -> None:
     recipe = (PROJECT / "deployments/docker/Dockerfile").read_text()
     for package in ("stockml", "tasks", "flows", "deployments"):

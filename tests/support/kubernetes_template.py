@@ -1,4 +1,4 @@
-"""Print the base job template: Prefect's own for Kubernetes, with the state volume and the secret added.
+"""Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and the secret added.
 
 python -m tests.support.kubernetes_template > deployments/kubernetes/base-job-template.json
 """
@@ -9,6 +9,15 @@ from importlib.resources import files
 from typing import Any
 
 _METADATA = ("collections_data", "views", "aggregate-worker-metadata.json")
+USER = 1000  # the image's; a fresh claim is root's, and becomes the group's
+OF_THE_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 
 
 def prefects_own(package: str, kind: str) -> dict[str, Any]:
@@ -22,7 +31,9 @@ def base_job_template() -> dict[str, Any]:
     template = copy.deepcopy(prefects_own("prefect-kubernetes", "kubernetes"))
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     pod["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}]
+    pod["securityContext"] = OF_THE_POD
     container = pod["containers"][0]
+    container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container["volumeMounts"] = [{"name": "state", "mountPath": "/state"}]
     container["envFrom"] = [{"secretRef": {"name": "stockml"}}]
     return template
