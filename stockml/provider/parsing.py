@@ -38,6 +38,7 @@ MINUTE_WAIT_S = 65.0
 
 NOTICE_FIELDS = ("Error Message", "Information", "Note")
 ADDRESS = re.compile(r"https?://\S+")
+REFUSED_KEY = re.compile(r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})")  # a key can be one of these words
 PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
@@ -141,7 +142,7 @@ def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -
         error = PremiumOnly(ticker, excerpt(feature[1]) if feature else function)
     elif says("demo"):
         error = BadKey(ticker, "the demo key, which only answers the documentation's own examples")
-    elif says("apikey is invalid or missing"):
+    elif REFUSED_KEY.search(words):
         error = BadKey(ticker, "one that the provider calls invalid or missing")
     elif says("invalid api call"):
         error = UnknownSymbol(ticker, found)

@@ -12,6 +12,7 @@ import pytest
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import Bars
 from stockml.provider.parsing import MAX_BYTES, decoded, parse_daily, parse_splits
+from stockml.redaction import redacted_bytes
 from tests.stockml.provider.test_parsing_splits import SPLITS
 from tests.support import PAYLOADS
 from tests.support.counting import calls_of
@@ -115,6 +116,13 @@ def test_a_refusal_ends_in_its_type(name: str, parse: Callable[[bytes, str], obj
     if isinstance(caught.value, RateLimited):
         low, high = WAIT_S[name]
         assert low <= caught.value.wait_s <= high
+
+
+@pytest.mark.parametrize("key", ["apikey", "invalid", "missing"])
+def test_a_refused_key_that_is_a_word_of_its_refusal_is_known_as_one(key: str) -> None:
+    content = (PAYLOADS / "err_apikey_missing.json").read_bytes()
+    with pytest.raises(BadKey):
+        parsed(redacted_bytes(content, key))
 
 
 def test_dividends_are_neither_bars_nor_splits() -> None:
