@@ -63,16 +63,23 @@ def open_run(page: "Page", address: str, run_id: str) -> None:
     page.get_by_text("Task runs", exact=False).first.wait_for()
 
 
+def leave(page: "Page") -> None:
+    """Look away while something is waited for: a page that shows a run at work draws without end, a core's worth."""
+    page.goto("about:blank")
+
+
 def cancel(page: "Page") -> None:
     """On the run's page: Cancel, and yes."""
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.locator(".p-modal").get_by_role("button", name="Confirm").click()
+    with page.expect_response("**/set_state"):
+        page.locator(".p-modal").get_by_role("button", name="Confirm").click()
 
 
 def run_again(page: "Page") -> None:
     """On the page of a run that has ended: Retry, and yes."""
     page.get_by_role("button", name="Retry", exact=True).click()
-    page.locator(".p-modal").get_by_role("button", name="Retry", exact=True).click()
+    with page.expect_response("**/set_state"):
+        page.locator(".p-modal").get_by_role("button", name="Retry", exact=True).click()
 
 
 def open_artifact(page: "Page", address: str, artifact_id: str) -> None:

@@ -18,7 +18,7 @@ from stockml.nights.glance import Glance
 from stockml.nights.status import Row, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
-from tests.pages.prefect_pages import cancel, fill, open_artifact, open_form, open_run, run_again, start, submit
+from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.chromium import keep_picture, needs_chromium
 from tests.support.night_process import held_locks, standing, stored
@@ -76,6 +76,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     open_form(page, pages.prefect, "IBM")
     fill(page, "Direction step (Optional)", "20")
     start(page)
+    leave(page)
     run = pages.finished(1)
     assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
     open_run(page, pages.prefect, run["id"])
@@ -100,6 +101,7 @@ def test_the_same_night_again_is_served_from_the_cache(pages: Up, page: "Page") 
     open_form(page, pages.prefect, "IBM")
     fill(page, "Direction step (Optional)", "20")
     start(page)
+    leave(page)
     run = pages.finished(2)
     assert run["state_name"] == "Completed"
     assert pages.states(run["id"], STEPS) == {"Cached"}
@@ -140,6 +142,7 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
     reached, told = epochs_of(kept), len(pages.epochs(run_id))
     assert 3 <= reached < MANY
     run_again(page)
+    leave(page)
     run = pages.until(run_id, "Completed", "Failed", "Crashed")
     assert (run["state_name"], run["run_count"]) == ("Completed", 2)
     assert pages.epochs(run_id)[told] == reached + 1
@@ -154,11 +157,12 @@ def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.warm().start("universe/all tickers, one night", **asked)
     run = pages.until(run_id, "Running")
-    open_run(page, pages.prefect, run_id)
     pages.training("[GM]*", epochs=1)  # one of them; the other waits
+    open_run(page, pages.prefect, run_id)
     processes = family(run)
     assert len(processes) > 1
     cancel(page)
+    leave(page)
     pages.until(run_id, "Cancelled")
     nothing_is_left(pages, processes)
     nights = [run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG")]
