@@ -1,6 +1,5 @@
 """The pretrain step: one regression and one base network learned across tickers, kept among the home's own vintages."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
@@ -34,8 +33,9 @@ def pretrain_base(
 ) -> tuple[BaseNetwork, Path]:
     """Learn from what is known by `until`, and write both files; killed anywhere it goes on from its last epoch.
 
-    Nights whose session is later use them; one of the same month that was there before is kept aside for the models
-    that rest on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    So does the same asked for again, and learns nothing, until `maintenance` removes what it goes on from. Nights whose
+    session is later use both files; one of the same month that was there before is kept aside for the models that rest
+    on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
     if len(known) < FEWEST_TICKERS:
@@ -53,5 +53,4 @@ def pretrain_base(
         base = replace(base, scores=scores)
         keep_superseded(folder, base)
         path = write(base, folder)
-        shutil.rmtree(working)
     return base, path

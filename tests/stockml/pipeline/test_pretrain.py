@@ -62,8 +62,21 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     (begun / "._checkpoint.npz.7-7.tmp").touch()
     made = pretrain_base(*asked, seeds=1, on_epoch=heard.append)
     assert [row.epoch for row in heard] == 2 * [*range(1, 9)]
-    assert list((installation.root / "pretraining").iterdir()) == []
     return made
+
+
+def test_asked_for_again_it_tells_of_the_same_epochs_and_leaves_the_same_file(
+    learned: tuple[BaseNetwork, Path], installation: Home
+) -> None:
+    """How long each took is told too, and would differ if it were learned again."""
+    base, path = learned
+    before, told = path.read_bytes(), []
+    for _ in range(2):
+        heard: list[PretrainProgress] = []
+        pretrain_base(installation, tickers(FEWEST_TICKERS), base.through, seeds=1, on_epoch=heard.append)
+        told.append(heard)
+    assert told[0] == told[1]
+    assert path.read_bytes() == before
 
 
 def test_it_says_what_it_learned_from_and_what_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
