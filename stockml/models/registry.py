@@ -176,9 +176,11 @@ def check_intact(ticker: str, path: str, sha256: str | None) -> None:
     found = sha256_of(path)
     if found != sha256:
         what = "nothing" if found is None or not any(Path(path).iterdir()) else "other content"
-        way_back = f"restore it from a backup, or put the champion before it back with `stockml rollback {ticker}`"
-        begin = f"moving {Path(path).with_name(FILE)} away begins a new history"
-        raise StoreError(path, f"expected the champion as it was promoted, found {what}; {way_back}; {begin}")
+        ways = ["restore it from a backup"]
+        if any(each.intact() for each in Registry(Path(path).parents[1]).champion_history(ticker)[-2:-1]):
+            ways.append(f"put the champion before it back with `stockml rollback {ticker}`")
+        ways.append(f"move {Path(path).with_name(FILE)} away, which begins a new history")
+        raise StoreError(path, f"expected the champion as it was promoted, found {what}; {', or '.join(ways)}")
 
 
 def _line(promotion: Promotion, before: bytes) -> bytes:

@@ -237,6 +237,12 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_taken_for_none
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)
+    (Path(first.path) / "weights.npz").rename(aside := home.models / "weights.npz")
+    with pytest.raises(
+        StoreError, match=r"from a backup, or move \S+promotions\.jsonl away, which begins a new history$"
+    ):
+        champion_for(home, "IBM", date(2013, 3, 8))  # there is none before it
+    aside.rename(Path(first.path) / "weights.npz")
     registry.promote(second)
     if damage == "gone":
         shutil.rmtree(second.path)
