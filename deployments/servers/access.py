@@ -28,6 +28,10 @@ ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
+HEADERS = {
+    "x-frame-options": "SAMEORIGIN",  # no page of another origin shows ours in a frame, to have it clicked unknowingly
+    "content-security-policy": "connect-src 'self' data: blob:",  # ours tell no other server what is on them
+}
 _SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -144,7 +148,7 @@ class Guard:
                 refused = WebSocketClose(1008, f"{status}: {why}")
             await refused(scope, receive, send)
         else:
-            await self.application(scope, receive, _unframed(send))
+            await self.application(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """The status and what to do about it; None when the request may pass."""
@@ -162,12 +166,11 @@ class Guard:
         return None
 
 
-def _unframed(send: Send) -> Send:
-    """No page of another origin may show this one in a frame and have it clicked unknowingly."""
-
+def _with_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).setdefault("x-frame-options", "SAMEORIGIN")
+            for name, value in HEADERS.items():
+                MutableHeaders(scope=message).setdefault(name, value)
         await send(message)
 
     return sent

@@ -198,6 +198,11 @@ FETCH = """async ([address, request]) => {
         return [0, ""]
     }
 }"""
+OPEN = """address => new Promise(done => {
+    const line = new WebSocket(address, ["prefect"])
+    line.onopen = () => done("open")
+    line.onerror = () => done("error")
+})"""
 FORM = """([address, name, value]) => {
     const form = Object.assign(document.createElement("form"), {method: "POST", action: address, enctype: "text/plain"})
     form.append(Object.assign(document.createElement("input"), {name, value}))
@@ -243,6 +248,19 @@ def test_the_servers_own_pages_can_read(pages: Up, page: "Page") -> None:
     for address, path in ((pages.prefect, "/api/admin/settings"), (pages.mlflow, "/version")):
         page.goto(address)
         assert asked(page, address + path)[0] == 200
+
+
+@needs_chromium
+def test_the_servers_own_pages_tell_no_other_server(pages: Up, page: "Page") -> None:
+    """As analytics would, to which an answer that it may not read is as good."""
+    with Loopback(whole(b"thank you")) as elsewhere:
+        for address in (f"{pages.prefect}/dashboard", pages.mlflow):
+            page.goto(address)
+            assert asked(page, f"{elsewhere.address}?seen=IBM", mode="no-cors") == [0, ""]
+            assert page.evaluate(OPEN, elsewhere.address.replace("http", "ws")) == "error"
+        assert elsewhere.asked == []
+    page.goto(pages.prefect)
+    assert page.evaluate(OPEN, f"{pages.prefect.replace('http', 'ws')}/api/events/out") == "open"
 
 
 @needs_chromium
