@@ -39,7 +39,6 @@ class ServerFailed(StockmlError):
 
 class AlreadyUp(StockmlError):
     address: str
-    record: str
     text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
 
 

@@ -56,7 +56,7 @@ def up(
     Meanwhile `servers.json` in the home tells other commands what is up.
     """
     if address := running_server(home):
-        raise AlreadyUp(address, str(home.servers))
+        raise AlreadyUp(address)
     databases.check(home)
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
