@@ -114,15 +114,6 @@ def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
     return bars[~np.isin(days_of(bars), gone)]
 
 
-def missing_sessions(bars: Bars, sessions: Sessions) -> tuple[date, ...]:
-    """The calendar's sessions between the first and the last bar that have no bar: reported, never invented."""
-    days = days_of(bars)
-    if len(days) == 0:
-        return ()
-    present = set(days.tolist())
-    return tuple(day for day in sessions.between(days[0].item(), days[-1].item()) if day not in present)
-
-
 def jumps(bars: Bars) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
-from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, missing_sessions, without
+from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, without
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import RECORDED_AT, added, stamp
 from stockml.prices.screening import doubtful
@@ -51,9 +51,10 @@ class View:
     contradicted: tuple[Split, ...]
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
-        """The sessions between the first and the last bar of which no bar was ever given, oldest first."""
-        aside = {bar.session for bar in self.set_aside}
-        return tuple(day for day in missing_sessions(self.bars, sessions) if day not in aside)
+        """The sessions between first and last bar of which none was given, oldest first: reported, never invented."""
+        days = days_of(self.bars).tolist()
+        given = {*days, *(bar.session for bar in self.set_aside)}
+        return tuple(day for day in sessions.between(days[0], days[-1]) if day not in given)
 
 
 def believed_series(

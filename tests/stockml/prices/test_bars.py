@@ -18,9 +18,9 @@ from stockml.prices.bars import (
     days_of,
     jumps,
     make_bars,
-    missing_sessions,
     without,
 )
+from stockml.prices.believed import View
 from stockml.prices.calendar import sessions_for
 from stockml.prices.split_adjustment import back_adjusted, joined, share_factors
 from tests.support import strategies
@@ -100,9 +100,8 @@ def test_what_keeps_the_rules_is_left_as_it_is(bars):
 
 def test_missing_sessions_are_named_and_not_invented():
     bars = flat_bars().drop(flat_bars().index[[2, 5]])
-    assert missing_sessions(bars, NEW_YORK) == (DAYS[2], DAYS[5])
+    assert View(bars, (), (), "", ()).holes(NEW_YORK) == (DAYS[2], DAYS[5])
     assert len(checked("IBM", bars, NEW_YORK)) == 8
-    assert missing_sessions(flat_bars(0), NEW_YORK) == ()
 
 
 @pytest.mark.parametrize(
