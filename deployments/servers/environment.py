@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 
 from stockml.home import Home
+from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps a run that has ended, and what happened to it
 
@@ -41,13 +42,10 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # a night's lines reach its page in one request or two
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5.0",
         "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **MLFLOW_SETTINGS,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        # a dead MLflow server is noticed in 4 s instead of 200
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         # what a run logs goes to its page; the terminal shows this project's own lines
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
         # a run that a person starts on Prefect's page begins within seconds
         "PREFECT_WORKER_QUERY_SECONDS": "3",
