@@ -133,7 +133,7 @@ def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_
 
     Exit code 1 on a problem.
     """
-    from deployments.doctor import examine
+    from deployments.doctor.checks import examine
     from stockml import clock
 
     ports = {"Prefect": prefect_port, "MLflow": mlflow_port}

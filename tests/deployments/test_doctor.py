@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from deployments.doctor import Check, examine
+from deployments.doctor.checks import examine
+from deployments.doctor.kept import Check
 from deployments.servers.prefect_api import is_healthy, prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
