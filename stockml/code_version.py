@@ -26,11 +26,9 @@ def code_hash(*modules: str) -> str:
     return _running(modules)
 
 
-def _hashed(modules: tuple[str, ...]) -> str:
+@cache
+def _running(modules: tuple[str, ...]) -> str:
     return _digest(sorted(sources(*modules, without=TEXTS_ONLY).items()))
-
-
-_running = cache(_hashed)
 
 
 def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:

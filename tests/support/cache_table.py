@@ -193,7 +193,8 @@ def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Cache keys are made of a copy of stockml/, in which lines may be changed."""
     shutil.copytree(code_version.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch.setattr(code_version, "PACKAGE", folder)
-    patch.setattr(code_version, "_running", code_version._hashed)  # one process runs what it had imported; here, many
+    # one process runs what it had imported; here, many
+    patch.setattr(code_version, "_running", code_version._running.__wrapped__)
     patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
     patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)
     yield
