@@ -30,6 +30,7 @@ PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
+NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run that was lost, after 5 min
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: of a worker that is there before the server
@@ -99,9 +100,8 @@ def do_lost_again(now: datetime | None = None) -> None:
     now = now or datetime.now(UTC)
     silent = in_state([StateType.RUNNING], start_time={"before_": now - GONE_AFTER})
     ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
-    flows = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        for run in (*runs_of(client, silent, flows=flows), *filter(_is_lost, runs_of(client, ended, flows=flows))):
+        for run in (*runs_of(client, silent, flows=NIGHTS), *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
             why = _why_lost(client, run, now) if run.deployment_id else None
             if why and not done_again(client, run.id, why) and not _is_lost(run):
                 crash(client, run, why)

@@ -16,7 +16,7 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.filters import ArtifactFilter, FlowFilter
+from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
@@ -29,12 +29,11 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
 from tasks.begun_runs import WORKERS_RUN
-from tasks.run_records import in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
 SHOWN = "pages-shown"
-OF_NIGHTS = {"name": {"any_": ["nightly"]}}
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
@@ -71,10 +70,10 @@ def show_status() -> None:
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
     """The start of each ticker's next scheduled run. Runs are read in their order, until each deployment had one."""
     found: dict[str, datetime] = {}
-    missing: int = client.request("POST", "/deployments/count", json={"flows": OF_NIGHTS}).json()
+    missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
     had: set[UUID] = set()
-    nights, in_order = FlowFilter.model_validate(OF_NIGHTS), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
-    for run in runs_of(client, in_state([StateType.SCHEDULED]), in_order, nights):
+    in_order = FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
+    for run in runs_of(client, in_state([StateType.SCHEDULED]), in_order, NIGHTS):
         ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
         if run.deployment_id and isinstance(ticker, str) and start:
             found.setdefault(ticker, start)
@@ -93,7 +92,7 @@ def is_night_due() -> bool:
     """Whether another night is about to begin."""
     due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
     with get_client(sync_client=True) as client:
-        return client.count_flow_runs(flow_run_filter=due, flow_filter=FlowFilter.model_validate(OF_NIGHTS)) > 0
+        return client.count_flow_runs(flow_run_filter=due, flow_filter=NIGHTS) > 0
 
 
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
