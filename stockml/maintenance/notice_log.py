@@ -1,7 +1,6 @@
 """A file of notices, one line each: the last resort of a person who reads no mail."""
 
 from datetime import datetime
-from pathlib import Path
 
 from stockml.home import Home
 from stockml.redaction import excerpt
@@ -12,11 +11,10 @@ LONGEST = 1_000
 KEPT = 1_000  # lines
 
 
-def append_notice(home: Home, what: str, at: datetime) -> Path:
+def append_notice(home: Home, what: str, at: datetime) -> None:
     """Add the moment and what happened, without line breaks and keys, to `notices.log`. Raises StoreBusy, DiskFull."""
     path = home.root / "notices.log"
     with file_lock(home.locks / "notices.lock", timeout_s=30):
         before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         line = f"{at.isoformat(timespec='seconds')} {excerpt(what, LONGEST)}".encode()
         write_atomically(path, b"".join(each + b"\n" for each in [*before, line][-KEPT:]))
-    return path

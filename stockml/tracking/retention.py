@@ -92,13 +92,12 @@ def _remove(client: "MlflowClient", address: str) -> None:
     repository.delete_artifacts()
 
 
-def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> str:
-    """Remove what was in MLflow's trash for so long; what mlflow said. `database`, with its password, is not shown."""
+def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
+    """Remove what was in MLflow's trash for so long. `database`, with its password, is not shown."""
     addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
     environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
-    return done.stdout.strip()
+    subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:

@@ -60,8 +60,8 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
         )
 
 
-def log_trial(tracking: Tracking, trial: TrialRecord) -> str:
-    """Log a trial, which its study and number tell from others; returns the run's id."""
+def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
+    """Log a trial, which its study and number tell from others."""
     with tracking.study(f"{trial.ticker}/trials", views.trials_note(trial.ticker)) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
@@ -74,7 +74,6 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> str:
             tags = {"ticker": trial.ticker, "state": trial.state}
             log_points(client, run.info.run_id, points, tags, trial.settings)
             client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
-        return str(run.info.run_id)
 
 
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
