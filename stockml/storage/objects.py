@@ -4,17 +4,20 @@ On S3-like stores the server refuses a PUT whose `If-Match` is no longer true, s
 writes; elsewhere the content is compared right before it is written, which narrows the gap and does not close it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fsspec.implementations.dirfs import DirFileSystem
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import StoreError
 from stockml.storage.files import file_system, write_atomically
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Overtaken(Exception):
@@ -29,16 +32,34 @@ class Found:
     version: str | None = None
 
 
+def _after_a_restart(ask: F) -> F:
+    """Ask again while a server that is being restarted comes back: whatever is asked here may be asked twice."""
+
+    @wraps(ask)
+    def asked(objects: "Objects", *given: Any) -> Any:
+        stop = stop_after_delay(objects.return_s)
+        return Retrying(retry=retry_if_exception(_is_away), wait=wait_fixed(1), stop=stop, reraise=True)(
+            ask, objects, *given
+        )
+
+    return cast(F, asked)
+
+
 @dataclass(frozen=True)
 class Objects:
-    """The objects under one root, whose server may be silent for `answer_s`; what it refuses is a StoreError."""
+    """The objects under one root, whose server may be silent for `answer_s`; what it refuses is a StoreError.
+
+    return_s: that a server which is restarted is waited for.
+    """
 
     root: str
     answer_s: float = 20.0
+    return_s: float = 30.0
 
     def address(self, name: str) -> str:
         return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
+    @_after_a_restart
     def read(self, name: str) -> Found:
         """The version is read first: if the object changes in between, a `replace` with the older one is refused."""
         with self._refused(name):
@@ -50,6 +71,7 @@ class Objects:
             except FileNotFoundError:
                 return Found(None)
 
+    @_after_a_restart
     def replace(self, name: str, content: bytes, found: Found) -> None:
         """Put `content` where `found` was read. Raises Overtaken, unless what stands there is `content` by now: the
         answer to an earlier try of the same write may have got lost.
@@ -70,12 +92,14 @@ class Objects:
                 if self.read(name).content != content:
                     raise Overtaken from problem
 
+    @_after_a_restart
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Write objects that are named by their content: whoever else writes one writes the same."""
         with self._refused(next(iter(contents), "")):
             self._write(contents)
 
-    def fetch(self, names: Iterable[str]) -> dict[str, bytes]:
+    @_after_a_restart
+    def fetch(self, names: Collection[str]) -> dict[str, bytes]:
         asked = list(names)
         with self._refused(next(iter(asked), "")):
             try:
@@ -84,6 +108,7 @@ class Objects:
                 raise StoreError(self.root, f"expected objects that it names, found one missing ({missing})") from None
             return dict(zip(asked, found, strict=True))
 
+    @_after_a_restart
     def names(self, folder: str) -> dict[str, dict[str, Any]]:
         """What stands under a folder, at any depth: by name, what the file system says of each."""
         with self._refused(folder):
@@ -93,7 +118,8 @@ class Objects:
                 return {}
             return found
 
-    def remove(self, names: Iterable[str]) -> None:
+    @_after_a_restart
+    def remove(self, names: Collection[str]) -> None:
         with self._refused(""):
             if gone := list(names):
                 self._fs.rm(gone)
@@ -134,3 +160,14 @@ class Objects:
             elsewhere = "see that the address answers and that you may use it"
             way_on = "make room or restore access" if self.folder else elsewhere
             raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from problem
+
+
+def _is_away(refused: BaseException) -> bool:
+    """Whether nobody took the connection, or it was cut: as while an object store is restarted."""
+    if not isinstance(refused, StoreError) or refused.__cause__ is None:
+        return False
+    try:
+        from botocore.exceptions import ConnectionClosedError, ConnectionError
+    except ImportError:  # a folder, or another kind of store
+        return False
+    return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)

@@ -39,16 +39,11 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store(folder: Path, bucket: str) -> Iterator[ObjectStore]:
-    """Start it with one bucket; `folder` gets its log."""
+def object_store(folder: Path, bucket: str, port: int | None = None) -> Iterator[ObjectStore]:
+    """Start it with one bucket, on a free port without one; `folder` gets its log."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    environ = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+    port = port or free_port()
+    environ = environment(port)
     log = folder / "object-store.log"
     with log.open("wb") as said:
         server = subprocess.Popen([sys.executable, "-c", SERVE, str(port)], stdout=said, stderr=said)
@@ -58,6 +53,16 @@ def object_store(folder: Path, bucket: str) -> Iterator[ObjectStore]:
     finally:
         server.kill()
         server.wait()
+
+
+def environment(port: int) -> dict[str, str]:
+    """What a client is told of one on this port."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 @retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.05), stop=stop_after_delay(PATIENCE_S), reraise=True)

@@ -3,13 +3,18 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import fsspec
 import pytest
 
 from stockml.errors import StoreError
-from stockml.storage.objects import Objects
+from stockml.storage.objects import Found, Objects
+from tests.support.object_store import environment, object_store
+from tests.support.own_servers import free_port
 
 
 @contextmanager
@@ -56,3 +61,21 @@ def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch
             Objects("s3://bucket/state", answer_s=0.2).read("parts/IBM.json")
         assert "secret" not in str(told.value)
         fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_is_named_and_waited_for_while_it_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens when it is asked: its program takes a second to import."""
+    port = free_port()
+    for name, value in environment(port).items():
+        monkeypatch.setenv(name, value)
+    state = Objects("s3://state/stockml")
+    with pytest.raises(StoreError, match=r"parts/IBM\.json: could not be read or written \(EndpointConnectionError"):
+        replace(state, return_s=0).read("parts/IBM.json")
+    with ThreadPoolExecutor(1) as asking:
+        found = asking.submit(state.read, "parts/IBM.json")
+        with object_store(tmp_path, "state", port):
+            assert found.result() == Found(None)
+    fsspec.filesystem("s3").clear_instance_cache()
