@@ -99,9 +99,11 @@ def do_lost_again(now: datetime | None = None) -> None:
     """
     now = now or datetime.now(UTC)
     silent = in_state([StateType.RUNNING], start_time={"before_": now - GONE_AFTER})
+    taken = in_state([StateType.PENDING])
     ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        for run in (*runs_of(client, silent, flows=NIGHTS), *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
+        unfinished = (*runs_of(client, silent, flows=NIGHTS), *runs_of(client, taken, flows=NIGHTS))
+        for run in (*unfinished, *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
             why = _why_lost(client, run, now) if run.deployment_id else None
             if why and not done_again(client, run.id, why) and not _is_lost(run):
                 crash(client, run, why)
@@ -121,10 +123,18 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
     silence = GONE_AFTER if is_gone(run.infrastructure_pid) else LOST_AFTER
     if states[-1].timestamp > now - silence:  # it was put back, and has just begun again
         return None
+    if states[-1].is_pending():
+        found = f"taken by a worker at {states[-1].timestamp:%Y-%m-%d %H:%M} UTC and never begun"
+        return None if _is_of_a_container(run.infrastructure_pid) else found
     heartbeat = _last_heartbeat(client, run)
     if heartbeat and heartbeat > now - silence:  # from another machine of this one's name
         return None
     return why_dead(run, now, silence, parent_ended=False, heartbeat=heartbeat)
+
+
+def _is_of_a_container(process: str | None) -> bool:
+    """Whether what is to run is no process of a host, but a container or a pod, whose image may be on its way."""
+    return process is not None and not process.rpartition(":")[2].isdigit()
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:

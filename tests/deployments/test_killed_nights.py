@@ -22,6 +22,7 @@ from tasks.run_records import (
     A_NIGHT,
     GONE_AFTER,
     HEARTBEAT,
+    LOST_AFTER,
     MOST_DEATHS,
     SILENT,
     crash_orphans,
@@ -144,6 +145,27 @@ def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(
         assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running"]
         assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
         assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry"]
+
+
+def test_a_night_whose_worker_died_before_it_began_is_done_again(tmp_path: Path) -> None:
+    """It would be Pending for ever, and hold its ticker's only slot; one that a container is made for may take long."""
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"taken {uuid4()}", type="process")).name
+        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+        taken = {}
+        for process in (None, mark(), "elsewhere:1", "a-cluster:stockml:a-job"):
+            made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "TAKEN"}).id
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": made}, json={"infrastructure_pid": process})
+            taken[process] = client.set_flow_run_state(made, Pending(), force=True).state.timestamp, made
+
+        def names_after(passed: timedelta) -> list[str | None]:
+            do_lost_again(max(at for at, _ in taken.values()) + passed)
+            return [client.read_flow_run(made).state_name for _, made in taken.values()]
+
+        assert names_after(LOST_AFTER - timedelta(minutes=1)) == ["Pending"] * 4
+        assert names_after(LOST_AFTER) == ["AwaitingRetry", "Pending", "AwaitingRetry", "Pending"]
+        state = str(client.read_flow_run(taken[None][1]).state)
+        assert f"taken by a worker at {taken[None][0]:%Y-%m-%d %H:%M} UTC and never begun; done again at" in state
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
