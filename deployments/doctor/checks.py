@@ -22,6 +22,7 @@ from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
+from stockml.provider.turns import Turns
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
@@ -138,9 +139,13 @@ def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
+    notes = notes_of(home, home.quota)
+    Turns(notes).waiting(now)  # which a night reads too
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
-    left = QuotaLedger.of(notes_of(home, home.quota), given, Plan.of(environ)).remaining(now)
+    ledger = QuotaLedger.of(notes, given, Plan.of(environ))
+    left = ledger.remaining(now)
+    ledger.next_slot(now)  # by the day before as well
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
     return Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")

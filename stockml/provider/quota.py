@@ -146,7 +146,7 @@ class QuotaLedger:
         except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
             place = self.notes.place(self.name(day))
-            raise StoreError(place, f"{why}; delete it, and the day's count starts again") from error
+            raise StoreError(place, f"{why}; {self.notes.removal}, and the day's count starts again") from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
         self.notes.write(self.name(day), written_record(spent))

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from pydantic import AwareDatetime
 
-from stockml.errors import RecordUnreadable
+from stockml.errors import StoreError
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import LOCK_TIMEOUT_S
 from stockml.storage.notes import Notes
@@ -32,7 +32,7 @@ class Turns:
         """Note that these tickers are there, with the newest session of each; what is noted of them.
 
         One without any keeps the session that was last asked for: misspelt, it waits as long as all others. Raises
-        RecordUnreadable, StoreBusy.
+        StoreError, StoreBusy.
         """
         with self.notes.locked("turns", LOCK_TIMEOUT_S):
             notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
@@ -43,7 +43,7 @@ class Turns:
         return noted
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
-        """The newest session of each ticker that came lately. Raises RecordUnreadable."""
+        """The newest session of each ticker that came lately. Raises StoreError."""
         return {name: last for name, (came, last) in self._notes().items() if _lately(came, now)}
 
     def _notes(self) -> dict[str, tuple[datetime, date | None]]:
@@ -51,7 +51,8 @@ class Turns:
         try:
             return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
         except ValueError as error:
-            raise RecordUnreadable(self.notes.place(TURNS), str(error)) from error
+            why = f"expected whose turn it is, found something else ({error}); {self.notes.removal}"
+            raise StoreError(self.notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
 
 
 def _lately(came: datetime, now: datetime) -> bool:

@@ -7,16 +7,16 @@ machine. Whoever loses it without noticing is stopped where it would write: shar
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from stockml.errors import StoreBusy, StoreError
+from stockml.errors import DiskFull, RecordUnreadable, StoreBusy, StoreError
 from stockml.home import Home
-from stockml.storage.files import write_atomically
+from stockml.storage.files import NO_ROOM, write_atomically
 from stockml.storage.locks import file_lock
 
 if TYPE_CHECKING:
@@ -33,21 +33,32 @@ HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SE
 
 @dataclass(frozen=True)
 class FileNotes:
-    """In a folder, for the processes of this machine. Nothing is made before the first lock or write."""
+    """In a folder, for the processes of this machine. Nothing is made before the first lock or write.
+
+    What the disk refuses, as a folder in a note's place, is a StoreError.
+    """
 
     folder: Path
+    removal: ClassVar[str] = "delete it"  # of what is damaged, for a message
 
     def read(self, name: str) -> bytes | None:
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        with _refused_by_disk(self.folder / name):
+            try:
+                return (self.folder / name).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def write(self, name: str, content: bytes) -> None:
-        write_atomically(self.folder / name, content)
+        with _refused_by_disk(self.folder / name):
+            write_atomically(self.folder / name, content)
 
-    def locked(self, name: str, timeout_s: float) -> AbstractContextManager[None]:
-        return file_lock(self.folder / f"{name}.lock", timeout_s)
+    @contextmanager
+    def locked(self, name: str, timeout_s: float) -> Iterator[None]:
+        path = self.folder / f"{name}.lock"
+        with ExitStack() as held:
+            with _refused_by_disk(path):
+                held.enter_context(file_lock(path, timeout_s))
+            yield
 
     def place(self, name: str) -> str:
         """Where a note stands, for a message."""
@@ -61,6 +72,7 @@ class Database:
     account: str
     of: str
     return_s: float = 30.0  # that a server which is restarted is waited for
+    removal: ClassVar[str] = "delete that row of its table `notes`"
 
     def __repr__(self) -> str:
         return f"Database({self.server!r}, {self.of!r})"
@@ -71,7 +83,7 @@ class Database:
         return f"postgresql://{self.account.rpartition('@')[2]}/{DATABASE}"
 
     def place(self, name: str) -> str:
-        return f"{self.server}: {name}"
+        return f"{self.server}: {self._named(name)}"
 
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
@@ -85,7 +97,9 @@ class Database:
 
     def read(self, name: str) -> bytes | None:
         found = self._after_a_restart(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
-        return bytes(found[0]) if found else None
+        if found and not isinstance(found[0], bytes):
+            raise self._unlike(f"found {type(found[0]).__name__} as content")
+        return found[0] if found else None
 
     def write(self, name: str, content: bytes) -> None:
         statement = "INSERT INTO notes VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = EXCLUDED.content"
@@ -108,10 +122,11 @@ class Database:
             return server.execute(statement, (self._named(name), *values)).fetchone()
 
     def _after_a_restart(self, asked: Callable[[], T]) -> T:
-        """Ask again while a server that is being restarted comes back. Raises StoreBusy at once."""
+        """Ask again while a server that is being restarted comes back. Raises StoreBusy, RecordUnreadable at once."""
         with self._refusals():  # without a driver nobody comes back
             pass
-        lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
+        lasting = (StoreBusy, RecordUnreadable)
+        lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, lasting))
         attempts = Retrying(retry=lost, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
         return attempts(asked)
 
@@ -138,9 +153,26 @@ class Database:
             raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
         try:
             yield
+        except driver.ProgrammingError as error:
+            raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
         except driver.Error as error:
             why = f"{type(error).__name__}; see that it runs, that STOCKML_DATABASE_URL names it, and run again"
             raise StoreError(self.server, f"the database did not answer ({why})") from None
+
+    def _unlike(self, found: str) -> RecordUnreadable:
+        advice = "rename it: a new one is made, in which today's count begins anew"
+        return RecordUnreadable(f"{self.server}, table `notes`", found, advice)
+
+
+@contextmanager
+def _refused_by_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(str(path), error.strerror or str(error)) from error
+        why = f"expected a file that can be read and written, found another ({error.strerror or error})"
+        raise StoreError(str(path), f"{why}; move it away, or correct its rights, and run again") from error
 
 
 Notes: TypeAlias = FileNotes | Database

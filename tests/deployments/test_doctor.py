@@ -17,6 +17,9 @@ from stockml.home import home as home_of
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
+from stockml.provider.quota import QuotaLedger
+from stockml.provider.turns import TURNS
+from stockml.storage.notes import FileNotes
 from stockml.tracking.client import WAITING, Tracking
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
@@ -79,6 +82,20 @@ def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, 
     assert check.verdict == verdict
     assert says in str(check)
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
+
+
+@pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
+@pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
+def test_damage_of_turns_and_counts_is_named_and_all_else_is_looked_at(home: Home, of: str, damage: str) -> None:
+    ledger = QuotaLedger.of(FileNotes(home.quota), "K3Y12345")
+    path = home.quota / {"turns": TURNS, "today": ledger.name(NOW.date())}.get(of, ledger.name(date(2026, 11, 23)))
+    path.mkdir(parents=True) if damage == "a folder" else home.quota.mkdir(parents=True)
+    if damage != "a folder":
+        path.write_text({"emptied": "", "another's": '{"IBM": 1}'}[damage])
+    checks = found(home, {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
+    assert (checks["quota"].verdict, str(path) in str(checks["quota"])) == ("problem", True)
+    assert ("move it away" if damage == "a folder" else "delete it") in str(checks["quota"])
+    assert {"clock", "MLflow", "store"} <= set(checks)
 
 
 def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(home: Home) -> None:

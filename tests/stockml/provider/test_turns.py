@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockml.errors import RecordUnreadable
+from stockml.errors import StoreError
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import FREE
 from stockml.provider.turns import GONE_AFTER, Turns, next_turn, stalest_first
@@ -101,5 +101,9 @@ def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "turns.json"
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
-        with pytest.raises(RecordUnreadable, match=r"turns\.json"):
+        with pytest.raises(StoreError, match=r"turns\.json: expected whose turn it is, .*delete it, and"):
             Turns(FileNotes(tmp_path)).waiting(datetime.now(UTC))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=r"turns\.json: expected a file .*move it away"):
+        Turns(FileNotes(tmp_path)).come({"IBM": None}, datetime.now(UTC))

@@ -1,6 +1,7 @@
 """Locks and notes that machines share in PostgreSQL, against a real server."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
-from stockml.provider.quota import Plan, QuotaLedger
+from stockml.provider.quota import Plan, QuotaLedger, quota_day
 from stockml.storage.notes import Database
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import is_installed
@@ -74,6 +75,32 @@ def test_many_machines_spend_one_quota(database: Database) -> None:
         assert sum(asking.map(spend, range(40))) == 25
     assert QuotaLedger.of(database, "KEY", Plan(1_200, 25)).remaining(now) == 0
     assert QuotaLedger.of(database, "OTHER", Plan(1_200, 25)).remaining(now) == 25
+
+
+@pytest.mark.parametrize("change", ["RENAME content TO other", "ALTER content TYPE text"])
+def test_a_table_that_is_not_as_it_was_made_is_named_at_once_with_the_way_back(
+    database: Database, stockml_database: str, change: str
+) -> None:
+    ledger, now = QuotaLedger.of(database, "KEY"), datetime(2026, 11, 21, tzinfo=UTC)
+    with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
+        admin.execute("DROP TABLE IF EXISTS notes")
+        ledger.spend("IBM", now)
+        admin.execute(f"ALTER TABLE notes {change}")  # type: ignore[arg-type] # its types want a literal
+        try:
+            asked = time.monotonic()
+            with pytest.raises(StoreError, match=r"/stockml, table `notes`: .*rename it: a new one is made"):
+                ledger.spend("IBM", now)
+            assert time.monotonic() - asked < database.return_s
+        finally:
+            admin.execute("DROP TABLE notes")
+
+
+def test_a_damaged_note_is_named_as_its_row_is(database: Database) -> None:
+    ledger, now = QuotaLedger.of(database, "DAMAGED"), datetime(2026, 11, 21, tzinfo=UTC)
+    name = ledger.name(quota_day(now))
+    database.write(name, b"")
+    with pytest.raises(StoreError, match=f"/stockml: s3://bucket/state {name}: .*delete that row of its table `notes`"):
+        ledger.remaining(now)
 
 
 @pytest.mark.parametrize("port", [1, None])
