@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,6 @@ from stockml.storage.notes import Notes
 from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
-NEVER = datetime.min.replace(tzinfo=UTC)
 LOCK_TIMEOUT_S = 30.0
 # A process may wait this long for the lock after it read the clock: that is no clock going backwards.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
@@ -83,7 +82,8 @@ class QuotaLedger:
     """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
 
     A request is counted before it is sent: a process that is killed in between has counted one too many, never one
-    too few. A clock that goes backwards within a day gives nothing back. Raises StoreError when a file cannot be read.
+    too few. A clock that is set back, within a day or by one, gives nothing back: what follows is counted on the newest
+    of the days that were counted on. Raises StoreError when a file cannot be read.
     """
 
     notes: Notes
@@ -99,38 +99,28 @@ class QuotaLedger:
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""
-        spent = self._read(quota_day(now))
-        if spent.refused is not None:
-            return 0
-        cap = self.plan.requests_per_day
-        return None if cap is None else max(0, cap - spent.requests)
+        return self._left(self._read(self._day(now)))
 
     def next_slot(self, now: datetime) -> datetime:
         """The earliest moment from `now` on at which one more request keeps the plan's rate."""
-        day = quota_day(now)
-        latest = max((self._read(d) for d in (day - timedelta(days=1), day)), key=lambda spent: spent.asked_at or NEVER)
-        if latest.slot is None or latest.asked_at is None:
-            return now
-        if now < latest.asked_at - CLOCK_TOLERANCE:
-            # The clock went backwards: the old slots are in a future that may be far away.
-            return now + self.plan.interval
-        return max(now, latest.slot + self.plan.interval)
+        day = self._day(now)
+        return self._slot(day, self._read(day), now)
 
     def spend(self, ticker: str, now: datetime) -> datetime:
         """Count one request and return the moment at which it may be sent. Raises QuotaSpent, StoreBusy."""
         with self._locked():
-            day = quota_day(now)
+            day = self._day(now)
             spent = self._read(day)
-            if self.remaining(now) == 0:
+            if self._left(spent) == 0:
                 raise QuotaSpent(ticker, spent.refused or f"{spent.requests} of {self.plan.requests_per_day} on {day}")
-            slot = self.next_slot(now)
+            slot = self._slot(day, spent, now)
             self._write(day, replace(spent, requests=spent.requests + 1, asked_at=now, slot=slot))
         return slot
 
     def mark_spent(self, notice: str, now: datetime) -> None:
         """Remember, for the rest of the day, that the provider itself called the day's quota spent."""
         with self._locked():
-            day = quota_day(now)
+            day = self._day(now)
             self._write(day, replace(self._read(day), refused=notice[:200]))
 
     def name(self, day: date) -> str:
@@ -138,6 +128,28 @@ class QuotaLedger:
 
     def _locked(self) -> AbstractContextManager[None]:
         return self.notes.locked(f"{self.within}{self.key_hash}", self.lock_timeout_s)
+
+    def _day(self, now: datetime) -> date:
+        """The day that is counted on: `now`'s, or the last of those after it, without a gap, that have a count."""
+        day = quota_day(now)
+        while self.notes.read(self.name(day + timedelta(days=1))) is not None:
+            day += timedelta(days=1)
+        return day
+
+    def _left(self, spent: SpentRequests) -> int | None:
+        if spent.refused is not None:
+            return 0
+        cap = self.plan.requests_per_day
+        return None if cap is None else max(0, cap - spent.requests)
+
+    def _slot(self, day: date, spent: SpentRequests, now: datetime) -> datetime:
+        latest = spent if spent.asked_at else self._read(day - timedelta(days=1))
+        if latest.slot is None or latest.asked_at is None:
+            return now
+        if now < latest.asked_at - CLOCK_TOLERANCE:
+            # The clock went backwards: the old slots are in a future that may be far away.
+            return now + self.plan.interval
+        return max(now, latest.slot + self.plan.interval)
 
     def _read(self, day: date) -> SpentRequests:
         content = self.notes.read(self.name(day))

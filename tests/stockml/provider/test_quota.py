@@ -114,6 +114,8 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
     for jump in jumps:
         now += timedelta(seconds=jump)
         day = quota_day(now)
+        while day + timedelta(days=1) in sent:  # a clock that is set back: it is that day already
+            day += timedelta(days=1)
         assert ledger.remaining(now) == 3 - sent.get(day, 0)
         if ledger.remaining(now):
             assert ledger.spend("IBM", now) - now < timedelta(seconds=70)
@@ -121,6 +123,20 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
         else:
             with pytest.raises(QuotaSpent, match="3 of 3 on"):
                 ledger.spend("IBM", now)
+
+
+def test_a_clock_that_is_set_back_by_a_day_gives_nothing_back(ledger: QuotaLedger) -> None:
+    """Neither requests, nor the rate; and once it is set right, what was asked for meanwhile is counted."""
+    before = NOW - timedelta(days=1)
+    for moment, times in ((before + timedelta(hours=2), 25), (NOW, 20), (before, 3)):
+        for _ in range(times):
+            slot = ledger.spend("IBM", moment)
+    assert slot - before >= 2 * ledger.plan.interval
+    assert ledger.remaining(NOW + timedelta(hours=1)) == ledger.remaining(before) == 2
+    ledger.mark_spent("25 requests per day", before)
+    with pytest.raises(QuotaSpent, match="25 requests per day"):
+        ledger.spend("MSFT", NOW)
+    assert ledger.remaining(NOW + timedelta(days=1)) == 25
 
 
 def test_the_rate_holds_across_midnight_too(ledger: QuotaLedger) -> None:
