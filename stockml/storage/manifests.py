@@ -17,6 +17,7 @@ FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # one a t
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
 OF_ALL = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
+WAITING = "waiting"  # beside a night's record until MLflow has it
 NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # whichever machine wrote it
 
 Entry: TypeAlias = tuple[str, int, int]  # SHA-256, bytes, the second in which it was written

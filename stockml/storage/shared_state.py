@@ -18,13 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
 from stockml.storage.files import write_atomically
-from stockml.storage.manifests import COMMON, Manifest, files_of, is_merged, merged, tickers_of
+from stockml.storage.manifests import COMMON, WAITING, Manifest, files_of, is_merged, merged, tickers_of
 from stockml.storage.notes import Database
 from stockml.storage.objects import Objects, Overtaken
 
@@ -108,13 +108,13 @@ class SharedState:
     def commit(self, part: str, *, may_remove: bool = False) -> bool:
         """Commit the part's files as they are here; False where nothing changed.
 
-        may_remove: a file that is gone here is gone from the state too. Raises StoreBusy where another machine
-        committed meanwhile, whose state stands, and StoreError.
+        may_remove: a file that is gone here is gone from the state too, as a night's mark that it waits always is.
+        Raises StoreBusy where another machine committed meanwhile, whose state stands, and StoreError.
         """
         known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
-        if may_remove:
-            for name in known.local.keys() - set(here):
+        for name in known.local.keys() - set(here):
+            if may_remove or PurePosixPath(name).name == WAITING:
                 files.pop(name, None)
         for name in here:
             now[name] = _stat(self.root / name) or (0, 0)

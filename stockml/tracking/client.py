@@ -20,6 +20,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
+from stockml.storage.manifests import WAITING
 from stockml.tracking import connection, experiments, models, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RETURN_S = 60.0  # a server that is restarted is back by then
-WAITING = "waiting"  # beside a night's record until MLflow has it
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.support import replaying
 from tests.support.machines import machine
 from tests.support.night_process import standing
 from tests.support.object_store import object_store
-from tests.support.own_servers import mlflow_server
+from tests.support.own_servers import free_port, mlflow_server
 from tests.support.patience import until
 from tests.support.postgres_server import is_installed
 
@@ -149,6 +149,19 @@ def test_two_machines_that_do_one_night_at_once_do_it_once(
     assert all(end == "Completed" or "run again" in end for end in ends)
     found = standing(shared.read())
     assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
+
+
+def test_a_night_that_waited_for_mlflow_waits_no_more_once_another_machine_has_logged_it(
+    shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    away = replace(shared, environ={**shared.environ, **nowhere})
+    for place, name, waiting in ((away, "first", 1), (shared, "second", 0), (shared, "third", 0)):
+        with at(feed, replaying.THURSDAY, monkeypatch) as asked, place.machine(name) as there:
+            there.night(**asked)
+            assert there.outcome() == "Completed"
+        assert standing(shared.read()).waiting == waiting, name
+    assert [status for _, status in standing(shared.read()).runs] == ["FINISHED"]
 
 
 def test_a_backtest_reads_what_another_machine_has_committed(
