@@ -33,6 +33,7 @@ NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run that was lost, after 5 min
+ABORTED = "Execution was aborted by Python system exit call"  # at the first line for a worker that is gone
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: of a worker that is there before the server
 GONE_AFTER = timedelta(minutes=1)  # the same of one whose process this host knows to be gone: two heartbeats
 BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
@@ -110,7 +111,7 @@ def do_lost_again(now: datetime | None = None) -> None:
 
 
 def _is_lost(run: FlowRun) -> bool:
-    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith(SILENT)
+    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith((SILENT, ABORTED))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:

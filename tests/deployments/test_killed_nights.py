@@ -117,6 +117,44 @@ def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_pat
         assert found() == left | {"SILENT": "AwaitingRetry", "LOST": "Completed"}
 
 
+OUTLIVES = """
+import os
+from pathlib import Path
+from time import sleep
+
+from prefect import flow, get_run_logger
+
+
+@flow
+def nightly(ticker: str) -> None:
+    begun, worker = Path({folder!r}, ticker), os.getppid()
+    if not begun.exists():
+        begun.touch()
+        while os.getppid() == worker:
+            sleep(0.05)
+        get_run_logger().info("what was to read this is gone")
+"""
+
+
+def test_a_night_that_ends_for_want_of_its_worker_is_done_again_by_the_next(tmp_path: Path) -> None:
+    """A run in a process of its own has a pipe to its worker: rich exits where that is broken."""
+    pool = f"outlived {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        alone = {"job_variables": {"command": f"{sys.executable} -m prefect.engine"}}
+        source = OUTLIVES.format(folder=str(tmp_path))
+        deployment = deployed(client, tmp_path, source, "nightly", pool, **alone)
+        run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "OUTLIVES"}).id
+        with one_slot(tmp_path, pool, every_s=1) as worker:
+            patience.until((tmp_path / "OUTLIVES").exists)
+            worker.kill()
+        until(client, run, "Crashed")
+        with one_slot(tmp_path, pool, every_s=1):
+            until(client, run, "AwaitingRetry")
+            client.set_flow_run_state(run, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+            until(client, run, "Completed")
+
+
 def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(tmp_path: Path) -> None:
     """That of another host may be at work: of it only silence tells; and one that sends heartbeats is alive."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
