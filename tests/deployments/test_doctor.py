@@ -84,6 +84,12 @@ def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, 
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
+def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> None:
+    QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
+    environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}
+    assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "24 requests left today"
+
+
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
 @pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
 def test_damage_of_turns_and_counts_is_named_and_all_else_is_looked_at(home: Home, of: str, damage: str) -> None:
