@@ -17,6 +17,8 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
+from tests.support.object_store import environment
+from tests.support.own_servers import free_port
 
 
 @pytest.fixture(params=["refused", "error", "silent", "another program"])
@@ -40,6 +42,16 @@ def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tr
     [logged] = tracking.log_pending(pages="http://127.0.0.1:5000")
     assert logged.mlflow_run_id == runs(tracking)[0].info.run_id
     assert tracking.pending() == ()
+
+
+def test_an_object_store_of_artifacts_that_is_away_is_unavailable(
+    tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**environment(free_port()), "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrackingUnavailable, match="Could not connect to the endpoint"):
+        replace(tracking, artifacts="s3://state/mlflow").keep_and_log(night)
+    assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
 def test_a_database_that_cannot_be_opened_is_unavailable(tracking: Tracking, night: Night, tmp_path: Path) -> None:
