@@ -69,29 +69,30 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    failures: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, *_of_s3())
     try:
         with nullcontext() if is_server else _making(locks):
             make_whole(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
-    except failures as error:
+    except _failures() as error:
         if _is_outage(error):
             first_line = str(error).strip().partition("\n")[0][:300]
             raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
         raise
 
 
-def _of_s3() -> tuple[type[Exception], ...]:
-    """What is raised where an object store that MLflow's files stand on is away; nothing without its driver."""
+def _failures() -> tuple[type[Exception], ...]:
+    """What is raised, among other things, where MLflow's server, its database or the store of its files is away."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    found = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
     try:
         from botocore.exceptions import BotoCoreError
-    except ImportError:
-        return ()
-    return (BotoCoreError,)
+    except ImportError:  # no S3
+        return found
+    return (*found, BotoCoreError)
 
 
 def _making(locks: Path) -> FileLock:
