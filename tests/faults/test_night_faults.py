@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRIDAY = date(2013, 3, 1)
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-TRIES, AT_ONCE = 6, 2  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
+TRIES, AT_ONCE = 5, 2  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
 EARLIER = 0.8
 
 
