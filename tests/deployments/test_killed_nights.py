@@ -20,6 +20,8 @@ from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled, Sta
 from stockml.storage.process_marks import mark
 from tasks.run_records import (
     A_NIGHT,
+    ABORTED,
+    AGAIN,
     GONE_AFTER,
     HEARTBEAT,
     LOST_AFTER,
@@ -149,10 +151,15 @@ def test_a_night_that_ends_for_want_of_its_worker_is_done_again_by_the_next(tmp_
             patience.until((tmp_path / "OUTLIVES").exists)
             worker.kill()
         until(client, run, "Crashed")
+        assert str(client.read_flow_run(run).state.message).startswith(ABORTED), (
+            "else it is put back for another reason"
+        )
         with one_slot(tmp_path, pool, every_s=1):
             until(client, run, "AwaitingRetry")
+            assert f"{AGAIN} " in str(client.read_flow_run(run).state)
             client.set_flow_run_state(run, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
             until(client, run, "Completed")
+        assert client.read_flow_run(run).run_count == 2
 
 
 def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(tmp_path: Path) -> None:
