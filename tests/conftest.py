@@ -1,5 +1,6 @@
 """What many tests start from: a running replay feed and an empty home."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -45,6 +46,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     return home_of()
+
+
+def pytest_configure() -> None:
+    """Garbage as a server looks for it (`left_uncollected`): every 700 objects cost the suite an eighth of its time."""
+    gc.set_threshold(10_000, 10, 10)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -43,7 +43,7 @@ HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
 
 
 @pytest.fixture
-def prefect_client(prefect_server: None) -> Iterator[SyncPrefectClient]:
+def prefect_client(lasting_server: None) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         yield client
         for automation in client.read_automations():

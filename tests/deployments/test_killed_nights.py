@@ -34,7 +34,7 @@ from tasks.run_records import (
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lasting_server")]
 
 DIES = """
 import os

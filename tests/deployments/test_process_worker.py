@@ -160,7 +160,7 @@ def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("lasting_server")
 def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_path: Path) -> None:
     pool, now = f"nights {uuid4()}", datetime.now(UTC)
     every_minute = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)))]
@@ -202,7 +202,7 @@ CASES: dict[str, tuple[dict[str, str], Sequence[State]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("lasting_server")
 def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_again_stays_so(tmp_path: Path) -> None:
     """A run holds a worker's only slot until `let-go` is there; one that is due is wanted, and behind the others.
 

@@ -4,6 +4,7 @@ MLflow's page with its metrics and plots. With STOCKML_IMAGES the README's pictu
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,6 +115,16 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+@contextmanager
+def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
+    """What they do does not end while a person looks for the button."""
+    for process in processes:
+        process.suspend()
+    yield
+    for process in processes:
+        process.resume()
+
+
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     """No process, no lock, no run or step that says it is at work."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
@@ -131,11 +142,14 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
     home = home_of({"STOCKML_HOME": str(pages.home)})
     run_id = pages.warm().start("nightly/AAPL", profile="tutorial", settings=LONG)
     run = pages.until(run_id, "Running")
-    open_run(page, pages.prefect, run_id)
     kept = pages.training("AAPL")
     processes, bars = family(run), stored(home, "AAPL")
-    cancel(page)
+    with standing_still(processes):
+        open_run(page, pages.prefect, run_id)
+        cancel(page)
+    leave(page)
     pages.until(run_id, "Cancelled")
+    open_run(page, pages.prefect, run_id)
     page.get_by_role("button", name="Retry", exact=True).wait_for()
     nothing_is_left(pages, processes)
     assert stored(home, "AAPL") == bars

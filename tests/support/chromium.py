@@ -1,4 +1,4 @@
-"""Headless Chromium: started once a module, each test on a page of a profile of its own."""
+"""Headless Chromium: started once a module, with one profile; each test has a page of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from PIL import Image
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -61,7 +61,14 @@ def browser() -> "Iterator[Browser]":
         yield running
 
 
+@pytest.fixture(scope="module")
+def profile(browser: "Browser") -> "Iterator[BrowserContext]":
+    """Of one module too: Prefect's programs are two seconds' work for every profile that has not seen them."""
+    with browser_page(browser) as first:
+        yield first.context
+
+
 @pytest.fixture
-def page(browser: "Browser") -> "Iterator[Page]":
-    with browser_page(browser) as fresh:
+def page(profile: "BrowserContext") -> "Iterator[Page]":
+    with profile.new_page() as fresh:
         yield fresh

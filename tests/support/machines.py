@@ -16,6 +16,8 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_URL
 
+from deployments.process import left_uncollected
+
 APART = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 SETTINGS = 'hostname "$0" && mount -t tmpfs tmpfs "$1" && exec "$2" -m tests.support.machines'
 
@@ -64,8 +66,8 @@ def machine(name: str, disk: Path, environ: Mapping[str, str]) -> Iterator[Machi
 
 
 def main() -> None:
-    from flows.nightly import nightly
-
+    with left_uncollected():
+        from flows.nightly import nightly
     said, sys.stdout = sys.stdout, sys.stderr
     print("up", file=said, flush=True)
     for line in sys.stdin:

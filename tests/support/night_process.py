@@ -3,6 +3,7 @@
 Importing takes 10 s, a small night 3 s: so every try begins where a night begins, and 20 of them stay affordable.
 """
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -59,6 +60,8 @@ def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 
 
 def _as_here(environ: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)  # as in a command
     os.environ.clear()
     os.environ.update(environ)
     target(*arguments)

@@ -1,54 +1,65 @@
 """A real Prefect server for a whole test session: a few seconds once, then fast flows."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from deployments.servers.prefect_schema import create_database
+from deployments.servers.environment import prefect_database
+from deployments.servers.prefect_api import prefect_api
+from stockml.home import Home, home
+from tests.support.own_servers import OwnServer
 
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server with an SQLite database of its own; flows started under it are really recorded."""
+    """The server that a command has of its own, over a database of its own; flows under it are really recorded."""
     with temporary_prefect():
+        yield
+
+
+@pytest.fixture(scope="module")
+def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One that schedules runs and looks after automations, as `stockml up` has it."""
+    place = home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
+    with OwnServer.prefect(place).start() as server, prefect_at(place, f"{server.wait().address}/api"):
         yield
 
 
 @contextmanager
 def temporary_prefect() -> Iterator[None]:
     """The same for what is no test."""
+    with tempfile.TemporaryDirectory() as folder, prefect_at(home({"STOCKML_HOME": folder})):
+        yield
+
+
+@contextmanager
+def prefect_at(place: Home, server: str = "") -> Iterator[None]:
+    """This process, all of its threads, asks this server of the home's database; without one, one of its own."""
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.events.worker import EventsWorker
     from prefect.settings import (
-        PREFECT_API_BLOCKS_REGISTER_ON_START,
+        PREFECT_API_URL,
         PREFECT_CLIENT_MAX_RETRIES,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
-        PREFECT_SERVER_ANALYTICS_ENABLED,
-        PREFECT_SERVER_DATABASE_MIGRATE_ON_START,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
+        PREFECT_SERVER_DATABASE_CONNECTION_URL,
         temporary_settings,
     )
-    from prefect.testing import utilities
 
-    folder = tempfile.mkdtemp()  # which Prefect's harness removes in the end
-    database = Path(folder) / "prefect-test.db"
-    create_database(database)
-    quiet = {
-        PREFECT_API_BLOCKS_REGISTER_ON_START: False,
-        PREFECT_CLIENT_MAX_RETRIES: 7,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        PREFECT_LOGGING_TO_API_ENABLED: False,
-        PREFECT_SERVER_ANALYTICS_ENABLED: False,
-        PREFECT_SERVER_DATABASE_MIGRATE_ON_START: not database.exists(),
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: 1,
-    }
-    with pytest.MonkeyPatch.context() as patch, temporary_settings(quiet):
-        patch.setattr(utilities, "mkdtemp", lambda: folder)
-        with utilities.prefect_test_harness(server_startup_timeout=600):
+    EventsWorker.drain_all()  # the one that is there goes on telling the server that it began with
+    environ = {**os.environ, "PREFECT_API_URL": server, "PREFECT_UI_URL": "http://127.0.0.1:4200"}
+    with prefect_api(place, environ) as address:
+        quiet = {
+            PREFECT_API_URL: address,
+            PREFECT_CLIENT_MAX_RETRIES: 7,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+            PREFECT_SERVER_DATABASE_CONNECTION_URL: prefect_database(place),
+        }
+        with temporary_settings(quiet), _temporary_global_settings_context(get_settings_context()):
             logging.getLogger("prefect").setLevel(logging.WARNING)
             yield
