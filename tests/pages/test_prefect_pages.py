@@ -120,9 +120,11 @@ def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
     """What they do does not end while a person looks for the button."""
     for process in processes:
         process.suspend()
-    yield
-    for process in processes:
-        process.resume()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:

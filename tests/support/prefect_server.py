@@ -42,7 +42,6 @@ def prefect_at(place: Home, server: str = "") -> Iterator[None]:
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.settings import (
-        PREFECT_API_URL,
         PREFECT_CLIENT_MAX_RETRIES,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
@@ -51,10 +50,8 @@ def prefect_at(place: Home, server: str = "") -> Iterator[None]:
     )
 
     EventsWorker.drain_all()  # the one that is there goes on telling the server that it began with
-    environ = {**os.environ, "PREFECT_API_URL": server, "PREFECT_UI_URL": "http://127.0.0.1:4200"}
-    with prefect_api(place, environ) as address:
+    with prefect_api(place, {**os.environ, "PREFECT_API_URL": server}):
         quiet = {
-            PREFECT_API_URL: address,
             PREFECT_CLIENT_MAX_RETRIES: 7,
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             PREFECT_LOGGING_TO_API_ENABLED: False,
