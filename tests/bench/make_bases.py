@@ -36,18 +36,18 @@ PART = """{begin}
 
 # The base network, by vintage
 
-Each `base-YYYY-MM.npz` holds four LSTMs of 48 + 48 units over 64 sessions, learned in eight epochs from all files of
-the folder up to that month, USB's now without its doubtful bars: two correct the pooled regression's width, two have a
-width of their own. The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
-Plain arrays in half precision, a header in JSON, a SHA-256 over all of it; nothing that runs.
-A forecast uses the newest one that ends before what it is scored on: chosen by date, never by score. Made, killed
-anywhere and resumed, by
+Each `base-YYYY-MM.npz` holds four LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
+the folder up to that month (USB's without its doubtful bars). Two correct the pooled regression's width, two forecast
+a width of their own. The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+The files are plain arrays in half precision with a JSON header and a SHA-256 over everything; they hold no code.
+A forecast uses the newest one that ends before the origins it is scored on: chosen by date, never by score. Made
+(and, if killed, resumed) by
 
     python -m tests.bench.make_bases {folder}
 
-The caveat above holds here too: survivors taught it. CRPS is symmetrised, over the pooled regression with its pooled
-shape, on every 50th session of the very tickers and years that were learned from: no evidence of skill, for that see
-below.
+The caveat above holds here too: all training tickers are survivors. The CRPS skill below is symmetrised, over the
+pooled regression with its pooled shape, on every 50th session of the same tickers and years as the training: it is
+no evidence of skill, which is in the next section.
 
 | file | sessions seen through | tickers | origins | CRPS where it learned | tickers that gain | SHA-256 of the file |
 |---|---|--:|--:|--:|--:|---|

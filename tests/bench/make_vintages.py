@@ -25,16 +25,16 @@ ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 BASES = "<!-- made by make_bases -->"  # what follows it in the README belongs to the base networks
 README = """# The pooled regression, by vintage
 
-Each file holds one regression of how far a share moves, with one shape of its quantiles a lead, learned from many
-tickers up to a date: `stockml/models/pooled_regression.py` says what the numbers mean. A forecast uses the newest one
-that ends before what it is scored on. Made by
+Each file holds one regression of how far a share moves, with one shape (21 quantiles) per lead, fitted on many
+tickers up to a date; `stockml/models/pooled_regression.py` explains the numbers. A forecast uses the newest one
+that ends before the origins it is scored on. Made by
 
     python -m tests.bench.make_vintages {folder}
 
 from daily files of the "Huge Stock Market Dataset" (Boris Marjanovic, Kaggle; CC0), adjusted for splits and dividends.
 
-**All of these tickers were still listed in November 2017.** What was learned has seen no share that failed, was bought
-or was delisted before: its widths are those of survivors, and so is every figure that was measured on them.
+**All of these tickers were still listed in November 2017.** The fit has seen no share that failed, was bought or was
+delisted before then: its widths are those of survivors, and so is every figure measured on them.
 
 | file | sessions seen through | tickers | sessions | origins | SHA-256 of the file |
 |---|---|--:|--:|--:|---|
