@@ -1,7 +1,7 @@
-"""stockml: retrain stock-price LSTMs every night, and be able to trust them.
+"""stockml: stock-price LSTMs, retrained and evaluated every night.
 
-The library works from a notebook: it never imports prefect, `tasks` or `flows`, and importing it does nothing.
-`stockml.Home()` shows what was gathered and forecast.
+The library works from a notebook: it never imports prefect, `tasks` or `flows`, and importing it has no side effects.
+`stockml.Home()` gives the stored bars and the published forecasts as data frames.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What time it is for a night: the machine's, or in a replay of recorded prices the moment that STOCKML_CLOCK names."""
+"""A night's clock: the machine's, or in a replay of recorded prices the fixed moment that STOCKML_CLOCK names."""
 
 import os
 import time
@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
 
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # what every calendar can count in
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # within these bounds every calendar answers or raises InvalidSession
 END = datetime(2201, 1, 1, tzinfo=UTC)
 BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
 
 
 def now(environ: Mapping[str, str] = os.environ) -> datetime:
-    """The moment, with its zone. Raises InvalidSetting for a STOCKML_CLOCK that is not a time with its UTC offset."""
+    """The current time in UTC. Raises InvalidSetting unless STOCKML_CLOCK is a time with a UTC offset, 1900 to 2200."""
     named = environ.get("STOCKML_CLOCK")
     if not named:
         return datetime.now(UTC)
@@ -33,6 +33,6 @@ def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
 def wait(
     seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Let time pass: what a night waits for, it waits for here. A replay's clock stands still: there none passes."""
+    """Sleep; every wait of a night goes through here. A replay's clock stands still, so there it returns at once."""
     if not stands_still(environ):
         sleep(seconds)

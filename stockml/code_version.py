@@ -1,4 +1,4 @@
-"""Which code is running: a hash of what a step's sources mean, and the commit as git sees it."""
+"""The version of the running code: a hash of what a step's sources mean, and the git commit."""
 
 import ast
 import hashlib
@@ -9,18 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-OF_A_NIGHT = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # the sources that a night runs
+OF_A_NIGHT = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # the packages that a night runs
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
-TEXTS_ONLY = {"errors"}  # what an error says decides no number
+TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 _version = cache(version)
 
 
 def code_hash(*modules: str) -> str:
-    """SHA-256 over what the named stockml modules (`"training.train"`) mean, and all that they import of stockml.
+    """SHA-256 of the meaning of the named stockml modules (`"training.train"`) and of all stockml modules they import.
 
-    Imports inside functions count; comments, docstrings and the wording of errors do not. The versions of the libraries
-    that decide numbers are part of it. The sources are read, not imported: a night without training never loads
-    TensorFlow to know its key. They count as they were when first asked for, since what a process has imported is what
+    Imports inside functions count; comments, docstrings and the module `errors` do not. The versions of the numerical
+    libraries are included. Sources are parsed, not imported, so that a night without training need not load TensorFlow
+    to compute its key. A process keeps the first hash it computes: later edits to the files do not change the code that
     it runs. Raises ModuleNotFoundError.
     """
     return _running(modules)
@@ -32,7 +32,7 @@ def _running(modules: tuple[str, ...]) -> str:
 
 
 def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
-    """Where the named stockml modules, and all that they import of stockml but `without`, are read from, by name."""
+    """Source file of each named stockml module, and of every stockml module they import except `without`, by name."""
     found: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
@@ -44,7 +44,7 @@ def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
 
 
 def sources_hash(*folders: Path) -> str:
-    """SHA-256 over what all sources in these folders mean, and the versions of the libraries that decide numbers."""
+    """SHA-256 of the meaning of all sources in these folders, and of the versions of the numerical libraries."""
     files = ((folder, file) for folder in folders for file in sorted(folder.rglob("*.py")))
     return _digest((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
 
@@ -57,13 +57,13 @@ def _digest(named: Iterable[tuple[str, Path]]) -> str:
 
 
 def number_libraries() -> list[str]:
-    """The libraries that decide numbers, each as `numpy==2.3.4`."""
+    """The libraries whose versions can change a number, each as `numpy==2.3.4`."""
     return [f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES]
 
 
 def checkout() -> tuple[str | None, str | None]:
-    """The commit, and the SHA-256 of tracked changes since (None: none); both None without a checkout of their own."""
-    known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the latter fails in a checkout of something else
+    """The commit, and the SHA-256 of uncommitted tracked changes (None: none); both None without a checkout."""
+    known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the second fails in another project's checkout
     changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
     return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
 
@@ -74,7 +74,7 @@ def _is_text(line: ast.stmt) -> bool:
 
 @cache
 def _read(source: str) -> tuple[str, frozenset[str]]:
-    """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules that it imports."""
+    """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules imported."""
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
@@ -85,7 +85,7 @@ def _read(source: str) -> tuple[str, frozenset[str]]:
 
 
 def _file(module: str) -> Path:
-    """The source of `"prices.store"`, or of a package."""
+    """The source file of a module such as `"prices.store"`, or of a package."""
     place = PACKAGE.joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     if not file.is_file():

@@ -6,16 +6,16 @@
     ├── FeedError             what the price provider answered: QuotaSpent, not this ticker's fault; BadKey,
     │   │                     BadTiingoKey, PremiumOnly, UnknownSymbol; BadPayload, an answer that must not be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            what stands on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
+    ├── StoreError            what is on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
     │                         LooksAhead, a number that rests on a later bar
-    ├── NightBusy             another run of this ticker is at work
-    ├── UnlikeWorker          a worker process has another home, other addresses or other code than the run
+    ├── NightBusy             another run of this ticker is in progress
+    ├── UnlikeWorker          a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
 
-An error carries its data as attributes, survives pickling, and its text says what was expected, what was found
-and what to do. Retrying is decided by type: `TransientFeedError` and nothing else. `counted` words a number for them.
+An error carries its data as attributes and survives pickling; its text says what was expected, what was found
+and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from typing import ClassVar, dataclass_transform
 
 @dataclass_transform(eq_default=False)
 class StockmlError(Exception):
-    """Base of all. A subclass names its data as fields, given by position, and words them in `text` or in `__str__`."""
+    """Base class. A subclass declares its data as fields, passed by position, and words them in `text` or `__str__`."""
 
     text: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        """Every error is a data class, without saying so each."""
+        """Make every subclass a dataclass."""
         dataclass(eq=False, repr=False)(cls)
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class StockmlError(Exception):
 
 
 class InvalidInput(StockmlError):
-    """Something a person gave is not usable; nothing was changed."""
+    """Input from a person is not usable; nothing was changed."""
 
 
 class InvalidTicker(InvalidInput):
@@ -265,7 +265,7 @@ class NightBusy(StockmlError):
 
 
 class UnlikeWorker(StockmlError):
-    """`differences` are what differs: its name, what was expected, what was found."""
+    """differences: the name, the expected value and the value found, of each thing that differs."""
 
     worker: str
     differences: tuple[tuple[str, str, str], ...]
@@ -282,5 +282,5 @@ class TrackingUnavailable(StockmlError):
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 step`, `1,825 steps`."""
+    """A number with its noun: `1 step`, `1,825 steps`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

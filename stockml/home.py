@@ -1,4 +1,4 @@
-"""Where state lives: one folder, `STOCKML_HOME`, and what stands in it. Reading it creates nothing."""
+"""Where state lives: one folder, `STOCKML_HOME`, and the paths inside it. Reading them creates nothing."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from stockml.errors import InvalidSetting
 
-UNFIT = re.compile(r"[?%#]|::")  # an address of MLflow, Prefect or fsspec would end there, and name another place
+UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
-OLD_PLACE = ".stockml"  # in the working folder, as versions before 0.2 had it
+OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
 
 
 class _Within:
-    """What stands in a home under this name."""
+    """The path of this name inside a home."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -28,11 +28,11 @@ class _Within:
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one installation. `store` may be any fsspec address; all else is local.
+    """The folders of one installation, all local but `store` (any fsspec address) and `artifacts` (MLflow's files).
 
-    state: the address of all state that machines share, of which these folders are then a cache; None where they are
-    the state itself. database: PostgreSQL's server as user:password@host:port, which has Prefect's and MLflow's tables,
-    and the shared locks and notes; None for SQLite. tracking_uri: where MLflow is asked.
+    state: address of the state that several machines share; these folders are then a cache of it. None if they are the
+    state itself. database: the PostgreSQL server, as user:password@host:port, that holds Prefect's and MLflow's tables
+    and the shared locks and notes; None for SQLite. tracking_uri: of MLflow.
     """
 
     root: Path
@@ -68,17 +68,17 @@ class Home:
         )
 
     def holds(self, address: str) -> bool:
-        """Whether what stands there is this home's own, and not that of the home that it was copied from."""
-        store = self.store.removeprefix("file://").rstrip("/")  # as its files are addressed
+        """Whether `address` lies inside this home, and not in the home that this one was copied from."""
+        store = self.store.removeprefix("file://").rstrip("/")  # the form in which its files are addressed
         return address.startswith((f"{self.root}/", f"{store}/"))
 
     @property
     def in_use(self) -> bool:
-        """Whether a night or an import has left something here, or servers are up."""
+        """Whether a night or an import has stored something here, or servers are up."""
         return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
-        """The address of `mlflow` or `prefect_api` that `stockml up` has left here; None where nothing can be read."""
+        """The address of `mlflow` or `prefect_api`, as `stockml up` wrote it here; None if it cannot be read."""
         try:
             return str(json.loads(self.servers.read_text())[name])
         except (OSError, ValueError, KeyError, TypeError):
@@ -87,7 +87,7 @@ class Home:
 
 @contextmanager
 def owner_only() -> Iterator[None]:
-    """What this process and those that it starts make meanwhile is for its owner only: 0700 and 0600."""
+    """Within the block, create files for their owner only (0700, 0600), in this process and in those it starts."""
     before = os.umask(0o077)
     try:
         yield
@@ -96,10 +96,10 @@ def owner_only() -> Iterator[None]:
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Home:
-    """The installation that the environment names, `usual_root()` without STOCKML_HOME. Raises InvalidSetting."""
+    """The installation that the environment names; without STOCKML_HOME, at `usual_root()`. Raises InvalidSetting."""
     named = environ.get("STOCKML_HOME")
     root = _folder("STOCKML_HOME", named) if named else usual_root()
-    if root == root.parent:  # what keeps a home to its owner would keep the machine to one person
+    if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     if UNFIT.search(str(root)):
         raise InvalidSetting(
@@ -120,12 +120,12 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
 def _folder(name: str, path: str) -> Path:
     try:
         return Path(path).expanduser().resolve()
-    except (RuntimeError, OSError) as error:  # ~ of a person not known here; a link that leads to itself
+    except (RuntimeError, OSError) as error:  # ~ of an unknown user; a symlink loop
         raise InvalidSetting(name, path, f"a path that leads to a folder ({error})") from error
 
 
 def checked_address(name: str, url: str) -> str:
-    """The address that the setting names. Raises InvalidSetting without what was given: a password may be in it."""
+    """`url`, if its port is valid. Raises InvalidSetting, which does not repeat `url`: it may hold a password."""
     with suppress(ValueError):
         if urlsplit(url).port != 0:
             return url
@@ -133,7 +133,7 @@ def checked_address(name: str, url: str) -> str:
 
 
 def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:
-    """The address of the state; the replay has its own, as it has a home of its own."""
+    """The address of the shared state, None if not shared; a replay has its own, as it has a home of its own."""
     state = environ.get("STOCKML_STATE")
     if not state:
         return None
@@ -147,7 +147,7 @@ def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str 
 
 
 def _database(environ: Mapping[str, str]) -> str | None:
-    """User, password, host and port. Raises InvalidSetting where they cannot be told apart, without what was given."""
+    """user:password@host:port, None without a database. Raises InvalidSetting, which does not repeat the URL."""
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
@@ -155,7 +155,7 @@ def _database(environ: Mapping[str, str]) -> str | None:
     with suppress(ValueError):
         parts = urlsplit(url)
         known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-        # a password's `/`, `?` or `#` ends them
+        # an unescaped `/`, `?` or `#` in the password cuts `netloc` short
         misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
         if known and not misread:
             if not parts.query:
@@ -165,12 +165,12 @@ def _database(environ: Mapping[str, str]) -> str | None:
 
 
 def usual_root() -> Path:
-    """`~/.stockml`; but the home that an earlier version made in the working folder goes on being used there."""
+    """`~/.stockml`, unless an earlier version made its home in the working folder: then that one."""
     old = Path(OLD_PLACE).resolve()
     return old if _is_home(old) else Path.home() / ".stockml"
 
 
 def _is_home(root: Path) -> bool:
-    """Whether anything is kept there: a command that failed, as on a full disk, may have left empty folders."""
+    """Whether any file is kept there: a command that failed, on a full disk say, may have left empty folders."""
     kept = (root / name for name in KEPT)
     return any(path.is_file() or any(each.is_file() for each in path.rglob("[!.]*")) for path in kept)

@@ -1,4 +1,4 @@
-"""The API key: held out of sight, and taken out of every text that is shown, logged or kept."""
+"""The API key: hidden in memory, and redacted from every text that is shown, logged or kept."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s
 
 
 class ApiKey:
-    """A key that `repr`, tracebacks that show variables, and pickle do not give away."""
+    """A key that is not revealed by `repr`, by tracebacks that show variables, or by pickle."""
 
     __slots__ = ("_key",)
 
@@ -27,7 +27,7 @@ class ApiKey:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the key before it is even sent; None when it has the form of one."""
+        """What is wrong with the form of the key; None if it may be sent."""
         if not self._key:
             return "none"
         return None if FORM.fullmatch(self._key) else "one with characters that no key has"
@@ -37,9 +37,9 @@ class ApiKey:
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """`text` without keys: those of a URL or an echo, and each mention of `key`.
+    """`text` with `***` in place of keys: those in a URL or echoed in an answer, and each occurrence of `key`.
 
-    One of fewer than five characters (`demo`) is no secret, and could be a part of any word or price.
+    A `key` of fewer than five characters (`demo`) stays: it is no secret, and could be part of any word or price.
     """
     if key and len(key) >= SHORTEST_SECRET:
         text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
@@ -51,7 +51,7 @@ def redacted_bytes(content: bytes, key: str) -> bytes:
 
 
 def excerpt(text: str, length: int = 200) -> str:
-    """At most 200 characters on one line, printable and without keys; `…` where there are more."""
+    """At most `length` characters on one line, printable and without keys; ends in `…` if there are more."""
     line = " ".join(redacted(text).split())
     kept = line if len(line) <= length else f"{line[: length - 1]}…"
     shown = "".join(c if c.isprintable() else "?" for c in kept)
@@ -65,7 +65,7 @@ class _WithoutKeys(logging.Filter):
 
 
 def keep_keys_out_of_logs() -> None:
-    """Redact what urllib3 logs: whole URLs, of each request at DEBUG, of a malformed header at WARNING."""
+    """Redact urllib3's log records, which hold whole URLs: of every request (DEBUG), of malformed headers (WARNING)."""
     for name in LOGGERS_OF_ADDRESSES:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _WithoutKeys) for known in logger.filters):

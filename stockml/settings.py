@@ -1,4 +1,4 @@
-"""The one configuration, frozen and checked; a setting's bounds and description stand beside its default, once."""
+"""The configuration: frozen, validated settings, each defined once with its default, bounds and description."""
 
 import hashlib
 import json
@@ -23,10 +23,10 @@ Profile = Literal["nightly", "tutorial"]
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
-Sampler = Literal["tpe", "random", "grid"]  # of a search
+Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DateOrder = Literal["day-first", "month-first"]  # of a price file
 DecimalMark = Literal["comma", "point"]
-FailWhen = Literal["all fail", "any fails", "never"]  # what a run of many tickers calls failed
+FailWhen = Literal["all fail", "any fails", "never"]  # when a run over many tickers counts as failed
 MOST_LAYERS = 6
 Units = Annotated[int, Field(ge=1, le=1024)]
 Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MOST_LAYERS, strict=False)]  # JSON has lists
@@ -37,13 +37,13 @@ Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
 class Checked(BaseModel):
-    """Frozen settings. Raises InvalidSetting, by name, for a value out of bounds, of another kind, or unknown."""
+    """Frozen settings. Raises InvalidSetting, with the name, for an unknown one or a value of wrong type or range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     PREFIX: ClassVar[str]
 
     def __init_subclass__(cls, prefix: str = "") -> None:
-        """prefix: what stands before a setting's name in a refusal."""
+        """prefix: put before a setting's name in errors."""
         cls.PREFIX = prefix
 
     @model_validator(mode="wrap")
@@ -73,7 +73,7 @@ class Checked(BaseModel):
         return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
     def changed(self, /, **values: Any) -> Self:
-        """A copy with other values, checked together: two settings that bound each other may change at once."""
+        """A copy with other values, checked together, so that two settings that bound each other can change at once."""
         return type(self)(**{**dict(self), **values})
 
 
@@ -100,7 +100,7 @@ class TrainingSettings(Checked, prefix="training."):
     batch_size: int = Field(256, description="Origins in a step", ge=1, le=65_536)
     epochs: int = Field(3, description="Passes over the training part", ge=1, le=1_000)
     fine_tune_epochs: int = Field(1, description="Passes when the champion is continued", ge=1, le=1_000)
-    # A night adds one window to thousands: the larger steps of a full training would walk away towards the newest year.
+    # A night adds one window to thousands: at a full training's rate the weights would drift towards the newest year.
     fine_tune_learning_rate: Rate = Field(1e-5, description="Learning rate when the champion is continued")
     decay_on: DecayPart = Field(
         "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
@@ -142,13 +142,13 @@ class PolicySettings(Checked, prefix="policy."):
 
 
 class AgeingSettings(Checked, prefix="ageing."):
-    """When something has grown too old to stand without a word. Counts are sessions; no number depends on them."""
+    """When something is reported as too old. Counts are sessions; no number depends on them."""
 
-    # A week of trading days: longer is no late bar. By then a tenth of a path of 50 sessions is past as well, and bands
-    # from an old price are off by about what they allow for 5 sessions.
+    # A trading week: a bar that is only late comes sooner. By then a tenth of a path of 50 sessions has passed too, and
+    # bands around an old price are off by about the width that they have for 5 sessions.
     stale_bars: FewSessions = Field(5, description="Sessions without a bar after which a feed is stale")
     old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
-    # A champion may stay while no challenger is as good; after a year it knows no winter of the market it speaks of.
+    # A champion stays as long as no challenger is as good; after a year it has seen none of the past four seasons.
     old_champion: int = Field(250, description="Age at which the state names a champion as old", ge=1, le=10_000)
 
 
@@ -167,11 +167,11 @@ class Settings(Checked):
         return self.model_dump()
 
     def flat(self) -> dict[str, Any]:
-        """One level, dotted names: what MLflow logs as parameters."""
+        """All settings in one level, by dotted name, as MLflow logs them."""
         return _flat(self.asdict())
 
     def sha256(self) -> str:
-        """The configuration hash of a night's key; limits of age decide no number."""
+        """The configuration hash of a night's key; without `ageing`, which affects no number."""
         decides = self.model_dump(exclude={"ageing"})
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -205,7 +205,7 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
 
 
 def without_effect(settings: Settings) -> tuple[str, ...]:
-    """Dotted names of what was changed and does not act on the profile: the nightly network is the base's."""
+    """Dotted names of changed settings that do nothing in this profile: the nightly network comes from the base."""
     if settings.profile != "nightly":
         return ()
     usual = PROFILES["nightly"].flat()
@@ -214,7 +214,7 @@ def without_effect(settings: Settings) -> tuple[str, ...]:
 
 
 def only_tutorial(name: str) -> bool:
-    """Whether a setting, by its dotted name, acts on the tutorial's network alone."""
+    """Whether the setting of this dotted name affects the tutorial's network only."""
     return name.startswith(("network.", "training.")) or name == "policy.scale_drift"
 
 
@@ -233,13 +233,13 @@ def tutorial_settings(overrides: Mapping[str, Any]) -> Settings:
 
 
 def night_settings(settings: Settings) -> Settings:
-    """The same, for a night. Raises InvalidSetting for `training.decay_on=test`: a night's test part only measures."""
+    """`settings`, if fit for a night. Raises InvalidSetting for `training.decay_on=test`: a test part only measures."""
     check_choice("training.decay_on of a night", settings.training.decay_on, ("validation",))
     return settings
 
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
-    """The Settings that `asdict` (or its JSON) came from. Raises InvalidSetting for an unknown name or a bad value."""
+    """Settings from their `asdict` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
     return settings_for(kept["profile"], {name: value for name, value in _flat(kept).items() if name != "profile"})
 
 

@@ -1,4 +1,4 @@
-"""A ticker, checked before it touches a path, a URL or the name of a model."""
+"""Tickers: checked before they touch a path, a URL or a model's name; their exchange, by suffix."""
 
 import re
 
@@ -15,7 +15,7 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
-# a ticker's suffix: its exchange's calendar, and the currency that the provider quotes in; TSX Venture (TRV) has
+# by a ticker's suffix: the exchange's calendar, and the currency that the provider quotes in; TSX Venture (TRV) uses
 # Toronto's calendar, Shenzhen Shanghai's
 EXCHANGES = {
     "": ("XNYS", "$"), "LON": ("XLON", "pence"), "TRT": ("XTSE", "C$"), "TRV": ("XTSE", "C$"), "DEX": ("XETR", "€"),
@@ -25,10 +25,10 @@ EXCHANGES = {
 
 
 def exchange(ticker: str) -> tuple[str, str]:
-    """The exchange's calendar and the currency: XNYS and `$` for IBM, XNYS and nothing for a suffix not known."""
+    """The exchange's calendar and the currency: XNYS and `$` for IBM; XNYS and no currency for an unknown suffix."""
     return EXCHANGES.get(ticker.upper().rpartition(".")[2] if "." in ticker else "", ("XNYS", ""))
 
 
 def as_key(ticker: str) -> str:
-    """The ticker within a Prefect artifact's key, which has small letters, digits and dashes only: `tsco-lon`."""
+    """The ticker as part of a Prefect artifact's key (lower-case letters, digits and dashes only): `tsco-lon`."""
     return ticker.lower().replace(".", "-")
